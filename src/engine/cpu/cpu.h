@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * struct cpu: one virtual processor as the executors see it. Private to engine/.
+ *
+ * While guest code runs, the host's gs base points here, so translated code reaches every field
+ * with a constant displacement. Guest general registers live in host registers while translated
+ * code runs and here otherwise; guest x87/SSE/AVX state lives in the host's registers for the
+ * whole time between cpu_enter() and cpu_leave().
+ *
+ * All code that runs in between ("inner code": engine/cpu, engine/mem, x86) is compiled with
+ * -mgeneral-regs-only and calls no libc function, so that it cannot disturb that state. Locks,
+ * devices, timers, descriptors and sleeping belong to outer code (engine/vcpu.c, engine/irq,
+ * engine/time).
+ *
+ * How an instruction ends. Handlers return one of enum cpu_result and obey one rule: an
+ * instruction completes or leaves no trace. So all memory is read, and all destinations probed
+ * (mem_probe_write), before the first register or memory byte changes.
+ */
+#ifndef ENGINE_CPU_CPU_H
+#define ENGINE_CPU_CPU_H
+
+#include "base/check.h"
+#include "base/types.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
+
+enum cpu_result {
+	CPU_OK = 0,
+	CPU_FAULT = -1, /* cpu->exc holds an exception to deliver; nothing else changed */
+	CPU_EXIT = -2, /* cpu->exit is set; the instruction will be restarted after it is answered */
+};
+
+/* ---- software TLB ---- */
+
+#define TLB_BITS 16
+#define TLB_SIZE (1u << TLB_BITS)
+#define TLB_LOG  4096 /* fills remembered for a quick flush */
+
+/*
+ * Which pages a view may see: USER is CPL 3. KERNEL is CPL 0-2 with SMAP protection in force (or
+ * SMAP off). KERNEL_AC is CPL 0-2 with EFLAGS.AC set while SMAP is on.
+ */
+enum tlb_view { TLB_USER, TLB_KERNEL, TLB_KERNEL_AC, TLB_VIEWS };
+enum tlb_kind { TLB_READ, TLB_WRITE, TLB_KINDS };
+
+/*
+ * Direct-mapped, indexed by bits 12-27 of the linear address. An access of s bytes at A hits iff
+ * A + neg_tag[i] <= 4096 - s, unsigned: that is, same page and not crossing its end. hva[i] is the host
+ * address of the page. neg_tag 0 means empty, except in entry 0 where TLB_EMPTY0 does.
+ * MMIO, watched (code, clean-but-logged) and host-inaccessible pages never have an entry.
+ */
+struct tlb {
+	u64 neg_tag[TLB_SIZE];
+	u64 hva[TLB_SIZE];
+};
+#define TLB_EMPTY0 (-(u64)PAGE_SIZE)
+
+struct tlb_log_entry {
+	u16 index;
+	u8 view, kind;
+	bool global;
+	u64 gpa; /* page */
+};
+
+/* ---- pending things ---- */
+
+struct exception {
+	u8 vector;
+	bool has_error;
+	u32 error;
+	u64 cr2; /* #PF */
+	u64 dr6; /* #DB: bits to set */
+};
+
+/* Answers to reads that left the engine, in the order in which the restarted instruction asks. */
+#define REPLAY_MAX 16
+struct replay {
+	u8 filled; /* answers present */
+	u8 next; /* next one to hand out; reset at each restart */
+	struct {
+		u64 addr; /* gpa, port or MSR: must match, else the guest changed the world: ask again */
+		u64 value;
+		u8 reason; /* enum exit_reason */
+		u8 len;
+		bool error;
+	} answer[REPLAY_MAX];
+	u32 io_count; /* string input: items available in io_data */
+};
+
+/* MMIO and port writes of a completed instruction that user space has not seen yet. */
+#define POSTED_MAX 16
+struct posted_write {
+	u64 gpa;
+	u8 len;
+	u8 data[8];
+};
+
+/* Requests by other threads to a running cpu; exit_request != 0 makes translated code come out. */
+#define REQ_EVENT   BIT(0) /* interrupts, NMI, INIT, SIPI may have changed */
+#define REQ_KICK    BIT(1) /* vcpu_kick() */
+#define REQ_FLUSH   BIT(2) /* drop all TLB entries */
+#define REQ_FLUSH_W BIT(3) /* drop write entries: a page became watched */
+#define REQ_POLL    BIT(4) /* time to call the poll function */
+#define REQ_PAUSE   BIT(5) /* machine_pause() waits for us */
+
+struct block; /* a translated basic block, engine/cpu/block.h */
+
+struct msr_state {
+	u64 star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux, pat, sysenter_cs, sysenter_esp,
+		sysenter_eip, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_var[16], mcg_status,
+		mcg_cap, mcg_ctl, mc_banks[32 * 4], tsc_deadline, kvm_wall_clock, kvm_system_time, kvm_async_pf,
+		kvm_steal_time, kvm_eoi, kvm_poll_control, spec_ctrl, debugctl, bios_sign, hwcr, tsc_adjust,
+		xss, feature_control, arch_capabilities, platform_info, misc_features;
+};
+
+struct cpu {
+	/* Touched by translated code and assembly: keep the order, offsets are asserted in enter.S's header. */
+	u64 gpr[GPR_COUNT];
+	u64 rip; /* of the instruction being executed */
+	u64 rflags; /* complete while C code runs; stale status bits while translated code runs */
+	u32 iflag; /* RFLAGS.IF while translated code runs: 0 or FL_IF */
+	u32 exit_request; /* REQ_*; written by any thread with atomic or, read by polls */
+	u64 scratch[8]; /* spill slots for translated code */
+	u64 host_rsp;
+	u64 high_mask; /* ~0xfff, for the flag-free TLB check */
+	u64 jump_mask; /* index mask of the indirect-branch table; 0 makes every look-up miss */
+	u64 bounce_ptr; /* where a native stub finds its memory operand */
+	s64 tsc_offset;
+	struct segment seg[SEG_COUNT];
+
+	/* the rest of the architectural state */
+	u64 next_rip; /* where the instruction being executed will continue */
+	struct dtable gdt, idt;
+	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+	u64 dr[8];
+	u64 apic_base;
+	struct msr_state msr;
+
+	/* derived from the state above by cpu_update_mode(); never set by hand */
+	u8 cpl;
+	u8 code_size; /* 2, 4, 8 */
+	u8 stack_size; /* 2, 4, 8: width of the stack pointer */
+	u8 view; /* enum tlb_view of explicit data accesses */
+	bool flat; /* cs ds es ss: base 0, limit 4 GiB, usable (always true in 64-bit mode) */
+	u32 block_key; /* mode bits that change what code means; see block.h */
+
+	/* events */
+	struct exception exc; /* set by cpu_raise*(), consumed by event_deliver() */
+	struct vcpu_events events; /* queued by the outside or left over from an interrupted delivery */
+	u8 shadow; /* SHADOW_*: interrupts are held for one instruction */
+	bool nmi_masked;
+	bool irq_waiting; /* an interrupt waits for IF: sti, popf and iret must come out */
+	bool debug_step; /* DBG_SINGLESTEP by the debugger */
+	u32 debug_flags; /* DBG_* */
+	u64 debug_dr[8];
+
+	struct exit exit;
+	struct replay replay;
+	struct posted_write posted[POSTED_MAX];
+	u8 posted_count, posted_next;
+	u8 io_data[EXIT_IO_DATA_MAX];
+
+	struct cpuid_entry cpuid[256];
+	unsigned cpuid_count;
+	u64 cr4_allowed; /* bits that CPUID permits */
+	u64 xcr0_allowed;
+	u8 phys_bits;
+	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
+
+	struct machine *machine;
+	struct vcpu *vcpu;
+	u32 id;
+
+	/* translation caches */
+	unsigned tlb_log_count;
+	struct tlb_log_entry tlb_log[TLB_LOG];
+	bool tlb_log_overflow;
+	struct tlb tlb[TLB_VIEWS][TLB_KINDS];
+};
+
+/* ---- cpu.c: derived state and exceptions ---- */
+
+/* Recompute the derived fields after any change of cs, ss, cr0, cr4, efer, rflags.VM, rflags.AC or CPL. */
+void cpu_update_mode(struct cpu *cpu);
+/* Reset state, SDM 3:9.1 table 9-1. init: INIT keeps the FPU, MSRs, and CR0.CD/NW. */
+void cpu_reset(struct cpu *cpu, bool init);
+
+static inline bool cpu_long_mode(const struct cpu *cpu)
+{
+	return cpu->efer & EFER_LMA;
+}
+static inline bool cpu_protected(const struct cpu *cpu)
+{
+	return cpu->cr0 & CR0_PE;
+}
+static inline bool cpu_v86(const struct cpu *cpu)
+{
+	return cpu->rflags & FL_VM;
+}
+static inline bool cpu_real_or_v86(const struct cpu *cpu)
+{
+	return !cpu_protected(cpu) || cpu_v86(cpu);
+}
+
+/* Record an exception; always return CPU_FAULT, so that handlers can `return cpu_raise(...)`. */
+static inline int cpu_raise(struct cpu *cpu, u8 vector)
+{
+	cpu->exc = (struct exception){.vector = vector};
+	return CPU_FAULT;
+}
+static inline int cpu_raise_err(struct cpu *cpu, u8 vector, u32 error)
+{
+	cpu->exc = (struct exception){.vector = vector, .has_error = true, .error = error};
+	return CPU_FAULT;
+}
+static inline int cpu_gp0(struct cpu *cpu)
+{
+	return cpu_raise_err(cpu, X86_GP, 0);
+}
+
+/* ---- handlers: one per enum insn_op but OP_NATIVE; table in step.c ---- */
+
+typedef int (*op_handler)(struct cpu *cpu, const struct insn *in);
+
+#endif

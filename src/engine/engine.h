@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's only door: a PC's processors, memory map and interrupt fabric in software.
+ *
+ * It knows no ioctl number, no socket and no device file. Calls return 0 or -errno unless they say
+ * otherwise; outputs are untouched on failure.
+ *
+ * Threads. A vcpu is run by the thread that calls vcpu_run(); other vcpu calls may come from any
+ * thread but not while that vcpu runs (the caller serialises; abi/kvm holds a mutex per vcpu),
+ * except those marked "any time". Machine calls may come from any thread at any time.
+ */
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+
+#include "base/types.h"
+#include "engine/exit.h"
+#include "engine/irq.h"
+#include "x86/regs.h"
+
+struct machine;
+struct vcpu;
+
+#define MACHINE_MAX_VCPUS 1024 /* vcpus that can exist in one machine */
+#define MACHINE_MAX_SLOTS 32764
+
+/* ---- machine ---- */
+
+int machine_create(struct machine **ret);
+/* All its vcpus must have been destroyed. NULL is allowed. */
+void machine_destroy(struct machine *m);
+
+/* ---- memory (engine/mem/slot.c, dirty.c) ---- */
+
+#define SLOT_LOG_DIRTY BIT(0)
+#define SLOT_READONLY  BIT(1) /* guest writes become EXIT_MMIO_WRITE */
+
+struct memslot_config {
+	u32 id;
+	u32 flags;
+	u64 gpa, size; /* bytes, multiples of 4096; size 0 deletes the slot */
+	u64 hva; /* address in this process; the memory stays the caller's */
+};
+
+/*
+ * Create, move, change the flags of, or delete a slot; running vcpus see the change before this
+ * returns. -EINVAL (alignment, wrap, resize, other hva, unknown delete), -EEXIST (overlap).
+ */
+int machine_set_memslot(struct machine *m, const struct memslot_config *c);
+/*
+ * Copy the slot's dirty bitmap (bit n is page n) to bitmap, clear it, and start the next round.
+ * bitmap has room for the slot's pages rounded up to 64, in bits. -ENOENT: no such slot or not logging.
+ */
+int machine_get_dirty_log(struct machine *m, u32 id, void *bitmap);
+/* Number of pages of a slot, 0 if there is none. */
+u64 machine_slot_pages(struct machine *m, u32 id);
+/* Guest-physical access by the caller; -EFAULT if any byte is not RAM. Writes mark pages dirty. */
+int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
+int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);
+
+/* ---- vcpu ---- */
+
+/* id is the APIC id. -EEXIST, -EINVAL. The vcpu starts in its reset state (SDM 3:9.1). */
+int vcpu_create(struct machine *m, u32 id, struct vcpu **ret);
+void vcpu_destroy(struct vcpu *v);
+u32 vcpu_id(const struct vcpu *v);
+struct machine *vcpu_machine(const struct vcpu *v);
+
+#define RUN_COMPLETE_ONLY BIT(0) /* finish the pending I/O, then EXIT_INTR */
+
+/*
+ * Run guest code on the calling thread until something must leave; the reason and its details are
+ * in *vcpu_exit(v), which is also where the answer to the previous exit is read from. -EAGAIN if
+ * the vcpu waits for INIT/SIPI and was kicked. Blocks while the vcpu is halted or waits for SIPI,
+ * when the engine has the local APIC.
+ */
+int vcpu_run(struct vcpu *v, u32 flags);
+struct exit *vcpu_exit(struct vcpu *v);
+
+/* Any time: make vcpu_run() return EXIT_INTR soon; remembered if it is not running. */
+void vcpu_kick(struct vcpu *v);
+
+/*
+ * A function that vcpu_run() calls now and then (a bounded number of guest instructions or at most
+ * a millisecond apart) and before sleeping; non-zero makes it return EXIT_INTR. abi/kvm looks
+ * for pending signals and immediate_exit with it. May use any host facility.
+ */
+void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque);
+
+/* User-space interrupt controller: raise when IF and the shadow allow. Any time. */
+void vcpu_request_irq_window(struct vcpu *v, bool on);
+/* Vector to inject as an external interrupt as soon as the guest can take it. Replaces a waiting one. */
+void vcpu_interrupt(struct vcpu *v, u8 vector);
+void vcpu_nmi(struct vcpu *v); /* any time */
+bool vcpu_ready_for_interrupt(const struct vcpu *v); /* IF set, no shadow, nothing queued */
+
+enum mp_state { MP_RUNNABLE, MP_UNINITIALIZED, MP_INIT_RECEIVED, MP_HALTED, MP_SIPI_RECEIVED };
+
+/* Groups for vcpu_get and vcpu_set. */
+#define ST_REGS  BIT(0) /* gpr rip rflags */
+#define ST_SREGS BIT(1) /* seg gdt idt cr efer apic_base */
+#define ST_XSAVE BIT(2) /* xsave image in the standard, non-compacted format */
+#define ST_XCR   BIT(3)
+#define ST_DEBUG BIT(4) /* dr */
+#define ST_EVENT BIT(5) /* pending and injected events, shadows, NMI masking */
+#define ST_MP    BIT(6)
+
+struct vcpu_events {
+	struct {
+		bool injected; /* being delivered: will be delivered first at the next run */
+		bool pending; /* raised, not yet delivered */
+		u8 vector;
+		bool has_error;
+		u32 error;
+		bool has_payload;
+		u64 payload;
+	} exception;
+	struct {
+		bool injected;
+		u8 vector;
+		bool soft;
+	} interrupt;
+	u8 shadow; /* bit 0 STI, bit 1 MOV SS (as KVM_X86_SHADOW_INT_*, swapped there) */
+	struct {
+		bool injected;
+		u32 pending;
+		bool masked;
+	} nmi;
+	u32 sipi_vector;
+	bool triple_fault;
+};
+
+#define SHADOW_STI   BIT(0)
+#define SHADOW_MOVSS BIT(1)
+
+#define XSAVE_BYTES 4096 /* room in vcpu_state for the image; the engine offers x87, SSE, AVX */
+
+struct vcpu_state {
+	u64 gpr[GPR_COUNT], rip, rflags;
+	struct segment seg[SEG_COUNT];
+	struct dtable gdt, idt;
+	u64 cr0, cr2, cr3, cr4, cr8, efer, apic_base;
+	u8 xsave[XSAVE_BYTES] __attribute__((aligned(64)));
+	u64 xcr0;
+	u64 dr[8]; /* dr[4], dr[5] unused */
+	struct vcpu_events events;
+	u32 mp_state;
+};
+
+void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret);
+/* -EINVAL if the values cannot be a processor state (CR0/CR4/EFER combinations, reserved bits). Nothing is changed then. */
+int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s);
+
+/* MSRs by number. host: written by the VMM (read-only ones may be set). -ENOENT unknown, -EINVAL bad value. */
+int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host);
+int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host);
+/* MSR numbers that a VMM should save and restore; returns how many there are, writes at most n. */
+unsigned engine_msr_list(u32 *ret, unsigned n);
+unsigned engine_feature_msr_list(u32 *ret, unsigned n);
+int engine_feature_msr(u32 index, u64 *ret);
+
+/* CPUID */
+#define CPUID_INDEXED BIT(0) /* the subleaf is significant */
+
+struct cpuid_entry {
+	u32 function, index, flags, eax, ebx, ecx, edx;
+};
+
+/* What the host CPU and this engine can honestly execute; returns how many, writes at most n. */
+unsigned engine_supported_cpuid(struct cpuid_entry *ret, unsigned n);
+/* Copies n entries. -EINVAL, -E2BIG (more than 256). */
+int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n);
+unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n);
+
+/* Linear to physical with the vcpu's current paging state, no side effects. -EFAULT if not mapped. */
+int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user);
+
+/* ---- debugging ---- */
+
+#define DBG_SINGLESTEP BIT(0)
+#define DBG_SW_BP      BIT(1) /* int3 exits instead of raising #BP */
+#define DBG_HW_BP      BIT(2) /* dr[0..3], dr[7] are the debugger's */
+
+int vcpu_set_debug(struct vcpu *v, u32 flags, const u64 dr[8]);
+/* Queue #DB or #BP for the guest. -EBUSY if an exception waits. */
+int vcpu_inject_exception(struct vcpu *v, u8 vector);
+
+#endif

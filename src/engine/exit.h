@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Everything observable leaves the engine through struct exit.
+ *
+ * Reads (IO in, MMIO read, RDMSR, WRMSR) are asked before the instruction has any effect: rip is
+ * still at it. The caller writes the answer into the exit and calls vcpu_run() again; the
+ * instruction is restarted and finds the answer. Writes (IO out, MMIO write, HLT) are told after
+ * the instruction has completed: rip is past it. This is what a real kernel's KVM shows.
+ */
+#ifndef ENGINE_EXIT_H
+#define ENGINE_EXIT_H
+
+#include "base/types.h"
+
+enum exit_reason {
+	EXIT_NONE,
+	EXIT_IO_IN, /* answer: io.data, io.count items of io.size bytes */
+	EXIT_IO_OUT,
+	EXIT_MMIO_READ, /* answer: mmio.data */
+	EXIT_MMIO_WRITE,
+	EXIT_HLT, /* only when no local APIC is in the engine */
+	EXIT_SHUTDOWN, /* triple fault */
+	EXIT_INTR, /* a kick, or a signal for this thread is pending */
+	EXIT_IRQ_WINDOW, /* asked for by vcpu_request_irq_window, and interrupts can be taken now */
+	EXIT_RDMSR, /* answer: msr.data, msr.error */
+	EXIT_WRMSR, /* answer: msr.error */
+	EXIT_DEBUG,
+	EXIT_INTERNAL_ERROR, /* an instruction that the engine cannot do on this memory: see insn */
+	EXIT_MEMORY_FAULT, /* the host refused access to guest RAM (the caller's protection or unmapping) */
+	EXIT_HYPERCALL,
+	EXIT_IOAPIC_EOI,
+	EXIT_SYSTEM_EVENT,
+	EXIT_TPR_ACCESS,
+	EXIT_COUNT,
+};
+
+#define EXIT_IO_DATA_MAX 4096
+
+struct exit {
+	u32 reason;
+	union {
+		struct {
+			u16 port;
+			u8 size; /* 1, 2, 4 */
+			u32 count; /* string I/O: items in data */
+			u8 *data; /* room for EXIT_IO_DATA_MAX bytes, owned by the vcpu */
+		} io;
+		struct {
+			u64 gpa;
+			u32 len; /* 1..8 */
+			u8 data[8];
+		} mmio;
+		struct {
+			u32 index;
+			u32 why; /* enum msr_exit_why */
+			u64 data;
+			bool error; /* answer: inject #GP(0) */
+		} msr;
+		struct {
+			u32 vector; /* 1 #DB, 3 #BP */
+			u64 rip, dr6, dr7;
+		} debug;
+		struct {
+			u32 len; /* 0 if the bytes could not be fetched */
+			u8 bytes[15];
+		} insn;
+		struct {
+			u64 gpa, size;
+		} fault;
+		struct {
+			u64 nr, args[6], ret;
+			bool long_mode;
+		} hypercall;
+		struct {
+			u32 type;
+			u32 ndata;
+			u64 data[4];
+		} event;
+		struct {
+			u64 rip;
+			bool is_write;
+		} tpr;
+		u8 vector; /* EXIT_IOAPIC_EOI */
+	};
+};
+
+enum msr_exit_why { MSR_WHY_INVALID = 1, MSR_WHY_UNKNOWN = 2, MSR_WHY_FILTER = 4 };
+
+#endif

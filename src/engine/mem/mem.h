@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory as the executors see it: linear addresses, page walk, software TLB, slots.
+ *
+ * Every guest access goes through here or through the inline form of tlb_lookup() in translated
+ * code; there is no other path between guest and host memory. Inner code (see cpu.h).
+ */
+#ifndef ENGINE_MEM_MEM_H
+#define ENGINE_MEM_MEM_H
+
+#include "engine/cpu/cpu.h"
+
+/* Access descriptor: kind, and who asks. */
+#define ACC_READ   0
+#define ACC_WRITE  BIT(0)
+#define ACC_FETCH  BIT(1)
+#define ACC_SYSTEM BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
+
+/* ---- linear access (access.c). 0, CPU_FAULT (#PF raised) or CPU_EXIT (MMIO read to be answered). ---- */
+
+/* Any length up to 4096, any alignment, may cross pages. MMIO parts go through cpu->replay. */
+int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc);
+/*
+ * All-or-nothing: both pages are translated before the first byte is written. MMIO parts are posted
+ * (cpu->posted) and leave after the instruction.
+ */
+int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned acc);
+/* Raise what a write would raise, write nothing. */
+int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc);
+int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc);
+/*
+ * Host pointer for lin if len bytes lie in one page of RAM that may be accessed so, else *ret = NULL and 0
+ * (MMIO, page crossing, read-only slot, watched for write). For native execution on guest memory.
+ */
+int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret);
+/* Up to n (<= 15) instruction bytes at lin; *got says how many before an unmapped second page. Faults only if the first byte faults. */
+int mem_fetch(struct cpu *cpu, u64 lin, u8 *buf, unsigned n, unsigned *got);
+
+static inline int mem_read_u64(struct cpu *cpu, u64 lin, u64 *v, unsigned len, unsigned acc)
+{
+	*v = 0;
+	return mem_read(cpu, lin, v, len, acc);
+}
+
+/* ---- segmentation (engine/cpu/segment.c) ---- */
+
+/*
+ * Logical to linear with all checks (limit, type, canonical form: #GP(0) or #SS(0)). acc: ACC_READ or ACC_WRITE.
+ */
+int seg_linear(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned acc, u64 *ret_lin);
+
+/* ---- page walk (walk.c) ---- */
+
+struct walk {
+	u64 gpa; /* of the byte */
+	u64 page_size; /* 4096, 2 MiB, 4 MiB, 1 GiB */
+	bool user, writable, nx, global, dirty;
+};
+/*
+ * Translate lin for acc with the current paging state; sets A and D bits; raises #PF with the exact error
+ * code. user: the access is a user-mode one (CPL 3 and not ACC_SYSTEM).
+ */
+int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret);
+/* The same without side effects and permission checks, for debuggers and KVM_TRANSLATE: 0 or -EFAULT. */
+int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret);
+
+/* ---- TLB (tlb.c) ---- */
+
+/* Walk and fill for view cpu->view. *ret_hva NULL: not fillable (MMIO, watched, read-only slot...); *ret_gpa is then valid. */
+int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gpa);
+void tlb_flush_all(struct cpu *cpu); /* CR0.PG, CR4 toggles, INVPCID all, REQ_FLUSH */
+void tlb_flush_nonglobal(struct cpu *cpu); /* CR3 write */
+void tlb_flush_page(struct cpu *cpu, u64 lin); /* INVLPG */
+/* Drop write entries for one guest page, or all of them (gpa == ~0). */
+void tlb_flush_write(struct cpu *cpu, u64 gpa);
+
+/* ---- slots and pages (slot.c, dirty.c) ---- */
+
+/*
+ * Host address of a guest-physical page (page-aligned gpa), or NULL if no slot backs it. *ret_flags: PG_*.
+ * Lock-free for running cpus: slots change only while all cpus of the machine are paused.
+ */
+#define PG_READONLY BIT(0)
+#define PG_LOGGING  BIT(1)
+u8 *slot_page(struct machine *m, u64 gpa, u32 *ret_flags);
+void slot_mark_dirty(struct machine *m, u64 gpa);
+
+/*
+ * Watched pages: those with translated code. The first watch of a page makes every cpu drop its write entries
+ * for it before page_watch() returns; stores to it then reach page_written().
+ */
+void page_watch(struct cpu *cpu, u64 gpa);
+void page_unwatch(struct machine *m, u64 gpa);
+bool page_watched(struct machine *m, u64 gpa);
+
+#endif

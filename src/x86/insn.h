@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A decoded x86 instruction and what the engine must know about it.
+ *
+ * The decoder answers only the questions a same-ISA engine asks: how long is it, which operands
+ * name general registers, which operand is memory and how it is accessed, which flags matter, and
+ * whether the host may execute it (OP_NATIVE) or the engine must (every other op). What an
+ * unprivileged instruction computes is never described here; the host CPU knows.
+ *
+ * Knowledge lives in one table (insn_table.c), one struct insn_desc a row.
+ */
+#ifndef X86_INSN_H
+#define X86_INSN_H
+
+#include "base/types.h"
+
+#define INSN_MAX 15
+
+/* Who executes it. OP_NATIVE: the host, with memory and register operands replaced. */
+enum insn_op {
+	OP_UD, /* not an instruction, or one that we do not offer: #UD */
+	OP_NATIVE,
+	OP_NOP, /* nop, prefetch*, endbr, hint space, cldemote: no effect, memory operand not touched */
+
+	/* stack */
+	OP_PUSH_REG, OP_PUSH_IMM, OP_PUSH_RM, OP_PUSH_SEG, OP_POP_REG, OP_POP_RM, OP_POP_SEG,
+	OP_PUSHA, OP_POPA, OP_PUSHF, OP_POPF, OP_ENTER, OP_LEAVE,
+
+	/* control flow */
+	OP_JCC, OP_JMP_REL, OP_JMP_RM, OP_JMP_FAR_IMM, OP_JMP_FAR_M, OP_CALL_REL, OP_CALL_RM,
+	OP_CALL_FAR_IMM, OP_CALL_FAR_M, OP_RET, OP_RET_FAR, OP_IRET, OP_LOOP /* E0 E1 E2 */,
+	OP_JCXZ /* E3 */, OP_INT3, OP_INT_IMM, OP_INTO, OP_INT1, OP_SYSCALL, OP_SYSRET, OP_SYSENTER,
+	OP_SYSEXIT,
+
+	/* string and port I/O; rep is in insn.rep */
+	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN_IMM, OP_IN_DX,
+	OP_OUT_IMM, OP_OUT_DX,
+
+	/* flags with a privileged meaning */
+	OP_CLI, OP_STI, OP_CLAC, OP_STAC,
+
+	/* system */
+	OP_HLT, OP_CPUID, OP_RDMSR, OP_WRMSR, OP_RDTSC, OP_RDTSCP, OP_RDPMC, OP_RDPID,
+	OP_MOV_FROM_CR, OP_MOV_TO_CR, OP_MOV_FROM_DR, OP_MOV_TO_DR, OP_CLTS, OP_LMSW, OP_SMSW,
+	OP_LGDT, OP_LIDT, OP_SGDT, OP_SIDT, OP_LLDT, OP_SLDT, OP_LTR, OP_STR, OP_LAR, OP_LSL,
+	OP_VERR, OP_VERW, OP_ARPL, OP_INVLPG, OP_INVPCID, OP_INVD, OP_WBINVD, OP_SWAPGS,
+	OP_RDFSBASE, OP_RDGSBASE, OP_WRFSBASE, OP_WRGSBASE, OP_XGETBV, OP_XSETBV, OP_MONITOR,
+	OP_MWAIT, OP_VMCALL, OP_VMMCALL, OP_RSM,
+
+	/* segment registers */
+	OP_MOV_FROM_SEG, OP_MOV_TO_SEG, OP_LOAD_FAR /* les lds lss lfs lgs */,
+
+	/* unprivileged, but not executable as they stand on a 64-bit host or with one operand moved */
+	OP_MOV_MOFFS /* A0-A3 */, OP_XLAT, OP_BT_MEM /* bt/bts/btr/btc r/m, r: bit string when r/m is memory */,
+	OP_BCD /* 27 2F 37 3F D4 D5 */, OP_BOUND, OP_SALC,
+	OP_INC_DEC_SHORT /* 40-4F outside 64-bit mode */,
+
+	/* processor state images and partial vector accesses; memory size depends on state */
+	OP_FNSTENV, OP_FLDENV, OP_FNSAVE, OP_FRSTOR, OP_FXSAVE, OP_FXRSTOR, OP_XSAVE, OP_XSAVEOPT,
+	OP_XSAVEC, OP_XSAVES, OP_XRSTOR, OP_XRSTORS,
+	OP_MASKMOV /* vmaskmovps/pd, vpmaskmovd/q */, OP_MASKMOVDQU /* and maskmovq: [rdi] */,
+	OP_GATHER, OP_CLFLUSH /* clflush clflushopt clwb */,
+
+	OP_COUNT
+};
+
+/* How the r/m operand, when it is memory, is accessed. */
+enum insn_mem { MEM_NONE, MEM_READ, MEM_WRITE, MEM_RW, MEM_ADDR /* lea: address only */ };
+
+/* Size of that access; insn.mem_size is the resolved number of bytes. */
+enum insn_msize {
+	MS_NONE, MS_1, MS_2, MS_4, MS_8, MS_10, MS_16, MS_32, MS_64,
+	MS_OP, /* operand size 2, 4, 8 */
+	MS_OP48, /* 4, or 8 with REX.W / VEX.W (movd/movq, cvtsi2sd, BMI, crc32's destination...) */
+	MS_OP2X, /* twice that: cmpxchg8b/16b */
+	MS_OPFAR, /* operand size + 2: far pointers */
+	MS_VL, /* vector length 16 or 32 (or 8 for MMX forms without 66) */
+	MS_VL2, /* half of it */
+	MS_VL4, /* a quarter */
+	MS_VL8, /* an eighth */
+	MS_DT, /* descriptor table: 2 + 4 or 2 + 8 */
+	MS_STATE, /* see op */
+};
+
+/* What a register field names. Only RK_GPR* can hit a register that the engine keeps elsewhere. */
+enum insn_regkind { RK_NONE, RK_GPR8, RK_GPR, RK_VEC, RK_MMX, RK_X87, RK_MASK, RK_SEG, RK_CR, RK_DR };
+
+/* insn_desc.attr */
+#define IA_MODRM    BIT(0)
+#define IA_NO64     BIT(1) /* #UD in 64-bit mode */
+#define IA_ONLY64   BIT(2) /* #UD outside 64-bit mode */
+#define IA_DEF64    BIT(3) /* operand size 64 by default in 64-bit mode (push, pop, near branches) */
+#define IA_FORCE64  BIT(4) /* operand size always 64 in 64-bit mode (near branches, mov cr) */
+#define IA_BYTE     BIT(5) /* operand size 1 */
+#define IA_CPL0     BIT(6) /* #GP(0) unless CPL is 0 */
+#define IA_LOCK     BIT(7) /* lock prefix allowed when the destination is memory */
+#define IA_ENDS     BIT(8) /* ends a block: rip is not simply advanced, or state that keys blocks changes */
+#define IA_X87      BIT(9) /* #NM if CR0.EM or TS; FPU state */
+#define IA_WAIT     BIT(10) /* fwait: #NM if MP and TS */
+#define IA_MMX      BIT(11) /* as SSE but no OSFXSR check */
+#define IA_SSE      BIT(12) /* #UD if EM or !OSFXSR, #NM if TS */
+#define IA_AVX      BIT(13) /* VEX: #UD if !OSXSAVE or XCR0[2:1] != 3, #NM if TS */
+#define IA_ALIGN    BIT(14) /* memory operand must be aligned to its size or #GP(0) (legacy SSE) */
+#define IA_REALUD   BIT(15) /* #UD in real and virtual-8086 mode (lldt, arpl, VEX...) */
+#define IA_RM_REG   BIT(16) /* #UD if r/m is memory */
+#define IA_RM_MEM   BIT(17) /* #UD if r/m is a register */
+#define IA_STRING   BIT(18)
+#define IA_FAULTS   BIT(19) /* native execution itself may fault: #DE, #XM, #MF, #GP on alignment */
+#define IA_RSP      BIT(20) /* implicitly uses rsp */
+#define IA_IMPL     BIT(21) /* has implicit general register operands beyond rsp (see impl_regs) */
+#define IA_VEXW_NOGPR BIT(22) /* VEX.W does not change general register width */
+
+struct insn_desc {
+	const char *name;
+	u8 op; /* enum insn_op */
+	u8 mem; /* enum insn_mem */
+	u8 msize; /* enum insn_msize */
+	u8 reg; /* enum insn_regkind of modrm.reg (or of the low opcode bits: push, bswap, xchg, mov imm) */
+	u8 rm; /* kind of modrm.rm in register form */
+	u8 vvvv; /* kind of VEX.vvvv */
+	u8 imm; /* 0 none, 1 imm8, 2 imm16, 3 imm16/32 by operand size, 4 imm16/32/64 (mov), 5 far, 6 enter, 7 moffs, 8 rel8, 9 rel16/32 */
+	u8 reserved;
+	u16 flags_read; /* status flags (low 12 bits of RFLAGS) */
+	u16 flags_written; /* all that it may change, undefined ones included */
+	u16 flags_always; /* those it writes (or leaves undefined) whatever the operands: these kill liveness */
+	u16 flags_undefined; /* for tests */
+	u16 impl_regs; /* bitmap of general registers used implicitly (read or written), rsp excluded */
+	u32 attr;
+};
+
+enum insn_enc { ENC_LEGACY, ENC_VEX, ENC_EVEX };
+
+/* Prefix bits found. 66/F2/F3 that are part of the opcode (SSE) are still shown here. */
+#define PFX_66   BIT(0)
+#define PFX_67   BIT(1)
+#define PFX_LOCK BIT(2)
+#define PFX_REP  BIT(3) /* F3 */
+#define PFX_REPNE BIT(4) /* F2 */
+#define PFX_SEG  BIT(5)
+#define PFX_REX  BIT(6) /* a REX byte is present (matters for spl/bpl/sil/dil) */
+
+#define REG_NONE 0xff
+#define REG_RIP  0xfe /* base: rip-relative */
+
+struct insn {
+	const struct insn_desc *desc;
+	u8 bytes[INSN_MAX + 1];
+	u8 len;
+	u8 mode; /* 2, 4 or 8: 16-bit, 32-bit, 64-bit code segment */
+	u8 enc; /* enum insn_enc */
+	u8 map; /* 0 one-byte, 1 0F, 2 0F38, 3 0F3A */
+	u8 opcode;
+	u8 pfx;
+	u8 rex; /* W R X B in bits 3..0, normalised from REX or VEX */
+	u8 seg; /* effective segment of the memory operand, override and default applied */
+	u8 op_size; /* 1, 2, 4, 8 */
+	u8 addr_size; /* 2, 4, 8 */
+	u8 vl; /* 0, 16, 32, 64 */
+	u8 vvvv; /* register number, valid when desc->vvvv != RK_NONE */
+
+	bool has_modrm;
+	bool is_mem; /* r/m is memory */
+	u8 modrm;
+	u8 reg; /* extended with REX.R; for opcode-embedded registers extended with REX.B */
+	u8 rm; /* register form: extended */
+	u8 base, index, scale; /* REG_NONE if absent; scale 1, 2, 4, 8 */
+	u8 mem_size; /* bytes, 0 if none or state dependent */
+	s64 disp;
+
+	u64 imm; /* sign- or zero-extended as the instruction uses it; rel: signed displacement */
+	u16 imm2; /* selector of a far pointer, nesting level of enter */
+
+	/* where things are in bytes[]; 0 when absent (offset 0 is always prefix or opcode) */
+	u8 opcode_off, modrm_off, disp_off, disp_len, imm_off, imm_len;
+};
+
+enum insn_result {
+	INSN_OK,
+	INSN_SHORT, /* more bytes are needed than given */
+	INSN_INVALID, /* #UD; len is set to what was looked at */
+	INSN_TOO_LONG, /* more than 15 bytes: #GP(0) */
+};
+
+/*
+ * Decode one instruction. code has n readable bytes (1..15). mode is 2, 4 or 8. out is filled on
+ * INSN_OK only (and out->len on INSN_INVALID). Lock prefix rules and reg/mem form rules are
+ * applied here; rules that depend on processor state (CPL, CR0, CR4, XCR0) are not.
+ * Uses general registers only, no memory but its arguments and constant tables.
+ */
+enum insn_result insn_decode(struct insn *out, const u8 *code, unsigned n, unsigned mode);
+
+/* Name for messages: the mnemonic of the table row. */
+const char *insn_name(const struct insn *in);
+
+#endif
