@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside the engine: what a machine and a vcpu are made of, and how the parts call each other.
+ * Each part keeps its own state behind a pointer; nothing outside engine/ sees this header.
+ */
+#ifndef ENGINE_MACHINE_H
+#define ENGINE_MACHINE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "engine/cpu/cpu.h"
+
+struct memory; /* mem/slot.c: slots, dirty bitmaps, watched pages */
+struct irq; /* irq/: PIC, IOAPIC, PIT, routing, irqfd, ioeventfd */
+struct lapic; /* irq/lapic.c */
+struct timers; /* time/timer.c: the machine's one helper thread, timer wheel, descriptor watching */
+struct code_cache; /* cpu/cache.c: translations */
+
+struct machine {
+	struct memory *mem;
+	struct irq *irq;
+	struct timers *timers;
+	struct code_cache *code;
+	pthread_mutex_t lock; /* vcpu list, configuration */
+	u32 boot_cpu;
+	unsigned vcpu_count;
+	struct vcpu *_Atomic vcpus[MACHINE_MAX_VCPUS]; /* by creation order */
+	s64 clock_offset; /* ns added to the host's monotonic clock */
+	_Atomic u32 slot_generation; /* grows with each change of the memory map */
+	pthread_mutex_t pause_lock; /* one machine_pause() at a time */
+	bool paused_by_thread;
+};
+
+enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
+
+struct vcpu {
+	struct machine *machine;
+	struct lapic *lapic; /* NULL without an in-engine local APIC */
+	u32 id;
+	_Atomic u32 where; /* enum vcpu_where: IN while inner code may run */
+	_Atomic u32 mp_state; /* enum mp_state */
+	_Atomic bool pending_init, pending_sipi, pending_smi;
+	_Atomic u8 sipi_vector;
+	_Atomic u32 pending_nmi; /* count, at most 2 */
+	int user_irq; /* vector from vcpu_interrupt(), or -1 */
+	bool want_irq_window;
+	bool (*poll)(void *opaque);
+	void *poll_opaque;
+	pthread_mutex_t sleep_lock;
+	pthread_cond_t wake;
+	struct cpu cpu; /* page aligned; large */
+};
+
+/* ---- vcpu.c: called by irq/ and time/ from any thread ---- */
+
+/* Something that an interrupt check would notice may have changed: come out or wake up. */
+void vcpu_post_event(struct vcpu *v);
+void vcpu_post_nmi(struct vcpu *v);
+void vcpu_post_init(struct vcpu *v);
+void vcpu_post_sipi(struct vcpu *v, u8 vector);
+/* Set REQ_* bits and make the vcpu see them; wait: until it has acted on them or is out of inner code. */
+void vcpu_request(struct vcpu *v, u32 req, bool wait);
+/* Stop all vcpus outside inner code until machine_resume(); may be called by a vcpu thread that is itself out. */
+void machine_pause(struct machine *m);
+void machine_resume(struct machine *m);
+
+static inline struct vcpu *cpu_vcpu(struct cpu *cpu)
+{
+	return cpu->vcpu;
+}
+
+/* ---- irq/: called by vcpu.c on the vcpu's own thread, outer code ---- */
+
+int irq_create(struct machine *m);
+void irq_destroy(struct machine *m);
+int lapic_create(struct vcpu *v); /* when machine_irqchip() != NONE */
+void lapic_destroy(struct vcpu *v);
+void lapic_reset(struct vcpu *v, bool init);
+/* Highest vector that may be delivered now (ignoring IF), PIC ExtINT included, or -1. */
+int irq_pending(struct vcpu *v);
+/* Take it: IRR to ISR, or the PIC's INTA cycle. Returns the vector, or -1 if it went away. */
+int irq_accept(struct vcpu *v);
+/* Register access to the LAPIC page at apic_base; true if it was the LAPIC's. */
+bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write);
+/* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC 0x800-0x8ff. 0, or -EINVAL for #GP, -ENOENT not one of these. */
+int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret);
+int lapic_write_msr(struct vcpu *v, u32 index, u64 value);
+u64 lapic_get_cr8(struct vcpu *v);
+void lapic_set_cr8(struct vcpu *v, u64 cr8);
+/* IOAPIC page; PIC, ELCR, PIT, port 61h; ioeventfds. True if consumed. */
+bool irq_mmio(struct machine *m, u64 gpa, unsigned len, void *data, bool write);
+bool irq_pio(struct machine *m, u16 port, unsigned size, void *data, bool write);
+bool ioevent_write(struct machine *m, bool pio, u64 addr, unsigned len, const void *data);
+/* Vector of a level-triggered EOI to tell user space about (split irqchip), or -1. */
+int irq_take_eoi_exit(struct vcpu *v);
+
+/* ---- time/ ---- */
+
+int timers_create(struct machine *m); /* starts the helper thread, all signals blocked in it */
+void timers_destroy(struct machine *m);
+
+struct timer {
+	struct timer *next, *prev;
+	u64 deadline; /* host CLOCK_MONOTONIC ns; 0 when not armed */
+	void (*fire)(struct timer *t); /* on the helper thread, no engine lock held */
+};
+void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns); /* re-arms if armed */
+void timer_cancel(struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
+u64 host_ns(void); /* CLOCK_MONOTONIC */
+u64 host_tsc(void);
+u64 host_tsc_hz(void); /* measured once per machine, exact enough for kvmclock and deadlines */
+/* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
+int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
+void fd_unwatch(struct machine *m, int fd, void *opaque);
+
+/* kvmclock: (re)write the guest's pvclock page for v, if it has one. time/pvclock.c, outer code. */
+void pvclock_update(struct vcpu *v);
+void pvclock_write_wall_clock(struct machine *m, u64 gpa);
+
+/* ---- mem/ ---- */
+
+int memory_create(struct machine *m);
+void memory_destroy(struct machine *m);
+
+#endif
