@@ -93,6 +93,15 @@ void vcpu_interrupt(struct vcpu *v, u8 vector);
 void vcpu_nmi(struct vcpu *v); /* any time */
 bool vcpu_ready_for_interrupt(const struct vcpu *v); /* IF set, no shadow, nothing queued */
 
+/* What user space sees beside every exit; a few loads, so that an I/O round trip stays short. */
+struct vcpu_brief {
+	u64 cr8, apic_base;
+	bool if_flag, ready_for_interrupt;
+};
+void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret);
+/* The TPR where user space has the interrupt controller. -EINVAL: more than 15. */
+int vcpu_set_cr8(struct vcpu *v, u64 cr8);
+
 enum mp_state { MP_RUNNABLE, MP_UNINITIALIZED, MP_INIT_RECEIVED, MP_HALTED, MP_SIPI_RECEIVED };
 
 /* Groups for vcpu_get and vcpu_set. */
@@ -157,6 +166,24 @@ int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host);
 unsigned engine_msr_list(u32 *ret, unsigned n);
 unsigned engine_feature_msr_list(u32 *ret, unsigned n);
 int engine_feature_msr(u32 index, u64 *ret);
+
+/*
+ * Guest MSR accesses that leave as EXIT_RDMSR and EXIT_WRMSR instead of raising #GP: a set of
+ * enum msr_exit_why. And a filter: an access whose bit is 0 in a range that speaks about it is
+ * refused with MSR_WHY_FILTER; where no range speaks, default_deny decides. x2APIC MSRs are never
+ * filtered. Everything is copied. Running vcpus see the change before this returns.
+ */
+#define MSR_FILTER_READ	      BIT(0)
+#define MSR_FILTER_WRITE      BIT(1)
+#define MSR_FILTER_RANGES_MAX 16
+struct msr_filter_range {
+	u32 access; /* MSR_FILTER_* */
+	u32 base, count;
+	const u8 *bitmap;
+};
+void machine_set_msr_exits(struct machine *m, u32 why);
+int machine_set_msr_filter(
+	struct machine *m, bool default_deny, const struct msr_filter_range *ranges, unsigned n);
 
 /* CPUID */
 #define CPUID_INDEXED BIT(0) /* the subleaf is significant */
