@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""check-deps accepts what the table allows and names what it does not."""
+import os
+import subprocess
+import sys
+import tempfile
+
+TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools', 'check-deps')
+HEADERS = ['base/types.h', 'uapi/kvm.h', 'x86/insn.h', 'chips/pit.h', 'engine/engine.h', 'engine/exit.h',
+           'engine/machine.h', 'engine/cpu/cpu.h', 'abi/dev.h', 'abi/kvm/vm.h', 'libkvm/port.h', 'boot/boot.h']
+
+# file, line in it, None or what the complaint must say
+CASES = [
+    ('src/engine/cpu/a.c', '#include "engine/machine.h"', None),
+    ('src/engine/a.c', '#include "x86/insn.h"', None),
+    ('src/engine/a.c', '#include "abi/dev.h"', 'is in abi, but engine may include only'),
+    ('src/engine/a.c', '#include "uapi/kvm.h"', 'is in uapi'),
+    ('src/engine/a.c', '#include <linux/kvm.h>', 'system header'),
+    ('src/engine/a.c', '#include "machine.h"', 'does not exist'),
+    ('src/engine/a.c', '#include "../base/types.h"', 'is relative'),
+    ('src/base/a.c', '#include "x86/insn.h"', 'nothing of ours'),
+    ('src/chips/a.c', '#include <time.h>', 'system header'),
+    ('src/abi/kvm/a.c', '#include "engine/exit.h"', None),
+    ('src/abi/kvm/a.c', '#include "abi/dev.h"', None),
+    ('src/abi/kvm/a.c', '#include "engine/machine.h"', 'private to engine'),
+    ('src/abi/kvm/a.c', '#include "engine/cpu/cpu.h"', 'private to engine'),
+    ('src/libkvm/a.c', '#include "abi/dev.h"', 'is in abi'),
+    ('src/libkvm/a.c', '#include <libkvm.h>', None),
+    ('src/libkvm/port_soft.c', '#include "abi/dev.h"', None),
+    ('src/libkvm/port_soft.c', '#include "engine/engine.h"', 'is in engine'),
+    ('src/boot/a.c', '#include "libkvm.h"', None),
+    ('src/boot/a.c', '#include "libkvm/port.h"', 'is in libkvm'),
+    ('src/boot/a.c', '#  include "engine/engine.h"', 'is in engine'),
+    ('src/cli/a.c', '#include "boot/boot.h"', None),
+    ('src/novel/a.c', '', 'belongs to no part'),
+    ('include/a.h', '#include "base/types.h"', 'is in base'),
+]
+
+
+def write(root, path, text):
+    path = os.path.join(root, path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write(text + '\n')
+
+
+def run_case(path, line, want):
+    with tempfile.TemporaryDirectory() as root:
+        for h in HEADERS:
+            write(root, 'src/' + h, '')
+        write(root, 'include/libkvm.h', '')
+        write(root, path, '/* first line */\n' + line)
+        r = subprocess.run([TOOL, root], capture_output=True, text=True, check=False)
+    if want is None:
+        return None if r.returncode == 0 else f'{path} {line}: refused: {r.stdout}'
+    if r.returncode != 1 or want not in r.stdout or path not in r.stdout:
+        return f'{path} {line}: wanted "{want}", got {r.returncode}: {r.stdout}{r.stderr}'
+    return None
+
+
+def main():
+    failures = [f for f in (run_case(*c) for c in CASES) if f]
+    print('\n'.join(failures))
+    print(f'{len(CASES) - len(failures)} of {len(CASES)} cases pass')
+    return 1 if failures else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
