@@ -66,9 +66,10 @@ bool condition_holds(u64 rflags, unsigned cc); /* cc: low four bits of the opcod
 
 struct stack {
 	u64 sp;
-	u64 base; /* segment base */
+	const struct segment *ss; /* the segment to check against; unused when width is 8 */
 	unsigned width; /* 2, 4, 8: of the stack pointer */
 	unsigned acc; /* 0, or ACC_SYSTEM for deliveries to an inner level */
+	u32 error; /* of #SS: 0, or the selector of a stack that is being switched to */
 };
 void stack_begin(struct cpu *cpu, struct stack *s);
 int stack_push(struct cpu *cpu, struct stack *s, u64 value, unsigned size);

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Derived processor state, and reset.
+ *
+ * cpu_update_mode() is on the path of every privilege change, so it is straight-line code. The
+ * privilege level is SS.DPL, as in the VMX and SVM guest state areas (SDM 3:24.4.1): conforming code
+ * does not change it and a null SS carries it too.
+ */
+#include "engine/cpu/blockkey.h"
+#include "engine/cpu/segment.h"
+
+/* Present, writable (readable for cs), expand-up, base 0, 4 GiB: nothing that an access could violate. */
+static bool segment_is_flat(const struct segment *s, unsigned type)
+{
+	const u32 mask = SEG_UNUSABLE | SEG_P | SEG_S | SEG_TYPE_CODE | SEG_TYPE_WRITABLE;
+	const u32 down = type & SEG_TYPE_CODE ? 0 : SEG_TYPE_EXPAND_DOWN;
+
+	return s->base == 0 && s->limit == 0xffffffff &&
+	       (s->attr & (mask | down)) == (SEG_P | SEG_S | SEG_TYPE_WRITABLE | type);
+}
+
+static bool cpu_is_flat(const struct cpu *cpu)
+{
+	return segment_is_flat(&cpu->seg[SEG_CS], SEG_TYPE_CODE) &&
+	       segment_is_flat(&cpu->seg[SEG_DS], 0) && segment_is_flat(&cpu->seg[SEG_ES], 0) &&
+	       segment_is_flat(&cpu->seg[SEG_SS], 0);
+}
+
+static u8 current_cpl(const struct cpu *cpu)
+{
+	if (!cpu_protected(cpu))
+		return 0;
+	return cpu_v86(cpu) ? 3 : SEG_DPL(cpu->seg[SEG_SS].attr);
+}
+
+static u8 current_view(const struct cpu *cpu)
+{
+	if (cpu->cpl == 3)
+		return TLB_USER;
+	return (cpu->cr4 & CR4_SMAP) && (cpu->rflags & FL_AC) ? TLB_KERNEL_AC : TLB_KERNEL;
+}
+
+static u32 control_key(const struct cpu *cpu)
+{
+	u64 cr0 = cpu->cr0, cr4 = cpu->cr4;
+
+	return (cr0 & CR0_PE ? 0 : BK_REAL) | (cr0 & CR0_PG ? BK_PAGING : 0) |
+	       (cr0 & (CR0_TS | CR0_EM) ? BK_NO_FPU : 0) | (cr4 & CR4_OSFXSR ? BK_OSFXSR : 0) |
+	       ((cr4 & CR4_OSXSAVE) && (cpu->xcr0 & 6) == 6 ? BK_AVX : 0) |
+	       (cr4 & CR4_TSD ? BK_TSD : 0) | (cr4 & CR4_FSGSBASE ? BK_FSGSBASE : 0) |
+	       (cr4 & CR4_UMIP ? BK_UMIP : 0);
+}
+
+static u32 debug_key(const struct cpu *cpu)
+{
+	const u32 active = DBG_SINGLESTEP | DBG_HW_BP;
+	u64 enabled = cpu->dr[7] & 0xff; /* L0 G0 .. L3 G3 */
+
+	return (cpu->rflags & FL_TF) || enabled || (cpu->debug_flags & active) || cpu->debug_step
+		       ? BK_STEPPING
+		       : 0;
+}
+
+void cpu_update_mode(struct cpu *cpu)
+{
+	const struct segment *cs = &cpu->seg[SEG_CS], *ss = &cpu->seg[SEG_SS];
+	bool code64 = cpu_long_mode(cpu) && (cs->attr & SEG_L);
+
+	cpu->cpl = current_cpl(cpu);
+	cpu->code_size = code64 ? 8 : cs->attr & SEG_DB ? 4 : 2;
+	cpu->stack_size = code64 ? 8 : ss->attr & SEG_DB ? 4 : 2;
+	cpu->view = current_view(cpu);
+	cpu->flat = code64 || (!cpu_real_or_v86(cpu) && cpu_is_flat(cpu));
+	cpu->block_key = control_key(cpu) | debug_key(cpu) | (u32)cpu->cpl << BK_CPL_SHIFT |
+			 (cpu->code_size == 8          ? BK_CODE64
+				 : cpu->code_size == 4 ? BK_CODE32
+						       : 0) |
+			 (cpu->stack_size == 4 ? BK_STACK32 : 0) |
+			 (cpu->view == TLB_KERNEL_AC ? BK_VIEW_AC : 0) | (cpu->flat ? BK_FLAT : 0) |
+			 (cpu_v86(cpu) ? BK_V86 : 0);
+}
+
+/* ---- reset ---- */
+
+static u32 processor_signature(const struct cpu *cpu)
+{
+	for (unsigned i = 0; i < cpu->cpuid_count; i++)
+		if (cpu->cpuid[i].function == 1)
+			return cpu->cpuid[i].eax;
+	return 0x600; /* SDM 3:9.1.2: family 6 */
+}
+
+static void reset_segments(struct cpu *cpu)
+{
+	for (unsigned i = 0; i <= SEG_GS; i++)
+		cpu->seg[i] = (struct segment){.limit = 0xffff, .attr = 0x93};
+	/* SDM 3:9.1.4: the first fetch is from 4 GiB - 16. */
+	cpu->seg[SEG_CS] = (struct segment){
+		.base = 0xffff0000, .limit = 0xffff, .attr = 0x9b, .selector = 0xf000};
+	cpu->seg[SEG_LDTR] = (struct segment){.limit = 0xffff, .attr = 0x82};
+	cpu->seg[SEG_TR] = (struct segment){.limit = 0xffff, .attr = 0x8b};
+	cpu->gdt = cpu->idt = (struct dtable){.limit = 0xffff};
+}
+
+static void reset_registers(struct cpu *cpu, bool init)
+{
+	u64 kept = init ? cpu->cr0 & (CR0_CD | CR0_NW) : CR0_CD | CR0_NW;
+
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		cpu->gpr[i] = 0;
+	cpu->gpr[RDX] = processor_signature(cpu);
+	cpu->rip = cpu->next_rip = 0xfff0;
+	cpu->rflags = FL_FIXED;
+	cpu->cr0 = CR0_ET | kept;
+	cpu->cr2 = cpu->cr3 = cpu->cr4 = cpu->cr8 = cpu->efer = 0;
+	for (unsigned i = 0; i < 6; i++)
+		cpu->dr[i] = 0;
+	cpu->dr[6] = DR6_FIXED;
+	cpu->dr[7] = DR7_FIXED;
+}
+
+static void reset_events(struct cpu *cpu)
+{
+	cpu->exc = (struct exception){0};
+	cpu->events = (struct vcpu_events){0};
+	cpu->shadow = 0;
+	cpu->nmi_masked = false;
+	cpu->replay.filled = cpu->replay.next = 0;
+	cpu->replay.io_count = 0;
+	cpu->posted_count = cpu->posted_next = 0;
+}
+
+/* What RESET clears and INIT keeps: x87 and vector state, XCR0, MSRs, the APIC's place. */
+static void reset_power_on(struct cpu *cpu)
+{
+	cpu->xcr0 = 1;
+	cpu->msr.pat = 0x0007040600070406; /* SDM 3:11.12.4 */
+	cpu->msr.misc_enable = 1;          /* fast strings */
+	cpu->apic_base = 0xfee00000 | BIT(11) | (cpu->id == 0 ? BIT(8) : 0);
+	__builtin_memset(cpu->xsave_area, 0, sizeof(cpu->xsave_area));
+	cpu->xsave_area[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */
+	cpu->xsave_area[1] = 0x03;
+	cpu->xsave_area[24] = 0x80;
+	cpu->xsave_area[25] = 0x1f;
+}
+
+void cpu_reset(struct cpu *cpu, bool init)
+{
+	reset_segments(cpu);
+	reset_registers(cpu, init);
+	reset_events(cpu);
+	if (!init)
+		reset_power_on(cpu);
+	tlb_flush_all(cpu);
+	cpu_update_mode(cpu);
+}

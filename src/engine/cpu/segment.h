@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors and segment registers, as far as control transfers and segment loads share them.
+ *
+ * The prepare functions make every check of a load and produce the new hidden part without
+ * touching the register, so that a transfer that loads several registers can commit them together.
+ * Error codes carry no EXT bit here; the delivery code adds it (SDM 3:6.13).
+ */
+#ifndef ENGINE_CPU_SEGMENT_H
+#define ENGINE_CPU_SEGMENT_H
+
+#include "engine/cpu/ops.h"
+
+/* Bits of the low eight bytes of a descriptor (SDM 3:3.4.5, 3:6.11). */
+#define DESC_ACCESSED   BIT64(40)
+#define DESC_WRITABLE   BIT64(41) /* data; readable for code */
+#define DESC_CONFORMING BIT64(42) /* code; expand-down for data */
+#define DESC_CODE       BIT64(43)
+#define DESC_S          BIT64(44)
+#define DESC_P          BIT64(47)
+#define DESC_L          BIT64(53)
+#define DESC_D          BIT64(54)
+#define DESC_TYPE(d)    ((unsigned)((d) >> 40) & 15)
+#define DESC_DPL(d)     ((unsigned)((d) >> 45) & 3)
+
+/* System descriptor types, SDM 3:3.5 table 3-2. The 64-bit ones share the 32-bit numbers. */
+enum {
+	SYS_TSS16 = 1,
+	SYS_LDT = 2,
+	SYS_TSS16_BUSY = 3,
+	SYS_CALL16 = 4,
+	SYS_TASK_GATE = 5,
+	SYS_INT16 = 6,
+	SYS_TRAP16 = 7,
+	SYS_TSS32 = 9,
+	SYS_TSS32_BUSY = 11,
+	SYS_CALL32 = 12,
+	SYS_INT32 = 14,
+	SYS_TRAP32 = 15,
+};
+#define SYS_BUSY 2 /* the bit of the type */
+
+/* Types in segment.attr. */
+#define SEG_TYPE_WRITABLE    2 /* data; readable for code */
+#define SEG_TYPE_EXPAND_DOWN 4 /* data; conforming for code */
+#define SEG_TYPE_CODE        8
+
+#define SEL_RPL(s)  ((s)&3)
+#define SEL_TI      4
+#define SEL_NULL(s) (((s) & ~3) == 0)
+#define SEL_ERR(s)  ((s)&0xfffcu)
+
+static inline bool desc_is_code(u64 d)
+{
+	return (d & (DESC_S | DESC_CODE)) == (DESC_S | DESC_CODE);
+}
+static inline bool desc_is_conforming(u64 d)
+{
+	return d & DESC_CONFORMING;
+}
+static inline bool desc_is_writable_data(u64 d)
+{
+	return (d & (DESC_S | DESC_CODE | DESC_WRITABLE)) == (DESC_S | DESC_WRITABLE);
+}
+static inline bool seg_usable(const struct segment *s)
+{
+	return !(s->attr & SEG_UNUSABLE);
+}
+
+/* Canonical form, SDM 1:3.3.7.1 and 3:4.5. */
+static inline bool cpu_canonical(const struct cpu *cpu, u64 addr)
+{
+	unsigned shift = cpu->cr4 & CR4_LA57 ? 7 : 16;
+	return (u64)((s64)(addr << shift) >> shift) == addr;
+}
+
+/* Does [off, off+len) lie within the segment, and does its type allow acc? Not for 64-bit mode. */
+bool segment_allows(
+	const struct cpu *cpu, const struct segment *s, u64 off, unsigned len, unsigned acc);
+
+/* Linear address of a descriptor of len bytes; false if it is outside its table. */
+bool descriptor_address(const struct cpu *cpu, u16 selector, unsigned len, u64 *ret);
+/* Set bits in byte 5 of the descriptor in memory (accessed, busy) unless they are set already. */
+int descriptor_set(struct cpu *cpu, u16 selector, u64 *desc, u8 bits);
+int descriptor_clear_busy(struct cpu *cpu, u16 selector);
+
+/* The registers' hidden parts that need no descriptor. */
+void segment_set_null(struct segment *s, u16 selector, unsigned dpl);
+void segment_set_v86(struct segment *s, u16 selector);
+/* cs and ss as syscall and its relatives set them: base 0, limit 4 GiB. */
+void segment_set_flat_code(struct segment *s, u16 selector, unsigned dpl, bool l);
+void segment_set_flat_data(struct segment *s, u16 selector, unsigned dpl);
+
+/* DS, ES, FS, GS in protected mode; vector: #GP, or #TS in a task switch. Null is allowed. */
+int segment_prepare_data(struct cpu *cpu, u16 selector, u8 vector, struct segment *ret);
+/* SS for privilege level cpl; null is not allowed here. vector: #GP or #TS; #SS if not present. */
+int segment_prepare_ss(struct cpu *cpu, u16 selector, unsigned cpl, u8 vector, struct segment *ret);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pushes and pops on a running copy of the stack pointer.
+ *
+ * rsp changes in stack_commit() only, so an instruction that faults half-way leaves the registers
+ * alone. Bytes already pushed below rsp stay in memory; they are not architectural state.
+ */
+#include "engine/cpu/segment.h"
+
+static u64 sp_mask(unsigned width)
+{
+	return width == 8 ? ~0ull : width == 4 ? 0xffffffffull : 0xffffull;
+}
+
+void stack_begin(struct cpu *cpu, struct stack *s)
+{
+	s->width = cpu->stack_size;
+	s->sp = cpu->gpr[RSP] & sp_mask(s->width);
+	s->ss = &cpu->seg[SEG_SS];
+	s->acc = 0;
+	s->error = 0;
+}
+
+/* As seg_linear() for SS, but against the stack's own segment. */
+static int stack_linear(
+	struct cpu *cpu, const struct stack *s, unsigned size, unsigned acc, u64 *ret)
+{
+	bool ok;
+
+	if (s->width == 8) {
+		ok = cpu_canonical(cpu, s->sp) && cpu_canonical(cpu, s->sp + size - 1);
+		*ret = s->sp;
+	} else {
+		ok = segment_allows(cpu, s->ss, s->sp, size, acc);
+		*ret = (u32)(s->ss->base + s->sp);
+	}
+	return ok ? CPU_OK : cpu_raise_err(cpu, X86_SS, s->error);
+}
+
+int stack_push(struct cpu *cpu, struct stack *s, u64 value, unsigned size)
+{
+	struct stack next = *s;
+	u64 lin;
+	int r;
+
+	next.sp = (s->sp - size) & sp_mask(s->width);
+	r = stack_linear(cpu, &next, size, ACC_WRITE, &lin);
+	if (!r)
+		r = mem_write(cpu, lin, &value, size, ACC_WRITE | s->acc);
+	if (!r)
+		s->sp = next.sp;
+	return r;
+}
+
+int stack_pop(struct cpu *cpu, struct stack *s, u64 *value, unsigned size)
+{
+	u64 lin;
+	int r = stack_linear(cpu, s, size, ACC_READ, &lin);
+
+	if (!r)
+		r = mem_read_u64(cpu, lin, value, size, ACC_READ | s->acc);
+	if (!r)
+		s->sp = (s->sp + size) & sp_mask(s->width);
+	return r;
+}
+
+void stack_commit(struct cpu *cpu, const struct stack *s)
+{
+	u64 mask = s->width == 2 ? 0xffff : ~0ull;
+
+	cpu->gpr[RSP] = (cpu->gpr[RSP] & ~mask) | (s->sp & mask);
+}
