@@ -48,8 +48,9 @@ enum tlb_kind { TLB_READ, TLB_WRITE, TLB_KINDS };
 /*
  * Direct-mapped, indexed by bits 12-27 of the linear address. An access of s bytes at A hits iff
  * A + neg_tag[i] <= 4096 - s, unsigned: that is, same page and not crossing its end. hva[i] is the host
- * address of the page. neg_tag 0 means empty, except in entry 0 where TLB_EMPTY0 does.
- * MMIO, watched (code, clean-but-logged) and host-inaccessible pages never have an entry.
+ * address of the page. neg_tag 0 means empty, except in entry 0 where TLB_EMPTY0 does, so a new cpu needs
+ * one tlb_flush_all(). MMIO pages never have an entry; watched (code), read-only and clean-but-logged
+ * pages have no write entry.
  */
 struct tlb {
 	u64 neg_tag[TLB_SIZE];
@@ -57,12 +58,27 @@ struct tlb {
 };
 #define TLB_EMPTY0 (-(u64)PAGE_SIZE)
 
-struct tlb_log_entry {
-	u16 index;
-	u8 view, kind;
-	bool global;
-	u64 gpa; /* page */
+/*
+ * What was filled since the last flush, so that a flush costs as much as what it drops. One log for each
+ * of {local, global} x kind. Fills that find the log full are remembered by chunk only (1024 entries a bit).
+ */
+struct tlb_log {
+	u32 count;
+	bool overflow;
+	u64 chunks[TLB_VIEWS];
+	u64 fill[TLB_LOG]; /* packed by tlb.c: index, view, large, page of the gpa */
 };
+
+/* Instruction pages: what mmu_fetch_page() found last; flushed together with the TLB. */
+#define FETCH_CACHE 64
+struct fetch_entry {
+	u64 tag; /* page of the linear address, bit 0 valid, bit 1 user, bit 2 global */
+	u64 gpa; /* page */
+	u8 *hva; /* NULL: not RAM */
+};
+
+/* Which large pages were filled from, as a hash filter: INVLPG looks for their granules only then. */
+#define LARGE_FILTER 128 /* words */
 
 /* ---- pending things ---- */
 
@@ -174,9 +190,12 @@ struct cpu {
 	u32 id;
 
 	/* translation caches */
-	unsigned tlb_log_count;
-	struct tlb_log_entry tlb_log[TLB_LOG];
-	bool tlb_log_overflow;
+	u64 fetch_epoch; /* grows whenever a linear-to-physical translation of code may have changed */
+	u32 slot_hint[2]; /* where the last look-ups ended: page tables, data */
+	u32 write_flushes; /* completed flushes of all write entries; read by page_watch() of others */
+	struct fetch_entry fetch[FETCH_CACHE];
+	u64 large_filter[LARGE_FILTER];
+	struct tlb_log tlb_log[2][TLB_KINDS]; /* [global] */
 	struct tlb tlb[TLB_VIEWS][TLB_KINDS];
 };
 

@@ -11,10 +11,11 @@
 #include "engine/cpu/cpu.h"
 
 /* Access descriptor: kind, and who asks. */
-#define ACC_READ   0
-#define ACC_WRITE  BIT(0)
-#define ACC_FETCH  BIT(1)
-#define ACC_SYSTEM BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
+#define ACC_READ  0
+#define ACC_WRITE BIT(0)
+#define ACC_FETCH BIT(1)
+#define ACC_SYSTEM                                                                                 \
+	BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
 
 /* ---- linear access (access.c). 0, CPU_FAULT (#PF raised) or CPU_EXIT (MMIO read to be answered). ---- */
 
@@ -52,7 +53,7 @@ int seg_linear(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned ac
 /* ---- page walk (walk.c) ---- */
 
 struct walk {
-	u64 gpa; /* of the byte */
+	u64 gpa;       /* of the byte */
 	u64 page_size; /* 4096, 2 MiB, 4 MiB, 1 GiB */
 	bool user, writable, nx, global, dirty;
 };
@@ -66,19 +67,49 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret);
 
 /* ---- TLB (tlb.c) ---- */
 
-/* Walk and fill for view cpu->view. *ret_hva NULL: not fillable (MMIO, watched, read-only slot...); *ret_gpa is then valid. */
+/*
+ * Walk and fill for the view of acc (cpu->view, or TLB_KERNEL for ACC_SYSTEM). *ret_hva: host address of the byte
+ * at lin, or NULL if no entry can be made (MMIO, watched page, read-only slot); *ret_gpa is valid in both cases.
+ */
 int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gpa);
-void tlb_flush_all(struct cpu *cpu); /* CR0.PG, CR4 toggles, INVPCID all, REQ_FLUSH */
-void tlb_flush_nonglobal(struct cpu *cpu); /* CR3 write */
+void tlb_flush_all(struct cpu *cpu);           /* CR0.PG, CR4 toggles, INVPCID all, REQ_FLUSH */
+void tlb_flush_nonglobal(struct cpu *cpu);     /* CR3 write */
 void tlb_flush_page(struct cpu *cpu, u64 lin); /* INVLPG */
 /* Drop write entries for one guest page, or all of them (gpa == ~0). */
 void tlb_flush_write(struct cpu *cpu, u64 gpa);
 
-/* ---- slots and pages (slot.c, dirty.c) ---- */
+/* Host address for an access of len bytes at lin, or NULL on a miss or when it leaves the page. The hit rule of cpu.h. */
+static inline u8 *tlb_lookup(
+	const struct cpu *cpu, unsigned view, unsigned kind, u64 lin, unsigned len)
+{
+	const struct tlb *t = &cpu->tlb[view][kind];
+	unsigned i = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+	u64 offset = lin + t->neg_tag[i];
+
+	return likely(offset <= PAGE_SIZE - len) ? (u8 *)(t->hva[i] + offset) : NULL;
+}
+
+/* ---- instruction pages (fetch.c) ---- */
+
+/*
+ * Translate one page for execution, through a small cache. 0 with *ret_gpa the page's address and *ret_hva its host
+ * address (NULL: not RAM), CPU_FAULT or CPU_EXIT. Stays true until cpu->fetch_epoch changes.
+ */
+int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva);
+
+/* ---- called by mem/, implemented by the translator ---- */
+
+/* cpu has stored len bytes at gpa, within one watched page. Inner code. */
+void code_written(struct cpu *cpu, u64 gpa, unsigned len);
+/* The same by machine_write(), from any thread, while cpus run. Outer code. */
+void code_written_external(struct machine *m, u64 gpa, unsigned len);
+
+/* ---- slots and pages (lookup.c, watch.c) ---- */
 
 /*
  * Host address of a guest-physical page (page-aligned gpa), or NULL if no slot backs it. *ret_flags: PG_*.
- * Lock-free for running cpus: slots change only while all cpus of the machine are paused.
+ * Lock-free for running cpus: slots change only while all cpus of the machine are paused. Outer code uses
+ * machine_read() and machine_write() instead.
  */
 #define PG_READONLY BIT(0)
 #define PG_LOGGING  BIT(1)
@@ -87,7 +118,9 @@ void slot_mark_dirty(struct machine *m, u64 gpa);
 
 /*
  * Watched pages: those with translated code. The first watch of a page makes every cpu drop its write entries
- * for it before page_watch() returns; stores to it then reach page_written().
+ * for it before page_watch() returns; stores to it then reach code_written(). Call it without holding a lock that
+ * another cpu's inner code may wait for. A change of machine.slot_generation ends the watch of the pages of the
+ * slot that was deleted or moved: drop translations then.
  */
 void page_watch(struct cpu *cpu, u64 gpa);
 void page_unwatch(struct machine *m, u64 gpa);
