@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a kvm_context holds. Nothing of it is shared between contexts.
+ *
+ * `lock` guards the slot table and the making of vCPUs; the entries of `vcpus` are set once under it and then read
+ * without. `ring_lock` serialises the readers of the one coalesced-MMIO ring of the VM.
+ */
+#ifndef LIBKVM_CONTEXT_H
+#define LIBKVM_CONTEXT_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/types.h"
+#include "libkvm.h"
+#include "libkvm/port.h"
+
+struct slot {
+	u64 gpa;
+	u64 len; /* 0: free */
+	u8 *hva;
+	bool read_only;
+	bool owned;       /* made by kvm_create_phys_mem: unmapped with the slot */
+	bool provisional; /* made by kvm_create: gives way to what overlaps it */
+	bool log_base;    /* created with logging */
+	unsigned log_count;
+};
+
+struct vcpu {
+	int fd;
+	struct kvm_run *run;
+};
+
+struct kvm_context {
+	struct kvm_callbacks *callbacks;
+	void *opaque;
+	const struct port_ops *port;
+	void *port_state;
+	int fd;
+	int vm_fd;
+	bool no_irqchip, no_pit;
+	bool irqchip, pit;
+	size_t run_size;
+
+	pthread_mutex_t lock;
+	_Atomic(struct vcpu *) *vcpus;
+	int max_vcpus;
+	bool vcpu0_asked; /* vCPU 0 was asked for by name, not only made on first use */
+
+	struct slot *slots;
+	int nr_slots, max_slots;
+	bool log_all;
+	u8 *ram; /* the reservation of kvm_create */
+	size_t ram_size;
+	unsigned shadow_pages;
+
+	pthread_mutex_t ring_lock;
+	int ring_page; /* of the coalesced ring in a vCPU's area; 0: none */
+
+	uv_kvm_log_fn log;
+	void *log_opaque;
+};
+
+/* Passes on a result, and sets errno when it is an error. */
+static inline int result(long r)
+{
+	if (r < 0)
+		errno = (int)-r;
+	return (int)r;
+}
+
+static inline long sys_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
+{
+	return kvm->port->ioctl(kvm->port_state, kvm->fd, request, (unsigned long)arg);
+}
+
+static inline long vm_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
+{
+	if (kvm->vm_fd < 0)
+		return -EBADF;
+	return kvm->port->ioctl(kvm->port_state, kvm->vm_fd, request, (unsigned long)arg);
+}
+
+/* The capability's own number; < 0 only on failure. */
+long cap_value(kvm_context_t kvm, int cap);
+
+/* NULL with *error set when there is no such vCPU; makes vCPU 0 on first use. */
+struct vcpu *vcpu_get(kvm_context_t kvm, int slot, int *error);
+long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg);
+void vcpus_free(kvm_context_t kvm);
+
+/* The memory that kvm_create promises; and the end of everything in the slot table. */
+int mem_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem);
+void mem_free(kvm_context_t kvm);
+/* Under lock: the slot that contains the range (len >= 1), or NULL. */
+struct slot *slot_containing(kvm_context_t kvm, u64 gpa, u64 len);
+/* Under lock: tells the hypervisor the slot as it is; a removed one has len 0. */
+int slot_commit(kvm_context_t kvm, struct slot *slot);
+
+void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The road from libkvm to a KVM: how to open it and how an ioctl travels. The driver code above speaks only the KVM
+ * ABI and does not know which road it is on. Descriptors are real on every road, so mmap needs no entry here.
+ */
+#ifndef LIBKVM_PORT_H
+#define LIBKVM_PORT_H
+
+#include "base/types.h"
+
+struct port_ops {
+	const char *name; /* what uv_kvm_engine says */
+	/* Opens the system descriptor: the descriptor or -errno; *state is the port's own. */
+	int (*open)(void **state);
+	/* >= 0 or -errno. */
+	long (*ioctl)(void *state, int fd, unsigned long request, unsigned long arg);
+	void (*close_fd)(void *state, int fd);
+	/* After every descriptor was closed. */
+	void (*destroy)(void *state);
+};
+
+extern const struct port_ops port_kernel;
+/* In a build without the engine its open says -ENOSYS. */
+extern const struct port_ops port_soft;
+
+#endif

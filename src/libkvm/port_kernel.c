@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* The road to the kernel's KVM: system calls on /dev/kvm. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "libkvm/port.h"
+
+static int kernel_open(void **state)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	*state = NULL;
+	return fd < 0 ? -errno : fd;
+}
+
+static long kernel_ioctl(void *state, int fd, unsigned long request, unsigned long arg)
+{
+	int r = ioctl(fd, request, arg);
+
+	return r < 0 ? -errno : r;
+}
+
+static void kernel_close(void *state, int fd)
+{
+	close(fd);
+}
+
+static void kernel_destroy(void *state)
+{
+}
+
+const struct port_ops port_kernel = {
+	.name = "kernel",
+	.open = kernel_open,
+	.ioctl = kernel_ioctl,
+	.close_fd = kernel_close,
+	.destroy = kernel_destroy,
+};

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* The road to the engine in this process: calls into abi/. The only file of libkvm that knows abi/. */
+#include <fcntl.h>
+
+#include "abi/dev.h"
+#include "libkvm/port.h"
+
+static int soft_open(void **state)
+{
+	struct dev *dev;
+	int r = dev_create(&dev);
+
+	if (r < 0)
+		return r;
+	r = dev_open_kvm(dev, O_RDWR | O_CLOEXEC);
+	if (r < 0) {
+		dev_destroy(dev);
+		return r;
+	}
+	*state = dev;
+	return r;
+}
+
+static long soft_ioctl(void *state, int fd, unsigned long request, unsigned long arg)
+{
+	return dev_ioctl(state, fd, request, arg);
+}
+
+static void soft_close(void *state, int fd)
+{
+	dev_close(state, fd);
+}
+
+static void soft_destroy(void *state)
+{
+	dev_destroy(state);
+}
+
+const struct port_ops port_soft = {
+	.name = "soft",
+	.open = soft_open,
+	.ioctl = soft_ioctl,
+	.close_fd = soft_close,
+	.destroy = soft_destroy,
+};
