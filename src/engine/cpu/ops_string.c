@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * movs, cmps, stos, lods, scas, alone and repeated.
+ *
+ * A repeated form works in chunks: as many elements as lie within one page on both sides, within
+ * the segments and below the address wrap. Both pages are translated once and the host's own
+ * string instruction does the chunk on the host addresses, so flags and overlap behave as they do
+ * on the host: two linear addresses of one guest page have the same host address too. Where a page
+ * has no host address (MMIO, watched for writes) or an element straddles two pages, one element is
+ * done through mem_read() and mem_write().
+ *
+ * Registers are updated after each chunk or element, as the architecture does after each iteration
+ * (SDM 2: REP), so a fault leaves them at the faulting element, and between chunks the instruction
+ * can stop with rip still at it, for an interrupt or for MMIO data to leave.
+ */
+#include "engine/cpu/ops.h"
+
+struct string {
+	const struct insn *in;
+	u64 mask;             /* of the address size */
+	u64 remaining;        /* elements, this one included */
+	unsigned size, shift; /* of an element, and its log2 */
+	bool rep, down;
+	bool single; /* each iteration traps: no chunks */
+};
+
+/* One side of a chunk. */
+struct side {
+	u64 lin;  /* of the first element */
+	u8 *host; /* of the first element; NULL: element by element */
+	u64 room; /* elements that can be done at once, in the direction of DF */
+};
+
+static bool single_stepped(const struct cpu *cpu)
+{
+	return (cpu->rflags & FL_TF) || cpu->debug_step;
+}
+
+static void string_begin(struct string *s, const struct cpu *cpu, const struct insn *in)
+{
+	s->in = in;
+	s->mask = in->addr_size == 8 ? ~0ull : in->addr_size == 4 ? 0xffffffffull : 0xffffull;
+	s->size = in->op_size;
+	s->shift = __builtin_ctz(in->op_size);
+	s->down = cpu->rflags & FL_DF;
+	s->rep = in->pfx & (PFX_REP | PFX_REPNE);
+	s->remaining = s->rep ? cpu->gpr[RCX] & s->mask : 1;
+	s->single = single_stepped(cpu);
+}
+
+static void add_to_register(struct cpu *cpu, const struct string *s, unsigned reg, u64 delta)
+{
+	reg_write(cpu, reg, s->in->addr_size, true, cpu->gpr[reg] + delta);
+}
+
+/* done elements have been processed: move the pointers in regs (a bitmap) and count down. */
+static void string_advance(struct cpu *cpu, struct string *s, u64 done, unsigned regs)
+{
+	u64 bytes = done << s->shift, delta = s->down ? -bytes : bytes;
+
+	if (regs & BIT(RSI))
+		add_to_register(cpu, s, RSI, delta);
+	if (regs & BIT(RDI))
+		add_to_register(cpu, s, RDI, delta);
+	if (s->rep)
+		add_to_register(cpu, s, RCX, -done);
+	s->remaining -= done;
+}
+
+/*
+ * Come out before the next iteration? For an interrupt or another request, for the trap that each
+ * iteration takes when single-stepped (SDM 3:17.3.1.4), and to hand over MMIO data, because the
+ * replay and posting slots are meant for one element.
+ */
+static bool string_pause(const struct cpu *cpu, const struct string *s)
+{
+	return __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) || s->single ||
+	       cpu->posted_count || cpu->replay.filled;
+}
+
+/* True if the instruction is to go on with another chunk now. */
+static bool string_continue(struct cpu *cpu, const struct string *s)
+{
+	if (s->remaining == 0)
+		return false;
+	if (likely(!string_pause(cpu, s)))
+		return true;
+	cpu->next_rip = cpu->rip;
+	return false;
+}
+
+/* Elements up to the page's end (downwards: its start), before the offset wraps; 0: straddles. */
+static u64 page_room(const struct string *s, u64 lin, u64 off)
+{
+	u64 at = lin & (PAGE_SIZE - 1), last = s->size - 1;
+
+	if (at + last >= PAGE_SIZE || s->mask - off < last)
+		return 0;
+	if (s->down)
+		return (MIN(at, off) >> s->shift) + 1;
+	return (MIN(PAGE_SIZE - 1 - at - last, s->mask - off - last) >> s->shift) + 1;
+}
+
+/* Are n elements from off within the segment? In 64-bit mode a page is canonical as a whole. */
+static bool chunk_in_segment(
+	struct cpu *cpu, const struct string *s, unsigned seg, u64 off, u64 n, unsigned acc)
+{
+	u64 unused, before = (n - 1) << s->shift;
+
+	if (cpu->code_size == 8)
+		return true;
+	if (s->down)
+		off -= before;
+	return !seg_linear(cpu, seg, off, before + s->size, acc, &unused);
+}
+
+/*
+ * Translate the element that reg points to and find out how many more can go with it. Any fault
+ * raised here is that element's.
+ */
+static int side_begin(struct cpu *cpu, const struct string *s, struct side *side, unsigned seg,
+	unsigned reg, unsigned acc)
+{
+	u64 off = cpu->gpr[reg] & s->mask;
+	void *host;
+	int r = seg_linear(cpu, seg, off, s->size, acc, &side->lin);
+
+	if (!r)
+		r = mem_host(cpu, side->lin, s->size, acc, &host);
+	if (r)
+		return r;
+	side->host = host;
+	side->room = 1;
+	if (s->remaining == 1 || s->single || !host)
+		return CPU_OK;
+	u64 room = MIN(page_room(s, side->lin, off), s->remaining);
+	if (room > 1 && chunk_in_segment(cpu, s, seg, off, room, acc))
+		side->room = room;
+	return CPU_OK;
+}
+
+static int source_begin(struct cpu *cpu, const struct string *s, struct side *side)
+{
+	return side_begin(cpu, s, side, s->in->seg, RSI, ACC_READ);
+}
+
+static int dest_begin(struct cpu *cpu, const struct string *s, struct side *side, unsigned acc)
+{
+	return side_begin(cpu, s, side, SEG_ES, RDI, acc);
+}
+
+/* ---- the host's string instructions, n >= 1 ---- */
+
+/* DF is clear in C code and only set around one instruction. */
+#define HOST_STRING(insn, operands...)                                                             \
+	do {                                                                                       \
+		if (down)                                                                          \
+			__asm__ volatile("std\n\t" insn "\n\tcld" : operands);                     \
+		else                                                                               \
+			__asm__ volatile(insn : operands);                                         \
+	} while (0)
+
+static void host_movs(void *dst, const void *src, u64 n, unsigned shift, bool down)
+{
+#define OPERANDS "+D"(dst), "+S"(src), "+c"(n)::"memory", "cc"
+	switch (shift) {
+	case 0: HOST_STRING("rep movsb", OPERANDS); break;
+	case 1: HOST_STRING("rep movsw", OPERANDS); break;
+	case 2: HOST_STRING("rep movsl", OPERANDS); break;
+	default: HOST_STRING("rep movsq", OPERANDS); break;
+	}
+#undef OPERANDS
+}
+
+static void host_stos(void *dst, u64 value, u64 n, unsigned shift, bool down)
+{
+#define OPERANDS "+D"(dst), "+c"(n) : "a"(value) : "memory", "cc"
+	switch (shift) {
+	case 0: HOST_STRING("rep stosb", OPERANDS); break;
+	case 1: HOST_STRING("rep stosw", OPERANDS); break;
+	case 2: HOST_STRING("rep stosl", OPERANDS); break;
+	default: HOST_STRING("rep stosq", OPERANDS); break;
+	}
+#undef OPERANDS
+}
+
+/* Status flags as `lahf; seto al` leaves them in ax. (pushf would write into the red zone.) */
+#define SAVE_FLAGS "\n\tlahf\n\tseto %%al"
+static u64 saved_flags(u64 ax)
+{
+	return ((ax >> 8) & (FL_STATUS & 0xff)) | (ax & 1 ? FL_OF : 0);
+}
+
+/* Both return how many elements were compared; until the first (un)equal one. */
+static u64 host_cmps(
+	const void *src, const void *dst, u64 n, unsigned shift, bool down, bool ne, u64 *flags)
+{
+	u64 left = n, ax;
+
+#define OPERANDS "=&a"(ax), "+S"(src), "+D"(dst), "+c"(left)::"memory", "cc"
+	switch (shift * 2 + ne) {
+	case 0: HOST_STRING("repe cmpsb" SAVE_FLAGS, OPERANDS); break;
+	case 1: HOST_STRING("repne cmpsb" SAVE_FLAGS, OPERANDS); break;
+	case 2: HOST_STRING("repe cmpsw" SAVE_FLAGS, OPERANDS); break;
+	case 3: HOST_STRING("repne cmpsw" SAVE_FLAGS, OPERANDS); break;
+	case 4: HOST_STRING("repe cmpsl" SAVE_FLAGS, OPERANDS); break;
+	case 5: HOST_STRING("repne cmpsl" SAVE_FLAGS, OPERANDS); break;
+	case 6: HOST_STRING("repe cmpsq" SAVE_FLAGS, OPERANDS); break;
+	default: HOST_STRING("repne cmpsq" SAVE_FLAGS, OPERANDS); break;
+	}
+#undef OPERANDS
+	*flags = saved_flags(ax);
+	return n - left;
+}
+
+static u64 host_scas(
+	u64 value, const void *dst, u64 n, unsigned shift, bool down, bool ne, u64 *flags)
+{
+	u64 left = n;
+
+#define OPERANDS "+a"(value), "+D"(dst), "+c"(left)::"memory", "cc"
+	switch (shift * 2 + ne) {
+	case 0: HOST_STRING("repe scasb" SAVE_FLAGS, OPERANDS); break;
+	case 1: HOST_STRING("repne scasb" SAVE_FLAGS, OPERANDS); break;
+	case 2: HOST_STRING("repe scasw" SAVE_FLAGS, OPERANDS); break;
+	case 3: HOST_STRING("repne scasw" SAVE_FLAGS, OPERANDS); break;
+	case 4: HOST_STRING("repe scasl" SAVE_FLAGS, OPERANDS); break;
+	case 5: HOST_STRING("repne scasl" SAVE_FLAGS, OPERANDS); break;
+	case 6: HOST_STRING("repe scasq" SAVE_FLAGS, OPERANDS); break;
+	default: HOST_STRING("repne scasq" SAVE_FLAGS, OPERANDS); break;
+	}
+#undef OPERANDS
+	*flags = saved_flags(value);
+	return n - left;
+}
+
+/* ---- movs, stos, lods ---- */
+
+static int movs_slow(struct cpu *cpu, const struct string *s, u64 src, u64 dst)
+{
+	u64 value;
+	int r = mem_read(cpu, src, &value, s->size, ACC_READ);
+
+	return r ? r : mem_write(cpu, dst, &value, s->size, ACC_WRITE);
+}
+
+int op_movs(struct cpu *cpu, const struct insn *in)
+{
+	struct string s;
+	struct side src, dst;
+
+	string_begin(&s, cpu, in);
+	if (s.remaining == 0)
+		return CPU_OK;
+	do {
+		u64 n = 1;
+		int r = source_begin(cpu, &s, &src);
+		if (!r)
+			r = dest_begin(cpu, &s, &dst, ACC_WRITE);
+		if (r)
+			return r;
+		if (likely(src.host && dst.host)) {
+			n = MIN(src.room, dst.room);
+			host_movs(dst.host, src.host, n, s.shift, s.down);
+		} else if ((r = movs_slow(cpu, &s, src.lin, dst.lin))) {
+			return r;
+		}
+		string_advance(cpu, &s, n, BIT(RSI) | BIT(RDI));
+	} while (string_continue(cpu, &s));
+	return CPU_OK;
+}
+
+int op_stos(struct cpu *cpu, const struct insn *in)
+{
+	struct string s;
+	struct side dst;
+
+	string_begin(&s, cpu, in);
+	if (s.remaining == 0)
+		return CPU_OK;
+	do {
+		u64 n = 1;
+		int r = dest_begin(cpu, &s, &dst, ACC_WRITE);
+		if (r)
+			return r;
+		if (likely(dst.host)) {
+			n = dst.room;
+			host_stos(dst.host, cpu->gpr[RAX], n, s.shift, s.down);
+		} else if ((r = mem_write(cpu, dst.lin, &cpu->gpr[RAX], s.size, ACC_WRITE))) {
+			return r;
+		}
+		string_advance(cpu, &s, n, BIT(RDI));
+	} while (string_continue(cpu, &s));
+	return CPU_OK;
+}
+
+/* Repeated lods leaves the last element: only that one is loaded, from each page. */
+int op_lods(struct cpu *cpu, const struct insn *in)
+{
+	struct string s;
+	struct side src;
+
+	string_begin(&s, cpu, in);
+	if (s.remaining == 0)
+		return CPU_OK;
+	do {
+		int r = source_begin(cpu, &s, &src);
+		if (r)
+			return r;
+		u64 n = src.room, value, before = (n - 1) << s.shift;
+		r = mem_read(cpu, src.lin + (s.down ? -before : before), &value, s.size, ACC_READ);
+		if (r)
+			return r;
+		reg_write(cpu, RAX, s.size, true, value);
+		string_advance(cpu, &s, n, BIT(RSI));
+	} while (string_continue(cpu, &s));
+	return CPU_OK;
+}
+
+/* ---- cmps, scas ---- */
+
+/* With both prefixes the last one counts (as processors do it; SDM 2:2.1.1 leaves it open). */
+static bool repeat_while_unequal(const struct insn *in)
+{
+	if (!(in->pfx & PFX_REP))
+		return in->pfx & PFX_REPNE;
+	if (!(in->pfx & PFX_REPNE))
+		return false;
+	for (unsigned i = in->opcode_off; i > 0; i--) {
+		if (in->bytes[i - 1] == 0xf2 || in->bytes[i - 1] == 0xf3)
+			return in->bytes[i - 1] == 0xf2;
+	}
+	return false;
+}
+
+/* Flags of the comparison that ended a chunk; returns whether it ends the repetition. */
+static bool compare_ends(struct cpu *cpu, u64 flags, bool ne)
+{
+	cpu->rflags = (cpu->rflags & ~FL_STATUS) | flags;
+	return ne == (bool)(flags & FL_ZF);
+}
+
+int op_cmps(struct cpu *cpu, const struct insn *in)
+{
+	bool ne = repeat_while_unequal(in), ends;
+	struct string s;
+	struct side src, dst;
+
+	string_begin(&s, cpu, in);
+	if (s.remaining == 0)
+		return CPU_OK;
+	do {
+		u64 a, b, flags, n = 1;
+		int r = source_begin(cpu, &s, &src);
+		if (!r)
+			r = dest_begin(cpu, &s, &dst, ACC_READ);
+		if (r)
+			return r;
+		if (likely(src.host && dst.host)) {
+			n = MIN(src.room, dst.room);
+		} else {
+			r = mem_read(cpu, src.lin, &a, s.size, ACC_READ);
+			if (!r)
+				r = mem_read(cpu, dst.lin, &b, s.size, ACC_READ);
+			if (r)
+				return r;
+			src.host = (u8 *)&a;
+			dst.host = (u8 *)&b;
+		}
+		n = host_cmps(src.host, dst.host, n, s.shift, s.down, ne, &flags);
+		string_advance(cpu, &s, n, BIT(RSI) | BIT(RDI));
+		ends = compare_ends(cpu, flags, ne);
+	} while (!ends && string_continue(cpu, &s));
+	return CPU_OK;
+}
+
+int op_scas(struct cpu *cpu, const struct insn *in)
+{
+	bool ne = repeat_while_unequal(in), ends;
+	struct string s;
+	struct side dst;
+
+	string_begin(&s, cpu, in);
+	if (s.remaining == 0)
+		return CPU_OK;
+	do {
+		u64 b, flags;
+		int r = dest_begin(cpu, &s, &dst, ACC_READ);
+		if (r)
+			return r;
+		if (unlikely(!dst.host)) {
+			r = mem_read(cpu, dst.lin, &b, s.size, ACC_READ);
+			if (r)
+				return r;
+			dst.host = (u8 *)&b;
+		}
+		u64 n = host_scas(cpu->gpr[RAX], dst.host, dst.room, s.shift, s.down, ne, &flags);
+		string_advance(cpu, &s, n, BIT(RDI));
+		ends = compare_ends(cpu, flags, ne);
+	} while (!ends && string_continue(cpu, &s));
+	return CPU_OK;
+}
