@@ -125,7 +125,10 @@ static void read_back(struct pit *p, u8 value, s64 now)
 	}
 }
 
-/* A control word stops the channel until its count is written. Returns true if that was channel 0. */
+/*
+ * A control word stops the channel until its count is written; we let it run with the longest
+ * count, which is over before software can tell. Returns true if that was channel 0.
+ */
 static bool write_control(struct pit *p, u8 value, s64 now)
 {
 	unsigned ch = value >> 6, rw = value >> 4 & 3;
@@ -146,6 +149,7 @@ static bool write_control(struct pit *p, u8 value, s64 now)
 		c->mode &= 3; /* bit 2 does not matter for modes 2 and 3 */
 	c->bcd = value & 1;
 	c->count_latched = c->status_latched = 0;
+	load(p, ch, 0, now);
 	return ch == 0;
 }
 

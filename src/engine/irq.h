@@ -7,6 +7,9 @@
 #define ENGINE_IRQ_H
 
 #include "base/types.h"
+#include "chips/ioapic.h"
+#include "chips/pic.h"
+#include "chips/pit.h"
 
 struct machine;
 struct vcpu;
@@ -65,40 +68,33 @@ struct ioeventfd_config {
 int ioeventfd_assign(struct machine *m, const struct ioeventfd_config *c); /* -EEXIST */
 int ioeventfd_deassign(struct machine *m, const struct ioeventfd_config *c); /* -ENOENT */
 
-/* Chip state in the layouts of the hardware; one struct a chip, plain data. */
-struct pic_state {
-	u8 last_irr, irr, imr, isr, priority_add, irq_base, read_reg_select, poll, special_mask, init_state,
-		auto_eoi, rotate_on_auto_eoi, special_fully_nested_mode, init4, elcr, elcr_mask;
-};
-#define IOAPIC_PINS 24
-struct ioapic_state {
-	u64 base_address;
-	u32 ioregsel, id, irr;
-	u64 redirtbl[IOAPIC_PINS];
-};
-struct pit_channel_state {
-	u32 count; /* 65536 for 0 */
-	u16 latched_count;
-	u8 count_latched, status_latched, status, read_state, write_state, write_latch, rw_mode, mode, bcd, gate;
-	s64 count_load_time; /* ns, machine clock */
-};
-struct pit_state {
-	struct pit_channel_state channels[3];
-	u32 flags;
-};
+/* Chip state in the layouts of the hardware: the plain data structs of chips/. */
 int machine_get_pic(struct machine *m, unsigned which, struct pic_state *ret); /* -ENXIO no chip */
 int machine_set_pic(struct machine *m, unsigned which, const struct pic_state *s);
 int machine_get_ioapic(struct machine *m, struct ioapic_state *ret);
 int machine_set_ioapic(struct machine *m, const struct ioapic_state *s);
 int machine_get_pit(struct machine *m, struct pit_state *ret);
 int machine_set_pit(struct machine *m, const struct pit_state *s);
+/* Deliver ticks that the guest was too late for afterwards (the default), or drop them. -ENXIO no chip. */
+int machine_set_pit_reinject(struct machine *m, bool on);
 /* Register page of a vcpu's LAPIC, 1024 bytes, registers at their xAPIC offsets. The vcpu must not run. -EINVAL none. */
 int vcpu_get_lapic(struct vcpu *v, u8 ret[1024]);
 int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024]);
+/*
+ * ids32: MSI routes and the register page carry 32-bit x2APIC ids (KVM_X2APIC_API_USE_32BIT_IDS).
+ * no_quirk: 0xff addresses one APIC in x2APIC mode, not all (KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK).
+ */
+void machine_set_x2apic_api(struct machine *m, bool ids32, bool no_quirk);
+/* Nanoseconds per tick of the APIC timer before its divider; 1 by default. -EINVAL: 0, or a vcpu exists. */
+int machine_set_apic_bus_ns(struct machine *m, u32 ns);
 
 /* Machine clock in ns (kvmclock). */
 u64 machine_get_clock(struct machine *m);
 void machine_set_clock(struct machine *m, u64 ns);
+/* The same at one point of time: clock, host TSC and CLOCK_REALTIME, the latter two may be NULL. */
+u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime);
+/* Tell the guest through its kvmclock page that it was stopped. -EINVAL no such page. Not while the vcpu runs. */
+int vcpu_clock_stopped(struct vcpu *v);
 u32 vcpu_tsc_khz(struct vcpu *v);
 int vcpu_set_tsc_khz(struct vcpu *v, u32 khz); /* only the host's frequency (within 250 ppm) or 0; else -EINVAL */
 

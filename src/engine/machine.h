@@ -83,6 +83,11 @@ int irq_pending(struct vcpu *v);
 int irq_accept(struct vcpu *v);
 /* Register access to the LAPIC page at apic_base; true if it was the LAPIC's. */
 bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write);
+/*
+ * IA32_APIC_BASE by the VMM (SREGS, SET_MSRS): any legal value, without the transition rules that
+ * hold for the guest. -EINVAL. cpu->apic_base must be changed by nothing else. Works without LAPIC, too.
+ */
+int lapic_set_base(struct vcpu *v, u64 value);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC 0x800-0x8ff. 0, or -EINVAL for #GP, -ENOENT not one of these. */
 int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret);
 int lapic_write_msr(struct vcpu *v, u32 index, u64 value);
@@ -101,7 +106,7 @@ int timers_create(struct machine *m); /* starts the helper thread, all signals b
 void timers_destroy(struct machine *m);
 
 struct timer {
-	struct timer *next, *prev;
+	struct timer *child, *next, *prev; /* pairing heap, private to timer.c */
 	u64 deadline; /* host CLOCK_MONOTONIC ns; 0 when not armed */
 	void (*fire)(struct timer *t); /* on the helper thread, no engine lock held */
 };
@@ -109,7 +114,8 @@ void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns); /* re-arms 
 void timer_cancel(struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
 u64 host_ns(void); /* CLOCK_MONOTONIC */
 u64 host_tsc(void);
-u64 host_tsc_hz(void); /* measured once per machine, exact enough for kvmclock and deadlines */
+u64 host_tsc_hz(void); /* measures: may take 20 ms */
+u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */
 /* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
 int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
 void fd_unwatch(struct machine *m, int fd, void *opaque);
