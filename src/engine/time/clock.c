@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/* The TSC's frequency, and the machine's clock made from it (see time.h). */
+#include <cpuid.h>
+#include <errno.h>
+#include <time.h>
+
+#include "engine/machine.h"
+#include "engine/time/time.h"
+
+#define NS_PER_SEC   1000000000ull
+#define CALIBRATE_NS 15000000ull
+
+u64 host_tsc(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+static u64 raw_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC_RAW, &ts);
+	return (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
+}
+
+/* CPUID 15h: TSC = crystal * ebx / eax; 40000010h: kHz, by a hypervisor that defines the leaf. */
+static u64 hz_by_cpuid(void)
+{
+	u32 a, b, c, d;
+
+	if (__get_cpuid(0x15, &a, &b, &c, &d) && a && b && c)
+		return (u64)c * b / a;
+	__cpuid(1, a, b, c, d);
+	if (!(c & BIT(31)))
+		return 0;
+	__cpuid(0x40000000, a, b, c, d);
+	if (a < 0x40000010 || a > 0x400000ff)
+		return 0;
+	__cpuid(0x40000010, a, b, c, d);
+	return (u64)a * 1000;
+}
+
+/* A TSC value and the time it was read; the narrowest of a few tries, so that being preempted between the two does no harm. */
+static u64 sample(u64 *ret_ns)
+{
+	u64 best = UINT64_MAX, tsc = 0;
+
+	for (int i = 0; i < 8; i++) {
+		u64 before = host_tsc(), ns = raw_ns(), after = host_tsc();
+
+		if (after - before >= best)
+			continue;
+		best = after - before;
+		tsc = before + best / 2;
+		*ret_ns = ns;
+	}
+	return tsc;
+}
+
+static u64 hz_by_measuring(void)
+{
+	struct timespec nap = {.tv_nsec = CALIBRATE_NS};
+	u64 ns0 = 0, ns1 = 0, tsc0 = sample(&ns0), tsc1;
+
+	while (nanosleep(&nap, &nap) && errno == EINTR)
+		;
+	tsc1 = sample(&ns1);
+	return (u64)((unsigned __int128)(tsc1 - tsc0) * NS_PER_SEC / MAX(ns1 - ns0, 1ull));
+}
+
+u64 host_tsc_hz(void)
+{
+	u64 hz = hz_by_cpuid();
+
+	/* Anything else is a leaf that means something different. */
+	return hz >= 100000000 && hz < 20000000000 ? hz : hz_by_measuring();
+}
+
+/* The largest multiplier that fits into 32 bits: mult / 2^32 * 2^shift = 1e9 / hz. */
+void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift)
+{
+	s8 shift = 0;
+
+	while (hz > 2 * NS_PER_SEC) {
+		hz >>= 1;
+		shift--;
+	}
+	while (hz <= NS_PER_SEC) {
+		hz <<= 1;
+		shift++;
+	}
+	*ret_mult = (u32)((NS_PER_SEC << 32) / hz);
+	*ret_shift = shift;
+}
+
+void clock_init(struct clock *c)
+{
+	pthread_mutex_init(&c->lock, NULL);
+	c->tsc_hz = host_tsc_hz();
+	clock_scale(c->tsc_hz, &c->mult, &c->shift);
+	c->tsc = host_tsc();
+	c->ns = 0;
+}
+
+void clock_fini(struct clock *c)
+{
+	pthread_mutex_destroy(&c->lock);
+}
+
+u64 clock_at(const struct clock *c, u64 host_tsc)
+{
+	u64 ticks = host_tsc - c->tsc;
+
+	ticks = c->shift < 0 ? ticks >> -c->shift : ticks << c->shift;
+	return c->ns + (u64)((unsigned __int128)ticks * c->mult >> 32);
+}
+
+u64 machine_tsc_hz(struct machine *m)
+{
+	return machine_clock(m)->tsc_hz;
+}
+
+u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime)
+{
+	struct clock *c = machine_clock(m);
+	struct timespec ts;
+	u64 tsc, ns;
+
+	pthread_mutex_lock(&c->lock);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	tsc = host_tsc();
+	ns = clock_at(c, tsc);
+	pthread_mutex_unlock(&c->lock);
+	if (ret_host_tsc)
+		*ret_host_tsc = tsc;
+	if (ret_realtime)
+		*ret_realtime = (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
+	return ns;
+}
+
+u64 machine_get_clock(struct machine *m)
+{
+	return machine_get_clock_at(m, NULL, NULL);
+}
+
+void machine_set_clock(struct machine *m, u64 ns)
+{
+	struct clock *c = machine_clock(m);
+
+	pthread_mutex_lock(&c->lock);
+	c->tsc = host_tsc();
+	c->ns = ns;
+	m->clock_offset = (s64)(ns - host_ns());
+	pthread_mutex_unlock(&c->lock);
+	for (unsigned i = 0; i < MACHINE_MAX_VCPUS; i++) {
+		struct vcpu *v = atomic_load(&m->vcpus[i]);
+
+		if (v)
+			pvclock_update(v);
+	}
+}
+
+u32 vcpu_tsc_khz(struct vcpu *v)
+{
+	return (u32)(machine_tsc_hz(v->machine) / 1000);
+}
+
+int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
+{
+	u32 host = vcpu_tsc_khz(v);
+	u64 slack = (u64)host * 250 / 1000000;
+
+	return !khz || (khz + slack >= host && khz <= host + slack) ? 0 : -EINVAL;
+}

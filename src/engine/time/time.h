@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of time/ share: the machine's clock.
+ *
+ * The clock is a linear function of the host's TSC with the very multiplier and shift that
+ * kvmclock pages hand to the guest, so guest and VMM compute the same nanosecond from one TSC value.
+ */
+#ifndef ENGINE_TIME_TIME_H
+#define ENGINE_TIME_TIME_H
+
+#include <pthread.h>
+
+#include "base/types.h"
+
+struct machine;
+
+struct clock {
+	pthread_mutex_t lock; /* tsc, ns, and writing of kvmclock pages */
+	u64 tsc_hz;
+	u32 mult;    /* ns = (ticks << shift) * mult >> 32 */
+	s8 shift;    /* negative: to the right */
+	u64 tsc, ns; /* at host TSC tsc the clock showed ns */
+};
+
+void clock_init(struct clock *c);
+void clock_fini(struct clock *c);
+struct clock *machine_clock(struct machine *m);
+/* The clock at a value of the host's TSC; c->lock held. */
+u64 clock_at(const struct clock *c, u64 host_tsc);
+/* Multiplier and shift of a TSC of hz, as pvclock defines them. */
+void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift);
+
+/* With all signals blocked in it. 0 or -errno. */
+int thread_start(pthread_t *ret, void *(*run)(void *), void *opaque);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The machine's one helper thread: timers, and descriptors to watch.
+ *
+ * It is started when the machine is created, with all signals blocked, because VMMs forbid clone
+ * by seccomp later. For the same reason arming a timer, which vcpu threads do, uses no system call
+ * but a write to an eventfd, and that only if the thread would otherwise wake too late. A guest
+ * re-arms its timer right after it fired; so having fired the thread looks again after a short
+ * while by itself (GRACE_NS), which makes the usual re-arm free of system calls.
+ *
+ * Timers are in a pairing heap under one mutex. fire() and ready() run without it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/machine.h"
+#include "engine/time/time.h"
+
+#define GRACE_NS 200000ull
+#define BATCH    16
+
+struct watch {
+	u64 key; /* what epoll hands back; never used twice */
+	int fd;
+	void (*ready)(void *opaque, u32 events);
+	void *opaque;
+	struct watch *next;
+};
+
+struct timers {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t idle; /* running or running_watch has changed to NULL */
+	struct timer *heap, *running;
+	struct watch *watches, *running_watch;
+	u64 next_key;
+	u64 wakes_at; /* when the thread looks next, UINT64_MAX never */
+	int epoll, timerfd, eventfd;
+	bool stop;
+	struct clock clock;
+};
+
+u64 host_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (u64)ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec;
+}
+
+struct clock *machine_clock(struct machine *m)
+{
+	return &m->timers->clock;
+}
+
+/* ---- pairing heap: child is the first child, next a sibling, prev the left sibling or the parent ---- */
+
+static struct timer *meld(struct timer *a, struct timer *b)
+{
+	if (!a || !b)
+		return a ? a : b;
+	if (b->deadline < a->deadline) {
+		struct timer *t = a;
+		a = b;
+		b = t;
+	}
+	b->next = a->child;
+	b->prev = a;
+	if (b->next)
+		b->next->prev = b;
+	a->child = b;
+	return a;
+}
+
+/* Two passes: meld neighbours from the left, then the results from the right. */
+static struct timer *meld_siblings(struct timer *t)
+{
+	struct timer *pairs = NULL, *root = NULL;
+
+	while (t) {
+		struct timer *a = t, *b = t->next;
+
+		t = b ? b->next : NULL;
+		a->next = a->prev = NULL;
+		if (b)
+			b->next = b->prev = NULL;
+		a = meld(a, b);
+		a->next = pairs;
+		pairs = a;
+	}
+	while (pairs) {
+		t = pairs->next;
+		pairs->next = NULL;
+		root = meld(root, pairs);
+		pairs = t;
+	}
+	return root;
+}
+
+static void heap_remove(struct timers *ts, struct timer *t)
+{
+	struct timer *children = meld_siblings(t->child);
+
+	if (ts->heap == t) {
+		ts->heap = children;
+	} else {
+		if (t->prev->child == t)
+			t->prev->child = t->next;
+		else
+			t->prev->next = t->next;
+		if (t->next)
+			t->next->prev = t->prev;
+		ts->heap = meld(ts->heap, children);
+	}
+	t->child = t->next = t->prev = NULL;
+	t->deadline = 0;
+}
+
+/* ---- timers ---- */
+
+static void wake(struct timers *ts)
+{
+	u64 one = 1;
+
+	while (write(ts->eventfd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns)
+{
+	struct timers *ts = m->timers;
+	bool must_wake;
+
+	pthread_mutex_lock(&ts->lock);
+	if (t->deadline)
+		heap_remove(ts, t);
+	t->deadline = deadline_ns ? deadline_ns : 1;
+	ts->heap = meld(ts->heap, t);
+	must_wake = t->deadline < ts->wakes_at;
+	if (must_wake)
+		ts->wakes_at = t->deadline;
+	pthread_mutex_unlock(&ts->lock);
+	if (must_wake)
+		wake(ts);
+}
+
+static bool on_helper_thread(const struct timers *ts)
+{
+	return pthread_equal(pthread_self(), ts->thread);
+}
+
+void timer_cancel(struct machine *m, struct timer *t)
+{
+	struct timers *ts = m->timers;
+
+	pthread_mutex_lock(&ts->lock);
+	while (ts->running == t && !on_helper_thread(ts))
+		pthread_cond_wait(&ts->idle, &ts->lock);
+	/* Last, because fire() may have armed it again. */
+	if (t->deadline)
+		heap_remove(ts, t);
+	pthread_mutex_unlock(&ts->lock);
+}
+
+/* Called and returns with the lock held. */
+static bool fire_one(struct timers *ts)
+{
+	struct timer *t = ts->heap;
+
+	if (!t || t->deadline > host_ns())
+		return false;
+	heap_remove(ts, t);
+	ts->running = t;
+	pthread_mutex_unlock(&ts->lock);
+	t->fire(t);
+	pthread_mutex_lock(&ts->lock);
+	ts->running = NULL;
+	pthread_cond_broadcast(&ts->idle);
+	return true;
+}
+
+static void program(struct timers *ts, bool fired)
+{
+	struct itimerspec its = {0};
+	u64 at = ts->heap ? ts->heap->deadline : UINT64_MAX;
+
+	if (fired)
+		at = MIN(at, host_ns() + GRACE_NS);
+	ts->wakes_at = at;
+	if (at != UINT64_MAX) {
+		its.it_value.tv_sec = (time_t)(MIN(at, (u64)INT64_MAX) / 1000000000ull);
+		its.it_value.tv_nsec = (long)(MIN(at, (u64)INT64_MAX) % 1000000000ull);
+	}
+	timerfd_settime(ts->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+}
+
+static void run_timers(struct timers *ts)
+{
+	bool fired = false;
+
+	/* While the thread is awake nobody needs to wake it. */
+	ts->wakes_at = 0;
+	while (!ts->stop && fire_one(ts))
+		fired = true;
+	program(ts, fired);
+}
+
+/* ---- descriptors ---- */
+
+int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque)
+{
+	struct timers *ts = m->timers;
+	struct watch *w = malloc(sizeof(*w));
+	struct epoll_event ev = {.events = EPOLLIN};
+	int err = 0;
+
+	if (!w)
+		return -ENOMEM;
+	*w = (struct watch){.fd = fd, .ready = ready, .opaque = opaque};
+	pthread_mutex_lock(&ts->lock);
+	w->key = ev.data.u64 = ts->next_key++;
+	if (epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev))
+		err = -errno;
+	if (!err) {
+		w->next = ts->watches;
+		ts->watches = w;
+	}
+	pthread_mutex_unlock(&ts->lock);
+	if (err)
+		free(w);
+	return err;
+}
+
+static struct watch *unlink_watch(struct timers *ts, int fd, void *opaque)
+{
+	for (struct watch **p = &ts->watches; *p; p = &(*p)->next) {
+		struct watch *w = *p;
+
+		if (w->fd != fd || w->opaque != opaque)
+			continue;
+		*p = w->next;
+		return w;
+	}
+	return NULL;
+}
+
+void fd_unwatch(struct machine *m, int fd, void *opaque)
+{
+	struct timers *ts = m->timers;
+	struct watch *w;
+
+	pthread_mutex_lock(&ts->lock);
+	w = unlink_watch(ts, fd, opaque);
+	if (w)
+		epoll_ctl(ts->epoll, EPOLL_CTL_DEL, fd, NULL);
+	while (w && ts->running_watch == w && !on_helper_thread(ts))
+		pthread_cond_wait(&ts->idle, &ts->lock);
+	pthread_mutex_unlock(&ts->lock);
+	free(w);
+}
+
+static void run_watch(struct timers *ts, u64 key, u32 events)
+{
+	struct watch *w;
+
+	for (w = ts->watches; w && w->key != key; w = w->next)
+		;
+	if (!w) /* unwatched since epoll told us */
+		return;
+	ts->running_watch = w;
+	pthread_mutex_unlock(&ts->lock);
+	w->ready(w->opaque, events);
+	pthread_mutex_lock(&ts->lock);
+	ts->running_watch = NULL;
+	pthread_cond_broadcast(&ts->idle);
+}
+
+/* ---- the thread ---- */
+
+enum { KEY_TIMER, KEY_WAKE, KEY_FIRST_WATCH };
+
+static void drain(int fd)
+{
+	u64 count;
+
+	(void)!read(fd, &count, sizeof(count));
+}
+
+static void handle(struct timers *ts, const struct epoll_event *ev)
+{
+	if (ev->data.u64 == KEY_TIMER)
+		drain(ts->timerfd);
+	else if (ev->data.u64 == KEY_WAKE)
+		drain(ts->eventfd);
+	else
+		run_watch(ts, ev->data.u64, ev->events);
+}
+
+static void *helper(void *opaque)
+{
+	struct timers *ts = opaque;
+	struct epoll_event ev[BATCH];
+
+	pthread_mutex_lock(&ts->lock);
+	while (!ts->stop) {
+		int n;
+
+		run_timers(ts);
+		pthread_mutex_unlock(&ts->lock);
+		n = epoll_wait(ts->epoll, ev, BATCH, -1);
+		pthread_mutex_lock(&ts->lock);
+		for (int i = 0; i < n; i++)
+			handle(ts, &ev[i]);
+	}
+	pthread_mutex_unlock(&ts->lock);
+	return NULL;
+}
+
+static int add_own(struct timers *ts, int fd, u64 key)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = key};
+
+	return fd < 0 || epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+}
+
+static int start_thread(struct timers *ts)
+{
+	int err;
+
+	/* Nobody else looks at ts->thread before the lock is free. */
+	pthread_mutex_lock(&ts->lock);
+	err = thread_start(&ts->thread, helper, ts);
+	pthread_mutex_unlock(&ts->lock);
+	return err;
+}
+
+static void close_all(struct timers *ts)
+{
+	int fds[] = {ts->epoll, ts->timerfd, ts->eventfd};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	pthread_cond_destroy(&ts->idle);
+	pthread_mutex_destroy(&ts->lock);
+	free(ts);
+}
+
+int timers_create(struct machine *m)
+{
+	struct timers *ts = calloc(1, sizeof(*ts));
+	int err;
+
+	if (!ts)
+		return -ENOMEM;
+	pthread_mutex_init(&ts->lock, NULL);
+	pthread_cond_init(&ts->idle, NULL);
+	ts->next_key = KEY_FIRST_WATCH;
+	ts->wakes_at = UINT64_MAX;
+	ts->epoll = epoll_create1(EPOLL_CLOEXEC);
+	ts->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	ts->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	err = ts->epoll < 0 ? -errno : add_own(ts, ts->timerfd, KEY_TIMER);
+	if (!err)
+		err = add_own(ts, ts->eventfd, KEY_WAKE);
+	clock_init(&ts->clock);
+	if (!err)
+		err = start_thread(ts);
+	if (err) {
+		clock_fini(&ts->clock);
+		close_all(ts);
+		return err;
+	}
+	m->timers = ts;
+	m->clock_offset = -(s64)host_ns();
+	return 0;
+}
+
+void timers_destroy(struct machine *m)
+{
+	struct timers *ts = m->timers;
+
+	if (!ts)
+		return;
+	pthread_mutex_lock(&ts->lock);
+	ts->stop = true;
+	pthread_mutex_unlock(&ts->lock);
+	wake(ts);
+	pthread_join(ts->thread, NULL);
+	while (ts->watches) {
+		struct watch *w = ts->watches;
+
+		ts->watches = w->next;
+		free(w);
+	}
+	clock_fini(&ts->clock);
+	close_all(ts);
+	m->timers = NULL;
+}
