@@ -12,8 +12,8 @@
 #include "engine/cpu/cpu.h"
 
 struct memory; /* mem/slot.c: slots, dirty bitmaps, watched pages */
-struct irq; /* irq/: PIC, IOAPIC, PIT, routing, irqfd, ioeventfd */
-struct lapic; /* irq/lapic.c */
+struct irq;    /* irq/: PIC, IOAPIC, PIT, routing, irqfd, ioeventfd */
+struct lapic;  /* irq/lapic.c */
 struct timers; /* time/timer.c: the machine's one helper thread, timer wheel, descriptor watching */
 struct code_cache; /* cpu/cache.c: translations */
 
@@ -25,11 +25,14 @@ struct machine {
 	pthread_mutex_t lock; /* vcpu list, configuration */
 	u32 boot_cpu;
 	unsigned vcpu_count;
-	struct vcpu *_Atomic vcpus[MACHINE_MAX_VCPUS]; /* by creation order */
-	s64 clock_offset; /* ns added to the host's monotonic clock */
+	_Atomic unsigned vcpu_high;                    /* entries of vcpus[] ever used */
+	struct vcpu *_Atomic vcpus[MACHINE_MAX_VCPUS]; /* by creation order; NULL: destroyed */
+	s64 clock_offset;                              /* ns added to the host's monotonic clock */
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
-	pthread_mutex_t pause_lock; /* one machine_pause() at a time */
-	bool paused_by_thread;
+	pthread_mutex_t pause_lock;
+	pthread_cond_t resumed;
+	_Atomic bool pausing; /* one machine_pause() at a time */
+	struct tick *tick;    /* tick.c */
 };
 
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
@@ -38,12 +41,12 @@ struct vcpu {
 	struct machine *machine;
 	struct lapic *lapic; /* NULL without an in-engine local APIC */
 	u32 id;
-	_Atomic u32 where; /* enum vcpu_where: IN while inner code may run */
+	_Atomic u32 where;    /* enum vcpu_where: IN while inner code may run */
 	_Atomic u32 mp_state; /* enum mp_state */
 	_Atomic bool pending_init, pending_sipi, pending_smi;
 	_Atomic u8 sipi_vector;
 	_Atomic u32 pending_nmi; /* count, at most 2 */
-	int user_irq; /* vector from vcpu_interrupt(), or -1 */
+	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
 	bool want_irq_window;
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
@@ -64,6 +67,20 @@ void vcpu_request(struct vcpu *v, u32 req, bool wait);
 /* Stop all vcpus outside inner code until machine_resume(); may be called by a vcpu thread that is itself out. */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
+void machine_wait_resumed(struct machine *m);
+/* The code cache is full: drop it, unless another vcpu has done so since epoch. Outer code. */
+void machine_reset_code(struct machine *m, u32 epoch);
+
+/* ---- tick.c: a millisecond's heartbeat for running vcpus that have a poll function ---- */
+
+int tick_create(struct machine *m);
+void tick_destroy(struct machine *m);
+void tick_need(struct machine *m);
+
+/* For each existing vcpu of m. */
+#define for_each_vcpu(m, v)                                                                        \
+	for (unsigned v##_i = 0; v##_i < atomic_load(&(m)->vcpu_high); v##_i++)                    \
+		if (((v) = atomic_load(&(m)->vcpus[v##_i])))
 
 static inline struct vcpu *cpu_vcpu(struct cpu *cpu)
 {
@@ -111,8 +128,9 @@ struct timer {
 	void (*fire)(struct timer *t); /* on the helper thread, no engine lock held */
 };
 void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns); /* re-arms if armed */
-void timer_cancel(struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
-u64 host_ns(void); /* CLOCK_MONOTONIC */
+void timer_cancel(
+	struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
+u64 host_ns(void);                           /* CLOCK_MONOTONIC */
 u64 host_tsc(void);
 u64 host_tsc_hz(void); /* measures: may take 20 ms */
 u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */

@@ -140,7 +140,7 @@ enum insn_enc { ENC_LEGACY, ENC_VEX, ENC_EVEX };
 #define PFX_REX  BIT(6) /* a REX byte is present (matters for spl/bpl/sil/dil) */
 
 #define REG_NONE 0xff
-#define REG_RIP  0xfe /* base: rip-relative */
+#define BASE_RIP  0xfe /* base: rip-relative */
 
 struct insn {
 	const struct insn_desc *desc;

@@ -185,9 +185,21 @@ struct cpu {
 	u8 phys_bits;
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
 
+	u8 bounce[128] __attribute__((aligned(64))); /* memory operand that has no single host address */
+
 	struct machine *machine;
 	struct vcpu *vcpu;
 	u32 id;
+	bool run_one; /* leave after one instruction */
+	bool cache_full; /* left because the code cache is full */
+
+	/* generated code */
+	struct native_cache *native; /* stubs of step, native.c */
+	u32 native_epoch;
+	struct host_fault { /* set by the signal handler when generated code faulted */
+		int signo, code;
+		u64 addr, pc;
+	} host_fault;
 
 	/* translation caches */
 	u64 fetch_epoch; /* grows whenever a linear-to-physical translation of code may have changed */

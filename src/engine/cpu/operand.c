@@ -52,7 +52,7 @@ u64 operand_offset(const struct cpu *cpu, const struct insn *in)
 {
 	u64 off = in->disp;
 
-	if (in->base == REG_RIP) /* relative to the following instruction (SDM 2:2.2.1.6) */
+	if (in->base == BASE_RIP) /* relative to the following instruction (SDM 2:2.2.1.6) */
 		off += cpu->rip + in->len;
 	else if (in->base != REG_NONE)
 		off += cpu->gpr[in->base];

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The code cache: executable memory for generated code, and how generated code comes back.
+ *
+ * One per machine, shared by its cpus. A memfd mapped twice: written through one view, executed
+ * through the other, so no page is ever writable and executable at once. Allocation only moves forward;
+ * when the cache is full everything is dropped while all cpus are outside (epoch grows).
+ */
+#ifndef ENGINE_CPU_CACHE_H
+#define ENGINE_CPU_CACHE_H
+
+#include <stdatomic.h>
+
+#include "engine/cpu/cpu.h"
+#include "engine/cpu/emit.h"
+
+#define CACHE_BYTES (32u << 20)
+
+/* Why generated code came back. */
+enum record_kind {
+	REC_DONE,     /* a native stub has finished */
+	REC_FAULT,    /* the host raised a signal: cpu->host_fault */
+	REC_LINK,     /* direct branch to a block not linked yet, or leaving the page */
+	REC_INDIRECT, /* target is in cpu->rip */
+	REC_MISS,     /* software TLB miss */
+	REC_STEP,     /* instruction to be done by step() */
+	REC_POLL,     /* exit_request was seen; cpu->rip from the record */
+	REC_DEAD,     /* the block's code has changed */
+};
+
+struct exit_record {
+	u8 kind;
+	u8 acc;     /* REC_MISS: ACC_* */
+	u16 size;   /* REC_MISS */
+	u32 block;  /* index of the block it belongs to */
+	u64 rip;    /* guest address: instruction (MISS, STEP, POLL, DEAD) or target (LINK) */
+	u32 resume; /* REC_STEP, REC_MISS: cache offset to retry at; 0: none */
+	u32 next; /* cache offset of the code after this instruction; REC_LINK: of the displacement to patch, 0: do not */
+};
+
+struct code_cache {
+	u8 *write_view; /* where C code writes */
+	u8 *exec_view;  /* where generated code runs */
+	u32 used;
+	_Atomic u32 locked;
+	_Atomic u32 epoch;
+	const u8 *leave;                        /* jmp code_leave */
+	const struct exit_record *done, *fault; /* executable view */
+	struct blocks *blocks;                  /* block.c */
+};
+
+/* enter.S */
+const struct exit_record *code_enter(const void *target, void *area);
+void code_leave(void);
+
+int code_cache_create(struct code_cache **ret);
+void code_cache_destroy(struct code_cache *c);
+
+/* Spin lock for emitters. Serves requests of other cpus while it waits, so holders may wait for those. */
+void cache_lock(struct cpu *cpu);
+void cache_unlock(struct cpu *cpu);
+
+/* With the lock held: an emitter at the next free byte if at least n are left, else e->p is NULL: the cache is full. */
+struct emit cache_emitter(struct code_cache *c, u32 n);
+void cache_commit(struct code_cache *c, const struct emit *e);
+/* Drop everything. All cpus must be paused. */
+void cache_reset(struct code_cache *c);
+
+static inline u32 cache_offset(const struct code_cache *c, const u8 *write_ptr)
+{
+	return (u32)(write_ptr - c->write_view);
+}
+static inline bool cache_contains(const struct code_cache *c, u64 pc)
+{
+	return pc - (u64)c->exec_view < CACHE_BYTES;
+}
+
+/* lea r10, [record]; jmp leave; the record itself follows, 8-aligned. */
+struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind);
+#define EMIT_EXIT_MAX 64
+
+/* Where vector state must be moved on entry and exit: NULL when inner code leaves it alone. */
+static inline void *cpu_fpu_area(struct cpu *cpu)
+{
+	return UV_EAGER_FPU ? cpu->xsave_area : NULL;
+}
+
+#endif

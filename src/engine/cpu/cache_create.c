@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* Making and unmaking a code cache: outer code, see cache.h for what it is. */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/cpu/block.h"
+#include "engine/cpu/cache.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+/* MFD_EXEC where the kernel knows it (6.3), because vm.memfd_noexec may forbid the default. */
+static int code_memfd(void)
+{
+	int fd = memfd_create("uservisor-code", MFD_CLOEXEC | MFD_EXEC);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("uservisor-code", MFD_CLOEXEC);
+	return fd;
+}
+
+static int map_views(struct code_cache *c, int fd)
+{
+	c->write_view =
+		mmap(NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (c->write_view == MAP_FAILED)
+		return -errno;
+	c->exec_view =
+		mmap(NULL, CACHE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (c->exec_view == MAP_FAILED) {
+		int err = -errno;
+
+		munmap(c->write_view, CACHE_BYTES);
+		return err;
+	}
+	return 0;
+}
+
+int code_cache_create(struct code_cache **ret)
+{
+	struct code_cache *c = calloc(1, sizeof(*c));
+	int fd = code_memfd();
+	int r = -ENOMEM;
+
+	if (!c || fd < 0)
+		goto fail;
+	r = ftruncate(fd, CACHE_BYTES) ? -errno : map_views(c, fd);
+	if (r)
+		goto fail;
+	r = blocks_create(&c->blocks);
+	if (r) {
+		munmap(c->write_view, CACHE_BYTES);
+		munmap(c->exec_view, CACHE_BYTES);
+		goto fail;
+	}
+	close(fd);
+	cache_reset(c);
+	*ret = c;
+	return 0;
+fail:
+	if (fd >= 0)
+		close(fd);
+	free(c);
+	return r;
+}
+
+void code_cache_destroy(struct code_cache *c)
+{
+	if (!c)
+		return;
+	blocks_destroy(c->blocks);
+	munmap(c->write_view, CACHE_BYTES);
+	munmap(c->exec_view, CACHE_BYTES);
+	free(c);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Offsets of struct cpu for assembly; cache.c asserts that they are the compiler's.
+ * Everything is reached as gs:[offset] while guest code runs.
+ */
+#ifndef ENGINE_CPU_LAYOUT_H
+#define ENGINE_CPU_LAYOUT_H
+
+#define CPU_GPR(n)       ((n)*8)
+#define CPU_RIP          128
+#define CPU_RFLAGS       136
+#define CPU_IFLAG        144
+#define CPU_EXIT_REQUEST 148
+#define CPU_SCRATCH(n)   (152 + (n)*8)
+#define CPU_HOST_RSP     216
+#define CPU_HIGH_MASK    224
+#define CPU_JUMP_MASK    232
+#define CPU_BOUNCE_PTR   240
+#define CPU_TSC_OFFSET   248
+
+/* Status flags and DF: those of RFLAGS that live in the host's flags while guest code runs. */
+#define HOST_FLAGS 0xcd5
+#define FLAG_IF    0x200
+
+/* Scratch slots in use across code_enter() and its exits. */
+#define SLOT_TARGET 0 /* host address to enter at */
+#define SLOT_RECORD 1 /* exit record, returned by code_enter() */
+#define SLOT_RCX    2 /* rcx during a flag-free check */
+#define SLOT_BORROW 3 /* value of a borrowed register */
+
+#endif

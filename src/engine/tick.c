@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The heartbeat: while vcpus run, their poll functions are called at least once a millisecond, so that signals
+ * which the caller blocked are noticed. Armed by a vcpu that enters, stops by itself when none runs.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine/machine.h"
+
+#define TICK_NS 1000000ull
+
+struct tick {
+	struct timer timer;
+	struct machine *machine;
+	_Atomic bool armed;
+};
+
+static bool poke_running(struct machine *m)
+{
+	bool any = false;
+
+	struct vcpu *v;
+
+	for_each_vcpu(m, v)
+	{
+		if (atomic_load(&v->where) != VCPU_IN || !v->poll)
+			continue;
+		__atomic_fetch_or(&v->cpu.exit_request, REQ_POLL, __ATOMIC_SEQ_CST);
+		any = true;
+	}
+	return any;
+}
+
+static void tick_fire(struct timer *t)
+{
+	struct tick *k = container_of(t, struct tick, timer);
+
+	atomic_store(&k->armed, false);
+	if (poke_running(k->machine))
+		tick_need(k->machine);
+}
+
+int tick_create(struct machine *m)
+{
+	struct tick *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	k->machine = m;
+	k->timer.fire = tick_fire;
+	m->tick = k;
+	return 0;
+}
+
+void tick_destroy(struct machine *m)
+{
+	if (!m->tick)
+		return;
+	timer_cancel(m, &m->tick->timer);
+	free(m->tick);
+	m->tick = NULL;
+}
+
+void tick_need(struct machine *m)
+{
+	if (!atomic_load_explicit(&m->tick->armed, memory_order_relaxed) &&
+		!atomic_exchange(&m->tick->armed, true))
+		timer_arm(m, &m->tick->timer, host_ns() + TICK_NS);
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vcpu's outer loop: what happens between two stretches of guest code. Events are injected here, engine
+ * devices answer here, halted vcpus sleep here, and what user space must see is returned from here.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "engine/cpu/cache.h"
+#include "engine/cpu/guest.h"
+#include "engine/cpu/native.h"
+#include "engine/cpu/ops.h"
+#include "engine/cpu/recover.h"
+#include "engine/machine.h"
+#include "engine/vcpu_priv.h"
+
+/* ---- answers to reads ---- */
+
+static void push_answer(struct cpu *cpu, u8 reason, u64 addr, unsigned len, u64 value, bool error)
+{
+	struct replay *r = &cpu->replay;
+
+	uv_assert(r->filled < REPLAY_MAX);
+	r->answer[r->filled].reason = reason;
+	r->answer[r->filled].addr = addr;
+	r->answer[r->filled].len = len;
+	r->answer[r->filled].value = value;
+	r->answer[r->filled].error = error;
+	r->filled++;
+}
+
+static u64 low_bytes(const void *p, unsigned n)
+{
+	u64 v = 0;
+
+	__builtin_memcpy(&v, p, MIN(n, 8u));
+	return v;
+}
+
+/* Turn the exit that was just answered, by the caller or by a device, into something the restarted instruction finds. */
+static void take_answer(struct cpu *cpu)
+{
+	const struct exit *x = &cpu->exit;
+
+	switch (x->reason) {
+	case EXIT_IO_IN:
+		cpu->replay.io_count = x->io.count;
+		push_answer(cpu, EXIT_IO_IN, x->io.port, x->io.size,
+			low_bytes(cpu->io_data, x->io.size), false);
+		break;
+	case EXIT_MMIO_READ:
+		push_answer(cpu, EXIT_MMIO_READ, x->mmio.gpa, x->mmio.len,
+			low_bytes(x->mmio.data, x->mmio.len), false);
+		break;
+	case EXIT_RDMSR:
+	case EXIT_WRMSR:
+		push_answer(cpu, x->reason, x->msr.index, 8, x->msr.data, x->msr.error);
+		break;
+	default: break;
+	}
+	cpu->exit.reason = EXIT_NONE;
+}
+
+/* ---- engine devices ---- */
+
+static bool device_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write)
+{
+	if (write && ioevent_write(v->machine, false, gpa, len, data))
+		return true;
+	return (v->lapic && lapic_mmio(v, gpa, len, data, write)) ||
+	       irq_mmio(v->machine, gpa, len, data, write);
+}
+
+static bool device_pio(struct vcpu *v, struct exit *x, bool write)
+{
+	for (u32 i = 0; i < x->io.count; i++) {
+		u8 *item = v->cpu.io_data + (size_t)i * x->io.size;
+
+		if (write && ioevent_write(v->machine, true, x->io.port, x->io.size, item))
+			continue;
+		if (!irq_pio(v->machine, x->io.port, x->io.size, item, write))
+			return false;
+	}
+	return true;
+}
+
+/* MSRs whose owner is outside of the cpu. Sets the answer; false: unknown to us as well. */
+static bool device_msr(struct vcpu *v, struct exit *x)
+{
+	int r = x->reason == EXIT_RDMSR ? outer_msr_read(v, x->msr.index, &x->msr.data)
+					: outer_msr_write(v, x->msr.index, x->msr.data);
+
+	x->msr.error = r != 0;
+	return true;
+}
+
+/* True if the exit has been dealt with inside the engine. */
+static bool handle_inside(struct vcpu *v)
+{
+	struct exit *x = &v->cpu.exit;
+
+	switch (x->reason) {
+	case EXIT_MMIO_READ: return device_mmio(v, x->mmio.gpa, x->mmio.len, x->mmio.data, false);
+	case EXIT_IO_IN: return device_pio(v, x, false);
+	case EXIT_IO_OUT: return device_pio(v, x, true);
+	case EXIT_RDMSR:
+	case EXIT_WRMSR: return x->msr.why == 0 && device_msr(v, x);
+	case EXIT_HLT:
+		if (!v->lapic)
+			return false;
+		atomic_store(&v->mp_state, MP_HALTED);
+		return true;
+	default: return false;
+	}
+}
+
+/* Perform completed MMIO writes; true if the next one is for user space (cpu->exit is set). */
+static bool post_writes(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+
+	while (cpu->posted_next < cpu->posted_count) {
+		struct posted_write *w = &cpu->posted[cpu->posted_next++];
+
+		if (device_mmio(v, w->gpa, w->len, w->data, true))
+			continue;
+		cpu->exit.reason = EXIT_MMIO_WRITE;
+		cpu->exit.mmio.gpa = w->gpa;
+		cpu->exit.mmio.len = w->len;
+		__builtin_memcpy(cpu->exit.mmio.data, w->data, 8);
+		return true;
+	}
+	cpu->posted_count = cpu->posted_next = 0;
+	return false;
+}
+
+/* ---- events ---- */
+
+static void take_init(struct vcpu *v)
+{
+	cpu_reset(&v->cpu, true);
+	if (v->lapic)
+		lapic_reset(v, true);
+	atomic_store(&v->mp_state, v->id == v->machine->boot_cpu ? MP_RUNNABLE : MP_INIT_RECEIVED);
+}
+
+static void take_sipi(struct vcpu *v)
+{
+	u8 vector = atomic_load(&v->sipi_vector);
+
+	if (atomic_load(&v->mp_state) != MP_INIT_RECEIVED)
+		return;
+	segment_set_real(&v->cpu.seg[SEG_CS], vector << 8);
+	v->cpu.rip = 0;
+	cpu_update_mode(&v->cpu);
+	atomic_store(&v->mp_state, MP_RUNNABLE);
+}
+
+static int deliver_queued_exception(struct cpu *cpu)
+{
+	struct vcpu_events *e = &cpu->events;
+
+	if (!e->exception.injected && !e->exception.pending)
+		return CPU_OK;
+	cpu->exc = (struct exception){.vector = e->exception.vector,
+		.has_error = e->exception.has_error,
+		.error = e->exception.error,
+		.cr2 = e->exception.has_payload && e->exception.vector == X86_PF
+			       ? e->exception.payload
+			       : cpu->cr2,
+		.dr6 = e->exception.vector == X86_DB ? e->exception.payload : 0};
+	e->exception.injected = e->exception.pending = false;
+	return event_deliver_exception(cpu);
+}
+
+/* Highest vector that waits, whoever the controller is, or -1. */
+static int waiting_vector(struct vcpu *v)
+{
+	if (v->cpu.events.interrupt.injected)
+		return v->cpu.events.interrupt.vector;
+	if (v->user_irq >= 0)
+		return v->user_irq;
+	return v->lapic ? irq_pending(v) : -1;
+}
+
+static int deliver_interrupt(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	int vector;
+
+	if (cpu->events.interrupt.injected) {
+		vector = cpu->events.interrupt.vector;
+		cpu->events.interrupt.injected = false;
+	} else if (v->user_irq >= 0) {
+		vector = v->user_irq;
+		v->user_irq = -1;
+	} else {
+		vector = irq_accept(v);
+	}
+	return vector < 0 ? CPU_OK : event_deliver_interrupt(cpu, vector);
+}
+
+static bool nmi_deliverable(const struct vcpu *v)
+{
+	return (atomic_load(&v->pending_nmi) || v->cpu.events.nmi.injected) && !v->cpu.nmi_masked;
+}
+
+static int deliver_nmi(struct vcpu *v)
+{
+	if (v->cpu.events.nmi.injected)
+		v->cpu.events.nmi.injected = false;
+	else
+		atomic_fetch_sub(&v->pending_nmi, 1);
+	return event_deliver_nmi(&v->cpu);
+}
+
+/* Deliver at most one event. CPU_EXIT: cpu->exit is set. */
+static int inject_events(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	int r;
+
+	if (cpu->replay.filled) /* an instruction is half done: finish it first */
+		return CPU_OK;
+	r = deliver_queued_exception(cpu);
+	if (!r && nmi_deliverable(v) && !cpu->shadow)
+		r = deliver_nmi(v);
+	else if (!r && cpu_interruptible(cpu) && waiting_vector(v) >= 0)
+		r = deliver_interrupt(v);
+	if (r == CPU_EXIT)
+		return r;
+	cpu->irq_waiting = waiting_vector(v) >= 0 || v->want_irq_window || nmi_deliverable(v);
+	return CPU_OK;
+}
+
+/* ---- sleeping ---- */
+
+static bool has_wakeup(struct vcpu *v)
+{
+	if (atomic_load(&v->pending_init) || atomic_load(&v->pending_sipi))
+		return true;
+	if (atomic_load(&v->mp_state) != MP_HALTED)
+		return false;
+	return nmi_deliverable(v) || ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
+}
+
+static void sleep_until_request(struct vcpu *v)
+{
+	struct timespec until;
+
+	pthread_mutex_lock(&v->sleep_lock);
+	atomic_store(&v->where, VCPU_ASLEEP);
+	if (!__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST)) {
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_nsec += 1000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		pthread_cond_clockwait(&v->wake, &v->sleep_lock, CLOCK_MONOTONIC, &until);
+	}
+	atomic_store(&v->where, VCPU_OUT);
+	pthread_mutex_unlock(&v->sleep_lock);
+	__atomic_fetch_or(&v->cpu.exit_request, REQ_POLL, __ATOMIC_RELAXED);
+}
+
+/* ---- the loop ---- */
+
+static int leave(struct vcpu *v, u32 reason)
+{
+	v->cpu.exit.reason = reason;
+	return 0;
+}
+
+/* Requests that are for outer code. True: leave with EXIT_INTR. */
+static bool serve_outer(struct vcpu *v)
+{
+	u32 req = __atomic_fetch_and(&v->cpu.exit_request,
+		~(REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE), __ATOMIC_SEQ_CST);
+
+	if (atomic_exchange(&v->pending_init, false))
+		take_init(v);
+	if (atomic_exchange(&v->pending_sipi, false))
+		take_sipi(v);
+	if (req & REQ_KICK)
+		return true;
+	return (req & REQ_POLL) && v->poll && v->poll(v->poll_opaque);
+}
+
+static void go_in(struct vcpu *v)
+{
+	for (;;) {
+		atomic_store(&v->where, VCPU_IN);
+		if (!atomic_load(&v->machine->pausing))
+			return;
+		atomic_store(&v->where, VCPU_OUT);
+		machine_wait_resumed(v->machine);
+	}
+}
+
+static enum run_result run_inside(struct vcpu *v)
+{
+	enum run_result r;
+
+	if (v->poll)
+		tick_need(v->machine);
+	go_in(v);
+	recover_enter(&v->cpu);
+	r = cpu_run_guest(&v->cpu);
+	recover_enter(NULL);
+	atomic_store(&v->where, VCPU_OUT);
+	return r;
+}
+
+static bool window_open(struct vcpu *v)
+{
+	return v->want_irq_window && cpu_interruptible(&v->cpu) && waiting_vector(v) < 0;
+}
+
+/* After cpu_run(): true if user space must see cpu->exit. */
+static bool after_run(struct vcpu *v, enum run_result r)
+{
+	switch (r) {
+	case RUN_EXIT:
+		if (!handle_inside(v))
+			return true;
+		take_answer(&v->cpu);
+		return false;
+	case RUN_CACHE_FULL:
+		v->cpu.cache_full = false;
+		machine_reset_code(v->machine, v->cpu.native_epoch);
+		return false;
+	default: return false;
+	}
+}
+
+static bool runnable(const struct vcpu *v)
+{
+	return atomic_load(&v->mp_state) == MP_RUNNABLE;
+}
+
+int vcpu_run(struct vcpu *v, u32 flags)
+{
+	struct cpu *cpu = &v->cpu;
+	bool complete = flags & RUN_COMPLETE_ONLY;
+
+	take_answer(cpu);
+	for (;;) {
+		if (post_writes(v))
+			return 0;
+		if (complete && !cpu->replay.filled)
+			return leave(v, EXIT_INTR);
+		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v))
+			return leave(v, EXIT_INTR);
+		if (!runnable(v)) {
+			if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
+				atomic_store(&v->mp_state, MP_RUNNABLE);
+			else
+				sleep_until_request(v);
+			continue;
+		}
+		if (inject_events(v) == CPU_EXIT)
+			return 0;
+		if (window_open(v))
+			return leave(v, EXIT_IRQ_WINDOW);
+		cpu->run_one = complete;
+		if (after_run(v, run_inside(v)))
+			return 0;
+	}
+}

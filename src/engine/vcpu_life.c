@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* A vcpu's creation and end, and what other threads may do to it at any time. */
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "engine/cpu/cache.h"
+#include "engine/cpu/native.h"
+#include "engine/cpu/ops.h"
+#include "engine/cpu/run.h"
+#include "engine/vcpu_priv.h"
+
+static void init_translation(struct cpu *cpu)
+{
+	cpu->high_mask = PAGE_MASK;
+	for (unsigned view = 0; view < TLB_VIEWS; view++)
+		for (unsigned kind = 0; kind < TLB_KINDS; kind++)
+			cpu->tlb[view][kind].neg_tag[0] = TLB_EMPTY0;
+}
+
+/* Large and mostly never touched (the TLBs), so it comes straight from mmap. */
+static struct vcpu *vcpu_alloc(void)
+{
+	struct vcpu *v = mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	if (v == MAP_FAILED)
+		return NULL;
+	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
+	if (!v->cpu.native) {
+		munmap(v, sizeof(*v));
+		return NULL;
+	}
+	return v;
+}
+
+static void vcpu_free(struct vcpu *v)
+{
+	free(v->cpu.native);
+	pthread_mutex_destroy(&v->sleep_lock);
+	pthread_cond_destroy(&v->wake);
+	munmap(v, sizeof(*v));
+}
+
+static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
+{
+	v->machine = m;
+	v->id = id;
+	v->user_irq = -1;
+	v->cpu.machine = m;
+	v->cpu.vcpu = v;
+	v->cpu.id = id;
+	pthread_mutex_init(&v->sleep_lock, NULL);
+	pthread_cond_init(&v->wake, NULL);
+	init_translation(&v->cpu);
+	cpu_reset(&v->cpu, false);
+	v->cpu.xsave_area[0] = 0x7f; /* FCW 037f, MXCSR 1f80 (SDM 3:9.1) */
+	v->cpu.xsave_area[1] = 0x03;
+	v->cpu.xsave_area[24] = 0x80;
+	v->cpu.xsave_area[25] = 0x1f;
+	cpuid_changed(&v->cpu);
+}
+
+/* Under m->lock. */
+static int vcpu_enlist(struct machine *m, struct vcpu *v)
+{
+	struct vcpu *other;
+	unsigned high = atomic_load(&m->vcpu_high);
+
+	for_each_vcpu(m, other)
+	{
+		if (other->id == v->id)
+			return -EEXIST;
+	}
+	for (unsigned i = 0; i < MACHINE_MAX_VCPUS; i++) {
+		if (i < high && atomic_load(&m->vcpus[i]))
+			continue;
+		atomic_store(&m->vcpus[i], v);
+		if (i >= high)
+			atomic_store(&m->vcpu_high, i + 1);
+		m->vcpu_count++;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+static void vcpu_delist(struct machine *m, struct vcpu *v)
+{
+	for (unsigned i = 0; i < atomic_load(&m->vcpu_high); i++)
+		if (atomic_load(&m->vcpus[i]) == v)
+			atomic_store(&m->vcpus[i], NULL);
+	m->vcpu_count--;
+}
+
+int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
+{
+	struct vcpu *v = vcpu_alloc();
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	vcpu_init(v, m, id);
+	pthread_mutex_lock(&m->lock);
+	r = vcpu_enlist(m, v);
+	pthread_mutex_unlock(&m->lock);
+	if (r) {
+		vcpu_free(v);
+		return r;
+	}
+	bool chip = machine_irqchip(m) != IRQCHIP_NONE;
+
+	atomic_store(&v->mp_state, !chip || id == m->boot_cpu ? MP_RUNNABLE : MP_UNINITIALIZED);
+	r = chip ? lapic_create(v) : 0;
+	if (r) {
+		vcpu_destroy(v);
+		return r;
+	}
+	*ret = v;
+	return 0;
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+	if (!v)
+		return;
+	if (v->lapic)
+		lapic_destroy(v);
+	machine_pause(v->machine);
+	pthread_mutex_lock(&v->machine->lock);
+	vcpu_delist(v->machine, v);
+	pthread_mutex_unlock(&v->machine->lock);
+	machine_resume(v->machine);
+	vcpu_free(v);
+}
+
+u32 vcpu_id(const struct vcpu *v)
+{
+	return v->id;
+}
+
+struct machine *vcpu_machine(const struct vcpu *v)
+{
+	return v->machine;
+}
+
+struct exit *vcpu_exit(struct vcpu *v)
+{
+	return &v->cpu.exit;
+}
+
+/* ---- any time ---- */
+
+void vcpu_request(struct vcpu *v, u32 req, bool wait)
+{
+	__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
+	while (wait && atomic_load(&v->where) == VCPU_IN &&
+		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req))
+		__builtin_ia32_pause();
+}
+
+static void wake(struct vcpu *v, u32 req)
+{
+	__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
+	if (atomic_load(&v->where) != VCPU_ASLEEP)
+		return;
+	pthread_mutex_lock(&v->sleep_lock);
+	pthread_cond_signal(&v->wake);
+	pthread_mutex_unlock(&v->sleep_lock);
+}
+
+void vcpu_post_event(struct vcpu *v)
+{
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_nmi(struct vcpu *v)
+{
+	if (atomic_fetch_add(&v->pending_nmi, 1) >= 2)
+		atomic_fetch_sub(&v->pending_nmi, 1);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_init(struct vcpu *v)
+{
+	atomic_store(&v->pending_init, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_sipi(struct vcpu *v, u8 vector)
+{
+	atomic_store(&v->sipi_vector, vector);
+	atomic_store(&v->pending_sipi, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+	wake(v, REQ_KICK);
+}
+
+void vcpu_nmi(struct vcpu *v)
+{
+	vcpu_post_nmi(v);
+}
+
+void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque)
+{
+	v->poll = poll;
+	v->poll_opaque = opaque;
+}
+
+/* ---- a user-space interrupt controller ---- */
+
+void vcpu_request_irq_window(struct vcpu *v, bool on)
+{
+	v->want_irq_window = on;
+}
+
+void vcpu_interrupt(struct vcpu *v, u8 vector)
+{
+	v->user_irq = vector;
+	wake(v, REQ_EVENT);
+}
+
+bool vcpu_ready_for_interrupt(const struct vcpu *v)
+{
+	return cpu_interruptible(&v->cpu) && v->user_irq < 0 && !v->cpu.events.interrupt.injected &&
+	       !v->cpu.events.exception.injected && !v->cpu.events.exception.pending;
+}
+
+void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
+{
+	ret->cr8 = v->lapic ? lapic_get_cr8((struct vcpu *)v) : v->cpu.cr8;
+	ret->apic_base = v->cpu.apic_base;
+	ret->if_flag = v->cpu.rflags & FL_IF;
+	ret->ready_for_interrupt = vcpu_ready_for_interrupt(v);
+}
+
+int vcpu_set_cr8(struct vcpu *v, u64 cr8)
+{
+	if (cr8 > 15)
+		return -EINVAL;
+	v->cpu.cr8 = cr8;
+	if (v->lapic)
+		lapic_set_cr8(v, cr8);
+	return 0;
+}

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* Between vcpu.c, vcpu_life.c and msr_outer.c. */
+#ifndef ENGINE_VCPU_PRIV_H
+#define ENGINE_VCPU_PRIV_H
+
+#include "engine/machine.h"
+
+/* MSRs that belong to the local APIC or to the clock; 0 or -errno (the guest gets #GP). */
+int outer_msr_read(struct vcpu *v, u32 index, u64 *ret);
+int outer_msr_write(struct vcpu *v, u32 index, u64 value);
+
+#endif
