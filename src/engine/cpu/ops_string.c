@@ -125,9 +125,11 @@ static int side_begin(struct cpu *cpu, const struct string *s, struct side *side
 	void *host;
 	int r = seg_linear(cpu, seg, off, s->size, acc, &side->lin);
 
-	if (!r)
-		r = mem_host(cpu, side->lin, s->size, acc, &host);
 	if (r)
+		return r;
+	host = tlb_lookup(
+		cpu, cpu->view, acc == ACC_WRITE ? TLB_WRITE : TLB_READ, side->lin, s->size);
+	if (unlikely(!host) && (r = mem_host(cpu, side->lin, s->size, acc, &host)))
 		return r;
 	side->host = host;
 	side->room = 1;
