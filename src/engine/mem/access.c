@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Linear access by the engine's own code: instructions that the host does not execute. Inner code.
+ *
+ * The fast path is the TLB. The slow path cuts the access into at most two parts, one a page, and
+ * translates all of them before it touches anything; a part is RAM or MMIO. MMIO goes in fragments of
+ * at most 8 bytes: reads are asked for one at a time (the instruction restarts with the
+ * answers in cpu->replay), writes wait in cpu->posted for the end of the instruction.
+ */
+#include "engine/mem/access_raw.h"
+#include "engine/mem/mem_priv.h"
+
+struct part {
+	struct target to;
+	unsigned len;
+};
+
+struct parts {
+	unsigned n;
+	struct part part[2];
+};
+
+static unsigned bytes_to_page_end(u64 lin)
+{
+	return PAGE_SIZE - (lin & (PAGE_SIZE - 1));
+}
+
+/* Lower page first: it is its fault that is raised when both are bad. */
+static int translate_parts(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, struct parts *ret)
+{
+	for (ret->n = 0; len; ret->n++) {
+		struct part *p = &ret->part[ret->n];
+		int r;
+
+		p->len = MIN(len, bytes_to_page_end(lin));
+		r = tlb_translate(cpu, lin, acc, &p->to);
+		if (r)
+			return r;
+		lin += p->len;
+		len -= p->len;
+	}
+	return CPU_OK;
+}
+
+/* ---- MMIO ---- */
+
+static int mmio_ask(struct cpu *cpu, u64 gpa, unsigned len)
+{
+	struct exit *e = &cpu->exit;
+
+	if (cpu->replay.next == REPLAY_MAX)
+		return mem_internal_error(cpu);
+	/* Whatever was answered from here on belonged to another course of events. */
+	cpu->replay.filled = cpu->replay.next;
+	e->reason = EXIT_MMIO_READ;
+	e->mmio.gpa = gpa;
+	e->mmio.len = len;
+	for (unsigned i = 0; i < sizeof(e->mmio.data); i++)
+		e->mmio.data[i] = 0;
+	return CPU_EXIT;
+}
+
+static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
+{
+	struct replay *r = &cpu->replay;
+	unsigned n = r->next;
+
+	if (n >= r->filled || r->answer[n].reason != EXIT_MMIO_READ || r->answer[n].addr != gpa ||
+		r->answer[n].len != len)
+		return mmio_ask(cpu, gpa, len);
+	raw_move(buf, (const u8 *)&r->answer[n].value, len);
+	r->next++;
+	return CPU_OK;
+}
+
+static int mmio_read(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
+{
+	for (unsigned done = 0; done < len; done += 8) {
+		int r = mmio_read_fragment(cpu, gpa + done, buf + done, MIN(len - done, 8));
+
+		if (r)
+			return r;
+	}
+	return CPU_OK;
+}
+
+static unsigned mmio_fragments(const struct parts *parts)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < parts->n; i++)
+		n += parts->part[i].to.hva ? 0 : (parts->part[i].len + 7) / 8;
+	return n;
+}
+
+static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
+{
+	for (unsigned done = 0; done < len; done += 8) {
+		struct posted_write *w = &cpu->posted[cpu->posted_count++];
+
+		w->gpa = gpa + done;
+		w->len = MIN(len - done, 8);
+		raw_move(w->data, buf + done, w->len);
+	}
+}
+
+/* ---- reads ---- */
+
+static int read_part(struct cpu *cpu, const struct part *p, u8 *buf)
+{
+	if (!p->to.hva)
+		return mmio_read(cpu, p->to.gpa, buf, p->len);
+	if (guest_load(buf, p->to.hva, p->len))
+		return mem_host_fault(cpu, p->to.gpa, p->len);
+	return CPU_OK;
+}
+
+static int read_slow(struct cpu *cpu, u64 lin, u8 *buf, unsigned len, unsigned acc)
+{
+	struct parts parts;
+	int r = translate_parts(cpu, lin, len, acc, &parts);
+
+	for (unsigned i = 0; !r && i < parts.n; i++) {
+		r = read_part(cpu, &parts.part[i], buf);
+		buf += parts.part[i].len;
+	}
+	return r;
+}
+
+int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc)
+{
+	const u8 *hva;
+
+	acc &= ~ACC_WRITE;
+	lin = linear_wrap(cpu, lin);
+	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_READ, lin, len);
+	if (unlikely(!hva || guest_load(buf, hva, len)))
+		return read_slow(cpu, lin, buf, len, acc);
+	return CPU_OK;
+}
+
+int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
+{
+	struct parts parts;
+
+	acc &= ~ACC_WRITE;
+	lin = linear_wrap(cpu, lin);
+	if (likely(tlb_lookup(cpu, access_view(cpu, acc), TLB_READ, lin, len)))
+		return CPU_OK;
+	return translate_parts(cpu, lin, len, acc, &parts);
+}
+
+/* ---- writes ---- */
+
+static int write_part(struct cpu *cpu, const struct part *p, const u8 *buf)
+{
+	if (!p->to.hva) {
+		mmio_post(cpu, p->to.gpa, buf, p->len);
+		return CPU_OK;
+	}
+	if (guest_store(p->to.hva, buf, p->len))
+		return mem_host_fault(cpu, p->to.gpa, p->len);
+	if (p->to.watched)
+		code_written(cpu, p->to.gpa, p->len);
+	return CPU_OK;
+}
+
+static int write_slow(struct cpu *cpu, u64 lin, const u8 *buf, unsigned len, unsigned acc)
+{
+	struct parts parts;
+	int r = translate_parts(cpu, lin, len, acc, &parts);
+
+	if (!r && mmio_fragments(&parts) > (unsigned)(POSTED_MAX - cpu->posted_count))
+		return mem_internal_error(cpu);
+	for (unsigned i = 0; !r && i < parts.n; i++) {
+		r = write_part(cpu, &parts.part[i], buf);
+		buf += parts.part[i].len;
+	}
+	return r;
+}
+
+int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned acc)
+{
+	u8 *hva;
+
+	acc |= ACC_WRITE;
+	lin = linear_wrap(cpu, lin);
+	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_WRITE, lin, len);
+	if (unlikely(!hva || guest_store(hva, buf, len)))
+		return write_slow(cpu, lin, buf, len, acc);
+	return CPU_OK;
+}
+
+int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
+{
+	struct parts parts;
+
+	acc |= ACC_WRITE;
+	lin = linear_wrap(cpu, lin);
+	if (likely(tlb_lookup(cpu, access_view(cpu, acc), TLB_WRITE, lin, len)))
+		return CPU_OK;
+	return translate_parts(cpu, lin, len, acc, &parts);
+}
+
+/* ---- native execution ---- */
+
+int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
+{
+	struct target t;
+	int r;
+
+	lin = linear_wrap(cpu, lin);
+	*ret = NULL;
+	if (len > bytes_to_page_end(lin))
+		return CPU_OK;
+	*ret = tlb_lookup(
+		cpu, access_view(cpu, acc), acc & ACC_WRITE ? TLB_WRITE : TLB_READ, lin, len);
+	if (likely(*ret))
+		return CPU_OK;
+	r = tlb_translate(cpu, lin, acc, &t);
+	if (!r && !t.watched)
+		*ret = t.hva;
+	return r;
+}

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Translation of instruction addresses, and the bytes there. Inner code.
+ *
+ * Execute permission is not in the data TLB, so fetches have a small direct-mapped cache of their
+ * own. It obeys the same flushes; each that may have removed something moves fetch_epoch, which tells
+ * the translator to ask again before it follows what it remembers about linear addresses.
+ */
+#include "engine/mem/access_raw.h"
+#include "engine/mem/mem_priv.h"
+
+#define TAG_VALID  1ull
+#define TAG_USER   2ull
+#define TAG_GLOBAL 4ull
+
+static struct fetch_entry *fetch_slot(struct cpu *cpu, u64 lin)
+{
+	return &cpu->fetch[lin >> PAGE_SHIFT & (FETCH_CACHE - 1)];
+}
+
+static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
+{
+	const struct slot *s;
+	struct walk w;
+	int r = mmu_walk(cpu, lin, ACC_FETCH, &w);
+
+	if (r)
+		return r;
+	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
+	e->tag = tag | (w.global ? TAG_GLOBAL : 0);
+	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);
+	e->hva = s ? s->hva + (e->gpa - s->gpa) : NULL;
+	if (w.page_size != PAGE_SIZE)
+		tlb_note_large(cpu, lin, w.page_size);
+	return CPU_OK;
+}
+
+int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
+{
+	struct fetch_entry *e;
+	u64 tag;
+
+	lin = linear_wrap(cpu, lin);
+	e = fetch_slot(cpu, lin);
+	tag = ALIGN_DOWN(lin, PAGE_SIZE) | TAG_VALID | (cpu->view == TLB_USER ? TAG_USER : 0);
+	if ((e->tag & ~TAG_GLOBAL) != tag) {
+		int r = fetch_fill(cpu, lin, tag, e);
+
+		if (r)
+			return r;
+	}
+	*ret_gpa = e->gpa;
+	*ret_hva = e->hva;
+	return CPU_OK;
+}
+
+void fetch_flush(struct cpu *cpu, bool keep_global)
+{
+	for (unsigned i = 0; i < FETCH_CACHE; i++) {
+		if (!keep_global || !(cpu->fetch[i].tag & TAG_GLOBAL))
+			cpu->fetch[i].tag = 0;
+	}
+	cpu->fetch_epoch++;
+}
+
+void fetch_flush_page(struct cpu *cpu, u64 lin, bool large)
+{
+	struct fetch_entry *e = fetch_slot(cpu, lin);
+
+	if (large) {
+		fetch_flush(cpu, false);
+		return;
+	}
+	if (ALIGN_DOWN(e->tag, PAGE_SIZE) == lin)
+		e->tag = 0;
+	cpu->fetch_epoch++;
+}
+
+/* n bytes within one page. */
+static int fetch_part(struct cpu *cpu, u64 lin, u8 *buf, unsigned n)
+{
+	u64 gpa;
+	u8 *hva;
+	int r = mmu_fetch_page(cpu, lin, &gpa, &hva);
+
+	if (r)
+		return r;
+	if (!hva)
+		return mem_internal_error(cpu); /* code outside of RAM */
+	if (guest_load(buf, hva + (lin & (PAGE_SIZE - 1)), n))
+		return mem_host_fault(cpu, gpa, PAGE_SIZE);
+	return CPU_OK;
+}
+
+/*
+ * A second page that cannot be fetched is no error yet: the instruction may end before it. A caller that needs
+ * more bytes asks for them at lin + *got and gets the fault with the right address.
+ */
+int mem_fetch(struct cpu *cpu, u64 lin, u8 *buf, unsigned n, unsigned *got)
+{
+	unsigned first = MIN(n, PAGE_SIZE - (lin & (PAGE_SIZE - 1)));
+	int r = fetch_part(cpu, lin, buf, first);
+
+	if (r)
+		return r;
+	*got = first;
+	if (first < n && !fetch_part(cpu, lin + first, buf + first, n - first))
+		*got = n;
+	return CPU_OK;
+}

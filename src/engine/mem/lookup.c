@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest-physical address to slot and host page. Inner code.
+ *
+ * A sorted array searched by halving: 15 steps for the 32764 slots that can exist. Cpus remember
+ * where their last look-up ended (slot_find), so that the search is rare even on TLB fills.
+ */
+#include "engine/mem/mem_priv.h"
+
+u32 ranges_search(const struct memory *mem, u64 gpa)
+{
+	u32 low = 0, high = mem->count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (gpa - mem->ranges[mid].gpa < mem->ranges[mid].slot->size)
+			return mid;
+		if (gpa < mem->ranges[mid].gpa)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+u8 *slot_page(struct machine *m, u64 gpa, u32 *ret_flags)
+{
+	u32 hint = 0;
+	const struct slot *s = slot_find(m->mem, gpa, &hint);
+
+	if (!s)
+		return NULL;
+	*ret_flags = (s->flags & SLOT_READONLY ? PG_READONLY : 0) | (s->dirty ? PG_LOGGING : 0);
+	return s->hva + (ALIGN_DOWN(gpa, PAGE_SIZE) - s->gpa);
+}
+
+void slot_mark_dirty(struct machine *m, u64 gpa)
+{
+	u32 hint = 0;
+	const struct slot *s = slot_find(m->mem, gpa, &hint);
+
+	if (s)
+		slot_log_dirty(s, gpa);
+}

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside engine/mem: slots, the state word of each guest page, and how cpus find both.
+ *
+ * A slot's fields change only while every cpu is paused and memory.lock is held for writing, so
+ * inner code reads them without a lock and outer code with the lock held for reading. The pause
+ * is always taken before the lock. State words and dirty bits change at any time, atomically.
+ */
+#ifndef ENGINE_MEM_PRIV_H
+#define ENGINE_MEM_PRIV_H
+
+#include <pthread.h>
+
+#include "engine/machine.h"
+#include "engine/mem/mem.h"
+
+struct slot {
+	u32 id, flags; /* SLOT_* */
+	u64 gpa, size;
+	u8 *hva;
+	u64 *state; /* one word a page: PAGE_WATCHED and the writers */
+	u64 *dirty; /* one bit a page; NULL unless SLOT_LOG_DIRTY */
+};
+
+/* Sorted by gpa, not overlapping. The address is repeated here so that a search stays in this array. */
+struct range {
+	u64 gpa;
+	struct slot *slot;
+};
+
+struct memory {
+	pthread_rwlock_t lock;
+	u32 count, room;
+	struct range *ranges;
+	struct slot **by_id; /* MACHINE_MAX_SLOTS pointers */
+};
+
+/* cpu.slot_hint */
+enum { HINT_TABLES, HINT_DATA };
+
+/*
+ * The state word. Two bits a cpu say that it may hold a write entry for the page, made from a local or
+ * from a global translation; so a CR3 write can take back the first without knowing about the second.
+ * Bits may be stale, never missing. All cpus from id 30 on share a pair that nobody takes back.
+ */
+#define PAGE_WATCHED  BIT64(63)
+#define WRITER_SHARED 30
+
+static inline unsigned writer_index(u32 cpu_id)
+{
+	return MIN(cpu_id, (u32)WRITER_SHARED);
+}
+
+static inline u64 writer_bit(const struct cpu *cpu, bool global)
+{
+	return BIT64(writer_index(cpu->id) + (global ? 32 : 0));
+}
+
+static inline u64 writer_bits(u32 cpu_id)
+{
+	return 0x100000001ull << writer_index(cpu_id);
+}
+
+static inline u64 slot_index(const struct slot *s, u64 gpa)
+{
+	return (gpa - s->gpa) >> PAGE_SHIFT;
+}
+
+static inline u64 *slot_state(const struct slot *s, u64 gpa)
+{
+	return &s->state[slot_index(s, gpa)];
+}
+
+static inline bool slot_watched(const struct slot *s, u64 gpa)
+{
+	return __atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & PAGE_WATCHED;
+}
+
+/* lookup.c: index of the range that holds gpa, or of the next one above; may be mem->count. */
+u32 ranges_search(const struct memory *mem, u64 gpa);
+
+/* The slot that holds gpa, or NULL. hint: where the caller's last look-up ended; any value is safe. */
+static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hint)
+{
+	u32 i = *hint;
+
+	if (unlikely(i >= mem->count || gpa - mem->ranges[i].gpa >= mem->ranges[i].slot->size)) {
+		i = ranges_search(mem, gpa);
+		if (i >= mem->count || gpa < mem->ranges[i].gpa)
+			return NULL;
+		*hint = i;
+	}
+	return mem->ranges[i].slot;
+}
+
+/* Set the page's bit if the slot is logged. */
+static inline void slot_log_dirty(const struct slot *s, u64 gpa)
+{
+	if (!s->dirty)
+		return;
+	u64 page = slot_index(s, gpa);
+	u64 *word = &s->dirty[page / 64], bit = BIT64(page % 64);
+	if (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit))
+		__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+}
+
+/* slot.c: set REQ_* bits in all cpus, which are paused and will serve them on entry. */
+void memory_request_all(struct machine *m, u32 req);
+
+/* tlb.c: outcome of translating one access that stays in its page. */
+struct target {
+	u64 gpa;      /* of the byte */
+	u8 *hva;      /* of the byte; NULL: not RAM for this kind of access */
+	bool watched; /* RAM, but a store must be told to the translator */
+};
+/* Walk, look up, fill the TLB if allowed. CPU_OK, CPU_FAULT or CPU_EXIT. */
+int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret);
+
+/* Remember that a translation of a large page is cached, for INVLPG. */
+void tlb_note_large(struct cpu *cpu, u64 lin, u64 page_size);
+
+/* fetch.c */
+void fetch_flush(struct cpu *cpu, bool keep_global);
+void fetch_flush_page(struct cpu *cpu, u64 lin, bool large);
+
+static inline unsigned access_view(const struct cpu *cpu, unsigned acc)
+{
+	return acc & ACC_SYSTEM ? TLB_KERNEL : cpu->view;
+}
+
+/*
+ * The linear address that the processor would use, and whether there is one: bits above 31 do not exist
+ * outside long mode; in long mode it must be canonical (SDM 1:3.3.7.1).
+ */
+static inline u64 linear_wrap(const struct cpu *cpu, u64 lin)
+{
+	return cpu_long_mode(cpu) ? lin : (u32)lin;
+}
+
+static inline bool linear_canonical(const struct cpu *cpu, u64 lin)
+{
+	return !cpu_long_mode(cpu) || (u64)((s64)(lin << 16) >> 16) == lin;
+}
+
+/* The engine gives up on the instruction; the caller of vcpu_run() sees why. */
+static inline int mem_internal_error(struct cpu *cpu)
+{
+	cpu->exit.reason = EXIT_INTERNAL_ERROR;
+	cpu->exit.insn.len = 0;
+	return CPU_EXIT;
+}
+
+static inline int mem_host_fault(struct cpu *cpu, u64 gpa, u64 size)
+{
+	cpu->exit.reason = EXIT_MEMORY_FAULT;
+	cpu->exit.fault.gpa = gpa;
+	cpu->exit.fault.size = size;
+	return CPU_EXIT;
+}
+
+#endif

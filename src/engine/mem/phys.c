@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest-physical access and translation for outer code, under memory.lock. A read-only slot can
+ * be read but not written here: these calls act on the guest's behalf (pvclock, loaders); the owner
+ * of a ROM writes it through its own pointer.
+ */
+#include <errno.h>
+
+#include "engine/mem/access_raw.h"
+#include "engine/mem/mem_priv.h"
+
+struct span {
+	struct slot *slot;
+	u8 *hva;
+	u64 len;
+};
+
+/* The part of [gpa, gpa + len) that lies in one slot. */
+static bool span_at(const struct memory *mem, u64 gpa, u64 len, struct span *ret)
+{
+	u32 hint = 0;
+
+	ret->slot = slot_find(mem, gpa, &hint);
+	if (!ret->slot)
+		return false;
+	ret->hva = ret->slot->hva + (gpa - ret->slot->gpa);
+	ret->len = MIN(len, ret->slot->gpa + ret->slot->size - gpa);
+	return true;
+}
+
+static bool backed(const struct memory *mem, u64 gpa, u64 len, bool write)
+{
+	struct span s;
+
+	for (; len; gpa += s.len, len -= s.len) {
+		if (!span_at(mem, gpa, len, &s) || (write && (s.slot->flags & SLOT_READONLY)))
+			return false;
+	}
+	return true;
+}
+
+static int copy_out(const struct memory *mem, u64 gpa, u8 *buf, u64 len)
+{
+	struct span s;
+
+	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
+		if (!span_at(mem, gpa, len, &s) || guest_load(buf, s.hva, s.len))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+static void log_span(const struct slot *s, u64 gpa, u64 len)
+{
+	for (u64 a = ALIGN_DOWN(gpa, PAGE_SIZE); a < gpa + len; a += PAGE_SIZE)
+		slot_log_dirty(s, a);
+}
+
+static int copy_in(const struct memory *mem, u64 gpa, const u8 *buf, u64 len)
+{
+	struct span s;
+
+	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
+		if (!span_at(mem, gpa, len, &s) || guest_store(s.hva, buf, s.len))
+			return -EFAULT;
+		if (s.slot->dirty)
+			log_span(s.slot, gpa, s.len);
+	}
+	return 0;
+}
+
+static bool watched(struct machine *m, u64 gpa)
+{
+	bool r;
+
+	pthread_rwlock_rdlock(&m->mem->lock);
+	r = page_watched(m, gpa);
+	pthread_rwlock_unlock(&m->mem->lock);
+	return r;
+}
+
+/* Without the lock: the translator may want to pause the machine. */
+static void tell_translator(struct machine *m, u64 gpa, u64 len)
+{
+	while (len) {
+		u64 n = MIN(len, PAGE_SIZE - (gpa & (PAGE_SIZE - 1)));
+
+		if (watched(m, gpa))
+			code_written_external(m, gpa, n);
+		gpa += n;
+		len -= n;
+	}
+}
+
+int machine_read(struct machine *m, u64 gpa, void *buf, size_t len)
+{
+	int r = -EFAULT;
+
+	pthread_rwlock_rdlock(&m->mem->lock);
+	if (backed(m->mem, gpa, len, false))
+		r = copy_out(m->mem, gpa, buf, len);
+	pthread_rwlock_unlock(&m->mem->lock);
+	return r;
+}
+
+int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len)
+{
+	int r = -EFAULT;
+
+	pthread_rwlock_rdlock(&m->mem->lock);
+	if (backed(m->mem, gpa, len, true))
+		r = copy_in(m->mem, gpa, buf, len);
+	pthread_rwlock_unlock(&m->mem->lock);
+	if (!r)
+		tell_translator(m, gpa, len);
+	return r;
+}
+
+int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user)
+{
+	struct walk w;
+	int r;
+
+	pthread_rwlock_rdlock(&v->machine->mem->lock);
+	r = mmu_peek(&v->cpu, gva, &w);
+	pthread_rwlock_unlock(&v->machine->mem->lock);
+	if (r)
+		return r;
+	*ret_gpa = w.gpa;
+	*ret_writable = w.writable;
+	*ret_user = w.user;
+	return 0;
+}

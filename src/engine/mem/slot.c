@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory slots: create, move, change, delete. Outer code.
+ *
+ * A change happens while every cpu is paused, hence outside of inner code: no look-up is in flight,
+ * and a flush requested now is done by each cpu before it looks again (REQ_FLUSH in exit_request
+ * is served on entry). Order: pause first, then memory.lock, so that a holder of the lock never waits
+ * for a pause. The error rules are those of KVM_SET_USER_MEMORY_REGION.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/mem/mem_priv.h"
+
+#define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY)
+#define SLOT_MAX_PAGES 0x7fffffffull
+#define HOST_END       BIT64(47)
+
+/* ---- per-page arrays: zeroed, committed only where touched ---- */
+
+#define SMALL_ARRAY 65536 /* below that, thousands of slots must not cost a mapping each */
+
+static void *array_create(u64 size)
+{
+	void *p;
+
+	if (size < SMALL_ARRAY)
+		return calloc(1, size);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void array_destroy(void *p, u64 size)
+{
+	if (size < SMALL_ARRAY)
+		free(p);
+	else if (p)
+		munmap(p, size);
+}
+
+static u64 state_bytes(const struct slot *s)
+{
+	return (s->size >> PAGE_SHIFT) * sizeof(u64);
+}
+
+static u64 dirty_bytes(const struct slot *s)
+{
+	return ALIGN_UP(s->size >> PAGE_SHIFT, 64) / 8;
+}
+
+static void slot_destroy(struct slot *s)
+{
+	if (!s)
+		return;
+	array_destroy(s->state, state_bytes(s));
+	array_destroy(s->dirty, dirty_bytes(s));
+	free(s);
+}
+
+static struct slot *slot_create(const struct memslot_config *c)
+{
+	struct slot *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	*s = (struct slot){.id = c->id,
+		.flags = c->flags,
+		.gpa = c->gpa,
+		.size = c->size,
+		.hva = (u8 *)(uintptr_t)c->hva};
+	s->state = array_create(state_bytes(s));
+	if (c->flags & SLOT_LOG_DIRTY)
+		s->dirty = array_create(dirty_bytes(s));
+	if (!s->state || (!s->dirty && (c->flags & SLOT_LOG_DIRTY))) {
+		slot_destroy(s);
+		return NULL;
+	}
+	return s;
+}
+
+/* ---- the sorted array ---- */
+
+static int ranges_reserve(struct memory *mem)
+{
+	u32 room = mem->room ? mem->room * 2 : 16;
+	struct range *r;
+
+	if (mem->count < mem->room)
+		return 0;
+	r = realloc(mem->ranges, room * sizeof(*r));
+	if (!r)
+		return -ENOMEM;
+	mem->ranges = r;
+	mem->room = room;
+	return 0;
+}
+
+static void ranges_insert(struct memory *mem, struct slot *s)
+{
+	u32 at = ranges_search(mem, s->gpa);
+
+	memmove(&mem->ranges[at + 1], &mem->ranges[at], (mem->count - at) * sizeof(struct range));
+	mem->ranges[at] = (struct range){s->gpa, s};
+	mem->count++;
+}
+
+static void ranges_remove(struct memory *mem, const struct slot *s)
+{
+	u32 at = ranges_search(mem, s->gpa);
+
+	uv_assert(at < mem->count && mem->ranges[at].slot == s);
+	mem->count--;
+	memmove(&mem->ranges[at], &mem->ranges[at + 1], (mem->count - at) * sizeof(struct range));
+}
+
+/* Does anything but self lie in the range? */
+static bool ranges_overlap(const struct memory *mem, u64 gpa, u64 size, const struct slot *self)
+{
+	for (u32 i = ranges_search(mem, gpa); i < mem->count; i++) {
+		if (mem->ranges[i].gpa >= gpa + size)
+			return false;
+		if (mem->ranges[i].slot != self)
+			return true;
+	}
+	return false;
+}
+
+/* ---- changes; all cpus are paused and the lock is held ---- */
+
+void memory_request_all(struct machine *m, u32 req)
+{
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		struct vcpu *v = atomic_load(&m->vcpus[i]);
+
+		if (v)
+			__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
+	}
+}
+
+static void changed(struct machine *m, u32 req)
+{
+	atomic_fetch_add(&m->slot_generation, 1);
+	memory_request_all(m, req);
+}
+
+static int delete_slot(struct machine *m, struct slot *old)
+{
+	if (!old)
+		return -EINVAL;
+	ranges_remove(m->mem, old);
+	m->mem->by_id[old->id] = NULL;
+	slot_destroy(old);
+	changed(m, REQ_FLUSH);
+	return 0;
+}
+
+static int create_slot(struct machine *m, const struct memslot_config *c)
+{
+	struct memory *mem = m->mem;
+	struct slot *s;
+
+	if (ranges_overlap(mem, c->gpa, c->size, NULL))
+		return -EEXIST;
+	if (ranges_reserve(mem))
+		return -ENOMEM;
+	s = slot_create(c);
+	if (!s)
+		return -ENOMEM;
+	ranges_insert(mem, s);
+	mem->by_id[c->id] = s;
+	changed(m, REQ_FLUSH); /* fetch caches know that there was no RAM */
+	return 0;
+}
+
+/* A new log starts empty; the flush by our callers makes the next store to each page be noticed. */
+static int set_logging(struct slot *s, u32 flags)
+{
+	if ((flags & SLOT_LOG_DIRTY) && !s->dirty) {
+		s->dirty = array_create(dirty_bytes(s));
+		if (!s->dirty)
+			return -ENOMEM;
+	} else if (!(flags & SLOT_LOG_DIRTY) && s->dirty) {
+		array_destroy(s->dirty, dirty_bytes(s));
+		s->dirty = NULL;
+	}
+	s->flags = flags;
+	return 0;
+}
+
+/* Watches end: what was translated at the old address is void. */
+static int move_slot(struct machine *m, struct slot *s, const struct memslot_config *c)
+{
+	u64 *state;
+	int r;
+
+	if (ranges_overlap(m->mem, c->gpa, c->size, s))
+		return -EEXIST;
+	state = array_create(state_bytes(s));
+	if (!state)
+		return -ENOMEM;
+	r = set_logging(s, c->flags);
+	if (r) {
+		array_destroy(state, state_bytes(s));
+		return r;
+	}
+	array_destroy(s->state, state_bytes(s));
+	s->state = state;
+	ranges_remove(m->mem, s);
+	s->gpa = c->gpa;
+	ranges_insert(m->mem, s);
+	changed(m, REQ_FLUSH);
+	return 0;
+}
+
+static int modify_slot(struct machine *m, struct slot *s, const struct memslot_config *c)
+{
+	int r;
+
+	if (c->size != s->size || (u8 *)(uintptr_t)c->hva != s->hva ||
+		((c->flags ^ s->flags) & SLOT_READONLY))
+		return -EINVAL;
+	if (c->gpa != s->gpa)
+		return move_slot(m, s, c);
+	if (c->flags == s->flags)
+		return 0;
+	r = set_logging(s, c->flags);
+	if (!r)
+		changed(m, REQ_FLUSH_W);
+	return r;
+}
+
+static int apply(struct machine *m, const struct memslot_config *c)
+{
+	struct slot *old = m->mem->by_id[c->id];
+
+	if (!c->size)
+		return delete_slot(m, old);
+	return old ? modify_slot(m, old, c) : create_slot(m, c);
+}
+
+static bool config_valid(const struct memslot_config *c)
+{
+	if (c->id >= MACHINE_MAX_SLOTS || (c->flags & ~SLOT_FLAGS))
+		return false;
+	if ((c->gpa | c->size | c->hva) & ~PAGE_MASK)
+		return false;
+	if (c->gpa + c->size < c->gpa || c->size >> PAGE_SHIFT > SLOT_MAX_PAGES)
+		return false;
+	return c->hva <= HOST_END && c->size <= HOST_END - c->hva;
+}
+
+int machine_set_memslot(struct machine *m, const struct memslot_config *c)
+{
+	int r;
+
+	if (!config_valid(c))
+		return -EINVAL;
+	machine_pause(m);
+	pthread_rwlock_wrlock(&m->mem->lock);
+	r = apply(m, c);
+	pthread_rwlock_unlock(&m->mem->lock);
+	machine_resume(m);
+	return r;
+}
+
+u64 machine_slot_pages(struct machine *m, u32 id)
+{
+	const struct slot *s;
+	u64 pages;
+
+	if (id >= MACHINE_MAX_SLOTS)
+		return 0;
+	pthread_rwlock_rdlock(&m->mem->lock);
+	s = m->mem->by_id[id];
+	pages = s ? s->size >> PAGE_SHIFT : 0;
+	pthread_rwlock_unlock(&m->mem->lock);
+	return pages;
+}
+
+/* ---- start and end ---- */
+
+int memory_create(struct machine *m)
+{
+	struct memory *mem = calloc(1, sizeof(*mem));
+
+	if (!mem)
+		return -ENOMEM;
+	mem->by_id = calloc(MACHINE_MAX_SLOTS, sizeof(*mem->by_id));
+	if (!mem->by_id || pthread_rwlock_init(&mem->lock, NULL)) {
+		free(mem->by_id);
+		free(mem);
+		return -ENOMEM;
+	}
+	m->mem = mem;
+	return 0;
+}
+
+void memory_destroy(struct machine *m)
+{
+	struct memory *mem = m->mem;
+
+	if (!mem)
+		return;
+	for (u32 i = 0; i < mem->count; i++)
+		slot_destroy(mem->ranges[i].slot);
+	pthread_rwlock_destroy(&mem->lock);
+	free(mem->ranges);
+	free(mem->by_id);
+	free(mem);
+	m->mem = NULL;
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The software TLB: fills and flushes. Layout and hit rule are in cpu.h. Inner code.
+ *
+ * Invariants: an entry exists only if its translation was right when it was made and no flush that
+ * covers it came since; a write entry exists only for a dirty page (guest's D bit and slot's log) that
+ * is not watched, and then the cpu's writer bit is set. Entries of the tables are dropped through
+ * the logs; dropping one too many is always allowed.
+ *
+ * Toggling anything that allowed() in walk.c looks at (CR0.WP, CR4.SMEP/SMAP, EFER.NX) needs
+ * tlb_flush_all(), as does toggling CR0.PG, CR4.PAE/PSE/PGE: entries hold the answer, not the reasons.
+ */
+#include "engine/mem/mem_priv.h"
+
+#define CHUNK 1024 /* entries behind one bit of tlb_log.chunks */
+
+/* ---- log entries: index 0-15, view 16-17, size class 18-19, page of the gpa from 20 ---- */
+
+enum size_class { SIZE_4K, SIZE_2M, SIZE_4M, SIZE_1G };
+static const u8 size_shift[] = {12, 21, 22, 30};
+
+static enum size_class size_class(u64 page_size)
+{
+	switch (page_size) {
+	case BIT64(21): return SIZE_2M;
+	case BIT64(22): return SIZE_4M;
+	case BIT64(30): return SIZE_1G;
+	default: return SIZE_4K;
+	}
+}
+
+static u64 fill_pack(unsigned index, unsigned view, u64 page_size, u64 gpa)
+{
+	return index | view << 16 | size_class(page_size) << 18 | gpa >> PAGE_SHIFT << 20;
+}
+
+static unsigned fill_index(u64 fill)
+{
+	return fill & (TLB_SIZE - 1);
+}
+
+static unsigned fill_view(u64 fill)
+{
+	return fill >> 16 & 3;
+}
+
+static unsigned fill_size(u64 fill)
+{
+	return fill >> 18 & 3;
+}
+
+static u64 fill_gpa(u64 fill)
+{
+	return fill >> 20 << PAGE_SHIFT;
+}
+
+static void entry_clear(struct tlb *t, unsigned index)
+{
+	t->neg_tag[index] = index ? 0 : TLB_EMPTY0;
+}
+
+/* ---- large pages: a filter of 8192 bits, hashed ---- */
+
+static unsigned large_hash(u64 lin, enum size_class c)
+{
+	/* Two granules of a 4 MiB page share a key of its own class. */
+	return ((lin >> size_shift[c]) * 4 + c) * 0x9e3779b97f4a7c15ull >> 51;
+}
+
+void tlb_note_large(struct cpu *cpu, u64 lin, u64 page_size)
+{
+	unsigned bit = large_hash(lin, size_class(page_size));
+
+	cpu->large_filter[bit / 64] |= BIT64(bit % 64);
+}
+
+static bool maybe_large(const struct cpu *cpu, u64 lin)
+{
+	for (enum size_class c = SIZE_2M; c <= SIZE_1G; c++) {
+		unsigned bit = large_hash(lin, c);
+
+		if (cpu->large_filter[bit / 64] & BIT64(bit % 64))
+			return true;
+	}
+	return false;
+}
+
+/* ---- fill ---- */
+
+static void log_fill(struct tlb_log *log, unsigned index, unsigned view, const struct walk *w)
+{
+	if (likely(log->count < TLB_LOG)) {
+		log->fill[log->count++] = fill_pack(index, view, w->page_size, w->gpa);
+		return;
+	}
+	log->overflow = true;
+	log->chunks[view] |= BIT64(index / CHUNK);
+}
+
+static void insert(
+	struct cpu *cpu, unsigned view, unsigned kind, u64 lin, const u8 *hva, const struct walk *w)
+{
+	struct tlb *t = &cpu->tlb[view][kind];
+	unsigned i = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+	u64 tag = -(lin & PAGE_MASK), page = (u64)hva & PAGE_MASK;
+
+	if (t->neg_tag[i] == tag && t->hva[i] == page)
+		return; /* logged when it was made */
+	t->neg_tag[i] = tag;
+	t->hva[i] = page;
+	log_fill(&cpu->tlb_log[w->global][kind], i, view, w);
+	if (w->page_size != PAGE_SIZE)
+		tlb_note_large(cpu, lin, w->page_size);
+}
+
+/* Set our writer bit, see watch.c. False: the page is watched, no write entry may be made. */
+static bool become_writer(struct cpu *cpu, const struct slot *s, const struct walk *w)
+{
+	u64 *state = slot_state(s, w->gpa), bit = writer_bit(cpu, w->global);
+	u64 old = __atomic_load_n(state, __ATOMIC_SEQ_CST);
+
+	if (!(old & (bit | PAGE_WATCHED)))
+		old = __atomic_fetch_or(state, bit, __ATOMIC_SEQ_CST);
+	return !(old & PAGE_WATCHED);
+}
+
+/* The page is RAM and the access is allowed. */
+static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, const struct walk *w,
+	struct target *t)
+{
+	unsigned view = access_view(cpu, acc);
+
+	t->hva = s->hva + (w->gpa - s->gpa);
+	if (acc & ACC_WRITE) {
+		slot_log_dirty(s, w->gpa);
+		t->watched = !become_writer(cpu, s, w);
+		if (!t->watched)
+			insert(cpu, view, TLB_WRITE, lin, t->hva, w);
+	}
+	insert(cpu, view, TLB_READ, lin, t->hva, w);
+}
+
+int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
+{
+	const struct slot *s;
+	struct walk w;
+	int r;
+
+	lin = linear_wrap(cpu, lin);
+	r = mmu_walk(cpu, lin, acc, &w);
+	if (r)
+		return r;
+	*ret = (struct target){.gpa = w.gpa};
+	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
+	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY)))
+		fill(cpu, lin, acc, s, &w, ret);
+	return CPU_OK;
+}
+
+int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gpa)
+{
+	struct target t;
+	int r = tlb_translate(cpu, lin, acc, &t);
+
+	if (r)
+		return r;
+	*ret_gpa = t.gpa;
+	*ret_hva = t.watched ? NULL : t.hva;
+	return CPU_OK;
+}
+
+/* ---- flush ---- */
+
+static void retract_writer(struct cpu *cpu, u64 gpa, bool global)
+{
+	const struct slot *s = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
+
+	if (s && writer_index(cpu->id) != WRITER_SHARED)
+		__atomic_fetch_and(slot_state(s, gpa), ~writer_bit(cpu, global), __ATOMIC_SEQ_CST);
+}
+
+static void clear_chunk(struct tlb *t, unsigned chunk)
+{
+	for (unsigned i = chunk * CHUNK; i < (chunk + 1) * CHUNK; i++)
+		entry_clear(t, i);
+}
+
+static void clear_unlogged(struct cpu *cpu, struct tlb_log *log, unsigned kind)
+{
+	for (unsigned view = 0; view < TLB_VIEWS; view++) {
+		for (u64 c = log->chunks[view]; c; c &= c - 1)
+			clear_chunk(&cpu->tlb[view][kind], __builtin_ctzll(c));
+		log->chunks[view] = 0;
+	}
+	log->overflow = false;
+}
+
+static void flush_class(struct cpu *cpu, bool global, unsigned kind)
+{
+	struct tlb_log *log = &cpu->tlb_log[global][kind];
+
+	for (u32 n = 0; n < log->count; n++) {
+		u64 f = log->fill[n];
+
+		entry_clear(&cpu->tlb[fill_view(f)][kind], fill_index(f));
+		if (kind == TLB_WRITE)
+			retract_writer(cpu, fill_gpa(f), global);
+	}
+	log->count = 0;
+	if (unlikely(log->overflow))
+		clear_unlogged(cpu, log, kind);
+}
+
+static void write_flush_done(struct cpu *cpu)
+{
+	__atomic_store_n(&cpu->write_flushes, cpu->write_flushes + 1, __ATOMIC_SEQ_CST);
+}
+
+void tlb_flush_all(struct cpu *cpu)
+{
+	for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
+		flush_class(cpu, false, kind);
+		flush_class(cpu, true, kind);
+	}
+	/* The first flush is also what makes a zeroed struct cpu a valid empty TLB. */
+	for (unsigned view = 0; view < TLB_VIEWS; view++) {
+		entry_clear(&cpu->tlb[view][TLB_READ], 0);
+		entry_clear(&cpu->tlb[view][TLB_WRITE], 0);
+	}
+	for (unsigned i = 0; i < LARGE_FILTER; i++)
+		cpu->large_filter[i] = 0;
+	fetch_flush(cpu, false);
+	write_flush_done(cpu);
+}
+
+void tlb_flush_nonglobal(struct cpu *cpu)
+{
+	flush_class(cpu, false, TLB_READ);
+	flush_class(cpu, false, TLB_WRITE);
+	fetch_flush(cpu, true);
+}
+
+static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
+{
+	const struct tlb_log *log = &cpu->tlb_log[global][TLB_WRITE];
+
+	if (log->overflow) {
+		flush_class(cpu, global, TLB_WRITE);
+		return;
+	}
+	for (u32 n = 0; n < log->count; n++) {
+		u64 f = log->fill[n];
+
+		if (fill_gpa(f) == gpa)
+			entry_clear(&cpu->tlb[fill_view(f)][TLB_WRITE], fill_index(f));
+	}
+}
+
+void tlb_flush_write(struct cpu *cpu, u64 gpa)
+{
+	if (gpa != ~0ull) {
+		flush_write_page(cpu, false, gpa);
+		flush_write_page(cpu, true, gpa);
+		return;
+	}
+	flush_class(cpu, false, TLB_WRITE);
+	flush_class(cpu, true, TLB_WRITE);
+	write_flush_done(cpu);
+}
+
+/* ---- INVLPG: all granules of the page, global or not (SDM 3:4.10.4.1) ---- */
+
+static void flush_granules(struct cpu *cpu, bool global, unsigned kind, u64 lin)
+{
+	const struct tlb_log *log = &cpu->tlb_log[global][kind];
+
+	for (u32 n = 0; n < log->count; n++) {
+		u64 f = log->fill[n];
+		struct tlb *t = &cpu->tlb[fill_view(f)][kind];
+		unsigned i = fill_index(f);
+
+		if (fill_size(f) && (-t->neg_tag[i] ^ lin) >> size_shift[fill_size(f)] == 0)
+			entry_clear(t, i);
+	}
+}
+
+static void flush_large_page(struct cpu *cpu, u64 lin)
+{
+	for (unsigned n = 0; n < 4; n++) {
+		if (cpu->tlb_log[n / 2][n % 2].overflow) {
+			tlb_flush_all(cpu);
+			return;
+		}
+	}
+	for (unsigned n = 0; n < 4; n++)
+		flush_granules(cpu, n / 2, n % 2, lin);
+}
+
+static void flush_small_page(struct cpu *cpu, u64 lin)
+{
+	unsigned i = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
+
+	for (unsigned n = 0; n < TLB_VIEWS * TLB_KINDS; n++) {
+		struct tlb *t = &cpu->tlb[n / TLB_KINDS][n % TLB_KINDS];
+
+		if (t->neg_tag[i] == -lin)
+			entry_clear(t, i);
+	}
+}
+
+void tlb_flush_page(struct cpu *cpu, u64 lin)
+{
+	bool large;
+
+	lin = ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
+	large = maybe_large(cpu, lin);
+	flush_small_page(cpu, lin);
+	if (large)
+		flush_large_page(cpu, lin);
+	fetch_flush_page(cpu, lin, large);
+}

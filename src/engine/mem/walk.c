@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The page walk: linear to physical in every paging mode (SDM 3:4.3 to 4.7). Inner code.
+ *
+ * Three steps: walk_tables() reads each entry once and has no side effect; allowed() decides about
+ * the access; mark_used() sets A and D bits and starts over if an entry has changed meanwhile. So a
+ * walk that faults leaves no A bit behind, which the manual permits.
+ *
+ * PDPTEs of PAE paging are read at each walk, not at the load of CR3 (SDM 3:4.4.1 allows a guest
+ * to see no difference as long as it reloads CR3 after changing them, which it must).
+ */
+#include <errno.h>
+
+#include "engine/mem/access_raw.h"
+#include "engine/mem/mem_priv.h"
+
+/* The shape of a paging mode. Entries of level 1 map 4 KiB pages. */
+struct paging {
+	u8 levels;
+	u8 entry;            /* bytes an entry */
+	u8 bits;             /* of the linear address resolved by a level */
+	u8 large;            /* bit n: PS of a level n entry means that it maps a page */
+	u8 ps_reserved;      /* bit n: PS of a level n entry must be 0 */
+	u8 bare;             /* bit n: entries of level n have no W, U, A and NX bits */
+	u64 root;            /* bits of CR3 that locate the top table */
+	u64 base;            /* bits of an entry that hold an address */
+	u64 always_reserved; /* in every entry, apart from those beyond MAXPHYADDR */
+};
+
+#define ADDRESS_BITS 0x000ffffffffff000ull
+
+enum { MODE_32, MODE_32_PSE, MODE_PAE, MODE_LONG };
+static const struct paging modes[] = {
+	[MODE_32] = {2, 4, 10, 0, 0, 0, 0xfffff000, 0xfffff000, 0},
+	[MODE_32_PSE] = {2, 4, 10, BIT(2), 0, 0, 0xfffff000, 0xfffff000, 0},
+	[MODE_PAE] = {3, 8, 9, BIT(2), BIT(3), BIT(3), 0xffffffe0, ADDRESS_BITS,
+		0x7ff0000000000000ull},
+	[MODE_LONG] = {4, 8, 9, BIT(2) | BIT(3), BIT(4), 0, ADDRESS_BITS, ADDRESS_BITS, 0},
+};
+
+static const struct paging *paging_mode(const struct cpu *cpu)
+{
+	if (cpu_long_mode(cpu))
+		return &modes[MODE_LONG];
+	if (cpu->cr4 & CR4_PAE)
+		return &modes[MODE_PAE];
+	return &modes[cpu->cr4 & CR4_PSE ? MODE_32_PSE : MODE_32];
+}
+
+static unsigned level_shift(const struct paging *p, unsigned level)
+{
+	return PAGE_SHIFT + (level - 1) * p->bits;
+}
+
+/* A processor that was given no CPUID has 36 bits, as with KVM. */
+static unsigned phys_bits(const struct cpu *cpu)
+{
+	return cpu->phys_bits ? MIN(cpu->phys_bits, 52) : 36;
+}
+
+/* ---- reserved bits (SDM 3:4.3, 4.4.2, 4.5.4) ---- */
+
+/* PSE-36: bits 20:13 of a 4 MiB entry are bits 39:32 of the address. */
+static u64 reserved_4m(const struct cpu *cpu)
+{
+	unsigned high = MIN(phys_bits(cpu), 40) - 32;
+
+	return BIT64(21) | ALIGN_DOWN(0x1fe000ull, BIT64(13 + high));
+}
+
+static u64 reserved_large(const struct cpu *cpu, const struct paging *p, unsigned level)
+{
+	/* Bit 12 is PAT; the address starts at the size of the page. */
+	return p->entry == 4 ? reserved_4m(cpu) : (BIT64(level_shift(p, level)) - 1) & ~0x1fffull;
+}
+
+static u64 reserved_bits(const struct cpu *cpu, const struct paging *p, unsigned level, bool large)
+{
+	u64 bits = large ? reserved_large(cpu, p, level) : 0;
+
+	if (p->entry == 4)
+		return bits;
+	bits |= p->always_reserved | (ADDRESS_BITS & ~(BIT64(phys_bits(cpu)) - 1));
+	if (!(cpu->efer & EFER_NX))
+		bits |= PTE_NX;
+	if (p->ps_reserved & BIT(level))
+		bits |= PTE_PS;
+	if (p->bare & BIT(level))
+		bits |= PTE_NX | PTE_W | PTE_U | PTE_A | PTE_D | PTE_G;
+	return bits;
+}
+
+/* ---- the walk ---- */
+
+enum outcome { WALK_DONE, WALK_ABSENT, WALK_RESERVED, WALK_NO_RAM, WALK_HOST_FAULT };
+
+#define MAX_LEVELS 4
+
+struct trail {
+	const struct paging *mode;
+	unsigned n;
+	u64 table; /* the next entry's table */
+	struct visited {
+		struct slot *slot;
+		u8 *hva;
+		u64 gpa;
+		u64 value;
+		unsigned level;
+	} entry[MAX_LEVELS];
+};
+
+static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsigned level)
+{
+	struct visited *e = &t->entry[t->n];
+	const struct paging *p = t->mode;
+
+	e->level = level;
+	e->gpa = t->table + (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
+	e->slot = slot_find(cpu->machine->mem, e->gpa, &cpu->slot_hint[HINT_TABLES]);
+	if (!e->slot)
+		return WALK_NO_RAM;
+	e->hva = e->slot->hva + (e->gpa - e->slot->gpa);
+	if (guest_load_pte(&e->value, e->hva, p->entry))
+		return WALK_HOST_FAULT;
+	t->n++;
+	return WALK_DONE;
+}
+
+static void accumulate(const struct paging *p, const struct visited *e, struct walk *w)
+{
+	if (p->bare & BIT(e->level))
+		return;
+	w->user &= !!(e->value & PTE_U);
+	w->writable &= !!(e->value & PTE_W);
+	w->nx |= p->entry == 8 && (e->value & PTE_NX);
+}
+
+static u64 page_base(const struct paging *p, u64 value, u64 size)
+{
+	u64 base = value & p->base & ~(size - 1);
+
+	if (p->entry == 4 && size != PAGE_SIZE)
+		base |= (value >> 13 & 0xff) << 32;
+	return base;
+}
+
+static void finish(const struct cpu *cpu, const struct trail *t, u64 lin, struct walk *w)
+{
+	const struct visited *leaf = &t->entry[t->n - 1];
+
+	w->page_size = BIT64(level_shift(t->mode, leaf->level));
+	w->gpa = page_base(t->mode, leaf->value, w->page_size) | (lin & (w->page_size - 1));
+	w->global = (cpu->cr4 & CR4_PGE) && (leaf->value & PTE_G);
+	w->dirty = leaf->value & PTE_D;
+}
+
+static enum outcome walk_tables(struct cpu *cpu, u64 lin, struct trail *t, struct walk *w)
+{
+	const struct paging *p = paging_mode(cpu);
+
+	/* The top table of PAE paging has four entries: lin has 32 bits. */
+	*w = (struct walk){.user = true, .writable = true};
+	t->mode = p;
+	t->n = 0;
+	t->table = cpu->cr3 & p->root;
+	for (unsigned level = p->levels; level; level--) {
+		const struct visited *e = &t->entry[t->n];
+		enum outcome r = read_entry(cpu, t, lin, level);
+		bool large;
+
+		if (r)
+			return r;
+		if (!(e->value & PTE_P))
+			return WALK_ABSENT;
+		large = (p->large & BIT(level)) && (e->value & PTE_PS);
+		if (e->value & reserved_bits(cpu, p, level, large))
+			return WALK_RESERVED;
+		accumulate(p, e, w);
+		if (large)
+			break;
+		t->table = e->value & p->base;
+	}
+	finish(cpu, t, lin, w);
+	return WALK_DONE;
+}
+
+/* ---- permission (SDM 3:4.6) ---- */
+
+static bool nx_enabled(const struct cpu *cpu)
+{
+	return (cpu->cr4 & CR4_PAE) && (cpu->efer & EFER_NX);
+}
+
+static bool supervisor_allowed(
+	const struct cpu *cpu, unsigned view, unsigned acc, const struct walk *w)
+{
+	if (acc & ACC_FETCH)
+		return !w->nx && !(w->user && (cpu->cr4 & CR4_SMEP));
+	/* The view says whether EFLAGS.AC counts; it never does for implicit accesses. */
+	if (w->user && (cpu->cr4 & CR4_SMAP) && view != TLB_KERNEL_AC)
+		return false;
+	return !(acc & ACC_WRITE) || w->writable || !(cpu->cr0 & CR0_WP);
+}
+
+static bool allowed(const struct cpu *cpu, unsigned acc, const struct walk *w)
+{
+	unsigned view = access_view(cpu, acc);
+
+	if (view != TLB_USER)
+		return supervisor_allowed(cpu, view, acc, w);
+	if (!w->user)
+		return false;
+	if (acc & ACC_FETCH)
+		return !w->nx;
+	return !(acc & ACC_WRITE) || w->writable;
+}
+
+/* SDM 3:4.7 */
+static int page_fault(struct cpu *cpu, u64 lin, unsigned acc, u32 error)
+{
+	if (acc & ACC_WRITE)
+		error |= PF_W;
+	if (access_view(cpu, acc) == TLB_USER)
+		error |= PF_U;
+	if ((acc & ACC_FETCH) && (nx_enabled(cpu) || (cpu->cr4 & CR4_SMEP)))
+		error |= PF_I;
+	cpu_raise_err(cpu, X86_PF, error);
+	cpu->exc.cr2 = lin;
+	return CPU_FAULT;
+}
+
+/* ---- accessed and dirty bits (SDM 3:4.8) ---- */
+
+/* The entry lies in a page as any other: a store to it is logged, and seen by a watcher. */
+static void entry_stored(struct cpu *cpu, const struct trail *t, const struct visited *e)
+{
+	slot_log_dirty(e->slot, e->gpa);
+	if (unlikely(slot_watched(e->slot, e->gpa)))
+		code_written(cpu, e->gpa, t->mode->entry);
+}
+
+/* 1 done, 0 an entry has changed since it was read, -1 the host refused. */
+static int mark_used(struct cpu *cpu, const struct trail *t, unsigned acc)
+{
+	for (unsigned i = 0; i < t->n; i++) {
+		const struct visited *e = &t->entry[i];
+		u64 want = i + 1 == t->n && (acc & ACC_WRITE) ? PTE_A | PTE_D : PTE_A;
+		int r;
+
+		/* A table in ROM cannot keep the bits; real firmware has such tables. */
+		if ((e->value & want) == want || (t->mode->bare & BIT(e->level)) ||
+			(e->slot->flags & SLOT_READONLY))
+			continue;
+		r = guest_cmpxchg_pte(e->hva, e->value, e->value | want, t->mode->entry);
+		if (r <= 0)
+			return r;
+		entry_stored(cpu, t, e);
+	}
+	return 1;
+}
+
+/* ---- entry points ---- */
+
+/* CR0.PG = 0: physical is linear, everything is allowed. */
+static void walk_unpaged(u64 lin, struct walk *ret)
+{
+	*ret = (struct walk){
+		.gpa = lin, .page_size = PAGE_SIZE, .user = true, .writable = true, .dirty = true};
+}
+
+static int walk_failed(
+	struct cpu *cpu, u64 lin, unsigned acc, const struct trail *t, enum outcome why)
+{
+	switch (why) {
+	case WALK_ABSENT: return page_fault(cpu, lin, acc, 0);
+	case WALK_RESERVED: return page_fault(cpu, lin, acc, PF_P | PF_RSVD);
+	case WALK_HOST_FAULT: return mem_host_fault(cpu, t->entry[t->n].gpa, t->mode->entry);
+	default: return mem_internal_error(cpu); /* a table outside of RAM */
+	}
+}
+
+int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
+{
+	struct trail t;
+	int marked;
+
+	lin = linear_wrap(cpu, lin);
+	/* Callers have checked; this keeps a wrong address from being cached as another one's alias. */
+	if (!linear_canonical(cpu, lin))
+		return cpu_gp0(cpu);
+	if (!(cpu->cr0 & CR0_PG)) {
+		walk_unpaged(lin, ret);
+		return CPU_OK;
+	}
+	do {
+		enum outcome r = walk_tables(cpu, lin, &t, ret);
+
+		if (r)
+			return walk_failed(cpu, lin, acc, &t, r);
+		if (!allowed(cpu, acc, ret))
+			return page_fault(cpu, lin, acc, PF_P);
+		marked = mark_used(cpu, &t, acc);
+	} while (!marked);
+	if (marked < 0)
+		return mem_host_fault(cpu, t.entry[t.n - 1].gpa, t.mode->entry);
+	ret->dirty |= !!(acc & ACC_WRITE);
+	return CPU_OK;
+}
+
+int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
+{
+	struct trail t;
+
+	lin = linear_wrap(cpu, lin);
+	if (!linear_canonical(cpu, lin))
+		return -EFAULT;
+	if (!(cpu->cr0 & CR0_PG)) {
+		walk_unpaged(lin, ret);
+		return 0;
+	}
+	return walk_tables(cpu, lin, &t, ret) ? -EFAULT : 0;
+}

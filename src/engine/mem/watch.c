@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Watched pages: no cpu holds a write entry for them. Inner code.
+ *
+ * One atomic word a page decides the race between a watch and a fill. A fill sets its writer bit
+ * before it looks at PAGE_WATCHED; a watch sets PAGE_WATCHED before it looks at the writer bits. So
+ * either the fill sees the watch and makes no entry, or the watch sees the writer and waits for it.
+ */
+#include "engine/mem/mem_priv.h"
+
+static struct slot *find(struct machine *m, u64 gpa)
+{
+	u32 hint = 0;
+
+	return slot_find(m->mem, gpa, &hint);
+}
+
+bool page_watched(struct machine *m, u64 gpa)
+{
+	const struct slot *s = find(m, gpa);
+
+	return s && slot_watched(s, gpa);
+}
+
+void page_unwatch(struct machine *m, u64 gpa)
+{
+	const struct slot *s = find(m, gpa);
+
+	if (s)
+		__atomic_fetch_and(slot_state(s, gpa), ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
+}
+
+/*
+ * Two cpus may wait for each other here, so a waiting cpu does itself what others ask of it. The request bit
+ * stays set: it will be acted upon again on the way out, which costs little and happens rarely.
+ */
+static void serve_flush(struct cpu *cpu)
+{
+	if (__atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST) & REQ_FLUSH_W)
+		tlb_flush_write(cpu, ~0ull);
+	__builtin_ia32_pause();
+}
+
+/* Any flush that ends after PAGE_WATCHED was set has removed the entry, and no new one can be made. */
+static void wait_for_flush(struct cpu *cpu, struct vcpu *other, u32 before)
+{
+	while (__atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST) == before &&
+		atomic_load(&other->where) == VCPU_IN)
+		serve_flush(cpu);
+}
+
+static void flush_writers(struct cpu *cpu, u64 writers)
+{
+	struct machine *m = cpu->machine;
+
+	for (unsigned i = 0; i < m->vcpu_count; i++) {
+		struct vcpu *v = atomic_load(&m->vcpus[i]);
+		u32 before;
+
+		if (!v || &v->cpu == cpu || !(writers & writer_bits(v->cpu.id)))
+			continue;
+		before = __atomic_load_n(&v->cpu.write_flushes, __ATOMIC_SEQ_CST);
+		vcpu_request(v, REQ_FLUSH_W, false);
+		wait_for_flush(cpu, v, before);
+	}
+}
+
+void page_watch(struct cpu *cpu, u64 gpa)
+{
+	const struct slot *s = find(cpu->machine, gpa);
+	u64 writers, own = writer_bits(cpu->id);
+
+	if (!s)
+		return;
+	/* An earlier watcher may still be waiting: a page that is watched already is not yet quiet. */
+	writers = __atomic_fetch_or(slot_state(s, gpa), PAGE_WATCHED, __ATOMIC_SEQ_CST) &
+		  ~PAGE_WATCHED;
+	if (writers & own)
+		tlb_flush_write(cpu, ALIGN_DOWN(gpa, PAGE_SIZE));
+	if (writers & ~(writer_index(cpu->id) == WRITER_SHARED ? 0 : own))
+		flush_writers(cpu, writers);
+}
