@@ -38,7 +38,7 @@ def command(machine, append, initrd=INITRD, kernel=KERNEL, memory='512M', cpus=1
     append = f'console=ttyS0 {append}'.strip()
     if machine == 'tcg':
         return ['qemu-system-x86_64', '-M', 'q35', '-accel', 'tcg', '-cpu', 'max', '-m', memory, '-smp', str(cpus),
-                '-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot', '-kernel', kernel,
+                '-nodefaults', '-display', 'none', '-serial', 'mon:stdio', '-no-reboot', '-kernel', kernel,
                 '-initrd', initrd, '-append', append]
     return [USERVISOR, 'boot', '--engine', machine, '--kernel', kernel, '--initrd', initrd, '--append', append,
             '--memory', memory, '--cpus', str(cpus)]
