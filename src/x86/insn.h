@@ -32,7 +32,7 @@ enum insn_op {
 	OP_JCXZ /* E3 */, OP_INT3, OP_INT_IMM, OP_INTO, OP_INT1, OP_SYSCALL, OP_SYSRET, OP_SYSENTER,
 	OP_SYSEXIT,
 
-	/* string and port I/O; rep is in insn.rep */
+	/* string and port I/O; rep prefixes are in insn.pfx */
 	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN_IMM, OP_IN_DX,
 	OP_OUT_IMM, OP_OUT_DX,
 
@@ -109,17 +109,37 @@ enum insn_regkind { RK_NONE, RK_GPR8, RK_GPR, RK_VEC, RK_MMX, RK_X87, RK_MASK, R
 #define IA_RSP      BIT(20) /* implicitly uses rsp */
 #define IA_IMPL     BIT(21) /* has implicit general register operands beyond rsp (see impl_regs) */
 #define IA_VEXW_NOGPR BIT(22) /* VEX.W does not change general register width */
+#define IA_OP48     BIT(23) /* operand size 4, or 8 by W or FORCE64 in 64-bit mode; 66 has no say */
+#define IA_MAX32    BIT(24) /* operand size is 4 even with REX.W (port I/O) */
+
+/* insn_desc.imm */
+enum insn_imm {
+	IMM_NONE, IMM_8 /* zero-extended */, IMM_16, IMM_Z /* 16/32 by operand size */,
+	IMM_V /* 16/32/64 (mov) */, IMM_FAR, IMM_ENTER, IMM_MOFFS, IMM_REL8, IMM_RELZ,
+	IMM_8S, /* sign-extended to the operand size */
+};
+
+/* insn_desc.check: what the decoder itself verifies or adjusts; of no interest to others */
+#define CK_L0    BIT(0) /* #UD unless VEX.L is 0 */
+#define CK_L1    BIT(1) /* #UD unless VEX.L is 1 */
+#define CK_W0    BIT(2) /* #UD unless VEX.W is 0 */
+#define CK_W1    BIT(3) /* #UD unless VEX.W is 1 */
+#define CK_COUNT BIT(4) /* shift by imm8: the next row is the one for a count that is not zero */
+#define CK_NOCS  BIT(5) /* segment register cannot be cs */
 
 struct insn_desc {
-	const char *name;
+	union {
+		const char *name;
+		const struct insn_desc *sub; /* decoder's inner nodes only, see insn_table.h */
+	};
 	u8 op; /* enum insn_op */
 	u8 mem; /* enum insn_mem */
 	u8 msize; /* enum insn_msize */
 	u8 reg; /* enum insn_regkind of modrm.reg (or of the low opcode bits: push, bswap, xchg, mov imm) */
 	u8 rm; /* kind of modrm.rm in register form */
 	u8 vvvv; /* kind of VEX.vvvv */
-	u8 imm; /* 0 none, 1 imm8, 2 imm16, 3 imm16/32 by operand size, 4 imm16/32/64 (mov), 5 far, 6 enter, 7 moffs, 8 rel8, 9 rel16/32 */
-	u8 reserved;
+	u8 imm; /* enum insn_imm */
+	u8 check; /* CK_* */
 	u16 flags_read; /* status flags (low 12 bits of RFLAGS) */
 	u16 flags_written; /* all that it may change, undefined ones included */
 	u16 flags_always; /* those it writes (or leaves undefined) whatever the operands: these kill liveness */
@@ -130,7 +150,10 @@ struct insn_desc {
 
 enum insn_enc { ENC_LEGACY, ENC_VEX, ENC_EVEX };
 
-/* Prefix bits found. 66/F2/F3 that are part of the opcode (SSE) are still shown here. */
+/*
+ * Prefix bits found. 66/F2/F3 that are part of the opcode (SSE) are still shown here. Of F2 and F3 only
+ * the last one is shown, and REX only if it is the last prefix: the others have no effect.
+ */
 #define PFX_66   BIT(0)
 #define PFX_67   BIT(1)
 #define PFX_LOCK BIT(2)
@@ -153,21 +176,21 @@ struct insn {
 	u8 pfx;
 	u8 rex; /* W R X B in bits 3..0, normalised from REX or VEX */
 	u8 seg; /* effective segment of the memory operand, override and default applied */
-	u8 op_size; /* 1, 2, 4, 8 */
+	u8 op_size; /* 1, 2, 4, 8; crc32: of the source; SSE and AVX: of general register operands */
 	u8 addr_size; /* 2, 4, 8 */
 	u8 vl; /* 0, 16, 32, 64 */
 	u8 vvvv; /* register number, valid when desc->vvvv != RK_NONE */
 
 	bool has_modrm;
-	bool is_mem; /* r/m is memory */
+	bool is_mem; /* r/m is memory; also set for mov moffs, whose address is in disp and imm */
 	u8 modrm;
-	u8 reg; /* extended with REX.R; for opcode-embedded registers extended with REX.B */
+	u8 reg; /* extended with REX.R; for opcode-embedded registers extended with REX.B; push/pop seg: SEG_* */
 	u8 rm; /* register form: extended */
-	u8 base, index, scale; /* REG_NONE if absent; scale 1, 2, 4, 8 */
+	u8 base, index, scale; /* REG_NONE if absent; scale 1, 2, 4, 8; index of a gather: vector register */
 	u8 mem_size; /* bytes, 0 if none or state dependent */
 	s64 disp;
 
-	u64 imm; /* sign- or zero-extended as the instruction uses it; rel: signed displacement */
+	u64 imm; /* extended as the instruction uses it, then cut to op_size; rel: signed displacement */
 	u16 imm2; /* selector of a far pointer, nesting level of enter */
 
 	/* where things are in bytes[]; 0 when absent (offset 0 is always prefix or opcode) */
@@ -177,7 +200,7 @@ struct insn {
 enum insn_result {
 	INSN_OK,
 	INSN_SHORT, /* more bytes are needed than given */
-	INSN_INVALID, /* #UD; len is set to what was looked at */
+	INSN_INVALID, /* #UD, ud2 included (so op is never OP_UD); len is set to what was looked at */
 	INSN_TOO_LONG, /* more than 15 bytes: #GP(0) */
 };
 

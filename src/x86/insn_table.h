@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The decoder's tables and the vocabulary that their rows are written in. Private to src/x86.
+ *
+ * A table is indexed by opcode byte. Its rows are instructions, or inner nodes: op is one of enum
+ * insn_select and sub the array to index next by a field of ModRM or a prefix. A row left out is
+ * all zero, that is OP_UD. Operand names follow the SDM, volume 2, appendix A.2: E and G are
+ * ModRM.rm and ModRM.reg as general registers, W/V vector, Q/P MMX, H and B VEX.vvvv, I immediate.
+ */
+#ifndef X86_INSN_TABLE_H
+#define X86_INSN_TABLE_H
+
+#include "x86/insn.h"
+#include "x86/regs.h"
+
+enum insn_select {
+	SEL_FIRST = 128,
+	SEL_REG = SEL_FIRST, /* sub[modrm.reg] */
+	SEL_MODREG, /* memory: sub[modrm.reg], register: sub[8 + modrm.reg] */
+	SEL_RM, /* sub[modrm.rm] */
+	SEL_MOD, /* memory: sub[0], register: sub[1] */
+	SEL_PFX, /* mandatory prefix, F2/F3 before 66: none, 66, F3, F2 */
+	SEL_W, /* REX.W or VEX.W */
+	SEL_L, /* VEX.L */
+	SEL_B, /* REX.B */
+	SEL_64, /* 64-bit mode */
+	SEL_PAIR, /* sub[0]; sub[1] is its CK_COUNT companion */
+	SEL_REG_PAIR, /* sub[2 * modrm.reg], likewise */
+};
+_Static_assert((int)OP_COUNT < (int)SEL_FIRST, "an op would be taken for a selector");
+
+extern const struct insn_desc insn_legacy[256], insn_legacy_0f[256], insn_legacy_0f38[256],
+	insn_legacy_0f3a[256], insn_vex_0f[256], insn_vex_0f38[256], insn_vex_0f3a[256];
+extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for SEL_MODREG */
+
+/* ---- rows and nodes ---- */
+
+#define ROW(name_, op_, attr_, ...) {.name = name_, .op = OP_##op_, .attr = (attr_), ##__VA_ARGS__}
+#define NODE(sel, n, ...) {.op = sel, .sub = (const struct insn_desc[n]){__VA_ARGS__}}
+#define REG(...)    NODE(SEL_REG, 8, __VA_ARGS__)
+#define MODREG(...) NODE(SEL_MODREG, 16, __VA_ARGS__)
+#define RM(...)     NODE(SEL_RM, 8, __VA_ARGS__)
+#define MOD(...)    NODE(SEL_MOD, 2, __VA_ARGS__)
+#define PFX(...)    NODE(SEL_PFX, 4, __VA_ARGS__)
+#define BY_W(...)   NODE(SEL_W, 2, __VA_ARGS__)
+#define BY_L(...)   NODE(SEL_L, 2, __VA_ARGS__)
+#define BY_B(...)   NODE(SEL_B, 2, __VA_ARGS__)
+#define BY_64(...)  NODE(SEL_64, 2, __VA_ARGS__)
+#define PAIR(...)   NODE(SEL_PAIR, 2, __VA_ARGS__)
+#define NONE        {.op = OP_UD}
+
+/* ---- operands ---- */
+
+#define MEM_(m, s) .mem = MEM_##m, .msize = MS_##s
+#define Eb(m)      .rm = RK_GPR8, MEM_(m, 1)
+#define Ev(m)      .rm = RK_GPR, MEM_(m, OP)
+#define Ey(m)      .rm = RK_GPR, MEM_(m, OP48)
+#define E_(m, s)   .rm = RK_GPR, MEM_(m, s)
+#define W_(m, s)   .rm = RK_VEC, MEM_(m, s)
+#define Q_(m, s)   .rm = RK_MMX, MEM_(m, s)
+#define Gb         .reg = RK_GPR8
+#define Gv         .reg = RK_GPR
+#define Vx         .reg = RK_VEC
+#define Pq         .reg = RK_MMX
+#define Hx         .vvvv = RK_VEC
+#define By         .vvvv = RK_GPR
+#define Ux         .rm = RK_VEC
+#define Nq         .rm = RK_MMX
+#define Ry         .rm = RK_GPR
+#define Ib         .imm = IMM_8
+#define Ibs        .imm = IMM_8S
+#define Iw         .imm = IMM_16
+#define Iz         .imm = IMM_Z
+#define CK(bits)   .check = (bits)
+#define IMPL(regs) .impl_regs = (regs)
+#define rAX        BIT(RAX)
+#define rCX        BIT(RCX)
+#define rDX        BIT(RDX)
+#define rBX        BIT(RBX)
+#define rBP        BIT(RBP)
+#define rSI        BIT(RSI)
+#define rDI        BIT(RDI)
+
+/* ---- flags ---- */
+
+#define F_READ(r)       .flags_read = (r)
+#define F_ALWAYS(w, u)  .flags_written = (w) | (u), .flags_always = (w) | (u), .flags_undefined = (u)
+#define F_MAYBE(w, u)   .flags_written = (w) | (u), .flags_undefined = (u)
+#define F_ARITH         F_ALWAYS(FL_STATUS, 0)
+#define F_LOGIC         F_ALWAYS(FL_STATUS, FL_AF)
+#define F_NOT_CF        (FL_STATUS & ~FL_CF)
+
+/* Flags that condition code cc depends on, SDM 1: appendix B. */
+#define CC_FLAGS(cc) (\
+	(cc) >> 1 == 0 ? FL_OF : (cc) >> 1 == 1 ? FL_CF : (cc) >> 1 == 2 ? FL_ZF : \
+	(cc) >> 1 == 3 ? FL_CF | FL_ZF : (cc) >> 1 == 4 ? FL_SF : (cc) >> 1 == 5 ? FL_PF : \
+	(cc) >> 1 == 6 ? FL_SF | FL_OF : FL_SF | FL_OF | FL_ZF)
+
+/* ---- attributes that go together ---- */
+
+#define A_M     IA_MODRM
+#define A_MB    (IA_MODRM | IA_BYTE)
+#define A_SSE   (IA_MODRM | IA_SSE | IA_OP48)
+#define A_MMX   (IA_MODRM | IA_MMX | IA_OP48 | IA_FAULTS /* pending x87 exception */)
+#define A_SSEMMX (A_MMX | IA_SSE)
+#define A_AVX   (IA_MODRM | IA_AVX | IA_REALUD | IA_OP48)
+#define A_BMI   (IA_MODRM | IA_REALUD | IA_OP48)
+#define A_CPL0  IA_CPL0
+#define A_NEAR  (IA_ENDS | IA_FORCE64)
+
+#endif
