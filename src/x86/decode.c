@@ -329,7 +329,7 @@ static inline unsigned parse_mem(struct parse *p, bool vector_index)
 	} else {
 		set_address(in, rm | (in->rex & REX_B) << 3, REG_NONE, 1);
 		if (mod == 0 && rm == RBP) {
-			in->base = in->mode == 8 ? REG_RIP : REG_NONE;
+			in->base = in->mode == 8 ? BASE_RIP : REG_NONE;
 			return 4;
 		}
 	}
