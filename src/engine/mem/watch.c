@@ -41,12 +41,21 @@ static void serve_flush(struct cpu *cpu)
 	__builtin_ia32_pause();
 }
 
-/* Any flush that ends after PAGE_WATCHED was set has removed the entry, and no new one can be made. */
-static void wait_for_flush(struct cpu *cpu, struct vcpu *other, u32 before)
+/*
+ * Any flush that ends after PAGE_WATCHED was set has removed the entry, and no new one can be made. The
+ * counter is what tells: the request bit may already have been set, or be cleared together with an older one,
+ * in which case it is set again here.
+ */
+static void flush_and_wait(struct cpu *cpu, struct vcpu *other)
 {
-	while (__atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST) == before &&
-		atomic_load(&other->where) == VCPU_IN)
+	u32 before = __atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST);
+
+	do {
+		if (!(__atomic_load_n(&other->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_FLUSH_W))
+			vcpu_request(other, REQ_FLUSH_W, false);
 		serve_flush(cpu);
+	} while (atomic_load(&other->where) == VCPU_IN &&
+			__atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST) == before);
 }
 
 static void flush_writers(struct cpu *cpu, u64 writers)
@@ -55,13 +64,9 @@ static void flush_writers(struct cpu *cpu, u64 writers)
 
 	for (unsigned i = 0; i < m->vcpu_count; i++) {
 		struct vcpu *v = atomic_load(&m->vcpus[i]);
-		u32 before;
 
-		if (!v || &v->cpu == cpu || !(writers & writer_bits(v->cpu.id)))
-			continue;
-		before = __atomic_load_n(&v->cpu.write_flushes, __ATOMIC_SEQ_CST);
-		vcpu_request(v, REQ_FLUSH_W, false);
-		wait_for_flush(cpu, v, before);
+		if (v && &v->cpu != cpu && (writers & writer_bits(v->cpu.id)))
+			flush_and_wait(cpu, v);
 	}
 }
 
