@@ -2,8 +2,14 @@
 /*
  * /dev/kvm as objects, with no interception and no system call: what the shim and libkvm's soft port call.
  *
- * Descriptors are real ones (memfds): mmap, dup, poll, close-on-exec and passing them around work by
- * themselves. close() of the last duplicate must be told with dev_close().
+ * Descriptors are real ones (memfds): mmap, poll, close-on-exec and passing them around work by
+ * themselves, and a duplicate is recognised by its inode, however it was made. Only closing must
+ * be told, or a descriptor number that is used again for something else would still count as ours.
+ *
+ * A vm and its vcpus belong to the address space that made them: in a forked child, or in a process
+ * that was sent the descriptor, their requests fail with -EIO. The system descriptor works anywhere.
+ *
+ * All functions may be called from any thread.
  */
 #ifndef ABI_DEV_H
 #define ABI_DEV_H
@@ -13,13 +19,17 @@
 struct dev; /* the open descriptors of one process-wide or private set; no hidden globals */
 
 int dev_create(struct dev **ret);
-void dev_destroy(struct dev *d); /* closes what is still open */
+/* Closes what is still open. No call may be in progress. */
+void dev_destroy(struct dev *d);
 
 /* Like open("/dev/kvm", flags): a descriptor or -errno. */
 int dev_open_kvm(struct dev *d, int flags);
-/* Like ioctl(): result >= 0 or -errno. -ENOTTY for a descriptor that is not ours is never returned: see dev_owns. */
+/* Like ioctl(): result >= 0 or -errno. -EBADF for a descriptor that is not ours: see dev_owns. */
 long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);
 bool dev_owns(struct dev *d, int fd);
+/* Like close(): 0 or -errno. For descriptors that are not ours too. */
 int dev_close(struct dev *d, int fd);
+/* fd is about to be replaced (dup2) or was closed by other means. */
+void dev_forget(struct dev *d, int fd);
 
 #endif

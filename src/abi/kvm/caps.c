@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Capabilities: what KVM_CHECK_EXTENSION answers, and what KVM_ENABLE_CAP switches on.
+ *
+ * A number that is not in the table is 0, "no". Booleans are exactly 1: clients compare with ==.
+ */
+#include <errno.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include "abi/kvm/kvm.h"
+
+#define GUEST_DEBUG_BITS                                                                           \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \
+		KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
+#define CLOCK_FLAGS  (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
+#define X2APIC_FLAGS (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+
+static const struct {
+	u32 cap;
+	u32 value;
+} capabilities[] = {
+	{KVM_CAP_IRQCHIP, 1},
+	{KVM_CAP_HLT, 1},
+	{KVM_CAP_MMU_SHADOW_CACHE_CONTROL, 1},
+	{KVM_CAP_USER_MEMORY, 1},
+	{KVM_CAP_SET_TSS_ADDR, 1},
+	{KVM_CAP_VAPIC, 1},
+	{KVM_CAP_EXT_CPUID, 1},
+	{KVM_CAP_CLOCKSOURCE, 1},
+	{KVM_CAP_NR_MEMSLOTS, MACHINE_MAX_SLOTS},
+	{KVM_CAP_PIT, 1},
+	{KVM_CAP_NOP_IO_DELAY, 1},
+	{KVM_CAP_MP_STATE, 1},
+	{KVM_CAP_COALESCED_MMIO, KVM_COALESCED_MMIO_PAGE_OFFSET},
+	{KVM_CAP_SYNC_MMU, 1},
+	{KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1},
+	{KVM_CAP_USER_NMI, 1},
+	{KVM_CAP_SET_GUEST_DEBUG, 1},
+	{KVM_CAP_REINJECT_CONTROL, 1},
+	{KVM_CAP_IRQ_ROUTING, IRQ_ROUTES_MAX},
+	{KVM_CAP_IRQ_INJECT_STATUS, 1},
+	{KVM_CAP_JOIN_MEMORY_REGIONS_WORKS, 1},
+	{KVM_CAP_MCE, 32},
+	{KVM_CAP_IRQFD, 1},
+	{KVM_CAP_PIT2, 1},
+	{KVM_CAP_SET_BOOT_CPU_ID, 1},
+	{KVM_CAP_PIT_STATE2, 1},
+	{KVM_CAP_IOEVENTFD, 1},
+	{KVM_CAP_SET_IDENTITY_MAP_ADDR, 1},
+	{KVM_CAP_ADJUST_CLOCK, CLOCK_FLAGS},
+	{KVM_CAP_INTERNAL_ERROR_DATA, 1},
+	{KVM_CAP_VCPU_EVENTS, 1},
+	{KVM_CAP_PCI_SEGMENT, 1},
+	{KVM_CAP_DEBUGREGS, 1},
+	{KVM_CAP_X86_ROBUST_SINGLESTEP, 1},
+	{KVM_CAP_ENABLE_CAP, 1},
+	{KVM_CAP_XSAVE, 1},
+	{KVM_CAP_XCRS, 1},
+	{KVM_CAP_GET_TSC_KHZ, 1},
+	{KVM_CAP_MAX_VCPUS, MACHINE_MAX_VCPUS},
+	{KVM_CAP_TSC_DEADLINE_TIMER, 1},
+	{KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS},
+	{KVM_CAP_KVMCLOCK_CTRL, 1},
+	{KVM_CAP_SIGNAL_MSI, 1},
+	{KVM_CAP_READONLY_MEM, 1},
+	{KVM_CAP_IRQFD_RESAMPLE, 1},
+	{KVM_CAP_EXT_EMUL_CPUID, 1},
+	{KVM_CAP_IOAPIC_POLARITY_IGNORED, 1},
+	{KVM_CAP_ENABLE_CAP_VM, 1},
+	{KVM_CAP_IOEVENTFD_NO_LENGTH, 1},
+	{KVM_CAP_CHECK_EXTENSION_VM, 1},
+	{KVM_CAP_DISABLE_QUIRKS, 1},
+	{KVM_CAP_SPLIT_IRQCHIP, 1},
+	{KVM_CAP_IOEVENTFD_ANY_LENGTH, 1},
+	{KVM_CAP_MAX_VCPU_ID, MACHINE_MAX_VCPUS},
+	{KVM_CAP_X2APIC_API, X2APIC_FLAGS},
+	{KVM_CAP_IMMEDIATE_EXIT, 1},
+	{KVM_CAP_GET_MSR_FEATURES, 1},
+	{KVM_CAP_MSR_PLATFORM_INFO, 1},
+	{KVM_CAP_COALESCED_PIO, 1},
+	{KVM_CAP_EXCEPTION_PAYLOAD, 1},
+	{KVM_CAP_X86_USER_SPACE_MSR, 1},
+	{KVM_CAP_X86_MSR_FILTER, 1},
+	{KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_BITS},
+	{KVM_CAP_SREGS2, 1},
+	{KVM_CAP_XSAVE2, sizeof(struct kvm_xsave)},
+	{KVM_CAP_SYS_ATTRIBUTES, 1},
+	{KVM_CAP_SYSTEM_EVENT_DATA, 1},
+	{KVM_CAP_MEMORY_FAULT_INFO, 1},
+};
+
+/* Processors of the host: more vcpus than that work, but share them. */
+static long recommended_vcpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : MIN(n, (long)MACHINE_MAX_VCPUS);
+}
+
+long capability_value(struct kvm_vm *vm, u32 cap)
+{
+	unsigned i;
+
+	if (cap == KVM_CAP_NR_VCPUS)
+		return recommended_vcpus();
+	for (i = 0; i < ARRAY_SIZE(capabilities); i++)
+		if (capabilities[i].cap == cap)
+			return capabilities[i].value;
+	return 0;
+}
+
+static long enable_split_irqchip(struct kvm_vm *vm, u64 reserved_gsis)
+{
+	return reserved_gsis > IRQ_ROUTES_MAX ? -EINVAL
+					      : machine_create_irqchip(vm->machine, IRQCHIP_SPLIT);
+}
+
+static long enable_x2apic_api(struct kvm_vm *vm, u64 flags)
+{
+	if (flags & ~(u64)X2APIC_FLAGS)
+		return -EINVAL;
+	vm->x2apic_ids |= !!(flags & KVM_X2APIC_API_USE_32BIT_IDS);
+	return 0;
+}
+
+static long enable_user_msr(struct kvm_vm *vm, u64 mask)
+{
+	if (mask & ~(u64)KVM_MSR_EXIT_REASON_VALID_MASK)
+		return -EINVAL;
+	machine_set_msr_exits(vm->machine, mask);
+	return 0;
+}
+
+static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
+{
+	switch (e->cap) {
+	case KVM_CAP_SPLIT_IRQCHIP: return enable_split_irqchip(vm, e->args[0]);
+	case KVM_CAP_X2APIC_API: return enable_x2apic_api(vm, e->args[0]);
+	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
+	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
+	/* Nothing to switch: the quirks are not there, and MSR_PLATFORM_INFO is what the caller sets. */
+	case KVM_CAP_DISABLE_QUIRKS:
+	case KVM_CAP_MSR_PLATFORM_INFO: return 0;
+	}
+	return -EINVAL;
+}
+
+long vm_enable_cap(struct call *c)
+{
+	const struct kvm_enable_cap *e = c->data;
+	long ret;
+
+	if (e->flags)
+		return -EINVAL;
+	pthread_mutex_lock(&c->vm->lock);
+	ret = enable_for_vm(c->vm, e);
+	pthread_mutex_unlock(&c->vm->lock);
+	return ret;
+}
+
+/* All capabilities of a vcpu that can be enabled belong to Hyper-V emulation. */
+long vcpu_enable_cap(struct call *c)
+{
+	return -EINVAL;
+}

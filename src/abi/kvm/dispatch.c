@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a request number to its handler, with the argument copied as the row of ioctls.def says.
+ *
+ * The whole number counts, never its low byte alone: 0xa3 is KVM_GET_TSC_KHZ and KVM_ENABLE_CAP.
+ * An unknown request is -EINVAL on /dev/kvm and on a vcpu, -ENOTTY on a vm, as Linux does it.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "abi/kvm/kvm.h"
+
+#define SYS(name, kind, size, handler)  ROW_SYS_##name,
+#define VM(name, kind, size, handler)   ROW_VM_##name,
+#define VCPU(name, kind, size, handler) ROW_VCPU_##name,
+enum {
+#include "abi/kvm/ioctls.def"
+	ROW_COUNT
+};
+#undef SYS
+#undef VM
+#undef VCPU
+
+#define SYS(name, kind, size, handler)  {#name, name, FD_SYSTEM, kind, size, handler},
+#define VM(name, kind, size, handler)   {#name, name, FD_VM, kind, size, handler},
+#define VCPU(name, kind, size, handler) {#name, name, FD_VCPU, kind, size, handler},
+static const struct request rows[ROW_COUNT] = {
+#include "abi/kvm/ioctls.def"
+};
+#undef SYS
+#undef VM
+#undef VCPU
+
+static int find_system(u32 number)
+{
+	switch (number) {
+#define SYS(name, kind, size, handler)                                                             \
+	case (u32)(name):                                                                          \
+		return ROW_SYS_##name;
+#define VM(...)
+#define VCPU(...)
+#include "abi/kvm/ioctls.def"
+#undef SYS
+#undef VM
+#undef VCPU
+	}
+	return -1;
+}
+
+static int find_vm(u32 number)
+{
+	switch (number) {
+#define SYS(...)
+#define VM(name, kind, size, handler)                                                              \
+	case (u32)(name):                                                                          \
+		return ROW_VM_##name;
+#define VCPU(...)
+#include "abi/kvm/ioctls.def"
+#undef SYS
+#undef VM
+#undef VCPU
+	}
+	return -1;
+}
+
+static int find_vcpu(u32 number)
+{
+	switch (number) {
+#define SYS(...)
+#define VM(...)
+#define VCPU(name, kind, size, handler)                                                            \
+	case (u32)(name):                                                                          \
+		return ROW_VCPU_##name;
+#include "abi/kvm/ioctls.def"
+#undef SYS
+#undef VM
+#undef VCPU
+	}
+	return -1;
+}
+
+const struct request *request_find(enum fd_kind kind, u32 number)
+{
+	int row = -1;
+
+	switch (kind) {
+	case FD_SYSTEM: row = find_system(number); break;
+	case FD_VM: row = find_vm(number); break;
+	case FD_VCPU: row = find_vcpu(number); break;
+	case FD_KINDS: break;
+	}
+	return row < 0 ? NULL : &rows[row];
+}
+
+const struct request *request_table(unsigned *ret_count)
+{
+	*ret_count = ROW_COUNT;
+	return rows;
+}
+
+#define STRUCT_MAX sizeof(struct kvm_xsave)
+
+static long call_with_struct(const struct request *r, struct call *c)
+{
+	u64 buffer[STRUCT_MAX / sizeof(u64)];
+	long ret;
+
+	c->data = buffer;
+	if (r->arg_kind == ARG_OUT)
+		memset(buffer, 0, r->size);
+	else if (copy_in(c->dev, buffer, c->arg, r->size))
+		return -EFAULT;
+	ret = r->handler(c);
+	if (ret >= 0 && r->arg_kind != ARG_IN && copy_out(c->dev, c->arg, buffer, r->size))
+		return -EFAULT;
+	return ret;
+}
+
+static long call_handler(const struct request *r, struct call *c)
+{
+	switch ((enum arg_kind)r->arg_kind) {
+	case ARG_ZERO:
+		if (c->arg)
+			return -EINVAL;
+		/* fall through */
+	case ARG_NONE:
+	case ARG_VALUE:
+	case ARG_PTR: return r->handler(c);
+	case ARG_IN:
+	case ARG_OUT:
+	case ARG_INOUT: return call_with_struct(r, c);
+	}
+	return -EINVAL;
+}
+
+/* Requests that the kernel answers for any file before its driver sees them. */
+static bool is_generic(u32 number)
+{
+	return number == FIOCLEX || number == FIONCLEX || number == FIONBIO || number == FIOASYNC;
+}
+
+static long dispatch(struct dev *d, struct object *o, u32 number, unsigned long arg)
+{
+	const struct request *r = request_find(o->kind, number);
+	struct call c = {.dev = d, .arg = arg};
+	long ret;
+
+	if (!r)
+		return o->kind == FD_VM ? -ENOTTY : -EINVAL;
+	if (o->kind == FD_VM)
+		c.vm = o->vm;
+	if (o->kind != FD_VCPU)
+		return call_handler(r, &c);
+	c.vcpu = o->vcpu;
+	c.vm = o->vcpu->vm;
+	/* A request for a vcpu that runs on another thread waits until it has come out. */
+	pthread_mutex_lock(&o->vcpu->lock);
+	ret = call_handler(r, &c);
+	pthread_mutex_unlock(&o->vcpu->lock);
+	return ret;
+}
+
+static bool wrong_process(const struct object *o, u32 mm)
+{
+	return o->kind != FD_SYSTEM && (o->foreign || o->mm != mm);
+}
+
+long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
+{
+	struct object *o = object_get(d, fd);
+	/* musl passes requests as int: only the low half is the number. */
+	u32 number = (u32)request;
+	long ret;
+
+	if (!o)
+		return -EBADF;
+	if (is_generic(number))
+		ret = ioctl(fd, request, arg) < 0 ? -errno : 0;
+	else if (wrong_process(o, dev_mm(d)))
+		ret = -EIO;
+	else
+		ret = dispatch(d, o, number, arg);
+	object_put(d, o);
+	return ret;
+}

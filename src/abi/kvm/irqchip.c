@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/* Interrupt controllers and the PIT: creating them, driving lines, reading and writing their state. */
+#include <errno.h>
+#include <string.h>
+
+#include "abi/kvm/kvm.h"
+
+long vm_create_irqchip(struct call *c)
+{
+	long ret;
+
+	pthread_mutex_lock(&c->vm->lock);
+	ret = machine_create_irqchip(c->vm->machine, IRQCHIP_FULL);
+	pthread_mutex_unlock(&c->vm->lock);
+	return ret;
+}
+
+/* ---- lines ---- */
+
+static long drive_line(struct call *c, int *ret_status)
+{
+	const struct kvm_irq_level *l = c->data;
+
+	if (!vm_has_irqchip(c->vm))
+		return -ENXIO;
+	*ret_status = irq_line(c->vm->machine, l->irq, l->level);
+	return 0;
+}
+
+long vm_irq_line(struct call *c)
+{
+	int status;
+
+	return drive_line(c, &status);
+}
+
+/* What became of it goes over the line's number. */
+long vm_irq_line_status(struct call *c)
+{
+	int status;
+	long ret = drive_line(c, &status);
+
+	if (!ret)
+		((struct kvm_irq_level *)c->data)->status = status;
+	return ret;
+}
+
+long vm_signal_msi(struct call *c)
+{
+	const struct kvm_msi *k = c->data;
+	struct msi msi = {k->address_lo | (u64)k->address_hi << 32, k->data};
+
+	if (!vm_has_irqchip(c->vm) || (k->flags & ~KVM_MSI_VALID_DEVID))
+		return -EINVAL;
+	return irq_msi(c->vm->machine, &msi);
+}
+
+/* ---- PIC and IOAPIC ---- */
+
+_Static_assert(
+	sizeof(struct pic_state) == sizeof(struct kvm_pic_state) &&
+		offsetof(struct pic_state, elcr_mask) == offsetof(struct kvm_pic_state, elcr_mask),
+	"the PIC's state passes through");
+_Static_assert(IOAPIC_PINS == KVM_IOAPIC_NUM_PINS, "IOAPIC pins");
+
+static long get_ioapic(struct machine *m, struct kvm_ioapic_state *k)
+{
+	struct ioapic_state s;
+	long ret = machine_get_ioapic(m, &s);
+	unsigned i;
+
+	if (ret)
+		return ret;
+	k->base_address = s.base_address;
+	k->ioregsel = s.ioregsel;
+	k->id = s.id;
+	k->irr = s.irr;
+	for (i = 0; i < IOAPIC_PINS; i++)
+		k->redirtbl[i].bits = s.redirtbl[i];
+	return 0;
+}
+
+static long set_ioapic(struct machine *m, const struct kvm_ioapic_state *k)
+{
+	struct ioapic_state s = {k->base_address, k->ioregsel, k->id, k->irr, {0}};
+	unsigned i;
+
+	for (i = 0; i < IOAPIC_PINS; i++)
+		s.redirtbl[i] = k->redirtbl[i].bits;
+	return machine_set_ioapic(m, &s);
+}
+
+static bool full_irqchip(struct kvm_vm *vm)
+{
+	return machine_irqchip(vm->machine) == IRQCHIP_FULL;
+}
+
+long vm_get_irqchip(struct call *c)
+{
+	struct kvm_irqchip *k = c->data;
+	struct machine *m = c->vm->machine;
+
+	if (!full_irqchip(c->vm))
+		return -ENXIO;
+	switch (k->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE: return machine_get_pic(m, k->chip_id, (void *)&k->chip.pic);
+	case KVM_IRQCHIP_IOAPIC: return get_ioapic(m, &k->chip.ioapic);
+	}
+	return -EINVAL;
+}
+
+long vm_set_irqchip(struct call *c)
+{
+	const struct kvm_irqchip *k = c->data;
+	struct machine *m = c->vm->machine;
+
+	if (!full_irqchip(c->vm))
+		return -ENXIO;
+	switch (k->chip_id) {
+	case KVM_IRQCHIP_PIC_MASTER:
+	case KVM_IRQCHIP_PIC_SLAVE: return machine_set_pic(m, k->chip_id, (void *)&k->chip.pic);
+	case KVM_IRQCHIP_IOAPIC: return set_ioapic(m, &k->chip.ioapic);
+	}
+	return -EINVAL;
+}
+
+/* ---- PIT ---- */
+
+_Static_assert(sizeof(struct pit_channel_state) == sizeof(struct kvm_pit_channel_state) &&
+		       offsetof(struct pit_channel_state, gate) ==
+			       offsetof(struct kvm_pit_channel_state, gate),
+	"the PIT's state passes through");
+
+static long create_pit(struct kvm_vm *vm, bool speaker)
+{
+	long ret;
+
+	pthread_mutex_lock(&vm->lock);
+	ret = machine_create_pit(vm->machine, speaker);
+	vm->pit |= !ret;
+	pthread_mutex_unlock(&vm->lock);
+	return ret;
+}
+
+long vm_create_pit(struct call *c)
+{
+	return create_pit(c->vm, true);
+}
+
+long vm_create_pit2(struct call *c)
+{
+	const struct kvm_pit_config *p = c->data;
+
+	return create_pit(c->vm, p->flags & KVM_PIT_SPEAKER_DUMMY);
+}
+
+static bool has_pit(struct kvm_vm *vm)
+{
+	bool has;
+
+	pthread_mutex_lock(&vm->lock);
+	has = vm->pit;
+	pthread_mutex_unlock(&vm->lock);
+	return has;
+}
+
+static long pit_out(struct kvm_vm *vm, struct kvm_pit_channel_state *channels, __u32 *flags)
+{
+	struct pit_state s;
+	long ret = has_pit(vm) ? machine_get_pit(vm->machine, &s) : -ENXIO;
+
+	if (ret)
+		return ret;
+	memcpy(channels, s.channels, sizeof(s.channels));
+	*flags = s.flags;
+	return 0;
+}
+
+static long pit_in(struct kvm_vm *vm, const struct kvm_pit_channel_state *channels, u32 flags)
+{
+	struct pit_state s = {.flags = flags};
+
+	memcpy(s.channels, channels, sizeof(s.channels));
+	return has_pit(vm) ? machine_set_pit(vm->machine, &s) : -ENXIO;
+}
+
+long vm_get_pit(struct call *c)
+{
+	__u32 flags;
+
+	return pit_out(c->vm, ((struct kvm_pit_state *)c->data)->channels, &flags);
+}
+
+long vm_set_pit(struct call *c)
+{
+	return pit_in(c->vm, ((struct kvm_pit_state *)c->data)->channels, 0);
+}
+
+long vm_get_pit2(struct call *c)
+{
+	struct kvm_pit_state2 *k = c->data;
+
+	return pit_out(c->vm, k->channels, &k->flags);
+}
+
+long vm_set_pit2(struct call *c)
+{
+	const struct kvm_pit_state2 *k = c->data;
+
+	return pit_in(c->vm, k->channels, k->flags);
+}
+
+/* Ticks that the guest was too slow to take are always made up for, within the engine's bounds. */
+long vm_reinject_control(struct call *c)
+{
+	return has_pit(c->vm) ? 0 : -ENXIO;
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to abi/kvm: what stands behind a descriptor, and how a request reaches its handler.
+ *
+ * ioctls.def lists every request once. dispatch.c finds the row by descriptor kind and whole
+ * request number, copies the argument as the row says, takes the vcpu's mutex and calls the
+ * handler. Handlers see only private copies of the caller's structures; the one exception is
+ * kvm_run, which the caller can change at any time: read each field once.
+ *
+ * Machine state lives in the engine. Here is only what the interface itself remembers.
+ */
+#ifndef ABI_KVM_KVM_H
+#define ABI_KVM_KVM_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "abi/dev.h"
+#include "base/types.h"
+#include "engine/engine.h"
+#include "uapi/kvm_more.h"
+
+/* ---- descriptors (dev.c) ---- */
+
+enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_KINDS };
+
+struct kvm_vm;
+struct kvm_vcpu;
+
+/*
+ * What the descriptors of one file have in common. Its memory stays an object until dev_destroy()
+ * (freed ones are reused), so a look-up may touch one that is going away: see object_get().
+ */
+struct object {
+	_Atomic u32 refs; /* table entries, calls in progress, a vm's vcpus; 0: free */
+	u32 fds;          /* table entries alone; under dev->lock */
+	enum fd_kind kind;
+	bool foreign; /* came from another process: only recognised, never served */
+	u32 mm;       /* dev->mm at creation: differs in a forked child */
+	u64 st_dev, st_ino;
+	union {
+		struct kvm_vm *vm;
+		struct kvm_vcpu *vcpu;
+	};
+	struct object *next; /* all objects of the dev */
+};
+
+/* Look up and hold; NULL if fd is none of ours. */
+struct object *object_get(struct dev *d, int fd);
+void object_put(struct dev *d, struct object *o);
+/* A new memfd with an object behind it, size bytes long; vm or vcpu is filled in by the caller
+ * before fd_publish() makes it reachable. Returns the descriptor or -errno. */
+int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size, bool cloexec,
+	struct object **ret);
+int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */
+void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publish() */
+void vm_free(struct kvm_vm *vm);
+void vcpu_free(struct kvm_vcpu *v); /* drops the vm */
+
+/* ---- what is behind them ---- */
+
+#define COALESCED_ZONES_MAX 100
+struct coalesced_zone {
+	u64 addr;
+	u32 size;
+	bool pio;
+};
+
+struct kvm_vm {
+	struct dev *dev;
+	struct object *object;
+	struct machine *machine;
+	pthread_mutex_t lock; /* everything below */
+	unsigned created_vcpus;
+	bool pit;
+	bool exception_payload; /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
+	bool x2apic_ids;        /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
+	u32 *slot_flags;        /* KVM_MEM_* of slots that exist */
+	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
+	struct kvm_vcpu *ring_vcpu;
+	_Atomic unsigned zone_count;
+	struct coalesced_zone zones[COALESCED_ZONES_MAX];
+};
+
+#define RUN_PAGES     3
+#define PIO_OFFSET    (KVM_PIO_PAGE_OFFSET * PAGE_SIZE)
+#define RING_OFFSET   (KVM_COALESCED_MMIO_PAGE_OFFSET * PAGE_SIZE)
+#define CPUID_MAX     256
+#define MSR_BATCH_MAX 256
+
+struct kvm_vcpu {
+	struct kvm_vm *vm;
+	struct object *object;
+	struct vcpu *cpu;
+	struct kvm_run *run;  /* RUN_PAGES shared with the caller */
+	pthread_mutex_t lock; /* held during every request on this vcpu */
+	u64 caller_mask;      /* signals that the thread in KVM_RUN had blocked */
+	u64 sigset;           /* KVM_SET_SIGNAL_MASK */
+	bool sigset_active;
+	bool has_run;
+	u64 cr8; /* the engine's, as last seen: kvm_run.cr8 is only set if it differs */
+	struct cpuid_entry *cpuid; /* as set by the caller */
+	unsigned cpuid_count;
+};
+
+/* ---- requests (dispatch.c, ioctls.def) ---- */
+
+enum arg_kind {
+	ARG_NONE, /* ignored: clients leave garbage in the register */
+	ARG_ZERO, /* must be 0, else -EINVAL */
+	ARG_VALUE,
+	ARG_IN,    /* pointer to a structure that the request reads, */
+	ARG_OUT,   /* writes on success, */
+	ARG_INOUT, /* or both */
+	ARG_PTR,   /* pointer that the handler copies itself: variable size, or checks come first */
+};
+
+struct call {
+	struct dev *dev;
+	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
+	struct kvm_vcpu *vcpu;
+	unsigned long arg;
+	void *data; /* private copy for ARG_IN, ARG_OUT, ARG_INOUT */
+};
+
+typedef long (*request_handler)(struct call *c);
+
+struct request {
+	const char *name;
+	u32 number;
+	u8 fd_kind;  /* enum fd_kind */
+	u8 arg_kind; /* enum arg_kind */
+	u16 size;    /* of the structure, 0 for the other kinds */
+	request_handler handler;
+};
+
+/* The row for a request, NULL if this kind of descriptor does not know it. */
+const struct request *request_find(enum fd_kind kind, u32 number);
+/* All rows, for tracing and documentation. */
+const struct request *request_table(unsigned *ret_count);
+
+#define SYS(name, kind, size, handler)  long handler(struct call *c);
+#define VM(name, kind, size, handler)   long handler(struct call *c);
+#define VCPU(name, kind, size, handler) long handler(struct call *c);
+#include "abi/kvm/ioctls.def"
+#undef SYS
+#undef VM
+#undef VCPU
+
+/* ---- the caller's memory (user.c): 0 or -EFAULT, never a fault ---- */
+
+int copy_in(struct dev *d, void *to, unsigned long from, size_t n);
+int copy_out(struct dev *d, unsigned long to, const void *from, size_t n);
+int dev_pid(const struct dev *d);
+u32 dev_mm(const struct dev *d); /* which address space: changes in a forked child */
+/* A copy of n items that follow a header; NULL in *ret if n is 0. Free with free(). */
+int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item);
+
+/* ---- shared between files ---- */
+
+long capability_value(struct kvm_vm *vm, u32 cap);
+
+void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret);
+int regs_set(struct kvm_vcpu *v, const struct kvm_regs *r);
+void sregs_get(struct kvm_vcpu *v, struct kvm_sregs *ret);
+int sregs_set(struct kvm_vcpu *v, const struct kvm_sregs *r);
+void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *ret);
+int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *e);
+
+/* Put a write into the ring of coalesced writes; false: it must exit. */
+bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);
+bool run_poll(void *kvm_vcpu);
+
+static inline bool vm_has_irqchip(const struct kvm_vm *vm)
+{
+	return machine_irqchip(vm->machine) != IRQCHIP_NONE;
+}
+
+#endif

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory slots and the dirty log. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "abi/kvm/kvm.h"
+
+#define SLOT_FLAGS     (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
+#define USER_SPACE     0x7ffffffff000ull /* what access_ok() lets through */
+#define SLOT_PAGES_MAX 0x7fffffffull
+
+_Static_assert(KVM_MEM_LOG_DIRTY_PAGES == SLOT_LOG_DIRTY && KVM_MEM_READONLY == SLOT_READONLY,
+	"slot flags pass through");
+
+static bool region_valid(const struct kvm_userspace_memory_region *r)
+{
+	u64 all = r->memory_size | r->guest_phys_addr | r->userspace_addr;
+
+	return !(r->flags & ~SLOT_FLAGS) && r->slot < MACHINE_MAX_SLOTS && !(all & ~PAGE_MASK) &&
+	       r->userspace_addr <= USER_SPACE &&
+	       r->memory_size <= USER_SPACE - r->userspace_addr &&
+	       r->guest_phys_addr + r->memory_size >= r->guest_phys_addr &&
+	       r->memory_size >> PAGE_SHIFT <= SLOT_PAGES_MAX;
+}
+
+/* An existing slot cannot become or cease to be read-only. */
+static bool readonly_flips(struct kvm_vm *vm, const struct kvm_userspace_memory_region *r)
+{
+	return r->memory_size && machine_slot_pages(vm->machine, r->slot) &&
+	       ((r->flags ^ vm->slot_flags[r->slot]) & KVM_MEM_READONLY);
+}
+
+long vm_set_memory(struct call *c)
+{
+	const struct kvm_userspace_memory_region *r = c->data;
+	struct memslot_config s = {
+		.id = r->slot,
+		.flags = r->flags,
+		.gpa = r->guest_phys_addr,
+		.size = r->memory_size,
+		.hva = r->userspace_addr,
+	};
+	long ret = -EINVAL;
+
+	if (!region_valid(r))
+		return -EINVAL;
+	pthread_mutex_lock(&c->vm->lock);
+	if (!readonly_flips(c->vm, r))
+		ret = machine_set_memslot(c->vm->machine, &s);
+	if (!ret)
+		c->vm->slot_flags[r->slot] = r->flags;
+	pthread_mutex_unlock(&c->vm->lock);
+	return ret;
+}
+
+/* Under vm->lock, so that the slot keeps its size. */
+static long get_dirty_log(struct kvm_vm *vm, u32 slot, void **ret_bitmap, size_t *ret_size)
+{
+	u64 pages = machine_slot_pages(vm->machine, slot);
+
+	if (!pages)
+		return -ENOENT;
+	*ret_size = ALIGN_UP(pages, 64) / 8;
+	*ret_bitmap = calloc(1, *ret_size);
+	return *ret_bitmap ? machine_get_dirty_log(vm->machine, slot, *ret_bitmap) : -ENOMEM;
+}
+
+long vm_get_dirty_log(struct call *c)
+{
+	const struct kvm_dirty_log *log = c->data;
+	void *bitmap = NULL;
+	size_t size = 0;
+	long ret;
+
+	if (log->slot >= MACHINE_MAX_SLOTS)
+		return -EINVAL;
+	pthread_mutex_lock(&c->vm->lock);
+	ret = get_dirty_log(c->vm, log->slot, &bitmap, &size);
+	pthread_mutex_unlock(&c->vm->lock);
+	if (!ret)
+		ret = copy_out(c->dev, (unsigned long)log->dirty_bitmap, bitmap, size);
+	free(bitmap);
+	return ret;
+}

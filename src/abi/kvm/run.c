@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * KVM_RUN: hand the answer to the last exit to the engine, run, and show the next exit in kvm_run.
+ *
+ * Signals. A signal must make KVM_RUN return -EINTR, and its handler must not run before that
+ * return; with KVM_SET_SIGNAL_MASK it may even have to stay pending. So asynchronous signals are
+ * blocked for the time of the call, and the engine asks us now and then (run_poll) whether one is
+ * pending that the effective mask lets through. It is delivered when the mask is restored.
+ * Synchronous signals stay unblocked: a blocked one would kill the process.
+ *
+ * kvm_run is shared with the caller, who may scribble on it at any time: nothing in it is
+ * believed twice, and what the answer belongs to is taken from the engine's exit.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "abi/kvm/kvm.h"
+
+/* ---- signals, as the kernel counts them: bit n-1 is signal n ---- */
+
+#define SIG_BIT(n) (1ull << ((n)-1))
+#define SIG_IN_SYNC                                                                                \
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) |                  \
+		SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS))
+#define DEFAULT_IGNORES (SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH))
+
+/* Raw calls: the C library hides its own two signals from its wrappers, and those count as well. */
+static u64 mask_set(u64 mask)
+{
+	u64 old = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &old, sizeof(old));
+	return old;
+}
+
+/*
+ * The kernel drops an ignored signal when it is sent, unless it is blocked; blocked by us, it
+ * must not look like one that interrupts.
+ */
+static bool signal_ignored(int sig)
+{
+	struct sigaction a;
+
+	if (sigaction(sig, NULL, &a))
+		return false;
+	return a.sa_handler == SIG_IGN ||
+	       (a.sa_handler == SIG_DFL && (DEFAULT_IGNORES & SIG_BIT(sig)));
+}
+
+static bool signal_waits(const struct kvm_vcpu *v)
+{
+	u64 blocked = v->sigset_active ? v->sigset : v->caller_mask;
+	u64 pending = 0;
+
+	syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+	for (pending &= ~blocked; pending; pending &= pending - 1)
+		if (!signal_ignored(__builtin_ctzll(pending) + 1))
+			return true;
+	return false;
+}
+
+bool run_poll(void *kvm_vcpu)
+{
+	struct kvm_vcpu *v = kvm_vcpu;
+
+	return __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED) || signal_waits(v);
+}
+
+long vcpu_set_signal_mask(struct call *c)
+{
+	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_signal_mask m;
+	u64 set;
+
+	if (!c->arg) {
+		v->sigset_active = false;
+		return 0;
+	}
+	if (copy_in(c->dev, &m, c->arg, sizeof(m)))
+		return -EFAULT;
+	if (m.len != sizeof(set))
+		return -EINVAL;
+	if (copy_in(c->dev, &set, c->arg + sizeof(m), sizeof(set)))
+		return -EFAULT;
+	v->sigset = set & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
+	v->sigset_active = true;
+	return 0;
+}
+
+/* ---- the answer to the previous exit ---- */
+
+static u8 *pio_page(struct kvm_vcpu *v)
+{
+	return (u8 *)v->run + PIO_OFFSET;
+}
+
+static size_t io_bytes(const struct exit *e)
+{
+	return MIN((size_t)e->io.count * e->io.size, (size_t)EXIT_IO_DATA_MAX);
+}
+
+static void take_answer(struct kvm_vcpu *v)
+{
+	struct exit *e = vcpu_exit(v->cpu);
+	const struct kvm_run *run = v->run;
+
+	switch (e->reason) {
+	case EXIT_IO_IN: memcpy(e->io.data, pio_page(v), io_bytes(e)); break;
+	case EXIT_MMIO_READ: memcpy(e->mmio.data, run->mmio.data, sizeof(e->mmio.data)); break;
+	case EXIT_RDMSR: e->msr.data = run->msr.data; /* fall through */
+	case EXIT_WRMSR: e->msr.error = run->msr.error; break;
+	case EXIT_HYPERCALL: e->hypercall.ret = run->hypercall.ret; break;
+	default: break;
+	}
+}
+
+/* ---- an exit becomes kvm_run ---- */
+
+static int show_io(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = e->reason == EXIT_IO_OUT ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	run->io.size = e->io.size;
+	run->io.port = e->io.port;
+	run->io.count = e->io.count;
+	run->io.data_offset = PIO_OFFSET;
+	if (e->reason == EXIT_IO_OUT)
+		memcpy(pio_page(v), e->io.data, io_bytes(e));
+	return 0;
+}
+
+static int show_mmio(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = e->mmio.gpa;
+	run->mmio.len = e->mmio.len;
+	run->mmio.is_write = e->reason == EXIT_MMIO_WRITE;
+	if (e->reason == EXIT_MMIO_WRITE)
+		memcpy(run->mmio.data, e->mmio.data, sizeof(run->mmio.data));
+	return 0;
+}
+
+static int show_hlt(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_HLT;
+	return 0;
+}
+
+static int show_shutdown(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return 0;
+}
+
+static int show_intr(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_INTR;
+	return -EINTR;
+}
+
+static int show_irq_window(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+	return 0;
+}
+
+static int show_msr(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = e->reason == EXIT_RDMSR ? KVM_EXIT_X86_RDMSR : KVM_EXIT_X86_WRMSR;
+	run->msr.error = 0;
+	memset(run->msr.pad, 0, sizeof(run->msr.pad));
+	run->msr.reason = e->msr.why;
+	run->msr.index = e->msr.index;
+	run->msr.data = e->msr.data;
+	return 0;
+}
+
+static int show_debug(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_DEBUG;
+	v->run->debug.arch = (struct kvm_debug_exit_arch){
+		.exception = e->debug.vector,
+		.pc = e->debug.rip,
+		.dr6 = e->debug.dr6,
+		.dr7 = e->debug.dr7,
+	};
+	return 0;
+}
+
+/* ndata counts 64-bit words: the flags, and 16 bytes of length and instruction. */
+static int show_internal_error(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->emulation_failure.ndata = e->insn.len ? 3 : 1;
+	if (!e->insn.len)
+		return 0;
+	run->emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+	run->emulation_failure.insn_size = e->insn.len;
+	memcpy(run->emulation_failure.insn_bytes, e->insn.bytes, sizeof(e->insn.bytes));
+	return 0;
+}
+
+static int show_memory_fault(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run_memory_fault *f = (void *)&v->run->hw;
+
+	v->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
+	*f = (struct kvm_run_memory_fault){.gpa = e->fault.gpa, .size = e->fault.size};
+	return -EFAULT;
+}
+
+static int show_hypercall(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = KVM_EXIT_HYPERCALL;
+	run->hypercall.nr = e->hypercall.nr;
+	memcpy(run->hypercall.args, e->hypercall.args, sizeof(run->hypercall.args));
+	run->hypercall.ret = 0;
+	run->hypercall.longmode = e->hypercall.long_mode;
+	run->hypercall.pad = 0;
+	return 0;
+}
+
+static int show_eoi(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+	v->run->eoi.vector = e->vector;
+	return 0;
+}
+
+static int show_system_event(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+	u32 i, n = MIN(e->event.ndata, (u32)ARRAY_SIZE(e->event.data));
+
+	run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
+	run->system_event.type = e->event.type;
+	run->system_event.ndata = n;
+	for (i = 0; i < n; i++)
+		run->system_event.data[i] = e->event.data[i];
+	return 0;
+}
+
+static int show_tpr_access(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_TPR_ACCESS;
+	v->run->tpr_access.rip = e->tpr.rip;
+	v->run->tpr_access.is_write = e->tpr.is_write;
+	v->run->tpr_access.pad = 0;
+	return 0;
+}
+
+static int show_unknown(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_UNKNOWN;
+	v->run->hw.hardware_exit_reason = e->reason;
+	return 0;
+}
+
+/* What KVM_RUN returns beside showing it. */
+static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit *e) = {
+	[EXIT_NONE] = show_unknown,
+	[EXIT_IO_IN] = show_io,
+	[EXIT_IO_OUT] = show_io,
+	[EXIT_MMIO_READ] = show_mmio,
+	[EXIT_MMIO_WRITE] = show_mmio,
+	[EXIT_HLT] = show_hlt,
+	[EXIT_SHUTDOWN] = show_shutdown,
+	[EXIT_INTR] = show_intr,
+	[EXIT_IRQ_WINDOW] = show_irq_window,
+	[EXIT_RDMSR] = show_msr,
+	[EXIT_WRMSR] = show_msr,
+	[EXIT_DEBUG] = show_debug,
+	[EXIT_INTERNAL_ERROR] = show_internal_error,
+	[EXIT_MEMORY_FAULT] = show_memory_fault,
+	[EXIT_HYPERCALL] = show_hypercall,
+	[EXIT_IOAPIC_EOI] = show_eoi,
+	[EXIT_SYSTEM_EVENT] = show_system_event,
+	[EXIT_TPR_ACCESS] = show_tpr_access,
+};
+
+/* A state that no processor can be in: "invalid guest state" in VMX's words (SDM 3:26.8). */
+static int show_fail_entry(struct kvm_vcpu *v)
+{
+	v->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	v->run->fail_entry.hardware_entry_failure_reason = 0x80000021;
+	v->run->fail_entry.cpu = 0;
+	return 0;
+}
+
+/* ---- registers in kvm_run: KVM_CAP_SYNC_REGS ---- */
+
+static int sync_in(struct kvm_vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	u64 dirty = __atomic_load_n(&run->kvm_dirty_regs, __ATOMIC_RELAXED);
+	struct kvm_sync_regs regs;
+
+	if ((dirty | run->kvm_valid_regs) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	if (likely(!dirty))
+		return 0;
+	memcpy(&regs, &run->s.regs, sizeof(regs));
+	if ((dirty & KVM_SYNC_X86_REGS) && regs_set(v, &regs.regs))
+		return -EINVAL;
+	if ((dirty & KVM_SYNC_X86_SREGS) && sregs_set(v, &regs.sregs))
+		return -EINVAL;
+	if ((dirty & KVM_SYNC_X86_EVENTS) && events_set(v, &regs.events))
+		return -EINVAL;
+	run->kvm_dirty_regs = 0;
+	return 0;
+}
+
+static void sync_out(struct kvm_vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	u64 valid = __atomic_load_n(&run->kvm_valid_regs, __ATOMIC_RELAXED);
+
+	if (likely(!valid))
+		return;
+	if (valid & KVM_SYNC_X86_REGS)
+		regs_get(v, &run->s.regs.regs);
+	if (valid & KVM_SYNC_X86_SREGS)
+		sregs_get(v, &run->s.regs.sregs);
+	if (valid & KVM_SYNC_X86_EVENTS)
+		events_get(v, &run->s.regs.events);
+}
+
+/* ---- before and after ---- */
+
+/* The TPR is the caller's where the local APIC is; most of the time nobody has touched it. */
+static int cr8_in(struct kvm_vcpu *v)
+{
+	u64 cr8 = __atomic_load_n(&v->run->cr8, __ATOMIC_RELAXED);
+
+	if (likely(cr8 == v->cr8) || vm_has_irqchip(v->vm))
+		return 0;
+	return vcpu_set_cr8(v->cpu, cr8);
+}
+
+static void show_brief(struct kvm_vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	struct vcpu_brief b;
+
+	vcpu_get_brief(v->cpu, &b);
+	run->cr8 = b.cr8;
+	v->cr8 = b.cr8;
+	run->apic_base = b.apic_base;
+	run->if_flag = b.if_flag;
+	run->flags = 0;
+	/* With the PIC in the engine nobody injects through KVM_INTERRUPT. */
+	run->ready_for_interrupt_injection =
+		machine_irqchip(v->vm->machine) == IRQCHIP_FULL || b.ready_for_interrupt;
+	sync_out(v);
+}
+
+static int before_run(struct kvm_vcpu *v)
+{
+	bool window = __atomic_load_n(&v->run->request_interrupt_window, __ATOMIC_RELAXED);
+	int r = sync_in(v);
+
+	r = r ? r : cr8_in(v);
+	if (r)
+		return r;
+	take_answer(v);
+	vcpu_request_irq_window(v->cpu, window && machine_irqchip(v->vm->machine) != IRQCHIP_FULL);
+	v->has_run = true;
+	return 0;
+}
+
+/* True if the exit was a write that waits in the ring and the guest may go on. */
+static bool coalesced(struct kvm_vcpu *v)
+{
+	const struct exit *e = vcpu_exit(v->cpu);
+
+	if (e->reason == EXIT_MMIO_WRITE)
+		return coalesced_write(v, false, e->mmio.gpa, e->mmio.len, e->mmio.data);
+	if (e->reason == EXIT_IO_OUT && e->io.count == 1)
+		return coalesced_write(v, true, e->io.port, e->io.size, e->io.data);
+	return false;
+}
+
+static int run_until_exit(struct kvm_vcpu *v, u32 flags)
+{
+	int r;
+
+	do
+		r = vcpu_run(v->cpu, flags);
+	while (!r && coalesced(v));
+	return r;
+}
+
+static int show(struct kvm_vcpu *v, int r)
+{
+	const struct exit *e = vcpu_exit(v->cpu);
+
+	if (r == -EINVAL)
+		return show_fail_entry(v);
+	/* Waiting for INIT or SIPI: -EAGAIN, but a signal goes first. */
+	if (r == -EAGAIN && signal_waits(v))
+		return show_intr(v, e);
+	if (r)
+		return r;
+	return e->reason < EXIT_COUNT ? show_exit[e->reason](v, e) : show_unknown(v, e);
+}
+
+static int run(struct kvm_vcpu *v)
+{
+	bool immediate = __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED);
+	/* Only with a mask of its own can a signal wait at entry that is not delivered right away. */
+	bool stop = immediate || (v->sigset_active && signal_waits(v));
+	int r = run_until_exit(v, stop ? RUN_COMPLETE_ONLY : 0);
+
+	/* Pending I/O is done; exit_reason stays what it was. */
+	if (immediate && !r && vcpu_exit(v->cpu)->reason == EXIT_INTR)
+		return -EINTR;
+	return show(v, r);
+}
+
+long vcpu_run_request(struct call *c)
+{
+	struct kvm_vcpu *v = c->vcpu;
+	long ret = before_run(v);
+
+	if (ret)
+		return ret;
+	v->caller_mask = mask_set(~SIG_IN_SYNC);
+	ret = run(v);
+	show_brief(v);
+	mask_set(v->caller_mask);
+	return ret;
+}

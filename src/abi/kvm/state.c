@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* The rest of a vcpu's state: x87 and vector registers, XCR0, debug registers, events, MP state. */
+#include <errno.h>
+#include <string.h>
+
+#include "abi/kvm/kvm.h"
+
+/* ---- XSAVE image and its legacy part, SDM 1:13.4 ---- */
+
+#define XSTATE_BV_OFFSET 512
+#define XSTATE_X87_SSE   3ull
+
+/* FXSAVE, 64-bit format, SDM 1:10.5.1 */
+struct fxsave {
+	u16 fcw, fsw;
+	u8 ftw, reserved;
+	u16 opcode;
+	u64 ip, dp;
+	u32 mxcsr, mxcsr_mask;
+	u8 st[8][16];
+	u8 xmm[16][16];
+};
+_Static_assert(offsetof(struct fxsave, xmm) == 160, "FXSAVE layout");
+
+long vcpu_get_fpu(struct call *c)
+{
+	struct kvm_fpu *f = c->data;
+	struct vcpu_state s;
+	struct fxsave x;
+
+	vcpu_get(c->vcpu->cpu, ST_XSAVE, &s);
+	memcpy(&x, s.xsave, sizeof(x));
+	memcpy(f->fpr, x.st, sizeof(f->fpr));
+	memcpy(f->xmm, x.xmm, sizeof(f->xmm));
+	f->fcw = x.fcw;
+	f->fsw = x.fsw;
+	f->ftwx = x.ftw;
+	f->last_opcode = x.opcode;
+	f->last_ip = x.ip;
+	f->last_dp = x.dp;
+	f->mxcsr = x.mxcsr;
+	return 0;
+}
+
+long vcpu_set_fpu(struct call *c)
+{
+	const struct kvm_fpu *f = c->data;
+	struct vcpu_state s;
+	struct fxsave x;
+	u64 present;
+
+	vcpu_get(c->vcpu->cpu, ST_XSAVE, &s);
+	memcpy(&x, s.xsave, sizeof(x));
+	memcpy(x.st, f->fpr, sizeof(x.st));
+	memcpy(x.xmm, f->xmm, sizeof(x.xmm));
+	x.fcw = f->fcw;
+	x.fsw = f->fsw;
+	x.ftw = f->ftwx;
+	x.opcode = f->last_opcode;
+	x.ip = f->last_ip;
+	x.dp = f->last_dp;
+	x.mxcsr = f->mxcsr;
+	memcpy(s.xsave, &x, sizeof(x));
+	memcpy(&present, s.xsave + XSTATE_BV_OFFSET, sizeof(present));
+	present |= XSTATE_X87_SSE;
+	memcpy(s.xsave + XSTATE_BV_OFFSET, &present, sizeof(present));
+	return vcpu_set(c->vcpu->cpu, ST_XSAVE, &s);
+}
+
+_Static_assert(sizeof(struct kvm_xsave) == XSAVE_BYTES, "KVM_CAP_XSAVE2 says so");
+
+long vcpu_get_xsave(struct call *c)
+{
+	struct vcpu_state s;
+
+	vcpu_get(c->vcpu->cpu, ST_XSAVE, &s);
+	memcpy(c->data, s.xsave, sizeof(s.xsave));
+	return 0;
+}
+
+long vcpu_set_xsave(struct call *c)
+{
+	struct vcpu_state s;
+
+	memcpy(s.xsave, c->data, sizeof(s.xsave));
+	return vcpu_set(c->vcpu->cpu, ST_XSAVE, &s);
+}
+
+long vcpu_get_xcrs(struct call *c)
+{
+	struct kvm_xcrs *x = c->data;
+	struct vcpu_state s;
+
+	vcpu_get(c->vcpu->cpu, ST_XCR, &s);
+	x->nr_xcrs = 1;
+	x->xcrs[0].value = s.xcr0;
+	return 0;
+}
+
+long vcpu_set_xcrs(struct call *c)
+{
+	const struct kvm_xcrs *x = c->data;
+	struct vcpu_state s;
+	unsigned i;
+
+	if (x->nr_xcrs > KVM_MAX_XCRS || x->flags)
+		return -EINVAL;
+	for (i = 0; i < x->nr_xcrs; i++)
+		if (!x->xcrs[i].xcr) {
+			s.xcr0 = x->xcrs[i].value;
+			return vcpu_set(c->vcpu->cpu, ST_XCR, &s);
+		}
+	return 0;
+}
+
+/* ---- debug registers ---- */
+
+long vcpu_get_debugregs(struct call *c)
+{
+	struct kvm_debugregs *k = c->data;
+	struct vcpu_state s;
+
+	vcpu_get(c->vcpu->cpu, ST_DEBUG, &s);
+	memcpy(k->db, s.dr, sizeof(k->db));
+	k->dr6 = s.dr[6];
+	k->dr7 = s.dr[7];
+	return 0;
+}
+
+long vcpu_set_debugregs(struct call *c)
+{
+	const struct kvm_debugregs *k = c->data;
+	struct vcpu_state s = {.dr = {0}};
+
+	if (k->flags || k->dr6 >> 32 || k->dr7 >> 32)
+		return -EINVAL;
+	memcpy(s.dr, k->db, sizeof(k->db));
+	s.dr[6] = k->dr6;
+	s.dr[7] = k->dr7;
+	return vcpu_set(c->vcpu->cpu, ST_DEBUG, &s);
+}
+
+/* ---- events ---- */
+
+/* The engine's SHADOW_STI and SHADOW_MOVSS are KVM's two bits the other way round. */
+static u8 shadow_swap(u8 s)
+{
+	return (s & 1) << 1 | (s & 2) >> 1;
+}
+
+/* Without KVM_CAP_EXCEPTION_PAYLOAD the caller knows no difference between pending and injected. */
+static void exception_out(struct kvm_vcpu_events *k, const struct vcpu_events *e, bool payload)
+{
+	k->exception.injected = e->exception.injected || (!payload && e->exception.pending);
+	k->exception.pending = payload && e->exception.pending;
+	k->exception.nr = e->exception.vector;
+	k->exception.has_error_code = e->exception.has_error;
+	k->exception.error_code = e->exception.error;
+	if (payload) {
+		k->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+		k->exception_has_payload = e->exception.has_payload;
+		k->exception_payload = e->exception.payload;
+	}
+}
+
+void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
+{
+	struct vcpu_state s;
+	struct vcpu_events *e = &s.events;
+
+	vcpu_get(v->cpu, ST_EVENT, &s);
+	memset(k, 0, sizeof(*k));
+	k->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
+		   KVM_VCPUEVENT_VALID_SMM;
+	exception_out(k, e, v->vm->exception_payload);
+	k->interrupt.injected = e->interrupt.injected && !e->interrupt.soft;
+	k->interrupt.nr = e->interrupt.vector;
+	k->interrupt.shadow = shadow_swap(e->shadow);
+	k->nmi.injected = e->nmi.injected;
+	k->nmi.pending = !!e->nmi.pending;
+	k->nmi.masked = e->nmi.masked;
+}
+
+#define EVENT_FLAGS                                                                                \
+	(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |                       \
+		KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |                             \
+		KVM_VCPUEVENT_VALID_PAYLOAD)
+
+static bool events_valid(const struct kvm_vcpu_events *k, bool payload_enabled)
+{
+	bool payload = k->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
+	bool exception = k->exception.injected || (payload && k->exception.pending);
+
+	if (k->flags & ~EVENT_FLAGS)
+		return false;
+	if (payload && !payload_enabled)
+		return false;
+	if (payload && k->exception.injected && k->exception.pending)
+		return false;
+	if (exception && (k->exception.nr > 31 || k->exception.nr == X86_NMI))
+		return false;
+	/* There is no system management mode (KVM_CAP_X86_SMM is 0). */
+	return !(k->flags & KVM_VCPUEVENT_VALID_SMM) ||
+	       !(k->smi.smm || k->smi.pending || k->smi.smm_inside_nmi);
+}
+
+static void exception_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
+{
+	bool payload = k->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
+
+	e->exception.injected = k->exception.injected;
+	e->exception.pending = payload && k->exception.pending;
+	e->exception.vector = k->exception.nr;
+	e->exception.has_error = k->exception.has_error_code;
+	e->exception.error = k->exception.error_code;
+	e->exception.has_payload = payload && k->exception_has_payload;
+	e->exception.payload = payload ? k->exception_payload : 0;
+}
+
+int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
+{
+	struct vcpu_state s;
+	struct vcpu_events *e = &s.events;
+
+	if (!events_valid(k, v->vm->exception_payload))
+		return -EINVAL;
+	vcpu_get(v->cpu, ST_EVENT, &s);
+	exception_in(e, k);
+	e->interrupt.injected = k->interrupt.injected;
+	e->interrupt.vector = k->interrupt.nr;
+	e->interrupt.soft = k->interrupt.soft;
+	e->nmi.injected = k->nmi.injected;
+	e->nmi.masked = k->nmi.masked;
+	if (k->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
+		e->nmi.pending = k->nmi.pending;
+	if (k->flags & KVM_VCPUEVENT_VALID_SHADOW)
+		e->shadow = shadow_swap(k->interrupt.shadow);
+	if (k->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
+		e->sipi_vector = k->sipi_vector;
+	return vcpu_set(v->cpu, ST_EVENT, &s);
+}
+
+long vcpu_get_events(struct call *c)
+{
+	events_get(c->vcpu, c->data);
+	return 0;
+}
+
+long vcpu_set_events(struct call *c)
+{
+	return events_set(c->vcpu, c->data);
+}
+
+/* ---- MP state: KVM's numbers are the engine's ---- */
+
+_Static_assert(KVM_MP_STATE_RUNNABLE == (int)MP_RUNNABLE && KVM_MP_STATE_HALTED == (int)MP_HALTED &&
+		       KVM_MP_STATE_SIPI_RECEIVED == (int)MP_SIPI_RECEIVED,
+	"MP states pass through");
+
+long vcpu_get_mp_state(struct call *c)
+{
+	struct vcpu_state s;
+
+	vcpu_get(c->vcpu->cpu, ST_MP, &s);
+	((struct kvm_mp_state *)c->data)->mp_state = s.mp_state;
+	return 0;
+}
+
+/* Without a local APIC in the engine, the others are the caller's business. */
+long vcpu_set_mp_state(struct call *c)
+{
+	struct vcpu_state s = {.mp_state = ((struct kvm_mp_state *)c->data)->mp_state};
+
+	if (s.mp_state == KVM_MP_STATE_AP_RESET_HOLD)
+		s.mp_state = MP_HALTED;
+	if (s.mp_state > MP_SIPI_RECEIVED)
+		return -EINVAL;
+	if (s.mp_state != MP_RUNNABLE && !vm_has_irqchip(c->vm))
+		return -EINVAL;
+	return vcpu_set(c->vcpu->cpu, ST_MP, &s);
+}

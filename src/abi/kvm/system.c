@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Requests on /dev/kvm itself, except CPUID and MSR lists (cpuid.c, msr.c). */
+#include <errno.h>
+
+#include "abi/kvm/kvm.h"
+
+long system_api_version(struct call *c)
+{
+	return KVM_API_VERSION;
+}
+
+long system_mmap_size(struct call *c)
+{
+	return RUN_PAGES * PAGE_SIZE;
+}
+
+long check_extension(struct call *c)
+{
+	return c->arg > UINT32_MAX ? 0 : capability_value(c->vm, c->arg);
+}
+
+/* MCG_CTL_P and MCG_SER_P, SDM 3:15.3.1.1; the number of banks is up to the caller. */
+#define MCE_CAP_SUPPORTED (BIT64(8) | BIT64(24))
+
+long system_mce_cap(struct call *c)
+{
+	*(u64 *)c->data = MCE_CAP_SUPPORTED;
+	return 0;
+}
+
+long vcpu_setup_mce(struct call *c)
+{
+	const u32 msr_mcg_cap = 0x179;
+	u64 cap = *(u64 *)c->data;
+	unsigned banks = cap & 0xff;
+
+	if (!banks || banks > 32 || (cap & ~(MCE_CAP_SUPPORTED | 0xff00ffull)))
+		return -EINVAL;
+	return vcpu_set_msr(c->vcpu->cpu, msr_mcg_cap, cap, true) ? -EINVAL : 0;
+}
+
+/* Bits of XCR0 that a guest may be given: CPUID.(EAX=0DH,ECX=0). */
+static u64 guest_xcr0(void)
+{
+	struct cpuid_entry e[CPUID_MAX];
+	unsigned i, n = MIN(engine_supported_cpuid(e, CPUID_MAX), (unsigned)CPUID_MAX);
+
+	for (i = 0; i < n; i++)
+		if (e[i].function == 0xd && !e[i].index)
+			return e[i].eax | (u64)e[i].edx << 32;
+	return 3;
+}
+
+static bool known_attr(const struct kvm_device_attr *a)
+{
+	return !a->group && a->attr == KVM_X86_XCOMP_GUEST_SUPP;
+}
+
+long system_get_attr(struct call *c)
+{
+	const struct kvm_device_attr *a = c->data;
+	u64 value = guest_xcr0();
+
+	return known_attr(a) ? copy_out(c->dev, a->addr, &value, sizeof(value)) : -ENXIO;
+}
+
+long system_has_attr(struct call *c)
+{
+	return known_attr(c->data) ? 0 : -ENXIO;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The caller's memory, which may not be there: a bad pointer is -EFAULT, as from a system call.
+ *
+ * The kernel does the checking: process_vm_readv() on ourselves copies and reports what it could
+ * not reach. It costs half a microsecond; KVM_RUN, the only request that is called often, has
+ * no argument. Where the system call is forbidden (a seccomp filter that answers with an error) the
+ * copy is made unchecked.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#include "abi/kvm/kvm.h"
+
+static int finish(ssize_t done, size_t n, void *to, const void *from)
+{
+	if (done == (ssize_t)n)
+		return 0;
+	if (done < 0 && (errno == ENOSYS || errno == EPERM)) {
+		memcpy(to, from, n);
+		return 0;
+	}
+	return -EFAULT;
+}
+
+int copy_in(struct dev *d, void *to, unsigned long from, size_t n)
+{
+	struct iovec here = {to, n}, there = {(void *)from, n};
+
+	if (!n)
+		return 0;
+	return finish(process_vm_readv(dev_pid(d), &here, 1, &there, 1, 0), n, to, (void *)from);
+}
+
+int copy_out(struct dev *d, unsigned long to, const void *from, size_t n)
+{
+	struct iovec here = {(void *)from, n}, there = {(void *)to, n};
+
+	if (!n)
+		return 0;
+	return finish(process_vm_writev(dev_pid(d), &here, 1, &there, 1, 0), n, (void *)to, from);
+}
+
+int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item)
+{
+	void *array;
+	int r;
+
+	*ret = NULL;
+	if (!n)
+		return 0;
+	array = malloc(n * item);
+	if (!array)
+		return -ENOMEM;
+	r = copy_in(d, array, from, n * item);
+	if (r)
+		free(array);
+	else
+		*ret = array;
+	return r;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/* Small requests on a vcpu: interrupts by hand, local APIC page, TSC, translation, guest debugging. */
+#include <errno.h>
+#include <string.h>
+
+#include "abi/kvm/kvm.h"
+
+/* ---- interrupts ---- */
+
+long vcpu_queue_interrupt(struct call *c)
+{
+	const struct kvm_interrupt *k = c->data;
+
+	if (k->irq >= KVM_NR_INTERRUPTS)
+		return -EINVAL;
+	if (machine_irqchip(c->vm->machine) == IRQCHIP_FULL)
+		return -ENXIO;
+	vcpu_interrupt(c->vcpu->cpu, k->irq);
+	return 0;
+}
+
+long vcpu_queue_nmi(struct call *c)
+{
+	vcpu_nmi(c->vcpu->cpu);
+	return 0;
+}
+
+_Static_assert(sizeof(struct kvm_lapic_state) == 1024, "LAPIC page");
+
+long vcpu_get_lapic_page(struct call *c)
+{
+	return vm_has_irqchip(c->vm) ? vcpu_get_lapic(c->vcpu->cpu, c->data) : -EINVAL;
+}
+
+long vcpu_set_lapic_page(struct call *c)
+{
+	u8 regs[1024];
+
+	if (!vm_has_irqchip(c->vm))
+		return -EINVAL;
+	if (copy_in(c->dev, regs, c->arg, sizeof(regs)))
+		return -EFAULT;
+	return vcpu_set_lapic(c->vcpu->cpu, regs);
+}
+
+/*
+ * Help for a hypervisor whose guest touches the TPR too often. Here such an access is no more
+ * expensive than any other, so none is reported.
+ */
+long vcpu_tpr_reporting(struct call *c)
+{
+	const struct kvm_tpr_access_ctl *t = c->data;
+
+	return t->flags ? -EINVAL : 0;
+}
+
+long vcpu_set_vapic(struct call *c)
+{
+	struct kvm_vapic_addr a;
+	u32 tpr;
+
+	if (!vm_has_irqchip(c->vm))
+		return -EINVAL;
+	if (copy_in(c->dev, &a, c->arg, sizeof(a)))
+		return -EFAULT;
+	if (a.vapic_addr && machine_read(c->vm->machine, a.vapic_addr, &tpr, sizeof(tpr)))
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- time ---- */
+
+long vcpu_get_tsc_khz(struct call *c)
+{
+	return vcpu_tsc_khz(c->vcpu->cpu);
+}
+
+long vcpu_set_tsc_khz_request(struct call *c)
+{
+	return vcpu_set_tsc_khz(c->vcpu->cpu, c->arg);
+}
+
+/* Only a guest that uses kvmclock can be told that it was stopped. */
+long vcpu_kvmclock_ctrl(struct call *c)
+{
+	const u32 msr_system_time_new = 0x4b564d01;
+	u64 value;
+
+	if (vcpu_get_msr(c->vcpu->cpu, msr_system_time_new, &value, true) || !(value & 1))
+		return -EINVAL;
+	return 0;
+}
+
+/* ---- looking in ---- */
+
+long vcpu_translate_gva(struct call *c)
+{
+	struct kvm_translation *t = c->data;
+	bool writable, user;
+	u64 gpa;
+
+	t->valid = !vcpu_translate(c->vcpu->cpu, t->linear_address, &gpa, &writable, &user);
+	t->physical_address = t->valid ? gpa : ~0ull;
+	/* Linux has never filled these in with anything else. */
+	t->writeable = 1;
+	t->usermode = 0;
+	return 0;
+}
+
+static u32 debug_flags(u32 control)
+{
+	u32 flags = 0;
+
+	if (!(control & KVM_GUESTDBG_ENABLE))
+		return 0;
+	flags |= control & KVM_GUESTDBG_SINGLESTEP ? DBG_SINGLESTEP : 0;
+	flags |= control & KVM_GUESTDBG_USE_SW_BP ? DBG_SW_BP : 0;
+	flags |= control & KVM_GUESTDBG_USE_HW_BP ? DBG_HW_BP : 0;
+	return flags;
+}
+
+static int inject(struct vcpu *cpu, u32 control)
+{
+	if (control & KVM_GUESTDBG_INJECT_DB)
+		return vcpu_inject_exception(cpu, X86_DB);
+	if (control & KVM_GUESTDBG_INJECT_BP)
+		return vcpu_inject_exception(cpu, X86_BP);
+	return 0;
+}
+
+long vcpu_set_guest_debug(struct call *c)
+{
+	const struct kvm_guest_debug *g = c->data;
+	u64 dr[8];
+	int r = inject(c->vcpu->cpu, g->control);
+
+	if (r)
+		return r;
+	memcpy(dr, g->arch.debugreg, sizeof(dr));
+	return vcpu_set_debug(c->vcpu->cpu, debug_flags(g->control), dr);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* A vm: making it, making its vcpus, addresses that only VMX cares about, the clock. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <x86intrin.h>
+
+#include "abi/kvm/kvm.h"
+
+static int vm_make(struct dev *d, struct object *o)
+{
+	struct kvm_vm *vm = calloc(1, sizeof(*vm));
+	int r;
+
+	if (!vm)
+		return -ENOMEM;
+	vm->slot_flags = calloc(MACHINE_MAX_SLOTS, sizeof(*vm->slot_flags));
+	r = vm->slot_flags ? machine_create(&vm->machine) : -ENOMEM;
+	if (r) {
+		free(vm->slot_flags);
+		free(vm);
+		return r;
+	}
+	vm->dev = d;
+	vm->object = o;
+	pthread_mutex_init(&vm->lock, NULL);
+	o->vm = vm;
+	return 0;
+}
+
+void vm_free(struct kvm_vm *vm)
+{
+	if (!vm)
+		return;
+	machine_destroy(vm->machine);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm->slot_flags);
+	free(vm);
+}
+
+long system_create_vm(struct call *c)
+{
+	struct object *o;
+	int fd, r;
+
+	if (c->arg != KVM_X86_DEFAULT_VM)
+		return -EINVAL;
+	fd = fd_create(c->dev, FD_VM, "", 0, true, &o);
+	if (fd < 0)
+		return fd;
+	r = vm_make(c->dev, o);
+	if (r) {
+		fd_abandon(c->dev, fd, o);
+		return r;
+	}
+	return fd_publish(c->dev, fd, o);
+}
+
+/* ---- vcpus ---- */
+
+static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
+{
+	void *run = mmap(NULL, RUN_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int r;
+
+	if (run == MAP_FAILED)
+		return -errno;
+	v->run = run;
+	r = vcpu_create(vm->machine, id, &v->cpu);
+	if (r) {
+		munmap(run, RUN_PAGES * PAGE_SIZE);
+		return r;
+	}
+	v->vm = vm;
+	pthread_mutex_init(&v->lock, NULL);
+	vcpu_set_poll(v->cpu, run_poll, v);
+	atomic_fetch_add(&vm->object->refs, 1);
+	return 0;
+}
+
+void vcpu_free(struct kvm_vcpu *v)
+{
+	struct kvm_vm *vm;
+
+	if (!v)
+		return;
+	vm = v->vm;
+	pthread_mutex_lock(&vm->lock);
+	if (vm->ring_vcpu == v)
+		vm->ring_vcpu = NULL;
+	pthread_mutex_unlock(&vm->lock);
+	vcpu_destroy(v->cpu);
+	munmap(v->run, RUN_PAGES * PAGE_SIZE);
+	pthread_mutex_destroy(&v->lock);
+	free(v->cpuid);
+	free(v);
+	object_put(vm->dev, vm->object);
+}
+
+/* Under vm->lock. A descriptor that is not yet published, or -errno. */
+static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
+{
+	char suffix[16];
+	struct kvm_vcpu *v;
+	struct object *o;
+	int fd, r;
+
+	snprintf(suffix, sizeof(suffix), ":%u", id);
+	fd = fd_create(vm->dev, FD_VCPU, suffix, RUN_PAGES * PAGE_SIZE, true, &o);
+	if (fd < 0)
+		return fd;
+	v = calloc(1, sizeof(*v));
+	r = v ? vcpu_make(vm, id, fd, v) : -ENOMEM;
+	if (r) {
+		free(v);
+		fd_abandon(vm->dev, fd, o);
+		return r;
+	}
+	v->object = o;
+	o->vcpu = v;
+	if (!vm->created_vcpus++)
+		vm->ring_vcpu = v;
+	*ret = o;
+	return fd;
+}
+
+long vm_create_vcpu(struct call *c)
+{
+	struct object *o = NULL;
+	int fd;
+
+	if (c->arg >= MACHINE_MAX_VCPUS)
+		return -EINVAL;
+	pthread_mutex_lock(&c->vm->lock);
+	fd = create_vcpu_fd(c->vm, c->arg, &o);
+	pthread_mutex_unlock(&c->vm->lock);
+	return fd < 0 ? fd : fd_publish(c->dev, fd, o);
+}
+
+long vm_set_boot_cpu(struct call *c)
+{
+	return c->arg >= MACHINE_MAX_VCPUS ? -EINVAL : machine_set_boot_cpu(c->vm->machine, c->arg);
+}
+
+/* ---- VMX's scratch pages: a software engine needs none, but the addresses are checked ---- */
+
+long vm_set_tss_addr(struct call *c)
+{
+	return c->arg > (u32)(-3 * (long)PAGE_SIZE) ? -EINVAL : 0;
+}
+
+static bool vm_has_vcpus(struct kvm_vm *vm)
+{
+	bool has;
+
+	pthread_mutex_lock(&vm->lock);
+	has = vm->created_vcpus;
+	pthread_mutex_unlock(&vm->lock);
+	return has;
+}
+
+long vm_set_identity_map(struct call *c)
+{
+	u64 addr;
+
+	return vm_has_vcpus(c->vm) ? -EINVAL : copy_in(c->dev, &addr, c->arg, sizeof(addr));
+}
+
+long vm_set_mmu_pages(struct call *c)
+{
+	const u32 minimum = 64;
+
+	return (u32)c->arg < minimum ? -EINVAL : 0;
+}
+
+/* ---- clock ---- */
+
+static u64 realtime_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1000000000ull + t.tv_nsec;
+}
+
+long vm_get_clock(struct call *c)
+{
+	struct kvm_clock_data *k = c->data;
+
+	k->clock = machine_get_clock(c->vm->machine);
+	k->realtime = realtime_ns();
+	k->host_tsc = __rdtsc();
+	k->flags = KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
+	return 0;
+}
+
+long vm_set_clock(struct call *c)
+{
+	const struct kvm_clock_data *k = c->data;
+	u64 clock = k->clock, now = realtime_ns();
+
+	if (k->flags & ~(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC))
+		return -EINVAL;
+	/* The guest's clock went on while it was stopped or on its way here. */
+	if ((k->flags & KVM_CLOCK_REALTIME) && now > k->realtime)
+		clock += now - k->realtime;
+	machine_set_clock(c->vm->machine, clock);
+	return 0;
+}
