@@ -39,6 +39,9 @@ struct kvm_run_memory_fault {
 #define KVM_CAP_GUEST_MEMFD       234
 #define KVM_CAP_VM_TYPES          235
 #endif
+#ifndef KVM_CAP_X86_APIC_BUS_CYCLES_NS
+#define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
+#endif
 
 #ifndef KVM_SET_USER_MEMORY_REGION2
 struct kvm_userspace_memory_region2 {

@@ -88,6 +88,7 @@ static const struct {
 	{KVM_CAP_SYS_ATTRIBUTES, 1},
 	{KVM_CAP_SYSTEM_EVENT_DATA, 1},
 	{KVM_CAP_MEMORY_FAULT_INFO, 1},
+	{KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1},
 };
 
 /* Processors of the host: more vcpus than that work, but share them. */
@@ -121,7 +122,16 @@ static long enable_x2apic_api(struct kvm_vm *vm, u64 flags)
 	if (flags & ~(u64)X2APIC_FLAGS)
 		return -EINVAL;
 	vm->x2apic_ids |= !!(flags & KVM_X2APIC_API_USE_32BIT_IDS);
+	vm->no_broadcast_quirk |= !!(flags & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+	machine_set_x2apic_api(vm->machine, vm->x2apic_ids, vm->no_broadcast_quirk);
 	return 0;
+}
+
+static long enable_bus_cycles(struct kvm_vm *vm, u64 ns)
+{
+	if (!ns || ns > UINT32_MAX)
+		return -EINVAL;
+	return vm_has_irqchip(vm) ? machine_set_apic_bus_ns(vm->machine, ns) : -ENXIO;
 }
 
 static long enable_user_msr(struct kvm_vm *vm, u64 mask)
@@ -137,6 +147,7 @@ static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
 	switch (e->cap) {
 	case KVM_CAP_SPLIT_IRQCHIP: return enable_split_irqchip(vm, e->args[0]);
 	case KVM_CAP_X2APIC_API: return enable_x2apic_api(vm, e->args[0]);
+	case KVM_CAP_X86_APIC_BUS_CYCLES_NS: return enable_bus_cycles(vm, e->args[0]);
 	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
 	/* Nothing to switch: the quirks are not there, and MSR_PLATFORM_INFO is what the caller sets. */

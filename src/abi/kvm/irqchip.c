@@ -165,7 +165,7 @@ static bool has_pit(struct kvm_vm *vm)
 	return has;
 }
 
-static long pit_out(struct kvm_vm *vm, struct kvm_pit_channel_state *channels, __u32 *flags)
+static long get_pit_state(struct kvm_vm *vm, struct kvm_pit_channel_state *channels, __u32 *flags)
 {
 	struct pit_state s;
 	long ret = has_pit(vm) ? machine_get_pit(vm->machine, &s) : -ENXIO;
@@ -177,7 +177,8 @@ static long pit_out(struct kvm_vm *vm, struct kvm_pit_channel_state *channels, _
 	return 0;
 }
 
-static long pit_in(struct kvm_vm *vm, const struct kvm_pit_channel_state *channels, u32 flags)
+static long set_pit_state(
+	struct kvm_vm *vm, const struct kvm_pit_channel_state *channels, u32 flags)
 {
 	struct pit_state s = {.flags = flags};
 
@@ -189,30 +190,31 @@ long vm_get_pit(struct call *c)
 {
 	__u32 flags;
 
-	return pit_out(c->vm, ((struct kvm_pit_state *)c->data)->channels, &flags);
+	return get_pit_state(c->vm, ((struct kvm_pit_state *)c->data)->channels, &flags);
 }
 
 long vm_set_pit(struct call *c)
 {
-	return pit_in(c->vm, ((struct kvm_pit_state *)c->data)->channels, 0);
+	return set_pit_state(c->vm, ((struct kvm_pit_state *)c->data)->channels, 0);
 }
 
 long vm_get_pit2(struct call *c)
 {
 	struct kvm_pit_state2 *k = c->data;
 
-	return pit_out(c->vm, k->channels, &k->flags);
+	return get_pit_state(c->vm, k->channels, &k->flags);
 }
 
 long vm_set_pit2(struct call *c)
 {
 	const struct kvm_pit_state2 *k = c->data;
 
-	return pit_in(c->vm, k->channels, k->flags);
+	return set_pit_state(c->vm, k->channels, k->flags);
 }
 
-/* Ticks that the guest was too slow to take are always made up for, within the engine's bounds. */
 long vm_reinject_control(struct call *c)
 {
-	return has_pit(c->vm) ? 0 : -ENXIO;
+	const struct kvm_reinject_control *k = c->data;
+
+	return has_pit(c->vm) ? machine_set_pit_reinject(c->vm->machine, k->pit_reinject) : -ENXIO;
 }

@@ -80,15 +80,9 @@ long vcpu_set_tsc_khz_request(struct call *c)
 	return vcpu_set_tsc_khz(c->vcpu->cpu, c->arg);
 }
 
-/* Only a guest that uses kvmclock can be told that it was stopped. */
 long vcpu_kvmclock_ctrl(struct call *c)
 {
-	const u32 msr_system_time_new = 0x4b564d01;
-	u64 value;
-
-	if (vcpu_get_msr(c->vcpu->cpu, msr_system_time_new, &value, true) || !(value & 1))
-		return -EINVAL;
-	return 0;
+	return vcpu_clock_stopped(c->vcpu->cpu);
 }
 
 /* ---- looking in ---- */

@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
-#include <x86intrin.h>
 
 #include "abi/kvm/kvm.h"
 
@@ -188,10 +187,11 @@ static u64 realtime_ns(void)
 long vm_get_clock(struct call *c)
 {
 	struct kvm_clock_data *k = c->data;
+	u64 host_tsc, realtime;
 
-	k->clock = machine_get_clock(c->vm->machine);
-	k->realtime = realtime_ns();
-	k->host_tsc = __rdtsc();
+	k->clock = machine_get_clock_at(c->vm->machine, &host_tsc, &realtime);
+	k->realtime = realtime;
+	k->host_tsc = host_tsc;
 	k->flags = KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
 	return 0;
 }
