@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A small world for the executors' control transfers: one cpu, 1 MiB of flat memory in place of
+ * engine/mem, descriptor tables at fixed places, and a way to say "this must fault so, and leave
+ * no trace".
+ */
+#ifndef TESTS_UNIT_CPU_WORLD_H
+#define TESTS_UNIT_CPU_WORLD_H
+
+#include <setjmp.h>
+#include <stddef.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "engine/cpu/blockkey.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpu/transfer.h"
+
+#define WORLD_SIZE 0x100000
+
+/* Where things are. */
+#define GDT     0x1000
+#define IDT     0x2000
+#define TSS     0x4000
+#define TSS_NEW 0x5000
+#define LDT     0x6000
+#define KSTACK  0x8800 /* top of the stack in use at CPL 0 */
+#define TSTACK  0x9800 /* top of the stack that the TSS names for level 0 */
+#define USTACK  0xa800
+#define ISTACK  0xb808 /* IST 1, deliberately not 16-byte aligned */
+#define BAD     0xe000 /* page that is not present */
+#define RO      0xf000 /* page that is read-only */
+#define MMIO    0xd000 /* page whose reads leave the engine */
+
+/* Selectors of the standard GDT. */
+enum {
+	KCODE = 0x08,
+	KDATA = 0x10,
+	KCODE64 = 0x18,
+	UCODE = 0x20 | 3,
+	UDATA = 0x28 | 3,
+	UCODE64 = 0x30 | 3,
+	CCODE = 0x38,  /* conforming, DPL 0 */
+	NPCODE = 0x40, /* not present */
+	NPDATA = 0x48,
+	RODATA = 0x50,
+	SELTSS = 0x58,  /* 16 bytes in long mode */
+	SELNEW = 0x68,  /* another task */
+	SELLDT = 0x70,  /* 16 bytes in long mode */
+	SELGATE = 0x80, /* for gates that a test makes; 16 bytes in long mode */
+	XCODE = 0x90,   /* execute-only, DPL 0 */
+	KDATA16 = 0x98,
+	DATA2 = 0xa0,     /* data, DPL 2 */
+	LDCODE = 0xa8,    /* L and D set */
+	CODE1 = 0xb0 | 1, /* DPL 1 */
+	DATA1 = 0xb8 | 1,
+	TINY = 0xc0, /* code with limit 0xff */
+	DOWN = 0xc8, /* expand-down data, offsets above 0xfff */
+	CODE16 = 0xd0,
+	OUTSIDE = 0x208, /* beyond the GDT's limit */
+};
+#define GDT_LIMIT 0x1ff
+
+struct world {
+	struct cpu cpu;
+	u8 mem[WORLD_SIZE];
+	unsigned writes, reads;
+	unsigned last_write_acc;
+};
+extern struct world w;
+
+u64 peek(u64 addr, unsigned size);
+void poke(u64 addr, u64 value, unsigned size);
+
+u64 make_desc(u32 base, u32 limit20, u8 access, u8 flags);
+void set_gdt(unsigned selector, u64 lo);
+/* type: SYS_*, low byte of access: P and DPL. */
+void set_gate(unsigned vector, u16 selector, u64 offset, u8 access, u8 ist);
+void set_call_gate(u16 selector, u64 offset, u8 access, u8 count);
+
+/* Start states; all flat, interrupts on, rip 0x100, next_rip 0x102, every vector has a gate to KCODE*:0x500. */
+void start_real(void);
+void start_protected(unsigned cpl);
+void start_long(unsigned cpl);
+void start_v86(unsigned iopl);
+
+struct insn make_insn(u8 opcode, unsigned op_size);
+
+/* What a fault must leave alone. */
+struct trace {
+	u64 gpr[GPR_COUNT], rip, rflags, cr0, cr2, cr3, cr4, dr6, dr7;
+	struct segment seg[SEG_COUNT];
+	u8 cpl, code_size, stack_size, shadow;
+	bool nmi_masked;
+	u32 block_key;
+};
+struct trace take_trace(void);
+void assert_same_trace(const struct trace *a, const struct trace *b);
+
+#define NO_ERROR (~0u)
+void assert_fault(int r, u8 vector, u32 error);
+
+#endif
