@@ -195,10 +195,10 @@ static u64 popf_mask(const struct cpu *cpu, unsigned op_size)
 
 static void set_flags(struct cpu *cpu, u64 mask, u64 value)
 {
-	bool ac_changes = (cpu->rflags ^ value) & mask & FL_AC;
+	bool mode_changes = (cpu->rflags ^ value) & mask & (FL_AC | FL_TF);
 
 	cpu->rflags = (((cpu->rflags & ~mask) | (value & mask)) & ~FL_RF) | FL_FIXED;
-	if (ac_changes) /* which view explicit accesses use depends on AC */
+	if (mode_changes) /* AC selects the view of explicit accesses, TF single steps */
 		cpu_update_mode(cpu);
 }
 

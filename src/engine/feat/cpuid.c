@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * CPUID as the guest sees it: the VMM's table, plus the few bits that follow processor state
+ * (SDM 2: CPUID). What the table permits (CR4 bits, XCR0, address width) is derived once, when it
+ * changes. The cpuid instruction itself is never executed here: on a virtual host it traps.
+ */
+#include "engine/cpu/ops.h"
+#include "engine/feat/feat.h"
+
+#define CPUID_KVM_BASE 0x40000000u
+#define CPUID_EXTENDED 0x80000000u
+
+static const struct cpuid_entry *cpuid_find(const struct cpu *cpu, u32 leaf, u32 subleaf)
+{
+	for (unsigned i = 0; i < cpu->cpuid_count; i++) {
+		const struct cpuid_entry *e = &cpu->cpuid[i];
+		if (e->function == leaf && (!(e->flags & CPUID_INDEXED) || e->index == subleaf))
+			return e;
+	}
+	return NULL;
+}
+
+static u32 max_leaf(const struct cpu *cpu, u32 base)
+{
+	const struct cpuid_entry *e = cpuid_find(cpu, base, 0);
+
+	return e ? e->eax : 0;
+}
+
+static bool vendor_is_amd(const struct cpu *cpu)
+{
+	const struct cpuid_entry *e = cpuid_find(cpu, 0, 0);
+
+	return e && (e->ebx == 0x68747541 /* Auth */ || e->ebx == 0x6f677948 /* Hygo */);
+}
+
+/* A leaf beyond its range shows the highest basic leaf; AMD's processors show zeroes. */
+static const struct cpuid_entry *out_of_range(const struct cpu *cpu, u32 leaf, u32 subleaf)
+{
+	u32 base = leaf & 0xc0000000u;
+
+	if (base == CPUID_KVM_BASE) /* hypervisor ranges are 256 leaves each */
+		base = leaf & 0xffffff00u;
+	if (leaf <= max_leaf(cpu, base) || vendor_is_amd(cpu))
+		return NULL;
+	return cpuid_find(cpu, max_leaf(cpu, 0), subleaf);
+}
+
+#define CPUID1_ECX_OSXSAVE BIT(27)
+
+/* Bits and sizes that follow cr4, xcr0 and the cpu's number. */
+static void apply_state(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
+{
+	switch (leaf) {
+	case 1:
+		out[1] = (out[1] & 0xffffff) | cpu->id << 24;
+		out[2] &= ~CPUID1_ECX_OSXSAVE;
+		if (cpu->cr4 & CR4_OSXSAVE)
+			out[2] |= CPUID1_ECX_OSXSAVE;
+		break;
+	case 0xb:
+	case 0x1f: out[3] = cpu->id; break;
+	case 0xd: /* bytes needed for what is enabled now; compacted is the same for x87, SSE, AVX */
+		if (subleaf <= 1 && out[0])
+			out[1] = xsave_size(cpu->xcr0);
+		break;
+	default: break;
+	}
+}
+
+void cpuid_read(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
+{
+	const struct cpuid_entry *e = cpuid_find(cpu, leaf, subleaf);
+
+	if (!e && (e = out_of_range(cpu, leaf, subleaf)))
+		leaf = e->function;
+	out[0] = e ? e->eax : 0;
+	out[1] = e ? e->ebx : 0;
+	out[2] = e ? e->ecx : 0;
+	out[3] = e ? e->edx : 0;
+	if (e)
+		apply_state(cpu, leaf, subleaf, out);
+	else if ((leaf == 0xb || leaf == 0x1f) && (e = cpuid_find(cpu, leaf, 1))) {
+		out[2] = subleaf & 0xff; /* invalid level: its number and the x2APIC id */
+		out[3] = cpu->id;
+	}
+}
+
+/* ---- what the table permits ---- */
+
+enum { OUT_EAX, OUT_EBX, OUT_ECX, OUT_EDX };
+
+static bool has_bit(const struct cpu *cpu, u32 leaf, unsigned reg, unsigned bit)
+{
+	const struct cpuid_entry *e = cpuid_find(cpu, leaf, 0);
+
+	if (!e)
+		return false;
+	const u32 out[4] = {e->eax, e->ebx, e->ecx, e->edx};
+	return out[reg] >> bit & 1;
+}
+
+/* CR4 bits that exist only with a feature; the rest of what the engine knows is always there. */
+static const struct {
+	u64 cr4;
+	u32 leaf;
+	u8 reg, bit;
+} cr4_features[] = {
+	{CR4_UMIP, 7, OUT_ECX, 2},
+	{CR4_FSGSBASE, 7, OUT_EBX, 0},
+	{CR4_PCIDE, 1, OUT_ECX, 17},
+	{CR4_OSXSAVE, 1, OUT_ECX, 26},
+	{CR4_SMEP, 7, OUT_EBX, 7},
+	{CR4_SMAP, 7, OUT_EBX, 20},
+};
+#define CR4_ALWAYS                                                                                 \
+	(CR4_VME | CR4_PVI | CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | CR4_MCE | CR4_PGE | CR4_PCE |  \
+		CR4_OSFXSR | CR4_OSXMMEXCPT)
+
+static u64 cr4_permitted(const struct cpu *cpu)
+{
+	u64 bits = CR4_ALWAYS;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cr4_features); i++) {
+		if (has_bit(cpu, cr4_features[i].leaf, cr4_features[i].reg, cr4_features[i].bit))
+			bits |= cr4_features[i].cr4;
+	}
+	return bits;
+}
+
+static u64 xcr0_permitted(const struct cpu *cpu)
+{
+	const struct cpuid_entry *e = cpuid_find(cpu, 0xd, 0);
+
+	return e ? (e->eax & XSTATE_OFFERED) | XSTATE_X87 : 0;
+}
+
+static u8 physical_bits(const struct cpu *cpu)
+{
+	const struct cpuid_entry *e = cpuid_find(cpu, CPUID_EXTENDED | 8, 0);
+	u8 bits = e ? e->eax & 0xff : 36;
+
+	return MIN(MAX(bits, 32), 52);
+}
+
+void cpuid_changed(struct cpu *cpu)
+{
+	cpu->cr4_allowed = cr4_permitted(cpu);
+	cpu->xcr0_allowed = xcr0_permitted(cpu);
+	cpu->phys_bits = physical_bits(cpu);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* CPUID and MSRs: what the door (engine/state.c) needs beyond engine.h and ops.h. */
+#ifndef ENGINE_FEAT_FEAT_H
+#define ENGINE_FEAT_FEAT_H
+
+#include "engine/cpu/cpu.h"
+
+/* The owner is outer code: local APIC, clock. */
+#define MSR_IS_OUTER 1
+
+/*
+ * host: the VMM asks, so read-only registers may be set and CPUID does not matter. 0, -ENOENT unknown,
+ * -EINVAL the value is not allowed (for a guest: the access), MSR_IS_OUTER.
+ */
+int msr_get(struct cpu *cpu, u32 index, u64 *ret, bool host);
+int msr_set(struct cpu *cpu, u32 index, u64 value, bool host);
+/* RESET values. */
+void msr_reset(struct cpu *cpu);
+
+/* Everything above x87 and SSE is optional; sizes of the standard format (SDM 1:13.4). */
+#define XSTATE_X87     BIT64(0)
+#define XSTATE_SSE     BIT64(1)
+#define XSTATE_AVX     BIT64(2)
+#define XSTATE_OFFERED (XSTATE_X87 | XSTATE_SSE | XSTATE_AVX)
+#define XSAVE_HEADER   512
+#define XSAVE_AVX      576
+#define XSAVE_SIZE     832
+
+static inline u32 xsave_size(u64 features)
+{
+	return features & XSTATE_AVX ? XSAVE_SIZE : XSAVE_AVX;
+}
+
+#endif
