@@ -8,6 +8,7 @@
  */
 #include "engine/cpu/blockkey.h"
 #include "engine/cpu/segment.h"
+#include "engine/feat/feat.h"
 
 /* Present, writable (readable for cs), expand-up, base 0, 4 GiB: nothing that an access could violate. */
 static bool segment_is_flat(const struct segment *s, unsigned type)
@@ -134,8 +135,7 @@ static void reset_events(struct cpu *cpu)
 static void reset_power_on(struct cpu *cpu)
 {
 	cpu->xcr0 = 1;
-	cpu->msr.pat = 0x0007040600070406; /* SDM 3:11.12.4 */
-	cpu->msr.misc_enable = 1;          /* fast strings */
+	msr_reset(cpu);
 	cpu->apic_base = 0xfee00000 | BIT(11) | (cpu->id == 0 ? BIT(8) : 0);
 	__builtin_memset(cpu->xsave_area, 0, sizeof(cpu->xsave_area));
 	cpu->xsave_area[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */
