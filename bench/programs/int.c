@@ -225,10 +225,19 @@ static u64 run_hash(u64 n)
 	return probes;
 }
 
-__attribute__((noinline, noclone, optimize("no-optimize-sibling-calls"))) static u64 fib(u64 n)
+/* Both results opaque: no call may become a loop. */
+__attribute__((noinline)) static u64 fib(u64 n)
 {
+	u64 a, b;
+
 	OPAQUE(n);
-	return n < 2 ? n : fib(n - 1) + fib(n - 2);
+	if (n < 2)
+		return n;
+	a = fib(n - 1);
+	OPAQUE(a);
+	b = fib(n - 2);
+	OPAQUE(b);
+	return a + b;
 }
 
 static u64 run_fib(u64 n)
