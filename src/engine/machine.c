@@ -78,7 +78,7 @@ void machine_pause(struct machine *m)
 	for_each_vcpu(m, v)
 	{
 		while (atomic_load(&v->where) == VCPU_IN) {
-			__atomic_fetch_or(&v->cpu.exit_request, REQ_PAUSE, __ATOMIC_SEQ_CST);
+			cpu_request(&v->cpu, REQ_PAUSE);
 			sched_yield();
 		}
 	}

@@ -26,7 +26,7 @@ static bool poke_running(struct machine *m)
 	{
 		if (atomic_load(&v->where) != VCPU_IN || !v->poll)
 			continue;
-		__atomic_fetch_or(&v->cpu.exit_request, REQ_POLL, __ATOMIC_SEQ_CST);
+		cpu_request(&v->cpu, REQ_POLL);
 		any = true;
 	}
 	return any;

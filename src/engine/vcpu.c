@@ -262,7 +262,7 @@ static void sleep_until_request(struct vcpu *v)
 	}
 	atomic_store(&v->where, VCPU_OUT);
 	pthread_mutex_unlock(&v->sleep_lock);
-	__atomic_fetch_or(&v->cpu.exit_request, REQ_POLL, __ATOMIC_RELAXED);
+	cpu_request(&v->cpu, REQ_POLL);
 }
 
 /* ---- the loop ---- */
@@ -329,7 +329,7 @@ static bool after_run(struct vcpu *v, enum run_result r)
 		return false;
 	case RUN_CACHE_FULL:
 		v->cpu.cache_full = false;
-		machine_reset_code(v->machine, v->cpu.native_epoch);
+		machine_reset_code(v->machine, v->cpu.code_epoch);
 		return false;
 	default: return false;
 	}

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "engine/cpu/cache.h"
+#include "engine/cpu/gen.h"
 #include "engine/cpu/native.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
@@ -28,7 +28,10 @@ static struct vcpu *vcpu_alloc(void)
 	if (v == MAP_FAILED)
 		return NULL;
 	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
-	if (!v->cpu.native) {
+	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
+	if (!v->cpu.native || !v->cpu.gen) {
+		free(v->cpu.native);
+		free(v->cpu.gen);
 		munmap(v, sizeof(*v));
 		return NULL;
 	}
@@ -38,6 +41,7 @@ static struct vcpu *vcpu_alloc(void)
 static void vcpu_free(struct vcpu *v)
 {
 	free(v->cpu.native);
+	free(v->cpu.gen);
 	pthread_mutex_destroy(&v->sleep_lock);
 	pthread_cond_destroy(&v->wake);
 	munmap(v, sizeof(*v));
@@ -153,7 +157,7 @@ struct exit *vcpu_exit(struct vcpu *v)
 
 void vcpu_request(struct vcpu *v, u32 req, bool wait)
 {
-	__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
+	cpu_request(&v->cpu, req);
 	while (wait && atomic_load(&v->where) == VCPU_IN &&
 		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req))
 		__builtin_ia32_pause();
@@ -161,7 +165,7 @@ void vcpu_request(struct vcpu *v, u32 req, bool wait)
 
 static void wake(struct vcpu *v, u32 req)
 {
-	__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
+	cpu_request(&v->cpu, req);
 	if (atomic_load(&v->where) != VCPU_ASLEEP)
 		return;
 	pthread_mutex_lock(&v->sleep_lock);

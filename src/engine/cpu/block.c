@@ -1,16 +1,177 @@
 /* SPDX-License-Identifier: MIT */
+/* See block.h. Inner code; blocks_create.c holds what allocates. */
 #include "engine/cpu/block.h"
 
-struct blocks {
-	int none;
-};
+#include <string.h>
 
-int blocks_create(struct blocks **ret)
+#include "engine/cpu/cache.h"
+#include "engine/machine.h"
+#include "engine/mem/mem.h"
+
+static u32 hash_block(u64 gpa, u64 rip, u32 key)
 {
-	*ret = NULL;
-	return 0;
+	u64 h = (gpa ^ (rip >> 12) * 0x9e3779b97f4a7c15ull ^ (u64)key << 40) *
+		0xbf58476d1ce4e5b9ull;
+
+	return h >> 48;
 }
 
-void blocks_destroy(struct blocks *b)
+struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key)
 {
+	u32 i = __atomic_load_n(&b->bucket[hash_block(gpa, rip, key)], __ATOMIC_ACQUIRE);
+
+	for (; i != BLOCK_NONE; i = b->block[i].next_hash) {
+		struct block *t = &b->block[i];
+
+		if (t->gpa == gpa && t->rip == rip && t->key == key && !t->dead)
+			return t;
+	}
+	return NULL;
+}
+
+/* The page's entry, made if it is not there; NULL when the table is full (the caller resets the cache). */
+static struct page_blocks *page_entry(struct blocks *b, u64 gpa, bool make)
+{
+	u64 tag = (gpa & PAGE_MASK) | 1;
+	u32 i = (tag >> 12) * 0x9e3779b1u >> 17;
+
+	for (;; i = (i + 1) & (BLOCK_PAGES - 1)) {
+		struct page_blocks *p = &b->page[i];
+
+		if (p->gpa == tag)
+			return p;
+		if (p->gpa)
+			continue;
+		if (!make)
+			return NULL;
+		p->gpa = tag;
+		b->pages_used++;
+		return p;
+	}
+}
+
+bool blocks_have_room(const struct blocks *b, u32 detail_bytes)
+{
+	return b->count + 1 < BLOCKS_MAX && b->detail_used + detail_bytes <= b->detail_size &&
+	       b->pages_used < BLOCK_PAGES / 2;
+}
+
+struct block *block_add(
+	struct blocks *b, const struct block *t, const struct insn_place *map, const u8 *guest)
+{
+	struct page_blocks *page = page_entry(b, t->gpa, true);
+	u32 *bucket = &b->bucket[hash_block(t->gpa, t->rip, t->key)];
+	u32 i = ++b->count;
+	struct block *n = &b->block[i];
+
+	*n = *t;
+	n->detail = b->detail_used;
+	memcpy(b->detail + n->detail, map, t->insns * sizeof(*map));
+	memcpy(b->detail + n->detail + t->insns * sizeof(*map), guest, t->bytes);
+	b->detail_used += ALIGN_UP(t->insns * sizeof(*map) + t->bytes, 4u);
+	n->next_in_page = page->first;
+	page->first = i;
+	n->next_hash = *bucket;
+	__atomic_store_n(bucket, i, __ATOMIC_RELEASE);
+	return n;
+}
+
+u32 block_index(const struct blocks *b, const struct block *t)
+{
+	return t - b->block;
+}
+
+const struct insn_place *block_map(const struct blocks *b, const struct block *t)
+{
+	return (const struct insn_place *)(b->detail + t->detail);
+}
+
+static const u8 *block_guest_bytes(const struct blocks *b, const struct block *t)
+{
+	return b->detail + t->detail + t->insns * sizeof(struct insn_place);
+}
+
+/*
+ * The entry starts with a five-byte nop in an aligned quadword, so that one store turns it into a jump whatever
+ * other cpus are executing (see translate.c).
+ */
+void block_kill(struct code_cache *c, struct block *t)
+{
+	u64 *entry = (u64 *)(c->write_view + t->code);
+	u64 jump = 0xe9 | (u64)(u32)(t->dead_exit - (t->code + 5)) << 8;
+
+	t->dead = true;
+	__atomic_store_n(entry, (*entry & ~0xffffffffffull) | jump, __ATOMIC_RELEASE);
+}
+
+struct block *block_at_code(const struct blocks *b, u32 code)
+{
+	u32 lo = 1, hi = b->count;
+
+	while (lo < hi) {
+		u32 mid = (lo + hi + 1) / 2;
+
+		if (b->block[mid].code <= code)
+			lo = mid;
+		else
+			hi = mid - 1;
+	}
+	if (!b->count || code < b->block[lo].code || code >= b->block[lo].code_end)
+		return NULL;
+	return &b->block[lo];
+}
+
+void blocks_reset(struct blocks *b)
+{
+	b->count = 0;
+	b->detail_used = 0;
+	b->pages_used = 0;
+	memset(b->bucket, 0, sizeof(b->bucket));
+	memset(b->page, 0, sizeof(b->page));
+}
+
+/* Kill the blocks of a page that overlap [from, to), or all that differ from memory. */
+static void kill_in_page(struct code_cache *c, u64 gpa, u64 from, u64 to, const u8 *hva)
+{
+	struct blocks *b = c->blocks;
+	struct page_blocks *page = page_entry(b, gpa, false);
+
+	if (!page)
+		return;
+	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page) {
+		struct block *t = &b->block[i];
+
+		if (t->dead)
+			continue;
+		if (hva ? memcmp(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK), t->bytes) !=
+					0
+			: t->gpa < to && t->gpa + t->bytes > from) {
+			block_kill(c, t);
+			page->invalidations++;
+		}
+	}
+}
+
+void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
+{
+	struct code_cache *c = cpu->machine->code;
+
+	cache_lock(cpu);
+	kill_in_page(c, gpa, 0, 0, hva);
+	cache_unlock(cpu);
+}
+
+void code_written(struct cpu *cpu, u64 gpa, unsigned len)
+{
+	cache_lock(cpu);
+	kill_in_page(cpu->machine->code, gpa, gpa, gpa + len, NULL);
+	cache_unlock(cpu);
+}
+
+void code_written_external(struct machine *m, u64 gpa, unsigned len)
+{
+	while (atomic_exchange_explicit(&m->code->locked, 1, memory_order_acquire))
+		__builtin_ia32_pause();
+	kill_in_page(m->code, gpa, gpa, gpa + len, NULL);
+	atomic_store_explicit(&m->code->locked, 0, memory_order_release);
 }

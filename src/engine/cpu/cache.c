@@ -2,6 +2,7 @@
 /* Executable memory and the exits of generated code. See cache.h. Creation is outer code. */
 #include "engine/cpu/cache.h"
 
+#include "engine/cpu/block.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/run.h"
 #include "engine/machine.h"
@@ -86,12 +87,18 @@ static void emit_prologue(struct code_cache *c)
 	c->done = (void *)((u8 *)rec + e.exec_delta);
 	c->fault = c->done + 1;
 	e.p += 2 * sizeof(*rec);
+	c->indirect_rcx = e.p + e.exec_delta;
+	emit_load(&e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	c->indirect = e.p + e.exec_delta;
+	emit_store(&e, H_R9, CPU_RIP);
+	emit_exit(&e, c, REC_INDIRECT);
 	cache_commit(c, &e);
 }
 
 void cache_reset(struct code_cache *c)
 {
 	c->used = 0;
+	blocks_reset(c->blocks);
 	emit_prologue(c);
 	atomic_fetch_add(&c->epoch, 1);
 }

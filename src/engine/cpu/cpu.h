@@ -113,6 +113,21 @@ struct posted_write {
 	u8 data[8];
 };
 
+/*
+ * Where indirect branches go: linear address to generated code, one table for each set of mode bits in use
+ * (block.h). Indexed by the low bits of the address; entry 0 is never used for a branch, and is where
+ * every look-up ends while jump_mask is 0.
+ */
+#define JUMP_BITS   14
+#define JUMP_SIZE   (1u << JUMP_BITS)
+#define JUMP_MASK   (JUMP_SIZE - 1)
+#define JUMP_TABLES 8
+
+struct jump_table {
+	u64 neg_rip[JUMP_SIZE]; /* 0: empty */
+	u64 host[JUMP_SIZE];
+};
+
 /* Requests by other threads to a running cpu; exit_request != 0 makes translated code come out. */
 #define REQ_EVENT   BIT(0) /* interrupts, NMI, INIT, SIPI may have changed */
 #define REQ_KICK    BIT(1) /* vcpu_kick() */
@@ -195,13 +210,18 @@ struct cpu {
 
 	/* generated code */
 	struct native_cache *native; /* stubs of step, native.c */
-	u32 native_epoch;
+	u32 native_epoch, code_epoch; /* cache epochs that the stubs and the jump tables belong to */
+	struct gen *gen; /* the translator's workspace */
 	struct host_fault { /* set by the signal handler when generated code faulted */
 		int signo, code;
 		u64 addr, pc;
 	} host_fault;
 
 	/* translation caches */
+	u64 jump_epoch; /* fetch_epoch at which the jump tables were last emptied */
+	u32 jump_count; /* entries filled since */
+	u32 jump_log[TLB_LOG]; /* which: table << 16 | index */
+	u64 page_checked[64]; /* code pages compared with memory in this epoch: page | 1, see run.c */
 	u64 fetch_epoch; /* grows whenever a linear-to-physical translation of code may have changed */
 	u32 slot_hint[2]; /* where the last look-ups ended: page tables, data */
 	u32 write_flushes; /* completed flushes of all write entries; read by page_watch() of others */
@@ -209,6 +229,7 @@ struct cpu {
 	u64 large_filter[LARGE_FILTER];
 	struct tlb_log tlb_log[2][TLB_KINDS]; /* [global] */
 	struct tlb tlb[TLB_VIEWS][TLB_KINDS];
+	struct jump_table jump[JUMP_TABLES];
 };
 
 /* ---- cpu.c: derived state and exceptions ---- */
@@ -249,6 +270,13 @@ static inline int cpu_raise_err(struct cpu *cpu, u8 vector, u32 error)
 static inline int cpu_gp0(struct cpu *cpu)
 {
 	return cpu_raise_err(cpu, X86_GP, 0);
+}
+
+/* Ask cpu to come out of generated code. From any thread. */
+static inline void cpu_request(struct cpu *cpu, u32 req)
+{
+	__atomic_fetch_or(&cpu->exit_request, req, __ATOMIC_SEQ_CST);
+	__atomic_store_n(&cpu->jump_mask, 0, __ATOMIC_RELEASE);
 }
 
 /* ---- handlers: one per enum insn_op but OP_NATIVE; table in step.c ---- */

@@ -27,5 +27,6 @@
 #define SLOT_RECORD 1 /* exit record, returned by code_enter() */
 #define SLOT_RCX    2 /* rcx during a flag-free check */
 #define SLOT_BORROW 3 /* value of a borrowed register */
+#define SLOT_CALL   5 /* target of an indirect call while the return address is pushed */
 
 #endif

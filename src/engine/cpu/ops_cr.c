@@ -154,7 +154,7 @@ static int cr8_write(struct cpu *cpu, u64 v)
 		return cpu_gp0(cpu);
 	cpu->cr8 = v;
 	/* The local APIC is outer code; it learns the new TPR, and delivers what that allows, there. */
-	__atomic_fetch_or(&cpu->exit_request, REQ_EVENT, __ATOMIC_RELAXED);
+	cpu_request(cpu, REQ_EVENT);
 	return CPU_OK;
 }
 

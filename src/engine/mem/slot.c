@@ -136,7 +136,7 @@ void memory_request_all(struct machine *m, u32 req)
 		struct vcpu *v = atomic_load(&m->vcpus[i]);
 
 		if (v)
-			__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
+			cpu_request(&v->cpu, req);
 	}
 }
 

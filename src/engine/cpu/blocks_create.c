@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory for the block tables: reserved at once, committed as it is used. Outer code. */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "engine/cpu/block.h"
+
+#define DETAIL_BYTES (64u << 20)
+
+static void *reserve(size_t n)
+{
+	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+		-1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+int blocks_create(struct blocks **ret)
+{
+	struct blocks *b = reserve(sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->block = reserve(BLOCKS_MAX * sizeof(*b->block));
+	b->detail = reserve(DETAIL_BYTES);
+	b->detail_size = DETAIL_BYTES;
+	if (!b->block || !b->detail) {
+		blocks_destroy(b);
+		return -ENOMEM;
+	}
+	*ret = b;
+	return 0;
+}
+
+void blocks_destroy(struct blocks *b)
+{
+	if (!b)
+		return;
+	if (b->block)
+		munmap(b->block, BLOCKS_MAX * sizeof(*b->block));
+	if (b->detail)
+		munmap(b->detail, DETAIL_BYTES);
+	munmap(b, sizeof(*b));
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Generating host code for the instructions of one block. See translate.c for how a block is made.
+ *
+ * Each guest instruction's code computes in the scratch registers r9 and r10 until nothing can fail any
+ * more, and only then changes guest state. Whatever the fast path does not cover jumps to a cold exit that
+ * hands the whole instruction to step(), a software TLB miss included.
+ */
+#ifndef ENGINE_CPU_GEN_H
+#define ENGINE_CPU_GEN_H
+
+#include "engine/cpu/block.h"
+#include "engine/cpu/blockkey.h"
+#include "engine/cpu/cache.h"
+#include "engine/cpu/emit.h"
+
+struct cold_exit {
+	u8 *from; /* displacement of the jump that leads here (writable view) */
+	u8 kind;  /* enum record_kind */
+	bool restore_rcx;
+	u16 guest;
+	s32 target; /* REC_LINK, REC_STEP: see struct exit_record */
+	u8 *next;   /* REC_STEP: where the code of the next instruction starts */
+};
+
+#define GEN_COLD_MAX  (BLOCK_INSNS_MAX * 4 + 8)
+/* Upper bound of the code of a block, asserted after generation. */
+#define GEN_BYTES_MAX (48u << 10)
+
+struct gen {
+	struct emit e;
+	struct cpu *cpu;
+	struct code_cache *cache;
+	struct block t; /* being made */
+	u32 index;      /* of the block to be */
+	int jump_table; /* number, or -1: none for this key */
+	unsigned view;  /* enum tlb_view */
+	bool long_mode; /* 64-bit code; else 32-bit flat code */
+
+	struct insn insn[BLOCK_INSNS_MAX];
+	bool flags_live[BLOCK_INSNS_MAX]; /* before the instruction */
+	struct insn_place place[BLOCK_INSNS_MAX];
+	unsigned count, now; /* instructions; the one being generated */
+
+	struct cold_exit cold[GEN_COLD_MAX];
+	unsigned cold_count;
+};
+
+/* Linear address of the instruction after the one being generated. */
+static inline u64 gen_next_rip(const struct gen *g)
+{
+	u64 rip = g->t.rip + g->place[g->now].guest + g->insn[g->now].len;
+
+	return g->long_mode ? rip : (u32)rip;
+}
+
+/* ---- gen_mem.c ---- */
+
+/* r10 = linear address of the memory operand. False: not possible here. */
+bool gen_address(struct gen *g, const struct insn *in);
+/* r10 holds a linear address: from here on [r9 + r10] is its host address for size bytes. */
+void gen_check(struct gen *g, unsigned kind, unsigned size);
+/* Jump to a cold exit of the current instruction; jump_disp is the displacement of a jump already emitted. */
+void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_rcx);
+/* The whole instruction by step(). */
+void gen_step(struct gen *g);
+/* lea: destination register = address. */
+bool gen_lea(struct gen *g, const struct insn *in);
+
+/* ---- gen_stack.c: true if code was generated ---- */
+
+bool gen_push(struct gen *g, const struct insn *in);
+bool gen_pop(struct gen *g, const struct insn *in);
+bool gen_leave(struct gen *g, const struct insn *in);
+/* Push a constant (return address): stores and moves the stack pointer. */
+void gen_push_const(struct gen *g, u64 value);
+
+/* ---- gen_branch.c: the last instruction of a block ---- */
+
+bool gen_branch(struct gen *g, const struct insn *in);
+/* Continue at a constant address: a link within the page, else a table look-up. */
+void gen_goto(struct gen *g, u64 target);
+/* r9 holds the target address. */
+void gen_indirect(struct gen *g);
+
+/* Host register that holds guest register reg: itself, r11 for rsp, or temp loaded from memory. */
+unsigned gen_source(struct gen *g, unsigned reg, unsigned temp);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory operands: address, software TLB check, and the cold exits. See gen.h and cpu.h (struct tlb). */
+#include "engine/cpu/gen.h"
+
+#include "engine/cpu/layout.h"
+#include "engine/cpu/rewrite.h"
+
+unsigned gen_source(struct gen *g, unsigned reg, unsigned temp)
+{
+	if (reg == RSP)
+		return H_R11;
+	if (!reg_displaced(reg))
+		return reg;
+	emit_load(&g->e, temp, CPU_GPR(reg));
+	return temp;
+}
+
+static u64 rip_relative(const struct gen *g, const struct insn *in)
+{
+	u64 a = gen_next_rip(g) + in->disp;
+
+	return in->addr_size == 8 ? a : (u32)a;
+}
+
+/* Offset part into dst. */
+static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
+{
+	bool wide = in->addr_size == 8;
+	unsigned base = REG_NONE, index = REG_NONE;
+
+	if (in->base == BASE_RIP) {
+		emit_mov_imm(&g->e, dst, rip_relative(g, in));
+		return;
+	}
+	if (in->base != REG_NONE)
+		base = gen_source(g, in->base, H_R10);
+	if (in->index != REG_NONE)
+		index = gen_source(g, in->index, H_R9);
+	if (base == REG_NONE && index == REG_NONE) {
+		emit_mov_imm(&g->e, dst, wide ? (u64)in->disp : (u32)in->disp);
+		return;
+	}
+	emit_lea(&g->e, wide, dst, base, index, in->scale, (s32)in->disp);
+}
+
+bool gen_address(struct gen *g, const struct insn *in)
+{
+	bool based = in->seg == SEG_FS || in->seg == SEG_GS;
+
+	if (in->addr_size == 2 || (based && !g->long_mode))
+		return false;
+	gen_offset(g, in, H_R10);
+	if (based) {
+		emit_load(&g->e, H_R9, offsetof(struct cpu, seg[in->seg].base));
+		emit_lea(&g->e, true, H_R10, H_R10, H_R9, 1, 0);
+	}
+	return true;
+}
+
+void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_rcx)
+{
+	struct cold_exit *c = &g->cold[g->cold_count++];
+
+	uv_assert(g->cold_count <= GEN_COLD_MAX);
+	*c = (struct cold_exit){.from = jump_disp,
+		.kind = kind,
+		.restore_rcx = restore_rcx,
+		.guest = g->place[g->now].guest,
+		.target = g->place[g->now].guest + g->insn[g->now].len};
+}
+
+void gen_step(struct gen *g)
+{
+	gen_cold(g, emit_jmp32(&g->e), REC_STEP, false);
+}
+
+/* rorx r9, r10, 12; movzx r9d, r9w: index of the TLB entry */
+static void gen_tlb_index(struct gen *g)
+{
+	static const u8 code[] = {0xc4, 0x43, 0xfb, 0xf0, 0xca, 0x0c, 0x45, 0x0f, 0xb7, 0xc9};
+
+	for (unsigned i = 0; i < sizeof(code); i++)
+		emit8(&g->e, code[i]);
+}
+
+static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size)
+{
+	emit_gs_index(&g->e, 0x03, H_R10, H_R9, neg_tag); /* add r10, neg_tag */
+	emit8(&g->e, 0x49);                               /* cmp r10, 4096 - size */
+	emit8(&g->e, 0x81);
+	emit8(&g->e, 0xfa);
+	emit32(&g->e, PAGE_SIZE - size);
+	gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
+}
+
+/* The same without touching the flags: jrcxz is the only conditional jump that looks elsewhere. */
+static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size)
+{
+	struct emit *e = &g->e;
+
+	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_gs_index(e, 0x8b, H_RCX, H_R9, neg_tag);
+	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
+	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
+	emit8(e, 0x65); /* pext rcx, rcx, gs:[high_mask]: zero if the last byte is in the page */
+	emit8(e, 0xc4);
+	emit8(e, 0xe2);
+	emit8(e, 0xf2);
+	emit8(e, 0xf5);
+	emit8(e, 0x0c);
+	emit8(e, 0x25);
+	emit32(e, CPU_HIGH_MASK);
+	emit8(e, 0xe3); /* jrcxz +5 */
+	emit8(e, 5);
+	gen_cold(g, emit_jmp32(e), REC_STEP, true);
+	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+}
+
+void gen_check(struct gen *g, unsigned kind, unsigned size)
+{
+	u32 neg_tag = offsetof(struct cpu, tlb[g->view][kind].neg_tag);
+	u32 hva = offsetof(struct cpu, tlb[g->view][kind].hva);
+
+	gen_tlb_index(g);
+	if (g->flags_live[g->now])
+		gen_check_live_flags(g, neg_tag, size);
+	else
+		gen_check_dead_flags(g, neg_tag, size);
+	emit_gs_index(&g->e, 0x8b, H_R9, H_R9, hva);
+}
+
+bool gen_lea(struct gen *g, const struct insn *in)
+{
+	unsigned dst = in->reg == RSP ? H_R11 : in->reg;
+	bool displaced = reg_displaced(in->reg);
+
+	if (in->op_size == 2 || in->addr_size == 2)
+		return false;
+	gen_offset(g, in, displaced ? H_R10 : dst);
+	if (displaced)
+		dst = H_R10;
+	if (in->op_size == 4 && in->addr_size == 8)
+		emit_mov_rr32(&g->e, dst, dst);
+	if (displaced)
+		emit_store(&g->e, dst, CPU_GPR(in->reg));
+	return true;
+}

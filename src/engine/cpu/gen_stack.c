@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * push, pop, leave. The stack pointer (host r11) moves last, so a fault leaves it as it was (SDM 2: PUSH,
+ * POP). Only the full width of the mode: other operand sizes go through step().
+ */
+#include "engine/cpu/gen.h"
+#include "engine/cpu/layout.h"
+#include "engine/cpu/rewrite.h"
+
+static unsigned width(const struct gen *g)
+{
+	return g->long_mode ? 8 : 4;
+}
+
+static bool full_width(const struct gen *g, const struct insn *in)
+{
+	return in->op_size == width(g) && (g->long_mode || (g->t.key & BK_STACK32));
+}
+
+/* REX.W in long mode only; op r9-based memory [r9 + r10] with host register reg */
+static void gen_access(struct gen *g, u8 op, unsigned reg)
+{
+	emit8(&g->e, 0x40 | (g->long_mode ? 8 : 0) | (reg >= 8 ? 4 : 0) | 2 | 1);
+	emit8(&g->e, op);
+	emit_modrm_mem(&g->e, reg, H_R9, H_R10, 1, 0);
+}
+
+static void gen_move_sp(struct gen *g, s32 by)
+{
+	emit_lea(&g->e, g->long_mode, H_R11, H_R11, REG_NONE, 1, by);
+}
+
+/* r10 = new stack top, checked for a write */
+static void gen_push_check(struct gen *g)
+{
+	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, -(s32)width(g));
+	gen_check(g, TLB_WRITE, width(g));
+}
+
+/* [r9 + r10] = guest register; afterwards the address may be gone. */
+static void gen_store_reg(struct gen *g, unsigned reg)
+{
+	if (!reg_displaced(reg)) {
+		gen_access(g, 0x89, reg == RSP ? H_R11 : reg);
+		return;
+	}
+	emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, 0);
+	emit_load(&g->e, H_R10, CPU_GPR(reg));
+	emit8(&g->e, 0x4d);
+	emit8(&g->e, 0x89);
+	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, 0);
+}
+
+/* [r9 + r10] = sign-extended imm32 */
+static void gen_store_imm(struct gen *g, s32 imm)
+{
+	emit8(&g->e, 0x40 | (g->long_mode ? 8 : 0) | 2 | 1);
+	emit8(&g->e, 0xc7);
+	emit_modrm_mem(&g->e, 0, H_R9, H_R10, 1, 0);
+	emit32(&g->e, (u32)imm);
+}
+
+void gen_push_const(struct gen *g, u64 value)
+{
+	gen_push_check(g);
+	if (!g->long_mode || (s64)value == (s32)value) {
+		gen_store_imm(g, (s32)value);
+	} else {
+		emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, 0);
+		emit_mov_imm(&g->e, H_R10, value);
+		emit8(&g->e, 0x4d);
+		emit8(&g->e, 0x89);
+		emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, 0);
+	}
+	gen_move_sp(g, -(s32)width(g));
+}
+
+bool gen_push(struct gen *g, const struct insn *in)
+{
+	if (!full_width(g, in))
+		return false;
+	if (in->desc->op == OP_PUSH_IMM) {
+		gen_push_const(g, in->imm);
+		return true;
+	}
+	gen_push_check(g);
+	gen_store_reg(g, in->desc->op == OP_PUSH_REG ? in->reg : in->rm);
+	gen_move_sp(g, -(s32)width(g));
+	return true;
+}
+
+bool gen_pop(struct gen *g, const struct insn *in)
+{
+	unsigned reg = in->desc->op == OP_POP_REG ? in->reg : in->rm;
+
+	if (!full_width(g, in))
+		return false;
+	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, 0);
+	gen_check(g, TLB_READ, width(g));
+	if (reg == RSP) {
+		gen_access(g, 0x8b, H_R11);
+		return true;
+	}
+	if (reg_displaced(reg)) {
+		gen_access(g, 0x8b, H_R10);
+		emit_store(&g->e, H_R10, CPU_GPR(reg));
+	} else {
+		gen_access(g, 0x8b, reg);
+	}
+	gen_move_sp(g, width(g));
+	return true;
+}
+
+bool gen_leave(struct gen *g, const struct insn *in)
+{
+	if (!full_width(g, in))
+		return false;
+	emit_lea(&g->e, g->long_mode, H_R10, RBP, REG_NONE, 1, 0);
+	gen_check(g, TLB_READ, width(g));
+	emit_lea(&g->e, g->long_mode, H_R11, RBP, REG_NONE, 1, width(g));
+	gen_access(g, 0x8b, RBP);
+	return true;
+}

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From guest code to a block: decode up to a branch or the page's end, find out where flags are live, generate,
+ * append the cold exits, enter it in the table.
+ *
+ * A block begins with a five-byte nop that block_kill() turns into a jump out. If it is the target of a
+ * backward branch it then looks at exit_request, so no loop runs unnoticed.
+ */
+#include "engine/cpu/translate.h"
+
+#include <string.h>
+
+#include "engine/cpu/blockkey.h"
+#include "engine/cpu/gen.h"
+#include "engine/cpu/layout.h"
+#include "engine/cpu/rewrite.h"
+#include "engine/machine.h"
+#include "engine/mem/mem.h"
+
+#define KEY_USED  BIT(31)
+#define ALL_FLAGS (u16)(FL_STATUS)
+
+bool translatable(u32 key)
+{
+	if (key & (BK_REAL | BK_V86 | BK_STEPPING))
+		return false;
+	return (key & BK_CODE64) || ((key & BK_CODE32) && (key & BK_FLAT));
+}
+
+int jump_table_for(struct code_cache *c, u32 key)
+{
+	for (int i = 0; i < JUMP_TABLES; i++) {
+		if (!c->keys[i])
+			c->keys[i] = key | KEY_USED;
+		if (c->keys[i] == (key | KEY_USED))
+			return i;
+	}
+	return -1;
+}
+
+/* ---- decoding ---- */
+
+static bool ends_block(const struct insn *in)
+{
+	return in->desc->attr & IA_ENDS;
+}
+
+/* Decode from a private copy, so that what is checked later is what was translated. */
+static void decode_block(struct gen *g, const u8 *code, unsigned avail)
+{
+	unsigned at = 0, mode = g->long_mode ? 8 : 4;
+
+	while (g->count < BLOCK_INSNS_MAX && at < avail && at < BLOCK_BYTES_MAX - INSN_MAX) {
+		struct insn *in = &g->insn[g->count];
+
+		if (insn_decode(in, code + at, MIN(avail - at, (unsigned)INSN_MAX), mode) !=
+			INSN_OK)
+			break;
+		g->place[g->count].guest = at;
+		at += in->len;
+		g->count++;
+		if (ends_block(in))
+			break;
+	}
+	g->t.bytes = at;
+	g->t.insns = g->count;
+}
+
+/* ---- flags ---- */
+
+/* Instructions that step() may do read all flags: they are part of what it sees. */
+static u16 flags_read(const struct insn *in)
+{
+	switch (in->desc->op) {
+	case OP_NATIVE:
+	case OP_JCC: return in->desc->flags_read;
+	case OP_NOP:
+	case OP_PUSH_REG:
+	case OP_PUSH_IMM:
+	case OP_POP_REG:
+	case OP_LEAVE: return 0;
+	default: return ALL_FLAGS;
+	}
+}
+
+/*
+ * Which flags does the code at `at` read before it writes them? A look at a few instructions; what is not seen
+ * counts as live.
+ */
+static u16 live_at(const u8 *code, unsigned avail, unsigned mode, unsigned depth)
+{
+	u16 undecided = ALL_FLAGS, live = 0;
+	struct insn in;
+
+	while (depth-- && undecided &&
+		insn_decode(&in, code, MIN(avail, (unsigned)INSN_MAX), mode) == INSN_OK) {
+		live |= flags_read(&in) & undecided;
+		undecided &= ~(flags_read(&in) | in.desc->flags_always);
+		if (ends_block(&in))
+			break;
+		code += in.len;
+		avail -= in.len;
+	}
+	return live | undecided;
+}
+
+/* Flags live after the last instruction, from its direct successors if they lie in the page. */
+static u16 live_out(const struct gen *g, const u8 *page)
+{
+	const struct insn *last = &g->insn[g->count - 1];
+	unsigned mode = g->long_mode ? 8 : 4;
+	u64 next = (g->t.rip & ~PAGE_MASK) + g->t.bytes;
+	u16 live = 0;
+
+	if (last->desc->op == OP_JCC || last->desc->op == OP_JMP_REL) {
+		u64 target = next + last->imm;
+
+		if (target >= PAGE_SIZE)
+			return ALL_FLAGS;
+		live = live_at(page + target, PAGE_SIZE - target, mode, 6);
+		if (last->desc->op == OP_JMP_REL)
+			return live;
+	} else if (ends_block(last)) {
+		return ALL_FLAGS;
+	}
+	if (next >= PAGE_SIZE)
+		return ALL_FLAGS;
+	return live | live_at(page + next, PAGE_SIZE - next, mode, 6);
+}
+
+static void find_live_flags(struct gen *g, u16 live)
+{
+	for (unsigned i = g->count; i-- > 0;) {
+		const struct insn *in = &g->insn[i];
+
+		live = flags_read(in) | (live & ~in->desc->flags_always);
+		g->flags_live[i] = live != 0;
+	}
+}
+
+/* ---- generating ---- */
+
+/* Would the instruction run into #UD or #NM for the units that this key has switched off? */
+static bool units_on(const struct gen *g, const struct insn *in)
+{
+	u32 attr = in->desc->attr, key = g->t.key;
+
+	if ((attr & (IA_X87 | IA_MMX | IA_SSE | IA_AVX | IA_WAIT)) && (key & BK_NO_FPU))
+		return false;
+	if ((attr & IA_SSE) && !(key & BK_OSFXSR))
+		return false;
+	return !(attr & IA_AVX) || (key & BK_AVX);
+}
+
+static bool gen_native_mem(struct gen *g, const struct insn *in)
+{
+	struct rewrite_result r;
+
+	if (in->desc->mem == MEM_NONE)
+		return true;
+	if (!in->mem_size || !gen_address(g, in))
+		return false;
+	gen_check(g, in->desc->mem == MEM_READ ? TLB_READ : TLB_WRITE, in->mem_size);
+	r = rewrite_insn(&g->e, in, RW_MEM_R9_R10);
+	return r.done && r.borrowed == REG_NONE;
+}
+
+static bool gen_native(struct gen *g, const struct insn *in)
+{
+	struct rewrite_result r;
+
+	if (!units_on(g, in))
+		return false;
+	if (in->is_mem)
+		return in->desc->mem == MEM_ADDR ? gen_lea(g, in) : gen_native_mem(g, in);
+	r = rewrite_insn(&g->e, in, RW_NO_MEM);
+	return r.done && r.borrowed == REG_NONE;
+}
+
+static bool gen_one(struct gen *g, const struct insn *in)
+{
+	switch (in->desc->op) {
+	case OP_NATIVE: return gen_native(g, in);
+	case OP_NOP: return true;
+	case OP_PUSH_REG:
+	case OP_PUSH_IMM: return gen_push(g, in);
+	case OP_PUSH_RM: return !in->is_mem && gen_push(g, in);
+	case OP_POP_REG: return gen_pop(g, in);
+	case OP_POP_RM: return !in->is_mem && gen_pop(g, in);
+	case OP_LEAVE: return gen_leave(g, in);
+	default: return gen_branch(g, in);
+	}
+}
+
+/* Either the fast form, or nothing of it and a call of step(). */
+static void gen_insn(struct gen *g, unsigned i)
+{
+	struct emit before = g->e;
+	unsigned cold = g->cold_count;
+
+	g->now = i;
+	g->place[i].code = (u16)(cache_offset(g->cache, g->e.p) - g->t.code);
+	if (!gen_one(g, &g->insn[i])) {
+		g->e = before;
+		g->cold_count = cold;
+		gen_step(g);
+	}
+	for (unsigned c = cold; c < g->cold_count; c++)
+		g->cold[c].next = g->e.p;
+}
+
+/* Loop heads: leave when something is requested. */
+static void gen_poll(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	g->now = 0;
+	if (!g->flags_live[0]) {
+		emit8(e, 0x65); /* cmp dword gs:[exit_request], 0 */
+		emit8(e, 0x83);
+		emit8(e, 0x3c);
+		emit8(e, 0x25);
+		emit32(e, CPU_EXIT_REQUEST);
+		emit8(e, 0);
+		gen_cold(g, emit_jcc32(e, CC_NE), REC_POLL, false);
+		return;
+	}
+	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_load32(e, H_RCX, CPU_EXIT_REQUEST);
+	emit8(e, 0xe3); /* jrcxz +5 */
+	emit8(e, 5);
+	gen_cold(g, emit_jmp32(e), REC_POLL, true);
+	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+}
+
+static void gen_entry(struct gen *g)
+{
+	static const u8 nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+
+	g->t.code = cache_offset(g->cache, g->e.p);
+	for (unsigned i = 0; i < sizeof(nop5); i++)
+		emit8(&g->e, nop5[i]);
+	if (g->t.poll)
+		gen_poll(g);
+}
+
+static void gen_cold_exit(struct gen *g, const struct cold_exit *c)
+{
+	struct exit_record *rec;
+
+	emit_patch32(c->from, g->e.p);
+	if (c->restore_rcx)
+		emit_load(&g->e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	rec = emit_exit(&g->e, g->cache, c->kind);
+	rec->block = g->index;
+	rec->guest = c->guest;
+	rec->target = c->target;
+	if (c->kind == REC_STEP && c->guest + 0u != g->place[g->count - 1].guest)
+		rec->next = cache_offset(g->cache, c->next);
+	if (c->kind == REC_LINK)
+		rec->next = cache_offset(g->cache, c->from);
+}
+
+static void gen_dead_exit(struct gen *g)
+{
+	struct exit_record *rec;
+
+	g->t.dead_exit = cache_offset(g->cache, g->e.p);
+	rec = emit_exit(&g->e, g->cache, REC_DEAD);
+	rec->block = g->index;
+}
+
+static void generate(struct gen *g)
+{
+	gen_entry(g);
+	for (unsigned i = 0; i < g->count; i++)
+		gen_insn(g, i);
+	if (!ends_block(&g->insn[g->count - 1]))
+		gen_goto(g, gen_next_rip(g));
+	for (unsigned i = 0; i < g->cold_count; i++)
+		gen_cold_exit(g, &g->cold[i]);
+	gen_dead_exit(g);
+	g->t.code_end = cache_offset(g->cache, g->e.p);
+	uv_assert(g->t.code_end - g->t.code <= GEN_BYTES_MAX);
+}
+
+static enum tlb_view view_of(u32 key)
+{
+	if ((key & BK_CPL_MASK) == BK_CPL_MASK)
+		return TLB_USER;
+	return key & BK_VIEW_AC ? TLB_KERNEL_AC : TLB_KERNEL;
+}
+
+static struct block *translate_locked(struct gen *g, const u8 *page, bool *ret_full)
+{
+	u8 copy[BLOCK_BYTES_MAX];
+	unsigned offset = g->t.gpa & ~PAGE_MASK;
+	unsigned avail = MIN((unsigned)PAGE_SIZE - offset, (unsigned)BLOCK_BYTES_MAX);
+	struct blocks *b = g->cache->blocks;
+
+	g->e = cache_emitter(g->cache, GEN_BYTES_MAX);
+	*ret_full = !g->e.p || !blocks_have_room(b, sizeof(g->place) + BLOCK_BYTES_MAX);
+	if (*ret_full)
+		return NULL;
+	memcpy(copy, page + offset, avail);
+	decode_block(g, copy, avail);
+	if (!g->count)
+		return NULL;
+	find_live_flags(g, live_out(g, page));
+	g->index = b->count + 1;
+	g->jump_table = jump_table_for(g->cache, g->t.key);
+	generate(g);
+	cache_commit(g->cache, &g->e);
+	return block_add(b, &g->t, g->place, copy);
+}
+
+struct block *translate(struct cpu *cpu, u64 gpa, const u8 *hva, bool poll, bool *ret_full)
+{
+	struct gen *g = cpu->gen;
+	struct block *t;
+
+	page_watch(cpu, gpa);
+	memset(g, 0, offsetof(struct gen, insn));
+	g->cpu = cpu;
+	g->cache = cpu->machine->code;
+	g->t = (struct block){.gpa = gpa, .rip = cpu->rip, .key = cpu->block_key, .poll = poll};
+	g->long_mode = cpu->block_key & BK_CODE64;
+	g->view = view_of(cpu->block_key);
+	g->count = g->now = g->cold_count = 0;
+	cache_lock(cpu);
+	t = translate_locked(g, hva, ret_full);
+	cache_unlock(cpu);
+	return t;
+}
