@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The small world of world.h: fake memory, descriptor tables, start states. */
 #include "world.h"
+#include "engine/feat/feat.h"
 
 struct world w;
 
@@ -58,6 +59,10 @@ int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 }
 
 void tlb_flush_all(struct cpu *cpu)
+{
+}
+
+void msr_reset(struct cpu *cpu)
 {
 }
 
