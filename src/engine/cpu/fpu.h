@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest x87 and vector state as C code sees it: the standard-format XSAVE image in cpu->xsave_area.
+ *
+ * While inner code runs the state is live in the host's registers; fpu_live_to_area() copies it out
+ * and fpu_area_to_live() puts a changed image back. Builds with UV_EAGER_FPU keep it in the area while
+ * C code runs, and both do nothing. Code in between may not use vector registers either way.
+ */
+#ifndef ENGINE_CPU_FPU_H
+#define ENGINE_CPU_FPU_H
+
+#include "engine/cpu/cpu.h"
+#include "engine/feat/feat.h"
+
+/* Standard format, SDM 1:13.4.1 and 1:10.5.1. */
+struct __attribute__((packed)) fpu_image {
+	u16 fcw, fsw;
+	u8 ftw, reserved; /* abridged tag word: a bit for each register that is not empty */
+	u16 fop;
+	u64 fip, fdp;
+	u32 mxcsr, mxcsr_mask;
+	u8 st[8][16]; /* from the top of the stack */
+	u8 xmm[16][16];
+	u8 unused[96];
+	u64 xstate_bv, xcomp_bv, header[6];
+	u8 ymm_high[16][16];
+};
+
+#define FCW_RESET   0x37f
+#define MXCSR_RESET 0x1f80u
+#define FSW_ES      0x80
+#define FSW_B       0x8000
+#define FSW_TOP(sw) (((sw) >> 11) & 7)
+#define FPU_MASKS   0x3f /* exception masks in the control word, flags in the status word */
+
+static inline struct fpu_image *fpu_image(struct cpu *cpu)
+{
+	return (struct fpu_image *)cpu->xsave_area;
+}
+
+/* FIP and FDP point to host code and data: no guest may see them (and FCS, FDS do not exist). */
+static inline void fpu_scrub(struct fpu_image *f)
+{
+	f->fop = 0;
+	f->fip = f->fdp = 0;
+}
+
+static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
+{
+	if (!UV_EAGER_FPU)
+		__asm__ volatile("xsave64 %0"
+				 : "+m"(cpu->xsave_area)
+				 : "a"(XSTATE_OFFERED), "d"(0)
+				 : "memory");
+	fpu_scrub(fpu_image(cpu));
+	return fpu_image(cpu);
+}
+
+static inline void fpu_area_to_live(struct cpu *cpu)
+{
+	if (!UV_EAGER_FPU)
+		__asm__ volatile("xrstor64 %0"
+				 :
+				 : "m"(cpu->xsave_area), "a"(XSTATE_OFFERED), "d"(0)
+				 : "memory");
+}
+
+#endif
