@@ -94,7 +94,11 @@ void irq_destroy(struct machine *m);
 int lapic_create(struct vcpu *v); /* when machine_irqchip() != NONE */
 void lapic_destroy(struct vcpu *v);
 void lapic_reset(struct vcpu *v, bool init);
-/* Highest vector that may be delivered now (ignoring IF), PIC ExtINT included, or -1. */
+/*
+ * Highest vector that may be delivered now (ignoring IF), or -1. IRQ_EXTINT: the PIC has one, whose
+ * vector only irq_accept() finds out.
+ */
+#define IRQ_EXTINT 256
 int irq_pending(struct vcpu *v);
 /* Take it: IRR to ISR, or the PIC's INTA cycle. Returns the vector, or -1 if it went away. */
 int irq_accept(struct vcpu *v);

@@ -30,16 +30,22 @@ struct wall_clock {
 	u32 version, sec, nsec;
 };
 
-/* Odd version, the body, even version, in this order: x86 keeps stores in order. */
+/* x86 keeps stores in order, the compiler need not. */
+static void order_stores(void)
+{
+	__asm__ volatile("" ::: "memory");
+}
+
+/* Odd version, the body, even version, in this order. */
 static void publish(struct machine *m, u64 gpa, struct vcpu_time_info *info)
 {
 	u32 version = (info->version | 1) + 2;
 
 	if (machine_write(m, gpa, &version, sizeof(version)))
 		return;
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	order_stores();
 	machine_write(m, gpa + sizeof(version), &info->pad0, sizeof(*info) - sizeof(version));
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	order_stores();
 	version++;
 	machine_write(m, gpa, &version, sizeof(version));
 }
@@ -96,9 +102,9 @@ void pvclock_write_wall_clock(struct machine *m, u64 gpa)
 		return;
 	w.sec = (u32)((realtime - clock) / 1000000000ull);
 	w.nsec = (u32)((realtime - clock) % 1000000000ull);
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	order_stores();
 	machine_write(m, gpa + sizeof(w.version), &w.sec, sizeof(w) - sizeof(w.version));
-	__atomic_thread_fence(__ATOMIC_RELEASE);
+	order_stores();
 	w.version++;
 	machine_write(m, gpa, &w.version, sizeof(w.version));
 }

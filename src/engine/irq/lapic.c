@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Local APIC: how requests come in, which one is next, and how they end (SDM 3:10.8).
+ *
+ * Posting is lock-free: TMR bit, IRR bit, hint, then wake the vcpu. The vcpu's thread looks at the
+ * hint first, so that asking for interrupts costs two loads when there are none. It clears the hint
+ * before it finds IRR empty and sets it again if it was wrong, so that no request is missed.
+ */
+#include "engine/irq/lapic.h"
+
+#include <stdlib.h>
+#include <errno.h>
+
+/* ---- 256-bit vector sets in eight registers ---- */
+
+static bool set_bit(struct lapic *l, unsigned first, u8 vector)
+{
+	return atomic_fetch_or(&l->reg[first + (vector >> 5)], BIT(vector & 31)) & BIT(vector & 31);
+}
+
+static bool clear_bit(struct lapic *l, unsigned first, u8 vector)
+{
+	return atomic_fetch_and(&l->reg[first + (vector >> 5)], ~BIT(vector & 31)) &
+	       BIT(vector & 31);
+}
+
+static int highest(const struct lapic *l, unsigned first)
+{
+	for (int i = 7; i >= 0; i--) {
+		u32 bits = reg_get(l, first + i);
+
+		if (bits)
+			return i * 32 + 31 - __builtin_clz(bits);
+	}
+	return -1;
+}
+
+/* ---- incoming ---- */
+
+static enum accept_result accept_vector(struct lapic *l, u8 vector, bool level)
+{
+	bool pending;
+
+	if (!(reg_get(l, R_SVR) & SVR_ENABLE))
+		return ACCEPT_REFUSED;
+	if (vector < 16) {
+		lapic_error(l, ESR_RECEIVE_VECTOR);
+		return ACCEPT_REFUSED;
+	}
+	if (level != vector_set(&l->reg[R_TMR], vector))
+		(level ? set_bit : clear_bit)(l, R_TMR, vector);
+	pending = set_bit(l, R_IRR, vector);
+	atomic_store(&l->maybe_pending, true);
+	vcpu_post_event(l->vcpu);
+	return pending ? ACCEPT_PENDING : ACCEPT_FRESH;
+}
+
+enum accept_result lapic_accept(struct lapic *l, const struct apic_msg *msg)
+{
+	switch (msg->delivery) {
+	case DELIVER_FIXED:
+	case DELIVER_LOWEST: return accept_vector(l, msg->vector, msg->level_triggered);
+	case DELIVER_NMI: vcpu_post_nmi(l->vcpu); return ACCEPT_FRESH;
+	case DELIVER_INIT: vcpu_post_init(l->vcpu); return ACCEPT_FRESH;
+	case DELIVER_SIPI: vcpu_post_sipi(l->vcpu, msg->vector); return ACCEPT_FRESH;
+	case DELIVER_EXTINT:
+		atomic_store(&l->extint, true);
+		vcpu_post_event(l->vcpu);
+		return ACCEPT_FRESH;
+	default: return ACCEPT_REFUSED; /* SMI, remote read: not supported */
+	}
+}
+
+void lapic_local(struct lapic *l, enum lapic_reg lvt)
+{
+	u32 entry = reg_get(l, lvt);
+	unsigned delivery = entry >> 8 & 7;
+
+	if (entry & LVT_MASKED || !lapic_enabled(l))
+		return;
+	if (delivery == DELIVER_NMI)
+		vcpu_post_nmi(l->vcpu);
+	else if (delivery == DELIVER_FIXED)
+		accept_vector(l, (u8)entry, false);
+}
+
+/* SDM 3:10.5.3. Without an error vector of its own that is wrong, else this would never end. */
+void lapic_error(struct lapic *l, u32 esr_bit)
+{
+	u32 old = atomic_fetch_or(&l->esr_pending, esr_bit);
+
+	if (!(old & esr_bit) && (u8)reg_get(l, R_LVT_ERROR) >= 16)
+		lapic_local(l, R_LVT_ERROR);
+}
+
+/* ---- priority, SDM 3:10.8.3.1 ---- */
+
+static u32 compute_ppr(const struct lapic *l)
+{
+	u32 tpr = reg_get(l, R_TPR);
+	int isr = highest(l, R_ISR);
+	u32 served = isr < 0 ? 0 : (u32)isr & 0xf0;
+
+	return (tpr & 0xf0) >= served ? tpr : served;
+}
+
+void lapic_update_ppr(struct lapic *l)
+{
+	reg_set(l, R_PPR, compute_ppr(l));
+}
+
+static int pending_vector(struct lapic *l)
+{
+	int vector;
+
+	if (!atomic_load_explicit(&l->maybe_pending, memory_order_relaxed))
+		return -1;
+	vector = highest(l, R_IRR);
+	if (vector < 0) {
+		/* A full barrier on x86: the second look cannot come before it. */
+		atomic_store(&l->maybe_pending, false);
+		__asm__ volatile("" ::: "memory");
+		vector = highest(l, R_IRR);
+		if (vector < 0)
+			return -1;
+		atomic_store(&l->maybe_pending, true);
+	}
+	if (!lapic_enabled(l))
+		return -1;
+	return ((u32)vector & 0xf0) > (reg_get(l, R_PPR) & 0xf0) ? vector : -1;
+}
+
+/* LINT0 is wired to the PIC; a disabled APIC passes its INTR through (SDM 3:10.4.3). */
+bool lapic_takes_extint(const struct lapic *l)
+{
+	u32 lint0 = reg_get(l, R_LVT_LINT0);
+
+	if (!lapic_enabled(l) || atomic_load_explicit(&l->extint, memory_order_relaxed))
+		return true;
+	return !(lint0 & LVT_MASKED) && (lint0 >> 8 & 7) == DELIVER_EXTINT;
+}
+
+static bool extint_pending(const struct lapic *l)
+{
+	return atomic_load_explicit(&l->irq->pic_output, memory_order_relaxed) &&
+	       lapic_takes_extint(l);
+}
+
+int irq_pending(struct vcpu *v)
+{
+	struct lapic *l = v->lapic;
+
+	if (!l)
+		return -1;
+	return extint_pending(l) ? IRQ_EXTINT : pending_vector(l);
+}
+
+static int accept_extint(struct lapic *l)
+{
+	struct irq *irq = l->irq;
+	int vector = -1;
+
+	pthread_mutex_lock(&irq->lock);
+	if (irq->pic.output) {
+		atomic_store(&l->extint, false);
+		vector = pic_intack(&irq->pic);
+	}
+	pthread_mutex_unlock(&irq->lock);
+	return vector;
+}
+
+int irq_accept(struct vcpu *v)
+{
+	struct lapic *l = v->lapic;
+	int vector = -1;
+
+	if (!l)
+		return -1;
+	if (extint_pending(l))
+		vector = accept_extint(l);
+	if (vector >= 0)
+		return vector;
+	vector = pending_vector(l);
+	if (vector < 0)
+		return -1;
+	clear_bit(l, R_IRR, vector);
+	set_bit(l, R_ISR, vector);
+	lapic_update_ppr(l);
+	return vector;
+}
+
+/* ---- what the guest does to priorities ---- */
+
+void lapic_recheck(struct lapic *l)
+{
+	if (irq_pending(l->vcpu) >= 0)
+		vcpu_post_event(l->vcpu);
+}
+
+void lapic_set_tpr(struct lapic *l, u8 tpr)
+{
+	reg_set(l, R_TPR, tpr);
+	l->vcpu->cpu.cr8 = tpr >> 4;
+	lapic_update_ppr(l);
+	lapic_recheck(l);
+}
+
+void lapic_eoi(struct lapic *l)
+{
+	int vector = highest(l, R_ISR);
+
+	if (vector < 0)
+		return;
+	clear_bit(l, R_ISR, vector);
+	lapic_update_ppr(l);
+	if (l->irq->mode == IRQCHIP_FULL) {
+		if (vector_set(&l->reg[R_TMR], vector) || vector_set(l->irq->eoi_watch, vector))
+			irq_eoi(l->irq, vector);
+	} else if (vector_set(&l->reg[R_TMR], vector) && vector_set(l->irq->eoi_exits, vector)) {
+		l->eoi_exit = vector;
+		vcpu_post_event(l->vcpu);
+	}
+	lapic_recheck(l);
+}
+
+int irq_take_eoi_exit(struct vcpu *v)
+{
+	int vector;
+
+	if (!v->lapic)
+		return -1;
+	vector = v->lapic->eoi_exit;
+	v->lapic->eoi_exit = -1;
+	return vector;
+}
+
+u64 lapic_get_cr8(struct vcpu *v)
+{
+	return v->lapic ? reg_get(v->lapic, R_TPR) >> 4 & 0xf : v->cpu.cr8;
+}
+
+void lapic_set_cr8(struct vcpu *v, u64 cr8)
+{
+	if (v->lapic)
+		lapic_set_tpr(v->lapic, (u8)(cr8 << 4));
+	else
+		v->cpu.cr8 = cr8 & 0xf;
+}
+
+/* ---- life ---- */
+
+static bool is_bsp(const struct vcpu *v)
+{
+	return v->id == v->machine->boot_cpu;
+}
+
+static void reset_registers(struct lapic *l)
+{
+	u32 keep_id = reg_get(l, R_ID), keep_ldr = lapic_x2(l) ? reg_get(l, R_LDR) : 0;
+
+	for (unsigned r = 0; r < LAPIC_REGS; r++)
+		reg_set(l, r, 0);
+	reg_set(l, R_ID, keep_id);
+	reg_set(l, R_LDR, keep_ldr);
+	reg_set(l, R_VERSION, LAPIC_VERSION);
+	reg_set(l, R_DFR, 0xffffffff);
+	reg_set(l, R_SVR, 0xff);
+	for (unsigned r = R_LVT_TIMER; r <= R_LVT_ERROR; r++)
+		reg_set(l, r, LVT_MASKED);
+	/* Firmware does this on real machines; guests that are started without one rely on it. */
+	if (is_bsp(l->vcpu) && l->irq->mode == IRQCHIP_FULL)
+		reg_set(l, R_LVT_LINT0, DELIVER_EXTINT << 8);
+}
+
+/* SDM 3:10.4.7.1 power-up, 10.4.7.3 INIT: the id and the mode survive the latter. */
+void lapic_reset(struct vcpu *v, bool init)
+{
+	struct lapic *l = v->lapic;
+
+	if (!init)
+		v->cpu.apic_base = 0xfee00000 | BASE_ENABLE | (is_bsp(v) ? BASE_BSP : 0);
+	if (!l)
+		return;
+	lapic_timer_stop(l);
+	if (!init)
+		reg_set(l, R_ID, v->id << 24);
+	reset_registers(l);
+	v->cpu.cr8 = 0;
+	atomic_store(&l->extint, false);
+	atomic_store(&l->esr_pending, 0);
+	l->eoi_exit = -1;
+	apic_map_stale(l->irq);
+}
+
+int lapic_create(struct vcpu *v)
+{
+	struct irq *irq = v->machine->irq;
+	struct lapic *l;
+
+	if (irq->mode == IRQCHIP_NONE)
+		return 0;
+	l = calloc(1, sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	l->vcpu = v;
+	l->irq = irq;
+	lapic_timer_init(l);
+	v->lapic = l;
+	lapic_reset(v, false);
+	pthread_rwlock_wrlock(&irq->map_lock);
+	uv_assert(irq->lapic_count < MACHINE_MAX_VCPUS);
+	irq->lapics[irq->lapic_count++] = l;
+	pthread_rwlock_unlock(&irq->map_lock);
+	apic_map_stale(irq);
+	return 0;
+}
+
+void lapic_destroy(struct vcpu *v)
+{
+	struct lapic *l = v->lapic;
+	struct irq *irq = v->machine->irq;
+
+	if (!l)
+		return;
+	pthread_rwlock_wrlock(&irq->map_lock);
+	for (unsigned i = 0; i < irq->lapic_count; i++)
+		if (irq->lapics[i] == l)
+			irq->lapics[i--] = irq->lapics[--irq->lapic_count];
+	apic_map_free(irq);
+	pthread_rwlock_unlock(&irq->map_lock);
+	timer_cancel(v->machine, &l->timer);
+	v->lapic = NULL;
+	free(l);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A local APIC. Registers are kept at their xAPIC indices (offset / 16), SDM 3:10.4.1 table 10-1.
+ *
+ * Who may touch what: IRR and TMR bits, esr_pending, extint and maybe_pending by any thread;
+ * everything else by the vcpu's thread (or by the owner of a vcpu that does not run). Others read
+ * id, LDR, DFR, SVR, PPR and LVT0, so all registers are atomics, used without ordering.
+ */
+#ifndef ENGINE_IRQ_LAPIC_H
+#define ENGINE_IRQ_LAPIC_H
+
+#include "engine/irq/fabric.h"
+
+enum lapic_reg {
+	R_ID = 0x02,
+	R_VERSION = 0x03,
+	R_TPR = 0x08,
+	R_APR = 0x09,
+	R_PPR = 0x0a,
+	R_EOI = 0x0b,
+	R_LDR = 0x0d,
+	R_DFR = 0x0e,
+	R_SVR = 0x0f,
+	R_ISR = 0x10,
+	R_TMR = 0x18,
+	R_IRR = 0x20,
+	R_ESR = 0x28,
+	R_CMCI = 0x2f,
+	R_ICR = 0x30,
+	R_ICR2 = 0x31,
+	R_LVT_TIMER = 0x32,
+	R_LVT_THERMAL = 0x33,
+	R_LVT_PERF = 0x34,
+	R_LVT_LINT0 = 0x35,
+	R_LVT_LINT1 = 0x36,
+	R_LVT_ERROR = 0x37,
+	R_TIMER_INITIAL = 0x38,
+	R_TIMER_CURRENT = 0x39,
+	R_TIMER_DIVIDE = 0x3e,
+	R_SELF_IPI = 0x3f,
+	LAPIC_REGS = 0x40,
+};
+
+#define LAPIC_VERSION 0x50014
+#define LVT_MASKED    BIT(16)
+#define SVR_ENABLE    BIT(8)
+#define ICR_BUSY      BIT(12)
+
+#define ESR_SEND_VECTOR    BIT(5)
+#define ESR_RECEIVE_VECTOR BIT(6)
+#define ESR_REGISTER       BIT(7)
+
+#define BASE_BSP    BIT64(8)
+#define BASE_X2APIC BIT64(10)
+#define BASE_ENABLE BIT64(11)
+
+enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
+
+struct lapic {
+	struct vcpu *vcpu;
+	struct irq *irq;
+	_Atomic u32 reg[LAPIC_REGS];
+	_Atomic bool maybe_pending; /* false: IRR is empty */
+	_Atomic bool extint;        /* the IOAPIC sent an ExtINT message */
+	_Atomic u32 esr_pending;
+	int eoi_exit; /* vector, or -1 */
+	struct timer timer;
+	_Atomic u64 tsc_deadline;
+	u64 timer_first,
+		timer_period; /* ns: first expiry and distance of the next ones; 0 stopped */
+};
+
+static inline u32 reg_get(const struct lapic *l, unsigned r)
+{
+	return atomic_load_explicit(&l->reg[r], memory_order_relaxed);
+}
+
+static inline void reg_set(struct lapic *l, unsigned r, u32 value)
+{
+	atomic_store_explicit(&l->reg[r], value, memory_order_relaxed);
+}
+
+static inline u64 lapic_base(const struct lapic *l)
+{
+	return __atomic_load_n(&l->vcpu->cpu.apic_base, __ATOMIC_RELAXED);
+}
+
+static inline bool lapic_enabled(const struct lapic *l)
+{
+	return lapic_base(l) & BASE_ENABLE;
+}
+
+static inline bool lapic_x2(const struct lapic *l)
+{
+	return (lapic_base(l) & (BASE_ENABLE | BASE_X2APIC)) == (BASE_ENABLE | BASE_X2APIC);
+}
+
+/* In x2APIC mode reg[R_ID] holds all 32 bits. */
+static inline u32 lapic_id(const struct lapic *l)
+{
+	return lapic_x2(l) ? reg_get(l, R_ID) : reg_get(l, R_ID) >> 24;
+}
+
+/* ---- lapic.c ---- */
+
+enum accept_result { ACCEPT_REFUSED, ACCEPT_PENDING, ACCEPT_FRESH };
+/* Any thread. */
+enum accept_result lapic_accept(struct lapic *l, const struct apic_msg *msg);
+void lapic_error(struct lapic *l, u32 esr_bit);
+/* Deliver what a local vector table entry says; any thread. */
+void lapic_local(struct lapic *l, enum lapic_reg lvt);
+bool lapic_takes_extint(const struct lapic *l);
+/* An interrupt may have become deliverable by what this vcpu did. */
+void lapic_recheck(struct lapic *l);
+void lapic_set_tpr(struct lapic *l, u8 tpr);
+void lapic_eoi(struct lapic *l);
+void lapic_update_ppr(struct lapic *l);
+
+/* ---- lapic_reg.c ---- */
+
+u32 lapic_x2_ldr(u32 id);
+
+/* ---- lapic_timer.c ---- */
+
+void lapic_timer_init(struct lapic *l);
+void lapic_timer_stop(struct lapic *l);
+void lapic_timer_start(struct lapic *l, u32 count); /* R_TIMER_INITIAL has been set */
+u32 lapic_timer_current(const struct lapic *l);
+void lapic_timer_set_divide(struct lapic *l, u32 value);
+void lapic_timer_set_lvt(struct lapic *l, u32 value); /* stores it, too */
+void lapic_timer_restore(struct lapic *l, u32 current);
+void lapic_set_deadline(struct lapic *l, u64 tsc);
+u64 lapic_get_deadline(const struct lapic *l);
+
+#endif

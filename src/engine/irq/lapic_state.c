@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The register page in and out, in the layout of KVM_GET_LAPIC: a register each 16 bytes. In x2APIC
+ * mode the id is 32 bits wide only for those who asked for that, and the ICR's high half is at 310h.
+ */
+#include "engine/irq/lapic.h"
+
+#include <errno.h>
+#include <string.h>
+
+static u32 page_id(const struct lapic *l)
+{
+	u32 id = reg_get(l, R_ID);
+
+	return lapic_x2(l) && !l->irq->ids32 ? id << 24 : id;
+}
+
+int vcpu_get_lapic(struct vcpu *v, u8 ret[1024])
+{
+	struct lapic *l = v->lapic;
+
+	if (!l)
+		return -EINVAL;
+	memset(ret, 0, 1024);
+	for (unsigned r = 0; r < LAPIC_REGS; r++) {
+		u32 value = r == R_ID              ? page_id(l)
+			    : r == R_TIMER_CURRENT ? lapic_timer_current(l)
+						   : reg_get(l, r);
+
+		memcpy(ret + r * 16, &value, sizeof(value));
+	}
+	return 0;
+}
+
+static u32 page_get(const u8 regs[1024], unsigned r)
+{
+	u32 value;
+
+	memcpy(&value, regs + r * 16, sizeof(value));
+	return value;
+}
+
+static void set_id(struct lapic *l, u32 id)
+{
+	if (lapic_x2(l)) {
+		reg_set(l, R_ID, l->vcpu->id);
+		reg_set(l, R_LDR, lapic_x2_ldr(l->vcpu->id));
+	} else {
+		reg_set(l, R_ID, id & 0xff000000);
+	}
+}
+
+int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
+{
+	struct lapic *l = v->lapic;
+
+	if (!l || (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->id))
+		return -EINVAL;
+	lapic_timer_stop(l);
+	for (unsigned r = 0; r < LAPIC_REGS; r++)
+		reg_set(l, r, page_get(regs, r));
+	reg_set(l, R_VERSION, LAPIC_VERSION);
+	set_id(l, page_get(regs, R_ID));
+	v->cpu.cr8 = reg_get(l, R_TPR) >> 4 & 0xf;
+	lapic_update_ppr(l);
+	lapic_timer_restore(l, page_get(regs, R_TIMER_CURRENT));
+	atomic_store(&l->maybe_pending, true);
+	apic_map_stale(l->irq);
+	vcpu_post_event(v);
+	return 0;
+}
