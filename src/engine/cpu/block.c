@@ -33,7 +33,7 @@ struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key)
 static struct page_blocks *page_entry(struct blocks *b, u64 gpa, bool make)
 {
 	u64 tag = (gpa & PAGE_MASK) | 1;
-	u32 i = (tag >> 12) * 0x9e3779b1u >> 17;
+	u32 i = ((u32)(tag >> 12) * 0x9e3779b1u) >> 17;
 
 	for (;; i = (i + 1) & (BLOCK_PAGES - 1)) {
 		struct page_blocks *p = &b->page[i];
