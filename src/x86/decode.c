@@ -184,7 +184,7 @@ static inline const struct insn_desc *take_opcode(
 
 /*
  * VEX, two or three bytes (SDM 2:2.3.5). Outside 64-bit mode only registers 0-7 exist: R and X are
- * ones or it would be les/lds, B and the top bit of vvvv have no effect.
+ * ones or it would be les/lds, B and the top bit of a used vvvv have no effect.
  */
 static const struct insn_desc *parse_vex(struct parse *p)
 {
@@ -213,10 +213,8 @@ static const struct insn_desc *parse_vex(struct parse *p)
 	}
 	in->vl = last & 4 ? 32 : 16;
 	p->vvvv = (~last >> 3) & 15;
-	if (in->mode != 8) {
+	if (in->mode != 8)
 		in->rex &= REX_W;
-		p->vvvv &= 7;
-	}
 	p->mandatory = (const u8[]){0, 1, 2, 3}[last & 3];
 	if (map < 1 || map > 3)
 		return NULL;
@@ -248,10 +246,6 @@ static inline const struct insn_desc *parse_opcode(struct parse *p, u8 byte)
 		return parse_0f(p);
 	if (unlikely((byte & 0xfe) == 0xc4) && (in->mode == 8 || in->bytes[p->pos + 1] >= 0xc0))
 		return parse_vex(p);
-	if (unlikely((byte & 0xf8) == 0xd8)) {
-		take_opcode(p, 0, insn_legacy);
-		return insn_x87[byte & 7];
-	}
 	p->mandatory = mandatory_prefix(in->pfx);
 	return take_opcode(p, 0, insn_legacy);
 }
@@ -514,7 +508,7 @@ static bool vex_ok(struct parse *p, const struct insn_desc *d)
 
 	if (d->vvvv == RK_NONE && p->vvvv != 0)
 		return false;
-	in->vvvv = p->vvvv;
+	in->vvvv = in->mode == 8 ? p->vvvv : p->vvvv & 7;
 	if ((d->check & CK_L0 && in->vl != 16) || (d->check & CK_L1 && in->vl != 32))
 		return false;
 	if ((d->check & CK_W0 && in->rex & REX_W) || (d->check & CK_W1 && !(in->rex & REX_W)))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The one-byte opcode map (SDM volume 2, appendix A, table A-2). D8-DF are in insn_table_x87.c;
- * prefixes, 0F and VEX never reach this table.
+ * The one-byte opcode map (SDM volume 2, appendix A, table A-2). D8-DF continue in
+ * insn_table_x87.c; prefixes, 0F and VEX never reach this table.
  *
  * Shifts by an immediate come in pairs of rows, because a count of zero leaves all flags alone:
  * the first row is what holds for every count, the second what holds if the count is not zero.
@@ -84,6 +84,8 @@
 #define STRING(o, n, op, attr, regs, ...) \
 	[o] = ROW(n "b", op, IA_STRING | IA_IMPL | IA_BYTE | (attr), IMPL(regs), __VA_ARGS__), \
 	[(o) + 1] = ROW(n, op, IA_STRING | IA_IMPL | (attr), IMPL(regs), __VA_ARGS__)
+
+#define X87(n) [0xd8 + (n)] = {.op = SEL_MODREG, .sub = insn_x87[n]}
 
 #define A_STACK (IA_RSP | IA_DEF64)
 #define A_FAR   (IA_ENDS | IA_RSP)
@@ -193,9 +195,9 @@ const struct insn_desc insn_legacy[256] = {
 	[0xc9] = ROW("leave", LEAVE, A_STACK | IA_IMPL, IMPL(rBP)),
 	[0xca] = ROW("retf", RET_FAR, A_FAR, Iw),
 	[0xcb] = ROW("retf", RET_FAR, A_FAR),
-	[0xcc] = ROW("int3", INT3, A_FAR),
-	[0xcd] = ROW("int", INT_IMM, A_FAR, Ib),
-	[0xce] = ROW("into", INTO, A_FAR | IA_NO64, F_READ(FL_OF)),
+	[0xcc] = ROW("int3", INT3, A_FAR, F_READ(FL_STATUS | FL_DF)),
+	[0xcd] = ROW("int", INT_IMM, A_FAR, Ib, F_READ(FL_STATUS | FL_DF)),
+	[0xce] = ROW("into", INTO, A_FAR | IA_NO64, F_READ(FL_STATUS | FL_DF)),
 	[0xcf] = ROW("iret", IRET, A_FAR, F_ALWAYS(FL_STATUS | FL_DF, 0)),
 
 	[0xd0] = GROUP2(F_ALWAYS, 0, A_MB, Eb(RW)),
@@ -206,6 +208,8 @@ const struct insn_desc insn_legacy[256] = {
 	[0xd5] = ROW("aad", BCD, IA_NO64 | IA_IMPL | IA_BYTE, Ib, IMPL(rAX), F_BASE),
 	[0xd6] = ROW("salc", SALC, IA_NO64 | IA_IMPL | IA_BYTE, IMPL(rAX), F_READ(FL_CF)),
 	[0xd7] = ROW("xlat", XLAT, IA_BYTE | IA_IMPL, IMPL(rAX | rBX)),
+
+	X87(0), X87(1), X87(2), X87(3), X87(4), X87(5), X87(6), X87(7),
 
 	[0xe0] = ROW("loopne", LOOP, A_NEAR | IA_IMPL, .imm = IMM_REL8, IMPL(rCX), F_READ(FL_ZF)),
 	[0xe1] = ROW("loope", LOOP, A_NEAR | IA_IMPL, .imm = IMM_REL8, IMPL(rCX), F_READ(FL_ZF)),
@@ -224,7 +228,7 @@ const struct insn_desc insn_legacy[256] = {
 	[0xee] = ROW("out", OUT_DX, IA_BYTE | IA_IMPL, IMPL(rAX | rDX)),
 	[0xef] = ROW("out", OUT_DX, IA_MAX32 | IA_IMPL, IMPL(rAX | rDX)),
 
-	[0xf1] = ROW("int1", INT1, A_FAR),
+	[0xf1] = ROW("int1", INT1, A_FAR, F_READ(FL_STATUS | FL_DF)),
 	[0xf4] = ROW("hlt", HLT, A_CPL0 | IA_ENDS),
 	[0xf5] = ROW("cmc", NATIVE, 0, F_READ(FL_CF), F_ALWAYS(FL_CF, 0)),
 	[0xf6] = GROUP3(A_MB, Eb, Ib, rAX),

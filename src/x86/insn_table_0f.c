@@ -81,7 +81,7 @@
 	RM(SYS("swapgs", SWAPGS, A_CPL0 | IA_ONLY64), \
 		SYS("rdtscp", RDTSCP, IA_IMPL, IMPL(rAX | rCX | rDX))))
 
-#define BASE_REG(n, op) PFX(NONE, NONE, SYS(n, op, IA_ONLY64, Ry), NONE)
+#define BASE_REG(n, op) PFX(NONE, NONE, SYS(n, op, IA_ONLY64 | IA_OP48, Ry), NONE)
 #define FENCE(n) NP(SYS(n, NATIVE, 0))
 #define STATE(n, op, m, attr) NP(SYS(n, op, attr, MEM_(m, STATE)))
 #define XSTATE(n, op, m, attr) NP(SYS(n, op, IA_IMPL | (attr), MEM_(m, STATE), IMPL(rAX | rDX)))
@@ -133,7 +133,8 @@ const struct insn_desc insn_legacy_0f[256] = {
 	[0x02] = ROW("lar", LAR, A_M | IA_REALUD, Gv, E_(READ, 2), F_ZF),
 	[0x03] = ROW("lsl", LSL, A_M | IA_REALUD, Gv, E_(READ, 2), F_ZF),
 	/* whether syscall exists outside 64-bit mode depends on the vendor: up to the handler */
-	[0x05] = ROW("syscall", SYSCALL, IA_ENDS | IA_IMPL, IMPL(rCX | BIT(R11))),
+	[0x05] = ROW("syscall", SYSCALL, IA_ENDS | IA_IMPL, IMPL(rCX | BIT(R11)),
+		F_READ(FL_STATUS | FL_DF), F_MAYBE(FL_STATUS | FL_DF, 0)),
 	[0x06] = ROW("clts", CLTS, A_CPL0 | IA_ENDS),
 	[0x07] = ROW("sysret", SYSRET, A_CPL0 | IA_ENDS | IA_IMPL, IMPL(rCX | BIT(R11)),
 		F_ALWAYS(FL_STATUS | FL_DF, 0)),
@@ -225,7 +226,7 @@ const struct insn_desc insn_legacy_0f[256] = {
 	[0xbb] = BIT_REG("btc", RW, IA_LOCK),
 	[0xa4] = DOUBLE_IMM("shld"), [0xa5] = DOUBLE_CL("shld"),
 	[0xac] = DOUBLE_IMM("shrd"), [0xad] = DOUBLE_CL("shrd"),
-	[0xaa] = ROW("rsm", RSM, IA_ENDS),
+	[0xaa] = ROW("rsm", RSM, IA_ENDS, F_ALWAYS(FL_STATUS | FL_DF, 0)),
 	[0xae] = GROUP15,
 	[0xaf] = ROW("imul", NATIVE, A_M, Gv, Ev(READ),
 		F_ALWAYS(FL_CF | FL_OF, FL_SF | FL_ZF | FL_AF | FL_PF)),
@@ -249,10 +250,10 @@ const struct insn_desc insn_legacy_0f[256] = {
 	[0xc1] = ROW("xadd", NATIVE, A_M | IA_LOCK, Ev(RW), Gv, F_ARITH),
 	[0xc2] = PFX(XAF("cmpps", Ib), XAF("cmppd", Ib), XSF("cmpss", 4, Ib), XSF("cmpsd", 8, Ib)),
 	[0xc3] = NP(ROW("movnti", NATIVE, A_M | IA_OP48 | IA_RM_MEM, Gv, MEM_(WRITE, OP48))),
-	[0xc4] = PFX(ROW("pinsrw", NATIVE, A_MMX, Pq, E_(READ, 2), Ib),
-		ROW("pinsrw", NATIVE, A_SSE, Vx, E_(READ, 2), Ib)),
-	[0xc5] = PFX(ROW("pextrw", NATIVE, A_MMX | IA_RM_REG, Gv, Nq, Ib),
-		ROW("pextrw", NATIVE, A_SSE | IA_RM_REG, Gv, Ux, Ib)),
+	[0xc4] = PFX(ROW("pinsrw", NATIVE, A_MMX | IA_VEXW_NOGPR, Pq, E_(READ, 2), Ib),
+		ROW("pinsrw", NATIVE, A_SSE | IA_VEXW_NOGPR, Vx, E_(READ, 2), Ib)),
+	[0xc5] = PFX(ROW("pextrw", NATIVE, A_MMX | IA_RM_REG | IA_VEXW_NOGPR, Gv, Nq, Ib),
+		ROW("pextrw", NATIVE, A_SSE | IA_RM_REG | IA_VEXW_NOGPR, Gv, Ux, Ib)),
 	[0xc6] = PFX(XA("shufps", Ib), XA("shufpd", Ib)),
 	[0xc7] = GROUP9,
 	[0xc8 ... 0xcf] = ROW("bswap", NATIVE, 0, Gv),
@@ -260,8 +261,8 @@ const struct insn_desc insn_legacy_0f[256] = {
 	[0xd0] = PFX(NONE, XAF("addsubpd"), NONE, XAF("addsubps")),
 	[0xd6] = PFX(NONE, XST("movq", 8), ROW("movq2dq", NATIVE, A_SSEMMX | IA_RM_REG, Vx, Nq),
 		ROW("movdq2q", NATIVE, A_SSEMMX | IA_RM_REG, Pq, Ux)),
-	[0xd7] = PFX(ROW("pmovmskb", NATIVE, A_MMX | IA_RM_REG, Gv, Nq),
-		ROW("pmovmskb", NATIVE, A_SSE | IA_RM_REG, Gv, Ux)),
+	[0xd7] = PFX(ROW("pmovmskb", NATIVE, A_MMX | IA_RM_REG | IA_VEXW_NOGPR, Gv, Nq),
+		ROW("pmovmskb", NATIVE, A_SSE | IA_RM_REG | IA_VEXW_NOGPR, Gv, Ux)),
 	[0xe6] = PFX(NONE, XAF("cvttpd2dq"), XS("cvtdq2pd", 8), XAF("cvtpd2dq")),
 	[0xe7] = PFX(ROW("movntq", NATIVE, A_MMX | IA_RM_MEM, Pq, MEM_(WRITE, 8)),
 		ROW("movntdq", NATIVE, A_SSE | IA_ALIGN | IA_RM_MEM, Vx, MEM_(WRITE, 16))),

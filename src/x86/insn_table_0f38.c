@@ -22,7 +22,7 @@
 
 /* Stores of one element; a register destination is a general one, zero-extended. */
 #define EXTRACT(n, s, attr) P66(ROW(n, NATIVE, A_SSE | (attr), Vx, E_(WRITE, s), Ib))
-#define INSERT(n, s) P66(ROW(n, NATIVE, A_SSE, Vx, E_(READ, s), Ib))
+#define INSERT(n, s, attr) P66(ROW(n, NATIVE, A_SSE | (attr), Vx, E_(READ, s), Ib))
 
 /* SDM 2: PCMPESTRI; no alignment rule for its operand */
 #define STRCMP(n, regs, attr) \
@@ -63,13 +63,13 @@ const struct insn_desc insn_legacy_0f3a[256] = {
 	[0x0a] = P66(XSF("roundss", 4, Ib)),
 	[0x0b] = P66(XSF("roundsd", 8, Ib)),
 	[0x0f] = PFX(MM("palignr", Ib), XA("palignr", Ib)),
-	[0x14] = EXTRACT("pextrb", 1, 0),
-	[0x15] = EXTRACT("pextrw", 2, 0),
+	[0x14] = EXTRACT("pextrb", 1, IA_VEXW_NOGPR),
+	[0x15] = EXTRACT("pextrw", 2, IA_VEXW_NOGPR),
 	[0x16] = EXTRACT("pextrd", OP48, 0),
-	[0x17] = EXTRACT("extractps", 4, 0),
-	[0x20] = INSERT("pinsrb", 1),
+	[0x17] = EXTRACT("extractps", 4, IA_VEXW_NOGPR),
+	[0x20] = INSERT("pinsrb", 1, IA_VEXW_NOGPR),
 	[0x21] = P66(XS("insertps", 4, Ib)),
-	[0x22] = INSERT("pinsrd", OP48),
+	[0x22] = INSERT("pinsrd", OP48, 0),
 	[0x40] = P66(XAF("dpps", Ib)),
 	[0x41] = P66(XAF("dppd", Ib)),
 	[0x60] = STRCMP("pcmpestrm", rAX | rDX, IA_IMPL),
