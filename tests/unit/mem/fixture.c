@@ -70,6 +70,8 @@ void fixture_open(struct fixture *f, unsigned vcpus, u64 ram_size)
 		f->ram = map(ram_size);
 		assert_int_equal(fixture_slot(f, 0, 0, 0, ram_size, f->ram), 0);
 	}
+	for (unsigned i = 0; i < vcpus; i++)
+		fixture_serve(&atomic_load(&f->m->vcpus[i])->cpu);
 }
 
 void fixture_close(struct fixture *f)

@@ -233,9 +233,10 @@ static u64 random_entry(struct random *r, bool pae, bool wide)
 	e ^= one_in(r, 16) | one_in(r, 4) << 1 | one_in(r, 4) << 2;
 	e ^= (random_next(r) & 0x60) | one_in(r, 4) << 8;
 	if (one_in(r, 4))
-		e = (e & 0xfff) | 0x80 | (one_in(r, 2) ? random_next(r) & 0xc0000000 : 0);
+		e = (e & 0xfff) | 0x80 | (u64)one_in(r, 4) << 12 |
+		    (one_in(r, 2) ? random_next(r) & 0xc0000000 : 0);
 	if (one_in(r, 16))
-		e ^= random_next(r) & 0x3fe000;
+		e ^= random_next(r) & 0x3ff000;
 	if (!wide)
 		return e;
 	if (one_in(r, 8))
