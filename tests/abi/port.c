@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* See port.h. */
+#include "tests/abi/port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "abi/dev.h"
+
+struct port port;
+
+static void cannot_run(const char *why)
+{
+	printf("1..0 # SKIP %s\n", why);
+	exit(77);
+}
+
+void port_start(int argc, char **argv)
+{
+	int fd;
+
+	port.real = argc > 1 && !strcmp(argv[1], "kvm");
+	if (!port.real) {
+		if (dev_create(&port.dev))
+			exit(1);
+		return;
+	}
+	fd = open("/dev/kvm", O_RDWR);
+	if (fd < 0)
+		cannot_run("/dev/kvm cannot be opened");
+	if (ioctl(fd, KVM_CREATE_VM, 0) < 0)
+		cannot_run("/dev/kvm cannot make a vm");
+	close(fd);
+}
+
+int kvm_open(void)
+{
+	int fd = port.real ? open("/dev/kvm", O_RDWR | O_CLOEXEC)
+			   : dev_open_kvm(port.dev, O_CLOEXEC);
+
+	assert_true(fd >= 0);
+	return fd;
+}
+
+long kvm(int fd, unsigned long request, unsigned long arg)
+{
+	long r;
+
+	if (!port.real)
+		return dev_ioctl(port.dev, fd, request, arg);
+	r = ioctl(fd, request, arg);
+	return r < 0 ? -errno : r;
+}
+
+int kvm_close(int fd)
+{
+	return port.real ? close(fd) : dev_close(port.dev, fd);
+}
+
+bool differs(const char *why)
+{
+	if (!port.real)
+		printf("# differs from Linux on purpose: %s\n", why);
+	return !port.real;
+}
+
+static void open_machine(struct guest *g)
+{
+	struct kvm_userspace_memory_region r = {
+		.guest_phys_addr = RAM_GPA,
+		.memory_size = RAM_BYTES,
+	};
+
+	g->sys = kvm_open();
+	g->vm = kvm(g->sys, KVM_CREATE_VM, 0);
+	assert_true(g->vm >= 0);
+	g->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(g->ram != MAP_FAILED);
+	r.userspace_addr = (unsigned long)g->ram;
+	assert_int_equal(kvm_p(g->vm, KVM_SET_USER_MEMORY_REGION, &r), 0);
+}
+
+static void open_vcpu(struct guest *g)
+{
+	size_t size = kvm(g->sys, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	g->vcpu = kvm(g->vm, KVM_CREATE_VCPU, 0);
+	assert_true(g->vcpu >= 0);
+	g->run = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, g->vcpu, 0);
+	assert_true(g->run != MAP_FAILED);
+}
+
+void guest_open(struct guest *g)
+{
+	open_machine(g);
+	open_vcpu(g);
+}
+
+void guest_open_irqchip(struct guest *g)
+{
+	open_machine(g);
+	assert_int_equal(kvm(g->vm, KVM_CREATE_IRQCHIP, 0), 0);
+	open_vcpu(g);
+}
+
+void guest_close(struct guest *g)
+{
+	munmap(g->run, kvm(g->sys, KVM_GET_VCPU_MMAP_SIZE, 0));
+	kvm_close(g->vcpu);
+	kvm_close(g->vm);
+	kvm_close(g->sys);
+	munmap(g->ram, RAM_BYTES);
+}
+
+void guest_code(struct guest *g, const void *code, size_t len)
+{
+	struct kvm_regs regs = {.rip = RAM_GPA, .rflags = 2, .rsp = 0x8000};
+	struct kvm_sregs sregs;
+
+	memcpy(g->ram, code, len);
+	assert_int_equal(kvm_p(g->vcpu, KVM_GET_SREGS, &sregs), 0);
+	sregs.cs.base = 0;
+	sregs.cs.selector = 0;
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &sregs), 0);
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_REGS, &regs), 0);
+}
