@@ -265,7 +265,12 @@ struct trace take_trace(void)
 
 	memset(&t, 0, sizeof(t));
 	memcpy(t.gpr, c->gpr, sizeof(t.gpr));
-	memcpy(t.seg, c->seg, sizeof(t.seg));
+	for (unsigned i = 0; i < SEG_COUNT; i++) { /* field by field: padding is no state */
+		t.seg[i].base = c->seg[i].base;
+		t.seg[i].limit = c->seg[i].limit;
+		t.seg[i].attr = c->seg[i].attr;
+		t.seg[i].selector = c->seg[i].selector;
+	}
 	t.rip = c->rip;
 	t.rflags = c->rflags;
 	t.cr0 = c->cr0;

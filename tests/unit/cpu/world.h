@@ -30,10 +30,10 @@
 #define KSTACK  0x8800 /* top of the stack in use at CPL 0 */
 #define TSTACK  0x9800 /* top of the stack that the TSS names for level 0 */
 #define USTACK  0xa800
-#define ISTACK  0xb808 /* IST 1, deliberately not 16-byte aligned */
-#define BAD     0xe000 /* page that is not present */
-#define RO      0xf000 /* page that is read-only */
-#define MMIO    0xd000 /* page whose reads leave the engine */
+#define ISTACK  0xb808  /* IST 1, deliberately not 16-byte aligned */
+#define BAD     0x11000 /* page that is not present */
+#define RO      0x13000 /* page that is read-only */
+#define MMIO    0x12000 /* page whose reads leave the engine */
 
 /* Selectors of the standard GDT. */
 enum {
