@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/* The serial console: chip, input and output thread, and the search for a panic's first words. */
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "boot/console.h"
+#include "boot/terminal.h"
+#include "chips/uart16550.h"
+
+#define OUT_SIZE   (64u << 10)
+#define TYPED_SIZE 4096u
+#define ESCAPE     1 /* Ctrl-A */
+#define LEAVE_MS   1000
+
+struct console {
+	const struct console_ops *ops;
+	void *opaque;
+	bool tty;
+	atomic_bool abandoned, closing;
+
+	pthread_mutex_t chip_lock;
+	struct uart16550 uart;
+	u8 typed[TYPED_SIZE]; /* read from the input, not yet taken by the chip */
+	unsigned typed_first, typed_count;
+	bool escaped;
+
+	pthread_mutex_t out_lock;
+	pthread_cond_t out_more, out_room;
+	u8 out[OUT_SIZE];
+	unsigned out_count;
+	bool out_broken;
+	unsigned panic_matched; /* characters of the panic's text seen in a row */
+	atomic_bool panicked;
+
+	int wake; /* eventfd: room among the typed, or closing */
+	pthread_t reader, writer;
+};
+
+/* ---- Output ----------------------------------------------------------------------------------------- */
+
+/* Its first letter comes only once in it, so after a mismatch the search begins anew. */
+static void watch_for_panic(struct console *c, u8 byte)
+{
+	static const char text[] = "Kernel panic - not syncing";
+
+	if (byte != (u8)text[c->panic_matched])
+		c->panic_matched = 0;
+	if (byte == (u8)text[c->panic_matched])
+		c->panic_matched++;
+	if (!text[c->panic_matched]) {
+		atomic_store(&c->panicked, true);
+		c->panic_matched = 0;
+	}
+}
+
+static void transmit(void *opaque, u8 byte)
+{
+	struct console *c = opaque;
+
+	pthread_mutex_lock(&c->out_lock);
+	watch_for_panic(c, byte);
+	while (c->out_count == OUT_SIZE && !c->out_broken && !atomic_load(&c->abandoned))
+		pthread_cond_wait(&c->out_room, &c->out_lock);
+	if (c->out_count < OUT_SIZE)
+		c->out[c->out_count++] = byte;
+	if (c->out_count == 1)
+		pthread_cond_signal(&c->out_more);
+	pthread_mutex_unlock(&c->out_lock);
+}
+
+/* Takes what is there; 0 when the console closes and all was written. */
+static unsigned take_output(struct console *c, u8 *to)
+{
+	unsigned n;
+
+	pthread_mutex_lock(&c->out_lock);
+	while (!c->out_count && !atomic_load(&c->closing))
+		pthread_cond_wait(&c->out_more, &c->out_lock);
+	n = c->out_count;
+	memcpy(to, c->out, n);
+	c->out_count = 0;
+	pthread_cond_broadcast(&c->out_room);
+	pthread_mutex_unlock(&c->out_lock);
+	return n;
+}
+
+static int write_all(const u8 *from, unsigned n)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+	while (n) {
+		ssize_t done = write(STDOUT_FILENO, from, n);
+
+		if (done > 0) {
+			from += done;
+			n -= (unsigned)done;
+		} else if (errno == EAGAIN) {
+			poll(&out, 1, -1); /* someone else made the descriptor non-blocking */
+		} else if (errno != EINTR) {
+			return errno;
+		}
+	}
+	return 0;
+}
+
+static void output_broke(struct console *c, int error)
+{
+	pthread_mutex_lock(&c->out_lock);
+	c->out_broken = true;
+	pthread_cond_broadcast(&c->out_room);
+	pthread_mutex_unlock(&c->out_lock);
+	c->ops->lost(c->opaque, error);
+}
+
+static void *write_thread(void *opaque)
+{
+	struct console *c = opaque;
+	u8 *buffer = malloc(OUT_SIZE);
+	unsigned n;
+	int error = buffer ? 0 : ENOMEM;
+
+	while (!error && (n = take_output(c, buffer)) > 0)
+		error = write_all(buffer, n);
+	if (error)
+		output_broke(c, error);
+	free(buffer);
+	return NULL;
+}
+
+/* ---- Input ------------------------------------------------------------------------------------------ */
+
+static void wake_reader(struct console *c)
+{
+	u64 one = 1;
+
+	while (write(c->wake, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+/* Under chip_lock: as much as the chip has room for. */
+static void feed_chip(struct console *c)
+{
+	unsigned room = uart16550_room(&c->uart);
+
+	for (; room && c->typed_count; room--, c->typed_count--) {
+		uart16550_receive(&c->uart, c->typed[c->typed_first]);
+		c->typed_first = (c->typed_first + 1) % TYPED_SIZE;
+	}
+}
+
+static void type(struct console *c, u8 byte)
+{
+	if (c->typed_count < TYPED_SIZE)
+		c->typed[(c->typed_first + c->typed_count++) % TYPED_SIZE] = byte;
+}
+
+/* Ctrl-A x quits, Ctrl-A Ctrl-A is one Ctrl-A, before anything else Ctrl-A is dropped. True: quit. */
+static bool type_from_tty(struct console *c, u8 byte)
+{
+	if (!c->escaped && byte == ESCAPE) {
+		c->escaped = true;
+		return false;
+	}
+	if (c->escaped && (byte == 'x' || byte == 'X'))
+		return true;
+	c->escaped = false;
+	type(c, byte);
+	return false;
+}
+
+static bool take_input(struct console *c, const u8 *from, size_t n)
+{
+	bool quit = false;
+
+	pthread_mutex_lock(&c->chip_lock);
+	for (size_t i = 0; i < n && !quit; i++) {
+		if (c->tty)
+			quit = type_from_tty(c, from[i]);
+		else
+			type(c, from[i]);
+	}
+	feed_chip(c);
+	pthread_mutex_unlock(&c->chip_lock);
+	return quit;
+}
+
+/* A terminal is always read, so that Ctrl-A x is seen; anything else waits until there is room. */
+static size_t input_wanted(struct console *c)
+{
+	size_t room;
+
+	pthread_mutex_lock(&c->chip_lock);
+	room = TYPED_SIZE - c->typed_count;
+	pthread_mutex_unlock(&c->chip_lock);
+	return c->tty ? 256 : MIN(room, 256);
+}
+
+/* False: there will be no more input. */
+static bool read_input(struct console *c, size_t wanted)
+{
+	u8 buffer[256];
+	ssize_t n = read(STDIN_FILENO, buffer, wanted);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return true;
+	if (n <= 0)
+		return false;
+	if (take_input(c, buffer, (size_t)n))
+		c->ops->quit(c->opaque);
+	return true;
+}
+
+/* The end of the input is none of the guest's business: it runs on. */
+static void *read_thread(void *opaque)
+{
+	struct console *c = opaque;
+	bool open = true;
+
+	while (!atomic_load(&c->closing)) {
+		const size_t wanted = open ? input_wanted(c) : 0;
+		struct pollfd fds[] = {
+			{.fd = c->wake, .events = POLLIN},
+			{.fd = wanted ? STDIN_FILENO : -1, .events = POLLIN},
+		};
+		u64 count;
+
+		if (poll(fds, ARRAY_SIZE(fds), -1) <= 0)
+			continue;
+		if (fds[0].revents && read(c->wake, &count, sizeof(count)) < 0)
+			continue;
+		if (fds[1].revents)
+			open = read_input(c, wanted);
+	}
+	return NULL;
+}
+
+/* ---- The chip --------------------------------------------------------------------------------------- */
+
+static void uart_irq(void *opaque, bool level)
+{
+	struct console *c = opaque;
+
+	c->ops->set_irq(c->opaque, level);
+}
+
+static const struct uart16550_ops uart_ops = {.set_irq = uart_irq, .transmit = transmit};
+
+u8 console_read(struct console *c, unsigned reg)
+{
+	bool full;
+	u8 value;
+
+	pthread_mutex_lock(&c->chip_lock);
+	full = c->typed_count == TYPED_SIZE;
+	value = uart16550_read(&c->uart, reg);
+	feed_chip(c);
+	full = full && c->typed_count < TYPED_SIZE;
+	pthread_mutex_unlock(&c->chip_lock);
+	if (full)
+		wake_reader(c);
+	return value;
+}
+
+void console_write(struct console *c, unsigned reg, u8 value)
+{
+	pthread_mutex_lock(&c->chip_lock);
+	uart16550_write(&c->uart, reg, value);
+	feed_chip(c);
+	pthread_mutex_unlock(&c->chip_lock);
+}
+
+bool console_panicked(struct console *c)
+{
+	return atomic_load(&c->panicked);
+}
+
+/* ---- Life ------------------------------------------------------------------------------------------- */
+
+static int start_threads(struct console *c, struct failure *f)
+{
+	if (pthread_create(&c->writer, NULL, write_thread, c) == 0) {
+		if (pthread_create(&c->reader, NULL, read_thread, c) == 0)
+			return 0;
+		atomic_store(&c->closing, true);
+		pthread_cond_signal(&c->out_more);
+		pthread_join(c->writer, NULL);
+	}
+	return failure_set(f, "no thread can be started: end other programs, or raise `ulimit -u`");
+}
+
+int console_start(
+	struct console **ret, const struct console_ops *ops, void *opaque, struct failure *f)
+{
+	struct console *c = calloc(1, sizeof(*c));
+	int r = -1;
+
+	if (!c)
+		return failure_set(f, "no memory left on this machine: close something");
+	c->ops = ops;
+	c->opaque = opaque;
+	c->tty = terminal_present();
+	pthread_mutex_init(&c->chip_lock, NULL);
+	pthread_mutex_init(&c->out_lock, NULL);
+	pthread_cond_init(&c->out_more, NULL);
+	pthread_cond_init(&c->out_room, NULL);
+	uart16550_init(&c->uart, &uart_ops, c);
+	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->wake < 0)
+		failure_set(f, "no descriptor left: raise `ulimit -n`");
+	else
+		r = start_threads(c, f);
+	if (r < 0) {
+		if (c->wake >= 0)
+			close(c->wake);
+		free(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+static bool join_within(pthread_t thread, unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	return pthread_timedjoin_np(thread, NULL, &until) == 0;
+}
+
+void console_abandon(struct console *c)
+{
+	pthread_mutex_lock(&c->out_lock);
+	atomic_store(&c->abandoned, true);
+	pthread_cond_broadcast(&c->out_room);
+	pthread_mutex_unlock(&c->out_lock);
+}
+
+void console_stop(struct console *c, bool drain)
+{
+	bool ended;
+
+	pthread_mutex_lock(&c->out_lock);
+	atomic_store(&c->closing, true);
+	pthread_cond_broadcast(&c->out_more);
+	pthread_mutex_unlock(&c->out_lock);
+	wake_reader(c);
+	pthread_join(c->reader, NULL);
+	ended = drain ? pthread_join(c->writer, NULL) == 0 : join_within(c->writer, LEAVE_MS);
+	if (!ended)
+		return; /* it hangs in write(2) and still uses the memory; the process is about to end */
+	close(c->wake);
+	free(c);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The guest's first serial port on standard input and output.
+ *
+ * Two threads: one reads the input (so that Ctrl-A works however busy or dead the guest is), one writes what the guest
+ * sent, as much at a time as has come together; a guest that is faster than the terminal waits. The chip is behind
+ * one lock, the output buffer behind another.
+ */
+#ifndef BOOT_CONSOLE_H
+#define BOOT_CONSOLE_H
+
+#include "base/types.h"
+#include "boot/failure.h"
+
+struct console;
+
+struct console_ops {
+	void (*set_irq)(void *opaque, bool level);
+	void (*quit)(void *opaque);            /* Ctrl-A x */
+	void (*lost)(void *opaque, int error); /* the output cannot be written: errno value */
+};
+
+int console_start(
+	struct console **ret, const struct console_ops *ops, void *opaque, struct failure *f);
+/* The chip's registers, from any vCPU. */
+u8 console_read(struct console *c, unsigned reg);
+void console_write(struct console *c, unsigned reg, u8 value);
+/* A kernel said that it panicked. */
+bool console_panicked(struct console *c);
+/* From now on the guest does not wait for the terminal: what does not fit into the buffer is dropped. */
+void console_abandon(struct console *c);
+/* Ends both threads. With `drain` everything the guest sent is written first, however long that takes; without, what
+ * can be written at once. The vCPUs must have stopped. */
+void console_stop(struct console *c, bool drain);
+
+#endif

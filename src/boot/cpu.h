@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* The vCPUs' first state: CPUID with each one's identity, the local APIC as firmware leaves it, the entry state. */
+#ifndef BOOT_CPU_H
+#define BOOT_CPU_H
+
+#include <libkvm.h>
+
+#include "boot/failure.h"
+#include "boot/load.h"
+
+/* Makes vCPUs 0 to cpus - 1; the others wait for the first one's SIPI. */
+int cpus_create(kvm_context_t kvm, unsigned cpus, struct failure *f);
+/* vCPU 0's registers. */
+int cpu_set_start(kvm_context_t kvm, const struct start *start, struct failure *f);
+
+/* Pure: makes `list`, which has room for `room` entries, that of processor `cpu` of `cpus`. */
+void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, unsigned cpus);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* Which engine runs the guest, and why. */
+#ifndef BOOT_ENGINE_H
+#define BOOT_ENGINE_H
+
+#include "boot/failure.h"
+
+struct engine_choice {
+	const char *engine; /* libkvm's name */
+	char why[256];      /* the rest of "engine: NAME, ..." */
+};
+
+/* `wish` is "auto", "kvm" or "soft". */
+int engine_choose(const char *wish, struct engine_choice *choice, struct failure *f);
+
+#endif

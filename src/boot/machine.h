@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A running guest: its vCPU threads, and the first reason why it should stop. Threads: one for each vCPU, the
+ * console's two, and the one that called machine_run, which waits for signals and for the end.
+ */
+#ifndef BOOT_MACHINE_H
+#define BOOT_MACHINE_H
+
+#include <libkvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "boot/devices.h"
+#include "boot/load.h"
+
+enum end_reason {
+	END_NONE,
+	END_POWER_OFF,
+	END_RESET,
+	END_TRIPLE_FAULT,
+	END_QUIT,
+	END_SIGNAL,       /* detail: its number */
+	END_CONSOLE_LOST, /* detail: errno value */
+	END_ENGINE,       /* detail: errno value */
+};
+
+struct machine;
+
+struct vcpu_thread {
+	struct machine *machine;
+	int cpu;
+	bool started;
+	pthread_t thread;
+};
+
+struct machine {
+	kvm_context_t kvm;
+	struct kvm_callbacks callbacks;
+	struct ram ram;
+	struct devices devices;
+	unsigned cpus;
+	struct vcpu_thread *threads;
+	int signals;     /* signalfd: those that would end or stop the program */
+	sigset_t before; /* the caller's signal mask */
+	int ended;       /* eventfd: `reason` was set */
+	_Atomic enum end_reason reason;
+	int detail; /* set before `reason` */
+	atomic_bool stopping;
+	bool panicked;          /* after machine_run */
+	char engine_error[200]; /* the engine's own words, if it had any */
+};
+
+/* Makes the VM: memory, interrupt controllers; `engine` is libkvm's name for it. */
+int machine_create(struct machine *m, const char *engine, u64 memory, struct failure *f);
+/* Runs all vCPUs until there is a reason to stop. */
+int machine_run(struct machine *m, unsigned cpus, struct failure *f);
+/* Also after a machine_create that failed. */
+void machine_destroy(struct machine *m);
+
+/* The first reason counts. */
+void machine_end(struct machine *m, enum end_reason reason, int detail);
+
+#endif

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel is told: Linux's boot_params or PVH's hvm_start_info, page tables and GDT. Pure memory writing. */
+#ifndef BOOT_STARTINFO_H
+#define BOOT_STARTINFO_H
+
+#include "boot/layout.h"
+
+struct start_info {
+	const u8 *header; /* the bzImage's setup header */
+	size_t header_len;
+	u64 initrd, initrd_size; /* 0 without */
+};
+
+void startinfo_linux64(const struct ram *ram, const struct start_info *info);
+void startinfo_pvh(const struct ram *ram, const struct start_info *info);
+
+#endif
