@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Model-specific registers whose owner is not the cpu: local APIC, timer, kvmclock. */
-#include <errno.h>
-
 #include "engine/vcpu_priv.h"
 
 #define MSR_KVM_WALL_CLOCK      0x11
@@ -11,7 +9,7 @@
 
 int outer_msr_read(struct vcpu *v, u32 index, u64 *ret)
 {
-	return v->lapic ? lapic_read_msr(v, index, ret) : -ENOENT;
+	return lapic_read_msr(v, index, ret);
 }
 
 int outer_msr_write(struct vcpu *v, u32 index, u64 value)
@@ -27,6 +25,6 @@ int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 		v->cpu.msr.kvm_system_time = value;
 		pvclock_update(v);
 		return 0;
-	default: return v->lapic ? lapic_write_msr(v, index, value) : -ENOENT;
+	default: return lapic_write_msr(v, index, value);
 	}
 }

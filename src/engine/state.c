@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The door's view of a vcpu that does not run: reading and writing its registers, vector state,
+ * events, MSRs, CPUID and debug settings.
+ *
+ * A write is checked as a whole before the first field changes, and leaves the processor as if the
+ * values had always been there: mode recomputed, TLB empty.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/cpu/fpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/feat/feat.h"
+#include "engine/machine.h"
+#include "engine/vcpu_priv.h"
+
+/* ---- reading ---- */
+
+static void get_regs(const struct cpu *cpu, struct vcpu_state *s)
+{
+	memcpy(s->gpr, cpu->gpr, sizeof(s->gpr));
+	s->rip = cpu->rip;
+	s->rflags = cpu->rflags | FL_FIXED;
+}
+
+static void get_sregs(struct vcpu *v, struct vcpu_state *s)
+{
+	const struct cpu *cpu = &v->cpu;
+
+	memcpy(s->seg, cpu->seg, sizeof(s->seg));
+	s->gdt = cpu->gdt;
+	s->idt = cpu->idt;
+	s->cr0 = cpu->cr0;
+	s->cr2 = cpu->cr2;
+	s->cr3 = cpu->cr3;
+	s->cr4 = cpu->cr4;
+	s->cr8 = v->lapic ? lapic_get_cr8(v) : cpu->cr8;
+	s->efer = cpu->efer;
+	s->apic_base = cpu->apic_base;
+}
+
+/* x87 and SSE are always said to be present, as a kernel's KVM does. */
+static void get_xsave(struct cpu *cpu, struct vcpu_state *s)
+{
+	struct fpu_image *image = (struct fpu_image *)s->xsave;
+
+	memcpy(s->xsave, cpu->xsave_area, XSAVE_SIZE);
+	memset(s->xsave + XSAVE_SIZE, 0, sizeof(s->xsave) - XSAVE_SIZE);
+	fpu_scrub(image);
+	image->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
+}
+
+static void get_events(const struct vcpu *v, struct vcpu_state *s)
+{
+	s->events = v->cpu.events;
+	s->events.shadow = v->cpu.shadow;
+	s->events.nmi.masked = v->cpu.nmi_masked;
+	s->events.nmi.pending = atomic_load(&v->pending_nmi);
+	s->events.sipi_vector = atomic_load(&v->sipi_vector);
+}
+
+void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (groups & ST_REGS)
+		get_regs(cpu, ret);
+	if (groups & ST_SREGS)
+		get_sregs(v, ret);
+	if (groups & ST_XSAVE)
+		get_xsave(cpu, ret);
+	if (groups & ST_XCR)
+		ret->xcr0 = cpu->xcr0;
+	if (groups & ST_DEBUG)
+		memcpy(ret->dr, cpu->dr, sizeof(ret->dr));
+	if (groups & ST_EVENT)
+		get_events(v, ret);
+	if (groups & ST_MP)
+		ret->mp_state = atomic_load(&v->mp_state);
+}
+
+/* ---- what can be a processor state ---- */
+
+static bool cr0_valid(u64 cr0)
+{
+	if (cr0 >> 32)
+		return false;
+	if ((cr0 & CR0_PG) && !(cr0 & CR0_PE))
+		return false;
+	return !(cr0 & CR0_NW) || (cr0 & CR0_CD);
+}
+
+/* SDM 3:4.1.1: what IA-32e mode needs, and what must not be set without it. */
+static bool paging_valid(const struct cpu *cpu, const struct vcpu_state *s)
+{
+	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG)) {
+		if (!(s->cr4 & CR4_PAE) || !(s->efer & EFER_LMA))
+			return false;
+		return !((s->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits);
+	}
+	return !(s->efer & EFER_LMA) && !(s->seg[SEG_CS].attr & SEG_L);
+}
+
+#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
+
+static bool sregs_valid(const struct cpu *cpu, const struct vcpu_state *s)
+{
+	return cr0_valid(s->cr0) && !(s->cr4 & ~cpu->cr4_allowed) && !(s->efer & ~EFER_KNOWN) &&
+	       s->cr8 <= 15 && paging_valid(cpu, s);
+}
+
+static bool xsave_valid(const struct vcpu_state *s)
+{
+	const struct fpu_image *image = (const struct fpu_image *)s->xsave;
+	u64 reserved = image->xcomp_bv;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(image->header); i++)
+		reserved |= image->header[i];
+	return !(image->xstate_bv & ~XSTATE_OFFERED) && !reserved && !(image->mxcsr >> 18);
+}
+
+static bool xcr0_valid(const struct cpu *cpu, u64 xcr0)
+{
+	return (xcr0 & XSTATE_X87) && !(xcr0 & ~(cpu->xcr0_allowed | XSTATE_X87)) &&
+	       (xcr0 & (XSTATE_SSE | XSTATE_AVX)) != XSTATE_AVX;
+}
+
+static bool state_valid(const struct cpu *cpu, u32 groups, const struct vcpu_state *s)
+{
+	if ((groups & ST_SREGS) && !sregs_valid(cpu, s))
+		return false;
+	if ((groups & ST_XSAVE) && !xsave_valid(s))
+		return false;
+	if ((groups & ST_XCR) && !xcr0_valid(cpu, s->xcr0))
+		return false;
+	return !(groups & ST_MP) || s->mp_state <= MP_SIPI_RECEIVED;
+}
+
+/* ---- writing ---- */
+
+static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
+{
+	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
+	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
+		cpu->exit.reason = EXIT_NONE;
+		cpu->replay = (struct replay){.filled = 0};
+	}
+	cpu->rip = cpu->next_rip = s->rip;
+	cpu->rflags = s->rflags | FL_FIXED;
+	cpu->events.exception.pending = false;
+}
+
+static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	memcpy(cpu->seg, s->seg, sizeof(cpu->seg));
+	cpu->gdt = s->gdt;
+	cpu->idt = s->idt;
+	cpu->cr0 = s->cr0 | CR0_ET;
+	cpu->cr2 = s->cr2;
+	cpu->cr3 = s->cr3 & ~CR3_NOFLUSH;
+	cpu->cr4 = s->cr4;
+	cpu->efer = s->efer;
+	cpu->cr8 = s->cr8;
+	if (v->lapic)
+		lapic_set_cr8(v, s->cr8);
+}
+
+/* The image keeps initial values for what the caller says is absent; handlers read it as it is. */
+static void set_xsave(struct cpu *cpu, const struct vcpu_state *s)
+{
+	struct fpu_image *image = fpu_image(cpu);
+	u32 mask = image->mxcsr_mask;
+
+	memcpy(cpu->xsave_area, s->xsave, XSAVE_SIZE);
+	image->mxcsr_mask = mask;
+	if (!(image->xstate_bv & XSTATE_X87)) {
+		memset(image, 0, offsetof(struct fpu_image, mxcsr));
+		memset(image->st, 0, sizeof(image->st));
+		image->fcw = FCW_RESET;
+	}
+	if (!(image->xstate_bv & XSTATE_SSE))
+		memset(image->xmm, 0, sizeof(image->xmm));
+	if (!(image->xstate_bv & XSTATE_AVX))
+		memset(image->ymm_high, 0, sizeof(image->ymm_high));
+	if (!(image->xstate_bv & (XSTATE_SSE | XSTATE_AVX)))
+		image->mxcsr = MXCSR_RESET;
+}
+
+static void set_events(struct vcpu *v, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	cpu->events = s->events;
+	cpu->shadow = s->events.shadow;
+	cpu->nmi_masked = s->events.nmi.masked;
+	atomic_store(&v->pending_nmi, MIN(s->events.nmi.pending, 2u));
+	atomic_store(&v->sipi_vector, (u8)s->events.sipi_vector);
+}
+
+/* SIPI_RECEIVED is a start-up interrupt to take now: the vcpu runs at vector:0000 (SDM 3:8.4.4). */
+static void set_mp(struct vcpu *v, const struct vcpu_state *s)
+{
+	if (s->mp_state != MP_SIPI_RECEIVED) {
+		atomic_store(&v->mp_state, s->mp_state);
+		return;
+	}
+	segment_set_real(&v->cpu.seg[SEG_CS], (u16)atomic_load(&v->sipi_vector) << 8);
+	v->cpu.rip = v->cpu.next_rip = 0;
+	atomic_store(&v->mp_state, MP_RUNNABLE);
+}
+
+int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (!state_valid(cpu, groups, s))
+		return -EINVAL;
+	if ((groups & ST_SREGS) && lapic_set_base(v, s->apic_base))
+		return -EINVAL;
+	if (groups & ST_REGS)
+		set_regs(cpu, s);
+	if (groups & ST_SREGS)
+		set_sregs(v, s);
+	if (groups & ST_XSAVE)
+		set_xsave(cpu, s);
+	if (groups & ST_XCR)
+		cpu->xcr0 = s->xcr0;
+	if (groups & ST_DEBUG)
+		memcpy(cpu->dr, s->dr, sizeof(cpu->dr));
+	if (groups & ST_EVENT)
+		set_events(v, s);
+	if (groups & ST_MP)
+		set_mp(v, s);
+	if (groups & ST_SREGS)
+		tlb_flush_all(cpu);
+	cpu_update_mode(cpu);
+	vcpu_post_event(v);
+	return 0;
+}
+
+/* ---- MSRs ---- */
+
+int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
+{
+	u64 value;
+	int r = msr_get(&v->cpu, index, &value, host);
+
+	if (r == MSR_IS_OUTER)
+		r = outer_msr_read(v, index, &value);
+	if (!r)
+		*ret = value;
+	return r;
+}
+
+#define MSR_APIC_BASE 0x1b
+
+int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	int r = msr_set(&v->cpu, index, value, host);
+
+	if (r != MSR_IS_OUTER)
+		return r;
+	if (index == MSR_APIC_BASE && host)
+		return lapic_set_base(v, value);
+	return outer_msr_write(v, index, value);
+}
+
+/* ---- CPUID ---- */
+
+/* Linear addresses have 48 bits (or 57, or nothing is said). */
+static bool cpuid_valid(const struct cpuid_entry *e, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		u8 bits = e[i].eax >> 8;
+		if (e[i].function == 0x80000008 && bits != 48 && bits != 57 && bits != 0)
+			return false;
+	}
+	return true;
+}
+
+int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (n > ARRAY_SIZE(cpu->cpuid))
+		return -E2BIG;
+	if (!cpuid_valid(e, n))
+		return -EINVAL;
+	if (n)
+		memcpy(cpu->cpuid, e, n * sizeof(*e));
+	cpu->cpuid_count = n;
+	cpuid_changed(cpu);
+	tlb_flush_all(cpu); /* the address width decides which PTE bits are reserved */
+	return 0;
+}
+
+unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n)
+{
+	n = MIN(n, v->cpu.cpuid_count);
+	if (n)
+		memcpy(ret, v->cpu.cpuid, n * sizeof(*ret));
+	return v->cpu.cpuid_count;
+}
+
+/* ---- debugging ---- */
+
+int vcpu_set_debug(struct vcpu *v, u32 flags, const u64 dr[8])
+{
+	struct cpu *cpu = &v->cpu;
+
+	cpu->debug_flags = flags;
+	cpu->debug_step = flags & DBG_SINGLESTEP;
+	if (dr && (flags & DBG_HW_BP))
+		memcpy(cpu->debug_dr, dr, sizeof(cpu->debug_dr));
+	else
+		memset(cpu->debug_dr, 0, sizeof(cpu->debug_dr));
+	cpu_update_mode(cpu);
+	return 0;
+}
+
+int vcpu_inject_exception(struct vcpu *v, u8 vector)
+{
+	struct vcpu_events *e = &v->cpu.events;
+
+	if (e->exception.pending || e->exception.injected)
+		return -EBUSY;
+	memset(&e->exception, 0, sizeof(e->exception));
+	e->exception.pending = true;
+	e->exception.vector = vector;
+	vcpu_post_event(v);
+	return 0;
+}
