@@ -243,7 +243,8 @@ int kvm_get_dirty_pages_range(kvm_context_t kvm, unsigned long phys_addr, unsign
 /* The same two for pages that exist on the host; the second takes a length. */
 int kvm_get_mem_map(kvm_context_t kvm, unsigned long phys_addr, void *bitmap);
 int kvm_get_mem_map_range(kvm_context_t kvm, unsigned long phys_addr, unsigned long len, void *buf,
-	void *opaque, int (*cb)(unsigned long start, unsigned long len, void *bitmap, void *opaque));
+	void *opaque,
+	int (*cb)(unsigned long start, unsigned long len, void *bitmap, void *opaque));
 
 /* Recording on and off, counted per region (`len` is not looked at), or for all regions at once; _reset ends the
  * latter, and regions created with `log` go on. */

@@ -14,6 +14,8 @@
 
 #include "base/types.h"
 
+/* clang-format off */
+
 #define INSN_MAX 15
 
 /* Who executes it. OP_NATIVE: the host, with memory and register operands replaced. */

@@ -7,6 +7,7 @@
  * all zero, that is OP_UD. Operand names follow the SDM, volume 2, appendix A.2: E and G are
  * ModRM.rm and ModRM.reg as general registers, W/V vector, Q/P MMX, H and B VEX.vvvv, I immediate.
  */
+/* clang-format off */
 #ifndef X86_INSN_TABLE_H
 #define X86_INSN_TABLE_H
 

@@ -3,6 +3,7 @@
  * Lists of vector instructions that exist in a legacy and in a VEX form and differ only by the
  * rule of their encoding: X(opcode, mnemonic) once for each. Private to the instruction tables.
  */
+/* clang-format off */
 #ifndef X86_INSN_VECTOR_H
 #define X86_INSN_VECTOR_H
 

@@ -77,14 +77,14 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define EFER_FFXSR BIT64(14)
 
 /* Page table entries, SDM 3:4 */
-#define PTE_P      BIT64(0)
-#define PTE_W      BIT64(1)
-#define PTE_U      BIT64(2)
-#define PTE_A      BIT64(5)
-#define PTE_D      BIT64(6)
-#define PTE_PS     BIT64(7)
-#define PTE_G      BIT64(8)
-#define PTE_NX     BIT64(63)
+#define PTE_P  BIT64(0)
+#define PTE_W  BIT64(1)
+#define PTE_U  BIT64(2)
+#define PTE_A  BIT64(5)
+#define PTE_D  BIT64(6)
+#define PTE_PS BIT64(7)
+#define PTE_G  BIT64(8)
+#define PTE_NX BIT64(63)
 
 /* Page fault error code, SDM 3:4.7 */
 #define PF_P    BIT(0)
@@ -94,31 +94,33 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define PF_I    BIT(4)
 
 /* Exception vectors, SDM 3:6.3.1 */
+/* clang-format off */
 enum {
 	X86_DE, X86_DB, X86_NMI, X86_BP, X86_OF, X86_BR, X86_UD, X86_NM, X86_DF, X86_TS = 10, X86_NP,
 	X86_SS, X86_GP, X86_PF, X86_MF = 16, X86_AC, X86_MC, X86_XM,
 };
+/* clang-format on */
 
-#define DR6_BS BIT64(14)
-#define DR6_BT BIT64(15)
-#define DR6_BD BIT64(13)
+#define DR6_BS    BIT64(14)
+#define DR6_BT    BIT64(15)
+#define DR6_BD    BIT64(13)
 #define DR6_FIXED 0xffff0ff0ull
 #define DR7_FIXED 0x400ull
-#define DR7_GD BIT64(13)
+#define DR7_GD    BIT64(13)
 
 /*
  * Segment attributes in the layout that VMX calls access rights (SDM 3:24.4.1): the descriptor's
  * bits 40-47 and 52-55, and one bit of our own for a register that holds a null selector.
  */
-#define SEG_TYPE(a)     ((a)&15)
-#define SEG_S           BIT(4)
-#define SEG_DPL(a)      (((a) >> 5) & 3)
-#define SEG_P           BIT(7)
-#define SEG_AVL         BIT(12)
-#define SEG_L           BIT(13)
-#define SEG_DB          BIT(14)
-#define SEG_G           BIT(15)
-#define SEG_UNUSABLE    BIT(16)
+#define SEG_TYPE(a)  ((a)&15)
+#define SEG_S        BIT(4)
+#define SEG_DPL(a)   (((a) >> 5) & 3)
+#define SEG_P        BIT(7)
+#define SEG_AVL      BIT(12)
+#define SEG_L        BIT(13)
+#define SEG_DB       BIT(14)
+#define SEG_G        BIT(15)
+#define SEG_UNUSABLE BIT(16)
 
 /* A segment register with its hidden part. limit is in bytes (granularity already applied). */
 struct segment {

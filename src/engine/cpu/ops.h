@@ -18,6 +18,7 @@
 #define OP(name) int op_##name(struct cpu *cpu, const struct insn *in)
 
 /* ops_stack.c */
+/* clang-format off */
 OP(push_reg); OP(push_imm); OP(push_rm); OP(push_seg); OP(pop_reg); OP(pop_rm); OP(pop_seg);
 OP(pusha); OP(popa); OP(pushf); OP(popf); OP(enter); OP(leave);
 /* ops_branch.c: near transfers */
@@ -45,6 +46,7 @@ OP(mov_moffs); OP(xlat); OP(bt_mem); OP(bcd); OP(bound); OP(salc); OP(inc_dec_sh
 /* ops_fpustate.c, ops_vecmem.c */
 OP(fnstenv); OP(fldenv); OP(fnsave); OP(frstor); OP(fxsave); OP(fxrstor); OP(xsave); OP(xsaveopt);
 OP(xsavec); OP(xsaves); OP(xrstor); OP(xrstors); OP(maskmov); OP(maskmovdqu); OP(gather);
+/* clang-format on */
 #undef OP
 
 /* ---- operands (operand.c) ---- */
@@ -67,8 +69,8 @@ bool condition_holds(u64 rflags, unsigned cc); /* cc: low four bits of the opcod
 struct stack {
 	u64 sp;
 	const struct segment *ss; /* the segment to check against; unused when width is 8 */
-	unsigned width; /* 2, 4, 8: of the stack pointer */
-	unsigned acc; /* 0, or ACC_SYSTEM for deliveries to an inner level */
+	unsigned width;           /* 2, 4, 8: of the stack pointer */
+	unsigned acc;             /* 0, or ACC_SYSTEM for deliveries to an inner level */
 	u32 error; /* of #SS: 0, or the selector of a stack that is being switched to */
 };
 void stack_begin(struct cpu *cpu, struct stack *s);
@@ -83,7 +85,8 @@ int seg_load(struct cpu *cpu, unsigned seg, u16 selector);
 /* Read a descriptor; ext: also the second half of a 16-byte system descriptor. #GP/#TS(selector) via vector. */
 int descriptor_read(struct cpu *cpu, u16 selector, u8 vector, u64 desc[2]);
 void segment_from_descriptor(struct segment *s, u16 selector, const u64 desc[2]);
-void segment_set_real(struct segment *s, u16 selector); /* real mode load: base only, limit and type kept */
+void segment_set_real(
+	struct segment *s, u16 selector); /* real mode load: base only, limit and type kept */
 int cpu_set_rip_checked(struct cpu *cpu, u64 rip); /* canonical / limit check, then next_rip */
 
 /* ---- exceptions and interrupts (exception.c) ---- */
@@ -105,7 +108,8 @@ int task_switch(struct cpu *cpu, u16 selector, enum task_source source, bool has
 int msr_read(struct cpu *cpu, u32 index, u64 *ret);
 int msr_write(struct cpu *cpu, u32 index, u64 value);
 void cpuid_read(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]);
-void cpuid_changed(struct cpu *cpu); /* after cpu->cpuid changed: cr4_allowed, xcr0_allowed, phys_bits... */
+void cpuid_changed(
+	struct cpu *cpu); /* after cpu->cpuid changed: cr4_allowed, xcr0_allowed, phys_bits... */
 /* Checked writes with all side effects (TLB flush, mode switch); CPU_FAULT on #GP. */
 int cr_write(struct cpu *cpu, unsigned cr, u64 value);
 

@@ -55,7 +55,7 @@ static void flush_and_wait(struct cpu *cpu, struct vcpu *other)
 			vcpu_request(other, REQ_FLUSH_W, false);
 		serve_flush(cpu);
 	} while (atomic_load(&other->where) == VCPU_IN &&
-			__atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST) == before);
+		 __atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST) == before);
 }
 
 static void flush_writers(struct cpu *cpu, u64 writers)
