@@ -234,7 +234,7 @@ static void emit_vex(struct emit *e, const struct plan *p, unsigned reg, unsigne
 	unsigned vvvv = host_field(p, in->desc->vvvv, in->vvvv);
 	bool b = in->is_mem ? p->base >= 8 : rm >= 8;
 	bool x = in->is_mem && p->index == H_R10;
-	u8 pp = in->pfx & PFX_66 ? 1 : in->pfx & PFX_REP ? 2 : in->pfx & PFX_REPNE ? 3 : 0;
+	u8 pp = in->bytes[in->opcode_off - 1] & 3; /* last byte of either VEX prefix */
 
 	if (in->desc->vvvv == RK_NONE)
 		vvvv = 0;
