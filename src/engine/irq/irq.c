@@ -249,13 +249,15 @@ static int create_irqchip(struct irq *irq, enum irqchip_mode mode)
 		return -EEXIST;
 	if (irq->machine->vcpu_count)
 		return -EINVAL;
+	irq->mode = mode; /* routes are checked against it */
 	if (mode == IRQCHIP_FULL) {
 		err = routing_default(irq);
-		if (err)
+		if (err) {
+			irq->mode = IRQCHIP_NONE;
 			return err;
+		}
 		wire_chips(irq);
 	}
-	irq->mode = mode;
 	return 0;
 }
 
