@@ -84,6 +84,8 @@ int cpus_create(kvm_context_t kvm, unsigned cpus, struct failure *f)
 	if (!own)
 		r = failure_set(f, "the engine's CPUID cannot be read (%s): try the other --engine",
 			strerror(errno));
+	if (r == 0 && kvm_check_extension(kvm, KVM_CAP_TSC_DEADLINE_TIMER))
+		cpuid_add_tsc_deadline(offered);
 	for (unsigned cpu = 0; r == 0 && cpu < cpus; cpu++) {
 		memcpy(own, offered, cpuid_size(offered->nent));
 		cpuid_personalise(own, room, cpu, cpus);

@@ -15,5 +15,7 @@ int cpu_set_start(kvm_context_t kvm, const struct start *start, struct failure *
 
 /* Pure: makes `list`, which has room for `room` entries, that of processor `cpu` of `cpus`. */
 void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, unsigned cpus);
+/* Pure: the local APIC's timer can be set by TSC value. */
+void cpuid_add_tsc_deadline(struct kvm_cpuid2 *list);
 
 #endif

@@ -22,6 +22,8 @@ static void identity(struct kvm_cpuid_entry2 *e, unsigned cpu, unsigned cpus)
 	/* EBX: initial APIC id and how many ids the package has; EDX bit 28 says that the latter counts. */
 	e->ebx = (e->ebx & 0xffff) | cpu << 24 | (1u << core_bits(cpus)) << 16;
 	e->edx = cpus > 1 ? e->edx | BIT(28) : e->edx & ~BIT(28);
+	/* ECX bit 31: there is a hypervisor. KVM leaves saying so to us; without it Linux does not look for kvmclock. */
+	e->ecx |= BIT(31);
 }
 
 /* Intel: EAX[31:26] cores in the package, EAX[25:14] threads that share the cache, each minus one. */
@@ -81,6 +83,14 @@ static void add_topology_level(struct kvm_cpuid2 *list, u32 index, u32 shift, u3
 		.ecx = (count ? index + 1 : 0) << 8 | index, /* 1: thread, 2: core, 0: no more */
 		.edx = cpu,
 	};
+}
+
+/* KVM leaves it to us as well, because the timer is there only with the interrupt controllers in the engine. */
+void cpuid_add_tsc_deadline(struct kvm_cpuid2 *list)
+{
+	for (u32 i = 0; i < list->nent; i++)
+		if (list->entries[i].function == 1)
+			list->entries[i].ecx |= BIT(24);
 }
 
 void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, unsigned cpus)

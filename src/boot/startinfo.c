@@ -54,6 +54,12 @@ static void write_gdt(const struct ram *ram, bool long_mode)
 	put(ram, GPA_GDT + 0x18, 8, 0x00cf93000000ffffull);
 }
 
+void startinfo_long_mode(const struct ram *ram)
+{
+	write_page_tables(ram);
+	write_gdt(ram, true);
+}
+
 static void write_zero_page_map(const struct ram *ram)
 {
 	struct e820_entry map[E820_MAX];
@@ -81,8 +87,7 @@ void startinfo_linux64(const struct ram *ram, const struct start_info *info)
 	put(ram, GPA_ZERO_PAGE + ZP_CMD_LINE_PTR, 4, GPA_CMDLINE);
 	put(ram, GPA_ZERO_PAGE + ZP_RAMDISK_IMAGE, 4, info->initrd);
 	put(ram, GPA_ZERO_PAGE + ZP_RAMDISK_SIZE, 4, info->initrd_size);
-	write_page_tables(ram);
-	write_gdt(ram, true);
+	startinfo_long_mode(ram);
 }
 
 static unsigned write_pvh_map(const struct ram *ram)

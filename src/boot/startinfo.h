@@ -11,6 +11,8 @@ struct start_info {
 	u64 initrd, initrd_size; /* 0 without */
 };
 
+/* What a start in long mode needs: GDT and page tables. */
+void startinfo_long_mode(const struct ram *ram);
 void startinfo_linux64(const struct ram *ram, const struct start_info *info);
 void startinfo_pvh(const struct ram *ram, const struct start_info *info);
 
