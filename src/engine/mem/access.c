@@ -44,6 +44,12 @@ static int translate_parts(struct cpu *cpu, u64 lin, unsigned len, unsigned acc,
 
 /* ---- MMIO ---- */
 
+static void copy_bytes(u8 *dst, const u8 *src, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		dst[i] = src[i];
+}
+
 static int mmio_ask(struct cpu *cpu, u64 gpa, unsigned len)
 {
 	struct exit *e = &cpu->exit;
@@ -68,7 +74,7 @@ static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
 	if (n >= r->filled || r->answer[n].reason != EXIT_MMIO_READ || r->answer[n].addr != gpa ||
 		r->answer[n].len != len)
 		return mmio_ask(cpu, gpa, len);
-	raw_move(buf, (const u8 *)&r->answer[n].value, len);
+	copy_bytes(buf, (const u8 *)&r->answer[n].value, len);
 	r->next++;
 	return CPU_OK;
 }
@@ -100,7 +106,7 @@ static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
 
 		w->gpa = gpa + done;
 		w->len = MIN(len - done, 8);
-		raw_move(w->data, buf + done, w->len);
+		copy_bytes(w->data, buf + done, w->len);
 	}
 }
 
@@ -110,7 +116,7 @@ static int read_part(struct cpu *cpu, const struct part *p, u8 *buf)
 {
 	if (!p->to.hva)
 		return mmio_read(cpu, p->to.gpa, buf, p->len);
-	if (guest_load(buf, p->to.hva, p->len))
+	if (guest_copy(buf, p->to.hva, p->len))
 		return mem_host_fault(cpu, p->to.gpa, p->len);
 	return CPU_OK;
 }
@@ -134,7 +140,7 @@ int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc)
 	acc &= ~ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
 	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_READ, lin, len);
-	if (unlikely(!hva || guest_load(buf, hva, len)))
+	if (unlikely(!hva || guest_copy(buf, hva, len)))
 		return read_slow(cpu, lin, buf, len, acc);
 	return CPU_OK;
 }
@@ -158,7 +164,7 @@ static int write_part(struct cpu *cpu, const struct part *p, const u8 *buf)
 		mmio_post(cpu, p->to.gpa, buf, p->len);
 		return CPU_OK;
 	}
-	if (guest_store(p->to.hva, buf, p->len))
+	if (guest_copy(p->to.hva, buf, p->len))
 		return mem_host_fault(cpu, p->to.gpa, p->len);
 	if (p->to.watched)
 		code_written(cpu, p->to.gpa, p->len);
@@ -186,7 +192,7 @@ int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned 
 	acc |= ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
 	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_WRITE, lin, len);
-	if (unlikely(!hva || guest_store(hva, buf, len)))
+	if (unlikely(!hva || guest_copy(hva, buf, len)))
 		return write_slow(cpu, lin, buf, len, acc);
 	return CPU_OK;
 }

@@ -87,7 +87,7 @@ static int fetch_part(struct cpu *cpu, u64 lin, u8 *buf, unsigned n)
 		return r;
 	if (!hva)
 		return mem_internal_error(cpu); /* code outside of RAM */
-	if (guest_load(buf, hva + (lin & (PAGE_SIZE - 1)), n))
+	if (guest_copy(buf, hva + (lin & (PAGE_SIZE - 1)), n))
 		return mem_host_fault(cpu, gpa, PAGE_SIZE);
 	return CPU_OK;
 }
@@ -99,12 +99,16 @@ static int fetch_part(struct cpu *cpu, u64 lin, u8 *buf, unsigned n)
 int mem_fetch(struct cpu *cpu, u64 lin, u8 *buf, unsigned n, unsigned *got)
 {
 	unsigned first = MIN(n, PAGE_SIZE - (lin & (PAGE_SIZE - 1)));
+	u32 reason = cpu->exit.reason;
 	int r = fetch_part(cpu, lin, buf, first);
 
 	if (r)
 		return r;
 	*got = first;
-	if (first < n && !fetch_part(cpu, lin + first, buf + first, n - first))
-		*got = n;
+	if (first < n) {
+		if (!fetch_part(cpu, lin + first, buf + first, n - first))
+			*got = n;
+		cpu->exit.reason = reason; /* no exit on account of bytes that nobody may need */
+	}
 	return CPU_OK;
 }

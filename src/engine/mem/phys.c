@@ -44,7 +44,7 @@ static int copy_out(const struct memory *mem, u64 gpa, u8 *buf, u64 len)
 	struct span s;
 
 	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
-		if (!span_at(mem, gpa, len, &s) || guest_load(buf, s.hva, s.len))
+		if (!span_at(mem, gpa, len, &s) || guest_copy(buf, s.hva, s.len))
 			return -EFAULT;
 	}
 	return 0;
@@ -61,7 +61,7 @@ static int copy_in(const struct memory *mem, u64 gpa, const u8 *buf, u64 len)
 	struct span s;
 
 	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
-		if (!span_at(mem, gpa, len, &s) || guest_store(s.hva, buf, s.len))
+		if (!span_at(mem, gpa, len, &s) || guest_copy(s.hva, buf, s.len))
 			return -EFAULT;
 		if (s.slot->dirty)
 			log_span(s.slot, gpa, s.len);

@@ -33,8 +33,7 @@ enum { MODE_32, MODE_32_PSE, MODE_PAE, MODE_LONG };
 static const struct paging modes[] = {
 	[MODE_32] = {2, 4, 10, 0, 0, 0, 0xfffff000, 0xfffff000, 0},
 	[MODE_32_PSE] = {2, 4, 10, BIT(2), 0, 0, 0xfffff000, 0xfffff000, 0},
-	[MODE_PAE] = {3, 8, 9, BIT(2), BIT(3), BIT(3), 0xffffffe0, ADDRESS_BITS,
-		0x7ff0000000000000ull},
+	[MODE_PAE] = {3, 8, 9, BIT(2), 0, BIT(3), 0xffffffe0, ADDRESS_BITS, 0x7ff0000000000000ull},
 	[MODE_LONG] = {4, 8, 9, BIT(2) | BIT(3), BIT(4), 0, ADDRESS_BITS, ADDRESS_BITS, 0},
 };
 
@@ -74,20 +73,20 @@ static u64 reserved_large(const struct cpu *cpu, const struct paging *p, unsigne
 	return p->entry == 4 ? reserved_4m(cpu) : (BIT64(level_shift(p, level)) - 1) & ~0x1fffull;
 }
 
-static u64 reserved_bits(const struct cpu *cpu, const struct paging *p, unsigned level, bool large)
+/* What every entry of this walk has in common. */
+static u64 reserved_anywhere(const struct cpu *cpu, const struct paging *p)
 {
-	u64 bits = large ? reserved_large(cpu, p, level) : 0;
-
 	if (p->entry == 4)
-		return bits;
-	bits |= p->always_reserved | (ADDRESS_BITS & ~(BIT64(phys_bits(cpu)) - 1));
-	if (!(cpu->efer & EFER_NX))
-		bits |= PTE_NX;
-	if (p->ps_reserved & BIT(level))
-		bits |= PTE_PS;
+		return 0;
+	return p->always_reserved | (ADDRESS_BITS & ~(BIT64(phys_bits(cpu)) - 1)) |
+	       (cpu->efer & EFER_NX ? 0 : PTE_NX);
+}
+
+static u64 reserved_at(const struct paging *p, unsigned level)
+{
 	if (p->bare & BIT(level))
-		bits |= PTE_NX | PTE_W | PTE_U | PTE_A | PTE_D | PTE_G;
-	return bits;
+		return PTE_NX | PTE_W | PTE_U | PTE_A | PTE_D | PTE_PS | PTE_G;
+	return p->ps_reserved & BIT(level) ? PTE_PS : 0;
 }
 
 /* ---- the walk ---- */
@@ -158,6 +157,8 @@ static enum outcome walk_tables(struct cpu *cpu, u64 lin, struct trail *t, struc
 {
 	const struct paging *p = paging_mode(cpu);
 
+	u64 reserved = reserved_anywhere(cpu, p);
+
 	/* The top table of PAE paging has four entries: lin has 32 bits. */
 	*w = (struct walk){.user = true, .writable = true};
 	t->mode = p;
@@ -173,7 +174,9 @@ static enum outcome walk_tables(struct cpu *cpu, u64 lin, struct trail *t, struc
 		if (!(e->value & PTE_P))
 			return WALK_ABSENT;
 		large = (p->large & BIT(level)) && (e->value & PTE_PS);
-		if (e->value & reserved_bits(cpu, p, level, large))
+		if (e->value & (reserved | reserved_at(p, level)))
+			return WALK_RESERVED;
+		if (large && (e->value & reserved_large(cpu, p, level)))
 			return WALK_RESERVED;
 		accumulate(p, e, w);
 		if (large)

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* mem_read and its relatives: page crossing, MMIO replay and posting, watched pages, fetch. */
+#include <errno.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "engine/mem/access_raw.h"
 #include "fixture.h"
 
 #define RAM 0x10000
@@ -251,6 +257,20 @@ static void test_fetch(void **state)
 	fixture_close(&f);
 }
 
+/* The second page is no RAM, but the instruction may end before it. */
+static void test_fetch_before_a_hole(void **state)
+{
+	struct fixture f;
+	u8 buf[15];
+	unsigned got;
+
+	fixture_open(&f, 1, RAM);
+	assert_int_equal(mem_fetch(f.cpu, RAM - 4, buf, 15, &got), 0);
+	assert_int_equal(got, 4);
+	assert_int_equal(f.cpu->exit.reason, EXIT_NONE);
+	fixture_close(&f);
+}
+
 static void test_fetch_cache_is_flushed(void **state)
 {
 	const u64 leaf[] = {0x8001};
@@ -299,6 +319,57 @@ static void test_implicit_access_ignores_ac(void **state)
 	fixture_close(&f);
 }
 
+/* ---- memory that the caller took away ---- */
+
+static void on_fault(int signo, siginfo_t *info, void *context)
+{
+	u64 *pc = (u64 *)&((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+
+	if (!guest_raw_fixup(pc))
+		abort();
+}
+
+static void assert_memory_fault(struct cpu *cpu, int r, u64 gpa)
+{
+	assert_int_equal(r, CPU_EXIT);
+	assert_int_equal(cpu->exit.reason, EXIT_MEMORY_FAULT);
+	assert_int_equal(ALIGN_DOWN(cpu->exit.fault.gpa, PAGE_SIZE), gpa);
+	cpu->exit.reason = EXIT_NONE;
+}
+
+static void test_host_refuses(void **state)
+{
+	struct sigaction sa = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_NODEFER}, old;
+	const u64 leaf[] = {0x8003, 0x9003};
+	struct fixture f;
+	unsigned got;
+	u8 buf[300];
+
+	sigaction(SIGSEGV, &sa, &old);
+	fixture_open(&f, 1, RAM);
+	map_pages(&f, leaf, 2);
+	assert_int_equal(mem_write(f.cpu, 0x400000, "a", 1, 0), 0); /* in the TLB */
+	mprotect(f.ram + 0x8000, PAGE_SIZE, PROT_NONE);
+	for (unsigned len = 1; len < sizeof(buf); len++) {
+		assert_memory_fault(f.cpu, mem_read(f.cpu, 0x400000, buf, len, 0), 0x8000);
+		assert_memory_fault(f.cpu, mem_write(f.cpu, 0x400000, buf, len, 0), 0x8000);
+	}
+	assert_memory_fault(f.cpu, mem_fetch(f.cpu, 0x400000, buf, 1, &got), 0x8000);
+	assert_int_equal(machine_read(f.m, 0x8ffc, buf, 8), -EFAULT);
+	assert_int_equal(machine_write(f.m, 0x7ffc, buf, 8), -EFAULT);
+	assert_int_equal(mem_read(f.cpu, 0x401000, buf, 8, 0), 0);
+	/* a table: unreadable, and one whose A bits cannot be set */
+	mprotect(f.ram + 0x4000, PAGE_SIZE, PROT_NONE);
+	tlb_flush_all(f.cpu);
+	assert_memory_fault(f.cpu, mem_read(f.cpu, 0x401000, buf, 8, 0), 0x4000);
+	mprotect(f.ram + 0x4000, PAGE_SIZE, PROT_READ | PROT_WRITE);
+	put64(&f, 0x4008, 0x9003);
+	mprotect(f.ram + 0x4000, PAGE_SIZE, PROT_READ);
+	assert_memory_fault(f.cpu, mem_read(f.cpu, 0x401000, buf, 8, 0), 0x4000);
+	fixture_close(&f);
+	sigaction(SIGSEGV, &old, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -312,6 +383,8 @@ int main(void)
 		cmocka_unit_test(test_watched),
 		cmocka_unit_test(test_host_pointer_marks_dirty),
 		cmocka_unit_test(test_fetch),
+		cmocka_unit_test(test_fetch_before_a_hole),
+		cmocka_unit_test(test_host_refuses),
 		cmocka_unit_test(test_fetch_cache_is_flushed),
 		cmocka_unit_test(test_implicit_access_ignores_ac),
 	};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Memory slots: the error rules measured on a real kernel, look-up, the dirty log, access by the caller. */
 #include <errno.h>
+#include <sys/mman.h>
 
 #include "fixture.h"
 
@@ -189,22 +190,26 @@ static void test_caller_writes_code(void **state)
 	fixture_close(&f);
 }
 
-/* A page array larger than what comes from the heap; a slot at the top of the address space. */
+/* Page arrays larger than what comes from the heap; a slot at the top of the address space. */
 static void test_large_and_high(void **state)
 {
+	const u64 size = 0x40000000, top = BIT64(46) - size;
 	struct fixture f;
-	u64 top = BIT64(46) - 0x40000000;
-	u8 *mem = aligned_alloc(PAGE_SIZE, 1 << 20);
+	u8 *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
+	assert_ptr_not_equal(mem, MAP_FAILED);
 	fixture_open(&f, 1, 0);
-	/* only the first MiB is ever touched */
-	assert_int_equal(fixture_slot(&f, 7, SLOT_LOG_DIRTY, top, 0x40000000, mem), 0);
-	assert_int_equal(machine_write(f.m, top + 0x5000, "abc", 3), 0);
-	assert_int_equal(machine_slot_pages(f.m, 7), 0x40000);
-	assert_int_equal(fixture_slot(&f, 7, SLOT_LOG_DIRTY, 0, 0x40000000, mem), 0);
+	assert_int_equal(fixture_slot(&f, 7, SLOT_LOG_DIRTY, top, size, mem), 0);
+	assert_int_equal(machine_write(f.m, BIT64(46) - 3, "abc", 3), 0);
+	assert_int_equal(mem[size - 3], 'a');
+	assert_int_equal(machine_slot_pages(f.m, 7), size / PAGE_SIZE);
+	assert_int_equal(fixture_slot(&f, 7, SLOT_LOG_DIRTY, 0, size, mem), 0);
+	assert_int_equal(machine_write(f.m, BIT64(46) - 3, "abc", 3), -EFAULT);
+	assert_int_equal(machine_write(f.m, 0x5000, "abc", 3), 0);
 	assert_int_equal(mem[0x5000], 'a');
 	fixture_close(&f);
-	free(mem);
+	munmap(mem, size);
 }
 
 int main(void)

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The instructions with which the engine's own code touches guest RAM; see access_raw.h.
+ *
+ * Everything between guest_raw_begin and guest_raw_end may fault: the handler of host signals then
+ * continues at guest_raw_fault, which makes the function return -1. So nothing here moves rsp or
+ * keeps anything in callee-saved registers.
+ */
+	.intel_syntax noprefix
+	.text
+
+	.globl guest_raw_begin, guest_raw_end, guest_raw_fault
+	.hidden guest_raw_begin, guest_raw_end, guest_raw_fault
+
+guest_raw_begin:
+
+/* int guest_copy(void *dst, const void *src, size_t len) */
+	.globl guest_copy
+	.hidden guest_copy
+	.type guest_copy, @function
+	.p2align 4
+guest_copy:
+	cmp rdx, 8
+	jne 1f
+	mov rax, [rsi]
+	mov [rdi], rax
+	xor eax, eax
+	ret
+1:	cmp rdx, 4
+	jne 2f
+	mov eax, [rsi]
+	mov [rdi], eax
+	xor eax, eax
+	ret
+2:	cmp rdx, 1
+	jne 3f
+	movzx eax, byte ptr [rsi]
+	mov [rdi], al
+	xor eax, eax
+	ret
+3:	cmp rdx, 2
+	jne 4f
+	movzx eax, word ptr [rsi]
+	mov [rdi], ax
+	xor eax, eax
+	ret
+4:	mov rcx, rdx
+	cmp rcx, 128
+	jae 6f
+5:	cmp rcx, 8
+	jb 6f
+	mov rax, [rsi]
+	mov [rdi], rax
+	add rsi, 8
+	add rdi, 8
+	sub rcx, 8
+	jmp 5b
+6:	rep movsb
+	xor eax, eax
+	ret
+	.size guest_copy, . - guest_copy
+
+/* int guest_load_pte(u64 *ret, const u8 *host, unsigned size) */
+	.globl guest_load_pte
+	.hidden guest_load_pte
+	.type guest_load_pte, @function
+	.p2align 4
+guest_load_pte:
+	cmp edx, 8
+	jne 1f
+	mov rax, [rsi]
+	mov [rdi], rax
+	xor eax, eax
+	ret
+1:	mov eax, [rsi]
+	mov [rdi], rax
+	xor eax, eax
+	ret
+	.size guest_load_pte, . - guest_load_pte
+
+/* int guest_cmpxchg_pte(u8 *host, u64 old, u64 new, unsigned size) */
+	.globl guest_cmpxchg_pte
+	.hidden guest_cmpxchg_pte
+	.type guest_cmpxchg_pte, @function
+	.p2align 4
+guest_cmpxchg_pte:
+	mov rax, rsi
+	cmp ecx, 8
+	jne 1f
+	lock cmpxchg [rdi], rdx
+	jmp 2f
+1:	lock cmpxchg [rdi], edx
+2:	sete al
+	movzx eax, al
+	ret
+	.size guest_cmpxchg_pte, . - guest_cmpxchg_pte
+
+guest_raw_end:
+
+guest_raw_fault:
+	mov eax, -1
+	ret
+
+	.section .note.GNU-stack, "", @progbits
