@@ -391,10 +391,13 @@ static int deliver_at_rip(struct cpu *cpu, const struct event *ev)
 	int r;
 
 	cpu->next_rip = cpu->rip;
+	cpu->replay.next = 0;
 	r = deliver(cpu, ev);
 	if (r == CPU_OK) {
 		cpu->rip = cpu->next_rip;
 		cpu->shadow = 0;
+		/* The interrupted instruction starts anew when it comes back: its answers are stale. */
+		cpu->replay.filled = cpu->replay.next = 0;
 	}
 	return r;
 }
@@ -450,8 +453,10 @@ int event_deliver_nmi(struct cpu *cpu)
 
 	cpu->nmi_masked = true; /* until iret, SDM 3:6.7.1 */
 	r = deliver_at_rip(cpu, &ev);
-	if (r == CPU_EXIT)
+	if (r == CPU_EXIT) {
 		cpu->events.nmi.injected = true;
+		cpu->nmi_masked = false; /* not delivered yet */
+	}
 	return r == CPU_FAULT ? event_deliver_exception(cpu) : r;
 }
 

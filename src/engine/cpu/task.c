@@ -197,6 +197,7 @@ static void load_registers(struct cpu *cpu, const struct tss *t, enum task_sourc
 	cpu->dr[7] &= ~0x155ull; /* L0-L3 and LE are local to the task, SDM 3:17.2.4 */
 }
 
+/* LDTR is not usable yet, so a selector that points into the LDT finds nothing there. */
 static int load_ldt(struct cpu *cpu, u16 selector)
 {
 	u32 err = SEL_ERR(selector);
@@ -205,8 +206,6 @@ static int load_ldt(struct cpu *cpu, u16 selector)
 
 	if (SEL_NULL(selector))
 		return CPU_OK;
-	if (selector & SEL_TI)
-		return cpu_raise_err(cpu, X86_TS, err);
 	r = descriptor_read(cpu, selector, X86_TS, desc);
 	if (r)
 		return r;

@@ -101,6 +101,8 @@ static void real_mode(void **state)
 	assert_int_equal(w.cpu.next_rip, 0x102);
 	assert_int_equal(w.cpu.seg[SEG_CS].base, 0);
 	assert_int_equal(w.cpu.gpr[RSP], KSTACK + 6);
+	poke(w.cpu.gpr[RSP], 0x10000, 8);
+	assert_fault(run_retf_n(4, 0), X86_GP, 0);
 	aim(0x1000, 0x10000, 4);
 	assert_fault(run_jmp(), X86_GP, 0);
 	assert_fault(run_call(), X86_GP, 0);
@@ -235,7 +237,7 @@ static void gate_in_long_mode(void **state)
 		start;                                                                             \
 		aim(sel, off, size);                                                               \
 	}
-AIM_CASE(f_null, start_protected(0), 3, 0x600, 4)
+AIM_CASE(f_null, start_protected(0), 0, 0x600, 4)
 AIM_CASE(f_outside, start_protected(0), OUTSIDE, 0x600, 4)
 AIM_CASE(f_data, start_protected(0), KDATA, 0x600, 4)
 AIM_CASE(f_rpl, start_protected(0), KCODE | 1, 0x600, 4)
@@ -557,6 +559,7 @@ static void fast(unsigned cpl)
 {
 	start_long(cpl);
 	set_fast_msrs();
+	w.cpu.gpr[RCX] = w.cpu.gpr[RDX] = 0x1000;
 }
 static void fast_kernel(void)
 {

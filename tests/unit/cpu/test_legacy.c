@@ -253,13 +253,18 @@ static void tss_short(void)
 		user();                                                                            \
 		poke(TSS + 8, value, 2);                                                           \
 	}
-SS0_CASE(ss0_null, 0)
 SS0_CASE(ss0_outside, OUTSIDE)
 SS0_CASE(ss0_rpl, KDATA | 3)
 SS0_CASE(ss0_dpl, UDATA & ~3)
 SS0_CASE(ss0_read_only, RODATA)
 SS0_CASE(ss0_code, KCODE)
 SS0_CASE(ss0_absent, NPDATA)
+static void ss0_null(void)
+{
+	user();
+	set_gdt(0, make_desc(0, 0xfffff, 0x93, 0xc));
+	poke(TSS + 8, 0, 2);
+}
 static void ss0_limit(void)
 {
 	user();
@@ -390,6 +395,20 @@ static void v86_vme_not_redirected(void)
 	poke(TSS + 0x68 + 8, 1, 1); /* bit of vector 0x40 set: through the IDT */
 	cpu_update_mode(&w.cpu);
 }
+static void v86_bitmap_outside(void)
+{
+	start_v86(0);
+	w.cpu.cr4 |= CR4_VME;
+	w.cpu.seg[SEG_TR].limit = 0x6f; /* the byte of vector 0x40 is at 0x70 */
+	cpu_update_mode(&w.cpu);
+}
+static void v86_bitmap_wraps(void)
+{
+	start_v86(0);
+	w.cpu.cr4 |= CR4_VME;
+	poke(TSS + 102, 0x1f, 2);
+	cpu_update_mode(&w.cpu);
+}
 static void v86_gate_to_level_3(void)
 {
 	start_v86(3);
@@ -435,6 +454,8 @@ static void v86_faults(void **state)
 	static const struct fault_case rows[] = {
 		{"iopl", v86_int_without_iopl, run_int, X86_GP, 0},
 		{"vme, idt", v86_vme_not_redirected, run_int, X86_GP, 0},
+		{"vme, bitmap outside", v86_bitmap_outside, run_int, X86_GP, 0},
+		{"vme, bitmap wraps", v86_bitmap_wraps, run_int, X86_GP, 0},
 		{"level 3", v86_gate_to_level_3, run_int, X86_GP, UCODE & ~3},
 		{"conforming", v86_gate_conforming, run_int, X86_GP, CCODE},
 		{"gate dpl", v86_gate_dpl, run_int, X86_GP, 0x202},

@@ -152,6 +152,12 @@ static void mmio_in_the_way_requeues(void **state)
 	assert_int_equal(w.cpu.events.interrupt.vector, 0x31);
 	assert_int_equal(event_deliver_nmi(&w.cpu), CPU_EXIT);
 	assert_true(w.cpu.events.nmi.injected);
+	assert_false(w.cpu.nmi_masked);
+	w.cpu.idt.base = IDT; /* answered: once more */
+	w.cpu.replay.filled = w.cpu.replay.next = 1;
+	assert_int_equal(event_deliver_nmi(&w.cpu), CPU_OK);
+	assert_true(w.cpu.nmi_masked);
+	assert_int_equal(w.cpu.replay.filled, 0);
 }
 
 /* ---- delivery that faults; INT 0x40 so that no EXT bit and no loop is in the way ---- */
@@ -249,7 +255,7 @@ static void tss_too_short_for_ist(void)
 static void rsp0_not_canonical(void)
 {
 	user();
-	poke(TSS + 4, 0x8000000000000000, 8);
+	poke(TSS + 4, 0x800000000000, 8); /* itself not canonical, what lies below it is */
 }
 static void stack_not_mapped(void)
 {

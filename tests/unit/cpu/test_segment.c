@@ -176,7 +176,13 @@ static void loads_in_64_bit_mode(void **state)
 LOAD_CASE(l_cs, start_protected(0), SEG_CS, KCODE)
 LOAD_CASE(l_bad_register, start_protected(0), 6, KDATA)
 LOAD_CASE(l_outside, start_protected(0), SEG_ES, OUTSIDE)
-LOAD_CASE(l_no_ldt, start_protected(0), SEG_ES, 0x0c)
+LOAD_CASE(l_no_ldt, start_protected(0), SEG_ES, 0x14)
+static void l_unusable_ldt(void)
+{
+	l_no_ldt();
+	load_ldt_like_gdt();
+	w.cpu.seg[SEG_LDTR].attr |= SEG_UNUSABLE;
+}
 LOAD_CASE(l_execute_only, start_protected(0), SEG_ES, XCODE)
 LOAD_CASE(l_system, start_protected(0), SEG_ES, SELTSS)
 LOAD_CASE(l_rpl, start_protected(0), SEG_ES, KDATA | 1)
@@ -213,7 +219,8 @@ static void loads_that_fault(void **state)
 		{"cs", l_cs, run_load, X86_UD, NO_ERROR},
 		{"no such register", l_bad_register, run_load, X86_UD, NO_ERROR},
 		{"outside", l_outside, run_load, X86_GP, OUTSIDE},
-		{"no ldt", l_no_ldt, run_load, X86_GP, 0x0c},
+		{"no ldt", l_no_ldt, run_load, X86_GP, 0x14},
+		{"unusable ldt", l_unusable_ldt, run_load, X86_GP, 0x14},
 		{"execute-only", l_execute_only, run_load, X86_GP, XCODE},
 		{"system", l_system, run_load, X86_GP, SELTSS},
 		{"rpl", l_rpl, run_load, X86_GP, KDATA},
@@ -336,7 +343,8 @@ static int run_sldt(void)
 		w.cpu.gpr[RDX] = value;                                                            \
 	}
 SYSTEM_CASE(s_null, start_protected(0), 0)
-SYSTEM_CASE(s_in_ldt, start_protected(0), SELLDT | 4)
+SYSTEM_CASE(s_in_ldt, start_protected(0); load_ldt_like_gdt(), SELLDT | 4)
+SYSTEM_CASE(s_tss_in_ldt, start_protected(0); load_ldt_like_gdt(), SELNEW | 4)
 SYSTEM_CASE(s_outside, start_protected(0), OUTSIDE)
 SYSTEM_CASE(s_data, start_protected(0), KDATA)
 SYSTEM_CASE(s_busy, start_protected(0), SELTSS)
@@ -364,6 +372,17 @@ static void s_long_base(void)
 	set_gdt(SELTSS, make_desc(TSS, 0x67, 0x89, 0));
 	poke(GDT + SELTSS + 8, 0x8000, 4);
 }
+static void s_null_tss(void)
+{
+	s_null();
+	set_gdt(0, make_desc(TSS_NEW, 0x67, 0x80 | SYS_TSS32, 0));
+}
+static void s_ldt_base(void)
+{
+	s_long_cut_off();
+	poke(GDT + SELLDT + 8, 0x8000, 4);
+	w.cpu.gpr[RDX] = system_selector = SELLDT;
+}
 static void s_cut_off(void)
 {
 	s_long_cut_off();
@@ -384,8 +403,9 @@ static void system_faults(void **state)
 		{"lldt data", s_data, run_lldt, X86_GP, KDATA},
 		{"lldt tss", s_busy, run_lldt, X86_GP, SELTSS},
 		{"lldt absent", s_ldt_absent, run_lldt, X86_NP, SELLDT},
-		{"ltr null", s_null, run_ltr, X86_GP, 0},
-		{"ltr in ldt", s_in_ldt, run_ltr, X86_GP, SELLDT | 4},
+		{"lldt base", s_ldt_base, run_lldt, X86_GP, SELLDT},
+		{"ltr null", s_null_tss, run_ltr, X86_GP, 0},
+		{"ltr in ldt", s_tss_in_ldt, run_ltr, X86_GP, SELNEW | 4},
 		{"ltr data", s_data, run_ltr, X86_GP, KDATA},
 		{"ltr busy", s_busy, run_ltr, X86_GP, SELTSS},
 		{"ltr absent", s_tss_absent, run_ltr, X86_NP, SELNEW},

@@ -205,12 +205,15 @@ static void available_for_iret(void)
 static void null_link(void)
 {
 	start_task();
+	set_gdt(0, make_desc(TSS_NEW, 0x67, 0x80 | SYS_TSS32_BUSY, 0));
 	w.cpu.rflags |= FL_NT;
 }
 static void ldt_link(void)
 {
 	start_task();
 	w.cpu.rflags |= FL_NT;
+	load_ldt_like_gdt();
+	poke(LDT + SELNEW + 5, 0x80 | SYS_TSS32_BUSY, 1);
 	poke(TSS, SELNEW | 4, 2);
 }
 static void absent(void)
@@ -252,6 +255,11 @@ static void gate_to_busy(void)
 	start_task();
 	set_gate(0x40, SELTSS, 0, 0xe5, 0);
 }
+static void gate_to_absent(void)
+{
+	absent();
+	set_gate(0x40, SELNEW, 0, 0xe5, 0);
+}
 static void gate_to_data(void)
 {
 	start_task();
@@ -272,6 +280,7 @@ static void faults_before(void **state)
 		{"unsavable", unsavable, run_jmp, X86_PF, PF_W},
 		{"unlinkable", unlinkable, run_call, X86_PF, PF_W},
 		{"gate to busy", gate_to_busy, run_int, X86_GP, SELTSS},
+		{"gate to absent", gate_to_absent, run_int, X86_NP, SELNEW},
 		{"gate to data", gate_to_data, run_int, X86_GP, KDATA},
 	};
 
@@ -316,6 +325,8 @@ static void faults_after(void **state)
 		int r;
 
 		start_task();
+		if (rows[i].offset == 0x50) /* a null SS must be refused for being null */
+			set_gdt(0, make_desc(0, 0xfffff, 0x93, 0xc));
 		poke(TSS_NEW + rows[i].offset, rows[i].selector, 2);
 		r = run_jmp();
 		if (r != CPU_FAULT || w.cpu.exc.vector != rows[i].vector)

@@ -132,6 +132,8 @@ static void fill_gdt(bool lm)
 {
 	const u8 g32 = 0xc, l = 0xa;
 
+	/* The null descriptor looks loadable, so that only the check for null can refuse it. */
+	set_gdt(0, make_desc(0, 0xfffff, 0x9b, lm ? l : g32));
 	set_gdt(KCODE, make_desc(0, 0xfffff, 0x9b, g32));
 	set_gdt(KDATA, make_desc(0, 0xfffff, 0x93, g32));
 	set_gdt(KCODE64, make_desc(0, 0xfffff, 0x9b, l));
@@ -161,6 +163,13 @@ static void load_seg(unsigned seg, u16 selector)
 	u64 desc[2] = {peek(GDT + (selector & ~7), 8), 0};
 
 	segment_from_descriptor(&w.cpu.seg[seg], selector, desc);
+}
+
+void load_ldt_like_gdt(void)
+{
+	memcpy(w.mem + LDT, w.mem + GDT, GDT_LIMIT + 1);
+	w.cpu.seg[SEG_LDTR] =
+		(struct segment){.base = LDT, .limit = GDT_LIMIT, .attr = 0x82, .selector = SELLDT};
 }
 
 static void start(void)

@@ -81,6 +81,9 @@ void set_gdt(unsigned selector, u64 lo);
 void set_gate(unsigned vector, u16 selector, u64 offset, u8 access, u8 ist);
 void set_call_gate(u16 selector, u64 offset, u8 access, u8 count);
 
+/* An LDT with the GDT's descriptors: what only the GDT may hold must be refused all the same. */
+void load_ldt_like_gdt(void);
+
 /* Start states; all flat, interrupts on, rip 0x100, next_rip 0x102, every vector has a gate to KCODE*:0x500. */
 void start_real(void);
 void start_protected(unsigned cpl);
