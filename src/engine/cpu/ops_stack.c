@@ -35,15 +35,9 @@ int op_push_rm(struct cpu *cpu, const struct insn *in)
 	return r ? r : push_value(cpu, value, in->op_size);
 }
 
-/* 06 0E 16 1E and 0F A0, 0F A8: bits 3-5 of the opcode are the segment's number. */
-static unsigned opcode_segment(const struct insn *in)
-{
-	return (in->opcode >> 3) & 7;
-}
-
 int op_push_seg(struct cpu *cpu, const struct insn *in)
 {
-	return push_value(cpu, cpu->seg[opcode_segment(in)].selector, in->op_size);
+	return push_value(cpu, cpu->seg[in->reg].selector, in->op_size);
 }
 
 int op_pop_reg(struct cpu *cpu, const struct insn *in)
@@ -78,18 +72,17 @@ int op_pop_rm(struct cpu *cpu, const struct insn *in)
 
 int op_pop_seg(struct cpu *cpu, const struct insn *in)
 {
-	unsigned seg = opcode_segment(in);
 	struct stack s;
 	u64 value;
 
 	stack_begin(cpu, &s);
 	int r = stack_pop(cpu, &s, &value, in->op_size);
 	if (!r)
-		r = seg_load(cpu, seg, value);
+		r = seg_load(cpu, in->reg, value);
 	if (r)
 		return r;
 	stack_commit(cpu, &s);
-	if (seg == SEG_SS)
+	if (in->reg == SEG_SS)
 		cpu->shadow = SHADOW_MOVSS;
 	return CPU_OK;
 }

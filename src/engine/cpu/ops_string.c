@@ -321,20 +321,6 @@ int op_lods(struct cpu *cpu, const struct insn *in)
 
 /* ---- cmps, scas ---- */
 
-/* With both prefixes the last one counts (as processors do it; SDM 2:2.1.1 leaves it open). */
-static bool repeat_while_unequal(const struct insn *in)
-{
-	if (!(in->pfx & PFX_REP))
-		return in->pfx & PFX_REPNE;
-	if (!(in->pfx & PFX_REPNE))
-		return false;
-	for (unsigned i = in->opcode_off; i > 0; i--) {
-		if (in->bytes[i - 1] == 0xf2 || in->bytes[i - 1] == 0xf3)
-			return in->bytes[i - 1] == 0xf2;
-	}
-	return false;
-}
-
 /* Flags of the comparison that ended a chunk; returns whether it ends the repetition. */
 static bool compare_ends(struct cpu *cpu, u64 flags, bool ne)
 {
@@ -344,7 +330,7 @@ static bool compare_ends(struct cpu *cpu, u64 flags, bool ne)
 
 int op_cmps(struct cpu *cpu, const struct insn *in)
 {
-	bool ne = repeat_while_unequal(in), ends;
+	bool ne = in->pfx & PFX_REPNE, ends;
 	struct string s;
 	struct side src, dst;
 
@@ -378,7 +364,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 
 int op_scas(struct cpu *cpu, const struct insn *in)
 {
-	bool ne = repeat_while_unequal(in), ends;
+	bool ne = in->pfx & PFX_REPNE, ends;
 	struct string s;
 	struct side dst;
 

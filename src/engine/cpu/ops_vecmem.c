@@ -213,18 +213,9 @@ int op_maskmovdqu(struct cpu *cpu, const struct insn *in)
 
 struct gather {
 	unsigned size, index_size, count;
-	unsigned index_reg;
 	u64 base;
 	union ymm dst, mask, index;
 };
-
-/* The SIB index names a vector register; 4 is a register here, not "none". */
-static unsigned vsib_index(const struct insn *in)
-{
-	u8 sib = in->bytes[in->modrm_off + 1];
-
-	return ((sib >> 3) & 7) | (in->rex & 2) << 2;
-}
 
 static void gather_begin(
 	struct gather *g, struct cpu *cpu, const struct insn *in, const struct fpu_image *f)
@@ -232,19 +223,17 @@ static void gather_begin(
 	g->size = rex_w(in) ? 8 : 4;
 	g->index_size = in->opcode & 1 ? 8 : 4;
 	g->count = in->vl / MAX(g->size, g->index_size);
-	g->index_reg = vsib_index(in);
 	g->base = in->disp + (in->base == REG_NONE ? 0 : cpu->gpr[in->base]);
 	g->dst = ymm_read(f, in->reg);
 	g->mask = ymm_read(f, in->vvvv);
-	g->index = ymm_read(f, g->index_reg);
+	g->index = ymm_read(f, in->index);
 }
 
 static u64 gather_offset(const struct gather *g, const struct insn *in, unsigned i)
 {
 	s64 index = g->index_size == 8 ? (s64)g->index.q[i] : (s32)g->index.d[i];
-	unsigned scale = 1u << (in->bytes[in->modrm_off + 1] >> 6);
 
-	return truncate_offset(in, g->base + (u64)index * scale);
+	return truncate_offset(in, g->base + (u64)index * in->scale);
 }
 
 static int gather_element(struct cpu *cpu, const struct insn *in, struct gather *g, unsigned i)
@@ -279,11 +268,9 @@ static void gather_commit(
 
 int op_gather(struct cpu *cpu, const struct insn *in)
 {
+	struct fpu_image *f = fpu_live_to_area(cpu);
 	struct gather g;
 
-	if (in->reg == in->vvvv || in->reg == vsib_index(in) || in->vvvv == vsib_index(in))
-		return cpu_raise(cpu, X86_UD);
-	struct fpu_image *f = fpu_live_to_area(cpu);
 	gather_begin(&g, cpu, in, f);
 	for (unsigned i = 0; i < g.count; i++) {
 		if (!is_active(&g.mask, i, g.size))
