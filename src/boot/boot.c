@@ -82,7 +82,7 @@ static int tell_end(const struct boot_config *c, struct machine *m)
 {
 	struct failure f;
 
-	switch (m->reason) {
+	switch ((enum end_reason)m->reason) {
 	case END_POWER_OFF: return BOOT_POWERED_OFF;
 	case END_QUIT: return BOOT_QUIT;
 	case END_SIGNAL: return BOOT_SIGNALLED + m->detail;
@@ -111,15 +111,15 @@ static int run_machine(
 	const struct boot_config *c, const char *engine, const char *cmdline, struct failure *f)
 {
 	struct machine m;
-	int r = machine_create(&m, engine, c->memory, f);
+	int r = pc_create(&m, engine, c->memory, f);
 
 	if (r == 0)
 		r = prepare(&m, c, cmdline, f);
 	if (r == 0)
-		r = machine_run(&m, c->cpus, f);
+		r = pc_run(&m, c->cpus, f);
 	if (r == 0)
 		r = tell_end(c, &m);
-	machine_destroy(&m);
+	pc_destroy(&m);
 	return r;
 }
 

@@ -20,7 +20,7 @@
 #define STOP_ROUND_MS 100
 #define STOP_ROUNDS   100
 
-void machine_end(struct machine *m, enum end_reason reason, int detail)
+void pc_end(struct machine *m, enum end_reason reason, int detail)
 {
 	static const enum end_reason taken = (enum end_reason) - 1;
 	enum end_reason none = END_NONE;
@@ -40,8 +40,8 @@ void machine_end(struct machine *m, enum end_reason reason, int detail)
 static int port_out(struct machine *m, u16 port, unsigned size, u32 value)
 {
 	switch (devices_out(&m->devices, port, size, value)) {
-	case DEVICE_POWER_OFF: machine_end(m, END_POWER_OFF, 0); return 1;
-	case DEVICE_RESET: machine_end(m, END_RESET, 0); return 1;
+	case DEVICE_POWER_OFF: pc_end(m, END_POWER_OFF, 0); return 1;
+	case DEVICE_RESET: pc_end(m, END_RESET, 0); return 1;
 	default: return 0;
 	}
 }
@@ -81,14 +81,14 @@ static int on_outl(void *opaque, uint16_t addr, uint32_t data)
 
 static int on_shutdown(void *opaque, void *env)
 {
-	machine_end(opaque, END_TRIPLE_FAULT, 0);
+	pc_end(opaque, END_TRIPLE_FAULT, 0);
 	return 1;
 }
 
 /* Not reached with the irqchip in the engine; without one the guest could never be woken. */
 static int on_halt(void *opaque, int vcpu)
 {
-	machine_end(opaque, END_ENGINE, ENOSYS);
+	pc_end(opaque, END_ENGINE, ENOSYS);
 	return 1;
 }
 
@@ -128,12 +128,12 @@ static void console_irq(void *opaque, bool level)
 
 static void console_quit(void *opaque)
 {
-	machine_end(opaque, END_QUIT, 0);
+	pc_end(opaque, END_QUIT, 0);
 }
 
 static void console_lost(void *opaque, int error)
 {
-	machine_end(opaque, END_CONSOLE_LOST, error);
+	pc_end(opaque, END_CONSOLE_LOST, error);
 }
 
 static const struct console_ops console_callbacks = {
@@ -187,7 +187,7 @@ static int create_failed(int error, u64 memory, struct failure *f)
 		strerror(-error));
 }
 
-int machine_create(struct machine *m, const char *engine, u64 memory, struct failure *f)
+int pc_create(struct machine *m, const char *engine, u64 memory, struct failure *f)
 {
 	void *base;
 	int r;
@@ -212,7 +212,7 @@ int machine_create(struct machine *m, const char *engine, u64 memory, struct fai
 	return 0;
 }
 
-void machine_destroy(struct machine *m)
+void pc_destroy(struct machine *m)
 {
 	kvm_finalize(m->kvm);
 	if (m->ended >= 0)
@@ -232,7 +232,7 @@ static void *vcpu_main(void *opaque)
 	int r = kvm_run(m->kvm, t->cpu, t);
 
 	if (r < 0)
-		machine_end(m, END_ENGINE, -r);
+		pc_end(m, END_ENGINE, -r);
 	return NULL;
 }
 
@@ -321,7 +321,7 @@ static void take_signal(struct machine *m)
 	if (info.ssi_signo == SIGTSTP)
 		stop_and_continue();
 	else
-		machine_end(m, END_SIGNAL, (int)info.ssi_signo);
+		pc_end(m, END_SIGNAL, (int)info.ssi_signo);
 }
 
 static void wait_for_end(struct machine *m)
@@ -364,7 +364,7 @@ static int run_threads(struct machine *m, struct failure *f)
 	return r;
 }
 
-int machine_run(struct machine *m, unsigned cpus, struct failure *f)
+int pc_run(struct machine *m, unsigned cpus, struct failure *f)
 {
 	struct console *console;
 

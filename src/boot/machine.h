@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A running guest: its vCPU threads, and the first reason why it should stop. Threads: one for each vCPU, the
- * console's two, and the one that called machine_run, which waits for signals and for the end.
+ * console's two, and the one that called pc_run, which waits for signals and for the end.
  */
 #ifndef BOOT_MACHINE_H
 #define BOOT_MACHINE_H
@@ -46,18 +46,18 @@ struct machine {
 	_Atomic enum end_reason reason;
 	int detail; /* set before `reason` */
 	atomic_bool stopping;
-	bool panicked;          /* after machine_run */
+	bool panicked;          /* after pc_run */
 	char engine_error[200]; /* the engine's own words, if it had any */
 };
 
 /* Makes the VM: memory, interrupt controllers; `engine` is libkvm's name for it. */
-int machine_create(struct machine *m, const char *engine, u64 memory, struct failure *f);
+int pc_create(struct machine *m, const char *engine, u64 memory, struct failure *f);
 /* Runs all vCPUs until there is a reason to stop. */
-int machine_run(struct machine *m, unsigned cpus, struct failure *f);
-/* Also after a machine_create that failed. */
-void machine_destroy(struct machine *m);
+int pc_run(struct machine *m, unsigned cpus, struct failure *f);
+/* Also after a pc_create that failed. */
+void pc_destroy(struct machine *m);
 
 /* The first reason counts. */
-void machine_end(struct machine *m, enum end_reason reason, int detail);
+void pc_end(struct machine *m, enum end_reason reason, int detail);
 
 #endif

@@ -86,7 +86,7 @@ static inline long vm_ioctl(kvm_context_t kvm, unsigned long request, const void
 long cap_value(kvm_context_t kvm, int cap);
 
 /* NULL with *error set when there is no such vCPU; makes vCPU 0 on first use. */
-struct vcpu *vcpu_get(kvm_context_t kvm, int slot, int *error);
+struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error);
 long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg);
 void vcpus_free(kvm_context_t kvm);
 

@@ -182,7 +182,7 @@ static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env
 int kvm_run(kvm_context_t kvm, int vcpu, void *env)
 {
 	int r;
-	struct vcpu *v = vcpu_get(kvm, vcpu, &r);
+	struct vcpu *v = context_vcpu(kvm, vcpu, &r);
 
 	if (!v)
 		return result(r);

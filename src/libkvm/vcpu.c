@@ -64,7 +64,7 @@ int kvm_create_vcpu(kvm_context_t kvm, int slot)
 	return result(r);
 }
 
-struct vcpu *vcpu_get(kvm_context_t kvm, int slot, int *error)
+struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error)
 {
 	struct vcpu *vcpu = NULL;
 
@@ -85,7 +85,7 @@ struct vcpu *vcpu_get(kvm_context_t kvm, int slot, int *error)
 long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg)
 {
 	int error;
-	struct vcpu *vcpu = vcpu_get(kvm, slot, &error);
+	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
 
 	if (!vcpu)
 		return error;
@@ -109,7 +109,7 @@ void vcpus_free(kvm_context_t kvm)
 static struct kvm_run *run_area(kvm_context_t kvm, int slot)
 {
 	int error;
-	struct vcpu *vcpu = vcpu_get(kvm, slot, &error);
+	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
 
 	if (!vcpu)
 		errno = -error;
