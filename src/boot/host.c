@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* Facts about the host: CPUID (SDM 2, CPUID; APM 3, appendix E), the kernel's switches, a device's group. */
+#include <cpuid.h>
+#include <errno.h>
+#include <grp.h>
+#include <libkvm.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/types.h"
+#include "boot/host.h"
+
+#define HWCAP2_FSGSBASE_BIT BIT(1) /* the kernel has set CR4.FSGSBASE */
+#define XCR0_SSE_AVX        6u
+
+static u32 xcr0(void)
+{
+	u32 low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return low;
+}
+
+static void look_at_cpu(struct host_facts *f)
+{
+	u32 a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d)) {
+		f->vmx = c & BIT(5);
+		f->in_vm = c & BIT(31);
+		f->avx = (c & BIT(27)) && (c & BIT(28)) && (xcr0() & XCR0_SSE_AVX) == XCR0_SSE_AVX;
+	}
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		f->bmi2 = b & BIT(8);
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
+		f->svm = c & BIT(2);
+	f->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+}
+
+/* The code cache is one memory mapped twice, writable and executable. */
+static int try_exec_memfd(void)
+{
+	int fd = memfd_create("uservisor-doctor", MFD_CLOEXEC), error = 0;
+	void *page;
+
+	if (fd < 0)
+		return errno;
+	if (ftruncate(fd, (off_t)PAGE_SIZE) < 0) {
+		error = errno;
+	} else {
+		page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
+		if (page == MAP_FAILED)
+			error = errno;
+		else
+			munmap(page, PAGE_SIZE);
+	}
+	close(fd);
+	return error;
+}
+
+static int try_soft(void)
+{
+	struct kvm_callbacks callbacks = {.inb = NULL};
+	kvm_context_t kvm = uv_kvm_init(&callbacks, NULL, "soft");
+
+	if (!kvm)
+		return errno;
+	kvm_finalize(kvm);
+	return 0;
+}
+
+static void look_at_device(struct host_facts *f)
+{
+	struct stat st;
+	struct group *group;
+
+	if (stat("/dev/kvm", &st) < 0 || (st.st_mode & 060) != 060 || st.st_gid == 0)
+		return;
+	group = getgrgid(st.st_gid);
+	if (group)
+		snprintf(f->kvm_group, sizeof(f->kvm_group), "%s", group->gr_name);
+	else
+		snprintf(f->kvm_group, sizeof(f->kvm_group), "%u", st.st_gid);
+}
+
+void host_look(struct host_facts *facts)
+{
+	memset(facts, 0, sizeof(*facts));
+	look_at_cpu(facts);
+	look_at_device(facts);
+	facts->exec_error = try_exec_memfd();
+	facts->exec_memfd = facts->exec_error == 0;
+	facts->soft_error = try_soft();
+}
