@@ -101,7 +101,10 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva);
 
 /* cpu has stored len bytes at gpa, within one watched page. Inner code. */
 void code_written(struct cpu *cpu, u64 gpa, unsigned len);
-/* The same by machine_write(), from any thread, while cpus run. Outer code. */
+/*
+ * The same by machine_write(), from any thread, while cpus run; also for each watched page of a slot that is
+ * deleted or moved, while they are paused. Outer code. Must not pause the machine.
+ */
 void code_written_external(struct machine *m, u64 gpa, unsigned len);
 
 /* ---- slots and pages (lookup.c, watch.c) ---- */
@@ -119,8 +122,8 @@ void slot_mark_dirty(struct machine *m, u64 gpa);
 /*
  * Watched pages: those with translated code. The first watch of a page makes every cpu drop its write entries
  * for it before page_watch() returns; stores to it then reach code_written(). Call it without holding a lock that
- * another cpu's inner code may wait for. A change of machine.slot_generation ends the watch of the pages of the
- * slot that was deleted or moved: drop translations then.
+ * another cpu's inner code may wait for, unless the waiter serves its own requests. A slot that is deleted or
+ * moved takes its watches with it, after code_written_external() for each.
  */
 void page_watch(struct cpu *cpu, u64 gpa);
 void page_unwatch(struct machine *m, u64 gpa);

@@ -18,8 +18,9 @@ struct slot {
 	u32 id, flags; /* SLOT_* */
 	u64 gpa, size;
 	u8 *hva;
-	u64 *state; /* one word a page: PAGE_WATCHED and the writers */
-	u64 *dirty; /* one bit a page; NULL unless SLOT_LOG_DIRTY */
+	u64 *state;        /* one word a page: PAGE_WATCHED and the writers */
+	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY */
+	u64 watched_parts; /* bit n: a page in the n-th 64th of the slot has been watched */
 };
 
 /* Sorted by gpa, not overlapping. The address is repeated here so that a search stays in this array. */
@@ -69,6 +70,11 @@ static inline u64 slot_index(const struct slot *s, u64 gpa)
 static inline u64 *slot_state(const struct slot *s, u64 gpa)
 {
 	return &s->state[slot_index(s, gpa)];
+}
+
+static inline u64 slot_part_pages(const struct slot *s)
+{
+	return ((s->size >> PAGE_SHIFT) + 63) / 64;
 }
 
 static inline bool slot_watched(const struct slot *s, u64 gpa)

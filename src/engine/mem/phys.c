@@ -79,7 +79,7 @@ static bool watched(struct machine *m, u64 gpa)
 	return r;
 }
 
-/* Without the lock: the translator may want to pause the machine. */
+/* Page by page, so that no one waits long for the lock. */
 static void tell_translator(struct machine *m, u64 gpa, u64 len)
 {
 	while (len) {

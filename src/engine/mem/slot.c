@@ -146,10 +146,27 @@ static void changed(struct machine *m, u32 req)
 	memory_request_all(m, req);
 }
 
+/* The pages leave their addresses: what was translated there is void, and so are the watches. */
+static void end_watches(struct machine *m, struct slot *s)
+{
+	u64 pages = s->size >> PAGE_SHIFT, part = slot_part_pages(s);
+
+	for (u64 parts = s->watched_parts; parts; parts &= parts - 1) {
+		u64 first = __builtin_ctzll(parts) * part;
+
+		for (u64 i = first; i < MIN(first + part, pages); i++) {
+			if (s->state[i] & PAGE_WATCHED)
+				code_written_external(m, s->gpa + i * PAGE_SIZE, PAGE_SIZE);
+		}
+	}
+	s->watched_parts = 0;
+}
+
 static int delete_slot(struct machine *m, struct slot *old)
 {
 	if (!old)
 		return -EINVAL;
+	end_watches(m, old);
 	ranges_remove(m->mem, old);
 	m->mem->by_id[old->id] = NULL;
 	slot_destroy(old);
@@ -190,7 +207,6 @@ static int set_logging(struct slot *s, u32 flags)
 	return 0;
 }
 
-/* Watches end: what was translated at the old address is void. */
 static int move_slot(struct machine *m, struct slot *s, const struct memslot_config *c)
 {
 	u64 *state;
@@ -206,6 +222,7 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 		array_destroy(state, state_bytes(s));
 		return r;
 	}
+	end_watches(m, s);
 	array_destroy(s->state, state_bytes(s));
 	s->state = state;
 	ranges_remove(m->mem, s);

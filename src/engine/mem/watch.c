@@ -70,13 +70,23 @@ static void flush_writers(struct cpu *cpu, u64 writers)
 	}
 }
 
+/* For whoever must find the watched pages of a large slot again. */
+static void note_part(struct slot *s, u64 gpa)
+{
+	u64 bit = BIT64(slot_index(s, gpa) / slot_part_pages(s));
+
+	if (!(__atomic_load_n(&s->watched_parts, __ATOMIC_SEQ_CST) & bit))
+		__atomic_fetch_or(&s->watched_parts, bit, __ATOMIC_SEQ_CST);
+}
+
 void page_watch(struct cpu *cpu, u64 gpa)
 {
-	const struct slot *s = find(cpu->machine, gpa);
+	struct slot *s = find(cpu->machine, gpa);
 	u64 writers, own = writer_bits(cpu->id);
 
 	if (!s)
 		return;
+	note_part(s, gpa);
 	/* An earlier watcher may still be waiting: a page that is watched already is not yet quiet. */
 	writers = __atomic_fetch_or(slot_state(s, gpa), PAGE_WATCHED, __ATOMIC_SEQ_CST) &
 		  ~PAGE_WATCHED;

@@ -190,6 +190,32 @@ static void test_caller_writes_code(void **state)
 	fixture_close(&f);
 }
 
+/* Translations of a slot's pages end with the slot, or when it moves; those of other slots stay. */
+static void test_watch_ends_with_slot(void **state)
+{
+	const u64 size = 1000 * PAGE_SIZE;
+	struct fixture f;
+	u8 *mem = aligned_alloc(PAGE_SIZE, size);
+
+	fixture_open(&f, 1, SLOT_BYTES);
+	assert_int_equal(fixture_slot(&f, 1, 0, 0x10000000, size, mem), 0);
+	page_watch(f.cpu, 0x2000);
+	page_watch(f.cpu, 0x10000000 + size - PAGE_SIZE);
+	assert_int_equal(fixture_slot(&f, 1, 0, 0x20000000, size, mem), 0);
+	assert_int_equal(fake.written_external, 1);
+	assert_int_equal(fake.written_gpa, 0x10000000 + size - PAGE_SIZE);
+	assert_int_equal(fake.written_len, PAGE_SIZE);
+	assert_false(page_watched(f.m, 0x20000000 + size - PAGE_SIZE));
+	assert_true(page_watched(f.m, 0x2000));
+	page_watch(f.cpu, 0x20000000);
+	page_watch(f.cpu, 0x20000000 + 500 * PAGE_SIZE);
+	assert_int_equal(fixture_slot(&f, 1, 0, 0, 0, NULL), 0);
+	assert_int_equal(fake.written_external, 3);
+	assert_true(page_watched(f.m, 0x2000));
+	fixture_close(&f);
+	free(mem);
+}
+
 /* Page arrays larger than what comes from the heap; a slot at the top of the address space. */
 static void test_large_and_high(void **state)
 {
@@ -222,6 +248,7 @@ int main(void)
 		cmocka_unit_test(test_dirty_log),
 		cmocka_unit_test(test_caller_access),
 		cmocka_unit_test(test_caller_writes_code),
+		cmocka_unit_test(test_watch_ends_with_slot),
 		cmocka_unit_test(test_large_and_high),
 	};
 
