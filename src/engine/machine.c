@@ -15,6 +15,7 @@
 
 #include "engine/cpu/cache.h"
 #include "engine/cpu/recover.h"
+#include "engine/feat/msr_policy.h"
 
 static void init_locks(struct machine *m)
 {
@@ -60,6 +61,7 @@ void machine_destroy(struct machine *m)
 	timers_destroy(m);
 	memory_destroy(m);
 	code_cache_destroy(m->code);
+	msr_policy_free(m->msr_policy);
 	pthread_cond_destroy(&m->resumed);
 	pthread_mutex_destroy(&m->pause_lock);
 	pthread_mutex_destroy(&m->lock);

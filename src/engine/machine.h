@@ -15,6 +15,7 @@ struct memory; /* mem/slot.c: slots, dirty bitmaps, watched pages */
 struct irq;    /* irq/: PIC, IOAPIC, PIT, routing, irqfd, ioeventfd */
 struct lapic;  /* irq/lapic.c */
 struct timers; /* time/timer.c: the machine's one helper thread, timer wheel, descriptor watching */
+struct msr_policy; /* feat/msr_policy.h */
 struct code_cache; /* cpu/cache.c: translations */
 
 struct machine {
@@ -22,6 +23,7 @@ struct machine {
 	struct irq *irq;
 	struct timers *timers;
 	struct code_cache *code;
+	struct msr_policy *msr_policy; /* NULL: nothing refused, nothing leaves */
 	pthread_mutex_t lock; /* vcpu list, configuration */
 	u32 boot_cpu;
 	unsigned vcpu_count;

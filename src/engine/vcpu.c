@@ -13,6 +13,7 @@
 #include "engine/cpu/ops.h"
 #include "engine/cpu/recover.h"
 #include "engine/machine.h"
+#include "engine/feat/msr_policy.h"
 #include "engine/vcpu_priv.h"
 
 /* ---- answers to reads ---- */
@@ -85,14 +86,18 @@ static bool device_pio(struct vcpu *v, struct exit *x, bool write)
 	return true;
 }
 
-/* MSRs whose owner is outside of the cpu. Sets the answer; false: unknown to us as well. */
+/* MSRs whose owner is outside of the cpu. Sets the answer; false: the VMM wants to see what is refused. */
 static bool device_msr(struct vcpu *v, struct exit *x)
 {
 	int r = x->reason == EXIT_RDMSR ? outer_msr_read(v, x->msr.index, &x->msr.data)
 					: outer_msr_write(v, x->msr.index, x->msr.data);
 
 	x->msr.error = r != 0;
-	return true;
+	if (!r || !msr_exit_wanted(&v->cpu, MSR_WHY_INVALID))
+		return true;
+	x->msr.why = MSR_WHY_INVALID;
+	x->msr.error = false;
+	return false;
 }
 
 /* True if the exit has been dealt with inside the engine. */

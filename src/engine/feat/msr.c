@@ -11,6 +11,7 @@
 
 #include "engine/cpu/segment.h"
 #include "engine/feat/feat.h"
+#include "engine/feat/msr_policy.h"
 
 struct msr_desc;
 typedef int (*msr_getter)(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret);
@@ -420,16 +421,25 @@ static int msr_ask(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
 	return CPU_EXIT;
 }
 
+/* The guest may not, or cannot: #GP, unless the VMM wants to know (KVM_CAP_X86_USER_SPACE_MSR). */
+static int msr_refuse(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
+{
+	return msr_exit_wanted(cpu, why) ? msr_ask(cpu, reason, index, data, why) : cpu_gp0(cpu);
+}
+
 int msr_read(struct cpu *cpu, u32 index, u64 *ret)
 {
 	bool error;
 
 	if (cpu->replay.filled && msr_answer(cpu, EXIT_RDMSR, index, ret, &error))
 		return error ? cpu_gp0(cpu) : CPU_OK;
+	if (!msr_allowed(cpu, index, MSR_FILTER_READ))
+		return msr_refuse(cpu, EXIT_RDMSR, index, 0, MSR_WHY_FILTER);
 	switch (msr_get(cpu, index, ret, false)) {
 	case 0: return CPU_OK;
 	case MSR_IS_OUTER: return msr_ask(cpu, EXIT_RDMSR, index, 0, 0);
-	default: return cpu_gp0(cpu);
+	case -ENOENT: return msr_refuse(cpu, EXIT_RDMSR, index, 0, MSR_WHY_UNKNOWN);
+	default: return msr_refuse(cpu, EXIT_RDMSR, index, 0, MSR_WHY_INVALID);
 	}
 }
 
@@ -440,10 +450,13 @@ int msr_write(struct cpu *cpu, u32 index, u64 value)
 
 	if (cpu->replay.filled && msr_answer(cpu, EXIT_WRMSR, index, &unused, &error))
 		return error ? cpu_gp0(cpu) : CPU_OK;
+	if (!msr_allowed(cpu, index, MSR_FILTER_WRITE))
+		return msr_refuse(cpu, EXIT_WRMSR, index, value, MSR_WHY_FILTER);
 	switch (msr_set(cpu, index, value, false)) {
 	case 0: return CPU_OK;
 	case MSR_IS_OUTER: return msr_ask(cpu, EXIT_WRMSR, index, value, 0);
-	default: return cpu_gp0(cpu);
+	case -ENOENT: return msr_refuse(cpu, EXIT_WRMSR, index, value, MSR_WHY_UNKNOWN);
+	default: return msr_refuse(cpu, EXIT_WRMSR, index, value, MSR_WHY_INVALID);
 	}
 }
 
