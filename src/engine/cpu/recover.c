@@ -9,6 +9,7 @@
 
 #include "engine/cpu/cache.h"
 #include "engine/machine.h"
+#include "engine/mem/access_raw.h"
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
@@ -52,6 +53,10 @@ static void handler(int signo, siginfo_t *info, void *context)
 		note_fault(cpu, signo, info, pc);
 		regs[REG_R10] = (greg_t)cpu->machine->code->fault;
 		regs[REG_RIP] = (greg_t)code_leave;
+		return;
+	}
+	if (guest_raw_fixup(&pc)) {
+		regs[REG_RIP] = (greg_t)pc;
 		return;
 	}
 	pass_on(signo, info, context);
