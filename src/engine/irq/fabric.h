@@ -85,7 +85,7 @@ void irq_update_eoi_watch(struct irq *irq);
 /* Change what one source drives. > 0 delivered, 0 coalesced, LINE_*. */
 int line_set(struct irq *irq, u32 gsi, u8 source, bool level);
 int line_pulse(struct irq *irq, u32 gsi, u8 source);
-int routing_default(struct irq *irq); /* for IRQCHIP_FULL */
+struct routing *routing_default(void); /* of IRQCHIP_FULL; NULL without memory */
 /* GSI that is routed to a pin, or -1. */
 int routing_gsi_of(const struct irq *irq, enum chip chip, unsigned pin);
 /* IOAPIC pin that a GSI is routed to, or -1. */

@@ -243,21 +243,17 @@ static void wire_chips(struct irq *irq)
 
 static int create_irqchip(struct irq *irq, enum irqchip_mode mode)
 {
-	int err;
-
 	if (irq->mode != IRQCHIP_NONE)
 		return -EEXIST;
 	if (irq->machine->vcpu_count)
 		return -EINVAL;
-	irq->mode = mode; /* routes are checked against it */
 	if (mode == IRQCHIP_FULL) {
-		err = routing_default(irq);
-		if (err) {
-			irq->mode = IRQCHIP_NONE;
-			return err;
-		}
+		irq->routing = routing_default();
+		if (!irq->routing)
+			return -ENOMEM;
 		wire_chips(irq);
 	}
+	irq->mode = mode;
 	return 0;
 }
 

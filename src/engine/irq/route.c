@@ -133,30 +133,35 @@ static void index_routes(struct routing *rt, unsigned n)
 	}
 }
 
-static int build(
-	const struct irq *irq, const struct irq_route *routes, unsigned n, struct routing **ret)
+static bool acceptable(const struct irq *irq, const struct irq_route *routes, unsigned n)
 {
-	struct routing *rt;
-
 	for (unsigned i = 0; i < n; i++)
 		if (!valid(irq, &routes[i]))
-			return -EINVAL;
-	rt = malloc(sizeof(*rt) + n * sizeof(rt->routes[0]));
+			return false;
+	return true;
+}
+
+/* Of sorted routes. At most three entries may share a GSI, so looking three ahead finds every conflict. */
+static bool ambiguous(const struct irq_route *routes, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = i + 1; j < n && j <= i + 3; j++)
+			if (conflict(&routes[i], &routes[j]))
+				return true;
+	return false;
+}
+
+static struct routing *build(const struct irq_route *routes, unsigned n)
+{
+	struct routing *rt = malloc(sizeof(*rt) + n * sizeof(rt->routes[0]));
+
 	if (!rt)
-		return -ENOMEM;
+		return NULL;
 	if (n)
 		memcpy(rt->routes, routes, n * sizeof(rt->routes[0]));
 	qsort(rt->routes, n, sizeof(rt->routes[0]), by_gsi);
-	/* At most three entries may share a GSI, so looking three ahead finds every conflict. */
-	for (unsigned i = 0; i < n; i++)
-		for (unsigned j = i + 1; j < n && j <= i + 3; j++)
-			if (conflict(&rt->routes[i], &rt->routes[j])) {
-				free(rt);
-				return -EINVAL;
-			}
 	index_routes(rt, n);
-	*ret = rt;
-	return 0;
+	return rt;
 }
 
 /* Which vectors user space's own IOAPIC must hear of (split irqchip). */
@@ -179,13 +184,16 @@ int irq_set_routing(struct machine *m, const struct irq_route *routes, unsigned 
 {
 	struct irq *irq = m->irq;
 	struct routing *rt, *old;
-	int err;
 
-	if (irq->mode == IRQCHIP_NONE || n > IRQ_ROUTES_MAX)
+	if (irq->mode == IRQCHIP_NONE || n > IRQ_ROUTES_MAX || !acceptable(irq, routes, n))
 		return -EINVAL;
-	err = build(irq, routes, n, &rt);
-	if (err)
-		return err;
+	rt = build(routes, n);
+	if (!rt)
+		return -ENOMEM;
+	if (ambiguous(rt->routes, n)) {
+		free(rt);
+		return -EINVAL;
+	}
 	pthread_mutex_lock(&irq->lock);
 	old = irq->routing;
 	irq->routing = rt;
@@ -197,7 +205,7 @@ int irq_set_routing(struct machine *m, const struct irq_route *routes, unsigned 
 }
 
 /* GSI 0-15: PIC input and IOAPIC pin of this number; 16-23: the IOAPIC alone. */
-int routing_default(struct irq *irq)
+struct routing *routing_default(void)
 {
 	struct irq_route routes[16 + IOAPIC_PINS];
 	unsigned n = 0;
@@ -210,7 +218,7 @@ int routing_default(struct irq *irq)
 			};
 		routes[n++] = (struct irq_route){.gsi = gsi, .chip = {CHIP_IOAPIC, (u8)gsi}};
 	}
-	return build(irq, routes, n, &irq->routing);
+	return build(routes, n);
 }
 
 /* ---- doors ---- */

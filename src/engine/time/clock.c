@@ -146,18 +146,14 @@ u64 machine_get_clock(struct machine *m)
 void machine_set_clock(struct machine *m, u64 ns)
 {
 	struct clock *c = machine_clock(m);
+	struct vcpu *v;
 
 	pthread_mutex_lock(&c->lock);
 	c->tsc = host_tsc();
 	c->ns = ns;
 	m->clock_offset = (s64)(ns - host_ns());
 	pthread_mutex_unlock(&c->lock);
-	for (unsigned i = 0; i < MACHINE_MAX_VCPUS; i++) {
-		struct vcpu *v = atomic_load(&m->vcpus[i]);
-
-		if (v)
-			pvclock_update(v);
-	}
+	for_each_vcpu(m, v) pvclock_update(v);
 }
 
 u32 vcpu_tsc_khz(struct vcpu *v)
