@@ -39,7 +39,7 @@ static void order_stores(void)
 /* Odd version, the body, even version, in this order. */
 static void publish(struct machine *m, u64 gpa, struct vcpu_time_info *info)
 {
-	u32 version = (info->version | 1) + 2;
+	u32 version = (info->version + 1) | 1;
 
 	if (machine_write(m, gpa, &version, sizeof(version)))
 		return;
@@ -97,7 +97,7 @@ void pvclock_write_wall_clock(struct machine *m, u64 gpa)
 
 	if (machine_read(m, gpa, &w.version, sizeof(w.version)))
 		return;
-	w.version = (w.version | 1) + 2;
+	w.version = (w.version + 1) | 1;
 	if (machine_write(m, gpa, &w.version, sizeof(w.version)))
 		return;
 	w.sec = (u32)((realtime - clock) / 1000000000ull);

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* The machine's clock, its kvmclock pages, and the TSC's frequency. */
+#include "world.h"
+
+#include <errno.h>
+#include <time.h>
+
+#include "engine/time/time.h"
+
+#define PAGE_AT 0x800
+
+struct page {
+	u32 version, pad0;
+	u64 tsc_timestamp, system_time;
+	u32 mul;
+	s8 shift;
+	u8 flags, pad[2];
+};
+
+static int setup(void **state)
+{
+	world_create(IRQCHIP_FULL, 1);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_destroy();
+	return 0;
+}
+
+static struct page page(void)
+{
+	struct page p;
+
+	memcpy(&p, world_ram + PAGE_AT, sizeof(p));
+	return p;
+}
+
+/* What a guest computes (Linux, pvclock_scale_delta). */
+static u64 guest_clock(const struct page *p, u64 guest_tsc)
+{
+	u64 delta = guest_tsc - p->tsc_timestamp;
+
+	delta = p->shift < 0 ? delta >> -p->shift : delta << p->shift;
+	return p->system_time + (u64)((unsigned __int128)delta * p->mul >> 32);
+}
+
+static void test_hz(void **state)
+{
+	u64 hz = machine_tsc_hz(world), t0 = host_tsc(), ns0 = host_ns(), t1, ns1;
+
+	nap_us(50000);
+	t1 = host_tsc();
+	ns1 = host_ns();
+	/* 1 %: two clock readings on a busy machine. */
+	assert_in_range((u64)((unsigned __int128)(t1 - t0) * 1000000000 / (ns1 - ns0)),
+		hz - hz / 100, hz + hz / 100);
+	assert_int_equal(vcpu_tsc_khz(cpu0), hz / 1000);
+	assert_int_equal(vcpu_set_tsc_khz(cpu0, 0), 0);
+	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0)), 0);
+	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0) + vcpu_tsc_khz(cpu0) / 5000), 0);
+	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0) * 2), -EINVAL);
+}
+
+static void test_scale(void **state)
+{
+	static const u64 hz[] = {
+		500000000, 1000000000, 1000000001, 2000000000, 2500000000, 6123456789};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(hz); i++) {
+		struct clock c = {0};
+		u64 ns;
+
+		clock_scale(hz[i], &c.mult, &c.shift);
+		ns = clock_at(&c, hz[i] * 1000); /* 1000 s */
+		assert_in_range(ns, 1000000000000 - 2000, 1000000000000 + 2000);
+	}
+}
+
+static void test_starts_at_zero_and_runs(void **state)
+{
+	u64 a = machine_get_clock(world), b, ns;
+
+	assert_true(a < 60000000000ull);
+	ns = host_ns();
+	nap_us(10000);
+	b = machine_get_clock(world);
+	assert_in_range(b - a, 9900000, host_ns() - ns + 10000000);
+	machine_set_clock(world, 5000000000000ull);
+	assert_in_range(machine_get_clock(world), 5000000000000ull, 5060000000000ull);
+}
+
+static void test_page_agrees(void **state)
+{
+	u64 tsc, clock, realtime;
+	struct page p;
+
+	cpu0->cpu.tsc_offset = 123456789 - (s64)host_tsc();
+	cpu0->cpu.msr.kvm_system_time = PAGE_AT | 1;
+	pvclock_update(cpu0);
+	p = page();
+	assert_true(p.version && !(p.version & 1));
+	assert_int_equal(p.flags, 1);
+	for (unsigned i = 0; i < 1000; i++) {
+		clock = machine_get_clock_at(world, &tsc, &realtime);
+		assert_int_equal(guest_clock(&p, tsc + (u64)cpu0->cpu.tsc_offset), clock);
+	}
+	machine_set_clock(world, 77000000000ull);
+	assert_int_equal(page().version, p.version + 2);
+	p = page();
+	clock = machine_get_clock_at(world, &tsc, NULL);
+	assert_int_equal(guest_clock(&p, tsc + (u64)cpu0->cpu.tsc_offset), clock);
+}
+
+static void test_page_off(void **state)
+{
+	struct page p;
+
+	cpu0->cpu.msr.kvm_system_time = PAGE_AT;
+	pvclock_update(cpu0);
+	assert_int_equal(page().version, 0);
+	assert_int_equal(vcpu_clock_stopped(cpu0), -EINVAL);
+	cpu0->cpu.msr.kvm_system_time = BIT64(40) | 1; /* no RAM there */
+	pvclock_update(cpu0);
+	cpu0->cpu.msr.kvm_system_time = PAGE_AT | 1;
+	assert_int_equal(vcpu_clock_stopped(cpu0), 0);
+	assert_int_equal(page().flags, 3);
+	pvclock_update(cpu0); /* stays until the guest has seen it */
+	p = page();
+	assert_int_equal(p.flags, 3);
+	p.flags = 1;
+	p.version = 0x10001; /* the guest's mess */
+	memcpy(world_ram + PAGE_AT, &p, sizeof(p));
+	pvclock_update(cpu0);
+	assert_int_equal(page().flags, 1);
+	assert_int_equal(page().version & 1, 0);
+}
+
+static void test_wall_clock(void **state)
+{
+	u32 w[3];
+	u64 boot, now;
+	struct timespec ts;
+
+	pvclock_write_wall_clock(world, 0x100);
+	memcpy(w, world_ram + 0x100, sizeof(w));
+	assert_true(w[0] && !(w[0] & 1));
+	boot = w[1] * 1000000000ull + w[2];
+	now = boot + machine_get_clock(world);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	assert_in_range(
+		ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec, now - 1000000, now + 2000000000);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_hz),
+		T(test_scale),
+		T(test_starts_at_zero_and_runs),
+		T(test_page_agrees),
+		T(test_page_off),
+		T(test_wall_clock),
+	};
+
+	return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The helper thread and the LAPIC timer. Lower bounds on time are exact; upper bounds are only that
+ * something happens within seconds, so a busy machine makes nothing fail.
+ */
+#include "world.h"
+
+#include <errno.h>
+
+static int setup(void **state)
+{
+	world_create(IRQCHIP_FULL, 1);
+	apic_enable(cpu0);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_destroy();
+	return 0;
+}
+
+/* ---- timers ---- */
+
+#define MANY 200
+
+struct probe {
+	struct timer timer;
+	u64 due;
+	_Atomic u64 fired_at;
+	_Atomic unsigned count;
+	unsigned rearm;
+};
+
+static void probe_fire(struct timer *t)
+{
+	struct probe *p = container_of(t, struct probe, timer);
+
+	atomic_store(&p->fired_at, host_ns());
+	atomic_fetch_add(&p->count, 1);
+	if (p->rearm) {
+		p->rearm--;
+		timer_arm(world, t, host_ns() + 200000);
+	}
+}
+
+static bool wait_count(struct probe *p, unsigned n)
+{
+	u64 end = host_ns() + 3000000000ull;
+
+	while (atomic_load(&p->count) < n) {
+		if (host_ns() > end)
+			return false;
+		nap_us(100);
+	}
+	return true;
+}
+
+static void test_many(void **state)
+{
+	static struct probe p[MANY];
+	u64 now = host_ns();
+
+	memset(p, 0, sizeof(p));
+	for (unsigned i = 0; i < MANY; i++) {
+		p[i].timer.fire = probe_fire;
+		p[i].due = now + (i * 7919 % MANY) * 50000ull;
+		timer_arm(world, &p[i].timer, p[i].due);
+	}
+	for (unsigned i = 0; i < MANY; i += 3) /* some later, some never */
+		timer_arm(world, &p[i].timer, p[i].due += 3000000);
+	for (unsigned i = 1; i < MANY; i += 3)
+		timer_cancel(world, &p[i].timer);
+	for (unsigned i = 0; i < MANY; i++) {
+		if (i % 3 == 1)
+			continue;
+		assert_true(wait_count(&p[i], 1));
+		assert_true(atomic_load(&p[i].fired_at) >= p[i].due);
+	}
+	for (unsigned i = 1; i < MANY; i += 3)
+		assert_true(atomic_load(&p[i].count) <= 1);
+	nap_us(2000);
+	for (unsigned i = 0; i < MANY; i++)
+		assert_true(atomic_load(&p[i].count) <= 1);
+}
+
+static void test_rearm_in_fire(void **state)
+{
+	struct probe p = {.timer.fire = probe_fire, .rearm = 9};
+
+	timer_arm(world, &p.timer, host_ns());
+	assert_true(wait_count(&p, 10));
+	nap_us(2000);
+	assert_int_equal(atomic_load(&p.count), 10);
+	p.rearm = 1000000;
+	timer_arm(world, &p.timer, host_ns());
+	assert_true(wait_count(&p, 12));
+	timer_cancel(world, &p.timer); /* although it arms itself again */
+	p.rearm = 0;
+	atomic_store(&p.count, 0);
+	nap_us(3000);
+	assert_int_equal(atomic_load(&p.count), 0);
+}
+
+static void test_past(void **state)
+{
+	struct probe p = {.timer.fire = probe_fire};
+
+	timer_arm(world, &p.timer, 1);
+	assert_true(wait_count(&p, 1));
+	timer_arm(world, &p.timer, 0);
+	assert_true(wait_count(&p, 2));
+	timer_cancel(world, &p.timer);
+}
+
+/* ---- LAPIC timer ---- */
+
+static void test_one_shot(void **state)
+{
+	u64 start;
+
+	apic_write(cpu0, R_LVT_TIMER, 0x40);
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xb); /* by 1 */
+	start = host_ns();
+	apic_write(cpu0, R_TIMER_INITIAL, 3000000);
+	assert_in_range(apic_read(cpu0, R_TIMER_CURRENT), 1, 3000000);
+	assert_true(wait_pending(cpu0));
+	assert_true(host_ns() - start >= 3000000);
+	assert_int_equal(irq_accept(cpu0), 0x40);
+	apic_write(cpu0, R_EOI, 0);
+	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
+	nap_us(5000);
+	assert_int_equal(irq_pending(cpu0), -1);
+}
+
+static const struct {
+	u32 config, divide;
+} dividers[] = {{0, 2}, {1, 4}, {2, 8}, {3, 16}, {8, 32}, {9, 64}, {10, 128}, {11, 1}};
+
+static void test_divide(void **state)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(dividers); i++) {
+		u64 before, after, t0, t1;
+		u32 d = dividers[i].divide;
+
+		apic_write(cpu0, R_TIMER_DIVIDE, dividers[i].config);
+		assert_int_equal(apic_read(cpu0, R_TIMER_DIVIDE), dividers[i].config);
+		before = host_ns();
+		apic_write(cpu0, R_TIMER_INITIAL, 0xffffffff);
+		t0 = host_ns();
+		nap_us(500);
+		t1 = host_ns();
+		after = 0xffffffff - apic_read(cpu0, R_TIMER_CURRENT);
+		assert_true(after >= (t1 - t0) / d - 1);
+		assert_true(after <= (host_ns() - before) / d + 1);
+	}
+}
+
+static void test_divide_change(void **state)
+{
+	u32 count;
+
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xb);
+	apic_write(cpu0, R_TIMER_INITIAL, 4000000000);
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xa);
+	count = apic_read(cpu0, R_TIMER_CURRENT);
+	assert_in_range(count, 2000000000, 4000000000);
+	apic_write(cpu0, R_TIMER_INITIAL, 0);
+	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
+}
+
+static void test_periodic(void **state)
+{
+	u64 start = host_ns();
+
+	apic_write(cpu0, R_LVT_TIMER, 0x20041);
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xb);
+	apic_write(cpu0, R_TIMER_INITIAL, 1000000);
+	for (unsigned i = 0; i < 10; i++) {
+		assert_true(wait_pending(cpu0));
+		assert_int_equal(irq_accept(cpu0), 0x41);
+		apic_write(cpu0, R_EOI, 0);
+		assert_in_range(apic_read(cpu0, R_TIMER_CURRENT), 0, 1000000);
+	}
+	assert_true(host_ns() - start >= 10000000);
+	apic_write(cpu0, R_LVT_TIMER, 0x30041); /* masked: goes on silently */
+	while (irq_accept(cpu0) >= 0)
+		apic_write(cpu0, R_EOI, 0);
+	nap_us(3000);
+	assert_int_equal(irq_pending(cpu0), -1);
+	apic_write(cpu0, R_LVT_TIMER, 0x20041);
+	assert_true(wait_pending(cpu0));
+}
+
+static u64 deadline(void)
+{
+	u64 v = 1;
+
+	assert_int_equal(lapic_read_msr(cpu0, 0x6e0, &v), 0);
+	return v;
+}
+
+static void test_tsc_deadline(void **state)
+{
+	u64 hz = machine_tsc_hz(world), start, tsc;
+
+	cpu0->cpu.tsc_offset = -(s64)host_tsc();
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, 12345), 0); /* not in this mode: ignored */
+	assert_int_equal(deadline(), 0);
+	apic_write(cpu0, R_LVT_TIMER, 0x40042);
+	start = host_ns();
+	tsc = host_tsc() + (u64)cpu0->cpu.tsc_offset + hz / 250;
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, tsc), 0);
+	assert_int_equal(deadline(), tsc);
+	assert_true(wait_pending(cpu0));
+	assert_true(host_ns() - start > 3900000);
+	assert_int_equal(irq_accept(cpu0), 0x42);
+	apic_write(cpu0, R_EOI, 0);
+	assert_int_equal(deadline(), 0);
+	apic_write(cpu0, R_TIMER_INITIAL, 1000); /* ignored */
+	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
+
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, 1), 0); /* past: at once */
+	assert_int_equal(irq_accept(cpu0), 0x42);
+	apic_write(cpu0, R_EOI, 0);
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, ~0ull), 0);
+	assert_int_equal(deadline(), ~0ull);
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, 0), 0);
+	assert_int_equal(deadline(), 0);
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, ~0ull), 0);
+	apic_write(cpu0, R_LVT_TIMER, 0x42); /* leaving the mode disarms */
+	assert_int_equal(deadline(), 0);
+}
+
+static void test_restore(void **state)
+{
+	u8 page[1024];
+	u32 v;
+
+	apic_write(cpu0, R_LVT_TIMER, 0x43);
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xb);
+	apic_write(cpu0, R_TIMER_INITIAL, 4000000000);
+	nap_us(1000);
+	vcpu_get_lapic(cpu0, page);
+	memcpy(&v, page + 0x390, 4);
+	assert_in_range(v, 1, 3999000000);
+	v = 2000000; /* 2 ms are left */
+	memcpy(page + 0x390, &v, 4);
+	lapic_reset(cpu0, false);
+	vcpu_set_lapic(cpu0, page);
+	assert_int_equal(apic_read(cpu0, R_TIMER_INITIAL), 4000000000);
+	assert_true(wait_pending(cpu0));
+	assert_int_equal(irq_accept(cpu0), 0x43);
+	apic_write(cpu0, R_EOI, 0);
+	vcpu_get_lapic(cpu0, page); /* expired */
+	vcpu_set_lapic(cpu0, page);
+	nap_us(3000);
+	assert_int_equal(irq_pending(cpu0), -1);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_many),
+		T(test_rearm_in_fire),
+		T(test_past),
+		T(test_one_shot),
+		T(test_divide),
+		T(test_divide_change),
+		T(test_periodic),
+		T(test_tsc_deadline),
+		T(test_restore),
+	};
+
+	return cmocka_run_group_tests_name("timer", tests, NULL, NULL);
+}
