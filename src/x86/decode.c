@@ -4,7 +4,11 @@
  *
  * The input is first copied, zero-padded, to insn.bytes. Parsing then needs no check per byte:
  * bytes that were not given read as zero, and whether they were needed is found out when the
- * position is compared with n at the two points where it is last known to lie inside bytes[].
+ * position is compared with n at the few points where it is last known to lie inside bytes[].
+ *
+ * What costs time here is branches that depend on the code decoded, so the common path (no prefix
+ * but REX, no VEX) selects with conditional moves and table look-ups, keeps its position in a register, and
+ * leaves everything rare to functions of their own.
  * Source: Intel SDM volume 2, chapter 2 and appendix A.
  */
 #include "x86/insn_table.h"
@@ -14,26 +18,28 @@
 #define REX_X 2
 #define REX_B 1
 
-/* Parsing state that is of no interest later. */
-struct parse {
-	struct insn *in;
-	unsigned pos;    /* next byte */
-	unsigned n;      /* bytes given */
-	u8 seg_override; /* or REG_NONE */
-	u8 mandatory;    /* 0 none, 1 66, 2 F3, 3 F2: index for SEL_PFX */
-	u8 vvvv;         /* as encoded: 15 when unused */
+#define SEG_NONE 0xff /* insn.seg: no override seen */
+
+/* bytes[] as one little-endian number, to take parts out of without memory */
+typedef unsigned __int128 code_word;
+
+/* Where the opcode bytes led. row is NULL if nowhere. */
+struct opcode {
+	const struct insn_desc *row;
+	u32 pos; /* after the opcode */
+	u32 key; /* enum insn_key, all but what ModRM says */
 };
 
-static enum insn_result run_out(const struct parse *p)
+static enum insn_result run_out(unsigned n)
 {
-	return p->n < INSN_MAX ? INSN_SHORT : INSN_TOO_LONG;
+	return n < INSN_MAX ? INSN_SHORT : INSN_TOO_LONG;
 }
 
-static enum insn_result invalid(struct parse *p)
+static enum insn_result invalid(struct insn *in, unsigned pos, unsigned n)
 {
-	if (p->pos > p->n)
-		return run_out(p);
-	p->in->len = p->pos;
+	if (pos > n)
+		return run_out(n);
+	in->len = pos;
 	return INSN_INVALID;
 }
 
@@ -45,23 +51,7 @@ static inline u64 load64(const u8 *p)
 	return v;
 }
 
-static inline u32 load32(const u8 *p)
-{
-	u32 v;
-
-	__builtin_memcpy(&v, p, 4);
-	return v;
-}
-
-static inline u16 load16(const u8 *p)
-{
-	u16 v;
-
-	__builtin_memcpy(&v, p, 2);
-	return v;
-}
-
-static inline void copy_bytes(struct insn *out, const u8 *code, unsigned n)
+static inline code_word take_bytes(struct insn *in, const u8 *code, unsigned n)
 {
 	u64 lo = 0, hi = 0;
 
@@ -69,14 +59,12 @@ static inline void copy_bytes(struct insn *out, const u8 *code, unsigned n)
 		lo = load64(code);
 		hi = load64(code + 7) >> 8;
 	} else {
-		for (unsigned i = 0; i < n; i++) {
-			u64 *half = i < 8 ? &lo : &hi;
-
-			*half |= (u64)code[i] << (i % 8 * 8);
-		}
+		for (unsigned i = 0; i < n; i++)
+			*(i < 8 ? &lo : &hi) |= (u64)code[i] << (i % 8 * 8);
 	}
-	__builtin_memcpy(out->bytes, &lo, 8);
-	__builtin_memcpy(out->bytes + 8, &hi, 8);
+	__builtin_memcpy(in->bytes, &lo, 8);
+	__builtin_memcpy(in->bytes + 8, &hi, 8);
+	return (code_word)hi << 64 | lo;
 }
 
 /* ---- prefixes ---- */
@@ -110,25 +98,23 @@ static const u8 prefix_kind[256] = {
 };
 
 /* Outside 64-bit mode every segment prefix counts and the last one wins; in it only fs and gs do. */
-static void segment_prefix(struct parse *p, u8 byte)
+static void segment_prefix(struct insn *in, u8 byte)
 {
-	p->in->pfx |= PFX_SEG;
+	in->pfx |= PFX_SEG;
 	if (byte >= 0x64)
-		p->seg_override = SEG_FS + (byte - 0x64);
-	else if (p->in->mode != 8)
-		p->seg_override = (byte >> 3) & 3;
+		in->seg = SEG_FS + (byte - 0x64);
+	else if (in->mode != 8)
+		in->seg = (byte >> 3) & 3;
 }
 
 /* A prefix other than REX; a REX before it loses its effect (SDM 2:2.2.1). */
-static void legacy_prefix(struct parse *p, enum prefix kind, u8 byte)
+static void legacy_prefix(struct insn *in, enum prefix kind, u8 byte)
 {
-	struct insn *in = p->in;
-
 	in->rex = 0;
 	in->pfx &= ~PFX_REX;
 	switch (kind) {
 	case P_SEG_NULL:
-	case P_SEG: segment_prefix(p, byte); break;
+	case P_SEG: segment_prefix(in, byte); break;
 	case P_66: in->pfx |= PFX_66; break;
 	case P_67: in->pfx |= PFX_67; break;
 	case P_LOCK: in->pfx |= PFX_LOCK; break;
@@ -137,139 +123,135 @@ static void legacy_prefix(struct parse *p, enum prefix kind, u8 byte)
 	}
 }
 
-/* Returns the first byte after the prefixes. */
-static inline u8 parse_prefixes(struct parse *p)
+/* Returns the position of the first byte after the prefixes. */
+static __attribute__((noinline)) unsigned parse_prefixes(struct insn *in)
 {
-	struct insn *in = p->in;
+	unsigned pos;
 
-	while (p->pos < INSN_MAX) {
-		u8 byte = in->bytes[p->pos];
-		u8 kind = prefix_kind[byte];
+	in->rex = in->pfx = 0;
+	for (pos = 0; pos < INSN_MAX; pos++) {
+		u8 byte = in->bytes[pos];
+		enum prefix kind = prefix_kind[byte];
 
-		if (likely(kind == P_NONE))
-			return byte;
-		if (likely(kind == P_REX)) {
-			if (in->mode != 8)
-				return byte;
+		if (kind == P_NONE || (kind == P_REX && in->mode != 8))
+			break;
+		if (kind == P_REX) {
 			in->rex = byte & 15;
 			in->pfx |= PFX_REX;
 		} else {
-			legacy_prefix(p, kind, byte);
+			legacy_prefix(in, kind, byte);
 		}
-		p->pos++;
 	}
-	return 0;
+	return pos;
 }
 
 /* ---- opcode ---- */
 
-static inline u8 mandatory_prefix(unsigned pfx)
-{
-	if (likely(!(pfx & (PFX_66 | PFX_REP | PFX_REPNE))))
-		return 0;
-	return pfx & PFX_REP ? 2 : pfx & PFX_REPNE ? 3 : 1;
-}
-
-/* Take the last opcode byte and return its row. */
-static inline const struct insn_desc *take_opcode(
-	struct parse *p, unsigned map, const struct insn_desc *table)
-{
-	struct insn *in = p->in;
-
-	in->map = map;
-	in->opcode_off = p->pos;
-	in->opcode = in->bytes[p->pos++];
-	return &table[in->opcode];
-}
+/* by PFX_66, PFX_REP, PFX_REPNE: index for PFX() */
+#define BOTH_LOCK(bits, n)                                                                         \
+	[bits] = n, [(bits) | PFX_LOCK] = n, [(bits) | PFX_67] = n, [(bits) | PFX_67 | PFX_LOCK] = n
+static const u8 mandatory_prefix[32] = {
+	BOTH_LOCK(PFX_66, 1),
+	BOTH_LOCK(PFX_REP, 2),
+	BOTH_LOCK(PFX_REP | PFX_66, 2),
+	BOTH_LOCK(PFX_REPNE, 3),
+	BOTH_LOCK(PFX_REPNE | PFX_66, 3),
+};
+#undef BOTH_LOCK
 
 /*
  * VEX, two or three bytes (SDM 2:2.3.5). Outside 64-bit mode only registers 0-7 exist: R and X are
  * ones or it would be les/lds, B and the top bit of a used vvvv have no effect.
  */
-static const struct insn_desc *parse_vex(struct parse *p)
+static __attribute__((noinline)) struct opcode parse_vex(struct insn *in, unsigned pos)
 {
 	static const struct insn_desc *const tables[4] = {
 		NULL, insn_vex_0f, insn_vex_0f38, insn_vex_0f3a};
-	struct insn *in = p->in;
-	const u8 *b = in->bytes + p->pos;
-	unsigned map = 1;
-	u8 last = b[1];
+	static const u8 prefix[4] = {0, 1, 2, 3};
+	const u8 *b = in->bytes + pos;
+	unsigned map = 1, last = 1;
 
-	if (p->pos + 3 > INSN_MAX) {
-		p->pos = INSN_MAX + 1;
-		return NULL;
-	}
+	if (pos + 3 > INSN_MAX)
+		return (struct opcode){.pos = INSN_MAX + 1};
 	if (in->pfx & (PFX_66 | PFX_REP | PFX_REPNE | PFX_LOCK | PFX_REX))
-		return NULL;
+		return (struct opcode){.pos = pos};
 	in->enc = ENC_VEX;
-	in->rex = (b[1] & 0x80 ? 0 : REX_R);
-	p->pos += 2;
+	in->rex = b[1] & 0x80 ? 0 : REX_R;
 	if (b[0] == 0xc4) {
 		map = b[1] & 31;
-		last = b[2];
+		last = 2;
 		in->rex |= (b[1] & 0x40 ? 0 : REX_X) | (b[1] & 0x20 ? 0 : REX_B) |
-			   (last & 0x80 ? REX_W : 0);
-		p->pos++;
+			   (b[2] & 0x80 ? REX_W : 0);
 	}
-	in->vl = last & 4 ? 32 : 16;
-	p->vvvv = (~last >> 3) & 15;
+	in->vl = b[last] & 4 ? 32 : 16;
+	in->vvvv = (~b[last] >> 3) & 15;
 	if (in->mode != 8)
 		in->rex &= REX_W;
-	p->mandatory = (const u8[]){0, 1, 2, 3}[last & 3];
+	pos += last + 1;
 	if (map < 1 || map > 3)
-		return NULL;
-	return take_opcode(p, map, tables[map]);
+		return (struct opcode){.pos = pos};
+	in->map = map;
+	in->opcode_off = pos;
+	in->opcode = in->bytes[pos];
+	return (struct opcode){.row = &tables[map][in->opcode],
+		.pos = pos + 1,
+		.key = (u32)prefix[b[last] & 3] << KEY_PFX | (u32)(in->vl == 32) << KEY_L};
 }
 
-static const struct insn_desc *parse_0f(struct parse *p)
+/* 0F38 and 0F3A; pos is that of the second byte. */
+static __attribute__((noinline)) struct opcode parse_three_byte(struct insn *in, unsigned pos)
 {
-	u8 byte = p->in->bytes[++p->pos];
+	const struct insn_desc *table =
+		in->bytes[pos] == 0x38 ? insn_legacy_0f38 : insn_legacy_0f3a;
 
-	p->mandatory = mandatory_prefix(p->in->pfx);
-	if (byte != 0x38 && byte != 0x3a)
-		return take_opcode(p, 1, insn_legacy_0f);
-	if (++p->pos > INSN_MAX)
-		return NULL;
-	if (byte == 0x38)
-		return take_opcode(p, 2, insn_legacy_0f38);
-	return take_opcode(p, 3, insn_legacy_0f3a);
+	in->map = in->bytes[pos] == 0x38 ? 2 : 3;
+	if (++pos > INSN_MAX)
+		return (struct opcode){.pos = pos};
+	in->opcode_off = pos;
+	in->opcode = in->bytes[pos];
+	return (struct opcode){.row = &table[in->opcode],
+		.pos = pos + 1,
+		.key = (u32)mandatory_prefix[in->pfx & 31] << KEY_PFX};
 }
 
-/* The table entry for the opcode; NULL if there is none, or not within INSN_MAX bytes. */
-static inline const struct insn_desc *parse_opcode(struct parse *p, u8 byte)
+/* The table entry for the opcode that starts at pos. */
+static inline struct opcode parse_opcode(struct insn *in, unsigned pos)
 {
-	struct insn *in = p->in;
+	u8 byte = in->bytes[pos], opcode;
+	bool two = byte == 0x0f;
 
-	if (unlikely(p->pos >= INSN_MAX))
-		return ++p->pos, NULL;
-	if (byte == 0x0f)
-		return parse_0f(p);
-	if (unlikely((byte & 0xfe) == 0xc4) && (in->mode == 8 || in->bytes[p->pos + 1] >= 0xc0))
-		return parse_vex(p);
-	p->mandatory = mandatory_prefix(in->pfx);
-	return take_opcode(p, 0, insn_legacy);
+	if (unlikely((byte & 0xfe) == 0xc4) && (in->mode == 8 || in->bytes[pos + 1] >= 0xc0))
+		return parse_vex(in, pos);
+	pos += two;
+	opcode = in->bytes[pos];
+	if (unlikely(two && (opcode & 0xfd) == 0x38))
+		return parse_three_byte(in, pos);
+	in->map = two;
+	in->opcode_off = pos;
+	in->opcode = opcode;
+	return (struct opcode){.row = (two ? insn_legacy_0f : insn_legacy) + opcode,
+		.pos = pos + 1,
+		.key = (u32)mandatory_prefix[in->pfx & 31] << KEY_PFX};
 }
 
-/* One step from an inner node towards the row. */
-static const struct insn_desc *select_row(
-	const struct parse *p, const struct insn_desc *node, u8 modrm)
+/*
+ * From the table entry to the row. ModRM is looked at before it is known to be there; *used tells which bits
+ * of the key counted.
+ */
+static inline const struct insn_desc *find_row(
+	const struct insn *in, struct opcode o, u8 modrm, u32 *used)
 {
-	unsigned reg = (modrm >> 3) & 7;
-	bool is_reg = modrm >= 0xc0;
+	const struct insn_desc *d = o.row;
+	u32 key = o.key | (modrm & 0x3f) | (u32)(modrm >= 0xc0) << KEY_MOD |
+		  (u32)(in->rex >> 3) << KEY_W | (u32)(in->rex & REX_B) << KEY_B |
+		  (u32)(in->mode == 8) << KEY_64;
 
-	switch (node->op) {
-	case SEL_REG: return &node->sub[reg];
-	case SEL_MODREG: return &node->sub[reg + 8 * is_reg];
-	case SEL_RM: return &node->sub[modrm & 7];
-	case SEL_MOD: return &node->sub[is_reg];
-	case SEL_PFX: return &node->sub[p->mandatory];
-	case SEL_W: return &node->sub[!!(p->in->rex & REX_W)];
-	case SEL_L: return &node->sub[p->in->vl == 32];
-	case SEL_B: return &node->sub[p->in->rex & REX_B];
-	case SEL_64: return &node->sub[p->in->mode == 8];
-	case SEL_REG_PAIR: return &node->sub[2 * reg];
-	default: return &node->sub[0];
+	*used = 0;
+	while (d->op == OP_NODE) {
+		*used |= (u32)d->node_mask << d->node_shift;
+		d = &d->sub[(key >> d->node_shift) & d->node_mask];
 	}
+	return d;
 }
 
 /* ---- ModRM ---- */
@@ -296,57 +278,46 @@ static unsigned parse_mem16(struct insn *in)
 	return mod;
 }
 
-static inline void parse_sib(struct parse *p, bool vector_index)
+/* SDM 2: tables 2-2 and 2-3. Returns the position after SIB; sets disp_len. */
+static inline unsigned parse_mem(struct insn *in, unsigned pos, u8 modrm, bool vector_index)
 {
-	struct insn *in = p->in;
-	u8 sib = in->bytes[p->pos++];
-	u8 index = ((sib >> 3) & 7) | (in->rex & REX_X) << 2;
+	unsigned mod = modrm >> 6, rm = modrm & 7, rex = in->rex;
+	bool has_sib = rm == RSP;
+	u8 sib = in->bytes[pos];
+	u8 base = has_sib ? sib & 7 : rm;
+	u8 index = ((sib >> 3) & 7) | (rex & REX_X) << 2;
+	bool no_base = mod == 0 && base == RBP;
+	u8 no_base_is = has_sib || in->mode != 8 ? REG_NONE : BASE_RIP;
 
-	set_address(in, (sib & 7) | (in->rex & REX_B) << 3,
-		index == RSP && !vector_index ? REG_NONE : index, 1 << (sib >> 6));
-	if ((sib & 7) == RBP && in->modrm < 0x40)
-		in->base = REG_NONE;
-}
-
-/* SDM 2: tables 2-2 and 2-3. Returns the length of the displacement. */
-static inline unsigned parse_mem(struct parse *p, bool vector_index)
-{
-	struct insn *in = p->in;
-	unsigned mod = in->modrm >> 6, rm = in->modrm & 7;
-
-	if (unlikely(in->addr_size == 2))
-		return parse_mem16(in);
-	if (rm == RSP) {
-		parse_sib(p, vector_index);
-		if (in->base == REG_NONE)
-			return 4;
-	} else {
-		set_address(in, rm | (in->rex & REX_B) << 3, REG_NONE, 1);
-		if (mod == 0 && rm == RBP) {
-			in->base = in->mode == 8 ? BASE_RIP : REG_NONE;
-			return 4;
-		}
+	if (unlikely(in->addr_size == 2)) {
+		in->disp_len = parse_mem16(in);
+		return pos;
 	}
-	return mod == 2 ? 4 : mod;
+	in->base = no_base ? no_base_is : base | (rex & REX_B) << 3;
+	in->index = has_sib && (index != RSP || vector_index) ? index : REG_NONE;
+	in->scale = has_sib ? 1 << (sib >> 6) : 1;
+	in->disp_len = no_base || mod == 2 ? 4 : mod;
+	return pos + has_sib;
 }
 
-static inline void parse_modrm(struct parse *p, const struct insn_desc *d)
+/* Returns the position after ModRM and SIB. */
+static inline unsigned parse_modrm(
+	struct insn *in, const struct insn_desc *d, unsigned pos, u8 modrm)
 {
-	struct insn *in = p->in;
-
-	in->modrm_off = p->pos;
-	in->modrm = in->bytes[p->pos++];
+	in->modrm_off = pos++;
+	in->modrm = modrm;
 	in->has_modrm = true;
-	in->reg = ((in->modrm >> 3) & 7) | (in->rex & REX_R) << 1;
+	in->reg = ((modrm >> 3) & 7) | (in->rex & REX_R) << 1;
 	/* Moves to and from control and debug registers ignore mod (SDM 2: MOV). */
-	if (in->modrm >= 0xc0 || unlikely(d->reg >= RK_CR)) {
-		in->rm = (in->modrm & 7) | (in->rex & REX_B) << 3;
-		return;
+	if (modrm >= 0xc0 || unlikely(d->reg >= RK_CR)) {
+		in->rm = (modrm & 7) | (in->rex & REX_B) << 3;
+		return pos;
 	}
 	in->is_mem = true;
-	in->disp_len = parse_mem(p, d->op == OP_GATHER);
-	if (p->seg_override == REG_NONE)
+	pos = parse_mem(in, pos, modrm, d->op == OP_GATHER);
+	if (likely(in->seg == SEG_NONE))
 		in->seg = in->base == RSP || in->base == RBP ? SEG_SS : SEG_DS;
+	return pos;
 }
 
 /* Registers named by the opcode itself. */
@@ -360,38 +331,26 @@ static void opcode_register(struct insn *in, const struct insn_desc *d)
 
 /* ---- sizes ---- */
 
+/* Written as a chain of overrides, from weak to strong, so that it compiles without branches. */
 static inline u8 operand_size(const struct insn *in, u32 attr)
 {
 	bool o16 = in->pfx & PFX_66;
+	u8 size;
 
-	if (attr & IA_BYTE)
-		return 1;
-	if (unlikely(in->mode != 8))
-		return attr & IA_OP48 ? 4 : o16 == (in->mode == 2) ? 4 : 2;
-	if (attr & IA_FORCE64)
-		return 8;
-	if (in->rex & REX_W)
-		return attr & (IA_MAX32 | IA_VEXW_NOGPR) ? 4 : 8;
-	if (o16 && !(attr & IA_OP48))
-		return 2;
-	return attr & IA_DEF64 ? 8 : 4;
+	if (unlikely(in->mode != 8)) {
+		size = attr & IA_OP48 ? 4 : o16 == (in->mode == 2) ? 4 : 2;
+	} else {
+		size = attr & IA_DEF64 ? 8 : 4;
+		size = o16 && !(attr & IA_OP48) ? 2 : size;
+		size = in->rex & REX_W ? (attr & (IA_MAX32 | IA_VEXW_NOGPR) ? 4 : 8) : size;
+		size = attr & IA_FORCE64 ? 8 : size;
+	}
+	return attr & IA_BYTE ? 1 : size;
 }
 
-static u8 memory_size(const struct insn *in, const struct insn_desc *d)
+static u8 vector_or_table_size(const struct insn *in, u8 msize)
 {
-	static const u8 fixed[] = {[MS_1] = 1,
-		[MS_2] = 2,
-		[MS_4] = 4,
-		[MS_8] = 8,
-		[MS_10] = 10,
-		[MS_16] = 16,
-		[MS_32] = 32,
-		[MS_64] = 64};
-
-	if (d->msize <= MS_64)
-		return fixed[d->msize];
-	switch (d->msize) {
-	case MS_OP: return in->op_size;
+	switch (msize) {
 	case MS_OP48: return in->rex & REX_W ? 8 : 4;
 	case MS_OP2X: return 2 * in->op_size;
 	case MS_OPFAR: return 2 + in->op_size;
@@ -404,93 +363,115 @@ static u8 memory_size(const struct insn *in, const struct insn_desc *d)
 	}
 }
 
+static inline u8 memory_size(const struct insn *in, u8 msize)
+{
+	static const u8 fixed[MS_OP + 1] = {[MS_1] = 1,
+		[MS_2] = 2,
+		[MS_4] = 4,
+		[MS_8] = 8,
+		[MS_10] = 10,
+		[MS_16] = 16,
+		[MS_32] = 32,
+		[MS_64] = 64};
+
+	if (unlikely(msize > MS_OP))
+		return vector_or_table_size(in, msize);
+	return msize == MS_OP ? in->op_size : fixed[msize];
+}
+
 static inline unsigned immediate_length(const struct insn *in, u8 kind)
 {
-	unsigned z = in->op_size == 2 ? 2 : 4;
+	/* by operand size 1 or 2, 4, 8 (size / 4); one that is 1 byte has no IMM_Z or IMM_V */
+	static const u8 length[][3] = {
+		[IMM_NONE] = {0, 0, 0},
+		[IMM_8] = {1, 1, 1},
+		[IMM_8S] = {1, 1, 1},
+		[IMM_REL8] = {1, 1, 1},
+		[IMM_16] = {2, 2, 2},
+		[IMM_Z] = {2, 4, 4},
+		[IMM_RELZ] = {2, 4, 4},
+		[IMM_V] = {2, 4, 8},
+		[IMM_FAR] = {4, 6, 6},
+		[IMM_ENTER] = {3, 3, 3},
+	};
 
-	switch (kind) {
-	case IMM_NONE: return 0;
-	case IMM_8:
-	case IMM_8S:
-	case IMM_REL8: return 1;
-	case IMM_16: return 2;
-	case IMM_Z:
-	case IMM_RELZ: return z;
-	case IMM_V: return in->op_size;
-	case IMM_FAR: return z + 2;
-	case IMM_ENTER: return 3;
-	default: return in->addr_size;
-	}
+	if (unlikely(kind == IMM_MOFFS))
+		return in->addr_size;
+	return length[kind][in->op_size / 4];
 }
 
 /* ---- displacement and immediate ---- */
 
-/* bytes[off .. off + len) as a signed number; the caller has checked that they are there. */
-static inline s64 load_signed(const u8 *bytes, unsigned off, unsigned len)
-{
-	switch (len) {
-	case 0: return 0;
-	case 1: return (s8)bytes[off];
-	case 2: return (s16)load16(bytes + off);
-	case 4: return (s32)load32(bytes + off);
-	default: return load64(bytes + off);
-	}
-}
-
 static inline u64 cut(u64 v, unsigned size)
 {
-	return size >= 8 ? v : v & ((1ull << (size * 8)) - 1);
+	static const u64 mask[9] = {0, 0xff, 0xffff, 0, 0xffffffff, 0, 0, 0, ~0ull};
+
+	return v & mask[size];
 }
 
-static void set_immediate(struct insn *in, u8 kind)
+/*
+ * len (0, 1, 2, 4, 8) bytes at off as a signed number; the caller has checked that they are there. Without
+ * branches, as lengths are hard to predict, and without loads, which would straddle two fresh stores.
+ */
+static inline s64 take_signed(code_word code, unsigned off, unsigned len)
 {
-	const u8 *b = in->bytes;
-	unsigned off = in->imm_off;
+	static const u64 sign[9] = {0, 0x80, 0x8000, 0, 0x80000000, 0, 0, 0, 0};
+	u64 v = cut((u64)(code >> (off * 8)), len);
 
-	switch (kind) {
-	case IMM_8: in->imm = b[off]; break;
-	case IMM_16: in->imm = load16(b + off); break;
-	case IMM_REL8:
-	case IMM_RELZ: in->imm = load_signed(b, off, in->imm_len); break;
+	return (v ^ sign[len]) - sign[len];
+}
+
+/* Immediates that are not one number. */
+static __attribute__((noinline)) void set_compound_immediate(struct insn *in, code_word code)
+{
+	unsigned off = in->imm_off, len = in->imm_len - 2;
+
+	switch (in->desc->imm) {
 	case IMM_FAR:
-		in->imm = cut(load_signed(b, off, in->imm_len - 2), in->imm_len - 2);
-		in->imm2 = load16(b + off + in->imm_len - 2);
+		in->imm = cut(take_signed(code, off, len), len);
+		in->imm2 = code >> ((off + len) * 8);
 		break;
 	case IMM_ENTER:
-		in->imm = load16(b + off);
-		in->imm2 = b[off + 2];
+		in->imm = cut(take_signed(code, off, 2), 2);
+		in->imm2 = in->bytes[off + 2];
 		break;
-	case IMM_MOFFS:
-		in->imm = cut(load_signed(b, off, in->imm_len), in->imm_len);
+	default: /* IMM_MOFFS */
+		in->imm = cut(take_signed(code, off, in->imm_len), in->imm_len);
 		in->disp = in->imm;
 		in->is_mem = true;
 		break;
-	default: in->imm = cut(load_signed(b, off, in->imm_len), in->op_size); break;
 	}
 }
 
-/* Everything after ModRM and SIB. */
-static inline enum insn_result parse_tail(struct parse *p, const struct insn_desc *d)
+static inline void set_immediate(struct insn *in, code_word code, u8 kind)
 {
-	struct insn *in = p->in;
-	unsigned end;
+	/* bytes that count; 0 means as many as the operand has */
+	static const u8 width[] = {
+		[IMM_8] = 1, [IMM_16] = 2, [IMM_REL8] = 8, [IMM_RELZ] = 8, [IMM_8S] = 0};
 
-	in->imm_len = immediate_length(in, d->imm);
-	end = p->pos + in->disp_len + in->imm_len;
-	if (unlikely(end > p->n))
-		return run_out(p);
-	if (in->disp_len) {
-		in->disp_off = p->pos;
-		in->disp = load_signed(in->bytes, p->pos, in->disp_len);
-		p->pos += in->disp_len;
-	}
-	if (in->imm_len) {
-		in->imm_off = p->pos;
-		set_immediate(in, d->imm);
-	}
-	p->pos = end;
+	if (unlikely(kind >= IMM_FAR && kind <= IMM_MOFFS))
+		set_compound_immediate(in, code);
+	else
+		in->imm = cut(
+			take_signed(code, in->imm_off, in->imm_len), width[kind] ?: in->op_size);
+}
+
+/* Everything after ModRM and SIB. */
+static inline bool parse_tail(struct insn *in, code_word code, unsigned pos, unsigned n)
+{
+	u8 kind = in->desc->imm;
+	unsigned disp_len = in->disp_len, imm_len = immediate_length(in, kind);
+	unsigned end = pos + disp_len + imm_len;
+
+	if (unlikely(end > n))
+		return false;
+	in->imm_len = imm_len;
+	in->disp_off = disp_len ? pos : 0;
+	in->disp = take_signed(code, pos, disp_len);
+	in->imm_off = imm_len ? pos + disp_len : 0;
+	set_immediate(in, code, kind);
 	in->len = end;
-	return INSN_OK;
+	return true;
 }
 
 /* ---- rules ---- */
@@ -502,13 +483,12 @@ static bool gather_ok(const struct insn *in)
 	       in->reg != in->index && in->vvvv != in->index;
 }
 
-static bool vex_ok(struct parse *p, const struct insn_desc *d)
+static bool vex_ok(struct insn *in, const struct insn_desc *d)
 {
-	struct insn *in = p->in;
-
-	if (d->vvvv == RK_NONE && p->vvvv != 0)
+	if (d->vvvv == RK_NONE && in->vvvv != 0)
 		return false;
-	in->vvvv = in->mode == 8 ? p->vvvv : p->vvvv & 7;
+	if (in->mode != 8)
+		in->vvvv &= 7;
 	if ((d->check & CK_L0 && in->vl != 16) || (d->check & CK_L1 && in->vl != 32))
 		return false;
 	if ((d->check & CK_W0 && in->rex & REX_W) || (d->check & CK_W1 && !(in->rex & REX_W)))
@@ -543,15 +523,31 @@ static bool form_ok(const struct insn *in, u32 attr)
 
 /* ---- entry points ---- */
 
-static inline void init(struct parse *p, struct insn *in, const u8 *code, unsigned n, unsigned mode)
+#define CLEAR_FROM (offsetof(struct insn, len) / 8)
+_Static_assert(
+	offsetof(struct insn, len) % 8 == 0 && sizeof(struct insn) % 8 == 0, "cleared by words");
+
+static inline void init(struct insn *in, unsigned mode)
 {
-	copy_bytes(in, code, n);
 	in->desc = NULL;
-	__builtin_memset((u8 *)in + __builtin_offsetof(struct insn, len), 0,
-		sizeof(*in) - __builtin_offsetof(struct insn, len));
+	/* Plain stores: what gcc makes of memset here is several times slower. */
+	for (unsigned i = CLEAR_FROM; i < sizeof(*in) / 8; i++)
+		((u64 *)in)[i] = 0;
 	in->mode = mode;
 	in->base = in->index = REG_NONE;
-	*p = (struct parse){.in = in, .n = n, .seg_override = REG_NONE};
+	in->seg = SEG_NONE;
+}
+
+/* Prefixes; one REX is the common case. */
+static inline unsigned skip_prefixes(struct insn *in, u8 first)
+{
+	bool rex = in->mode == 8 && (first & 0xf0) == 0x40;
+
+	in->rex = rex ? first & 15 : 0;
+	in->pfx = rex ? PFX_REX : 0;
+	if (unlikely(prefix_kind[in->bytes[rex]] != P_NONE))
+		return parse_prefixes(in);
+	return rex;
 }
 
 static inline u8 address_size(const struct insn *in)
@@ -562,11 +558,9 @@ static inline u8 address_size(const struct insn *in)
 }
 
 /* Apply the rules to a parsed ModRM and compute the sizes; the row may change (CK_COUNT) later. */
-static inline bool rules_ok(struct parse *p, const struct insn_desc *d)
+static inline bool rules_ok(struct insn *in, const struct insn_desc *d)
 {
-	struct insn *in = p->in;
-
-	if (unlikely(in->enc == ENC_VEX) && !vex_ok(p, d))
+	if (unlikely(in->enc == ENC_VEX) && !vex_ok(in, d))
 		return false;
 	if (unlikely(d->reg >= RK_MMX) && !registers_ok(in, d))
 		return false;
@@ -586,43 +580,44 @@ static inline void ignore_vex_w(struct insn *in, const struct insn_desc *d)
 
 enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsigned mode)
 {
-	struct parse p;
+	code_word word = take_bytes(in, code, n);
 	const struct insn_desc *d;
-	enum insn_result r;
+	struct opcode o;
+	unsigned pos;
+	u8 modrm;
+	u32 used;
 
-	init(&p, in, code, n, mode);
-	d = parse_opcode(&p, parse_prefixes(&p));
-	if (unlikely(!d))
-		return invalid(&p);
-	if (unlikely(p.pos > n))
-		return run_out(&p);
+	init(in, mode);
+	pos = skip_prefixes(in, word);
+	if (unlikely(pos >= INSN_MAX))
+		return run_out(n);
+	o = parse_opcode(in, pos);
+	pos = o.pos;
+	if (unlikely(!o.row || pos > n))
+		return invalid(in, pos, n);
 	in->addr_size = address_size(in);
-	in->seg = p.seg_override == REG_NONE ? SEG_DS : p.seg_override;
-	/* bytes[15] exists and is zero, so looking at a ModRM beyond n is harmless; it is found out below. */
-	while (d->op >= SEL_FIRST)
-		d = select_row(&p, d, in->bytes[p.pos]);
-	in->desc = d;
+	modrm = in->bytes[pos];
+	d = in->desc = find_row(in, o, modrm, &used);
+	if (unlikely(pos >= n && (used & KEY_MODRM || d->attr & IA_MODRM)))
+		return run_out(n);
 	if (unlikely(d->op == OP_UD && !d->attr))
-		return invalid(&p);
-	if (likely(d->attr & IA_MODRM)) {
-		if (unlikely(p.pos >= n))
-			return run_out(&p);
-		parse_modrm(&p, d);
-	} else if (d->reg) {
+		return invalid(in, pos, n);
+	if (likely(d->attr & IA_MODRM))
+		pos = parse_modrm(in, d, pos, modrm);
+	else if (d->reg)
 		opcode_register(in, d);
-	}
-	if (unlikely(in->rex & REX_W))
+	if (in->seg == SEG_NONE)
+		in->seg = SEG_DS;
+	if (unlikely(mode != 8 && in->rex))
 		ignore_vex_w(in, d);
-	if (unlikely(!rules_ok(&p, d)))
-		return invalid(&p);
-	if (unlikely(d->attr & IA_SSE))
+	if (unlikely(!rules_ok(in, d)))
+		return invalid(in, pos, n);
+	if (d->attr & IA_SSE)
 		in->vl = 16;
 	in->op_size = operand_size(in, d->attr);
-	r = parse_tail(&p, d);
-	if (unlikely(r != INSN_OK))
-		return r;
-	if (in->is_mem)
-		in->mem_size = memory_size(in, d);
+	if (unlikely(!parse_tail(in, word, pos, n)))
+		return run_out(n);
+	in->mem_size = in->is_mem ? memory_size(in, d->msize) : 0;
 	if (unlikely(d->check & CK_COUNT) && in->imm & (in->op_size == 8 ? 63 : 31))
 		in->desc = d + 1;
 	return unlikely(d->op == OP_UD) ? INSN_INVALID : INSN_OK;

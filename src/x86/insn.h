@@ -132,7 +132,7 @@ enum insn_imm {
 struct insn_desc {
 	union {
 		const char *name;
-		const struct insn_desc *sub; /* decoder's inner nodes only, see insn_table.h */
+		const struct insn_desc *sub; /* the decoder's inner nodes only, see insn_table.h */
 	};
 	u8 op; /* enum insn_op */
 	u8 mem; /* enum insn_mem */

@@ -50,7 +50,7 @@
 
 #define BOTH(X, ...) \
 	X(F_MAYBE, FL_OF, __VA_ARGS__, CK(CK_COUNT)), X(F_ALWAYS, FL_OF, __VA_ARGS__)
-#define GROUP2_IMM(...) NODE(SEL_REG_PAIR, 16, \
+#define GROUP2_IMM(...) REG_PAIR( \
 	BOTH(ROL, __VA_ARGS__), BOTH(ROR, __VA_ARGS__), BOTH(RCL, __VA_ARGS__), \
 	BOTH(RCR, __VA_ARGS__), BOTH(SHL, __VA_ARGS__), BOTH(SHR, __VA_ARGS__), \
 	BOTH(SHL, __VA_ARGS__), BOTH(SAR, __VA_ARGS__))
@@ -85,7 +85,7 @@
 	[o] = ROW(n "b", op, IA_STRING | IA_IMPL | IA_BYTE | (attr), IMPL(regs), __VA_ARGS__), \
 	[(o) + 1] = ROW(n, op, IA_STRING | IA_IMPL | (attr), IMPL(regs), __VA_ARGS__)
 
-#define X87(n) [0xd8 + (n)] = {.op = SEL_MODREG, .sub = insn_x87[n]}
+#define X87(n) [0xd8 + (n)] = NODE_(KEY_REG, 15, insn_x87[n])
 
 #define A_STACK (IA_RSP | IA_DEF64)
 #define A_FAR   (IA_ENDS | IA_RSP)

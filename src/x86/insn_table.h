@@ -2,9 +2,9 @@
 /*
  * The decoder's tables and the vocabulary that their rows are written in. Private to src/x86.
  *
- * A table is indexed by opcode byte. Its rows are instructions, or inner nodes: op is one of enum
- * insn_select and sub the array to index next by a field of ModRM or a prefix. A row left out is
- * all zero, that is OP_UD. Operand names follow the SDM, volume 2, appendix A.2: E and G are
+ * A table is indexed by opcode byte. Its rows are instructions, or inner nodes, which say by what
+ * bits of the selector word (enum insn_key) sub is indexed next. A row left out is all zero, that is
+ * OP_UD. Operand names follow the SDM, volume 2, appendix A.2: E and G are
  * ModRM.rm and ModRM.reg as general registers, W/V vector, Q/P MMX, H and B VEX.vvvv, I immediate.
  */
 /* clang-format off */
@@ -14,40 +14,45 @@
 #include "x86/insn.h"
 #include "x86/regs.h"
 
-enum insn_select {
-	SEL_FIRST = 128,
-	SEL_REG = SEL_FIRST, /* sub[modrm.reg] */
-	SEL_MODREG, /* memory: sub[modrm.reg], register: sub[8 + modrm.reg] */
-	SEL_RM, /* sub[modrm.rm] */
-	SEL_MOD, /* memory: sub[0], register: sub[1] */
-	SEL_PFX, /* mandatory prefix, F2/F3 before 66: none, 66, F3, F2 */
-	SEL_W, /* REX.W or VEX.W */
-	SEL_L, /* VEX.L */
-	SEL_B, /* REX.B */
-	SEL_64, /* 64-bit mode */
-	SEL_PAIR, /* sub[0]; sub[1] is its CK_COUNT companion */
-	SEL_REG_PAIR, /* sub[2 * modrm.reg], likewise */
+/* What can decide between instructions beyond the opcode byte, packed so that a node needs no switch. */
+enum insn_key {
+	KEY_RM = 0, /* modrm.rm */
+	KEY_REG = 3, /* modrm.reg */
+	KEY_MOD = 6, /* r/m is a register; next to reg, so that both can index one array */
+	KEY_PFX = 7, /* mandatory prefix, F2/F3 before 66: 0 none, 1 66, 2 F3, 3 F2 */
+	KEY_W = 9, /* REX.W or VEX.W */
+	KEY_L = 10, /* VEX.L */
+	KEY_B = 11, /* REX.B */
+	KEY_64 = 12, /* 64-bit mode */
+	KEY_MODRM = 0x7f, /* those that come from ModRM */
 };
-_Static_assert((int)OP_COUNT < (int)SEL_FIRST, "an op would be taken for a selector");
+
+/* A node: next is sub[(key >> node_shift) & node_mask]. Only the decoder looks at these fields. */
+#define OP_NODE    0xff
+#define node_shift mem
+#define node_mask  msize
+_Static_assert(OP_COUNT < OP_NODE, "an op would be taken for a node");
 
 extern const struct insn_desc insn_legacy[256], insn_legacy_0f[256], insn_legacy_0f38[256],
 	insn_legacy_0f3a[256], insn_vex_0f[256], insn_vex_0f38[256], insn_vex_0f3a[256];
-extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for SEL_MODREG */
+extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for MODREG() */
 
 /* ---- rows and nodes ---- */
 
 #define ROW(name_, op_, attr_, ...) {.name = name_, .op = OP_##op_, .attr = (attr_), ##__VA_ARGS__}
-#define NODE(sel, n, ...) {.op = sel, .sub = (const struct insn_desc[n]){__VA_ARGS__}}
-#define REG(...)    NODE(SEL_REG, 8, __VA_ARGS__)
-#define MODREG(...) NODE(SEL_MODREG, 16, __VA_ARGS__)
-#define RM(...)     NODE(SEL_RM, 8, __VA_ARGS__)
-#define MOD(...)    NODE(SEL_MOD, 2, __VA_ARGS__)
-#define PFX(...)    NODE(SEL_PFX, 4, __VA_ARGS__)
-#define BY_W(...)   NODE(SEL_W, 2, __VA_ARGS__)
-#define BY_L(...)   NODE(SEL_L, 2, __VA_ARGS__)
-#define BY_B(...)   NODE(SEL_B, 2, __VA_ARGS__)
-#define BY_64(...)  NODE(SEL_64, 2, __VA_ARGS__)
-#define PAIR(...)   NODE(SEL_PAIR, 2, __VA_ARGS__)
+#define NODE_(shift, mask, rows) {.op = OP_NODE, .node_shift = shift, .node_mask = mask, .sub = rows}
+#define NODE(shift, mask, n, ...) NODE_(shift, mask, ((const struct insn_desc[n]){__VA_ARGS__}))
+#define REG(...)      NODE(KEY_REG, 7, 8, __VA_ARGS__)
+#define MODREG(...)   NODE(KEY_REG, 15, 16, __VA_ARGS__) /* eight memory forms, eight register forms */
+#define RM(...)       NODE(KEY_RM, 7, 8, __VA_ARGS__)
+#define MOD(...)      NODE(KEY_MOD, 1, 2, __VA_ARGS__) /* memory, register */
+#define PFX(...)      NODE(KEY_PFX, 3, 4, __VA_ARGS__) /* none, 66, F3, F2 */
+#define BY_W(...)     NODE(KEY_W, 1, 2, __VA_ARGS__)
+#define BY_L(...)     NODE(KEY_L, 1, 2, __VA_ARGS__)
+#define BY_B(...)     NODE(KEY_B, 1, 2, __VA_ARGS__)
+#define BY_64(...)    NODE(KEY_64, 1, 2, __VA_ARGS__)
+#define PAIR(...)     NODE(0, 0, 2, __VA_ARGS__) /* a row and its CK_COUNT companion */
+#define REG_PAIR(...) NODE(KEY_REG - 1, 14, 16, __VA_ARGS__) /* eight such pairs */
 #define NONE        {.op = OP_UD}
 
 /* ---- operands ---- */
