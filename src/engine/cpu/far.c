@@ -51,12 +51,6 @@ static int far_real(struct cpu *cpu, const struct far_target *t)
 
 /* ---- code segments at the same level ---- */
 
-/* L and D together are reserved in IA-32e mode (SDM 3:5.2.1). */
-static bool reserved_code_size(const struct cpu *cpu, u64 desc)
-{
-	return cpu_long_mode(cpu) && (desc & (DESC_L | DESC_D)) == (DESC_L | DESC_D);
-}
-
 static int check_direct_code(struct cpu *cpu, u16 selector, u64 desc)
 {
 	u32 err = SEL_ERR(selector);
@@ -309,54 +303,6 @@ static int ret_far_real(struct cpu *cpu, struct stack *s, u16 selector, u64 rip,
 	cpu->next_rip = rip;
 	cpu_update_mode(cpu);
 	return CPU_OK;
-}
-
-int return_code_prepare(struct cpu *cpu, u16 selector, u64 rip, struct segment *ret)
-{
-	u32 err = SEL_ERR(selector);
-	unsigned rpl = SEL_RPL(selector);
-	u64 desc[2];
-	int r;
-
-	if (SEL_NULL(selector))
-		return cpu_gp0(cpu);
-	r = descriptor_read(cpu, selector, X86_GP, desc);
-	if (r)
-		return r;
-	if (!desc_is_code(desc[0]) || reserved_code_size(cpu, desc[0]) || rpl < cpu->cpl)
-		return cpu_raise_err(cpu, X86_GP, err);
-	if (desc_is_conforming(desc[0]) ? DESC_DPL(desc[0]) > rpl : DESC_DPL(desc[0]) != rpl)
-		return cpu_raise_err(cpu, X86_GP, err);
-	if (!(desc[0] & DESC_P))
-		return cpu_raise_err(cpu, X86_NP, err);
-	segment_from_descriptor(ret, selector, desc);
-	if (!code_allows_rip(cpu, ret, rip))
-		return cpu_gp0(cpu);
-	r = descriptor_set(cpu, selector, &desc[0], 1);
-	ret->attr |= DESC_ACCESSED >> 40;
-	return r;
-}
-
-int return_stack_prepare(
-	struct cpu *cpu, const struct segment *cs, u16 selector, struct segment *ret)
-{
-	unsigned cpl = SEL_RPL(cs->selector);
-
-	if (!SEL_NULL(selector))
-		return segment_prepare_ss(cpu, selector, cpl, X86_GP, ret);
-	if (!cpu_long_mode(cpu) || !(cs->attr & SEG_L) || cpl == 3 || SEL_RPL(selector) != cpl)
-		return cpu_gp0(cpu);
-	segment_set_null(ret, selector, cpl);
-	return CPU_OK;
-}
-
-void return_outer_commit(struct cpu *cpu, const struct segment *ss, u64 sp)
-{
-	cpu->seg[SEG_SS] = *ss;
-	cpu_update_mode(cpu);
-	set_outer_rsp(cpu, sp);
-	segments_drop_inner(cpu);
-	cpu_update_mode(cpu);
 }
 
 int op_ret_far(struct cpu *cpu, const struct insn *in)

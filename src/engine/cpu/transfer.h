@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What all changes of privilege share: code segments behind gates, stacks from the TSS, and the
- * commit of a new code segment. Used by exception.c, far.c, iret.c, fastcall.c and task.c.
+ * commit of a new code segment. Used by deliver.c, far.c, iret.c, fastcall.c and task.c.
  */
 #ifndef ENGINE_CPU_TRANSFER_H
 #define ENGINE_CPU_TRANSFER_H
@@ -19,6 +19,8 @@ static inline unsigned gate_new_cpl(const struct cpu *cpu, u64 desc)
 	return desc_is_conforming(desc) ? cpu->cpl : DESC_DPL(desc);
 }
 
+/* L and D together are reserved in IA-32e mode (SDM 3:5.2.1). */
+bool reserved_code_size(const struct cpu *cpu, u64 desc);
 /* May execution continue at rip in cs? (canonical form or limit) */
 bool code_allows_rip(const struct cpu *cpu, const struct segment *cs, u64 rip);
 
