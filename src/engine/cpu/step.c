@@ -302,10 +302,12 @@ static u64 following_rip(const struct cpu *cpu, unsigned len)
 				     : (cpu->rip + len) & 0xffffffff;
 }
 
-/* Single-step trap: TF as it was before the instruction (SDM 3:17.3.1.4); MOV SS holds it off. */
+/* Single-step trap: TF as it was before the instruction (SDM 3:17.3.1.4), or the debugger's; MOV SS holds it off. */
 static int after_trap(struct cpu *cpu, u64 flags_before)
 {
-	if (!(flags_before & FL_TF) || (cpu->shadow & SHADOW_MOVSS))
+	bool stepping = (flags_before & FL_TF) || cpu->debug_step;
+
+	if (!stepping || (cpu->shadow & SHADOW_MOVSS))
 		return CPU_OK;
 	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = DR6_BS};
 	return CPU_FAULT;
