@@ -32,6 +32,8 @@ static u64 ticks_since_load(const struct pit *p, unsigned ch, s64 now)
 {
 	const struct pit_channel_state *c = &p->s.channels[ch];
 
+	if (p->waiting[ch])
+		return 0;
 	if (!c->gate && gate_stops(c->mode))
 		now = p->gate_low_since[ch];
 	return ns_to_ticks(now - c->count_load_time);
@@ -91,6 +93,7 @@ static void load(struct pit *p, unsigned ch, u16 value, s64 now)
 		c->count = c->bcd ? 10000 : 65536;
 	c->count_load_time = gate_stops(c->mode) ? now : 0;
 	p->gate_low_since[ch] = now;
+	p->waiting[ch] = false;
 }
 
 static void latch_count(struct pit *p, unsigned ch, s64 now)
@@ -125,10 +128,7 @@ static void read_back(struct pit *p, u8 value, s64 now)
 	}
 }
 
-/*
- * A control word stops the channel until its count is written; we let it run with the longest
- * count, which is over before software can tell. Returns true if that was channel 0.
- */
+/* Returns true if this stopped channel 0. */
 static bool write_control(struct pit *p, u8 value, s64 now)
 {
 	unsigned ch = value >> 6, rw = value >> 4 & 3;
@@ -150,6 +150,7 @@ static bool write_control(struct pit *p, u8 value, s64 now)
 	c->bcd = value & 1;
 	c->count_latched = c->status_latched = 0;
 	load(p, ch, 0, now);
+	p->waiting[ch] = true;
 	return ch == 0;
 }
 
@@ -249,8 +250,12 @@ s64 pit_irq0_period(const struct pit *p)
 }
 
 /* Tick of the first rising edge, and whether more follow. Modes 1 and 5 are never triggered: gate 0 is tied high. */
-static u64 first_edge(const struct pit_channel_state *c)
+static u64 first_edge(const struct pit *p)
 {
+	const struct pit_channel_state *c = &p->s.channels[0];
+
+	if (p->waiting[0] || p->s.flags & PIT_FLAG_HPET_LEGACY)
+		return 0;
 	switch (c->mode) {
 	case 0:
 	case 2:
@@ -262,10 +267,9 @@ static u64 first_edge(const struct pit_channel_state *c)
 
 u64 pit_irq0_edges(const struct pit *p, s64 now)
 {
-	const struct pit_channel_state *c = &p->s.channels[0];
-	u64 t = ticks_since_load(p, 0, now), first = first_edge(c);
+	u64 t = ticks_since_load(p, 0, now), first = first_edge(p);
 
-	if (!first || p->s.flags & PIT_FLAG_HPET_LEGACY)
+	if (!first)
 		return 0;
 	return pit_irq0_period(p) ? t / first : t >= first;
 }
@@ -273,9 +277,9 @@ u64 pit_irq0_edges(const struct pit *p, s64 now)
 s64 pit_irq0_next(const struct pit *p, s64 now)
 {
 	const struct pit_channel_state *c = &p->s.channels[0];
-	u64 edges = pit_irq0_edges(p, now), first = first_edge(c);
+	u64 edges = pit_irq0_edges(p, now), first = first_edge(p);
 
-	if (!first || p->s.flags & PIT_FLAG_HPET_LEGACY)
+	if (!first)
 		return -1;
 	if (edges && !pit_irq0_period(p))
 		return -1;
@@ -293,6 +297,7 @@ void pit_reset(struct pit *p, s64 now)
 			.count = 65536,
 		};
 		p->gate_low_since[ch] = now;
+		p->waiting[ch] = false;
 	}
 }
 
@@ -310,5 +315,6 @@ void pit_set_state(struct pit *p, const struct pit_state *s, s64 now)
 		if (gate_stops(c->mode) || c->count_load_time)
 			c->count_load_time = now;
 		p->gate_low_since[ch] = now;
+		p->waiting[ch] = false;
 	}
 }

@@ -103,6 +103,19 @@ static void test_edges(void **state)
 	assert_int_equal(pit_irq0_edges(&pit, tick(5500)), 0);
 }
 
+/* A control word without its count stops the channel. */
+static void test_waits_for_count(void **state)
+{
+	program(0, 2, 1000);
+	assert_true(pit_write(&pit, 0x43, 0x30, T0));
+	assert_int_equal(pit_irq0_next(&pit, tick(5)), -1);
+	assert_int_equal(pit_irq0_edges(&pit, tick(1000000)), 0);
+	assert_false(pit_out(&pit, 0, tick(1000000)));
+	assert_false(pit_write(&pit, 0x40, 100, tick(10)));
+	assert_true(pit_write(&pit, 0x40, 0, tick(10)));
+	assert_int_equal(pit_irq0_edges(&pit, tick(111)), 1);
+}
+
 static void test_latch(void **state)
 {
 	program(0, 2, 1000);
@@ -200,6 +213,7 @@ int main(void)
 		cmocka_unit_test_setup(test_quiet_after_reset, setup),
 		cmocka_unit_test_setup(test_waves, setup),
 		cmocka_unit_test_setup(test_edges, setup),
+		cmocka_unit_test_setup(test_waits_for_count, setup),
 		cmocka_unit_test_setup(test_latch, setup),
 		cmocka_unit_test_setup(test_read_back, setup),
 		cmocka_unit_test_setup(test_byte_modes, setup),

@@ -46,16 +46,24 @@ static u64 guest_clock(const struct page *p, u64 guest_tsc)
 	return p->system_time + (u64)((unsigned __int128)delta * p->mul >> 32);
 }
 
-static void test_hz(void **state)
+static u64 measure(void)
 {
-	u64 hz = machine_tsc_hz(world), t0 = host_tsc(), ns0 = host_ns(), t1, ns1;
+	u64 t0 = host_tsc(), ns0 = host_ns(), t1, ns1;
 
-	nap_us(50000);
+	nap_us(20000);
 	t1 = host_tsc();
 	ns1 = host_ns();
-	/* 1 %: two clock readings on a busy machine. */
-	assert_in_range((u64)((unsigned __int128)(t1 - t0) * 1000000000 / (ns1 - ns0)),
-		hz - hz / 100, hz + hz / 100);
+	return (u64)((unsigned __int128)(t1 - t0) * 1000000000 / (ns1 - ns0));
+}
+
+static void test_hz(void **state)
+{
+	u64 hz = machine_tsc_hz(world), seen = 0;
+
+	/* Again if we were preempted between two readings. */
+	for (unsigned i = 0; i < 50 && (seen < hz - hz / 200 || seen > hz + hz / 200); i++)
+		seen = measure();
+	assert_in_range(seen, hz - hz / 200, hz + hz / 200);
 	assert_int_equal(vcpu_tsc_khz(cpu0), hz / 1000);
 	assert_int_equal(vcpu_set_tsc_khz(cpu0, 0), 0);
 	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0)), 0);

@@ -29,7 +29,7 @@ struct probe {
 	u64 due;
 	_Atomic u64 fired_at;
 	_Atomic unsigned count;
-	unsigned rearm;
+	_Atomic unsigned rearm;
 };
 
 static void probe_fire(struct timer *t)
@@ -38,15 +38,15 @@ static void probe_fire(struct timer *t)
 
 	atomic_store(&p->fired_at, host_ns());
 	atomic_fetch_add(&p->count, 1);
-	if (p->rearm) {
-		p->rearm--;
+	if (atomic_load(&p->rearm)) {
+		atomic_fetch_sub(&p->rearm, 1);
 		timer_arm(world, t, host_ns() + 200000);
 	}
 }
 
 static bool wait_count(struct probe *p, unsigned n)
 {
-	u64 end = host_ns() + 3000000000ull;
+	u64 end = host_ns() + 20000000000ull;
 
 	while (atomic_load(&p->count) < n) {
 		if (host_ns() > end)
@@ -59,16 +59,17 @@ static bool wait_count(struct probe *p, unsigned n)
 static void test_many(void **state)
 {
 	static struct probe p[MANY];
-	u64 now = host_ns();
+	u64 base = host_ns() + 20000000;
 
 	memset(p, 0, sizeof(p));
 	for (unsigned i = 0; i < MANY; i++) {
 		p[i].timer.fire = probe_fire;
-		p[i].due = now + (i * 7919 % MANY) * 50000ull;
+		p[i].due = base + (i * 7919 % MANY) * 50000ull;
 		timer_arm(world, &p[i].timer, p[i].due);
 	}
-	for (unsigned i = 0; i < MANY; i += 3) /* some later, some never */
-		timer_arm(world, &p[i].timer, p[i].due += 3000000);
+	/* Some later, some never. On a very busy machine they may have fired before we get here. */
+	for (unsigned i = 0; i < MANY; i += 3)
+		timer_arm(world, &p[i].timer, p[i].due + 3000000);
 	for (unsigned i = 1; i < MANY; i += 3)
 		timer_cancel(world, &p[i].timer);
 	for (unsigned i = 0; i < MANY; i++) {
@@ -80,8 +81,10 @@ static void test_many(void **state)
 	for (unsigned i = 1; i < MANY; i += 3)
 		assert_true(atomic_load(&p[i].count) <= 1);
 	nap_us(2000);
-	for (unsigned i = 0; i < MANY; i++)
-		assert_true(atomic_load(&p[i].count) <= 1);
+	for (unsigned i = 0; i < MANY; i++) {
+		assert_true(atomic_load(&p[i].count) <= 1 + (i % 3 == 0));
+		timer_cancel(world, &p[i].timer);
+	}
 }
 
 static void test_rearm_in_fire(void **state)
@@ -92,11 +95,11 @@ static void test_rearm_in_fire(void **state)
 	assert_true(wait_count(&p, 10));
 	nap_us(2000);
 	assert_int_equal(atomic_load(&p.count), 10);
-	p.rearm = 1000000;
+	atomic_store(&p.rearm, 1000000);
 	timer_arm(world, &p.timer, host_ns());
 	assert_true(wait_count(&p, 12));
 	timer_cancel(world, &p.timer); /* although it arms itself again */
-	p.rearm = 0;
+	atomic_store(&p.rearm, 0);
 	atomic_store(&p.count, 0);
 	nap_us(3000);
 	assert_int_equal(atomic_load(&p.count), 0);
@@ -123,7 +126,7 @@ static void test_one_shot(void **state)
 	apic_write(cpu0, R_TIMER_DIVIDE, 0xb); /* by 1 */
 	start = host_ns();
 	apic_write(cpu0, R_TIMER_INITIAL, 3000000);
-	assert_in_range(apic_read(cpu0, R_TIMER_CURRENT), 1, 3000000);
+	assert_in_range(apic_read(cpu0, R_TIMER_CURRENT), 0, 3000000);
 	assert_true(wait_pending(cpu0));
 	assert_true(host_ns() - start >= 3000000);
 	assert_int_equal(irq_accept(cpu0), 0x40);

@@ -35,7 +35,7 @@ void port_write(u16 port, u8 value);
 u8 port_read(u16 port);
 void pic_program(void); /* bases 20h and 28h, nothing masked */
 void nap_us(unsigned us);
-/* Wait until irq_pending(v) >= 0; false after two seconds. */
+/* Wait until irq_pending(v) >= 0; false after twenty seconds. */
 bool wait_pending(struct vcpu *v);
 
 #endif
