@@ -274,7 +274,7 @@ int kvm_assign_irq(kvm_context_t kvm, struct kvm_assigned_irq *assigned_irq);
 /*
  * kvm_init with a choice of engine: "kernel" is the system's /dev/kvm, "soft" the engine in this library. NULL
  * takes the environment variable LIBKVM_ENGINE (the same two words) and without it the kernel's, or the soft one
- * where /dev/kvm cannot be opened. errno ENOSYS: this build has no such engine; EINVAL: no such word.
+ * where /dev/kvm cannot be opened. errno EINVAL: no such word.
  */
 kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine);
 /* "kernel" or "soft". */

@@ -166,10 +166,7 @@ static int block_signals(struct machine *m)
 static int cannot_open(const char *engine, int error, struct failure *f)
 {
 	if (!strcmp(engine, "soft"))
-		return failure_set(f,
-			error == ENOSYS
-				? "this build has no soft engine: give --engine kvm"
-				: "the soft engine cannot start (%s): run `uservisor doctor`",
+		return failure_set(f, "the soft engine cannot start (%s): run `uservisor doctor`",
 			strerror(error));
 	return failure_set(f,
 		"/dev/kvm cannot be used (%s): run `uservisor doctor`, or give --engine soft",

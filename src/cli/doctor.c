@@ -85,9 +85,7 @@ static bool tell_soft(const struct host_facts *host)
 			"policy",
 			strerror(host->exec_error));
 	line("soft engine: memory", text);
-	if (host->soft_error == ENOSYS)
-		snprintf(text, sizeof(text), "not in this build");
-	else if (host->soft_error)
+	if (host->soft_error)
 		snprintf(text, sizeof(text), "does not start (%s)", strerror(host->soft_error));
 	else
 		snprintf(text, sizeof(text), "starts");

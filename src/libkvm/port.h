@@ -20,7 +20,6 @@ struct port_ops {
 };
 
 extern const struct port_ops port_kernel;
-/* In a build without the engine its open says -ENOSYS. */
 extern const struct port_ops port_soft;
 
 #endif

@@ -89,14 +89,8 @@ static kvm_context_t init_with(
 static kvm_context_t init_any(struct kvm_callbacks *callbacks, void *opaque)
 {
 	kvm_context_t kvm = init_with(callbacks, opaque, &port_kernel);
-	int error = errno;
 
-	if (kvm)
-		return kvm;
-	kvm = init_with(callbacks, opaque, &port_soft);
-	if (!kvm && errno == ENOSYS)
-		errno = error;
-	return kvm;
+	return kvm ? kvm : init_with(callbacks, opaque, &port_soft);
 }
 
 kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine)
