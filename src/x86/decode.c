@@ -20,14 +20,14 @@
 
 #define SEG_NONE 0xff /* insn.seg: no override seen */
 
-/* bytes[] as one little-endian number, to take parts out of without memory */
-typedef unsigned __int128 code_word;
+/* The last position from which eight bytes of code can be read at once. */
+#define WIDE_MAX (INSN_MAX - 8)
 
 /* Where the opcode bytes led. row is NULL if nowhere. */
 struct opcode {
 	const struct insn_desc *row;
 	u32 pos; /* after the opcode */
-	u32 key; /* enum insn_key, all but what ModRM says */
+	u32 key; /* enum insn_key: what VEX says */
 };
 
 static enum insn_result run_out(unsigned n)
@@ -51,7 +51,7 @@ static inline u64 load64(const u8 *p)
 	return v;
 }
 
-static inline code_word take_bytes(struct insn *in, const u8 *code, unsigned n)
+static inline void copy_bytes(struct insn *in, const u8 *code, unsigned n)
 {
 	u64 lo = 0, hi = 0;
 
@@ -64,7 +64,26 @@ static inline code_word take_bytes(struct insn *in, const u8 *code, unsigned n)
 	}
 	__builtin_memcpy(in->bytes, &lo, 8);
 	__builtin_memcpy(in->bytes + 8, &hi, 8);
-	return (code_word)hi << 64 | lo;
+}
+
+static __attribute__((noinline)) u64 gather_bytes(const struct insn *in, unsigned pos)
+{
+	u64 v = 0;
+
+	for (unsigned i = pos; i < pos + 8 && i <= INSN_MAX; i++)
+		v |= (u64)in->bytes[i] << ((i - pos) * 8);
+	return v;
+}
+
+/*
+ * Eight bytes from pos on, those after n undefined or zero. From code, as bytes[] has just been stored in
+ * two halves, and a load across both would wait for them to reach the cache.
+ */
+static inline u64 peek(const struct insn *in, const u8 *code, unsigned n, unsigned pos)
+{
+	if (likely(n == INSN_MAX && pos <= WIDE_MAX))
+		return load64(code + pos);
+	return gather_bytes(in, pos);
 }
 
 /* ---- prefixes ---- */
@@ -209,9 +228,7 @@ static __attribute__((noinline)) struct opcode parse_three_byte(struct insn *in,
 		return (struct opcode){.pos = pos};
 	in->opcode_off = pos;
 	in->opcode = in->bytes[pos];
-	return (struct opcode){.row = &table[in->opcode],
-		.pos = pos + 1,
-		.key = (u32)mandatory_prefix[in->pfx & 31] << KEY_PFX};
+	return (struct opcode){.row = &table[in->opcode], .pos = pos + 1};
 }
 
 /* The table entry for the opcode that starts at pos. */
@@ -229,28 +246,26 @@ static inline struct opcode parse_opcode(struct insn *in, unsigned pos)
 	in->map = two;
 	in->opcode_off = pos;
 	in->opcode = opcode;
-	return (struct opcode){.row = (two ? insn_legacy_0f : insn_legacy) + opcode,
-		.pos = pos + 1,
-		.key = (u32)mandatory_prefix[in->pfx & 31] << KEY_PFX};
+	return (struct opcode){
+		.row = (two ? insn_legacy_0f : insn_legacy) + opcode, .pos = pos + 1};
 }
 
 /*
- * From the table entry to the row. ModRM is looked at before it is known to be there; *used tells which bits
- * of the key counted.
+ * From a node to the row. ModRM is looked at before it is known to be there; *used tells which bits of the
+ * key counted.
  */
 static inline const struct insn_desc *find_row(
 	const struct insn *in, struct opcode o, u8 modrm, u32 *used)
 {
 	const struct insn_desc *d = o.row;
 	u32 key = o.key | (modrm & 0x3f) | (u32)(modrm >= 0xc0) << KEY_MOD |
-		  (u32)(in->rex >> 3) << KEY_W | (u32)(in->rex & REX_B) << KEY_B |
-		  (u32)(in->mode == 8) << KEY_64;
+		  (u32)mandatory_prefix[in->pfx & 31] << KEY_PFX | (u32)(in->rex >> 3) << KEY_W |
+		  (u32)(in->rex & REX_B) << KEY_B | (u32)(in->mode == 8) << KEY_64;
 
-	*used = 0;
-	while (d->op == OP_NODE) {
+	do {
 		*used |= (u32)d->node_mask << d->node_shift;
 		d = &d->sub[(key >> d->node_shift) & d->node_mask];
-	}
+	} while (d->op == OP_NODE);
 	return d;
 }
 
@@ -279,11 +294,11 @@ static unsigned parse_mem16(struct insn *in)
 }
 
 /* SDM 2: tables 2-2 and 2-3. Returns the position after SIB; sets disp_len. */
-static inline unsigned parse_mem(struct insn *in, unsigned pos, u8 modrm, bool vector_index)
+static inline unsigned parse_mem(struct insn *in, unsigned pos, u64 tail, bool vector_index)
 {
+	u8 modrm = tail, sib = tail >> 8;
 	unsigned mod = modrm >> 6, rm = modrm & 7, rex = in->rex;
 	bool has_sib = rm == RSP;
-	u8 sib = in->bytes[pos];
 	u8 base = has_sib ? sib & 7 : rm;
 	u8 index = ((sib >> 3) & 7) | (rex & REX_X) << 2;
 	bool no_base = mod == 0 && base == RBP;
@@ -302,8 +317,10 @@ static inline unsigned parse_mem(struct insn *in, unsigned pos, u8 modrm, bool v
 
 /* Returns the position after ModRM and SIB. */
 static inline unsigned parse_modrm(
-	struct insn *in, const struct insn_desc *d, unsigned pos, u8 modrm)
+	struct insn *in, const struct insn_desc *d, unsigned pos, u64 tail)
 {
+	u8 modrm = tail;
+
 	in->modrm_off = pos++;
 	in->modrm = modrm;
 	in->has_modrm = true;
@@ -314,7 +331,7 @@ static inline unsigned parse_modrm(
 		return pos;
 	}
 	in->is_mem = true;
-	pos = parse_mem(in, pos, modrm, d->op == OP_GATHER);
+	pos = parse_mem(in, pos, tail, d->op == OP_GATHER);
 	if (likely(in->seg == SEG_NONE))
 		in->seg = in->base == RSP || in->base == RBP ? SEG_SS : SEG_DS;
 	return pos;
@@ -331,20 +348,31 @@ static void opcode_register(struct insn *in, const struct insn_desc *d)
 
 /* ---- sizes ---- */
 
-/* Written as a chain of overrides, from weak to strong, so that it compiles without branches. */
-static inline u8 operand_size(const struct insn *in, u32 attr)
+/* From weak to strong: each rule overrides those before it. */
+static __attribute__((noinline)) u8 operand_size_rules(const struct insn *in, u32 attr)
 {
 	bool o16 = in->pfx & PFX_66;
-	u8 size;
 
-	if (unlikely(in->mode != 8)) {
-		size = attr & IA_OP48 ? 4 : o16 == (in->mode == 2) ? 4 : 2;
-	} else {
-		size = attr & IA_DEF64 ? 8 : 4;
-		size = o16 && !(attr & IA_OP48) ? 2 : size;
-		size = in->rex & REX_W ? (attr & (IA_MAX32 | IA_VEXW_NOGPR) ? 4 : 8) : size;
-		size = attr & IA_FORCE64 ? 8 : size;
-	}
+	if (attr & IA_BYTE)
+		return 1;
+	if (in->mode != 8)
+		return attr & IA_OP48 ? 4 : o16 == (in->mode == 2) ? 4 : 2;
+	if (attr & IA_FORCE64)
+		return 8;
+	if (in->rex & REX_W)
+		return attr & (IA_MAX32 | IA_VEXW_NOGPR) ? 4 : 8;
+	if (o16 && !(attr & IA_OP48))
+		return 2;
+	return attr & IA_DEF64 ? 8 : 4;
+}
+
+/* The common case without branches that depend on the instruction. */
+static inline u8 operand_size(const struct insn *in, u32 attr)
+{
+	u8 size = in->rex & REX_W || attr & (IA_DEF64 | IA_FORCE64) ? 8 : 4;
+
+	if (unlikely(in->mode != 8 || in->pfx & PFX_66 || attr & (IA_MAX32 | IA_VEXW_NOGPR)))
+		return operand_size_rules(in, attr);
 	return attr & IA_BYTE ? 1 : size;
 }
 
@@ -409,68 +437,66 @@ static inline u64 cut(u64 v, unsigned size)
 	return v & mask[size];
 }
 
-/*
- * len (0, 1, 2, 4, 8) bytes at off as a signed number; the caller has checked that they are there. Without
- * branches, as lengths are hard to predict, and without loads, which would straddle two fresh stores.
- */
-static inline s64 take_signed(code_word code, unsigned off, unsigned len)
+/* The lowest len (0, 1, 2, 4, 8) bytes of v as a signed number. Lengths are hard to predict: no branches. */
+static inline s64 take_signed(u64 v, unsigned len)
 {
 	static const u64 sign[9] = {0, 0x80, 0x8000, 0, 0x80000000, 0, 0, 0, 0};
-	u64 v = cut((u64)(code >> (off * 8)), len);
 
-	return (v ^ sign[len]) - sign[len];
+	return (cut(v, len) ^ sign[len]) - sign[len];
 }
 
 /* Immediates that are not one number. */
-static __attribute__((noinline)) void set_compound_immediate(struct insn *in, code_word code)
+static __attribute__((noinline)) void set_compound_immediate(struct insn *in, u64 v)
 {
-	unsigned off = in->imm_off, len = in->imm_len - 2;
+	unsigned len = in->imm_len - 2;
 
 	switch (in->desc->imm) {
 	case IMM_FAR:
-		in->imm = cut(take_signed(code, off, len), len);
-		in->imm2 = code >> ((off + len) * 8);
+		in->imm = cut(v, len);
+		in->imm2 = v >> (len * 8);
 		break;
 	case IMM_ENTER:
-		in->imm = cut(take_signed(code, off, 2), 2);
-		in->imm2 = in->bytes[off + 2];
+		in->imm = (u16)v;
+		in->imm2 = (u8)(v >> 16);
 		break;
 	default: /* IMM_MOFFS */
-		in->imm = cut(take_signed(code, off, in->imm_len), in->imm_len);
+		in->imm = cut(v, in->imm_len);
 		in->disp = in->imm;
 		in->is_mem = true;
 		break;
 	}
 }
 
-static inline void set_immediate(struct insn *in, code_word code, u8 kind)
+/* v: the immediate and what follows it */
+static inline void set_immediate(struct insn *in, u64 v, u8 kind)
 {
 	/* bytes that count; 0 means as many as the operand has */
 	static const u8 width[] = {
 		[IMM_8] = 1, [IMM_16] = 2, [IMM_REL8] = 8, [IMM_RELZ] = 8, [IMM_8S] = 0};
 
 	if (unlikely(kind >= IMM_FAR && kind <= IMM_MOFFS))
-		set_compound_immediate(in, code);
+		set_compound_immediate(in, v);
 	else
-		in->imm = cut(
-			take_signed(code, in->imm_off, in->imm_len), width[kind] ?: in->op_size);
+		in->imm = cut(take_signed(v, in->imm_len), width[kind] ?: in->op_size);
 }
 
 /* Everything after ModRM and SIB. */
-static inline bool parse_tail(struct insn *in, code_word code, unsigned pos, unsigned n)
+static inline bool parse_tail(struct insn *in, const u8 *code, unsigned pos, unsigned n)
 {
 	u8 kind = in->desc->imm;
 	unsigned disp_len = in->disp_len, imm_len = immediate_length(in, kind);
-	unsigned end = pos + disp_len + imm_len;
+	unsigned imm_pos = pos + disp_len;
 
-	if (unlikely(end > n))
+	if (unlikely(imm_pos + imm_len > n))
 		return false;
-	in->imm_len = imm_len;
+	in->len = imm_pos + imm_len;
 	in->disp_off = disp_len ? pos : 0;
-	in->disp = take_signed(code, pos, disp_len);
-	in->imm_off = imm_len ? pos + disp_len : 0;
-	set_immediate(in, code, kind);
-	in->len = end;
+	in->disp = take_signed(peek(in, code, n, pos), disp_len);
+	if (imm_len) {
+		in->imm_len = imm_len;
+		in->imm_off = imm_pos;
+		set_immediate(in, peek(in, code, n, imm_pos), kind);
+	}
 	return true;
 }
 
@@ -531,6 +557,7 @@ static inline void init(struct insn *in, unsigned mode)
 {
 	in->desc = NULL;
 	/* Plain stores: what gcc makes of memset here is several times slower. */
+#pragma GCC unroll 8
 	for (unsigned i = CLEAR_FROM; i < sizeof(*in) / 8; i++)
 		((u64 *)in)[i] = 0;
 	in->mode = mode;
@@ -552,17 +579,27 @@ static inline unsigned skip_prefixes(struct insn *in, u8 first)
 
 static inline u8 address_size(const struct insn *in)
 {
-	unsigned other = in->mode == 4 ? 2 : 4;
-
-	return in->pfx & PFX_67 ? other : in->mode;
+	if (unlikely(in->pfx & PFX_67))
+		return in->mode == 4 ? 2 : 4;
+	return in->mode;
 }
 
-/* Apply the rules to a parsed ModRM and compute the sizes; the row may change (CK_COUNT) later. */
-static inline bool rules_ok(struct insn *in, const struct insn_desc *d)
+/* Most rows have no rule, and most instructions no prefix that breaks one. */
+static inline bool needs_check(const struct insn *in, const struct insn_desc *d)
 {
-	if (unlikely(in->enc == ENC_VEX) && !vex_ok(in, d))
+	const u32 restricting = IA_RM_REG | IA_RM_MEM | IA_NO64 | IA_ONLY64;
+
+	_Static_assert(RK_MMX == 4, "kinds from 4 on have rules");
+	return (d->attr & restricting) || (in->pfx & PFX_LOCK) || in->enc ||
+	       (d->reg | d->rm) >= RK_MMX;
+}
+
+/* Apply the rules to a parsed ModRM. */
+static __attribute__((noinline)) bool rules_ok(struct insn *in, const struct insn_desc *d)
+{
+	if (in->enc == ENC_VEX && !vex_ok(in, d))
 		return false;
-	if (unlikely(d->reg >= RK_MMX) && !registers_ok(in, d))
+	if (d->reg >= RK_MMX && !registers_ok(in, d))
 		return false;
 	if (d->rm >= RK_MMX)
 		in->rm &= 7;
@@ -580,15 +617,15 @@ static inline void ignore_vex_w(struct insn *in, const struct insn_desc *d)
 
 enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsigned mode)
 {
-	code_word word = take_bytes(in, code, n);
 	const struct insn_desc *d;
 	struct opcode o;
 	unsigned pos;
-	u8 modrm;
-	u32 used;
+	u32 used = 0;
+	u64 tail; /* ModRM and what follows */
 
+	copy_bytes(in, code, n);
 	init(in, mode);
-	pos = skip_prefixes(in, word);
+	pos = skip_prefixes(in, in->bytes[0]);
 	if (unlikely(pos >= INSN_MAX))
 		return run_out(n);
 	o = parse_opcode(in, pos);
@@ -596,28 +633,32 @@ enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsign
 	if (unlikely(!o.row || pos > n))
 		return invalid(in, pos, n);
 	in->addr_size = address_size(in);
-	modrm = in->bytes[pos];
-	d = in->desc = find_row(in, o, modrm, &used);
+	tail = peek(in, code, n, pos);
+	d = o.row;
+	if (d->op == OP_NODE)
+		d = find_row(in, o, tail, &used);
+	in->desc = d;
 	if (unlikely(pos >= n && (used & KEY_MODRM || d->attr & IA_MODRM)))
 		return run_out(n);
 	if (unlikely(d->op == OP_UD && !d->attr))
 		return invalid(in, pos, n);
 	if (likely(d->attr & IA_MODRM))
-		pos = parse_modrm(in, d, pos, modrm);
+		pos = parse_modrm(in, d, pos, tail);
 	else if (d->reg)
 		opcode_register(in, d);
 	if (in->seg == SEG_NONE)
 		in->seg = SEG_DS;
 	if (unlikely(mode != 8 && in->rex))
 		ignore_vex_w(in, d);
-	if (unlikely(!rules_ok(in, d)))
+	if (unlikely(needs_check(in, d)) && !rules_ok(in, d))
 		return invalid(in, pos, n);
 	if (d->attr & IA_SSE)
 		in->vl = 16;
 	in->op_size = operand_size(in, d->attr);
-	if (unlikely(!parse_tail(in, word, pos, n)))
+	if (unlikely(!parse_tail(in, code, pos, n)))
 		return run_out(n);
-	in->mem_size = in->is_mem ? memory_size(in, d->msize) : 0;
+	if (in->is_mem)
+		in->mem_size = memory_size(in, d->msize);
 	if (unlikely(d->check & CK_COUNT) && in->imm & (in->op_size == 8 ? 63 : 31))
 		in->desc = d + 1;
 	return unlikely(d->op == OP_UD) ? INSN_INVALID : INSN_OK;
