@@ -53,9 +53,11 @@ static void set_id(struct lapic *l, u32 id)
 int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 {
 	struct lapic *l = v->lapic;
+	u64 deadline;
 
 	if (!l || (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->id))
 		return -EINVAL;
+	deadline = lapic_get_deadline(l); /* no part of the page: stays */
 	lapic_timer_stop(l);
 	for (unsigned r = 0; r < LAPIC_REGS; r++)
 		reg_set(l, r, page_get(regs, r));
@@ -64,6 +66,8 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 	v->cpu.cr8 = reg_get(l, R_TPR) >> 4 & 0xf;
 	lapic_update_ppr(l);
 	lapic_timer_restore(l, page_get(regs, R_TIMER_CURRENT));
+	if (deadline)
+		lapic_set_deadline(l, deadline);
 	atomic_store(&l->maybe_pending, true);
 	apic_map_stale(l->irq);
 	vcpu_post_event(v);

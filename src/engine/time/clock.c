@@ -8,7 +8,7 @@
 #include "engine/time/time.h"
 
 #define NS_PER_SEC   1000000000ull
-#define CALIBRATE_NS 15000000ull
+#define CALIBRATE_NS 10000000ull /* at least; two samples are within 100 ns: 10 ppm */
 
 u64 host_tsc(void)
 {
@@ -24,7 +24,7 @@ static u64 raw_ns(void)
 }
 
 /* CPUID 15h: TSC = crystal * ebx / eax; 40000010h: kHz, by a hypervisor that defines the leaf. */
-static u64 hz_by_cpuid(void)
+static u64 cpuid_says(void)
 {
 	u32 a, b, c, d;
 
@@ -38,6 +38,14 @@ static u64 hz_by_cpuid(void)
 		return 0;
 	__cpuid(0x40000010, a, b, c, d);
 	return (u64)a * 1000;
+}
+
+static u64 hz_by_cpuid(void)
+{
+	u64 hz = cpuid_says();
+
+	/* Anything else is a leaf that means something different. */
+	return hz >= 100000000 && hz < 20000000000 ? hz : 0;
 }
 
 /* A TSC value and the time it was read; the narrowest of a few tries, so that being preempted between the two does no harm. */
@@ -57,23 +65,25 @@ static u64 sample(u64 *ret_ns)
 	return tsc;
 }
 
-static u64 hz_by_measuring(void)
+/* No sleep: this may be a vcpu's thread, whose system calls the VMM has restricted. */
+static u64 hz_since(u64 tsc0, u64 ns0)
 {
-	struct timespec nap = {.tv_nsec = CALIBRATE_NS};
-	u64 ns0 = 0, ns1 = 0, tsc0 = sample(&ns0), tsc1;
+	u64 ns1, tsc1;
 
-	while (nanosleep(&nap, &nap) && errno == EINTR)
-		;
+	while (raw_ns() - ns0 < CALIBRATE_NS)
+		__builtin_ia32_pause();
 	tsc1 = sample(&ns1);
-	return (u64)((unsigned __int128)(tsc1 - tsc0) * NS_PER_SEC / MAX(ns1 - ns0, 1ull));
+	return (u64)((unsigned __int128)(tsc1 - tsc0) * NS_PER_SEC / (ns1 - ns0));
 }
 
 u64 host_tsc_hz(void)
 {
-	u64 hz = hz_by_cpuid();
+	u64 hz = hz_by_cpuid(), ns, tsc;
 
-	/* Anything else is a leaf that means something different. */
-	return hz >= 100000000 && hz < 20000000000 ? hz : hz_by_measuring();
+	if (hz)
+		return hz;
+	tsc = sample(&ns);
+	return hz_since(tsc, ns);
 }
 
 /* The largest multiplier that fits into 32 bits: mult / 2^32 * 2^shift = 1e9 / hz. */
@@ -96,10 +106,23 @@ void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift)
 void clock_init(struct clock *c)
 {
 	pthread_mutex_init(&c->lock, NULL);
-	c->tsc_hz = host_tsc_hz();
-	clock_scale(c->tsc_hz, &c->mult, &c->shift);
+	atomic_init(&c->tsc_hz, 0);
+	c->start_tsc = sample(&c->start_raw);
 	c->tsc = host_tsc();
 	c->ns = 0;
+}
+
+void clock_settle(struct clock *c)
+{
+	u64 hz;
+
+	if (atomic_load(&c->tsc_hz))
+		return;
+	hz = hz_by_cpuid();
+	if (!hz)
+		hz = hz_since(c->start_tsc, c->start_raw);
+	clock_scale(hz, &c->mult, &c->shift);
+	atomic_store(&c->tsc_hz, hz);
 }
 
 void clock_fini(struct clock *c)
@@ -117,7 +140,14 @@ u64 clock_at(const struct clock *c, u64 host_tsc)
 
 u64 machine_tsc_hz(struct machine *m)
 {
-	return machine_clock(m)->tsc_hz;
+	struct clock *c = machine_clock(m);
+
+	if (unlikely(!atomic_load_explicit(&c->tsc_hz, memory_order_relaxed))) {
+		pthread_mutex_lock(&c->lock);
+		clock_settle(c);
+		pthread_mutex_unlock(&c->lock);
+	}
+	return atomic_load_explicit(&c->tsc_hz, memory_order_relaxed);
 }
 
 u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime)
@@ -127,6 +157,7 @@ u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime
 	u64 tsc, ns;
 
 	pthread_mutex_lock(&c->lock);
+	clock_settle(c);
 	clock_gettime(CLOCK_REALTIME, &ts);
 	tsc = host_tsc();
 	ns = clock_at(c, tsc);

@@ -60,6 +60,7 @@ static int update(struct vcpu *v, u8 flags)
 	if (!(msr & 1))
 		return -EINVAL;
 	pthread_mutex_lock(&c->lock);
+	clock_settle(c);
 	if (!machine_read(v->machine, msr & ~1ull, &info, sizeof(info))) {
 		/* The guest clears GUEST_STOPPED when it has seen it. */
 		flags |= PVCLOCK_TSC_STABLE | (info.flags & PVCLOCK_GUEST_STOPPED);

@@ -9,23 +9,30 @@
 #define ENGINE_TIME_TIME_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/types.h"
 
 struct machine;
 
 struct clock {
-	pthread_mutex_t lock; /* tsc, ns, and writing of kvmclock pages */
-	u64 tsc_hz;
-	u32 mult;    /* ns = (ticks << shift) * mult >> 32 */
-	s8 shift;    /* negative: to the right */
-	u64 tsc, ns; /* at host TSC tsc the clock showed ns */
+	pthread_mutex_t lock;     /* tsc, ns, and writing of kvmclock pages */
+	_Atomic u64 tsc_hz;       /* 0: not measured yet, see clock_settle() */
+	u64 start_tsc, start_raw; /* where measuring began */
+	u32 mult;                 /* ns = (ticks << shift) * mult >> 32 */
+	s8 shift;                 /* negative: to the right */
+	u64 tsc, ns;              /* at host TSC tsc the clock showed ns */
 };
 
 void clock_init(struct clock *c);
 void clock_fini(struct clock *c);
 struct clock *machine_clock(struct machine *m);
-/* The clock at a value of the host's TSC; c->lock held. */
+/*
+ * Before anything that depends on the TSC's frequency; c->lock held. The measurement began when the
+ * machine was created and ends here, so most machines never wait for it.
+ */
+void clock_settle(struct clock *c);
+/* The clock at a value of the host's TSC; c->lock held, settled. */
 u64 clock_at(const struct clock *c, u64 host_tsc);
 /* Multiplier and shift of a TSC of hz, as pvclock defines them. */
 void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift);

@@ -261,6 +261,21 @@ static void test_restore(void **state)
 	assert_int_equal(irq_pending(cpu0), -1);
 }
 
+/* The deadline is an MSR, so setting the page leaves it alone. */
+static void test_restore_deadline(void **state)
+{
+	u8 page[1024];
+	u64 tsc = host_tsc() + machine_tsc_hz(world) / 200;
+
+	apic_write(cpu0, R_LVT_TIMER, 0x40044);
+	vcpu_get_lapic(cpu0, page);
+	lapic_write_msr(cpu0, 0x6e0, tsc);
+	assert_int_equal(vcpu_set_lapic(cpu0, page), 0);
+	assert_true(deadline() == tsc || host_tsc() >= tsc);
+	assert_true(wait_pending(cpu0));
+	assert_int_equal(irq_accept(cpu0), 0x44);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -275,6 +290,7 @@ int main(void)
 		T(test_periodic),
 		T(test_tsc_deadline),
 		T(test_restore),
+		T(test_restore_deadline),
 	};
 
 	return cmocka_run_group_tests_name("timer", tests, NULL, NULL);
