@@ -265,7 +265,7 @@ static void test_restore(void **state)
 static void test_restore_deadline(void **state)
 {
 	u8 page[1024];
-	u64 tsc = host_tsc() + machine_tsc_hz(world) / 200;
+	u64 hz = machine_tsc_hz(world), tsc = host_tsc() + hz / 4;
 
 	apic_write(cpu0, R_LVT_TIMER, 0x40044);
 	vcpu_get_lapic(cpu0, page);
