@@ -19,6 +19,14 @@ static void init_translation(struct cpu *cpu)
 			cpu->tlb[view][kind].neg_tag[0] = TLB_EMPTY0;
 }
 
+static void vcpu_unmap(struct vcpu *v)
+{
+	free(v->cpu.native);
+	free(v->cpu.gen);
+	free(v->cpu.insns);
+	munmap(v, sizeof(*v));
+}
+
 /* Large and mostly never touched (the TLBs), so it comes straight from mmap. */
 static struct vcpu *vcpu_alloc(void)
 {
@@ -29,10 +37,9 @@ static struct vcpu *vcpu_alloc(void)
 		return NULL;
 	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
 	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
-	if (!v->cpu.native || !v->cpu.gen) {
-		free(v->cpu.native);
-		free(v->cpu.gen);
-		munmap(v, sizeof(*v));
+	v->cpu.insns = calloc(1, sizeof(*v->cpu.insns));
+	if (!v->cpu.native || !v->cpu.gen || !v->cpu.insns) {
+		vcpu_unmap(v);
 		return NULL;
 	}
 	return v;
@@ -40,11 +47,9 @@ static struct vcpu *vcpu_alloc(void)
 
 static void vcpu_free(struct vcpu *v)
 {
-	free(v->cpu.native);
-	free(v->cpu.gen);
 	pthread_mutex_destroy(&v->sleep_lock);
 	pthread_cond_destroy(&v->wake);
-	munmap(v, sizeof(*v));
+	vcpu_unmap(v);
 }
 
 static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)

@@ -86,7 +86,7 @@ const struct insn_place *block_map(const struct blocks *b, const struct block *t
 	return (const struct insn_place *)(b->detail + t->detail);
 }
 
-static const u8 *block_guest_bytes(const struct blocks *b, const struct block *t)
+const u8 *block_guest_bytes(const struct blocks *b, const struct block *t)
 {
 	return b->detail + t->detail + t->insns * sizeof(struct insn_place);
 }
@@ -95,13 +95,23 @@ static const u8 *block_guest_bytes(const struct blocks *b, const struct block *t
  * The entry starts with a five-byte nop in an aligned quadword, so that one store turns it into a jump whatever
  * other cpus are executing (see translate.c).
  */
-void block_kill(struct code_cache *c, struct block *t)
+static void patch_entry(struct code_cache *c, const struct block *t, u32 target)
 {
 	u64 *entry = (u64 *)(c->write_view + t->code);
-	u64 jump = 0xe9 | (u64)(u32)(t->dead_exit - (t->code + 5)) << 8;
+	u64 jump = 0xe9 | (u64)(u32)(target - (t->code + 5)) << 8;
 
-	t->dead = true;
 	__atomic_store_n(entry, (*entry & ~0xffffffffffull) | jump, __ATOMIC_RELEASE);
+}
+
+void block_kill(struct code_cache *c, struct block *t)
+{
+	t->dead = true;
+	patch_entry(c, t, t->dead_exit);
+}
+
+void block_forward(struct code_cache *c, const struct block *dead, const struct block *to)
+{
+	patch_entry(c, dead, to->code);
 }
 
 struct block *block_at_code(const struct blocks *b, u32 code)

@@ -72,6 +72,9 @@ u32 block_index(const struct blocks *b, const struct block *t);
 const struct insn_place *block_map(const struct blocks *b, const struct block *t);
 /* With the cache lock held: make it unreachable. */
 void block_kill(struct code_cache *c, struct block *t);
+/* A dead block's entry leads to its successor from now on. */
+void block_forward(struct code_cache *c, const struct block *dead, const struct block *to);
+const u8 *block_guest_bytes(const struct blocks *b, const struct block *t);
 /* The block whose generated code contains this cache offset, or NULL. */
 struct block *block_at_code(const struct blocks *b, u32 code);
 /* Compare all blocks of a page with the guest's memory and kill those that differ (writes that nobody announced). */

@@ -218,11 +218,16 @@ struct cpu {
 	} host_fault;
 
 	/* translation caches */
-	u64 jump_epoch; /* fetch_epoch at which the jump tables were last emptied */
-	u32 jump_count; /* entries filled since */
-	u32 jump_log[TLB_LOG]; /* which: table << 16 | index */
-	u64 page_checked[64]; /* code pages compared with memory in this epoch: page | 1, see run.c */
+	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */
+	u32 jump_count[2]; /* [global]: entries filled since */
+	u32 jump_log[2][TLB_LOG]; /* which: table << 16 | index */
+	u32 jump_key; /* block_key of jump_number, plus one */
+	int jump_number;
+	u64 page_checked[256]; /* code pages compared with memory in this epoch: page | 1, see jump.c */
+	struct insn_cache *insns; /* decoded instructions that step() does for translated code, run.c */
 	u64 fetch_epoch; /* grows whenever a linear-to-physical translation of code may have changed */
+	u64 fetch_global_epoch; /* the same for translations that are global */
+	u64 code_filter[64]; /* which pages code was fetched from, see fetch.c */
 	u32 slot_hint[2]; /* where the last look-ups ended: page tables, data */
 	u32 write_flushes; /* completed flushes of all write entries; read by page_watch() of others */
 	struct fetch_entry fetch[FETCH_CACHE];

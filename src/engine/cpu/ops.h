@@ -126,5 +126,7 @@ int native_exec(struct cpu *cpu, const struct insn *in, void *mem);
 
 /* Fetch, decode, check and execute one instruction; deliver nothing. */
 int step(struct cpu *cpu);
+/* The same for an instruction at rip that is decoded already. */
+int step_insn(struct cpu *cpu, const struct insn *in);
 
 #endif

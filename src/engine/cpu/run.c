@@ -9,6 +9,7 @@
 
 #include "engine/cpu/block.h"
 #include "engine/cpu/cache.h"
+#include "engine/cpu/jump.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/translate.h"
 #include "engine/machine.h"
@@ -34,67 +35,7 @@ int cpu_leave_for_reset(struct cpu *cpu)
 	return CPU_EXIT;
 }
 
-/* ---- the jump tables ---- */
-
-static void jump_flush(struct cpu *cpu)
-{
-	unsigned n = MIN(cpu->jump_count, (u32)TLB_LOG);
-
-	if (cpu->jump_count > TLB_LOG) {
-		for (unsigned t = 0; t < JUMP_TABLES; t++)
-			memset(&cpu->jump[t].neg_rip[1], 0, (JUMP_SIZE - 1) * sizeof(u64));
-		n = 0;
-	}
-	for (unsigned i = 0; i < n; i++)
-		cpu->jump[cpu->jump_log[i] >> 16].neg_rip[cpu->jump_log[i] & 0xffff] = 0;
-	cpu->jump_count = 0;
-	memset(cpu->page_checked, 0, sizeof(cpu->page_checked));
-	cpu->jump_epoch = cpu->fetch_epoch;
-}
-
-/* Entry 0 is where look-ups end while an exit is requested; its tag matches no canonical address. */
-static void jump_init(struct cpu *cpu)
-{
-	for (unsigned t = 0; t < JUMP_TABLES; t++) {
-		cpu->jump[t].neg_rip[0] = 1ull << 62;
-		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
-	}
-	cpu->jump_count = TLB_LOG + 1;
-	jump_flush(cpu);
-	cpu->code_epoch = atomic_load(&cpu->machine->code->epoch);
-}
-
-static void jump_learn(struct cpu *cpu, const struct block *t)
-{
-	struct code_cache *c = cpu->machine->code;
-	u32 index = t->rip & JUMP_MASK;
-	int table = jump_table_for(c, t->key);
-
-	if (!index || table < 0)
-		return;
-	cpu->jump[table].neg_rip[index] = -t->rip;
-	cpu->jump[table].host[index] = (u64)(c->exec_view + t->code);
-	if (cpu->jump_count < TLB_LOG)
-		cpu->jump_log[cpu->jump_count] = (u32)table << 16 | index;
-	cpu->jump_count += cpu->jump_count <= TLB_LOG;
-}
-
 /* ---- finding blocks ---- */
-
-/*
- * Writes by the caller to guest RAM (DMA, loading) are not announced. Whenever a page's translation may be
- * new to this cpu, its blocks are compared with what memory holds now.
- */
-static void check_page(struct cpu *cpu, u64 gpa, const u8 *hva)
-{
-	u64 page = gpa & PAGE_MASK;
-	u64 *seen = &cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
-
-	if (*seen == (page | 1))
-		return;
-	blocks_validate_page(cpu, page, hva);
-	*seen = page | 1;
-}
 
 /* Must the next instruction be watched more closely than generated code does? */
 static bool one_by_one(const struct cpu *cpu)
@@ -117,9 +58,8 @@ static int find_block(struct cpu *cpu, bool poll, struct block **ret)
 	r = mmu_fetch_page(cpu, lin, &page, &hva);
 	if (r || !hva)
 		return r;
-	if (cpu->jump_epoch != cpu->fetch_epoch)
-		jump_flush(cpu);
-	check_page(cpu, page, hva);
+	jump_refresh(cpu);
+	jump_check_page(cpu, lin, page & PAGE_MASK, hva);
 	page = (page & PAGE_MASK) | (lin & ~PAGE_MASK);
 	*ret = block_find(cpu->machine->code->blocks, page, lin, cpu->block_key);
 	if (*ret && poll && !(*ret)->poll) {
@@ -149,14 +89,41 @@ static enum run_result why_out(const struct cpu *cpu)
 	return cpu->exit.reason != EXIT_NONE ? RUN_EXIT : RUN_REQUEST;
 }
 
-/* One instruction, its exception delivered. CPU_OK, or CPU_EXIT. */
+/* The result of an instruction, its exception delivered. CPU_OK, or CPU_EXIT. */
+static int deliver(struct cpu *cpu, int r)
+{
+	return r == CPU_FAULT ? event_deliver_exception(cpu) : r;
+}
+
 static int step_deliver(struct cpu *cpu)
 {
-	int r = step(cpu);
+	return deliver(cpu, step(cpu));
+}
 
-	if (r == CPU_FAULT)
-		r = event_deliver_exception(cpu);
-	return r;
+/* An instruction of a live block: decoded from the block's copy of the code, and remembered. */
+static const struct insn *cached_insn(struct cpu *cpu, u32 block, u32 guest)
+{
+	struct blocks *b = cpu->machine->code->blocks;
+	const struct block *t = &b->block[block];
+	u64 tag = (u64)block << 16 | guest;
+	struct cached_insn *e = &cpu->insns->entry[(block * 31 + guest) % INSN_CACHE];
+	u8 code[INSN_MAX] = {0};
+
+	if (e->tag == tag)
+		return &e->insn;
+	memcpy(code, block_guest_bytes(b, t) + guest, MIN(t->bytes - guest, (u32)INSN_MAX));
+	e->tag = 0;
+	if (insn_decode(&e->insn, code, INSN_MAX, cpu->code_size) != INSN_OK)
+		return NULL;
+	e->tag = tag;
+	return &e->insn;
+}
+
+static int step_cached(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
+{
+	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
+
+	return deliver(cpu, in ? step_insn(cpu, in) : step(cpu));
 }
 
 static void patch_link(struct cpu *cpu, const struct exit_record *rec, const struct block *to)
@@ -165,6 +132,14 @@ static void patch_link(struct cpu *cpu, const struct exit_record *rec, const str
 	s32 rel = (s32)(to->code - (rec->next + 4));
 
 	__builtin_memcpy(c->write_view + rec->next, &rel, 4);
+}
+
+static void forward(struct cpu *cpu, const struct block *dead, const struct block *to)
+{
+	cache_lock(cpu);
+	if (dead->gpa == to->gpa && dead->key == to->key)
+		block_forward(cpu->machine->code, dead, to);
+	cache_unlock(cpu);
 }
 
 /*
@@ -200,6 +175,7 @@ static void locate_fault(struct cpu *cpu)
 struct entry {
 	const u8 *host;                 /* where to enter generated code; NULL: find a block */
 	const struct exit_record *link; /* patch this when the block is found */
+	struct block *dead; /* came from here: lead it to the block that takes its place */
 };
 
 /* Deal with one exit. CPU_OK, or CPU_EXIT. */
@@ -217,12 +193,15 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		return CPU_OK;
 	case REC_STEP:
 		cpu->rip = t->rip + rec->guest;
-		r = step_deliver(cpu);
+		r = step_cached(cpu, rec, t);
 		if (r == CPU_OK)
 			next->host = resume_at(cpu, rec, t);
 		return r;
-	case REC_POLL:
-	case REC_DEAD: cpu->rip = t->rip; return CPU_OK;
+	case REC_POLL: cpu->rip = t->rip; return CPU_OK;
+	case REC_DEAD:
+		cpu->rip = t->rip;
+		next->dead = t;
+		return CPU_OK;
 	case REC_FAULT: locate_fault(cpu); return step_deliver(cpu);
 	default: return CPU_OK; /* REC_INDIRECT: rip is set */
 	}
@@ -244,9 +223,18 @@ static bool requested(struct cpu *cpu)
 /* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
 static int advance(struct cpu *cpu, struct entry *next)
 {
-	bool backward = next->link && next->link->target <= (s32)next->link->guest;
+	bool backward = next->link ? next->link->target <= (s32)next->link->guest
+				   : next->dead && next->dead->poll;
 	struct block *t;
-	int r = find_block(cpu, backward, &t);
+	int r;
+
+	jump_refresh(cpu);
+	if (!next->link && !next->dead && translatable(cpu->block_key) && !one_by_one(cpu)) {
+		next->host = jump_lookup(cpu);
+		if (next->host)
+			return CPU_OK;
+	}
+	r = find_block(cpu, backward, &t);
 
 	if (r == CPU_FAULT)
 		return event_deliver_exception(cpu);
@@ -258,6 +246,8 @@ static int advance(struct cpu *cpu, struct entry *next)
 		patch_link(cpu, next->link, t);
 	else
 		jump_learn(cpu, t);
+	if (next->dead)
+		forward(cpu, next->dead, t);
 	next->host = cpu->machine->code->exec_view + t->code;
 	return CPU_OK;
 }
@@ -267,12 +257,19 @@ static enum run_result left(struct cpu *cpu)
 	return cpu->cache_full ? RUN_CACHE_FULL : RUN_EXIT;
 }
 
+/* The code cache was emptied since we were here last, or we are here for the first time. */
+static void begin_epoch(struct cpu *cpu)
+{
+	memset(cpu->insns, 0, sizeof(*cpu->insns));
+	jump_init(cpu);
+}
+
 enum run_result cpu_run(struct cpu *cpu)
 {
 	struct entry next = {0};
 
 	if (cpu->code_epoch != atomic_load(&cpu->machine->code->epoch))
-		jump_init(cpu);
+		begin_epoch(cpu);
 	for (;;) {
 		if (unlikely(requested(cpu)))
 			return RUN_REQUEST;

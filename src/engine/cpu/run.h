@@ -5,6 +5,16 @@
 
 #include "engine/cpu/cpu.h"
 
+/* Instructions that step() does again and again for generated code, decoded. tag 0: empty. */
+#define INSN_CACHE 1024
+struct cached_insn {
+	u64 tag; /* block index << 16 | offset in the block */
+	struct insn insn;
+};
+struct insn_cache {
+	struct cached_insn entry[INSN_CACHE];
+};
+
 enum run_result {
 	RUN_EXIT,       /* cpu->exit says why */
 	RUN_POSTED,     /* cpu->posted holds writes to perform */

@@ -302,37 +302,55 @@ static u64 following_rip(const struct cpu *cpu, unsigned len)
 				     : (cpu->rip + len) & 0xffffffff;
 }
 
-/* Single-step trap: TF as it was before the instruction (SDM 3:17.3.1.4), or the debugger's; MOV SS holds it off. */
-static int after_trap(struct cpu *cpu, u64 flags_before)
+/* INT n and its kin clear TF and drop a trap that was due; SYSCALL has masked TF before it counts. */
+static bool trap_due(const struct cpu *cpu, const struct insn *in, u64 flags_before)
 {
-	bool stepping = (flags_before & FL_TF) || cpu->debug_step;
+	switch (in->desc->op) {
+	case OP_INT3:
+	case OP_INT_IMM:
+	case OP_INTO:
+	case OP_INT1: return false;
+	case OP_SYSCALL: return cpu->rflags & FL_TF;
+	default: return flags_before & FL_TF;
+	}
+}
 
-	if (!stepping || (cpu->shadow & SHADOW_MOVSS))
+/* Single-step trap: TF as it was before the instruction (SDM 3:17.3.1.4), or the debugger's; MOV SS holds it off. */
+static int after_trap(struct cpu *cpu, const struct insn *in, u64 flags_before)
+{
+	if (likely(!((flags_before | cpu->rflags) & FL_TF) && !cpu->debug_step))
+		return CPU_OK;
+	if ((cpu->shadow & SHADOW_MOVSS) || (!cpu->debug_step && !trap_due(cpu, in, flags_before)))
 		return CPU_OK;
 	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = DR6_BS};
 	return CPU_FAULT;
 }
 
-int step(struct cpu *cpu)
+int step_insn(struct cpu *cpu, const struct insn *in)
 {
 	u8 shadow = cpu->shadow;
 	u64 flags = cpu->rflags;
-	struct insn in;
-	int r = step_decode(cpu, &in);
+	int r;
 
-	if (r)
-		return r;
-	cpu->next_rip = following_rip(cpu, in.len);
+	cpu->next_rip = following_rip(cpu, in->len);
 	cpu->shadow = 0;
 	cpu->replay.next = 0;
-	r = execute(cpu, &in);
+	r = execute(cpu, in);
 	if (r) {
 		cpu->shadow = shadow;
 		return r;
 	}
 	cpu->rip = cpu->next_rip;
 	cpu->replay.filled = 0;
-	if ((flags & FL_RF) && in.desc->op != OP_IRET)
+	if ((flags & FL_RF) && in->desc->op != OP_IRET)
 		cpu->rflags &= ~FL_RF;
-	return after_trap(cpu, flags);
+	return after_trap(cpu, in, flags);
+}
+
+int step(struct cpu *cpu)
+{
+	struct insn in;
+	int r = step_decode(cpu, &in);
+
+	return r ? r : step_insn(cpu, &in);
 }

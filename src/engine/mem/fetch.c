@@ -13,6 +13,30 @@
 #define TAG_USER   2ull
 #define TAG_GLOBAL 4ull
 
+/*
+ * Where code has been fetched from since the last full flush, as a hash filter over 4 KiB and 2 MiB pages: INVLPG
+ * of data, by far the most frequent, then leaves the translator's memory alone.
+ */
+static unsigned filter_bit(u64 lin, unsigned shift)
+{
+	return (u32)(lin >> shift) * 0x9e3779b1u >> 20;
+}
+
+static void filter_add(struct cpu *cpu, u64 lin)
+{
+	unsigned small = filter_bit(lin, PAGE_SHIFT), large = filter_bit(lin, 21);
+
+	cpu->code_filter[small / 64] |= BIT64(small % 64);
+	cpu->code_filter[large / 64] |= BIT64(large % 64);
+}
+
+static bool filter_has(const struct cpu *cpu, u64 lin, unsigned shift)
+{
+	unsigned bit = filter_bit(lin, shift);
+
+	return cpu->code_filter[bit / 64] & BIT64(bit % 64);
+}
+
 static struct fetch_entry *fetch_slot(struct cpu *cpu, u64 lin)
 {
 	return &cpu->fetch[lin >> PAGE_SHIFT & (FETCH_CACHE - 1)];
@@ -27,6 +51,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	if (r)
 		return r;
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
+	filter_add(cpu, lin);
 	e->tag = tag | (w.global ? TAG_GLOBAL : 0);
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);
 	e->hva = s ? s->hva + (e->gpa - s->gpa) : NULL;
@@ -54,6 +79,14 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
 	return CPU_OK;
 }
 
+bool mmu_fetch_global(struct cpu *cpu, u64 lin)
+{
+	const struct fetch_entry *e = fetch_slot(cpu, linear_wrap(cpu, lin));
+
+	return ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE) &&
+	       (e->tag & TAG_GLOBAL);
+}
+
 void fetch_flush(struct cpu *cpu, bool keep_global)
 {
 	for (unsigned i = 0; i < FETCH_CACHE; i++) {
@@ -61,19 +94,27 @@ void fetch_flush(struct cpu *cpu, bool keep_global)
 			cpu->fetch[i].tag = 0;
 	}
 	cpu->fetch_epoch++;
+	if (keep_global)
+		return;
+	cpu->fetch_global_epoch++;
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->code_filter); i++)
+		cpu->code_filter[i] = 0;
 }
 
 void fetch_flush_page(struct cpu *cpu, u64 lin, bool large)
 {
 	struct fetch_entry *e = fetch_slot(cpu, lin);
 
-	if (large) {
+	if (large && filter_has(cpu, lin, 21)) {
 		fetch_flush(cpu, false);
 		return;
 	}
+	if (!filter_has(cpu, lin, PAGE_SHIFT))
+		return;
 	if (ALIGN_DOWN(e->tag, PAGE_SIZE) == lin)
 		e->tag = 0;
 	cpu->fetch_epoch++;
+	cpu->fetch_global_epoch++;
 }
 
 /* n bytes within one page. */

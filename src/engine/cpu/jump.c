@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The jump tables (cpu.h): what generated code knows about the way from a linear address to a block. Kept
+ * honest by emptying them when translations of code addresses change: all entries, or after a CR3 write only
+ * those that do not belong to global pages.
+ */
+#include "engine/cpu/jump.h"
+
+#include <string.h>
+
+#include "engine/cpu/cache.h"
+#include "engine/cpu/translate.h"
+#include "engine/machine.h"
+#include "engine/mem/mem.h"
+
+#define CHECKED        1ull
+#define CHECKED_GLOBAL 2ull
+
+static void forget_all_tables(struct cpu *cpu)
+{
+	for (unsigned t = 0; t < JUMP_TABLES; t++)
+		memset(&cpu->jump[t].neg_rip[1], 0, (JUMP_SIZE - 1) * sizeof(u64));
+	cpu->jump_count[0] = cpu->jump_count[1] = 0;
+}
+
+static void forget_logged(struct cpu *cpu, bool global)
+{
+	for (unsigned i = 0; i < cpu->jump_count[global]; i++) {
+		u32 e = cpu->jump_log[global][i];
+
+		cpu->jump[e >> 16].neg_rip[e & 0xffff] = 0;
+	}
+	cpu->jump_count[global] = 0;
+}
+
+static void forget_checks(struct cpu *cpu, bool keep_global)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(cpu->page_checked); i++)
+		if (!keep_global || !(cpu->page_checked[i] & CHECKED_GLOBAL))
+			cpu->page_checked[i] = 0;
+}
+
+void jump_flush(struct cpu *cpu)
+{
+	bool keep_global = cpu->jump_global_epoch == cpu->fetch_global_epoch;
+
+	if (cpu->jump_count[0] >= TLB_LOG || (!keep_global && cpu->jump_count[1] >= TLB_LOG)) {
+		forget_all_tables(cpu);
+	} else {
+		forget_logged(cpu, false);
+		if (!keep_global)
+			forget_logged(cpu, true);
+	}
+	forget_checks(cpu, keep_global);
+	cpu->jump_epoch = cpu->fetch_epoch;
+	cpu->jump_global_epoch = cpu->fetch_global_epoch;
+}
+
+void jump_init(struct cpu *cpu)
+{
+	for (unsigned t = 0; t < JUMP_TABLES; t++) {
+		/* Where look-ups end while an exit is requested; the tag matches no canonical address. */
+		cpu->jump[t].neg_rip[0] = 1ull << 62;
+		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
+	}
+	forget_all_tables(cpu);
+	forget_checks(cpu, false);
+	cpu->jump_key = 0;
+	cpu->jump_epoch = cpu->fetch_epoch;
+	cpu->jump_global_epoch = cpu->fetch_global_epoch;
+	cpu->code_epoch = atomic_load(&cpu->machine->code->epoch);
+}
+
+/* The table of the current mode bits, or -1. */
+static int current_table(struct cpu *cpu)
+{
+	if (cpu->jump_key != cpu->block_key + 1) {
+		cache_lock(cpu);
+		cpu->jump_number = jump_table_for(cpu->machine->code, cpu->block_key);
+		cache_unlock(cpu);
+		cpu->jump_key = cpu->block_key + 1;
+	}
+	return cpu->jump_number;
+}
+
+const u8 *jump_lookup(struct cpu *cpu)
+{
+	u32 index = cpu->rip & JUMP_MASK;
+	int table = current_table(cpu);
+
+	if (!index || table < 0 || cpu->jump[table].neg_rip[index] != -cpu->rip)
+		return NULL;
+	return (const u8 *)cpu->jump[table].host[index];
+}
+
+void jump_learn(struct cpu *cpu, const struct block *t)
+{
+	u32 index = t->rip & JUMP_MASK;
+	int table = current_table(cpu);
+	bool global = mmu_fetch_global(cpu, t->rip);
+	u32 *count = &cpu->jump_count[global];
+
+	if (!index || table < 0)
+		return;
+	if (*count >= TLB_LOG)
+		forget_all_tables(cpu);
+	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
+	cpu->jump[table].neg_rip[index] = -t->rip;
+	cpu->jump[table].host[index] = (u64)(cpu->machine->code->exec_view + t->code);
+	cpu->jump_log[global][(*count)++] = (u32)table << 16 | index;
+}
+
+void jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
+{
+	u64 *seen = &cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
+
+	if (ALIGN_DOWN(*seen, PAGE_SIZE) == page && (*seen & CHECKED))
+		return;
+	blocks_validate_page(cpu, page, hva);
+	*seen = page | CHECKED | (mmu_fetch_global(cpu, lin) ? CHECKED_GLOBAL : 0);
+}
