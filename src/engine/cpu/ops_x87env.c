@@ -123,6 +123,17 @@ int op_fnstenv(struct cpu *cpu, const struct insn *in)
 	return CPU_OK;
 }
 
+/* The registers stay where they are; the image lists them from the top of the stack, which moves. */
+static void move_top(struct fpu_image *f, unsigned old_top)
+{
+	unsigned moved = FSW_TOP(f->fsw) - old_top;
+	u8 st[8][16];
+
+	for (unsigned i = 0; i < 8; i++)
+		__builtin_memcpy(st[i], f->st[(i + moved) & 7], 16);
+	__builtin_memcpy(f->st, st, sizeof(st));
+}
+
 int op_fldenv(struct cpu *cpu, const struct insn *in)
 {
 	u8 env[28];
@@ -130,7 +141,10 @@ int op_fldenv(struct cpu *cpu, const struct insn *in)
 
 	if (r)
 		return r;
-	env_apply(fpu_live_to_area(cpu), in, env);
+	struct fpu_image *f = fpu_live_to_area(cpu);
+	unsigned old_top = FSW_TOP(f->fsw);
+	env_apply(f, in, env);
+	move_top(f, old_top);
 	fpu_area_to_live(cpu);
 	return CPU_OK;
 }
