@@ -18,6 +18,9 @@
 #define REX_X 2
 #define REX_B 1
 
+/* so that the copy of decode() for 64-bit mode is specialised throughout */
+#define INLINE inline __attribute__((always_inline))
+
 #define SEG_NONE 0xff /* insn.seg: no override seen */
 
 /* The last position from which eight bytes of code can be read at once. */
@@ -43,7 +46,7 @@ static enum insn_result invalid(struct insn *in, unsigned pos, unsigned n)
 	return INSN_INVALID;
 }
 
-static inline u64 load64(const u8 *p)
+static INLINE u64 load64(const u8 *p)
 {
 	u64 v;
 
@@ -51,7 +54,7 @@ static inline u64 load64(const u8 *p)
 	return v;
 }
 
-static inline void copy_bytes(struct insn *in, const u8 *code, unsigned n)
+static INLINE void copy_bytes(struct insn *in, const u8 *code, unsigned n)
 {
 	u64 lo = 0, hi = 0;
 
@@ -79,7 +82,7 @@ static __attribute__((noinline)) u64 gather_bytes(const struct insn *in, unsigne
  * Eight bytes from pos on, those after n undefined or zero. From code, as bytes[] has just been stored in
  * two halves, and a load across both would wait for them to reach the cache.
  */
-static inline u64 peek(const struct insn *in, const u8 *code, unsigned n, unsigned pos)
+static INLINE u64 peek(const struct insn *in, const u8 *code, unsigned n, unsigned pos)
 {
 	if (likely(n == INSN_MAX && pos <= WIDE_MAX))
 		return load64(code + pos);
@@ -232,12 +235,12 @@ static __attribute__((noinline)) struct opcode parse_three_byte(struct insn *in,
 }
 
 /* The table entry for the opcode that starts at pos. */
-static inline struct opcode parse_opcode(struct insn *in, unsigned pos)
+static INLINE struct opcode parse_opcode(struct insn *in, unsigned pos, unsigned mode)
 {
 	u8 byte = in->bytes[pos], opcode;
 	bool two = byte == 0x0f;
 
-	if (unlikely((byte & 0xfe) == 0xc4) && (in->mode == 8 || in->bytes[pos + 1] >= 0xc0))
+	if (unlikely((byte & 0xfe) == 0xc4) && (mode == 8 || in->bytes[pos + 1] >= 0xc0))
 		return parse_vex(in, pos);
 	pos += two;
 	opcode = in->bytes[pos];
@@ -254,13 +257,13 @@ static inline struct opcode parse_opcode(struct insn *in, unsigned pos)
  * From a node to the row. ModRM is looked at before it is known to be there; *used tells which bits of the
  * key counted.
  */
-static inline const struct insn_desc *find_row(
-	const struct insn *in, struct opcode o, u8 modrm, u32 *used)
+static INLINE const struct insn_desc *find_row(
+	const struct insn *in, struct opcode o, u8 modrm, u32 *used, unsigned mode)
 {
 	const struct insn_desc *d = o.row;
 	u32 key = o.key | (modrm & 0x3f) | (u32)(modrm >= 0xc0) << KEY_MOD |
 		  (u32)mandatory_prefix[in->pfx & 31] << KEY_PFX | (u32)(in->rex >> 3) << KEY_W |
-		  (u32)(in->rex & REX_B) << KEY_B | (u32)(in->mode == 8) << KEY_64;
+		  (u32)(in->rex & REX_B) << KEY_B | (u32)(mode == 8) << KEY_64;
 
 	do {
 		*used |= (u32)d->node_mask << d->node_shift;
@@ -294,7 +297,8 @@ static unsigned parse_mem16(struct insn *in)
 }
 
 /* SDM 2: tables 2-2 and 2-3. Returns the position after SIB; sets disp_len. */
-static inline unsigned parse_mem(struct insn *in, unsigned pos, u64 tail, bool vector_index)
+static INLINE unsigned parse_mem(
+	struct insn *in, unsigned pos, u64 tail, bool vector_index, unsigned mode)
 {
 	u8 modrm = tail, sib = tail >> 8;
 	unsigned mod = modrm >> 6, rm = modrm & 7, rex = in->rex;
@@ -302,7 +306,7 @@ static inline unsigned parse_mem(struct insn *in, unsigned pos, u64 tail, bool v
 	u8 base = has_sib ? sib & 7 : rm;
 	u8 index = ((sib >> 3) & 7) | (rex & REX_X) << 2;
 	bool no_base = mod == 0 && base == RBP;
-	u8 no_base_is = has_sib || in->mode != 8 ? REG_NONE : BASE_RIP;
+	u8 no_base_is = has_sib || mode != 8 ? REG_NONE : BASE_RIP;
 
 	if (unlikely(in->addr_size == 2)) {
 		in->disp_len = parse_mem16(in);
@@ -316,8 +320,8 @@ static inline unsigned parse_mem(struct insn *in, unsigned pos, u64 tail, bool v
 }
 
 /* Returns the position after ModRM and SIB. */
-static inline unsigned parse_modrm(
-	struct insn *in, const struct insn_desc *d, unsigned pos, u64 tail)
+static INLINE unsigned parse_modrm(
+	struct insn *in, const struct insn_desc *d, unsigned pos, u64 tail, unsigned mode)
 {
 	u8 modrm = tail;
 
@@ -331,7 +335,7 @@ static inline unsigned parse_modrm(
 		return pos;
 	}
 	in->is_mem = true;
-	pos = parse_mem(in, pos, tail, d->op == OP_GATHER);
+	pos = parse_mem(in, pos, tail, d->op == OP_GATHER, mode);
 	if (likely(in->seg == SEG_NONE))
 		in->seg = in->base == RSP || in->base == RBP ? SEG_SS : SEG_DS;
 	return pos;
@@ -367,11 +371,11 @@ static __attribute__((noinline)) u8 operand_size_rules(const struct insn *in, u3
 }
 
 /* The common case without branches that depend on the instruction. */
-static inline u8 operand_size(const struct insn *in, u32 attr)
+static INLINE u8 operand_size(const struct insn *in, u32 attr, unsigned mode)
 {
 	u8 size = in->rex & REX_W || attr & (IA_DEF64 | IA_FORCE64) ? 8 : 4;
 
-	if (unlikely(in->mode != 8 || in->pfx & PFX_66 || attr & (IA_MAX32 | IA_VEXW_NOGPR)))
+	if (unlikely(mode != 8 || in->pfx & PFX_66 || attr & (IA_MAX32 | IA_VEXW_NOGPR)))
 		return operand_size_rules(in, attr);
 	return attr & IA_BYTE ? 1 : size;
 }
@@ -391,7 +395,7 @@ static u8 vector_or_table_size(const struct insn *in, u8 msize)
 	}
 }
 
-static inline u8 memory_size(const struct insn *in, u8 msize)
+static INLINE u8 memory_size(const struct insn *in, u8 msize)
 {
 	static const u8 fixed[MS_OP + 1] = {[MS_1] = 1,
 		[MS_2] = 2,
@@ -407,7 +411,7 @@ static inline u8 memory_size(const struct insn *in, u8 msize)
 	return msize == MS_OP ? in->op_size : fixed[msize];
 }
 
-static inline unsigned immediate_length(const struct insn *in, u8 kind)
+static INLINE unsigned immediate_length(const struct insn *in, u8 kind)
 {
 	/* by operand size 1 or 2, 4, 8 (size / 4); one that is 1 byte has no IMM_Z or IMM_V */
 	static const u8 length[][3] = {
@@ -430,7 +434,7 @@ static inline unsigned immediate_length(const struct insn *in, u8 kind)
 
 /* ---- displacement and immediate ---- */
 
-static inline u64 cut(u64 v, unsigned size)
+static INLINE u64 cut(u64 v, unsigned size)
 {
 	static const u64 mask[9] = {0, 0xff, 0xffff, 0, 0xffffffff, 0, 0, 0, ~0ull};
 
@@ -438,7 +442,7 @@ static inline u64 cut(u64 v, unsigned size)
 }
 
 /* The lowest len (0, 1, 2, 4, 8) bytes of v as a signed number. Lengths are hard to predict: no branches. */
-static inline s64 take_signed(u64 v, unsigned len)
+static INLINE s64 take_signed(u64 v, unsigned len)
 {
 	static const u64 sign[9] = {0, 0x80, 0x8000, 0, 0x80000000, 0, 0, 0, 0};
 
@@ -468,7 +472,7 @@ static __attribute__((noinline)) void set_compound_immediate(struct insn *in, u6
 }
 
 /* v: the immediate and what follows it */
-static inline void set_immediate(struct insn *in, u64 v, u8 kind)
+static INLINE void set_immediate(struct insn *in, u64 v, u8 kind)
 {
 	/* bytes that count; 0 means as many as the operand has */
 	static const u8 width[] = {
@@ -481,7 +485,7 @@ static inline void set_immediate(struct insn *in, u64 v, u8 kind)
 }
 
 /* Everything after ModRM and SIB. */
-static inline bool parse_tail(struct insn *in, const u8 *code, unsigned pos, unsigned n)
+static INLINE bool parse_tail(struct insn *in, const u8 *code, unsigned pos, unsigned n)
 {
 	u8 kind = in->desc->imm;
 	unsigned disp_len = in->disp_len, imm_len = immediate_length(in, kind);
@@ -553,7 +557,7 @@ static bool form_ok(const struct insn *in, u32 attr)
 _Static_assert(
 	offsetof(struct insn, len) % 8 == 0 && sizeof(struct insn) % 8 == 0, "cleared by words");
 
-static inline void init(struct insn *in, unsigned mode)
+static INLINE void init(struct insn *in, unsigned mode)
 {
 	in->desc = NULL;
 	/* Plain stores: what gcc makes of memset here is several times slower. */
@@ -566,9 +570,9 @@ static inline void init(struct insn *in, unsigned mode)
 }
 
 /* Prefixes; one REX is the common case. */
-static inline unsigned skip_prefixes(struct insn *in, u8 first)
+static INLINE unsigned skip_prefixes(struct insn *in, u8 first, unsigned mode)
 {
-	bool rex = in->mode == 8 && (first & 0xf0) == 0x40;
+	bool rex = mode == 8 && (first & 0xf0) == 0x40;
 
 	in->rex = rex ? first & 15 : 0;
 	in->pfx = rex ? PFX_REX : 0;
@@ -577,15 +581,15 @@ static inline unsigned skip_prefixes(struct insn *in, u8 first)
 	return rex;
 }
 
-static inline u8 address_size(const struct insn *in)
+static INLINE u8 address_size(const struct insn *in, unsigned mode)
 {
 	if (unlikely(in->pfx & PFX_67))
-		return in->mode == 4 ? 2 : 4;
-	return in->mode;
+		return mode == 4 ? 2 : 4;
+	return mode;
 }
 
 /* Most rows have no rule, and most instructions no prefix that breaks one. */
-static inline bool needs_check(const struct insn *in, const struct insn_desc *d)
+static INLINE bool needs_check(const struct insn *in, const struct insn_desc *d)
 {
 	const u32 restricting = IA_RM_REG | IA_RM_MEM | IA_NO64 | IA_ONLY64;
 
@@ -607,7 +611,7 @@ static __attribute__((noinline)) bool rules_ok(struct insn *in, const struct ins
 }
 
 /* W has no effect on general registers outside 64-bit mode, where only VEX can set it. */
-static inline void ignore_vex_w(struct insn *in, const struct insn_desc *d)
+static INLINE void ignore_vex_w(struct insn *in, const struct insn_desc *d)
 {
 	bool gpr = d->reg == RK_GPR || d->rm == RK_GPR || d->vvvv == RK_GPR;
 
@@ -615,7 +619,7 @@ static inline void ignore_vex_w(struct insn *in, const struct insn_desc *d)
 		in->rex = 0;
 }
 
-enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsigned mode)
+static INLINE enum insn_result decode(struct insn *in, const u8 *code, unsigned n, unsigned mode)
 {
 	const struct insn_desc *d;
 	struct opcode o;
@@ -625,25 +629,25 @@ enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsign
 
 	copy_bytes(in, code, n);
 	init(in, mode);
-	pos = skip_prefixes(in, in->bytes[0]);
+	pos = skip_prefixes(in, in->bytes[0], mode);
 	if (unlikely(pos >= INSN_MAX))
 		return run_out(n);
-	o = parse_opcode(in, pos);
+	o = parse_opcode(in, pos, mode);
 	pos = o.pos;
 	if (unlikely(!o.row || pos > n))
 		return invalid(in, pos, n);
-	in->addr_size = address_size(in);
+	in->addr_size = address_size(in, mode);
 	tail = peek(in, code, n, pos);
 	d = o.row;
 	if (d->op == OP_NODE)
-		d = find_row(in, o, tail, &used);
+		d = find_row(in, o, tail, &used, mode);
 	in->desc = d;
 	if (unlikely(pos >= n && (used & KEY_MODRM || d->attr & IA_MODRM)))
 		return run_out(n);
 	if (unlikely(d->op == OP_UD && !d->attr))
 		return invalid(in, pos, n);
 	if (likely(d->attr & IA_MODRM))
-		pos = parse_modrm(in, d, pos, tail);
+		pos = parse_modrm(in, d, pos, tail, mode);
 	else if (d->reg)
 		opcode_register(in, d);
 	if (in->seg == SEG_NONE)
@@ -654,7 +658,7 @@ enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsign
 		return invalid(in, pos, n);
 	if (d->attr & IA_SSE)
 		in->vl = 16;
-	in->op_size = operand_size(in, d->attr);
+	in->op_size = operand_size(in, d->attr, mode);
 	if (unlikely(!parse_tail(in, code, pos, n)))
 		return run_out(n);
 	if (in->is_mem)
@@ -662,6 +666,20 @@ enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsign
 	if (unlikely(d->check & CK_COUNT) && in->imm & (in->op_size == 8 ? 63 : 31))
 		in->desc = d + 1;
 	return unlikely(d->op == OP_UD) ? INSN_INVALID : INSN_OK;
+}
+
+static __attribute__((noinline)) enum insn_result decode_any(
+	struct insn *in, const u8 *code, unsigned n, unsigned mode)
+{
+	return decode(in, code, n, mode);
+}
+
+/* Nearly all code is 64-bit code that does not end soon: a copy of decode() for just that. */
+enum insn_result insn_decode(struct insn *in, const u8 *code, unsigned n, unsigned mode)
+{
+	if (likely(n == INSN_MAX && mode == 8))
+		return decode(in, code, INSN_MAX, 8);
+	return decode_any(in, code, n, mode);
 }
 
 const char *insn_name(const struct insn *in)
