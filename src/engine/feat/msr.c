@@ -14,7 +14,8 @@
 #include "engine/feat/msr_policy.h"
 
 struct msr_desc;
-typedef int (*msr_getter)(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret);
+typedef int (*msr_getter)(
+	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host);
 typedef int (*msr_setter)(
 	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host);
 
@@ -51,7 +52,7 @@ static u64 host_tsc_now(void)
 	return __builtin_ia32_rdtsc();
 }
 
-static int get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret)
+static int get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
 	*ret = host_tsc_now() + (u64)cpu->tsc_offset;
 	return 0;
@@ -163,7 +164,7 @@ static int set_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 	return 0;
 }
 
-static int get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret)
+static int get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
 	if (index - d->first >= 4 * (cpu->msr.mcg_cap & 0xff))
 		return -EINVAL;
@@ -173,9 +174,9 @@ static int get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 
 #define MCG_CTL_P BIT64(8)
 
-static int get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret)
+static int get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	if (!(cpu->msr.mcg_cap & MCG_CTL_P))
+	if (!(cpu->msr.mcg_cap & MCG_CTL_P) && !host)
 		return -EINVAL;
 	*ret = cpu->msr.mcg_ctl;
 	return 0;
@@ -183,7 +184,9 @@ static int get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 
 static int set_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
-	if (!(cpu->msr.mcg_cap & MCG_CTL_P) || (value != 0 && value != ANY))
+	if (!(cpu->msr.mcg_cap & MCG_CTL_P) && (value || !host))
+		return -EINVAL;
+	if (value != 0 && value != ANY)
 		return -EINVAL;
 	cpu->msr.mcg_ctl = value;
 	return 0;
@@ -219,6 +222,7 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 #define ARCH_CAPABILITIES 0x169ull
 #define PLATFORM_INFO     BIT64(31) /* CPUID faulting exists */
 #define BIOS_SIGN         0x100000000ull
+#define MC_BANKS          32       /* until the VMM sets up machine checks */
 #define MTRR_CAP          0x508ull /* 8 variable ranges, fixed ranges, WC */
 
 #define FIELD(n, nm, at, fl, bits)                                                                 \
@@ -362,7 +366,7 @@ int msr_get(struct cpu *cpu, u32 index, u64 *ret, bool host)
 	if (d->flags & MSR_OUTER_R)
 		return MSR_IS_OUTER;
 	if (d->get)
-		return d->get(cpu, d, index, ret);
+		return d->get(cpu, d, index, ret, host);
 	*ret = d->flags & MSR_ZERO ? d->valid : *msr_field(cpu, d, index);
 	return 0;
 }
@@ -394,6 +398,7 @@ void msr_reset(struct cpu *cpu)
 	cpu->msr.arch_capabilities = ARCH_CAPABILITIES;
 	cpu->msr.platform_info = PLATFORM_INFO;
 	cpu->msr.bios_sign = BIOS_SIGN;
+	cpu->msr.mcg_cap = MC_BANKS;
 }
 
 /* ---- rdmsr, wrmsr ---- */
