@@ -144,6 +144,11 @@ u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */
 int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
 void fd_unwatch(struct machine *m, int fd, void *opaque);
 
+/* Offset of the host's TSC for a new vcpu: the guest's begins at 0 when the machine is created. */
+s64 machine_tsc_offset(struct machine *m);
+/* IA32_TSC by the VMM: keeps the TSCs of all vcpus in step; rewrites the kvmclock page. */
+void vcpu_set_tsc(struct vcpu *v, u64 value);
+
 /* kvmclock: (re)write the guest's pvclock page for v, if it has one. time/pvclock.c, outer code. */
 void pvclock_update(struct vcpu *v);
 void pvclock_write_wall_clock(struct machine *m, u64 gpa);

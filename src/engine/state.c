@@ -255,12 +255,18 @@ int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 	return r;
 }
 
+#define MSR_TSC       0x10
 #define MSR_APIC_BASE 0x1b
 
 int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 {
-	int r = msr_set(&v->cpu, index, value, host);
+	int r;
 
+	if (index == MSR_TSC && host) {
+		vcpu_set_tsc(v, value);
+		return 0;
+	}
+	r = msr_set(&v->cpu, index, value, host);
 	if (r != MSR_IS_OUTER)
 		return r;
 	if (index == MSR_APIC_BASE && host)

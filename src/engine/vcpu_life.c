@@ -64,6 +64,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	pthread_cond_init(&v->wake, NULL);
 	init_translation(&v->cpu);
 	cpu_reset(&v->cpu, false);
+	v->cpu.tsc_offset = machine_tsc_offset(m);
 	v->cpu.xsave_area[0] = 0x7f; /* FCW 037f, MXCSR 1f80 (SDM 3:9.1) */
 	v->cpu.xsave_area[1] = 0x03;
 	v->cpu.xsave_area[24] = 0x80;

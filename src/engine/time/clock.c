@@ -110,6 +110,8 @@ void clock_init(struct clock *c)
 	c->start_tsc = sample(&c->start_raw);
 	c->tsc = host_tsc();
 	c->ns = 0;
+	c->tsc_offset = -(s64)c->tsc;
+	c->tsc_was_set = false;
 }
 
 void clock_settle(struct clock *c)

@@ -22,6 +22,8 @@ struct clock {
 	u32 mult;                 /* ns = (ticks << shift) * mult >> 32 */
 	s8 shift;                 /* negative: to the right */
 	u64 tsc, ns;              /* at host TSC tsc the clock showed ns */
+	s64 tsc_offset;           /* of the guest's TSCs, see tsc.c */
+	bool tsc_was_set;
 };
 
 void clock_init(struct clock *c);

@@ -161,6 +161,31 @@ static void test_wall_clock(void **state)
 		ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec, now - 1000000, now + 2000000000);
 }
 
+/* TSCs that are set one after the other stay in step. */
+static void test_tsc_in_step(void **state)
+{
+	u64 hz;
+	s64 offset;
+
+	teardown(state);
+	world_create(IRQCHIP_FULL, 2);
+	hz = machine_tsc_hz(world);
+	assert_in_range(host_tsc() + (u64)machine_tsc_offset(world), 0, 60 * hz);
+	offset = machine_tsc_offset(world);
+	vcpu_set_tsc(cpu0, 0);
+	assert_int_equal(cpu0->cpu.tsc_offset, offset);
+	vcpu_set_tsc(cpu0, 100 * hz); /* restored */
+	assert_int_not_equal(cpu0->cpu.tsc_offset, offset);
+	offset = cpu0->cpu.tsc_offset;
+	nap_us(1000);
+	vcpu_set_tsc(world_vcpu(1), host_tsc() + (u64)offset - hz / 2);
+	assert_int_equal(world_vcpu(1)->cpu.tsc_offset, offset);
+	vcpu_set_tsc(world_vcpu(1), host_tsc() + (u64)offset + hz / 2);
+	assert_int_equal(world_vcpu(1)->cpu.tsc_offset, offset);
+	vcpu_set_tsc(world_vcpu(1), 200 * hz);
+	assert_true(world_vcpu(1)->cpu.tsc_offset > offset);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -172,6 +197,7 @@ int main(void)
 		T(test_page_agrees),
 		T(test_page_off),
 		T(test_wall_clock),
+		T(test_tsc_in_step),
 	};
 
 	return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
