@@ -167,13 +167,30 @@ static void make_cpuid(struct worker *w, void *p, int fd)
 		c->nent = interesting(w);
 }
 
+static void make_cap(struct worker *w, void *p)
+{
+	static const u16 caps[] = {KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API,
+		KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_USER_SPACE_MSR, KVM_CAP_DISABLE_QUIRKS,
+		KVM_CAP_X86_APIC_BUS_CYCLES_NS};
+	struct kvm_enable_cap *e = p;
+
+	e->cap = caps[below(w, ARRAY_SIZE(caps))];
+	e->flags = 0;
+}
+
+/* The eventfd that is for this, or no eventfd at all: others in this process are the engine's own. */
+static int some_fd(struct worker *w)
+{
+	return chance(w, 80) ? fz.event : chance(w, 50) ? 0 : 5000 + (int)below(w, 5000);
+}
+
 static void make_eventfd(struct worker *w, u32 number, void *p)
 {
 	if (number == KVM_IRQFD) {
-		((struct kvm_irqfd *)p)->fd = chance(w, 80) ? (u32)fz.event : (u32)interesting(w);
-		((struct kvm_irqfd *)p)->resamplefd = fz.event;
+		((struct kvm_irqfd *)p)->fd = some_fd(w);
+		((struct kvm_irqfd *)p)->resamplefd = some_fd(w);
 	} else {
-		((struct kvm_ioeventfd *)p)->fd = chance(w, 80) ? fz.event : (int)interesting(w);
+		((struct kvm_ioeventfd *)p)->fd = some_fd(w);
 	}
 }
 
@@ -216,12 +233,9 @@ static unsigned long make_argument(struct worker *w, const struct request *r, in
 	else
 		p += below(w, 64) * 8;
 	fill(w, p, MIN(size, (size_t)(w->scratch + SCRATCH - p)));
-	if (p + 12 * 1024 > w->scratch + SCRATCH) {
-		if (size >= sizeof(struct kvm_dirty_log) && p + size > w->scratch + SCRATCH)
-			return (unsigned long)p; /* never read completely */
-		if (p + size > w->scratch + SCRATCH - 64)
-			return (unsigned long)p;
-	}
+	/* Only what is there completely gets details; sizes of ARG_PTR are the request's own business. */
+	if (p + 16 * 1024 > w->scratch + SCRATCH)
+		return (unsigned long)p;
 	make_inner_pointer(w, r->number, p);
 	switch (r->number) {
 	case (u32)KVM_SET_USER_MEMORY_REGION: make_region(w, p); break;
@@ -230,6 +244,7 @@ static unsigned long make_argument(struct worker *w, const struct request *r, in
 	case (u32)KVM_SET_CPUID2: make_cpuid(w, p, fd); break;
 	case (u32)KVM_IRQFD:
 	case (u32)KVM_IOEVENTFD: make_eventfd(w, r->number, p); break;
+	case (u32)KVM_ENABLE_CAP: make_cap(w, p); break;
 	case (u32)KVM_SET_SIGNAL_MASK: make_signal_mask(w, p); break;
 	}
 	return (unsigned long)p;
@@ -237,20 +252,21 @@ static unsigned long make_argument(struct worker *w, const struct request *r, in
 
 /* ---- one step ---- */
 
-static void pool_add(int fd, enum fd_kind kind)
+/* Some slots are for the device, some for vms, most for vcpus. */
+static enum fd_kind slot_kind(unsigned i)
 {
-	unsigned i;
+	return i < 1 ? FD_SYSTEM : i < 4 ? FD_VM : FD_VCPU;
+}
+
+/* Some open descriptor of a kind, or -1. */
+static int any_of(struct worker *w, enum fd_kind kind)
+{
+	unsigned i, at = below(w, POOL);
 
 	for (i = 0; i < POOL; i++)
-		if (fz.pool[i].fd < 0) {
-			fz.pool[i].kind = kind;
-			fz.pool[i].run = kind == FD_VCPU ? mmap(NULL, 12288, PROT_READ | PROT_WRITE,
-								   MAP_SHARED, fd, 0)
-							 : NULL;
-			fz.pool[i].fd = fd;
-			return;
-		}
-	dev_close(fz.dev, fd);
+		if (slot_kind((at + i) % POOL) == kind && fz.pool[(at + i) % POOL].fd >= 0)
+			return fz.pool[(at + i) % POOL].fd;
+	return -1;
 }
 
 static void pool_close(struct slot *s)
@@ -265,25 +281,40 @@ static void pool_close(struct slot *s)
 	dev_close(fz.dev, fd);
 }
 
+static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	struct kvm_userspace_memory_region r = {
+		.memory_size = RAM_BYTES, .userspace_addr = (u64)fz.ram};
+	long fd;
+
+	if (kind == FD_SYSTEM)
+		fd = dev_open_kvm(fz.dev, 0);
+	else if (kind == FD_VM)
+		fd = dev_ioctl(fz.dev, any_of(w, FD_SYSTEM), KVM_CREATE_VM, 0);
+	else
+		fd = dev_ioctl(fz.dev, any_of(w, FD_VM), KVM_CREATE_VCPU, below(w, 4));
+	if (fd < 0)
+		return;
+	if (kind == FD_VM && chance(w, 70))
+		dev_ioctl(fz.dev, fd, KVM_SET_USER_MEMORY_REGION, (unsigned long)&r);
+	if (kind == FD_VM && chance(w, 50))
+		dev_ioctl(fz.dev, fd, KVM_CREATE_IRQCHIP, 0);
+	s->kind = kind;
+	s->run = kind == FD_VCPU ? mmap(NULL, 12288, prot, MAP_SHARED, fd, 0) : NULL;
+	s->fd = fd;
+}
+
 static void refill(struct worker *w)
 {
-	struct slot *s = &fz.pool[below(w, POOL)];
-	int fd;
+	unsigned i = below(w, POOL);
+	struct slot *s = &fz.pool[i];
 
 	pthread_mutex_lock(&fz.lock);
-	if (chance(w, 30))
+	if (s->fd < 0)
+		pool_open(w, s, slot_kind(i));
+	else if (chance(w, 10))
 		pool_close(s);
-	if (s->fd >= 0 && s->kind == FD_VM) {
-		fd = dev_ioctl(fz.dev, s->fd, KVM_CREATE_VCPU, below(w, 4));
-		if (fd >= 0)
-			pool_add(fd, FD_VCPU);
-	} else if (s->fd >= 0 && s->kind == FD_SYSTEM) {
-		fd = dev_ioctl(fz.dev, s->fd, KVM_CREATE_VM, 0);
-		if (fd >= 0)
-			pool_add(fd, FD_VM);
-	} else if (s->fd < 0) {
-		pool_add(dev_open_kvm(fz.dev, 0), FD_SYSTEM);
-	}
 	pthread_mutex_unlock(&fz.lock);
 }
 
