@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "engine/cpu/gen.h"
+#include "engine/cpu/layout.h"
 #include "engine/cpu/native.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
@@ -14,6 +15,7 @@
 static void init_translation(struct cpu *cpu)
 {
 	cpu->high_mask = PAGE_MASK;
+	cpu->flag_mask = HOST_FLAGS;
 	for (unsigned view = 0; view < TLB_VIEWS; view++)
 		for (unsigned kind = 0; kind < TLB_KINDS; kind++)
 			cpu->tlb[view][kind].neg_tag[0] = TLB_EMPTY0;

@@ -162,6 +162,7 @@ struct cpu {
 	struct segment seg[SEG_COUNT];
 
 	/* the rest of the architectural state */
+	u64 flag_mask; /* HOST_FLAGS (layout.h), as an operand */
 	u64 next_rip; /* where the instruction being executed will continue */
 	struct dtable gdt, idt;
 	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;

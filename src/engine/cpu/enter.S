@@ -43,6 +43,9 @@ code_enter:
 	mov ecx, eax
 	and ecx, FLAG_IF
 	mov gs:[CPU_IFLAG], ecx
+	mov rcx, rax
+	and rcx, ~SYS_FLAGS_DROP
+	mov gs:[CPU_SYS_FLAGS], rcx
 	and eax, HOST_FLAGS
 	or eax, 2
 	push rax

@@ -74,6 +74,12 @@ bool gen_pop(struct gen *g, const struct insn *in);
 bool gen_leave(struct gen *g, const struct insn *in);
 /* Push a constant (return address): stores and moves the stack pointer. */
 void gen_push_const(struct gen *g, u64 value);
+/* Push r9 (64-bit code). */
+void gen_push_r9(struct gen *g);
+
+/* ---- gen_system.c ---- */
+
+bool gen_system(struct gen *g, const struct insn *in);
 
 /* ---- gen_branch.c: the last instruction of a block ---- */
 

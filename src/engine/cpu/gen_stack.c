@@ -75,6 +75,18 @@ void gen_push_const(struct gen *g, u64 value)
 	gen_move_sp(g, -(s32)width(g));
 }
 
+void gen_push_r9(struct gen *g)
+{
+	emit_store(&g->e, H_R9, CPU_SCRATCH(SLOT_CALL));
+	gen_push_check(g);
+	emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, 0);
+	emit_load(&g->e, H_R10, CPU_SCRATCH(SLOT_CALL));
+	emit8(&g->e, 0x4d);
+	emit8(&g->e, 0x89);
+	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, 0);
+	gen_move_sp(g, -8);
+}
+
 bool gen_push(struct gen *g, const struct insn *in)
 {
 	if (!full_width(g, in))

@@ -22,11 +22,15 @@
 #define HOST_FLAGS 0xcd5
 #define FLAG_IF    0x200
 
+#define CPU_SYS_FLAGS CPU_SCRATCH(SLOT_SYSFLAGS)
+#define SYS_FLAGS_DROP (HOST_FLAGS | FLAG_IF | 0x30000)
+
 /* Scratch slots in use across code_enter() and its exits. */
 #define SLOT_TARGET 0 /* host address to enter at */
 #define SLOT_RECORD 1 /* exit record, returned by code_enter() */
 #define SLOT_RCX    2 /* rcx during a flag-free check */
 #define SLOT_BORROW 3 /* value of a borrowed register */
+#define SLOT_SYSFLAGS 6 /* RFLAGS without what lives in the host's flags, IF, RF and VM */
 #define SLOT_CALL   5 /* target of an indirect call while the return address is pushed */
 
 #endif

@@ -40,9 +40,10 @@ int jump_table_for(struct code_cache *c, u32 key)
 
 /* ---- decoding ---- */
 
+/* STI does not: when its shadow matters, step() does it and the block is left there. */
 static bool ends_block(const struct insn *in)
 {
-	return in->desc->attr & IA_ENDS;
+	return (in->desc->attr & IA_ENDS) && in->desc->op != OP_STI;
 }
 
 /* Decode from a private copy, so that what is checked later is what was translated. */
@@ -78,7 +79,12 @@ static u16 flags_read(const struct insn *in)
 	case OP_PUSH_REG:
 	case OP_PUSH_IMM:
 	case OP_POP_REG:
-	case OP_LEAVE: return 0;
+	case OP_LEAVE:
+	case OP_CLI:
+	case OP_SWAPGS:
+	case OP_RDTSC:
+	case OP_RDTSCP:
+	case OP_MOV_FROM_SEG: return 0;
 	default: return ALL_FLAGS;
 	}
 }
@@ -188,7 +194,7 @@ static bool gen_one(struct gen *g, const struct insn *in)
 	case OP_POP_REG: return gen_pop(g, in);
 	case OP_POP_RM: return !in->is_mem && gen_pop(g, in);
 	case OP_LEAVE: return gen_leave(g, in);
-	default: return gen_branch(g, in);
+	default: return gen_system(g, in) || gen_branch(g, in);
 	}
 }
 

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Privileged instructions that are frequent enough to be inline: interrupt flag, flags image, time stamp,
+ * swapgs, segment register reads. No flag of the host changes but where the guest's would.
+ */
+#include "engine/cpu/gen.h"
+#include "engine/cpu/layout.h"
+#include "engine/cpu/rewrite.h"
+
+#define FIELD(f) ((u32)offsetof(struct cpu, f))
+
+static unsigned cpl(const struct gen *g)
+{
+	return (g->t.key & BK_CPL_MASK) >> BK_CPL_SHIFT;
+}
+
+/* mov dword gs:[field], imm32 */
+static void gen_set32(struct gen *g, u32 field, u32 value)
+{
+	emit8(&g->e, 0x65);
+	emit8(&g->e, 0xc7);
+	emit8(&g->e, 0x04);
+	emit8(&g->e, 0x25);
+	emit32(&g->e, field);
+	emit32(&g->e, value);
+}
+
+static bool gen_cli(struct gen *g)
+{
+	if (cpl(g) != 0)
+		return false;
+	gen_set32(g, CPU_IFLAG, 0);
+	return true;
+}
+
+/* If an interrupt waits the shadow matters, so step() does it. */
+static bool gen_sti(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	if (cpl(g) != 0)
+		return false;
+	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit8(e, 0x65); /* movzx ecx, byte gs:[irq_waiting] */
+	emit8(e, 0x0f);
+	emit8(e, 0xb6);
+	emit8(e, 0x0c);
+	emit8(e, 0x25);
+	emit32(e, FIELD(irq_waiting));
+	emit8(e, 0xe3); /* jrcxz +5 */
+	emit8(e, 5);
+	gen_cold(g, emit_jmp32(e), REC_STEP, true);
+	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	gen_set32(g, CPU_IFLAG, FLAG_IF);
+	return true;
+}
+
+/* op r9, r9, gs:[flag_mask]: pext (0xb3 prefix byte f3) then pdep (f2) keep the masked bits and no host flag changes */
+static void gen_mask_r9(struct gen *g)
+{
+	static const u8 second[] = {0xb2, 0xb3};
+
+	for (unsigned i = 0; i < 2; i++) {
+		emit8(&g->e, 0x65);
+		emit8(&g->e, 0xc4);
+		emit8(&g->e, 0x62);
+		emit8(&g->e, second[i]);
+		emit8(&g->e, 0xf5);
+		emit8(&g->e, 0x0c);
+		emit8(&g->e, 0x25);
+		emit32(&g->e, FIELD(flag_mask));
+	}
+}
+
+/* r9 = RFLAGS as PUSHF stores them: the host's status flags and DF, IF, and the rest as saved on entry. */
+static void gen_flags_image(struct gen *g)
+{
+	struct emit *e = &g->e;
+
+	emit8(e, 0x9c); /* pushfq; pop r9 */
+	emit8(e, 0x41);
+	emit8(e, 0x59);
+	gen_mask_r9(g);
+	emit_load(e, H_R10, CPU_SYS_FLAGS);
+	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
+	emit_load32(e, H_R10, CPU_IFLAG);
+	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
+}
+
+static bool gen_pushf(struct gen *g, const struct insn *in)
+{
+	if (!g->long_mode || in->op_size != 8)
+		return false;
+	gen_flags_image(g);
+	gen_push_r9(g);
+	return true;
+}
+
+/* rdx:rax = host TSC + offset. rorx and lea leave the flags alone. */
+static bool gen_rdtsc(struct gen *g, bool with_aux)
+{
+	static const u8 combine[] = {0xc4, 0xe3, 0xfb, 0xf0, 0xd2, 0x20, /* rorx rdx, rdx, 32 */
+		0x48, 0x8d, 0x04, 0x10};                                 /* lea rax, [rax + rdx] */
+	static const u8 split[] = {0x4a, 0x8d, 0x04, 0x08,               /* lea rax, [rax + r9] */
+		0xc4, 0xe3, 0xfb, 0xf0, 0xd0, 0x20,                      /* rorx rdx, rax, 32 */
+		0x89, 0xd2, 0x89, 0xc0}; /* mov edx, edx; mov eax, eax */
+	struct emit *e = &g->e;
+
+	if ((g->t.key & BK_TSD) && cpl(g) != 0)
+		return false;
+	emit8(e, 0x0f);
+	emit8(e, with_aux ? 0x01 : 0x31);
+	if (with_aux)
+		emit8(e, 0xf9);
+	for (unsigned i = 0; i < sizeof(combine); i++)
+		emit8(e, combine[i]);
+	emit_load(e, H_R9, CPU_TSC_OFFSET);
+	for (unsigned i = 0; i < sizeof(split); i++)
+		emit8(e, split[i]);
+	if (with_aux)
+		emit_load32(e, H_RCX, FIELD(msr.tsc_aux));
+	return true;
+}
+
+static bool gen_swapgs(struct gen *g)
+{
+	if (!g->long_mode || cpl(g) != 0)
+		return false;
+	emit_load(&g->e, H_R9, FIELD(seg[SEG_GS].base));
+	emit_load(&g->e, H_R10, FIELD(msr.kernel_gs_base));
+	emit_store(&g->e, H_R9, FIELD(msr.kernel_gs_base));
+	emit_store(&g->e, H_R10, FIELD(seg[SEG_GS].base));
+	return true;
+}
+
+/* mov r32/r64, sreg: zero-extended selector. Other forms are rare. */
+static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
+{
+	unsigned dst = in->rm == RSP ? H_R11 : in->rm;
+
+	if (in->is_mem || in->op_size == 2)
+		return false;
+	if (reg_displaced(in->rm))
+		dst = H_R9;
+	emit8(&g->e, 0x65); /* movzx dst, word gs:[selector] */
+	if (dst >= 8)
+		emit8(&g->e, 0x44);
+	emit8(&g->e, 0x0f);
+	emit8(&g->e, 0xb7);
+	emit8(&g->e, 0x04 | (dst & 7) << 3);
+	emit8(&g->e, 0x25);
+	emit32(&g->e, FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
+	if (reg_displaced(in->rm))
+		emit_store(&g->e, dst, CPU_GPR(in->rm));
+	return true;
+}
+
+bool gen_system(struct gen *g, const struct insn *in)
+{
+	switch (in->desc->op) {
+	case OP_CLI: return gen_cli(g);
+	case OP_STI: return gen_sti(g);
+	case OP_PUSHF: return gen_pushf(g, in);
+	case OP_RDTSC: return gen_rdtsc(g, false);
+	case OP_RDTSCP: return gen_rdtsc(g, true);
+	case OP_SWAPGS: return gen_swapgs(g);
+	case OP_MOV_FROM_SEG: return gen_mov_from_seg(g, in);
+	default: return false;
+	}
+}
