@@ -31,7 +31,7 @@ struct pit_state {
 struct pit {
 	struct pit_state s;
 	s64 gate_low_since[3]; /* while gate is 0 */
-	bool waiting[3]; /* a control word came, its count did not: nothing runs */
+	bool waiting[3];       /* a control word came, its count did not: nothing runs */
 };
 
 void pit_reset(struct pit *p, s64 now);

@@ -214,7 +214,7 @@ static void test_tsc_deadline(void **state)
 	start = host_ns();
 	tsc = host_tsc() + (u64)cpu0->cpu.tsc_offset + hz / 250;
 	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, tsc), 0);
-	assert_int_equal(deadline(), tsc);
+	assert_true(deadline() == tsc || host_tsc() + (u64)cpu0->cpu.tsc_offset >= tsc);
 	assert_true(wait_pending(cpu0));
 	assert_true(host_ns() - start > 3900000);
 	assert_int_equal(irq_accept(cpu0), 0x42);
