@@ -264,6 +264,42 @@ static void test_irqchip_order(void **state)
 	guest_close(&g);
 }
 
+/* The first forms of the PIT requests, and the one for late ticks. */
+static void test_old_pit(void **state)
+{
+	struct guest g;
+	struct kvm_pit_state pit;
+	struct kvm_reinject_control late = {.pit_reinject = 0};
+
+	guest_open(&g);
+	IS_N(g.vm, KVM_CREATE_PIT, 0x77, -ENOENT);
+	IS(g.vm, KVM_REINJECT_CONTROL, &late, -ENXIO);
+	guest_close(&g);
+	guest_open_irqchip(&g);
+	IS(g.vm, KVM_GET_PIT, &pit, -ENXIO);
+	IS_N(g.vm, KVM_CREATE_PIT, 0x77, 0);
+	IS_N(g.vm, KVM_CREATE_PIT, 0, -EEXIST);
+	IS(g.vm, KVM_GET_PIT, &pit, 0);
+	IS(g.vm, KVM_SET_PIT, &pit, 0);
+	IS(g.vm, KVM_GET_PIT, (void *)BAD_POINTER, -EFAULT);
+	IS(g.vm, KVM_REINJECT_CONTROL, &late, 0);
+	guest_close(&g);
+}
+
+static void test_tsc_khz(void **state)
+{
+	struct guest g;
+	long khz;
+
+	guest_open(&g);
+	khz = kvm(g.vcpu, KVM_GET_TSC_KHZ, 0x55); /* garbage is ignored */
+	assert_true(khz > 100000);
+	IS_N(g.vcpu, KVM_SET_TSC_KHZ, khz, 0);
+	IS_N(g.vcpu, KVM_SET_TSC_KHZ, 0, 0); /* the host's */
+	IS_N(g.vcpu, KVM_GET_TSC_KHZ, 0, khz);
+	guest_close(&g);
+}
+
 static long route(int vm, unsigned nr, u32 flags, struct kvm_irq_routing_entry e)
 {
 	struct {
@@ -686,6 +722,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_vm_options),
 		cmocka_unit_test(test_enable_cap),
 		cmocka_unit_test(test_irqchip_order),
+		cmocka_unit_test(test_old_pit),
+		cmocka_unit_test(test_tsc_khz),
 		cmocka_unit_test(test_routing),
 		cmocka_unit_test(test_irqfd),
 		cmocka_unit_test(test_ioeventfd),
