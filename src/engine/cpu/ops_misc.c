@@ -3,6 +3,7 @@
  * Unprivileged instructions that the host cannot execute as they stand: encodings that 64-bit mode
  * dropped or reused, and addressing that is not a plain r/m operand.
  */
+#include "engine/cpu/hostmem.h"
 #include "engine/cpu/ops.h"
 
 static u64 truncate_offset(const struct insn *in, u64 off)
@@ -92,29 +93,6 @@ static u64 bit_apply(enum bit_op op, u64 value, u64 mask)
 	}
 }
 
-/* The same, atomically, on memory of the given size; returns the old value. */
-#define BIT_ATOMIC(type)                                                                           \
-	static u64 bit_atomic_##type(enum bit_op op, type *p, type mask)                           \
-	{                                                                                          \
-		switch (op) {                                                                      \
-		case BIT_SET: return __atomic_fetch_or(p, mask, __ATOMIC_SEQ_CST);                 \
-		case BIT_RESET: return __atomic_fetch_and(p, (type)~mask, __ATOMIC_SEQ_CST);       \
-		default: return __atomic_fetch_xor(p, mask, __ATOMIC_SEQ_CST);                     \
-		}                                                                                  \
-	}
-BIT_ATOMIC(u16)
-BIT_ATOMIC(u32)
-BIT_ATOMIC(u64)
-
-static u64 bit_atomic(enum bit_op op, void *p, u64 mask, unsigned size)
-{
-	switch (size) {
-	case 2: return bit_atomic_u16(op, p, mask);
-	case 4: return bit_atomic_u32(op, p, mask);
-	default: return bit_atomic_u64(op, p, mask);
-	}
-}
-
 static void set_cf(struct cpu *cpu, bool cf)
 {
 	cpu->rflags = (cpu->rflags & ~FL_CF) | (cf ? FL_CF : 0);
@@ -134,6 +112,20 @@ static u64 bit_string_offset(const struct cpu *cpu, const struct insn *in, unsig
 	return truncate_offset(in, operand_offset(cpu, in) + ((n >> 3) & -(s64)size));
 }
 
+/* One bit lies in one byte, so atomicity of that byte is atomicity of the operand. */
+static int bit_locked(struct cpu *cpu, enum bit_op op, u8 *byte, unsigned bit)
+{
+	static int (*const locked[])(u8 *, u8) = {[BIT_SET] = host_lock_or,
+		[BIT_RESET] = host_lock_andnot,
+		[BIT_COMPLEMENT] = host_lock_xor};
+	int old = locked[op](byte, 1u << bit);
+
+	if (old < 0)
+		return host_refused(cpu);
+	set_cf(cpu, old >> bit & 1);
+	return CPU_OK;
+}
+
 static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 {
 	unsigned bit, size = in->op_size, acc = op == BIT_TEST ? ACC_READ : ACC_WRITE;
@@ -145,11 +137,8 @@ static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 		r = mem_host(cpu, lin, size, ACC_WRITE, &host);
 	if (r)
 		return r;
-	if (host) {
-		old = bit_atomic(op, host, 1ull << bit, size);
-		set_cf(cpu, old >> bit & 1);
-		return CPU_OK;
-	}
+	if (host)
+		return bit_locked(cpu, op, (u8 *)host + bit / 8, bit % 8);
 	if (op != BIT_TEST)
 		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (!r)
@@ -163,18 +152,10 @@ static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 	return r;
 }
 
+/* The register forms are the host's. A3 AB B3 BB. */
 int op_bt_mem(struct cpu *cpu, const struct insn *in)
 {
-	enum bit_op op = (in->opcode >> 3) & 3; /* A3 AB B3 BB */
-
-	if (in->is_mem)
-		return bit_memory(cpu, in, op);
-	u64 bit = cpu->gpr[in->reg] & (in->op_size * 8 - 1);
-	u64 old = reg_read(cpu, in->rm, in->op_size, true);
-	if (op != BIT_TEST)
-		reg_write(cpu, in->rm, in->op_size, true, bit_apply(op, old, 1ull << bit));
-	set_cf(cpu, old >> bit & 1);
-	return CPU_OK;
+	return bit_memory(cpu, in, (in->opcode >> 3) & 3);
 }
 
 /* ---- inc, dec in their one-byte encodings, which are REX prefixes in 64-bit mode ---- */

@@ -13,6 +13,7 @@
  * (SDM 2: REP), so a fault leaves them at the faulting element, and between chunks the instruction
  * can stop with rip still at it, for an interrupt or for MMIO data to leave.
  */
+#include "engine/cpu/hostmem.h"
 #include "engine/cpu/ops.h"
 
 struct string {
@@ -153,87 +154,18 @@ static int dest_begin(struct cpu *cpu, const struct string *s, struct side *side
 
 /* ---- the host's string instructions, n >= 1 ---- */
 
-/* DF is clear in C code and only set around one instruction. */
-#define HOST_STRING(insn, operands...)                                                             \
-	do {                                                                                       \
-		if (down)                                                                          \
-			__asm__ volatile("std\n\t" insn "\n\tcld" : operands);                     \
-		else                                                                               \
-			__asm__ volatile(insn : operands);                                         \
-	} while (0)
-
-static void host_movs(void *dst, const void *src, u64 n, unsigned shift, bool down)
+/*
+ * Run code on a chunk of n elements. *ret: how many were done. CPU_EXIT if the host refused the access;
+ * then the elements before the refused one are done.
+ */
+static int host_chunk(struct cpu *cpu, const struct string *s, host_string_fn code,
+	struct host_string *h, u64 n, u64 *ret)
 {
-#define OPERANDS "+D"(dst), "+S"(src), "+c"(n)::"memory", "cc"
-	switch (shift) {
-	case 0: HOST_STRING("rep movsb", OPERANDS); break;
-	case 1: HOST_STRING("rep movsw", OPERANDS); break;
-	case 2: HOST_STRING("rep movsl", OPERANDS); break;
-	default: HOST_STRING("rep movsq", OPERANDS); break;
-	}
-#undef OPERANDS
-}
-
-static void host_stos(void *dst, u64 value, u64 n, unsigned shift, bool down)
-{
-#define OPERANDS "+D"(dst), "+c"(n) : "a"(value) : "memory", "cc"
-	switch (shift) {
-	case 0: HOST_STRING("rep stosb", OPERANDS); break;
-	case 1: HOST_STRING("rep stosw", OPERANDS); break;
-	case 2: HOST_STRING("rep stosl", OPERANDS); break;
-	default: HOST_STRING("rep stosq", OPERANDS); break;
-	}
-#undef OPERANDS
-}
-
-/* Status flags as `lahf; seto al` leaves them in ax. (pushf would write into the red zone.) */
-#define SAVE_FLAGS "\n\tlahf\n\tseto %%al"
-static u64 saved_flags(u64 ax)
-{
-	return ((ax >> 8) & (FL_STATUS & 0xff)) | (ax & 1 ? FL_OF : 0);
-}
-
-/* Both return how many elements were compared; until the first (un)equal one. */
-static u64 host_cmps(
-	const void *src, const void *dst, u64 n, unsigned shift, bool down, bool ne, u64 *flags)
-{
-	u64 left = n, ax;
-
-#define OPERANDS "=&a"(ax), "+S"(src), "+D"(dst), "+c"(left)::"memory", "cc"
-	switch (shift * 2 + ne) {
-	case 0: HOST_STRING("repe cmpsb" SAVE_FLAGS, OPERANDS); break;
-	case 1: HOST_STRING("repne cmpsb" SAVE_FLAGS, OPERANDS); break;
-	case 2: HOST_STRING("repe cmpsw" SAVE_FLAGS, OPERANDS); break;
-	case 3: HOST_STRING("repne cmpsw" SAVE_FLAGS, OPERANDS); break;
-	case 4: HOST_STRING("repe cmpsl" SAVE_FLAGS, OPERANDS); break;
-	case 5: HOST_STRING("repne cmpsl" SAVE_FLAGS, OPERANDS); break;
-	case 6: HOST_STRING("repe cmpsq" SAVE_FLAGS, OPERANDS); break;
-	default: HOST_STRING("repne cmpsq" SAVE_FLAGS, OPERANDS); break;
-	}
-#undef OPERANDS
-	*flags = saved_flags(ax);
-	return n - left;
-}
-
-static u64 host_scas(
-	u64 value, const void *dst, u64 n, unsigned shift, bool down, bool ne, u64 *flags)
-{
-	u64 left = n;
-
-#define OPERANDS "+a"(value), "+D"(dst), "+c"(left)::"memory", "cc"
-	switch (shift * 2 + ne) {
-	case 0: HOST_STRING("repe scasb" SAVE_FLAGS, OPERANDS); break;
-	case 1: HOST_STRING("repne scasb" SAVE_FLAGS, OPERANDS); break;
-	case 2: HOST_STRING("repe scasw" SAVE_FLAGS, OPERANDS); break;
-	case 3: HOST_STRING("repne scasw" SAVE_FLAGS, OPERANDS); break;
-	case 4: HOST_STRING("repe scasl" SAVE_FLAGS, OPERANDS); break;
-	case 5: HOST_STRING("repne scasl" SAVE_FLAGS, OPERANDS); break;
-	case 6: HOST_STRING("repe scasq" SAVE_FLAGS, OPERANDS); break;
-	default: HOST_STRING("repne scasq" SAVE_FLAGS, OPERANDS); break;
-	}
-#undef OPERANDS
-	*flags = saved_flags(value);
-	return n - left;
+	h->count = n;
+	h->down = s->down;
+	int r = code(h);
+	*ret = n - h->count;
+	return likely(r == 0) ? CPU_OK : host_refused(cpu);
 }
 
 /* ---- movs, stos, lods ---- */
@@ -262,12 +194,15 @@ int op_movs(struct cpu *cpu, const struct insn *in)
 		if (r)
 			return r;
 		if (likely(src.host && dst.host)) {
-			n = MIN(src.room, dst.room);
-			host_movs(dst.host, src.host, n, s.shift, s.down);
+			struct host_string h = {.dst = dst.host, .src = src.host};
+			r = host_chunk(
+				cpu, &s, host_movs[s.shift], &h, MIN(src.room, dst.room), &n);
 		} else if ((r = movs_slow(cpu, &s, src.lin, dst.lin))) {
 			return r;
 		}
 		string_advance(cpu, &s, n, BIT(RSI) | BIT(RDI));
+		if (r)
+			return r;
 	} while (string_continue(cpu, &s));
 	return CPU_OK;
 }
@@ -286,12 +221,14 @@ int op_stos(struct cpu *cpu, const struct insn *in)
 		if (r)
 			return r;
 		if (likely(dst.host)) {
-			n = dst.room;
-			host_stos(dst.host, cpu->gpr[RAX], n, s.shift, s.down);
+			struct host_string h = {.dst = dst.host, .value = cpu->gpr[RAX]};
+			r = host_chunk(cpu, &s, host_stos[s.shift], &h, dst.room, &n);
 		} else if ((r = mem_write(cpu, dst.lin, &cpu->gpr[RAX], s.size, ACC_WRITE))) {
 			return r;
 		}
 		string_advance(cpu, &s, n, BIT(RDI));
+		if (r)
+			return r;
 	} while (string_continue(cpu, &s));
 	return CPU_OK;
 }
@@ -321,9 +258,11 @@ int op_lods(struct cpu *cpu, const struct insn *in)
 
 /* ---- cmps, scas ---- */
 
-/* Flags of the comparison that ended a chunk; returns whether it ends the repetition. */
-static bool compare_ends(struct cpu *cpu, u64 flags, bool ne)
+/* Flags of the comparison that ended a chunk, as `lahf; seto al`: do they end the repetition? */
+static bool compare_ends(struct cpu *cpu, u32 ax, bool ne)
 {
+	u64 flags = ((ax >> 8) & (FL_STATUS & 0xff)) | (ax & 1 ? FL_OF : 0);
+
 	cpu->rflags = (cpu->rflags & ~FL_STATUS) | flags;
 	return ne == (bool)(flags & FL_ZF);
 }
@@ -338,7 +277,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 	if (s.remaining == 0)
 		return CPU_OK;
 	do {
-		u64 a, b, flags, n = 1;
+		u64 a, b, n = 1;
 		int r = source_begin(cpu, &s, &src);
 		if (!r)
 			r = dest_begin(cpu, &s, &dst, ACC_READ);
@@ -355,9 +294,12 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 			src.host = (u8 *)&a;
 			dst.host = (u8 *)&b;
 		}
-		n = host_cmps(src.host, dst.host, n, s.shift, s.down, ne, &flags);
+		struct host_string h = {.dst = dst.host, .src = src.host};
+		r = host_chunk(cpu, &s, host_cmps[ne][s.shift], &h, n, &n);
 		string_advance(cpu, &s, n, BIT(RSI) | BIT(RDI));
-		ends = compare_ends(cpu, flags, ne);
+		if (r)
+			return r;
+		ends = compare_ends(cpu, h.flags, ne);
 	} while (!ends && string_continue(cpu, &s));
 	return CPU_OK;
 }
@@ -372,7 +314,7 @@ int op_scas(struct cpu *cpu, const struct insn *in)
 	if (s.remaining == 0)
 		return CPU_OK;
 	do {
-		u64 b, flags;
+		u64 b, n;
 		int r = dest_begin(cpu, &s, &dst, ACC_READ);
 		if (r)
 			return r;
@@ -382,9 +324,12 @@ int op_scas(struct cpu *cpu, const struct insn *in)
 				return r;
 			dst.host = (u8 *)&b;
 		}
-		u64 n = host_scas(cpu->gpr[RAX], dst.host, dst.room, s.shift, s.down, ne, &flags);
+		struct host_string h = {.dst = dst.host, .value = cpu->gpr[RAX]};
+		r = host_chunk(cpu, &s, host_scas[ne][s.shift], &h, dst.room, &n);
 		string_advance(cpu, &s, n, BIT(RDI));
-		ends = compare_ends(cpu, flags, ne);
+		if (r)
+			return r;
+		ends = compare_ends(cpu, h.flags, ne);
 	} while (!ends && string_continue(cpu, &s));
 	return CPU_OK;
 }

@@ -8,6 +8,7 @@
 #include "engine/cpu/recover.h"
 
 #include "engine/cpu/cache.h"
+#include "engine/cpu/hostmem.h"
 #include "engine/machine.h"
 #include "engine/mem/access_raw.h"
 
@@ -55,7 +56,7 @@ static void handler(int signo, siginfo_t *info, void *context)
 		regs[REG_RIP] = (greg_t)code_leave;
 		return;
 	}
-	if (guest_raw_fixup(&pc)) {
+	if (guest_raw_fixup(&pc) || host_mem_fixup(&pc)) {
 		regs[REG_RIP] = (greg_t)pc;
 		return;
 	}

@@ -1,5 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* String instructions against an element-by-element model, and what stops them half-way. */
+#include <signal.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include "engine/cpu/hostmem.h"
 #include "world.h"
 
 #define RIP 0x1000
@@ -370,6 +375,47 @@ static void segment_override_moves_source_only(void **state)
 	assert_int_equal(w.mem[DATA + 0x40], 0x77);
 }
 
+static void on_host_fault(int signo, siginfo_t *info, void *context)
+{
+	greg_t *regs = ((ucontext_t *)context)->uc_mcontext.gregs;
+	u64 pc = (u64)regs[REG_RIP];
+
+	if (!host_mem_fixup(&pc))
+		abort();
+	regs[REG_RIP] = (greg_t)pc;
+}
+
+/* The VMM took the page away: an exit at the first element that the host refuses, both directions. */
+static void host_refuses_a_page(void **state)
+{
+	struct sigaction old, sa = {.sa_sigaction = on_host_fault, .sa_flags = SA_SIGINFO};
+
+	start_long(0);
+	sigaction(SIGSEGV, &sa, &old);
+	mprotect(w.mem + DATA + 0x1000, 0x1000, PROT_NONE);
+	w.cpu.gpr[RDI] = DATA + 0xff0;
+	w.cpu.gpr[RCX] = 8;
+	assert_int_equal(EXEC(0xf3, 0xab), CPU_EXIT);
+	assert_int_equal(w.cpu.exit.reason, EXIT_MEMORY_FAULT);
+	assert_int_equal(w.cpu.gpr[RCX], 4);
+	assert_int_equal(w.cpu.gpr[RDI], DATA + 0x1000);
+	assert_int_equal(w.cpu.rip, RIP);
+	w.cpu.rflags |= FL_DF;
+	w.cpu.gpr[RSI] = DATA + 0x2008;
+	w.cpu.gpr[RDI] = DATA + 0x3008;
+	w.cpu.gpr[RCX] = 9;
+	assert_int_equal(EXEC(0xf3, 0x48, 0xa7), CPU_EXIT);
+	assert_int_equal(w.cpu.gpr[RSI], DATA + 0x1ff8);
+	assert_int_equal(w.cpu.gpr[RCX], 7);
+	w.cpu.gpr[RBX] = DATA + 0x1000;
+	w.cpu.gpr[RAX] = 0;
+	assert_int_equal(EXEC(0xf0, 0x0f, 0xab, 0x03), CPU_EXIT); /* lock bts */
+	mprotect(w.mem + DATA + 0x1000, 0x1000, PROT_READ | PROT_WRITE);
+	assert_int_equal(EXEC(0xf0, 0x0f, 0xab, 0x03), CPU_OK);
+	assert_int_equal(w.mem[DATA + 0x1000], 1);
+	sigaction(SIGSEGV, &old, NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +433,7 @@ int main(void)
 		cmocka_unit_test(offset_wraps_at_64k),
 		cmocka_unit_test(segment_limit_stops_exactly),
 		cmocka_unit_test(segment_override_moves_source_only),
+		cmocka_unit_test(host_refuses_a_page),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -29,7 +29,7 @@
 
 struct world {
 	struct cpu cpu;
-	u8 mem[WORLD_SIZE];
+	u8 mem[WORLD_SIZE] __attribute__((aligned(4096)));
 	unsigned flush_all, flush_nonglobal, flush_page;
 	u64 flushed;
 };
