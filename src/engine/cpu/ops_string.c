@@ -14,7 +14,7 @@
  * can stop with rip still at it, for an interrupt or for MMIO data to leave.
  */
 #include "engine/cpu/hostmem.h"
-#include "engine/cpu/ops.h"
+#include "engine/cpu/segment.h"
 
 struct string {
 	const struct insn *in;
@@ -51,7 +51,10 @@ static void string_begin(struct string *s, const struct cpu *cpu, const struct i
 
 static void add_to_register(struct cpu *cpu, const struct string *s, unsigned reg, u64 delta)
 {
-	reg_write(cpu, reg, s->in->addr_size, true, cpu->gpr[reg] + delta);
+	if (likely(s->in->addr_size == 8))
+		cpu->gpr[reg] += delta;
+	else
+		reg_write(cpu, reg, s->in->addr_size, true, cpu->gpr[reg] + delta);
 }
 
 /* done elements have been processed: move the pointers in regs (a bitmap) and count down. */
@@ -115,6 +118,19 @@ static bool chunk_in_segment(
 	return !seg_linear(cpu, seg, off, before + s->size, acc, &unused);
 }
 
+/* seg_linear() with its common case, a canonical address in 64-bit mode, inline. */
+static inline int string_linear(
+	struct cpu *cpu, unsigned seg, u64 off, unsigned size, unsigned acc, u64 *ret)
+{
+	u64 lin = off + (seg == SEG_FS || seg == SEG_GS ? cpu->seg[seg].base : 0);
+
+	if (unlikely(cpu->code_size != 8) || !cpu_canonical(cpu, lin) ||
+		!cpu_canonical(cpu, lin + size - 1))
+		return seg_linear(cpu, seg, off, size, acc, ret);
+	*ret = lin;
+	return CPU_OK;
+}
+
 /*
  * Translate the element that reg points to and find out how many more can go with it. Any fault
  * raised here is that element's.
@@ -124,7 +140,7 @@ static int side_begin(struct cpu *cpu, const struct string *s, struct side *side
 {
 	u64 off = cpu->gpr[reg] & s->mask;
 	void *host;
-	int r = seg_linear(cpu, seg, off, s->size, acc, &side->lin);
+	int r = string_linear(cpu, seg, off, s->size, acc, &side->lin);
 
 	if (r)
 		return r;
