@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: MIT */
+/* The tests' guest and its callbacks. */
+#include <stdio.h>
+#include <string.h>
+
+#include "vm.h"
+
+const char *vm_engine;
+
+__attribute__((format(printf, 2, 3))) static void note(struct vm *vm, const char *format, ...)
+{
+	size_t used = strlen(vm->trace);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(vm->trace + used, sizeof(vm->trace) - used, format, args);
+	va_end(args);
+}
+
+static int on_inb(void *opaque, uint16_t addr, uint8_t *data)
+{
+	struct vm *vm = opaque;
+
+	*data = (u8)vm->in_value++;
+	note(vm, "inb:%x ", addr);
+	return vm->ret_io;
+}
+
+static int on_inw(void *opaque, uint16_t addr, uint16_t *data)
+{
+	struct vm *vm = opaque;
+
+	*data = (u16)vm->in_value;
+	note(vm, "inw:%x ", addr);
+	return vm->ret_io;
+}
+
+static int on_inl(void *opaque, uint16_t addr, uint32_t *data)
+{
+	struct vm *vm = opaque;
+
+	*data = vm->in_value;
+	note(vm, "inl:%x ", addr);
+	return vm->ret_io;
+}
+
+static int on_outb(void *opaque, uint16_t addr, uint8_t data)
+{
+	note(opaque, "outb:%x=%x ", addr, data);
+	return ((struct vm *)opaque)->ret_io;
+}
+
+static int on_outw(void *opaque, uint16_t addr, uint16_t data)
+{
+	note(opaque, "outw:%x=%x ", addr, data);
+	return ((struct vm *)opaque)->ret_io;
+}
+
+static int on_outl(void *opaque, uint16_t addr, uint32_t data)
+{
+	note(opaque, "outl:%x=%x ", addr, data);
+	return ((struct vm *)opaque)->ret_io;
+}
+
+static int on_mmio_read(void *opaque, uint64_t addr, uint8_t *data, int len)
+{
+	struct vm *vm = opaque;
+
+	memcpy(data, &vm->in_value, (size_t)MIN(len, 4));
+	note(vm, "read:%llx/%d ", (unsigned long long)addr, len);
+	return vm->ret_mmio;
+}
+
+static int on_mmio_write(void *opaque, uint64_t addr, uint8_t *data, int len)
+{
+	note(opaque, "write:%llx/%d=%x ", (unsigned long long)addr, len, data[0]);
+	return ((struct vm *)opaque)->ret_mmio;
+}
+
+static int on_debug(void *opaque, void *env, struct kvm_debug_exit_arch *arch)
+{
+	note(opaque, "debug:%d@%llx ", arch->exception, (unsigned long long)arch->pc);
+	return ((struct vm *)opaque)->ret_debug;
+}
+
+static int on_halt(void *opaque, int vcpu)
+{
+	note(opaque, "halt:%d ", vcpu);
+	return ((struct vm *)opaque)->ret_halt;
+}
+
+static int on_shutdown(void *opaque, void *env)
+{
+	note(opaque, "shutdown%s ", env == &((struct vm *)opaque)->env ? "" : ":wrong-env");
+	return ((struct vm *)opaque)->ret_shutdown;
+}
+
+static int on_io_window(void *opaque)
+{
+	note(opaque, "window ");
+	return ((struct vm *)opaque)->ret_window;
+}
+
+static const struct kvm_callbacks callbacks = {
+	.inb = on_inb,
+	.inw = on_inw,
+	.inl = on_inl,
+	.outb = on_outb,
+	.outw = on_outw,
+	.outl = on_outl,
+	.mmio_read = on_mmio_read,
+	.mmio_write = on_mmio_write,
+	.debug = on_debug,
+	.halt = on_halt,
+	.shutdown = on_shutdown,
+	.io_window = on_io_window,
+};
+
+static void create(struct vm *vm, unsigned long bytes, bool irqchip)
+{
+	void *mem = NULL;
+
+	memset(vm, 0, sizeof(*vm));
+	vm->callbacks = callbacks;
+	vm->ret_halt = vm->ret_shutdown = 7;
+	vm->ret_debug = vm->ret_window = 8;
+	vm->kvm = uv_kvm_init(&vm->callbacks, vm, vm_engine);
+	assert_non_null(vm->kvm);
+	if (!irqchip)
+		kvm_disable_irqchip_creation(vm->kvm);
+	assert_int_equal(kvm_create(vm->kvm, bytes, bytes ? &mem : NULL), 0);
+	vm->mem = mem;
+}
+
+void vm_create(struct vm *vm, unsigned long bytes)
+{
+	create(vm, bytes, false);
+}
+
+void vm_create_with_irqchip(struct vm *vm, unsigned long bytes)
+{
+	create(vm, bytes, true);
+}
+
+void vm_destroy(struct vm *vm)
+{
+	kvm_finalize(vm->kvm);
+}
+
+void vm_start(struct vm *vm, int vcpu, u16 ip)
+{
+	struct kvm_regs regs = {.rip = ip, .rsp = CODE, .rflags = 2};
+	struct kvm_sregs sregs;
+
+	assert_int_equal(kvm_get_sregs(vm->kvm, vcpu, &sregs), 0);
+	sregs.cs.selector = 0;
+	sregs.cs.base = 0;
+	assert_int_equal(kvm_set_sregs(vm->kvm, vcpu, &sregs), 0);
+	assert_int_equal(kvm_set_regs(vm->kvm, vcpu, &regs), 0);
+}
+
+void vm_load(struct vm *vm, const u8 *code, size_t size)
+{
+	memcpy(vm->mem + CODE, code, size);
+	vm_start(vm, 0, CODE);
+}
+
+int vm_run(struct vm *vm)
+{
+	return kvm_run(vm->kvm, 0, &vm->env);
+}
+
+void vm_forget(struct vm *vm)
+{
+	vm->trace[0] = 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* A small guest for the library's tests: real mode, code at CODE, everything that happened in a trace. */
+#ifndef TESTS_LIBKVM_VM_H
+#define TESTS_LIBKVM_VM_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <libkvm.h>
+
+#include "base/types.h"
+
+#define CODE 0x1000
+
+/* 16-bit code, assembled with the test: NAME and NAME_end. */
+#define GUEST(name, text)                                                                          \
+	__asm__(".pushsection .rodata\n.code16\n" #name ":\n" text "\n" #name                      \
+		"_end:\n.code64\n.popsection\n");                                                  \
+	extern const u8 name[], name##_end[] __attribute__((visibility("hidden")))
+#define LOAD(vm, name) vm_load(vm, name, (size_t)(name##_end - name))
+
+struct vm {
+	kvm_context_t kvm;
+	struct kvm_callbacks callbacks;
+	u8 *mem;
+	char trace[2048]; /* one word for each callback, see vm.c */
+	int ret_io, ret_mmio, ret_halt, ret_shutdown, ret_debug, ret_pre, ret_window, ret_push;
+	u32 in_value;
+	int env; /* its address is the env of kvm_run */
+};
+
+extern const char *vm_engine;
+
+/* No interrupt controllers; `bytes` of memory as kvm_create makes it. */
+void vm_create(struct vm *vm, unsigned long bytes);
+void vm_create_with_irqchip(struct vm *vm, unsigned long bytes);
+void vm_destroy(struct vm *vm);
+/* Code at CODE, and vCPU 0 in front of it in real mode with flat zero segments, stack below. */
+void vm_load(struct vm *vm, const u8 *code, size_t size);
+void vm_start(struct vm *vm, int vcpu, u16 ip);
+int vm_run(struct vm *vm);
+void vm_forget(struct vm *vm);
+
+#endif
