@@ -316,16 +316,17 @@ static bool still_same(int fd, const struct object *o)
 
 bool dev_owns(struct dev *d, int fd)
 {
-	struct object *o = object_get(d, fd);
+	struct object *o;
 	bool same;
 
-	if (!o)
-		return false;
-	same = still_same(fd, o);
-	object_put(d, o);
-	if (!same)
-		dev_forget(d, fd); /* closed and used again behind our back */
-	return same || (o = object_get(d, fd), o ? (object_put(d, o), true) : false);
+	while ((o = object_get(d, fd))) {
+		same = still_same(fd, o);
+		object_put(d, o);
+		if (same)
+			return true;
+		dev_forget(d, fd); /* closed and used again behind our back: look once more */
+	}
+	return false;
 }
 
 /* Under d->lock: some other descriptor of this process for o's file, or -1. */

@@ -741,5 +741,5 @@ int main(int argc, char **argv)
 	};
 
 	port_start(argc, argv);
-	return !!cmocka_run_group_tests(tests, NULL, NULL);
+	return port_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -237,12 +237,15 @@ static void test_exec(void **state)
 
 static int inherited(const char *what, int fd)
 {
-	int vm;
+	int vm, vcpu;
 
 	if (!strcmp(what, "inherited-vm"))
 		return kvm(fd, KVM_CREATE_VCPU, 0) == -EIO ? 0 : 1;
 	vm = kvm(fd, KVM_CREATE_VM, 0);
-	return vm >= 0 && kvm(vm, KVM_CREATE_VCPU, 0) >= 0 ? 0 : 2;
+	vcpu = kvm(vm, KVM_CREATE_VCPU, 0);
+	kvm_close(vcpu);
+	kvm_close(vm);
+	return vm >= 0 && vcpu >= 0 ? 0 : 2;
 }
 
 int main(int argc, char **argv)
@@ -262,6 +265,6 @@ int main(int argc, char **argv)
 
 	port_start(argc, argv);
 	if (argc == 4)
-		return inherited(argv[2], atoi(argv[3]));
-	return !!cmocka_run_group_tests(tests, NULL, NULL);
+		return port_end(inherited(argv[2], atoi(argv[3])));
+	return port_end(cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -39,6 +39,12 @@ void port_start(int argc, char **argv)
 	close(fd);
 }
 
+int port_end(int failures)
+{
+	dev_destroy(port.dev);
+	return failures != 0;
+}
+
 int kvm_open(void)
 {
 	int fd = port.real ? open("/dev/kvm", O_RDWR | O_CLOEXEC)

@@ -26,6 +26,8 @@ extern struct port port;
 
 /* Parses the command line; returns only if the tests can run. */
 void port_start(int argc, char **argv);
+/* Gives everything back; the exit code of main(). */
+int port_end(int failures);
 
 int kvm_open(void);
 long kvm(int fd, unsigned long request, unsigned long arg);

@@ -362,6 +362,40 @@ static void test_breakpoint(void **state)
 	guest_close(&g);
 }
 
+/*
+ * The engine's handlers for synchronous signals are installed with the first machine; cmocka puts its
+ * own over them for each test.
+ */
+static struct sigaction engine_segv;
+
+static void find_engine_handler(void)
+{
+	struct guest g;
+
+	guest_open(&g);
+	guest_close(&g);
+	sigaction(SIGSEGV, NULL, &engine_segv);
+}
+
+/* RAM that the caller protects: EFAULT, and nothing has happened. Real mode is emulated by kernels. */
+static void test_protected_ram(void **state)
+{
+	struct guest g;
+
+	if (port.real)
+		skip();
+	guest_open(&g);
+	GUEST_CODE(&g, 0xa2, 0x00, 0x90, 0xf4); /* mov %al, 0x9000; hlt */
+	sigaction(SIGSEGV, &engine_segv, NULL);
+	mprotect(g.ram + 0x8000, 4096, PROT_READ);
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EFAULT);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_MEMORY_FAULT);
+	assert_int_equal(rip_of(&g), 0x1000);
+	mprotect(g.ram + 0x8000, 4096, PROT_READ | PROT_WRITE);
+	run_to(&g, KVM_EXIT_HLT);
+	guest_close(&g);
+}
+
 static void test_user_msr(void **state)
 {
 	struct guest g;
@@ -585,6 +619,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_coalesced),
 		cmocka_unit_test(test_single_step),
 		cmocka_unit_test(test_breakpoint),
+		cmocka_unit_test(test_protected_ram),
 		cmocka_unit_test(test_user_msr),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_signal_wakes),
@@ -595,5 +630,6 @@ int main(int argc, char **argv)
 	};
 
 	port_start(argc, argv);
-	return !!cmocka_run_group_tests(tests, NULL, NULL);
+	find_engine_handler();
+	return port_end(cmocka_run_group_tests(tests, NULL, NULL));
 }
