@@ -102,7 +102,7 @@ static bool paging_valid(const struct cpu *cpu, const struct vcpu_state *s)
 	return !(s->efer & EFER_LMA) && !(s->seg[SEG_CS].attr & SEG_L);
 }
 
-#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
+#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
 
 static bool sregs_valid(const struct cpu *cpu, const struct vcpu_state *s)
 {

@@ -75,6 +75,7 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define EFER_LMA   BIT64(10)
 #define EFER_NX    BIT64(11)
 #define EFER_FFXSR BIT64(14)
+#define EFER_AIBRSE BIT64(21) /* automatic IBRS, APM 2:3.1.7 */
 
 /* Page table entries, SDM 3:4 */
 #define PTE_P  BIT64(0)

@@ -212,14 +212,17 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 /* ---- the table ---- */
 
 #define SPEC_CTRL_BITS    0x7ull /* IBRS STIBP SSBD */
-#define EFER_BITS         (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX)
+#define EFER_BITS         (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
+#define HWCR_TSC_FREQ_SEL BIT64(24) /* the TSC counts at the P0 frequency */
 #define HWCR_BITS         0x1040ff8ull
 #define MISC_ENABLE_RESET (BIT64(0) | BIT64(11) | BIT64(12)) /* fast strings; no BTS, no PEBS */
 /*
- * RDCL_NO SKIP_L1DFL_VMENTRY MDS_NO PSCHANGE_MC_NO TAA_NO: what these hold apart by page tables is
- * held apart by a software TLB here, so the guest's work-arounds would cost and not help.
+ * RDCL_NO IBRS_ALL SKIP_L1DFL_VMENTRY SSB_NO MDS_NO PSCHANGE_MC_NO TAA_NO SBDR_SSDP_NO FBSDP_NO PSDP_NO
+ * BHI_NO PBRSB_NO GDS_NO RFDS_NO. All guest code runs at the host's CPL 3 and is translated: the
+ * guest's work-arounds against speculation (retpolines, buffer clearing, separate page tables) would
+ * cost much and hold nothing apart.
  */
-#define ARCH_CAPABILITIES 0x169ull
+#define ARCH_CAPABILITIES 0xd10e17bull
 #define PLATFORM_INFO     BIT64(31) /* CPUID faulting exists */
 #define BIOS_SIGN         0x100000000ull
 #define MC_BANKS          32       /* until the VMM sets up machine checks */
@@ -399,6 +402,7 @@ void msr_reset(struct cpu *cpu)
 	cpu->msr.platform_info = PLATFORM_INFO;
 	cpu->msr.bios_sign = BIOS_SIGN;
 	cpu->msr.mcg_cap = MC_BANKS;
+	cpu->msr.hwcr = HWCR_TSC_FREQ_SEL;
 }
 
 /* ---- rdmsr, wrmsr ---- */

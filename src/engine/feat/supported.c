@@ -55,7 +55,7 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 #define LEAF7_ECX_HOST   (BIT(8) /* GFNI */ | BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */)
 #define LEAF7_ECX_FORCED (BIT(2) /* UMIP */ | BIT(22) /* RDPID */)
 #define LEAF7_EDX_HOST   (BIT(4) /* FSRM */)
-#define LEAF7_EDX_FORCED (BIT(29) /* ARCH_CAPABILITIES */)
+#define LEAF7_EDX_FORCED (BIT(26) /* SPEC_CTRL */ | BIT(29) /* ARCH_CAPABILITIES */)
 #define LEAF7_1_EAX_HOST (BIT(10) /* FZRM */ | BIT(11) /* FSRS */ | BIT(12) /* FSRC */)
 
 /* The engine does all forms by itself (ops_fpustate.c). */
@@ -75,6 +75,9 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 #define EXT7_EDX_HOST     (BIT(8) /* invariant TSC */)
 #define EXT8_EBX_HOST     (BIT(2) /* XSAVEERPTR */ | BIT(26) /* SSB_NO */ | BIT(29) /* BTC_NO */)
 #define EXT21_EAX_HOST    (BIT(2) /* LFENCE serialises */ | BIT(6) /* null selectors clear the base */)
+/* As ARCH_CAPABILITIES in msr.c: tell the guest to spare its work-arounds. */
+#define EXT21_EAX_FORCED  (BIT(8) /* automatic IBRS */ | BIT(29) /* SRSO_NO */)
+#define EXT21_ECX_FORCED  (BIT(1) /* TSA_SQ_NO */ | BIT(2) /* TSA_L1_NO */)
 
 #define MAX_BASIC     0x16u /* 15h, 16h: TSC frequency; the guest's TSC is the host's */
 #define MAX_EXT_INTEL 0x80000008u
@@ -231,7 +234,10 @@ static void add_extended_amd(struct list *l, u32 max)
 	add_plain(l, 0x8000001e, (struct cpuid_regs){0});
 	if (max >= 0x80000021)
 		add_plain(l, 0x80000021,
-			(struct cpuid_regs){.eax = host_cpuid(max, 0).eax & EXT21_EAX_HOST});
+			(struct cpuid_regs){
+				.eax = (host_cpuid(max, 0).eax & EXT21_EAX_HOST) | EXT21_EAX_FORCED,
+				.ecx = EXT21_ECX_FORCED,
+			});
 }
 
 static void add_extended(struct list *l)
