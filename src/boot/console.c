@@ -15,8 +15,8 @@
 #include "chips/uart16550.h"
 
 #define OUT_SIZE   (64u << 10)
-#define TYPED_SIZE 4096u
-#define ESCAPE     1 /* Ctrl-A */
+#define TYPED_SIZE (1u << 20) /* more than anyone pastes; pages that are not touched cost nothing */
+#define ESCAPE     1          /* Ctrl-A */
 #define LEAVE_MS   1000
 
 struct console {
