@@ -572,7 +572,7 @@ static void test_vcpu_small(void **state)
 		struct kvm_signal_mask head;
 		u8 set[8];
 	} mask = {.head = {.len = 4}};
-	u64 mce;
+	u64 mce = 0;
 
 	guest_open_irqchip(&g);
 	IS(g.vcpu, KVM_INTERRUPT, &irq, -EINVAL);

@@ -210,7 +210,7 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 /* Come out of the loop? Also puts the jump tables back to work after a request. */
 static bool requested(struct cpu *cpu)
 {
-	if (unlikely(cpu->exit_request)) {
+	if (unlikely(__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED))) {
 		cpu_serve_requests(cpu);
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE))
 			return true;
