@@ -3,7 +3,6 @@
 #include <cpuid.h>
 #include <errno.h>
 #include <grp.h>
-#include <libkvm.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -62,17 +61,6 @@ static int try_exec_memfd(void)
 	return error;
 }
 
-static int try_soft(void)
-{
-	struct kvm_callbacks callbacks = {.inb = NULL};
-	kvm_context_t kvm = uv_kvm_init(&callbacks, NULL, "soft");
-
-	if (!kvm)
-		return errno;
-	kvm_finalize(kvm);
-	return 0;
-}
-
 static void look_at_device(struct host_facts *f)
 {
 	struct stat st;
@@ -94,5 +82,4 @@ void host_look(struct host_facts *facts)
 	look_at_device(facts);
 	facts->exec_error = try_exec_memfd();
 	facts->exec_memfd = facts->exec_error == 0;
-	facts->soft_error = try_soft();
 }

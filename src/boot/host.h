@@ -12,7 +12,6 @@ struct host_facts {
 		fsgsbase; /* what translated code uses; AVX with XSAVE switched on by the system */
 	bool exec_memfd;  /* memory can be shared and mapped executable */
 	int exec_error;   /* errno value when not */
-	int soft_error;   /* errno value when the soft engine does not start, else 0 */
 	char kvm_group[64]; /* whose members may open /dev/kvm; empty: nobody's */
 };
 

@@ -82,10 +82,10 @@ static int prepare_guest(kvm_context_t kvm)
 	return 0;
 }
 
-static void run_guest(struct report *report)
+static void run_guest(const char *engine, struct report *report)
 {
 	struct kvm_callbacks callbacks = {.outb = on_outb};
-	kvm_context_t kvm = uv_kvm_init(&callbacks, report, "kernel");
+	kvm_context_t kvm = uv_kvm_init(&callbacks, report, engine);
 	int r = kvm ? prepare_guest(kvm) : -errno;
 
 	report->error = -r;
@@ -99,7 +99,7 @@ static void run_guest(struct report *report)
 /* ---- The parent ------------------------------------------------------------------------------------- */
 
 /* The pipe's other end closes when the child ends, however it does. */
-static void run_child(struct report *report)
+static void run_child(const char *engine, struct report *report)
 {
 	struct pollfd end = {.events = POLLIN};
 	int pipe_fds[2];
@@ -110,7 +110,7 @@ static void run_child(struct report *report)
 		return;
 	child = fork();
 	if (child == 0) {
-		run_guest(report);
+		run_guest(engine, report);
 		_exit(0);
 	}
 	close(pipe_fds[1]);
@@ -136,33 +136,33 @@ static const char *const step_names[] = {
 	[PROBE_STEP_EXITS] = "its end",
 };
 
-static void judge_run(const struct report *report, struct probe_result *result)
+static void judge_run(const char *name, const struct report *report, struct probe_result *result)
 {
 	result->ms = report->last - report->begin;
 	result->exit_us = report->exits_ms * 1e3 / PROBE_EXITS;
 	if (report->step != PROBE_STEP_DONE) {
 		result->verdict = PROBE_NOT_A_PC;
 		snprintf(result->text, sizeof(result->text),
-			"/dev/kvm works but cannot run ordinary guests: a test guest %s at %s",
+			"%s works but cannot run ordinary guests: a test guest %s at %s", name,
 			report->ended ? "failed" : "hung", step_names[report->step]);
 		return;
 	}
 	result->verdict =
 		result->ms > SLOW_MS || result->exit_us > SLOW_EXIT_US ? PROBE_SLOW : PROBE_WORKS;
 	snprintf(result->text, sizeof(result->text),
-		"/dev/kvm runs guests%s: a test guest took %.1f ms, an exit %.1f us",
+		"%s runs guests%s: a test guest took %.1f ms, an exit %.1f us", name,
 		result->verdict == PROBE_SLOW ? " too slowly" : "", result->ms, result->exit_us);
 }
 
-static void judge(const struct report *report, struct probe_result *result)
+static void judge(const char *name, const struct report *report, struct probe_result *result)
 {
 	result->error = report->error;
 	if (!report->error) {
-		judge_run(report, result);
+		judge_run(name, report, result);
 		return;
 	}
 	result->verdict = PROBE_UNUSABLE;
-	snprintf(result->text, sizeof(result->text), "/dev/kvm cannot make a virtual machine (%s)",
+	snprintf(result->text, sizeof(result->text), "%s cannot make a virtual machine (%s)", name,
 		strerror(report->error));
 }
 
@@ -188,21 +188,30 @@ static bool can_open(struct probe_result *result)
 	return false;
 }
 
-void probe_kernel_kvm(struct probe_result *result)
+static void probe(const char *engine, const char *name, struct probe_result *result)
 {
-	struct report *report;
-
-	memset(result, 0, sizeof(*result));
-	if (!can_open(result))
-		return;
-	report = mmap(
+	struct report *report = mmap(
 		NULL, sizeof(*report), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
 	if (report == MAP_FAILED) {
 		result->verdict = PROBE_UNUSABLE;
-		snprintf(result->text, sizeof(result->text), "no memory left to probe /dev/kvm");
+		snprintf(result->text, sizeof(result->text), "no memory left to probe %s", name);
 		return;
 	}
-	run_child(report);
-	judge(report, result);
+	run_child(engine, report);
+	judge(name, report, result);
 	munmap(report, sizeof(*report));
+}
+
+void probe_kernel_kvm(struct probe_result *result)
+{
+	memset(result, 0, sizeof(*result));
+	if (can_open(result))
+		probe("kernel", "/dev/kvm", result);
+}
+
+void probe_soft(struct probe_result *result)
+{
+	memset(result, 0, sizeof(*result));
+	probe("soft", "it", result);
 }

@@ -24,5 +24,7 @@ struct probe_result {
 };
 
 void probe_kernel_kvm(struct probe_result *result);
+/* The same guest under our own engine. */
+void probe_soft(struct probe_result *result);
 
 #endif

@@ -68,7 +68,7 @@ static const char *yes(bool value)
 }
 
 /* True when nothing is missing. */
-static bool tell_soft(const struct host_facts *host)
+static bool tell_soft(const struct host_facts *host, const struct probe_result *soft)
 {
 	const bool cpu = host->bmi2 && host->avx && host->fsgsbase;
 	char text[256];
@@ -85,12 +85,8 @@ static bool tell_soft(const struct host_facts *host)
 			"policy",
 			strerror(host->exec_error));
 	line("soft engine: memory", text);
-	if (host->soft_error)
-		snprintf(text, sizeof(text), "does not start (%s)", strerror(host->soft_error));
-	else
-		snprintf(text, sizeof(text), "starts");
-	line("soft engine", text);
-	return cpu && host->exec_memfd && !host->soft_error;
+	line("soft engine", soft->text);
+	return cpu && host->exec_memfd && soft->verdict >= PROBE_SLOW;
 }
 
 static int tell_choice(const struct probe_result *probe, bool soft)
@@ -120,7 +116,7 @@ static int help(void)
 
 int cli_doctor(int argc, char **argv)
 {
-	struct probe_result probe;
+	struct probe_result probe, soft;
 	struct host_facts host;
 
 	if (argc == 2 && !strcmp(argv[1], "--help"))
@@ -131,8 +127,9 @@ int cli_doctor(int argc, char **argv)
 	}
 	host_look(&host);
 	probe_kernel_kvm(&probe);
+	probe_soft(&soft);
 	tell_virtualization(&host);
 	line("kernel's KVM", probe.text);
 	advise_kvm(&probe, &host);
-	return tell_choice(&probe, tell_soft(&host));
+	return tell_choice(&probe, tell_soft(&host, &soft));
 }
