@@ -101,13 +101,49 @@ static enum device_event reset_out(struct devices *d, u16 offset, unsigned size,
 	return size == 1 && (value & BIT(2)) ? DEVICE_RESET : DEVICE_NONE;
 }
 
-/* First match counts. PCI's ports (0xcf8 to 0xcff) read as all ones: there is no PCI. */
+static u32 pci_address_in(struct devices *d, u16 offset, unsigned size)
+{
+	u32 value;
+
+	pthread_mutex_lock(&d->lock);
+	value = size == 4 ? pci_host_address(&d->pci) : 0xffffffff;
+	pthread_mutex_unlock(&d->lock);
+	return value;
+}
+
+static enum device_event pci_address_out(struct devices *d, u16 offset, unsigned size, u32 value)
+{
+	pthread_mutex_lock(&d->lock);
+	if (size == 4)
+		pci_host_set_address(&d->pci, value);
+	pthread_mutex_unlock(&d->lock);
+	return DEVICE_NONE;
+}
+
+static u32 pci_data_in(struct devices *d, u16 offset, unsigned size)
+{
+	u32 value;
+
+	pthread_mutex_lock(&d->lock);
+	value = pci_host_data(&d->pci, offset);
+	pthread_mutex_unlock(&d->lock);
+	return value;
+}
+
+static enum device_event ignored_out(struct devices *d, u16 offset, unsigned size, u32 value)
+{
+	return DEVICE_NONE;
+}
+
+/* First match counts. */
 static const struct port_range ranges[] = {
 	{PORT_COM1, PORT_COM1 + 7, com_in, com_out},
 	{PORT_RTC, PORT_RTC + 1, rtc_in, rtc_out},
 	{I8042_DATA, I8042_COMMAND, kbc_in, kbc_out},
 	{PORT_PM_EVENT, PORT_PM_CTRL + 1, pm_in, pm_out},
+	{PORT_PCI_ADDR, PORT_PCI_ADDR, pci_address_in, pci_address_out},
 	{PORT_RESET, PORT_RESET, NULL, reset_out},
+	{PORT_PCI_DATA, PORT_PCI_DATA + 3, pci_data_in, ignored_out},
 };
 
 static const struct port_range *find(u16 port)

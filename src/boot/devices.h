@@ -10,12 +10,14 @@
 
 #include "base/types.h"
 #include "boot/console.h"
+#include "chips/pci_host.h"
 #include "chips/rtc.h"
 
 struct devices {
 	struct console *console;
 	pthread_mutex_t lock; /* of everything below */
 	struct rtc rtc;
+	struct pci_host pci;
 	u16 pm_enable, pm_control;
 };
 

@@ -30,6 +30,7 @@
 #define PORT_PM_CTRL   0x604
 #define PORT_PCI_ADDR  0xcf8
 #define PORT_RESET     0xcf9
+#define PORT_PCI_DATA  0xcfc
 #define IRQ_COM1       4
 #define IRQ_SCI        9
 #define SLEEP_TYPE_OFF 5 /* what \_S5 says and PM1 control takes */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The CMOS clock: encodings, setting it, memory; and the keyboard controller's reset. */
+/* The CMOS clock: encodings, setting it, memory; the keyboard controller's reset; an empty PCI bus. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "chips/i8042.h"
+#include "chips/pci_host.h"
 #include "chips/rtc.h"
 
 #define LEAP_EVENING 1709247599 /* Thursday, 2024-02-29 22:59:59 UTC */
@@ -95,6 +96,21 @@ static void keyboard_controller(void **state)
 	assert_false(i8042_write(0x64, 0xd1));
 }
 
+static void empty_pci_bus(void **state)
+{
+	struct pci_host p = {.address = 0};
+
+	assert_int_equal(pci_host_data(&p, 0), 0xffffffff);
+	pci_host_set_address(&p, 0x80000000);
+	assert_int_equal(pci_host_address(&p), 0x80000000);
+	assert_int_equal(pci_host_data(&p, 0), 0x12378086);
+	assert_int_equal(pci_host_data(&p, 2), 0x1237);
+	pci_host_set_address(&p, 0x80000008);
+	assert_int_equal(pci_host_data(&p, 2), 0x0600);
+	pci_host_set_address(&p, 0x80000800); /* device 1 */
+	assert_int_equal(pci_host_data(&p, 0), 0xffffffff);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -103,6 +119,7 @@ int main(void)
 		cmocka_unit_test(setting),
 		cmocka_unit_test(memory),
 		cmocka_unit_test(keyboard_controller),
+		cmocka_unit_test(empty_pci_bus),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
