@@ -88,7 +88,7 @@ static void emit_prologue(struct code_cache *c)
 	c->fault = c->done + 1;
 	e.p += 2 * sizeof(*rec);
 	c->indirect_rcx = e.p + e.exec_delta;
-	emit_load(&e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_load_frame(&e, H_RCX, FRAME_RCX);
 	c->indirect = e.p + e.exec_delta;
 	emit_store(&e, H_R9, CPU_RIP);
 	emit_exit(&e, c, REC_INDIRECT);

@@ -66,6 +66,23 @@ static inline void emit_store(struct emit *e, unsigned reg, u32 disp)
 {
 	emit_gs(e, true, 0x89, reg, disp);
 }
+/* mov between a register and the frame at rsp (layout.h) */
+static inline void emit_frame(struct emit *e, u8 op, unsigned reg, u8 disp)
+{
+	emit8(e, 0x48 | (reg >= 8 ? 4 : 0));
+	emit8(e, op);
+	emit8(e, 0x44 | (reg & 7) << 3);
+	emit8(e, 0x24);
+	emit8(e, disp);
+}
+static inline void emit_load_frame(struct emit *e, unsigned reg, u8 disp)
+{
+	emit_frame(e, 0x8b, reg, disp);
+}
+static inline void emit_store_frame(struct emit *e, unsigned reg, u8 disp)
+{
+	emit_frame(e, 0x89, reg, disp);
+}
 /* op reg, gs:[index*8 + disp] */
 static inline void emit_gs_index(struct emit *e, u8 op, unsigned reg, unsigned index, u32 disp)
 {

@@ -7,7 +7,7 @@
  * are no nested calls: generated code never calls C.
  *
  * Guest registers are in the host registers of the same name, but rsp is in r11, r9 and r10 are
- * scratch, and guest r9-r11 stay in memory. gs points to struct cpu. The host's rsp stays a valid
+ * scratch, and guest r9-r11 are in the frame at the host's rsp (layout.h). gs points to struct cpu. The host's rsp stays a valid
  * stack pointer throughout, so signal handlers may run at any point.
  *
  * area: NULL, or an xsave area between which and the host's registers vector state moves on each
@@ -30,6 +30,7 @@ code_enter:
 	push r14
 	push r15
 	push rsi
+	sub rsp, FRAME_SIZE
 	mov gs:[CPU_HOST_RSP], rsp
 	mov gs:[CPU_SCRATCH(SLOT_TARGET)], rdi
 	test rsi, rsi
@@ -50,6 +51,12 @@ code_enter:
 	or eax, 2
 	push rax
 	popfq
+	mov rax, gs:[CPU_GPR(9)]
+	mov [rsp + FRAME_GPR(9)], rax
+	mov rax, gs:[CPU_GPR(10)]
+	mov [rsp + FRAME_GPR(10)], rax
+	mov rax, gs:[CPU_GPR(11)]
+	mov [rsp + FRAME_GPR(11)], rax
 	mov rax, gs:[CPU_GPR(0)]
 	mov rcx, gs:[CPU_GPR(1)]
 	mov rdx, gs:[CPU_GPR(2)]
@@ -83,6 +90,12 @@ code_leave:
 	mov gs:[CPU_GPR(13)], r13
 	mov gs:[CPU_GPR(14)], r14
 	mov gs:[CPU_GPR(15)], r15
+	mov rax, [rsp + FRAME_GPR(9)]
+	mov gs:[CPU_GPR(9)], rax
+	mov rax, [rsp + FRAME_GPR(10)]
+	mov gs:[CPU_GPR(10)], rax
+	mov rax, [rsp + FRAME_GPR(11)]
+	mov gs:[CPU_GPR(11)], rax
 	pushfq
 	pop rax
 	cld
@@ -94,6 +107,7 @@ code_leave:
 	or rcx, rax
 	mov gs:[CPU_RFLAGS], rcx
 	mov rsp, gs:[CPU_HOST_RSP]
+	add rsp, FRAME_SIZE
 	pop rcx
 	test rcx, rcx
 	jz 1f

@@ -43,13 +43,13 @@ void gen_indirect(struct gen *g)
 	emit8(e, 0x14);
 	emit8(e, 0x25);
 	emit32(e, CPU_JUMP_MASK);
-	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_store_frame(e, H_RCX, FRAME_RCX);
 	emit_gs_index(e, 0x8b, H_RCX, H_R10, neg);
 	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	emit_jmp_exec(e, g->cache->indirect_rcx);
-	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_load_frame(e, H_RCX, FRAME_RCX);
 	emit8(e, 0x65); /* jmp gs:[r10*8 + host] */
 	emit8(e, 0x42);
 	emit8(e, 0xff);
@@ -129,9 +129,9 @@ static bool gen_call_rm(struct gen *g, const struct insn *in)
 {
 	if (!gen_rm_target(g, in))
 		return false;
-	emit_store(&g->e, H_R9, CPU_SCRATCH(SLOT_CALL));
+	emit_store_frame(&g->e, H_R9, FRAME_CALL);
 	gen_push_const(g, gen_next_rip(g));
-	emit_load(&g->e, H_R9, CPU_SCRATCH(SLOT_CALL));
+	emit_load_frame(&g->e, H_R9, FRAME_CALL);
 	gen_indirect(g);
 	return true;
 }

@@ -11,7 +11,7 @@ unsigned gen_source(struct gen *g, unsigned reg, unsigned temp)
 		return H_R11;
 	if (!reg_displaced(reg))
 		return reg;
-	emit_load(&g->e, temp, CPU_GPR(reg));
+	emit_load_frame(&g->e, temp, FRAME_GPR(reg));
 	return temp;
 }
 
@@ -98,7 +98,7 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size)
 {
 	struct emit *e = &g->e;
 
-	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_store_frame(e, H_RCX, FRAME_RCX);
 	emit_gs_index(e, 0x8b, H_RCX, H_R9, neg_tag);
 	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
 	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
@@ -113,7 +113,7 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size)
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), REC_STEP, true);
-	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_load_frame(e, H_RCX, FRAME_RCX);
 }
 
 void gen_check(struct gen *g, unsigned kind, unsigned size)
@@ -142,6 +142,6 @@ bool gen_lea(struct gen *g, const struct insn *in)
 	if (in->op_size == 4 && in->addr_size == 8)
 		emit_mov_rr32(&g->e, dst, dst);
 	if (displaced)
-		emit_store(&g->e, dst, CPU_GPR(in->reg));
+		emit_store_frame(&g->e, dst, FRAME_GPR(in->reg));
 	return true;
 }

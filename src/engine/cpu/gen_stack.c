@@ -45,7 +45,7 @@ static void gen_store_reg(struct gen *g, unsigned reg)
 		return;
 	}
 	emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, 0);
-	emit_load(&g->e, H_R10, CPU_GPR(reg));
+	emit_load_frame(&g->e, H_R10, FRAME_GPR(reg));
 	emit8(&g->e, 0x4d);
 	emit8(&g->e, 0x89);
 	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, 0);
@@ -77,10 +77,10 @@ void gen_push_const(struct gen *g, u64 value)
 
 void gen_push_r9(struct gen *g)
 {
-	emit_store(&g->e, H_R9, CPU_SCRATCH(SLOT_CALL));
+	emit_store_frame(&g->e, H_R9, FRAME_CALL);
 	gen_push_check(g);
 	emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, 0);
-	emit_load(&g->e, H_R10, CPU_SCRATCH(SLOT_CALL));
+	emit_load_frame(&g->e, H_R10, FRAME_CALL);
 	emit8(&g->e, 0x4d);
 	emit8(&g->e, 0x89);
 	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, 0);
@@ -115,7 +115,7 @@ bool gen_pop(struct gen *g, const struct insn *in)
 	}
 	if (reg_displaced(reg)) {
 		gen_access(g, 0x8b, H_R10);
-		emit_store(&g->e, H_R10, CPU_GPR(reg));
+		emit_store_frame(&g->e, H_R10, FRAME_GPR(reg));
 	} else {
 		gen_access(g, 0x8b, reg);
 	}

@@ -40,7 +40,7 @@ static bool gen_sti(struct gen *g)
 
 	if (cpl(g) != 0)
 		return false;
-	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_store_frame(e, H_RCX, FRAME_RCX);
 	emit8(e, 0x65); /* movzx ecx, byte gs:[irq_waiting] */
 	emit8(e, 0x0f);
 	emit8(e, 0xb6);
@@ -50,7 +50,7 @@ static bool gen_sti(struct gen *g)
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), REC_STEP, true);
-	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_load_frame(e, H_RCX, FRAME_RCX);
 	gen_set32(g, CPU_IFLAG, FLAG_IF);
 	return true;
 }
@@ -151,7 +151,7 @@ static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
 	emit8(&g->e, 0x25);
 	emit32(&g->e, FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
 	if (reg_displaced(in->rm))
-		emit_store(&g->e, dst, CPU_GPR(in->rm));
+		emit_store_frame(&g->e, dst, FRAME_GPR(in->rm));
 	return true;
 }
 

@@ -26,11 +26,18 @@
 #define SYS_FLAGS_DROP (HOST_FLAGS | FLAG_IF | 0x30000)
 
 /* Scratch slots in use across code_enter() and its exits. */
-#define SLOT_TARGET 0 /* host address to enter at */
-#define SLOT_RECORD 1 /* exit record, returned by code_enter() */
-#define SLOT_RCX    2 /* rcx during a flag-free check */
-#define SLOT_BORROW 3 /* value of a borrowed register */
+#define SLOT_TARGET   0 /* host address to enter at */
+#define SLOT_RECORD   1 /* exit record, returned by code_enter() */
+#define SLOT_BORROW   3 /* value of a borrowed register */
 #define SLOT_SYSFLAGS 6 /* RFLAGS without what lives in the host's flags, IF, RF and VM */
-#define SLOT_CALL   5 /* target of an indirect call while the return address is pushed */
+
+/*
+ * Frame of generated code at the host's rsp, for what it spills most: short encodings, and processors that
+ * rename stack slots forward such a store to the next load at no cost.
+ */
+#define FRAME_GPR(n) (((n)-9) * 8) /* guest r9, r10, r11 */
+#define FRAME_RCX    24            /* rcx during a flag-free check */
+#define FRAME_CALL   32            /* a value while the stack is checked */
+#define FRAME_SIZE   64
 
 #endif

@@ -231,12 +231,12 @@ static void gen_poll(struct gen *g)
 		gen_cold(g, emit_jcc32(e, CC_NE), REC_POLL, false);
 		return;
 	}
-	emit_store(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_store_frame(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_RCX, CPU_EXIT_REQUEST);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), REC_POLL, true);
-	emit_load(e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+	emit_load_frame(e, H_RCX, FRAME_RCX);
 }
 
 static void gen_entry(struct gen *g)
@@ -256,7 +256,7 @@ static void gen_cold_exit(struct gen *g, const struct cold_exit *c)
 
 	emit_patch32(c->from, g->e.p);
 	if (c->restore_rcx)
-		emit_load(&g->e, H_RCX, CPU_SCRATCH(SLOT_RCX));
+		emit_load_frame(&g->e, H_RCX, FRAME_RCX);
 	rec = emit_exit(&g->e, g->cache, c->kind);
 	rec->block = g->index;
 	rec->guest = c->guest;
