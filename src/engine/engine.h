@@ -38,7 +38,7 @@ struct memslot_config {
 	u32 id;
 	u32 flags;
 	u64 gpa, size; /* bytes, multiples of 4096; size 0 deletes the slot */
-	u64 hva; /* address in this process; the memory stays the caller's */
+	u64 hva;       /* address in this process; the memory stays the caller's */
 };
 
 /*
@@ -90,7 +90,7 @@ void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque);
 void vcpu_request_irq_window(struct vcpu *v, bool on);
 /* Vector to inject as an external interrupt as soon as the guest can take it. Replaces a waiting one. */
 void vcpu_interrupt(struct vcpu *v, u8 vector);
-void vcpu_nmi(struct vcpu *v); /* any time */
+void vcpu_nmi(struct vcpu *v);                       /* any time */
 bool vcpu_ready_for_interrupt(const struct vcpu *v); /* IF set, no shadow, nothing queued */
 
 /* What user space sees beside every exit; a few loads, so that an I/O round trip stays short. */
@@ -116,7 +116,7 @@ enum mp_state { MP_RUNNABLE, MP_UNINITIALIZED, MP_INIT_RECEIVED, MP_HALTED, MP_S
 struct vcpu_events {
 	struct {
 		bool injected; /* being delivered: will be delivered first at the next run */
-		bool pending; /* raised, not yet delivered */
+		bool pending;  /* raised, not yet delivered */
 		u8 vector;
 		bool has_error;
 		u32 error;
@@ -173,7 +173,7 @@ int engine_feature_msr(u32 index, u64 *ret);
  * refused with MSR_WHY_FILTER; where no range speaks, default_deny decides. x2APIC MSRs are never
  * filtered. Everything is copied. Running vcpus see the change before this returns.
  */
-#define MSR_FILTER_READ	      BIT(0)
+#define MSR_FILTER_READ       BIT(0)
 #define MSR_FILTER_WRITE      BIT(1)
 #define MSR_FILTER_RANGES_MAX 16
 struct msr_filter_range {

@@ -18,15 +18,18 @@ enum exit_reason {
 	EXIT_IO_OUT,
 	EXIT_MMIO_READ, /* answer: mmio.data */
 	EXIT_MMIO_WRITE,
-	EXIT_HLT, /* only when no local APIC is in the engine */
+	EXIT_HLT,      /* only when no local APIC is in the engine */
 	EXIT_SHUTDOWN, /* triple fault */
-	EXIT_INTR, /* a kick, or a signal for this thread is pending */
-	EXIT_IRQ_WINDOW, /* asked for by vcpu_request_irq_window, and interrupts can be taken now */
+	EXIT_INTR,     /* a kick, or a signal for this thread is pending */
+	/* asked for by vcpu_request_irq_window, and interrupts can be taken now */
+	EXIT_IRQ_WINDOW,
 	EXIT_RDMSR, /* answer: msr.data, msr.error */
 	EXIT_WRMSR, /* answer: msr.error */
 	EXIT_DEBUG,
-	EXIT_INTERNAL_ERROR, /* an instruction that the engine cannot do on this memory: see insn */
-	EXIT_MEMORY_FAULT, /* the host refused access to guest RAM (the caller's protection or unmapping) */
+	/* an instruction that the engine cannot do on this memory: see insn */
+	EXIT_INTERNAL_ERROR,
+	/* the host refused access to guest RAM (the caller's protection or unmapping) */
+	EXIT_MEMORY_FAULT,
 	EXIT_HYPERCALL,
 	EXIT_IOAPIC_EOI,
 	EXIT_SYSTEM_EVENT,
@@ -41,9 +44,9 @@ struct exit {
 	union {
 		struct {
 			u16 port;
-			u8 size; /* 1, 2, 4 */
+			u8 size;   /* 1, 2, 4 */
 			u32 count; /* string I/O: items in data */
-			u8 *data; /* room for EXIT_IO_DATA_MAX bytes, owned by the vcpu */
+			u8 *data;  /* room for EXIT_IO_DATA_MAX bytes, owned by the vcpu */
 		} io;
 		struct {
 			u64 gpa;

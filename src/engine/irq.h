@@ -14,7 +14,11 @@
 struct machine;
 struct vcpu;
 
-enum irqchip_mode { IRQCHIP_NONE, IRQCHIP_FULL /* PIC pair, IOAPIC, LAPICs */, IRQCHIP_SPLIT /* LAPICs only */ };
+enum irqchip_mode {
+	IRQCHIP_NONE,
+	IRQCHIP_FULL /* PIC pair, IOAPIC, LAPICs */,
+	IRQCHIP_SPLIT /* LAPICs only */
+};
 
 /* Before any vcpu. -EEXIST a chip exists, -EINVAL a vcpu exists. FULL installs the default routing. */
 int machine_create_irqchip(struct machine *m, enum irqchip_mode mode);
@@ -65,7 +69,7 @@ struct ioeventfd_config {
 	bool pio, has_match;
 	u64 match;
 };
-int ioeventfd_assign(struct machine *m, const struct ioeventfd_config *c); /* -EEXIST */
+int ioeventfd_assign(struct machine *m, const struct ioeventfd_config *c);   /* -EEXIST */
 int ioeventfd_deassign(struct machine *m, const struct ioeventfd_config *c); /* -ENOENT */
 
 /* Chip state in the layouts of the hardware: the plain data structs of chips/. */
@@ -96,6 +100,7 @@ u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime
 /* Tell the guest through its kvmclock page that it was stopped. -EINVAL no such page. Not while the vcpu runs. */
 int vcpu_clock_stopped(struct vcpu *v);
 u32 vcpu_tsc_khz(struct vcpu *v);
-int vcpu_set_tsc_khz(struct vcpu *v, u32 khz); /* only the host's frequency (within 250 ppm) or 0; else -EINVAL */
+int vcpu_set_tsc_khz(struct vcpu *v,
+	u32 khz); /* only the host's frequency (within 250 ppm) or 0; else -EINVAL */
 
 #endif

@@ -24,12 +24,13 @@ struct machine {
 	struct timers *timers;
 	struct code_cache *code;
 	struct msr_policy *msr_policy; /* NULL: nothing refused, nothing leaves */
-	pthread_mutex_t lock; /* vcpu list, configuration */
+	pthread_mutex_t lock;          /* vcpu list, configuration */
 	u32 boot_cpu;
 	unsigned vcpu_count;
 	_Atomic unsigned vcpu_high;                    /* entries of vcpus[] ever used */
 	struct vcpu *_Atomic vcpus[MACHINE_MAX_VCPUS]; /* by creation order; NULL: destroyed */
-	s64 clock_offset;                              /* ns added to the host's monotonic clock */
+	/* ns added to the host's monotonic clock */
+	s64 clock_offset;
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
 	pthread_mutex_t pause_lock;
 	pthread_cond_t resumed;
@@ -130,15 +131,15 @@ void timers_destroy(struct machine *m);
 
 struct timer {
 	struct timer *child, *next, *prev; /* pairing heap, private to timer.c */
-	u64 deadline; /* host CLOCK_MONOTONIC ns; 0 when not armed */
-	void (*fire)(struct timer *t); /* on the helper thread, no engine lock held */
+	u64 deadline;                      /* host CLOCK_MONOTONIC ns; 0 when not armed */
+	void (*fire)(struct timer *t);     /* on the helper thread, no engine lock held */
 };
 void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns); /* re-arms if armed */
 void timer_cancel(
 	struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
 u64 host_ns(void);                           /* CLOCK_MONOTONIC */
 u64 host_tsc(void);
-u64 host_tsc_hz(void); /* measures: may take 20 ms */
+u64 host_tsc_hz(void);                 /* measures: may take 20 ms */
 u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */
 /* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
 int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);

@@ -70,11 +70,11 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define CR4_SMEP       BIT64(20)
 #define CR4_SMAP       BIT64(21)
 
-#define EFER_SCE   BIT64(0)
-#define EFER_LME   BIT64(8)
-#define EFER_LMA   BIT64(10)
-#define EFER_NX    BIT64(11)
-#define EFER_FFXSR BIT64(14)
+#define EFER_SCE    BIT64(0)
+#define EFER_LME    BIT64(8)
+#define EFER_LMA    BIT64(10)
+#define EFER_NX     BIT64(11)
+#define EFER_FFXSR  BIT64(14)
 #define EFER_AIBRSE BIT64(21) /* automatic IBRS, APM 2:3.1.7 */
 
 /* Page table entries, SDM 3:4 */

@@ -18,11 +18,12 @@ enum block_key {
 	BK_STACK32 = BIT(2), /* SS.B, outside 64-bit mode */
 	BK_CPL_SHIFT = 3,    /* two bits */
 	BK_CPL_MASK = 3 << BK_CPL_SHIFT,
-	BK_VIEW_AC = BIT(5),   /* explicit accesses use TLB_KERNEL_AC */
-	BK_FLAT = BIT(6),      /* cs ds es ss need no base, limit or type check */
-	BK_REAL = BIT(7),      /* CR0.PE clear */
-	BK_V86 = BIT(8),       /* RFLAGS.VM; IOPL-sensitive instructions go through step */
-	BK_NO_FPU = BIT(9),    /* CR0.TS or CR0.EM: x87, MMX, SSE and AVX instructions may fault */
+	BK_VIEW_AC = BIT(5), /* explicit accesses use TLB_KERNEL_AC */
+	BK_FLAT = BIT(6),    /* cs ds es ss need no base, limit or type check */
+	BK_REAL = BIT(7),    /* CR0.PE clear */
+	BK_V86 = BIT(8),     /* RFLAGS.VM; IOPL-sensitive instructions go through step */
+	/* CR0.TS or CR0.EM: x87, MMX, SSE and AVX instructions may fault */
+	BK_NO_FPU = BIT(9),
 	BK_OSFXSR = BIT(10),   /* CR4.OSFXSR: SSE enabled */
 	BK_AVX = BIT(11),      /* CR4.OSXSAVE and XCR0[2:1] = 3 */
 	BK_TSD = BIT(12),      /* CR4.TSD: rdtsc faults at CPL > 0 */

@@ -33,18 +33,19 @@ struct exit_record {
 	u8 pad;
 	u16 guest; /* offset of the instruction from the block's start */
 	u32 block; /* index of the block it belongs to */
-	u32 next; /* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch, 0: do not */
+	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch, 0: do not */
+	u32 next;
 	s32 target; /* REC_LINK: offset of the target from the block's start */
 };
 
 struct code_cache {
 	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */
-	u8 *write_view; /* where C code writes */
-	u8 *exec_view;  /* where generated code runs */
+	u8 *write_view;        /* where C code writes */
+	u8 *exec_view;         /* where generated code runs */
 	u32 used;
 	_Atomic u32 locked;
 	_Atomic u32 epoch;
-	const u8 *leave;                        /* jmp code_leave */
+	const u8 *leave;                   /* jmp code_leave */
 	const u8 *indirect, *indirect_rcx; /* leave for the address in r9; with rcx in SLOT_RCX */
 	const struct exit_record *done, *fault; /* executable view */
 	struct blocks *blocks;                  /* block.c */

@@ -29,7 +29,8 @@
 enum cpu_result {
 	CPU_OK = 0,
 	CPU_FAULT = -1, /* cpu->exc holds an exception to deliver; nothing else changed */
-	CPU_EXIT = -2, /* cpu->exit is set; the instruction will be restarted after it is answered */
+	/* cpu->exit is set; the instruction will be restarted after it is answered */
+	CPU_EXIT = -2,
 };
 
 /* ---- software TLB ---- */
@@ -94,9 +95,10 @@ struct exception {
 #define REPLAY_MAX 16
 struct replay {
 	u8 filled; /* answers present */
-	u8 next; /* next one to hand out; reset at each restart */
+	u8 next;   /* next one to hand out; reset at each restart */
 	struct {
-		u64 addr; /* gpa, port or MSR: must match, else the guest changed the world: ask again */
+		/* gpa, port or MSR: must match, else the guest changed the world: ask again */
+		u64 addr;
 		u64 value;
 		u8 reason; /* enum exit_reason */
 		u8 len;
@@ -141,29 +143,30 @@ struct block; /* a translated basic block, engine/cpu/block.h */
 struct msr_state {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux, pat, sysenter_cs, sysenter_esp,
 		sysenter_eip, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_var[16], mcg_status,
-		mcg_cap, mcg_ctl, mc_banks[32 * 4], tsc_deadline, kvm_wall_clock, kvm_system_time, kvm_async_pf,
-		kvm_steal_time, kvm_eoi, kvm_poll_control, spec_ctrl, debugctl, bios_sign, hwcr, tsc_adjust,
-		xss, feature_control, arch_capabilities, platform_info, misc_features;
+		mcg_cap, mcg_ctl, mc_banks[32 * 4], tsc_deadline, kvm_wall_clock, kvm_system_time,
+		kvm_async_pf, kvm_steal_time, kvm_eoi, kvm_poll_control, spec_ctrl, debugctl,
+		bios_sign, hwcr, tsc_adjust, xss, feature_control, arch_capabilities, platform_info,
+		misc_features;
 };
 
 struct cpu {
 	/* Touched by translated code and assembly: keep the order, offsets are asserted in enter.S's header. */
 	u64 gpr[GPR_COUNT];
-	u64 rip; /* of the instruction being executed */
+	u64 rip;    /* of the instruction being executed */
 	u64 rflags; /* complete while C code runs; stale status bits while translated code runs */
-	u32 iflag; /* RFLAGS.IF while translated code runs: 0 or FL_IF */
+	u32 iflag;  /* RFLAGS.IF while translated code runs: 0 or FL_IF */
 	u32 exit_request; /* REQ_*; written by any thread with atomic or, read by polls */
-	u64 scratch[8]; /* spill slots for translated code */
+	u64 scratch[8];   /* spill slots for translated code */
 	u64 host_rsp;
-	u64 high_mask; /* ~0xfff, for the flag-free TLB check */
-	u64 jump_mask; /* index mask of the indirect-branch table; 0 makes every look-up miss */
+	u64 high_mask;  /* ~0xfff, for the flag-free TLB check */
+	u64 jump_mask;  /* index mask of the indirect-branch table; 0 makes every look-up miss */
 	u64 bounce_ptr; /* where a native stub finds its memory operand */
 	s64 tsc_offset;
 	struct segment seg[SEG_COUNT];
 
 	/* the rest of the architectural state */
 	u64 flag_mask; /* HOST_FLAGS (layout.h), as an operand */
-	u64 next_rip; /* where the instruction being executed will continue */
+	u64 next_rip;  /* where the instruction being executed will continue */
 	struct dtable gdt, idt;
 	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;
 	u64 dr[8];
@@ -172,20 +175,21 @@ struct cpu {
 
 	/* derived from the state above by cpu_update_mode(); never set by hand */
 	u8 cpl;
-	u8 code_size; /* 2, 4, 8 */
+	u8 code_size;  /* 2, 4, 8 */
 	u8 stack_size; /* 2, 4, 8: width of the stack pointer */
-	u8 view; /* enum tlb_view of explicit data accesses */
-	bool flat; /* cs ds es ss: base 0, limit 4 GiB, usable (always true in 64-bit mode) */
+	u8 view;       /* enum tlb_view of explicit data accesses */
+	bool flat;     /* cs ds es ss: base 0, limit 4 GiB, usable (always true in 64-bit mode) */
 	u32 block_key; /* mode bits that change what code means; see block.h */
 
 	/* events */
 	struct exception exc; /* set by cpu_raise*(), consumed by event_deliver() */
-	struct vcpu_events events; /* queued by the outside or left over from an interrupted delivery */
+	/* queued by the outside or left over from an interrupted delivery */
+	struct vcpu_events events;
 	u8 shadow; /* SHADOW_*: interrupts are held for one instruction */
 	bool nmi_masked;
 	bool irq_waiting; /* an interrupt waits for IF: sti, popf and iret must come out */
-	bool debug_step; /* DBG_SINGLESTEP by the debugger */
-	u32 debug_flags; /* DBG_* */
+	bool debug_step;  /* DBG_SINGLESTEP by the debugger */
+	u32 debug_flags;  /* DBG_* */
 	u64 debug_dr[8];
 
 	struct exit exit;
@@ -201,18 +205,20 @@ struct cpu {
 	u8 phys_bits;
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
 
-	u8 bounce[128] __attribute__((aligned(64))); /* memory operand that has no single host address */
+	/* memory operand that has no single host address */
+	u8 bounce[128] __attribute__((aligned(64)));
 
 	struct machine *machine;
 	struct vcpu *vcpu;
 	u32 id;
-	bool run_one; /* leave after one instruction */
+	bool run_one;    /* leave after one instruction */
 	bool cache_full; /* left because the code cache is full */
 
 	/* generated code */
 	struct native_cache *native; /* stubs of step, native.c */
-	u32 native_epoch, code_epoch; /* cache epochs that the stubs and the jump tables belong to */
-	struct gen *gen; /* the translator's workspace */
+	/* cache epochs that the stubs and the jump tables belong to */
+	u32 native_epoch, code_epoch;
+	struct gen *gen;    /* the translator's workspace */
 	struct host_fault { /* set by the signal handler when generated code faulted */
 		int signo, code;
 		u64 addr, pc;
@@ -220,17 +226,21 @@ struct cpu {
 
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */
-	u32 jump_count[2]; /* [global]: entries filled since */
-	u32 jump_log[2][TLB_LOG]; /* which: table << 16 | index */
-	u32 jump_key; /* block_key of jump_number, plus one */
+	u32 jump_count[2];                 /* [global]: entries filled since */
+	u32 jump_log[2][TLB_LOG];          /* which: table << 16 | index */
+	u32 jump_key;                      /* block_key of jump_number, plus one */
 	int jump_number;
-	u64 page_checked[256]; /* code pages compared with memory in this epoch: page | 1, see jump.c */
-	struct insn_cache *insns; /* decoded instructions that step() does for translated code, run.c */
-	u64 fetch_epoch; /* grows whenever a linear-to-physical translation of code may have changed */
+	/* code pages compared with memory in this epoch: page | 1, see jump.c */
+	u64 page_checked[256];
+	/* decoded instructions that step() does for translated code, run.c */
+	struct insn_cache *insns;
+	/* grows whenever a linear-to-physical translation of code may have changed */
+	u64 fetch_epoch;
 	u64 fetch_global_epoch; /* the same for translations that are global */
-	u64 code_filter[64]; /* which pages code was fetched from, see fetch.c */
-	u32 slot_hint[2]; /* where the last look-ups ended: page tables, data */
-	u32 write_flushes; /* completed flushes of all write entries; read by page_watch() of others */
+	u64 code_filter[64];    /* which pages code was fetched from, see fetch.c */
+	u32 slot_hint[2];       /* where the last look-ups ended: page tables, data */
+	/* completed flushes of all write entries; read by page_watch() of others */
+	u32 write_flushes;
 	struct fetch_entry fetch[FETCH_CACHE];
 	u64 large_filter[LARGE_FILTER];
 	struct tlb_log tlb_log[2][TLB_KINDS]; /* [global] */

@@ -22,7 +22,7 @@
 #define HOST_FLAGS 0xcd5
 #define FLAG_IF    0x200
 
-#define CPU_SYS_FLAGS CPU_SCRATCH(SLOT_SYSFLAGS)
+#define CPU_SYS_FLAGS  CPU_SCRATCH(SLOT_SYSFLAGS)
 #define SYS_FLAGS_DROP (HOST_FLAGS | FLAG_IF | 0x30000)
 
 /* Scratch slots in use across code_enter() and its exits. */
