@@ -212,6 +212,7 @@ struct cpu {
 	struct vcpu *vcpu;
 	u32 id;
 	bool run_one;    /* leave after one instruction */
+	bool step_only;  /* no translated code: for tests that compare the executors */
 	bool cache_full; /* left because the code cache is full */
 
 	/* generated code */

@@ -40,7 +40,8 @@ int cpu_leave_for_reset(struct cpu *cpu)
 /* Must the next instruction be watched more closely than generated code does? */
 static bool one_by_one(const struct cpu *cpu)
 {
-	return cpu->run_one || cpu->shadow || cpu->replay.filled || (cpu->rflags & FL_RF);
+	return cpu->run_one || cpu->step_only || cpu->shadow || cpu->replay.filled ||
+	       (cpu->rflags & FL_RF);
 }
 
 /* The block at rip. CPU_OK with *ret NULL: step() must do the next instruction. */
