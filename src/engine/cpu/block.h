@@ -22,6 +22,9 @@ struct code_cache;
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_BYTES_MAX 1024
 
+/* In block.key beside the mode bits: the variant without groups (group.c). */
+#define BLOCK_PLAIN BIT(30)
+
 struct block {
 	u64 gpa, rip;
 	u32 key;

@@ -20,23 +20,26 @@
 enum record_kind {
 	REC_DONE,     /* a native stub has finished */
 	REC_FAULT,    /* the host raised a signal: cpu->host_fault */
-	REC_LINK,     /* direct branch to a block not linked yet, or leaving the page */
+	REC_LINK,     /* direct branch to a block of the same page, not linked yet */
 	REC_INDIRECT, /* target is in cpu->rip */
-	REC_MISS,     /* software TLB miss */
-	REC_STEP,     /* instruction to be done by step() */
+	REC_STEP,     /* instruction to be done by step(), a software TLB miss included */
+	REC_GROUP,    /* the check of a group of accesses failed */
 	REC_POLL,     /* exit_request was seen; cpu->rip from the record */
 	REC_DEAD,     /* the block's code has changed */
 };
 
 struct exit_record {
 	u8 kind;
-	u8 pad;
+	u8 base; /* REC_GROUP: register that the group is relative to, and RECORD_WRITES */
 	u16 guest; /* offset of the instruction from the block's start */
 	u32 block; /* index of the block it belongs to */
-	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch, 0: do not */
+	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. */
 	u32 next;
-	s32 target; /* REC_LINK: offset of the target from the block's start */
+	/* REC_LINK: offset of the target from the block's start. REC_STEP: of the following instruction. REC_GROUP: first offset from base << 16 | bytes. */
+	s32 target;
 };
+
+#define RECORD_WRITES BIT(7)
 
 struct code_cache {
 	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */

@@ -14,12 +14,25 @@
 #include "engine/cpu/cache.h"
 #include "engine/cpu/emit.h"
 
+/*
+ * A group: accesses through the same base register that follow each other closely, checked once by the first
+ * for all of them (group.c). r9 and r10 then stay as they are until the last.
+ */
+struct group {
+	u8 first, members;
+	u8 base; /* guest register */
+	u8 kind; /* enum tlb_kind that covers all */
+	s32 min, max; /* range of offsets from base as it was before the first */
+};
+
 struct cold_exit {
 	u8 *from; /* displacement of the jump that leads here (writable view) */
 	u8 kind;  /* enum record_kind */
 	bool restore_rcx;
 	u16 guest;
-	s32 target; /* REC_LINK, REC_STEP: see struct exit_record */
+	s32 target; /* see struct exit_record */
+	u8 detail; /* REC_GROUP: base register */
+	u8 *retry; /* REC_GROUP: where the check starts */
 	u8 *next;   /* REC_STEP: where the code of the next instruction starts */
 };
 
@@ -42,6 +55,13 @@ struct gen {
 	struct insn_place place[BLOCK_INSNS_MAX];
 	unsigned count, now; /* instructions; the one being generated */
 
+	bool plain; /* no groups */
+	bool disturbed; /* an instruction went to step() although there are groups */
+	s8 group_of[BLOCK_INSNS_MAX]; /* index into group, or -1 */
+	s32 offset[BLOCK_INSNS_MAX]; /* members: from base as it was before the group's first */
+	struct group group[BLOCK_INSNS_MAX / 2];
+	unsigned group_count;
+
 	struct cold_exit cold[GEN_COLD_MAX];
 	unsigned cold_count;
 };
@@ -56,10 +76,19 @@ static inline u64 gen_next_rip(const struct gen *g)
 
 /* ---- gen_mem.c ---- */
 
-/* r10 = linear address of the memory operand. False: not possible here. */
-bool gen_address(struct gen *g, const struct insn *in);
+/*
+ * Check the memory operand for size bytes: from here on it is at [r9 + r10 + *disp]. False: not possible here.
+ */
+bool gen_operand(struct gen *g, const struct insn *in, unsigned kind, unsigned size, s32 *disp);
+/* The same for [stack pointer + offset]. */
+void gen_stack_operand(struct gen *g, s32 offset, unsigned kind, unsigned size, s32 *disp);
 /* r10 holds a linear address: from here on [r9 + r10] is its host address for size bytes. */
 void gen_check(struct gen *g, unsigned kind, unsigned size);
+
+/* ---- group.c ---- */
+
+void find_groups(struct gen *g);
+
 /* Jump to a cold exit of the current instruction; jump_disp is the displacement of a jump already emitted. */
 void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_rcx);
 /* The whole instruction by step(). */

@@ -103,25 +103,26 @@ static bool gen_call_rel(struct gen *g, const struct insn *in)
 	return true;
 }
 
-/* mov r9, [r9 + r10], as wide as an instruction pointer */
-static void gen_load_target(struct gen *g)
+/* mov r9, [r9 + r10 + disp], as wide as an instruction pointer */
+static void gen_load_target(struct gen *g, s32 disp)
 {
 	emit8(&g->e, 0x40 | (g->long_mode ? 8 : 0) | 4 | 2 | 1);
 	emit8(&g->e, 0x8b);
-	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, 0);
+	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, disp);
 }
 
 /* r9 = value of the r/m operand */
 static bool gen_rm_target(struct gen *g, const struct insn *in)
 {
+	s32 disp;
+
 	if (!in->is_mem) {
 		emit_mov_rr(&g->e, H_R9, gen_source(g, in->rm, H_R9));
 		return true;
 	}
-	if (!gen_address(g, in))
+	if (!gen_operand(g, in, TLB_READ, g->long_mode ? 8 : 4, &disp))
 		return false;
-	gen_check(g, TLB_READ, g->long_mode ? 8 : 4);
-	gen_load_target(g);
+	gen_load_target(g, disp);
 	return true;
 }
 
@@ -147,10 +148,10 @@ static bool gen_jmp_rm(struct gen *g, const struct insn *in)
 static bool gen_ret(struct gen *g, const struct insn *in)
 {
 	unsigned width = g->long_mode ? 8 : 4;
+	s32 disp;
 
-	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, 0);
-	gen_check(g, TLB_READ, width);
-	gen_load_target(g);
+	gen_stack_operand(g, 0, TLB_READ, width, &disp);
+	gen_load_target(g, disp);
 	emit_lea(&g->e, g->long_mode, H_R11, H_R11, REG_NONE, 1,
 		(s32)(width + (in->imm_len ? (u16)in->imm : 0)));
 	gen_indirect(g);

@@ -43,7 +43,8 @@ static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 	emit_lea(&g->e, wide, dst, base, index, in->scale, (s32)in->disp);
 }
 
-bool gen_address(struct gen *g, const struct insn *in)
+/* r10 = linear address of the memory operand. False: not possible here. */
+static bool gen_address(struct gen *g, const struct insn *in)
 {
 	bool based = in->seg == SEG_FS || in->seg == SEG_GS;
 
@@ -83,18 +84,18 @@ static void gen_tlb_index(struct gen *g)
 		emit8(&g->e, code[i]);
 }
 
-static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size)
+static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
 {
 	emit_gs_index(&g->e, 0x03, H_R10, H_R9, neg_tag); /* add r10, neg_tag */
 	emit8(&g->e, 0x49);                               /* cmp r10, 4096 - size */
 	emit8(&g->e, 0x81);
 	emit8(&g->e, 0xfa);
 	emit32(&g->e, PAGE_SIZE - size);
-	gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
+	gen_cold(g, emit_jcc32(&g->e, CC_A), miss, false);
 }
 
 /* The same without touching the flags: jrcxz is the only conditional jump that looks elsewhere. */
-static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size)
+static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
 {
 	struct emit *e = &g->e;
 
@@ -112,21 +113,73 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size)
 	emit32(e, CPU_HIGH_MASK);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
-	gen_cold(g, emit_jmp32(e), REC_STEP, true);
+	gen_cold(g, emit_jmp32(e), miss, true);
 	emit_load_frame(e, H_RCX, FRAME_RCX);
 }
 
-void gen_check(struct gen *g, unsigned kind, unsigned size)
+static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum record_kind miss)
 {
 	u32 neg_tag = offsetof(struct cpu, tlb[g->view][kind].neg_tag);
 	u32 hva = offsetof(struct cpu, tlb[g->view][kind].hva);
 
 	gen_tlb_index(g);
 	if (g->flags_live[g->now])
-		gen_check_live_flags(g, neg_tag, size);
+		gen_check_live_flags(g, neg_tag, size, miss);
 	else
-		gen_check_dead_flags(g, neg_tag, size);
+		gen_check_dead_flags(g, neg_tag, size, miss);
 	emit_gs_index(&g->e, 0x8b, H_R9, H_R9, hva);
+}
+
+void gen_check(struct gen *g, unsigned kind, unsigned size)
+{
+	gen_check_or(g, kind, size, REC_STEP);
+}
+
+/* The first of a group checks the whole range. What fails is told to run.c, which fills the TLB or gives the group up. */
+static void gen_group_check(struct gen *g, const struct group *gr)
+{
+	u8 *start = g->e.p;
+	struct cold_exit *c;
+
+	emit_lea(&g->e, g->long_mode, H_R10, gen_source(g, gr->base, H_R10), REG_NONE, 1, gr->min);
+	gen_check_or(g, gr->kind, (unsigned)(gr->max - gr->min), REC_GROUP);
+	c = &g->cold[g->cold_count - 1];
+	c->target = (s32)((u32)gr->min << 16 | (u32)(gr->max - gr->min));
+	c->detail = gr->base | (gr->kind == TLB_WRITE ? RECORD_WRITES : 0);
+	c->retry = start;
+}
+
+/* True if the current instruction belongs to a group; its operand is then ready. */
+static bool gen_member(struct gen *g, s32 *disp)
+{
+	int n = g->group_of[g->now];
+
+	if (n < 0)
+		return false;
+	if (g->group[n].first == g->now)
+		gen_group_check(g, &g->group[n]);
+	*disp = g->offset[g->now] - g->group[n].min;
+	return true;
+}
+
+bool gen_operand(struct gen *g, const struct insn *in, unsigned kind, unsigned size, s32 *disp)
+{
+	if (gen_member(g, disp))
+		return true;
+	if (!gen_address(g, in))
+		return false;
+	gen_check(g, kind, size);
+	*disp = 0;
+	return true;
+}
+
+void gen_stack_operand(struct gen *g, s32 offset, unsigned kind, unsigned size, s32 *disp)
+{
+	if (gen_member(g, disp))
+		return;
+	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, offset);
+	gen_check(g, kind, size);
+	*disp = 0;
 }
 
 bool gen_lea(struct gen *g, const struct insn *in)

@@ -57,7 +57,7 @@ static bool build_stub(
 
 		if (in->is_mem)
 			emit_load(&e, H_R9, CPU_BOUNCE_PTR);
-		r = rewrite_insn(&e, in, in->is_mem ? RW_MEM_R9 : RW_NO_MEM);
+		r = rewrite_insn(&e, in, in->is_mem ? RW_MEM_R9 : RW_NO_MEM, 0);
 		if (r.done) {
 			emit8(&e, 0x4c); /* lea r10, [done] */
 			emit8(&e, 0x8d);

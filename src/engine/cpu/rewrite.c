@@ -21,6 +21,7 @@ struct plan {
 	u16 used;       /* guest registers named or implied */
 	u8 borrowed;
 	u8 base, index; /* of the memory operand */
+	s32 disp;
 	bool no_rex;
 };
 
@@ -170,7 +171,7 @@ static void emit_operands(struct emit *e, const struct plan *p, unsigned reg, un
 	if (!in->has_modrm)
 		return;
 	if (in->is_mem)
-		emit_modrm_mem(e, reg, p->base, p->index, 1, 0);
+		emit_modrm_mem(e, reg, p->base, p->index, 1, p->disp);
 	else
 		emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
@@ -271,10 +272,11 @@ static bool place_all(struct plan *p, struct emit *e, enum rewrite_mem mem)
 	return !vvvv_named(in) || place(p, e, in->vvvv);
 }
 
-struct rewrite_result rewrite_insn(struct emit *e, const struct insn *in, enum rewrite_mem mem)
+struct rewrite_result rewrite_insn(
+	struct emit *e, const struct insn *in, enum rewrite_mem mem, s32 disp)
 {
 	struct emit start = *e;
-	struct plan p = {.in = in, .borrowed = REG_NONE};
+	struct plan p = {.in = in, .borrowed = REG_NONE, .disp = disp};
 	bool in_opcode = !in->has_modrm && in->desc->reg != RK_NONE;
 	unsigned reg, rm;
 

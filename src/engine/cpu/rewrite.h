@@ -14,7 +14,7 @@
 enum rewrite_mem {
 	RW_NO_MEM,
 	RW_MEM_R9,     /* at [r9] */
-	RW_MEM_R9_R10, /* at [r9 + r10] */
+	RW_MEM_R9_R10, /* at [r9 + r10 + disp] */
 };
 
 /* The most that rewrite_insn() emits. */
@@ -27,7 +27,8 @@ struct rewrite_result {
 };
 
 /* Emits it, with loads and stores of displaced registers around. Flags are as the instruction finds and leaves them. */
-struct rewrite_result rewrite_insn(struct emit *e, const struct insn *in, enum rewrite_mem mem);
+struct rewrite_result rewrite_insn(
+	struct emit *e, const struct insn *in, enum rewrite_mem mem, s32 disp);
 
 /* Guest registers that do not live in the host register of the same number. */
 static inline bool reg_displaced(unsigned guest)

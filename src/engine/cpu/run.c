@@ -45,9 +45,10 @@ static bool one_by_one(const struct cpu *cpu)
 }
 
 /* The block at rip. CPU_OK with *ret NULL: step() must do the next instruction. */
-static int find_block(struct cpu *cpu, bool poll, struct block **ret)
+static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret)
 {
 	u64 lin = cpu->code_size == 8 ? cpu->rip : (u32)cpu->rip;
+	u32 key = cpu->block_key | (plain ? BLOCK_PLAIN : 0);
 	bool full = false;
 	u64 page;
 	u8 *hva;
@@ -62,7 +63,7 @@ static int find_block(struct cpu *cpu, bool poll, struct block **ret)
 	jump_refresh(cpu);
 	jump_check_page(cpu, lin, page & PAGE_MASK, hva);
 	page = (page & PAGE_MASK) | (lin & ~PAGE_MASK);
-	*ret = block_find(cpu->machine->code->blocks, page, lin, cpu->block_key);
+	*ret = block_find(cpu->machine->code->blocks, page, lin, key);
 	if (*ret && poll && !(*ret)->poll) {
 		cache_lock(cpu);
 		block_kill(cpu->machine->code, *ret);
@@ -70,7 +71,7 @@ static int find_block(struct cpu *cpu, bool poll, struct block **ret)
 		*ret = NULL;
 	}
 	if (!*ret)
-		*ret = translate(cpu, page, (u8 *)((u64)hva & PAGE_MASK), poll, &full);
+		*ret = translate(cpu, page, (u8 *)((u64)hva & PAGE_MASK), poll, plain, &full);
 	return full ? cpu_leave_for_reset(cpu) : CPU_OK;
 }
 
@@ -151,8 +152,9 @@ static const u8 *resume_at(struct cpu *cpu, const struct exit_record *rec, const
 {
 	u64 expected = t->rip + (u64)rec->target;
 
-	if (!rec->next || cpu->rip != expected || t->dead || cpu->block_key != t->key ||
-		cpu->shadow || cpu->jump_epoch != cpu->fetch_epoch)
+	if (!rec->next || cpu->rip != expected || t->dead ||
+		cpu->block_key != (t->key & ~BLOCK_PLAIN) || cpu->shadow ||
+		cpu->jump_epoch != cpu->fetch_epoch)
 		return NULL;
 	return cpu->machine->code->exec_view + rec->next;
 }
@@ -173,10 +175,49 @@ static void locate_fault(struct cpu *cpu)
 	cpu->rip = t->rip + map[i].guest;
 }
 
+static bool first_writes(const struct insn *in)
+{
+	switch (in->desc->op) {
+	case OP_NATIVE: return in->desc->mem != MEM_READ;
+	case OP_PUSH_REG:
+	case OP_PUSH_IMM:
+	case OP_CALL_REL: return true;
+	default: return false;
+	}
+}
+
+/*
+ * The check of a group failed. If that was a plain TLB miss of its first access, fill and check again; if not, or if it
+ * fails once more, the variant of the block without groups does one access after the other.
+ */
+static bool group_retry(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
+{
+	unsigned size = rec->target & 0xffff;
+	unsigned kind = rec->base & RECORD_WRITES ? TLB_WRITE : TLB_READ;
+	u64 lin = cpu->gpr[rec->base & 15] + (u64)(s64)(rec->target >> 16);
+	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
+	u64 gpa;
+	void *hva;
+
+	if (cpu->code_size != 8)
+		lin = (u32)lin;
+	if (!in || (lin & ~PAGE_MASK) + size > PAGE_SIZE)
+		return false;
+	if (tlb_lookup(cpu, cpu->view, kind, lin, size))
+		return false; /* nothing was missing: do not loop */
+	cpu->rip = t->rip + rec->guest;
+	if (tlb_fill(cpu, lin, first_writes(in) ? ACC_WRITE : ACC_READ, &hva, &gpa)) {
+		cpu->exit.reason = EXIT_NONE;
+		return false;
+	}
+	return tlb_lookup(cpu, cpu->view, kind, lin, size);
+}
+
 struct entry {
 	const u8 *host;                 /* where to enter generated code; NULL: find a block */
 	const struct exit_record *link; /* patch this when the block is found */
 	struct block *dead; /* came from here: lead it to the block that takes its place */
+	bool plain;         /* the variant without groups is wanted */
 };
 
 /* Deal with one exit. CPU_OK, or CPU_EXIT. */
@@ -198,6 +239,12 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		if (r == CPU_OK)
 			next->host = resume_at(cpu, rec, t);
 		return r;
+	case REC_GROUP:
+		cpu->rip = t->rip + rec->guest;
+		next->plain = !group_retry(cpu, rec, t);
+		if (!next->plain)
+			next->host = cpu->machine->code->exec_view + rec->next;
+		return CPU_OK;
 	case REC_POLL: cpu->rip = t->rip; return CPU_OK;
 	case REC_DEAD:
 		cpu->rip = t->rip;
@@ -230,12 +277,13 @@ static int advance(struct cpu *cpu, struct entry *next)
 	int r;
 
 	jump_refresh(cpu);
-	if (!next->link && !next->dead && translatable(cpu->block_key) && !one_by_one(cpu)) {
+	if (!next->link && !next->dead && !next->plain && translatable(cpu->block_key) &&
+		!one_by_one(cpu)) {
 		next->host = jump_lookup(cpu);
 		if (next->host)
 			return CPU_OK;
 	}
-	r = find_block(cpu, backward, &t);
+	r = find_block(cpu, backward, next->plain, &t);
 
 	if (r == CPU_FAULT)
 		return event_deliver_exception(cpu);
@@ -245,7 +293,7 @@ static int advance(struct cpu *cpu, struct entry *next)
 		return step_deliver(cpu);
 	if (next->link)
 		patch_link(cpu, next->link, t);
-	else
+	else if (!next->plain)
 		jump_learn(cpu, t);
 	if (next->dead)
 		forward(cpu, next->dead, t);

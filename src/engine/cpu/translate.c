@@ -160,14 +160,15 @@ static bool units_on(const struct gen *g, const struct insn *in)
 
 static bool gen_native_mem(struct gen *g, const struct insn *in)
 {
+	unsigned kind = in->desc->mem == MEM_READ ? TLB_READ : TLB_WRITE;
 	struct rewrite_result r;
+	s32 disp;
 
 	if (in->desc->mem == MEM_NONE)
 		return true;
-	if (!in->mem_size || !gen_address(g, in))
+	if (!in->mem_size || !gen_operand(g, in, kind, in->mem_size, &disp))
 		return false;
-	gen_check(g, in->desc->mem == MEM_READ ? TLB_READ : TLB_WRITE, in->mem_size);
-	r = rewrite_insn(&g->e, in, RW_MEM_R9_R10);
+	r = rewrite_insn(&g->e, in, RW_MEM_R9_R10, disp);
 	return r.done && r.borrowed == REG_NONE;
 }
 
@@ -179,7 +180,7 @@ static bool gen_native(struct gen *g, const struct insn *in)
 		return false;
 	if (in->is_mem)
 		return in->desc->mem == MEM_ADDR ? gen_lea(g, in) : gen_native_mem(g, in);
-	r = rewrite_insn(&g->e, in, RW_NO_MEM);
+	r = rewrite_insn(&g->e, in, RW_NO_MEM, 0);
 	return r.done && r.borrowed == REG_NONE;
 }
 
@@ -210,6 +211,7 @@ static void gen_insn(struct gen *g, unsigned i)
 		g->e = before;
 		g->cold_count = cold;
 		gen_step(g);
+		g->disturbed |= g->group_count > 0;
 	}
 	for (unsigned c = cold; c < g->cold_count; c++)
 		g->cold[c].next = g->e.p;
@@ -265,6 +267,10 @@ static void gen_cold_exit(struct gen *g, const struct cold_exit *c)
 		rec->next = cache_offset(g->cache, c->next);
 	if (c->kind == REC_LINK)
 		rec->next = cache_offset(g->cache, c->from);
+	if (c->kind == REC_GROUP) {
+		rec->base = c->detail;
+		rec->next = cache_offset(g->cache, c->retry);
+	}
 }
 
 static void gen_dead_exit(struct gen *g)
@@ -276,11 +282,26 @@ static void gen_dead_exit(struct gen *g)
 	rec->block = g->index;
 }
 
-static void generate(struct gen *g)
+static void gen_body(struct gen *g)
 {
+	g->cold_count = 0;
+	g->disturbed = false;
+	find_groups(g);
 	gen_entry(g);
 	for (unsigned i = 0; i < g->count; i++)
 		gen_insn(g, i);
+}
+
+static void generate(struct gen *g)
+{
+	struct emit start = g->e;
+
+	gen_body(g);
+	if (g->disturbed) { /* an instruction inside a group went to step() after all */
+		g->e = start;
+		g->plain = true;
+		gen_body(g);
+	}
 	if (!ends_block(&g->insn[g->count - 1]))
 		gen_goto(g, gen_next_rip(g));
 	for (unsigned i = 0; i < g->cold_count; i++)
@@ -314,13 +335,14 @@ static struct block *translate_locked(struct gen *g, const u8 *page, bool *ret_f
 		return NULL;
 	find_live_flags(g, live_out(g, page));
 	g->index = b->count + 1;
-	g->jump_table = jump_table_for(g->cache, g->t.key);
+	g->jump_table = jump_table_for(g->cache, g->t.key & ~BLOCK_PLAIN);
 	generate(g);
 	cache_commit(g->cache, &g->e);
 	return block_add(b, &g->t, g->place, copy);
 }
 
-struct block *translate(struct cpu *cpu, u64 gpa, const u8 *hva, bool poll, bool *ret_full)
+struct block *translate(
+	struct cpu *cpu, u64 gpa, const u8 *hva, bool poll, bool plain, bool *ret_full)
 {
 	struct gen *g = cpu->gen;
 	struct block *t;
@@ -329,10 +351,14 @@ struct block *translate(struct cpu *cpu, u64 gpa, const u8 *hva, bool poll, bool
 	memset(g, 0, offsetof(struct gen, insn));
 	g->cpu = cpu;
 	g->cache = cpu->machine->code;
-	g->t = (struct block){.gpa = gpa, .rip = cpu->rip, .key = cpu->block_key, .poll = poll};
+	g->t = (struct block){.gpa = gpa,
+		.rip = cpu->rip,
+		.key = cpu->block_key | (plain ? BLOCK_PLAIN : 0),
+		.poll = poll};
 	g->long_mode = cpu->block_key & BK_CODE64;
 	g->view = view_of(cpu->block_key);
 	g->count = g->now = g->cold_count = 0;
+	g->plain = plain;
 	cache_lock(cpu);
 	t = translate_locked(g, hva, ret_full);
 	cache_unlock(cpu);
