@@ -103,9 +103,22 @@ static void patch_entry(struct code_cache *c, const struct block *t, u32 target)
 	__atomic_store_n(entry, (*entry & ~0xffffffffffull) | jump, __ATOMIC_RELEASE);
 }
 
+/* Readers of the chain hold no lock: they may still be on t, whose own link stays. */
+static void unchain(struct blocks *b, const struct block *t)
+{
+	u32 index = block_index(b, t);
+	u32 *link = &b->bucket[hash_block(t->gpa, t->rip, t->key)];
+
+	while (*link != index && *link != BLOCK_NONE)
+		link = &b->block[*link].next_hash;
+	if (*link == index)
+		__atomic_store_n(link, t->next_hash, __ATOMIC_RELEASE);
+}
+
 void block_kill(struct code_cache *c, struct block *t)
 {
 	t->dead = true;
+	unchain(c->blocks, t);
 	patch_entry(c, t, t->dead_exit);
 }
 
@@ -140,41 +153,81 @@ void blocks_reset(struct blocks *b)
 	memset(b->page, 0, sizeof(b->page));
 }
 
-/* Kill the blocks of a page that overlap [from, to), or all that differ from memory. */
-static void kill_in_page(struct code_cache *c, u64 gpa, u64 from, u64 to, const u8 *hva)
+/* Unaligned 8-byte steps, the last one overlapping: blocks are short, a call would cost more. */
+static bool same_bytes(const u8 *p, const u8 *q, unsigned n)
+{
+	typedef u64 __attribute__((may_alias, aligned(1))) word;
+
+	if (n < 8) {
+		while (n && p[n - 1] == q[n - 1])
+			n--;
+		return n == 0;
+	}
+	for (unsigned i = 0; i + 8 < n; i += 8)
+		if (*(const word *)(p + i) != *(const word *)(q + i))
+			return false;
+	return *(const word *)(p + n - 8) == *(const word *)(q + n - 8);
+}
+
+static bool page_overlaps(const struct blocks *b, const struct page_blocks *page, u64 from, u64 to)
+{
+	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page)
+		if (!b->block[i].dead && b->block[i].gpa < to && b->block[i].gpa + b->block[i].bytes > from)
+			return true;
+	return false;
+}
+
+static bool page_differs(const struct blocks *b, const struct page_blocks *page, const u8 *hva)
+{
+	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page) {
+		const struct block *t = &b->block[i];
+
+		if (!t->dead && !same_bytes(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK), t->bytes))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * All blocks of a page go together: liveness of flags was looked up beyond a block's own bytes, but never beyond the
+ * page. Without blocks the page need not be watched, so a guest that writes code is disturbed once a round.
+ */
+static void kill_page(struct code_cache *c, struct machine *m, struct page_blocks *page)
 {
 	struct blocks *b = c->blocks;
-	struct page_blocks *page = page_entry(b, gpa, false);
 
-	if (!page)
-		return;
-	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page) {
-		struct block *t = &b->block[i];
-
-		if (t->dead)
-			continue;
-		if (hva ? memcmp(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK), t->bytes) !=
-					0
-			: t->gpa < to && t->gpa + t->bytes > from) {
-			block_kill(c, t);
-			page->invalidations++;
-		}
-	}
+	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page)
+		if (!b->block[i].dead)
+			block_kill(c, &b->block[i]);
+	page->first = BLOCK_NONE;
+	page->invalidations++;
+	page_unwatch(m, page->gpa & PAGE_MASK);
 }
 
 void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
 {
 	struct code_cache *c = cpu->machine->code;
+	struct page_blocks *page;
 
 	cache_lock(cpu);
-	kill_in_page(c, gpa, 0, 0, hva);
+	page = page_entry(c->blocks, gpa, false);
+	if (page && page_differs(c->blocks, page, hva))
+		kill_page(c, cpu->machine, page);
 	cache_unlock(cpu);
+}
+
+static void written(struct machine *m, u64 gpa, unsigned len)
+{
+	struct page_blocks *page = page_entry(m->code->blocks, gpa, false);
+
+	if (page && page_overlaps(m->code->blocks, page, gpa, gpa + len))
+		kill_page(m->code, m, page);
 }
 
 void code_written(struct cpu *cpu, u64 gpa, unsigned len)
 {
 	cache_lock(cpu);
-	kill_in_page(cpu->machine->code, gpa, gpa, gpa + len, NULL);
+	written(cpu->machine, gpa, len);
 	cache_unlock(cpu);
 }
 
@@ -182,6 +235,6 @@ void code_written_external(struct machine *m, u64 gpa, unsigned len)
 {
 	while (atomic_exchange_explicit(&m->code->locked, 1, memory_order_acquire))
 		__builtin_ia32_pause();
-	kill_in_page(m->code, gpa, gpa, gpa + len, NULL);
+	written(m, gpa, len);
 	atomic_store_explicit(&m->code->locked, 0, memory_order_release);
 }

@@ -232,7 +232,7 @@ struct cpu {
 	u32 jump_key;                      /* block_key of jump_number, plus one */
 	int jump_number;
 	/* code pages compared with memory in this epoch: page | 1, see jump.c */
-	u64 page_checked[256];
+	u64 page_checked[2048];
 	/* decoded instructions that step() does for translated code, run.c */
 	struct insn_cache *insns;
 	/* grows whenever a linear-to-physical translation of code may have changed */

@@ -347,7 +347,6 @@ struct block *translate(
 	struct gen *g = cpu->gen;
 	struct block *t;
 
-	page_watch(cpu, gpa);
 	memset(g, 0, offsetof(struct gen, insn));
 	g->cpu = cpu;
 	g->cache = cpu->machine->code;
@@ -359,7 +358,13 @@ struct block *translate(
 	g->view = view_of(cpu->block_key);
 	g->count = g->now = g->cold_count = 0;
 	g->plain = plain;
-	cache_lock(cpu);
+	for (;;) { /* the watch may end before we hold the lock */
+		page_watch(cpu, gpa);
+		cache_lock(cpu);
+		if (likely(page_watched(cpu->machine, gpa)))
+			break;
+		cache_unlock(cpu);
+	}
 	t = translate_locked(g, hva, ret_full);
 	cache_unlock(cpu);
 	return t;
