@@ -51,6 +51,7 @@ struct vcpu {
 	_Atomic u32 pending_nmi; /* count, at most 2 */
 	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
 	bool want_irq_window;
+	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
 	pthread_mutex_t sleep_lock;

@@ -1,11 +1,38 @@
 /* SPDX-License-Identifier: MIT */
-/* Model-specific registers whose owner is not the cpu: local APIC, timer, kvmclock. */
+/*
+ * Model-specific registers that concern others than the cpu: local APIC, timer, kvmclock, and the TSC, which the
+ * last two are made from.
+ */
 #include "engine/vcpu_priv.h"
 
+#define MSR_TSC                 0x10
 #define MSR_KVM_WALL_CLOCK      0x11
 #define MSR_KVM_SYSTEM_TIME     0x12
+#define MSR_TSC_ADJUST          0x3b
+#define MSR_TSC_DEADLINE        0x6e0
 #define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+
+/* The deadline is a value of the TSC: it comes at another time now. */
+void outer_tsc_moved(struct vcpu *v)
+{
+	u64 deadline;
+
+	pvclock_update(v);
+	if (!lapic_read_msr(v, MSR_TSC_DEADLINE, &deadline) && deadline)
+		lapic_write_msr(v, MSR_TSC_DEADLINE, deadline);
+}
+
+/* By the guest: IA32_TSC_ADJUST and the TSC move together (SDM 3:17.17.3). */
+static int move_tsc(struct vcpu *v, u64 by)
+{
+	struct cpu *cpu = &v->cpu;
+
+	cpu->msr.tsc_adjust += by;
+	__atomic_store_n(&cpu->tsc_offset, (s64)((u64)cpu->tsc_offset + by), __ATOMIC_RELAXED);
+	outer_tsc_moved(v);
+	return 0;
+}
 
 int outer_msr_read(struct vcpu *v, u32 index, u64 *ret)
 {
@@ -15,6 +42,8 @@ int outer_msr_read(struct vcpu *v, u32 index, u64 *ret)
 int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 {
 	switch (index) {
+	case MSR_TSC: return move_tsc(v, value - (host_tsc() + (u64)v->cpu.tsc_offset));
+	case MSR_TSC_ADJUST: return move_tsc(v, value - v->cpu.msr.tsc_adjust);
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		v->cpu.msr.kvm_wall_clock = value;

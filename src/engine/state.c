@@ -255,8 +255,9 @@ int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 	return r;
 }
 
-#define MSR_TSC       0x10
-#define MSR_APIC_BASE 0x1b
+#define MSR_TSC        0x10
+#define MSR_APIC_BASE  0x1b
+#define MSR_TSC_ADJUST 0x3b
 
 int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 {
@@ -264,6 +265,11 @@ int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 
 	if (index == MSR_TSC && host) {
 		vcpu_set_tsc(v, value);
+		outer_tsc_moved(v);
+		return 0;
+	}
+	if (index == MSR_TSC_ADJUST && host) { /* restores a value; the TSC has its own */
+		v->cpu.msr.tsc_adjust = value;
 		return 0;
 	}
 	r = msr_set(&v->cpu, index, value, host);

@@ -208,7 +208,7 @@ static int deliver_interrupt(struct vcpu *v)
 
 static bool nmi_deliverable(const struct vcpu *v)
 {
-	return (atomic_load(&v->pending_nmi) || v->cpu.events.nmi.injected) && !v->cpu.nmi_masked;
+	return v->cpu.events.nmi.injected || (atomic_load(&v->pending_nmi) && !v->cpu.nmi_masked);
 }
 
 static int deliver_nmi(struct vcpu *v)
@@ -220,19 +220,49 @@ static int deliver_nmi(struct vcpu *v)
 	return event_deliver_nmi(&v->cpu);
 }
 
-/* Deliver at most one event. CPU_EXIT: cpu->exit is set. */
+/* Did a delivery that is under way ask for the answers in cpu->replay? */
+static bool delivering(const struct cpu *cpu)
+{
+	const struct vcpu_events *e = &cpu->events;
+
+	return e->exception.injected || e->nmi.injected ||
+	       (e->interrupt.injected && cpu_interruptible(cpu));
+}
+
+#define NO_EVENT 1
+
+/* What was under way goes first, then by priority (SDM 3:6.9). */
+static int deliver_one(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	const struct vcpu_events *e = &cpu->events;
+
+	if (e->exception.injected)
+		return deliver_queued_exception(cpu);
+	if (e->nmi.injected)
+		return deliver_nmi(v);
+	if (e->interrupt.injected && cpu_interruptible(cpu))
+		return deliver_interrupt(v);
+	if (e->exception.pending)
+		return deliver_queued_exception(cpu);
+	if (nmi_deliverable(v) && !cpu->shadow)
+		return deliver_nmi(v);
+	if (cpu_interruptible(cpu) && waiting_vector(v) >= 0)
+		return deliver_interrupt(v);
+	return NO_EVENT;
+}
+
+/* Deliver what can be delivered before the next instruction. CPU_EXIT: cpu->exit is set. */
 static int inject_events(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
-	int r;
+	int r = CPU_OK;
 
-	if (cpu->replay.filled) /* an instruction is half done: finish it first */
+	if (cpu->replay.filled &&
+		!delivering(cpu)) /* an instruction is half done: finish it first */
 		return CPU_OK;
-	r = deliver_queued_exception(cpu);
-	if (!r && nmi_deliverable(v) && !cpu->shadow)
-		r = deliver_nmi(v);
-	else if (!r && cpu_interruptible(cpu) && waiting_vector(v) >= 0)
-		r = deliver_interrupt(v);
+	while (!r && !cpu->posted_count)
+		r = deliver_one(v);
 	if (r == CPU_EXIT)
 		return r;
 	cpu->irq_waiting = waiting_vector(v) >= 0 || v->want_irq_window || nmi_deliverable(v);
@@ -247,7 +277,9 @@ static bool has_wakeup(struct vcpu *v)
 		return true;
 	if (atomic_load(&v->mp_state) != MP_HALTED)
 		return false;
-	return nmi_deliverable(v) || ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
+	return nmi_deliverable(v) || v->cpu.events.exception.pending ||
+	       v->cpu.events.exception.injected ||
+	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }
 
 static void sleep_until_request(struct vcpu *v)
@@ -345,19 +377,63 @@ static bool runnable(const struct vcpu *v)
 	return atomic_load(&v->mp_state) == MP_RUNNABLE;
 }
 
+/* Split irqchip: an EOI that user space must see waits until the instruction that made it has completed. */
+static bool eoi_waits(struct vcpu *v)
+{
+	if (v->eoi_exit < 0)
+		v->eoi_exit = irq_take_eoi_exit(v);
+	return v->eoi_exit >= 0;
+}
+
+static int leave_for_eoi(struct vcpu *v)
+{
+	v->cpu.exit.vector = (u8)v->eoi_exit;
+	v->eoi_exit = -1;
+	return leave(v, EXIT_IOAPIC_EOI);
+}
+
+static int leave_for_shutdown(struct vcpu *v)
+{
+	v->cpu.events.triple_fault = false;
+	return leave(v, EXIT_SHUTDOWN);
+}
+
+/* A step of a vcpu that runs: an event, then guest code. True if user space must see cpu->exit. */
+static bool advance(struct vcpu *v, bool complete, bool one)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (inject_events(v) == CPU_EXIT)
+		return after_run(v, RUN_EXIT);
+	/* The delivery may have written to a device, or was all that had to be completed. */
+	if (cpu->posted_count || (complete && !cpu->replay.filled))
+		return false;
+	if (window_open(v)) {
+		leave(v, EXIT_IRQ_WINDOW);
+		return true;
+	}
+	cpu->run_one = one || nmi_deliverable(v); /* held by the shadow, which IF does not tell */
+	return after_run(v, run_inside(v));
+}
+
 int vcpu_run(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
-	bool complete = flags & RUN_COMPLETE_ONLY;
+	bool complete = flags & RUN_COMPLETE_ONLY, eoi;
 
 	take_answer(cpu);
 	for (;;) {
 		if (post_writes(v))
 			return 0;
+		eoi = eoi_waits(v);
+		if (eoi && !cpu->replay.filled)
+			return leave_for_eoi(v);
 		if (complete && !cpu->replay.filled)
 			return leave(v, EXIT_INTR);
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v))
 			return leave(v, EXIT_INTR);
+		if (unlikely(cpu->events.triple_fault))
+			return leave_for_shutdown(v);
 		if (!runnable(v)) {
 			if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
 				atomic_store(&v->mp_state, MP_RUNNABLE);
@@ -365,12 +441,7 @@ int vcpu_run(struct vcpu *v, u32 flags)
 				sleep_until_request(v);
 			continue;
 		}
-		if (inject_events(v) == CPU_EXIT)
-			return 0;
-		if (window_open(v))
-			return leave(v, EXIT_IRQ_WINDOW);
-		cpu->run_one = complete;
-		if (after_run(v, run_inside(v)))
+		if (advance(v, complete, complete || eoi))
 			return 0;
 	}
 }

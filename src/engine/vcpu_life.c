@@ -59,6 +59,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->machine = m;
 	v->id = id;
 	v->user_irq = -1;
+	v->eoi_exit = -1;
 	v->cpu.machine = m;
 	v->cpu.vcpu = v;
 	v->cpu.id = id;

@@ -8,5 +8,7 @@
 /* MSRs that belong to the local APIC or to the clock; 0 or -errno (the guest gets #GP). */
 int outer_msr_read(struct vcpu *v, u32 index, u64 *ret);
 int outer_msr_write(struct vcpu *v, u32 index, u64 value);
+/* cpu->tsc_offset has changed: rewrite the kvmclock page, arm the deadline anew. */
+void outer_tsc_moved(struct vcpu *v);
 
 #endif

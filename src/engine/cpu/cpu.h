@@ -296,6 +296,15 @@ static inline void cpu_request(struct cpu *cpu, u32 req)
 	__atomic_store_n(&cpu->jump_mask, 0, __ATOMIC_RELEASE);
 }
 
+/* Outer code delivers one that was held. */
+static inline void cpu_unmask_nmi(struct cpu *cpu)
+{
+	if (likely(!cpu->nmi_masked))
+		return;
+	cpu->nmi_masked = false;
+	cpu_request(cpu, REQ_EVENT);
+}
+
 /* ---- handlers: one per enum insn_op but OP_NATIVE; table in step.c ---- */
 
 typedef int (*op_handler)(struct cpu *cpu, const struct insn *in);

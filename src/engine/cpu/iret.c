@@ -31,7 +31,7 @@ static void set_flags(struct cpu *cpu, u64 flags, u64 mask)
 /* Any IRET ends the blocking of NMIs (SDM 3:6.7.1). */
 static int iret_done(struct cpu *cpu)
 {
-	cpu->nmi_masked = false;
+	cpu_unmask_nmi(cpu);
 	cpu_update_mode(cpu);
 	return CPU_OK;
 }
@@ -71,7 +71,7 @@ static int iret_commit_long(
 	cpu->seg[SEG_SS] = ss;
 	cpu_update_mode(cpu);
 	set_outer_rsp(cpu, f->rsp);
-	cpu->nmi_masked = false;
+	cpu_unmask_nmi(cpu);
 	if (outer)
 		segments_drop_inner(cpu);
 	if (cpu->code_size != 8) /* flatness may have changed with a dropped segment */
@@ -182,7 +182,7 @@ static int iret_task(struct cpu *cpu)
 	if (!r)
 		r = task_switch(cpu, (u16)link, TASK_IRET, false, 0);
 	if (r == CPU_OK)
-		cpu->nmi_masked = false;
+		cpu_unmask_nmi(cpu);
 	return r;
 }
 

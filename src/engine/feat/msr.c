@@ -4,7 +4,7 @@
  * which bits it may have, and who else must act (SDM 4; APM 2 appendix A; Linux's KVM documentation
  * for the paravirtual ones).
  *
- * Registers of the local APIC and writes to the paravirtual clock belong to outer code: the
+ * Registers of the local APIC and writes to the TSC and the paravirtual clock belong to outer code: the
  * instruction leaves with EXIT_RDMSR or EXIT_WRMSR, why 0, and finds the answer in cpu->replay.
  */
 #include <errno.h>
@@ -55,26 +55,6 @@ static u64 host_tsc_now(void)
 static int get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
 	*ret = host_tsc_now() + (u64)cpu->tsc_offset;
-	return 0;
-}
-
-/* A guest's write moves IA32_TSC_ADJUST along (SDM 3:17.17.3); a VMM's restores a value. */
-static int set_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
-{
-	u64 offset = value - host_tsc_now();
-
-	if (!host)
-		cpu->msr.tsc_adjust += offset - (u64)cpu->tsc_offset;
-	cpu->tsc_offset = (s64)offset;
-	return 0;
-}
-
-static int set_tsc_adjust(
-	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
-{
-	if (!host)
-		cpu->tsc_offset += (s64)(value - cpu->msr.tsc_adjust);
-	cpu->msr.tsc_adjust = value;
 	return 0;
 }
 
@@ -249,7 +229,7 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 
 static const struct msr_desc table[] = {
 	CONST(0x0, 0x1, "P5_MC_ADDR, P5_MC_TYPE", 0),
-	RULED(0x10, "TSC", 0, MSR_SAVE, ANY, get_tsc, set_tsc),
+	RULED(0x10, "TSC", 0, MSR_SAVE | MSR_OUTER_W, ANY, get_tsc, NULL),
 	FIELD(0x11, "KVM_WALL_CLOCK", MSR_AT(kvm_wall_clock), MSR_SAVE | MSR_OUTER_W, ANY),
 	FIELD(0x12, "KVM_SYSTEM_TIME", MSR_AT(kvm_system_time), MSR_SAVE | MSR_OUTER_W, ANY),
 	CONST(0x17, 0x17, "PLATFORM_ID", 0),
@@ -258,7 +238,7 @@ static const struct msr_desc table[] = {
 	CONST(0x34, 0x34, "SMI_COUNT", 0),
 	RULED(0x3a, "FEATURE_CONTROL", MSR_AT(feature_control), MSR_SAVE, 0x100001, NULL,
 		set_feature_control),
-	RULED(0x3b, "TSC_ADJUST", MSR_AT(tsc_adjust), MSR_SAVE, ANY, NULL, set_tsc_adjust),
+	FIELD(0x3b, "TSC_ADJUST", MSR_AT(tsc_adjust), MSR_SAVE | MSR_OUTER_W, ANY),
 	FIELD(0x48, "SPEC_CTRL", MSR_AT(spec_ctrl), MSR_SAVE, SPEC_CTRL_BITS),
 	CONST(0x49, 0x49, "PRED_CMD", 0),
 	CONST(0x79, 0x79, "BIOS_UPDT_TRIG", 0),

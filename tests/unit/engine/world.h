@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/* The whole engine with 256 KiB of RAM at 0 and small guests in real mode. */
+#ifndef TESTS_ENGINE_WORLD_H
+#define TESTS_ENGINE_WORLD_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "engine/engine.h"
+
+#define RAM_BYTES 0x40000u
+#define CODE      0x1000u
+#define STACK     0x8000u
+
+struct world {
+	struct machine *m;
+	struct vcpu *v; /* vcpu 0 */
+	u8 *ram;
+};
+
+void world_open(struct world *w, enum irqchip_mode mode);
+void world_close(struct world *w);
+
+/* Real mode at 0:CODE, all segments at 0, with these bytes there. */
+void world_code(struct world *w, const u8 *code, size_t len);
+#define WORLD_CODE(w, ...)                                                                         \
+	do {                                                                                       \
+		static const u8 code_[] = {__VA_ARGS__};                                           \
+		world_code(w, code_, sizeof(code_));                                               \
+	} while (0)
+void world_start(struct vcpu *v, u64 rip);
+/* Bytes at an address, and 0:addr as the real-mode handler of a vector. */
+void world_put(struct world *w, u32 addr, const void *bytes, size_t len);
+void world_vector(struct world *w, u8 vector, u16 addr);
+#define WORLD_PUT(w, addr, ...)                                                                    \
+	do {                                                                                       \
+		static const u8 put_[] = {__VA_ARGS__};                                            \
+		world_put(w, addr, put_, sizeof(put_));                                            \
+	} while (0)
+
+struct exit *run_to(struct vcpu *v, u32 reason);
+u64 rip_of(struct vcpu *v);
+u64 gpr_of(struct vcpu *v, unsigned reg);
+struct vcpu_events events_of(struct vcpu *v);
+void set_rflags(struct vcpu *v, u64 set);
+void set_segment(struct vcpu *v, unsigned seg, u64 base);
+void set_idt(struct vcpu *v, u64 base, u32 limit);
+
+#endif
