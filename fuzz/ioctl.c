@@ -339,17 +339,29 @@ static bool makes_descriptor(const struct request *r)
 	return r->number == KVM_CREATE_VM || r->number == KVM_CREATE_VCPU;
 }
 
+/* What is in some slot now; another thread may close it before it is used, and that is wanted. */
+static struct slot pick(struct worker *w)
+{
+	unsigned i = below(w, POOL);
+	struct slot s;
+
+	pthread_mutex_lock(&fz.lock);
+	s = fz.pool[i];
+	pthread_mutex_unlock(&fz.lock);
+	return s;
+}
+
 static void one_request(struct worker *w)
 {
-	struct slot *s = &fz.pool[below(w, POOL)];
+	const struct slot s = pick(w);
 	unsigned rows;
 	const struct request *table = request_table(&rows), *r;
-	int fd = s->fd;
+	int fd = s.fd;
 
 	do
 		r = &table[below(w, rows)];
-	while (makes_descriptor(r) || (r->fd_kind != s->kind && chance(w, 90)));
-	if (s->kind == FD_VCPU && chance(w, 25))
+	while (makes_descriptor(r) || (r->fd_kind != s.kind && chance(w, 90)));
+	if (s.kind == FD_VCPU && chance(w, 25))
 		r = request_find(FD_VCPU, KVM_RUN);
 	if (chance(w, 2))
 		dev_ioctl(fz.dev, fd, _IO(KVMIO, 0xff) - below(w, 16), interesting(w));

@@ -263,7 +263,7 @@ static bool requested(struct cpu *cpu)
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE))
 			return true;
 	}
-	if (unlikely(!cpu->jump_mask))
+	if (unlikely(!__atomic_load_n(&cpu->jump_mask, __ATOMIC_RELAXED)))
 		__atomic_store_n(&cpu->jump_mask, JUMP_MASK, __ATOMIC_SEQ_CST);
 	return __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE);
 }

@@ -74,7 +74,8 @@ static void pusha_popa(void **state)
 	assert_int_equal(w.cpu.gpr[RDI], 0x100 + RDI);
 
 	w.cpu.gpr[RSP] = BAD + 0x1000 + 12; /* the fourth word faults: nothing is written */
-	poke(BAD + 0x1000, 0, 12);
+	poke(BAD + 0x1000, 0, 8);
+	poke(BAD + 0x1008, 0, 4);
 	assert_fault(EXEC(0x60), X86_PF, PF_W);
 	assert_int_equal(peek(BAD + 0x1000, 8), 0);
 	assert_int_equal(w.cpu.gpr[RSP], BAD + 0x1000 + 12);
