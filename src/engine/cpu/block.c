@@ -52,25 +52,54 @@ static struct page_blocks *page_entry(struct blocks *b, u64 gpa, bool make)
 
 bool blocks_have_room(const struct blocks *b, u32 detail_bytes)
 {
-	return b->count + 1 < BLOCKS_MAX && b->detail_used + detail_bytes <= b->detail_size &&
+	return b->count + 2 < BLOCKS_MAX && b->detail_used + detail_bytes <= b->detail_size &&
 	       b->pages_used < BLOCK_PAGES / 2;
+}
+
+static u32 list_in_page(struct blocks *b, const struct block *t)
+{
+	struct page_blocks *page = page_entry(b, t->gpa, true);
+	u32 i = ++b->count;
+
+	b->block[i] = *t;
+	b->block[i].next_in_page = page->first;
+	page->first = i;
+	return i;
+}
+
+static void store_detail(
+	struct blocks *b, struct block *t, const struct insn_place *map, const u8 *guest)
+{
+	t->detail = b->detail_used;
+	memcpy(b->detail + t->detail, map, t->insns * sizeof(*map));
+	memcpy(b->detail + t->detail + t->insns * sizeof(*map), guest, t->bytes);
+	b->detail_used += ALIGN_UP(t->insns * sizeof(*map) + t->bytes, 4u);
+}
+
+/* The bytes in the second page, so that a change there is noticed. */
+static void add_companion(struct blocks *b, const struct block *t, const u8 *guest)
+{
+	unsigned first = PAGE_SIZE - (t->gpa & ~PAGE_MASK);
+	struct block c = {.gpa = t->gpa2,
+		.bytes = (u16)(t->bytes - first),
+		.code = t->code_end,
+		.code_end = t->code_end,
+		.companion_of = block_index(b, t)};
+
+	store_detail(b, &c, NULL, guest + first);
+	list_in_page(b, &c);
 }
 
 struct block *block_add(
 	struct blocks *b, const struct block *t, const struct insn_place *map, const u8 *guest)
 {
-	struct page_blocks *page = page_entry(b, t->gpa, true);
 	u32 *bucket = &b->bucket[hash_block(t->gpa, t->rip, t->key)];
-	u32 i = ++b->count;
+	u32 i = list_in_page(b, t);
 	struct block *n = &b->block[i];
 
-	*n = *t;
-	n->detail = b->detail_used;
-	memcpy(b->detail + n->detail, map, t->insns * sizeof(*map));
-	memcpy(b->detail + n->detail + t->insns * sizeof(*map), guest, t->bytes);
-	b->detail_used += ALIGN_UP(t->insns * sizeof(*map) + t->bytes, 4u);
-	n->next_in_page = page->first;
-	page->first = i;
+	store_detail(b, n, map, guest);
+	if (n->gpa2)
+		add_companion(b, n, guest);
 	n->next_hash = *bucket;
 	__atomic_store_n(bucket, i, __ATOMIC_RELEASE);
 	return n;
@@ -117,6 +146,12 @@ static void unchain(struct blocks *b, const struct block *t)
 
 void block_kill(struct code_cache *c, struct block *t)
 {
+	if (t->companion_of) {
+		t->dead = true;
+		t = &c->blocks->block[t->companion_of];
+	}
+	if (t->dead)
+		return;
 	t->dead = true;
 	unchain(c->blocks, t);
 	patch_entry(c, t, t->dead_exit);
@@ -169,10 +204,16 @@ static bool same_bytes(const u8 *p, const u8 *q, unsigned n)
 	return *(const word *)(p + n - 8) == *(const word *)(q + n - 8);
 }
 
+static unsigned bytes_in_page(const struct block *t)
+{
+	return MIN((unsigned)t->bytes, (unsigned)(PAGE_SIZE - (t->gpa & ~PAGE_MASK)));
+}
+
 static bool page_overlaps(const struct blocks *b, const struct page_blocks *page, u64 from, u64 to)
 {
 	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page)
-		if (!b->block[i].dead && b->block[i].gpa < to && b->block[i].gpa + b->block[i].bytes > from)
+		if (!b->block[i].dead && b->block[i].gpa < to &&
+			b->block[i].gpa + b->block[i].bytes > from)
 			return true;
 	return false;
 }
@@ -182,7 +223,8 @@ static bool page_differs(const struct blocks *b, const struct page_blocks *page,
 	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page) {
 		const struct block *t = &b->block[i];
 
-		if (!t->dead && !same_bytes(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK), t->bytes))
+		if (!t->dead && !same_bytes(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK),
+					bytes_in_page(t)))
 			return true;
 	}
 	return false;

@@ -5,7 +5,7 @@
  *
  * A block is known by the guest-physical address of its first byte, its linear address (rip-relative
  * operands and return addresses are constants in its code) and the mode bits of cpu->block_key. It
- * lies within one page. Records are only appended, so look-ups need no lock; a block whose guest code
+ * lies within one page, except for single instructions that cross. Records are only appended, so look-ups need no lock; a block whose guest code
  * has changed is marked dead and its entry patched to leave, so whoever jumps there comes out.
  */
 #ifndef ENGINE_CPU_BLOCK_H
@@ -36,6 +36,12 @@ struct block {
 	u32 dead_exit;      /* cache offset of the way out that the entry is patched to */
 	u32 detail;         /* offset in blocks.detail: insn map, then a copy of the guest code */
 	u32 next_hash, next_in_page;
+	/*
+	 * A block whose only instruction reaches into the next page: that page, else 0. It is entered through
+	 * the jump tables alone, and has a companion record, without code, among the blocks of that page.
+	 */
+	u64 gpa2;
+	u32 companion_of; /* companion records: index of the block */
 };
 
 /* Where the instructions of a block begin, for faults: offsets from block.code and block.rip. */

@@ -20,8 +20,8 @@
  */
 struct group {
 	u8 first, members;
-	u8 base; /* guest register */
-	u8 kind; /* enum tlb_kind that covers all */
+	u8 base;      /* guest register */
+	u8 kind;      /* enum tlb_kind that covers all */
 	s32 min, max; /* range of offsets from base as it was before the first */
 };
 
@@ -31,8 +31,8 @@ struct cold_exit {
 	bool restore_rcx;
 	u16 guest;
 	s32 target; /* see struct exit_record */
-	u8 detail; /* REC_GROUP: base register */
-	u8 *retry; /* REC_GROUP: where the check starts */
+	u8 detail;  /* REC_GROUP: base register */
+	u8 *retry;  /* REC_GROUP: where the check starts */
 	u8 *next;   /* REC_STEP: where the code of the next instruction starts */
 };
 
@@ -55,10 +55,11 @@ struct gen {
 	struct insn_place place[BLOCK_INSNS_MAX];
 	unsigned count, now; /* instructions; the one being generated */
 
-	bool plain; /* no groups */
-	bool disturbed; /* an instruction went to step() although there are groups */
+	bool crossing_next; /* what follows the last instruction leaves the page in its middle */
+	bool plain;         /* no groups */
+	bool disturbed;     /* an instruction went to step() although there are groups */
 	s8 group_of[BLOCK_INSNS_MAX]; /* index into group, or -1 */
-	s32 offset[BLOCK_INSNS_MAX]; /* members: from base as it was before the group's first */
+	s32 offset[BLOCK_INSNS_MAX];  /* members: from base as it was before the group's first */
 	struct group group[BLOCK_INSNS_MAX / 2];
 	unsigned group_count;
 
@@ -115,6 +116,8 @@ bool gen_system(struct gen *g, const struct insn *in);
 bool gen_branch(struct gen *g, const struct insn *in);
 /* Continue at a constant address: a link within the page, else a table look-up. */
 void gen_goto(struct gen *g, u64 target);
+/* The same by the table in any case. */
+void gen_goto_far(struct gen *g, u64 target);
 /* r9 holds the target address. */
 void gen_indirect(struct gen *g);
 

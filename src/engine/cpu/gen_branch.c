@@ -70,6 +70,11 @@ void gen_goto(struct gen *g, u64 target)
 		gen_link(g, emit_jmp32(&g->e), target);
 		return;
 	}
+	gen_goto_far(g, target);
+}
+
+void gen_goto_far(struct gen *g, u64 target)
+{
 	emit_mov_imm(&g->e, H_R9, target);
 	gen_indirect(g);
 }

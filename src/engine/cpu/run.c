@@ -44,34 +44,74 @@ static bool one_by_one(const struct cpu *cpu)
 	       (cpu->rflags & FL_RF);
 }
 
+/* One page of code, compared with what was translated from it. *hva NULL: not RAM. */
+static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
+{
+	u8 *host;
+	int r = mmu_fetch_page(cpu, lin, gpa, &host);
+
+	*hva = host;
+	if (r || !host)
+		return r;
+	jump_refresh(cpu);
+	jump_check_page(cpu, lin, *gpa, host);
+	return CPU_OK;
+}
+
+static bool crosses_page(const struct cpu *cpu, const u8 *hva, u64 lin)
+{
+	unsigned offset = lin & ~PAGE_MASK;
+	struct insn in;
+
+	return offset > PAGE_SIZE - INSN_MAX &&
+	       insn_decode(&in, hva + offset, PAGE_SIZE - offset, cpu->code_size) == INSN_SHORT;
+}
+
+/* Where the code at lin is; at->hva NULL: not where it can be translated from. */
+static int locate(struct cpu *cpu, u64 lin, struct code_place *at)
+{
+	int r;
+
+	*at = (struct code_place){0};
+	r = code_page(cpu, lin, &at->gpa, &at->hva);
+	at->gpa |= lin & ~PAGE_MASK;
+	if (r || !at->hva || !crosses_page(cpu, at->hva, lin))
+		return r;
+	r = code_page(cpu, ALIGN_UP(lin, PAGE_SIZE), &at->gpa2, &at->hva2);
+	if (!at->hva2)
+		at->hva = NULL;
+	return r;
+}
+
+static void kill_block(struct cpu *cpu, struct block *t)
+{
+	cache_lock(cpu);
+	block_kill(cpu->machine->code, t);
+	cache_unlock(cpu);
+}
+
 /* The block at rip. CPU_OK with *ret NULL: step() must do the next instruction. */
 static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret)
 {
 	u64 lin = cpu->code_size == 8 ? cpu->rip : (u32)cpu->rip;
 	u32 key = cpu->block_key | (plain ? BLOCK_PLAIN : 0);
+	struct code_place at;
 	bool full = false;
-	u64 page;
-	u8 *hva;
 	int r;
 
 	*ret = NULL;
 	if (!translatable(cpu->block_key) || one_by_one(cpu))
 		return CPU_OK;
-	r = mmu_fetch_page(cpu, lin, &page, &hva);
-	if (r || !hva)
+	r = locate(cpu, lin, &at);
+	if (r || !at.hva)
 		return r;
-	jump_refresh(cpu);
-	jump_check_page(cpu, lin, page & PAGE_MASK, hva);
-	page = (page & PAGE_MASK) | (lin & ~PAGE_MASK);
-	*ret = block_find(cpu->machine->code->blocks, page, lin, key);
-	if (*ret && poll && !(*ret)->poll) {
-		cache_lock(cpu);
-		block_kill(cpu->machine->code, *ret);
-		cache_unlock(cpu);
+	*ret = block_find(cpu->machine->code->blocks, at.gpa, lin, key);
+	if (*ret && ((poll && !(*ret)->poll) || (*ret)->gpa2 != at.gpa2)) {
+		kill_block(cpu, *ret);
 		*ret = NULL;
 	}
 	if (!*ret)
-		*ret = translate(cpu, page, (u8 *)((u64)hva & PAGE_MASK), poll, plain, &full);
+		*ret = translate(cpu, &at, poll, plain, &full);
 	return full ? cpu_leave_for_reset(cpu) : CPU_OK;
 }
 
@@ -139,7 +179,7 @@ static void patch_link(struct cpu *cpu, const struct exit_record *rec, const str
 static void forward(struct cpu *cpu, const struct block *dead, const struct block *to)
 {
 	cache_lock(cpu);
-	if (dead->gpa == to->gpa && dead->key == to->key)
+	if (dead->gpa == to->gpa && dead->gpa2 == to->gpa2 && dead->key == to->key)
 		block_forward(cpu->machine->code, dead, to);
 	cache_unlock(cpu);
 }
@@ -291,7 +331,7 @@ static int advance(struct cpu *cpu, struct entry *next)
 		return r;
 	if (!t)
 		return step_deliver(cpu);
-	if (next->link)
+	if (next->link && !t->gpa2)
 		patch_link(cpu, next->link, t);
 	else if (!next->plain)
 		jump_learn(cpu, t);

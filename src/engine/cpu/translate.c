@@ -50,17 +50,21 @@ static bool ends_block(const struct insn *in)
 static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 {
 	unsigned at = 0, mode = g->long_mode ? 8 : 4;
+	enum insn_result r;
 
+	g->crossing_next = false;
 	while (g->count < BLOCK_INSNS_MAX && at < avail && at < BLOCK_BYTES_MAX - INSN_MAX) {
 		struct insn *in = &g->insn[g->count];
 
-		if (insn_decode(in, code + at, MIN(avail - at, (unsigned)INSN_MAX), mode) !=
-			INSN_OK)
+		r = insn_decode(in, code + at, MIN(avail - at, (unsigned)INSN_MAX), mode);
+		if (r != INSN_OK) {
+			g->crossing_next = r == INSN_SHORT && avail - at < INSN_MAX;
 			break;
+		}
 		g->place[g->count].guest = at;
 		at += in->len;
 		g->count++;
-		if (ends_block(in))
+		if (ends_block(in) || g->t.gpa2)
 			break;
 	}
 	g->t.bytes = at;
@@ -302,8 +306,12 @@ static void generate(struct gen *g)
 		g->plain = true;
 		gen_body(g);
 	}
-	if (!ends_block(&g->insn[g->count - 1]))
-		gen_goto(g, gen_next_rip(g));
+	if (!ends_block(&g->insn[g->count - 1])) {
+		if (g->crossing_next)
+			gen_goto_far(g, gen_next_rip(g));
+		else
+			gen_goto(g, gen_next_rip(g));
+	}
 	for (unsigned i = 0; i < g->cold_count; i++)
 		gen_cold_exit(g, &g->cold[i]);
 	gen_dead_exit(g);
@@ -318,7 +326,7 @@ static enum tlb_view view_of(u32 key)
 	return key & BK_VIEW_AC ? TLB_KERNEL_AC : TLB_KERNEL;
 }
 
-static struct block *translate_locked(struct gen *g, const u8 *page, bool *ret_full)
+static struct block *translate_locked(struct gen *g, const struct code_place *at, bool *ret_full)
 {
 	u8 copy[BLOCK_BYTES_MAX];
 	unsigned offset = g->t.gpa & ~PAGE_MASK;
@@ -329,11 +337,15 @@ static struct block *translate_locked(struct gen *g, const u8 *page, bool *ret_f
 	*ret_full = !g->e.p || !blocks_have_room(b, sizeof(g->place) + BLOCK_BYTES_MAX);
 	if (*ret_full)
 		return NULL;
-	memcpy(copy, page + offset, avail);
+	memcpy(copy, at->hva + offset, avail);
+	if (at->hva2) {
+		memcpy(copy + avail, at->hva2, INSN_MAX);
+		avail += INSN_MAX;
+	}
 	decode_block(g, copy, avail);
 	if (!g->count)
 		return NULL;
-	find_live_flags(g, live_out(g, page));
+	find_live_flags(g, live_out(g, at->hva));
 	g->index = b->count + 1;
 	g->jump_table = jump_table_for(g->cache, g->t.key & ~BLOCK_PLAIN);
 	generate(g);
@@ -341,8 +353,24 @@ static struct block *translate_locked(struct gen *g, const u8 *page, bool *ret_f
 	return block_add(b, &g->t, g->place, copy);
 }
 
+/* Watch all pages of the code and take the lock, at a moment when both hold. */
+static void watch_and_lock(struct cpu *cpu, const struct code_place *at)
+{
+	struct machine *m = cpu->machine;
+
+	for (;;) { /* a watch may end before we hold the lock */
+		page_watch(cpu, at->gpa);
+		if (at->hva2)
+			page_watch(cpu, at->gpa2);
+		cache_lock(cpu);
+		if (likely(page_watched(m, at->gpa) && (!at->hva2 || page_watched(m, at->gpa2))))
+			return;
+		cache_unlock(cpu);
+	}
+}
+
 struct block *translate(
-	struct cpu *cpu, u64 gpa, const u8 *hva, bool poll, bool plain, bool *ret_full)
+	struct cpu *cpu, const struct code_place *at, bool poll, bool plain, bool *ret_full)
 {
 	struct gen *g = cpu->gen;
 	struct block *t;
@@ -350,7 +378,8 @@ struct block *translate(
 	memset(g, 0, offsetof(struct gen, insn));
 	g->cpu = cpu;
 	g->cache = cpu->machine->code;
-	g->t = (struct block){.gpa = gpa,
+	g->t = (struct block){.gpa = at->gpa,
+		.gpa2 = at->gpa2,
 		.rip = cpu->rip,
 		.key = cpu->block_key | (plain ? BLOCK_PLAIN : 0),
 		.poll = poll};
@@ -358,14 +387,8 @@ struct block *translate(
 	g->view = view_of(cpu->block_key);
 	g->count = g->now = g->cold_count = 0;
 	g->plain = plain;
-	for (;;) { /* the watch may end before we hold the lock */
-		page_watch(cpu, gpa);
-		cache_lock(cpu);
-		if (likely(page_watched(cpu->machine, gpa)))
-			break;
-		cache_unlock(cpu);
-	}
-	t = translate_locked(g, hva, ret_full);
+	watch_and_lock(cpu, at);
+	t = translate_locked(g, at, ret_full);
 	cache_unlock(cpu);
 	return t;
 }
