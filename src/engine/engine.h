@@ -80,11 +80,16 @@ struct exit *vcpu_exit(struct vcpu *v);
 void vcpu_kick(struct vcpu *v);
 
 /*
- * A function that vcpu_run() calls now and then (a bounded number of guest instructions or at most
- * a millisecond apart) and before sleeping; non-zero makes it return EXIT_INTR. abi/kvm looks
- * for pending signals and immediate_exit with it. May use any host facility.
+ * A function that vcpu_run() calls now and then while guest code runs (at most a millisecond apart);
+ * non-zero makes it return EXIT_INTR. abi/kvm looks for pending signals and immediate_exit with it.
+ * May use any host facility.
  */
 void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque);
+/*
+ * While the vcpu sleeps nothing is polled: it calls the function when this descriptor is readable. abi/kvm's is a
+ * signalfd. -1 (as after creation): none. Stays the caller's.
+ */
+void vcpu_set_wait_fd(struct vcpu *v, int fd);
 
 /* User-space interrupt controller: raise when IF and the shadow allow. Any time. */
 void vcpu_request_irq_window(struct vcpu *v, bool on);

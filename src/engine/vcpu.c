@@ -3,9 +3,8 @@
  * A vcpu's outer loop: what happens between two stretches of guest code. Events are injected here, engine
  * devices answer here, halted vcpus sleep here, and what user space must see is returned from here.
  */
-#include <errno.h>
-#include <stdlib.h>
-#include <sys/mman.h>
+#include <poll.h>
+#include <unistd.h>
 
 #include "engine/cpu/cache.h"
 #include "engine/cpu/guest.h"
@@ -282,24 +281,27 @@ static bool has_wakeup(struct vcpu *v)
 	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }
 
+/* Requests that serve_outer() serves. The others wait until the vcpu goes in. */
+#define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE)
+
+/*
+ * Announce, look, sleep; those who wake set the request, then look who sleeps: one sees the other. The caller's
+ * descriptor says that poll() has something to find.
+ */
 static void sleep_until_request(struct vcpu *v)
 {
-	struct timespec until;
+	struct pollfd fds[] = {
+		{.fd = v->wake_fd, .events = POLLIN}, {.fd = v->wait_fd, .events = POLLIN}};
+	u64 count;
 
-	pthread_mutex_lock(&v->sleep_lock);
 	atomic_store(&v->where, VCPU_ASLEEP);
-	if (!__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST)) {
-		clock_gettime(CLOCK_MONOTONIC, &until);
-		until.tv_nsec += 1000000;
-		if (until.tv_nsec >= 1000000000) {
-			until.tv_nsec -= 1000000000;
-			until.tv_sec++;
-		}
-		pthread_cond_clockwait(&v->wake, &v->sleep_lock, CLOCK_MONOTONIC, &until);
-	}
+	if (!(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_OUTER))
+		ppoll(fds, ARRAY_SIZE(fds), NULL, NULL);
 	atomic_store(&v->where, VCPU_OUT);
-	pthread_mutex_unlock(&v->sleep_lock);
-	cpu_request(&v->cpu, REQ_POLL);
+	if (fds[0].revents && read(v->wake_fd, &count, sizeof(count)) < 0)
+		return; /* somebody was late: it is empty already */
+	if (fds[1].revents)
+		cpu_request(&v->cpu, REQ_POLL);
 }
 
 /* ---- the loop ---- */
@@ -313,8 +315,7 @@ static int leave(struct vcpu *v, u32 reason)
 /* Requests that are for outer code. True: leave with EXIT_INTR. */
 static bool serve_outer(struct vcpu *v)
 {
-	u32 req = __atomic_fetch_and(&v->cpu.exit_request,
-		~(REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE), __ATOMIC_SEQ_CST);
+	u32 req = __atomic_fetch_and(&v->cpu.exit_request, ~REQ_OUTER, __ATOMIC_SEQ_CST);
 
 	if (atomic_exchange(&v->pending_init, false))
 		take_init(v);

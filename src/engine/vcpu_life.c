@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/cpu/gen.h"
 #include "engine/cpu/layout.h"
@@ -40,17 +42,18 @@ static struct vcpu *vcpu_alloc(void)
 	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
 	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
 	v->cpu.insns = calloc(1, sizeof(*v->cpu.insns));
-	if (!v->cpu.native || !v->cpu.gen || !v->cpu.insns) {
-		vcpu_unmap(v);
-		return NULL;
-	}
-	return v;
+	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (v->wake_fd >= 0 && v->cpu.native && v->cpu.gen && v->cpu.insns)
+		return v;
+	if (v->wake_fd >= 0)
+		close(v->wake_fd);
+	vcpu_unmap(v);
+	return NULL;
 }
 
 static void vcpu_free(struct vcpu *v)
 {
-	pthread_mutex_destroy(&v->sleep_lock);
-	pthread_cond_destroy(&v->wake);
+	close(v->wake_fd);
 	vcpu_unmap(v);
 }
 
@@ -63,8 +66,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->cpu.machine = m;
 	v->cpu.vcpu = v;
 	v->cpu.id = id;
-	pthread_mutex_init(&v->sleep_lock, NULL);
-	pthread_cond_init(&v->wake, NULL);
+	v->wait_fd = -1;
 	init_translation(&v->cpu);
 	cpu_reset(&v->cpu, false);
 	v->cpu.tsc_offset = machine_tsc_offset(m);
@@ -172,14 +174,14 @@ void vcpu_request(struct vcpu *v, u32 req, bool wait)
 		__builtin_ia32_pause();
 }
 
+/* A descriptor that is full wakes as well as one that was written to. */
 static void wake(struct vcpu *v, u32 req)
 {
+	u64 one = 1;
+
 	cpu_request(&v->cpu, req);
-	if (atomic_load(&v->where) != VCPU_ASLEEP)
-		return;
-	pthread_mutex_lock(&v->sleep_lock);
-	pthread_cond_signal(&v->wake);
-	pthread_mutex_unlock(&v->sleep_lock);
+	if (atomic_load(&v->where) == VCPU_ASLEEP)
+		(void)!write(v->wake_fd, &one, sizeof(one));
 }
 
 void vcpu_post_event(struct vcpu *v)
@@ -221,6 +223,11 @@ void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque)
 {
 	v->poll = poll;
 	v->poll_opaque = opaque;
+}
+
+void vcpu_set_wait_fd(struct vcpu *v, int fd)
+{
+	v->wait_fd = fd;
 }
 
 /* ---- a user-space interrupt controller ---- */

@@ -442,23 +442,29 @@ static void catch (int sig, int flags)
 struct later {
 	pthread_t self, target;
 	int sig;
+	long ms;
 	u8 *immediate_exit;
 };
 
 static void *signal_later(void *arg)
 {
 	struct later *l = arg;
-	struct timespec t = {.tv_nsec = 20000000};
+	struct timespec t = {.tv_nsec = l->ms * 1000000};
 
 	nanosleep(&t, NULL);
 	pthread_kill(l->target, l->sig);
 	return NULL;
 }
 
+static void later_ms(struct later *l, int sig, long ms)
+{
+	*l = (struct later){.target = pthread_self(), .sig = sig, .ms = ms};
+	assert_int_equal(pthread_create(&l->self, NULL, signal_later, l), 0);
+}
+
 static void later(struct later *l, int sig)
 {
-	*l = (struct later){.target = pthread_self(), .sig = sig};
-	assert_int_equal(pthread_create(&l->self, NULL, signal_later, l), 0);
+	later_ms(l, sig, 20);
 }
 
 /* KVM_RUN returns EINTR after the handler ran, SA_RESTART or not. */
@@ -520,6 +526,61 @@ static void test_signal_mask(void **state)
 	assert_true(sigismember(&pending, SIGUSR1));
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	assert_int_equal(handled, 1);
+	guest_close(&g);
+}
+
+/* The same while halted: the sleep ends at once and leaves the signal where it is. */
+static void test_signal_mask_halted(void **state)
+{
+	struct guest g;
+	struct later l;
+	struct {
+		struct kvm_signal_mask head;
+		u8 set[8];
+	} mask = {.head = {.len = 8}};
+	sigset_t usr1, old, pending;
+
+	guest_open_irqchip(&g);
+	GUEST_CODE(&g, 0xf4);
+	catch (SIGUSR1, 0);
+	sigemptyset(&usr1);
+	sigaddset(&usr1, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &usr1, &old);
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SIGNAL_MASK, &mask), 0);
+	later(&l, SIGUSR1);
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTR);
+	assert_int_equal(handled, 0);
+	sigpending(&pending);
+	assert_true(sigismember(&pending, SIGUSR1));
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	assert_int_equal(handled, 1);
+	pthread_join(l.self, NULL);
+	guest_close(&g);
+}
+
+/* An ignored signal neither ends the sleep nor keeps it from being one. */
+static void test_ignored_signal_halted(void **state)
+{
+	struct guest g;
+	struct later ignored, real;
+	struct timespec before, after;
+	u64 ns;
+
+	guest_open_irqchip(&g);
+	GUEST_CODE(&g, 0xf4);
+	catch (SIGUSR1, 0);
+	signal(SIGCHLD, SIG_DFL);
+	later(&ignored, SIGCHLD);
+	later_ms(&real, SIGUSR1, 200);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
+	assert_int_equal(handled, 1);
+	ns = (after.tv_sec - before.tv_sec) * 1000000000ull + after.tv_nsec - before.tv_nsec;
+	assert_true(ns < 50000000);
+	pthread_join(ignored.self, NULL);
+	pthread_join(real.self, NULL);
 	guest_close(&g);
 }
 
@@ -624,6 +685,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_signal_wakes),
 		cmocka_unit_test(test_signal_mask),
+		cmocka_unit_test(test_signal_mask_halted),
+		cmocka_unit_test(test_ignored_signal_halted),
 		cmocka_unit_test(test_signals_that_do_not_count),
 		cmocka_unit_test(test_request_waits),
 		cmocka_unit_test(test_waiting_for_sipi),

@@ -98,6 +98,8 @@ struct kvm_vcpu {
 	u64 caller_mask;      /* signals that the thread in KVM_RUN had blocked */
 	u64 sigset;           /* KVM_SET_SIGNAL_MASK */
 	bool sigset_active;
+	int signal_fd;    /* readable while a signal is pending that ends KVM_RUN */
+	u64 signal_fd_set; /* which signals it looks for */
 	bool has_run;
 	u64 cr8; /* the engine's, as last seen: kvm_run.cr8 is only set if it differs */
 	struct cpuid_entry *cpuid; /* as set by the caller */
@@ -171,6 +173,7 @@ int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *e);
 /* Put a write into the ring of coalesced writes; false: it must exit. */
 bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);
 bool run_poll(void *kvm_vcpu);
+int run_init(struct kvm_vcpu *v); /* 0 or -errno */
 
 static inline bool vm_has_irqchip(const struct kvm_vm *vm)
 {

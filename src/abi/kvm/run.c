@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -50,15 +51,32 @@ static bool signal_ignored(int sig)
 	       (a.sa_handler == SIG_DFL && (DEFAULT_IGNORES & SIG_BIT(sig)));
 }
 
+/* What the kernel would have dropped, had we not blocked it; left pending it would end every sleep. */
+static void signal_drop(int sig)
+{
+	const struct timespec now = {0};
+	u64 set = SIG_BIT(sig);
+
+	syscall(SYS_rt_sigtimedwait, &set, NULL, &now, sizeof(set));
+}
+
+static u64 blocked_signals(const struct kvm_vcpu *v)
+{
+	return v->sigset_active ? v->sigset : v->caller_mask;
+}
+
 static bool signal_waits(const struct kvm_vcpu *v)
 {
-	u64 blocked = v->sigset_active ? v->sigset : v->caller_mask;
 	u64 pending = 0;
 
 	syscall(SYS_rt_sigpending, &pending, sizeof(pending));
-	for (pending &= ~blocked; pending; pending &= pending - 1)
-		if (!signal_ignored(__builtin_ctzll(pending) + 1))
+	for (pending &= ~blocked_signals(v); pending; pending &= pending - 1) {
+		int sig = __builtin_ctzll(pending) + 1;
+
+		if (!signal_ignored(sig))
 			return true;
+		signal_drop(sig);
+	}
 	return false;
 }
 
@@ -67,6 +85,36 @@ bool run_poll(void *kvm_vcpu)
 	struct kvm_vcpu *v = kvm_vcpu;
 
 	return __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED) || signal_waits(v);
+}
+
+/* A signalfd tells that a signal is pending without taking it; poll(2) with a mask would run its handler. */
+static int signal_fd_look_for(struct kvm_vcpu *v, u64 set)
+{
+	int fd;
+
+	if (v->signal_fd >= 0 && v->signal_fd_set == set)
+		return 0;
+	fd = (int)syscall(
+		SYS_signalfd4, v->signal_fd, &set, sizeof(set), SFD_CLOEXEC | SFD_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	v->signal_fd = fd;
+	v->signal_fd_set = set;
+	return 0;
+}
+
+/* The mask that most callers will run with, so that they need no further system call. */
+int run_init(struct kvm_vcpu *v)
+{
+	u64 mask = 0;
+	int r;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+	v->signal_fd = -1;
+	r = signal_fd_look_for(v, ~mask & ~SIG_IN_SYNC);
+	vcpu_set_poll(v->cpu, run_poll, v);
+	vcpu_set_wait_fd(v->cpu, v->signal_fd);
+	return r;
 }
 
 long vcpu_set_signal_mask(struct call *c)
@@ -411,9 +459,6 @@ static int show(struct kvm_vcpu *v, int r)
 
 	if (r == -EINVAL)
 		return show_fail_entry(v);
-	/* Waiting for INIT or SIPI: -EAGAIN, but a signal goes first. */
-	if (r == -EAGAIN && signal_waits(v))
-		return show_intr(v, e);
 	if (r)
 		return r;
 	return e->reason < EXIT_COUNT ? show_exit[e->reason](v, e) : show_unknown(v, e);
@@ -440,6 +485,7 @@ long vcpu_run_request(struct call *c)
 	if (ret)
 		return ret;
 	v->caller_mask = mask_set(~SIG_IN_SYNC);
+	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
 	ret = run(v);
 	show_brief(v);
 	mask_set(v->caller_mask);

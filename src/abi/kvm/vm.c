@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "abi/kvm/kvm.h"
 
@@ -72,9 +73,14 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 		munmap(run, RUN_PAGES * PAGE_SIZE);
 		return r;
 	}
+	r = run_init(v);
+	if (r) {
+		vcpu_destroy(v->cpu);
+		munmap(run, RUN_PAGES * PAGE_SIZE);
+		return r;
+	}
 	v->vm = vm;
 	pthread_mutex_init(&v->lock, NULL);
-	vcpu_set_poll(v->cpu, run_poll, v);
 	atomic_fetch_add(&vm->object->refs, 1);
 	return 0;
 }
@@ -91,6 +97,7 @@ void vcpu_free(struct kvm_vcpu *v)
 		vm->ring_vcpu = NULL;
 	pthread_mutex_unlock(&vm->lock);
 	vcpu_destroy(v->cpu);
+	close(v->signal_fd);
 	munmap(v->run, RUN_PAGES * PAGE_SIZE);
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);

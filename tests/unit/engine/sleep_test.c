@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* A halted vcpu: what wakes it, what it costs meanwhile, and that no wake-up is lost. */
+#include "world.h"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "engine/machine.h"
+
+static void nap_ms(unsigned ms)
+{
+	struct timespec ts = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000l};
+
+	nanosleep(&ts, NULL);
+}
+
+/* A thread that does vcpu_run() once. */
+struct runner {
+	pthread_t self;
+	struct vcpu *v;
+	int result;
+	u32 reason;
+	long switches; /* how often it slept */
+	_Atomic bool done;
+};
+
+static void *run_once(void *opaque)
+{
+	struct runner *r = opaque;
+	struct rusage u;
+
+	r->result = vcpu_run(r->v, 0);
+	r->reason = vcpu_exit(r->v)->reason;
+	getrusage(RUSAGE_THREAD, &u);
+	r->switches = u.ru_nvcsw;
+	atomic_store(&r->done, true);
+	return NULL;
+}
+
+static void runner_start(struct runner *r, struct vcpu *v)
+{
+	*r = (struct runner){.v = v};
+	assert_int_equal(pthread_create(&r->self, NULL, run_once, r), 0);
+}
+
+static void runner_end(struct runner *r, u32 reason)
+{
+	pthread_join(r->self, NULL);
+	assert_int_equal(r->result, 0);
+	assert_int_equal(r->reason, reason);
+}
+
+static _Atomic unsigned polls;
+static _Atomic bool poll_answer;
+
+static bool count_polls(void *opaque)
+{
+	atomic_fetch_add(&polls, 1);
+	return atomic_load(&poll_answer);
+}
+
+static void test_sleep_costs_nothing(void **state)
+{
+	struct world w;
+	struct runner r;
+
+	world_open(&w, IRQCHIP_FULL);
+	WORLD_CODE(&w, 0xf4);
+	vcpu_set_poll(w.v, count_polls, NULL);
+	runner_start(&r, w.v);
+	nap_ms(50);
+	atomic_store(&polls, 0);
+	nap_ms(200);
+	assert_int_equal(atomic_load(&polls), 0);
+	assert_false(atomic_load(&r.done));
+	vcpu_kick(w.v);
+	runner_end(&r, EXIT_INTR);
+	assert_true(r.switches < 20);
+	world_close(&w);
+}
+
+/* A request that only inner code serves must not keep a halted vcpu from sleeping. */
+static void test_flush_request_does_not_wake(void **state)
+{
+	struct world w;
+	struct runner r;
+	struct timespec cpu;
+	clockid_t clock;
+
+	world_open(&w, IRQCHIP_FULL);
+	WORLD_CODE(&w, 0xf4);
+	runner_start(&r, w.v);
+	nap_ms(20);
+	vcpu_request(w.v, REQ_FLUSH, true);
+	nap_ms(200);
+	assert_int_equal(pthread_getcpuclockid(r.self, &clock), 0);
+	clock_gettime(clock, &cpu);
+	assert_true(cpu.tv_sec == 0 && cpu.tv_nsec < 100000000);
+	vcpu_kick(w.v);
+	runner_end(&r, EXIT_INTR);
+	world_close(&w);
+}
+
+/* The caller's descriptor makes the sleeper ask, and the answer decides. */
+static void test_wait_fd(void **state)
+{
+	struct world w;
+	struct runner r;
+	u64 one = 1;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	world_open(&w, IRQCHIP_FULL);
+	WORLD_CODE(&w, 0xf4);
+	atomic_store(&poll_answer, true);
+	vcpu_set_poll(w.v, count_polls, NULL);
+	vcpu_set_wait_fd(w.v, fd);
+	runner_start(&r, w.v);
+	nap_ms(20);
+	assert_false(atomic_load(&r.done));
+	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
+	runner_end(&r, EXIT_INTR);
+	atomic_store(&poll_answer, false);
+	world_close(&w);
+	close(fd);
+}
+
+static void test_waits_for_sipi(void **state)
+{
+	struct world w;
+	struct vcpu *ap;
+	struct vcpu_state s;
+	struct runner r;
+
+	world_open(&w, IRQCHIP_FULL);
+	assert_int_equal(vcpu_create(w.m, 1, &ap), 0);
+	vcpu_get(ap, ST_MP, &s);
+	assert_int_equal(s.mp_state, MP_UNINITIALIZED);
+	runner_start(&r, ap);
+	nap_ms(20);
+	assert_false(atomic_load(&r.done));
+	vcpu_kick(ap);
+	runner_end(&r, EXIT_INTR);
+	/* INIT and SIPI by the other's APIC: it starts at 3000h. */
+	WORLD_PUT(&w, 0x3000, 0xe6, 0x77);
+	WORLD_CODE(&w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, /* APIC on */
+		0x66, 0xc7, 0x06, 0x10, 0x03, 0, 0, 0, 0x01,           /* to APIC 1 */
+		0x66, 0xc7, 0x06, 0x00, 0x03, 0x00, 0x45, 0, 0,        /* INIT */
+		0x66, 0xc7, 0x06, 0x00, 0x03, 0x03, 0x46, 0, 0,        /* SIPI 3 */
+		0xe6, 0x10);
+	set_segment(w.v, SEG_DS, 0xfee00000);
+	runner_start(&r, ap);
+	nap_ms(20);
+	run_to(w.v, EXIT_IO_OUT);
+	runner_end(&r, EXIT_IO_OUT);
+	assert_int_equal(vcpu_exit(ap)->io.port, 0x77);
+	assert_int_equal(rip_of(ap), 2);
+	vcpu_destroy(ap);
+	world_close(&w);
+}
+
+/* ---- nothing is lost: each interrupt ends one hlt, each is waited for ---- */
+
+#define ROUNDS 20000
+
+static _Atomic unsigned taken;
+
+static void *post_each(void *opaque)
+{
+	struct world *w = opaque;
+	struct msi msi = {0xfee00000, 0x50};
+
+	for (unsigned i = 0; i < ROUNDS; i++) {
+		if (irq_msi(w->m, &msi) <= 0)
+			return w;
+		while (atomic_load(&taken) <= i)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static void test_no_lost_wakeup(void **state)
+{
+	struct world w;
+	pthread_t poster;
+	void *failed;
+
+	world_open(&w, IRQCHIP_FULL);
+	WORLD_CODE(&w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
+		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
+	WORLD_PUT(&w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
+	world_vector(&w, 0x50, 0x3000); /* EOI; out; iret */
+	set_segment(w.v, SEG_DS, 0xfee00000);
+	run_to(w.v, EXIT_IO_OUT);
+	atomic_store(&taken, 0);
+	assert_int_equal(pthread_create(&poster, NULL, post_each, &w), 0);
+	while (atomic_load(&taken) < ROUNDS) {
+		assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x11);
+		atomic_fetch_add(&taken, 1);
+	}
+	pthread_join(poster, &failed);
+	assert_null(failed);
+	world_close(&w);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sleep_costs_nothing),
+		cmocka_unit_test(test_flush_request_does_not_wake),
+		cmocka_unit_test(test_wait_fd),
+		cmocka_unit_test(test_waits_for_sipi),
+		cmocka_unit_test(test_no_lost_wakeup),
+	};
+
+	return cmocka_run_group_tests_name("sleep", tests, NULL, NULL);
+}
