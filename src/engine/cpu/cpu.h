@@ -78,6 +78,8 @@ struct fetch_entry {
 	u8 *hva; /* NULL: not RAM */
 };
 
+#define CODE_FILTER 16384 /* bits */
+
 /* Which large pages were filled from, as a hash filter: INVLPG looks for their granules only then. */
 #define LARGE_FILTER 128 /* words */
 
@@ -124,6 +126,7 @@ struct posted_write {
 #define JUMP_SIZE   (1u << JUMP_BITS)
 #define JUMP_MASK   (JUMP_SIZE - 1)
 #define JUMP_TABLES 8
+#define JUMP_LOG    16384 /* fills remembered for a quick flush */
 
 struct jump_table {
 	u64 neg_rip[JUMP_SIZE]; /* 0: empty */
@@ -228,9 +231,11 @@ struct cpu {
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */
 	u32 jump_count[2];                 /* [global]: entries filled since */
-	u32 jump_log[2][TLB_LOG];          /* which: table << 16 | index */
-	u32 jump_key;                      /* block_key of jump_number, plus one */
-	int jump_number;
+	u32 jump_log[2][JUMP_LOG];          /* which: table << 16 | index */
+	struct { /* numbers of the jump tables of keys met lately; see jump.c */
+		u32 key; /* block_key + 1; 0: empty */
+		int number;
+	} jump_table_of[16];
 	/* code pages compared with memory in this epoch: page | 1, see jump.c */
 	u64 page_checked[2048];
 	/* decoded instructions that step() does for translated code, run.c */
@@ -238,7 +243,7 @@ struct cpu {
 	/* grows whenever a linear-to-physical translation of code may have changed */
 	u64 fetch_epoch;
 	u64 fetch_global_epoch; /* the same for translations that are global */
-	u64 code_filter[64];    /* which pages code was fetched from, see fetch.c */
+	u64 code_filter[2][CODE_FILTER / 64]; /* [global]: which pages code was fetched from, see fetch.c */
 	u32 slot_hint[2];       /* where the last look-ups ended: page tables, data */
 	/* completed flushes of all write entries; read by page_watch() of others */
 	u32 write_flushes;

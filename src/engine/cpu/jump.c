@@ -18,7 +18,7 @@
 
 static void forget_all_tables(struct cpu *cpu)
 {
-	for (unsigned t = 0; t < JUMP_TABLES; t++)
+	for (unsigned t = 0; t < JUMP_TABLES && cpu->machine->code->keys[t]; t++)
 		memset(&cpu->jump[t].neg_rip[1], 0, (JUMP_SIZE - 1) * sizeof(u64));
 	cpu->jump_count[0] = cpu->jump_count[1] = 0;
 }
@@ -44,7 +44,7 @@ void jump_flush(struct cpu *cpu)
 {
 	bool keep_global = cpu->jump_global_epoch == cpu->fetch_global_epoch;
 
-	if (cpu->jump_count[0] >= TLB_LOG || (!keep_global && cpu->jump_count[1] >= TLB_LOG)) {
+	if (cpu->jump_count[0] >= JUMP_LOG || (!keep_global && cpu->jump_count[1] >= JUMP_LOG)) {
 		forget_all_tables(cpu);
 	} else {
 		forget_logged(cpu, false);
@@ -65,22 +65,28 @@ void jump_init(struct cpu *cpu)
 	}
 	forget_all_tables(cpu);
 	forget_checks(cpu, false);
-	cpu->jump_key = 0;
+	memset(cpu->jump_table_of, 0, sizeof(cpu->jump_table_of));
 	cpu->jump_epoch = cpu->fetch_epoch;
 	cpu->jump_global_epoch = cpu->fetch_global_epoch;
 	cpu->code_epoch = atomic_load(&cpu->machine->code->epoch);
 }
 
-/* The table of the current mode bits, or -1. */
+/*
+ * The table of the current mode bits, or -1. Asked at each change between user and kernel code, so the answers
+ * are kept where no lock is needed; numbers never change within an epoch of the cache.
+ */
 static int current_table(struct cpu *cpu)
 {
-	if (cpu->jump_key != cpu->block_key + 1) {
+	u32 key = cpu->block_key;
+	unsigned i = (key ^ key >> 4 ^ key >> 8) % ARRAY_SIZE(cpu->jump_table_of);
+
+	if (unlikely(cpu->jump_table_of[i].key != key + 1)) {
 		cache_lock(cpu);
-		cpu->jump_number = jump_table_for(cpu->machine->code, cpu->block_key);
+		cpu->jump_table_of[i].number = jump_table_for(cpu->machine->code, key);
 		cache_unlock(cpu);
-		cpu->jump_key = cpu->block_key + 1;
+		cpu->jump_table_of[i].key = key + 1;
 	}
-	return cpu->jump_number;
+	return cpu->jump_table_of[i].number;
 }
 
 const u8 *jump_lookup(struct cpu *cpu)
@@ -102,7 +108,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 
 	if (!index || table < 0)
 		return;
-	if (*count >= TLB_LOG)
+	if (*count >= JUMP_LOG)
 		forget_all_tables(cpu);
 	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
 	cpu->jump[table].neg_rip[index] = -t->rip;

@@ -19,22 +19,23 @@
  */
 static unsigned filter_bit(u64 lin, unsigned shift)
 {
-	return (u32)(lin >> shift) * 0x9e3779b1u >> 20;
+	return (u32)(lin >> shift) * 0x9e3779b1u >> (32 - 14);
 }
+_Static_assert(CODE_FILTER == 1 << 14, "filter_bit");
 
-static void filter_add(struct cpu *cpu, u64 lin)
+static void filter_add(struct cpu *cpu, u64 lin, bool global)
 {
 	unsigned small = filter_bit(lin, PAGE_SHIFT), large = filter_bit(lin, 21);
 
-	cpu->code_filter[small / 64] |= BIT64(small % 64);
-	cpu->code_filter[large / 64] |= BIT64(large % 64);
+	cpu->code_filter[global][small / 64] |= BIT64(small % 64);
+	cpu->code_filter[global][large / 64] |= BIT64(large % 64);
 }
 
-static bool filter_has(const struct cpu *cpu, u64 lin, unsigned shift)
+static bool filter_has(const struct cpu *cpu, u64 lin, unsigned shift, bool global)
 {
 	unsigned bit = filter_bit(lin, shift);
 
-	return cpu->code_filter[bit / 64] & BIT64(bit % 64);
+	return cpu->code_filter[global][bit / 64] & BIT64(bit % 64);
 }
 
 static struct fetch_entry *fetch_slot(struct cpu *cpu, u64 lin)
@@ -51,7 +52,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	if (r)
 		return r;
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
-	filter_add(cpu, lin);
+	filter_add(cpu, lin, w.global);
 	e->tag = tag | (w.global ? TAG_GLOBAL : 0);
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);
 	e->hva = s ? s->hva + (e->gpa - s->gpa) : NULL;
@@ -94,27 +95,31 @@ void fetch_flush(struct cpu *cpu, bool keep_global)
 			cpu->fetch[i].tag = 0;
 	}
 	cpu->fetch_epoch++;
+	for (unsigned i = 0; i < CODE_FILTER / 64; i++)
+		cpu->code_filter[0][i] = 0;
 	if (keep_global)
 		return;
 	cpu->fetch_global_epoch++;
-	for (unsigned i = 0; i < ARRAY_SIZE(cpu->code_filter); i++)
-		cpu->code_filter[i] = 0;
+	for (unsigned i = 0; i < CODE_FILTER / 64; i++)
+		cpu->code_filter[1][i] = 0;
 }
 
 void fetch_flush_page(struct cpu *cpu, u64 lin, bool large)
 {
 	struct fetch_entry *e = fetch_slot(cpu, lin);
+	unsigned shift = large ? 21 : PAGE_SHIFT;
+	bool local = filter_has(cpu, lin, shift, false), global = filter_has(cpu, lin, shift, true);
 
-	if (large && filter_has(cpu, lin, 21)) {
-		fetch_flush(cpu, false);
+	if (!local && !global)
+		return;
+	if (large) {
+		fetch_flush(cpu, !global);
 		return;
 	}
-	if (!filter_has(cpu, lin, PAGE_SHIFT))
-		return;
 	if (ALIGN_DOWN(e->tag, PAGE_SIZE) == lin)
 		e->tag = 0;
 	cpu->fetch_epoch++;
-	cpu->fetch_global_epoch++;
+	cpu->fetch_global_epoch += global;
 }
 
 /* n bytes within one page. */
