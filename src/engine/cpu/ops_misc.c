@@ -129,16 +129,20 @@ static int bit_locked(struct cpu *cpu, enum bit_op op, u8 *byte, unsigned bit)
 static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 {
 	unsigned bit, size = in->op_size, acc = op == BIT_TEST ? ACC_READ : ACC_WRITE;
-	u64 lin, old;
+	u64 lin, old, watched;
 	void *host = NULL;
 	int r = seg_linear(cpu, in->seg, bit_string_offset(cpu, in, &bit), size, acc, &lin);
 
 	if (!r && (in->pfx & PFX_LOCK))
-		r = mem_host(cpu, lin, size, ACC_WRITE, &host);
+		r = mem_host_store(cpu, lin, size, &host, &watched);
 	if (r)
 		return r;
-	if (host)
-		return bit_locked(cpu, op, (u8 *)host + bit / 8, bit % 8);
+	if (host) {
+		r = bit_locked(cpu, op, (u8 *)host + bit / 8, bit % 8);
+		if (!r && watched != MEM_UNWATCHED)
+			code_written(cpu, watched, size);
+		return r;
+	}
 	if (op != BIT_TEST)
 		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (!r)

@@ -250,8 +250,8 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 {
 	unsigned acc = in->desc->mem == MEM_READ ? ACC_READ : ACC_WRITE;
 	unsigned size = in->mem_size;
+	u64 lin, watched = MEM_UNWATCHED;
 	void *host;
-	u64 lin;
 	int r = operand_linear(cpu, in, size, acc, &lin);
 
 	if (r)
@@ -260,10 +260,18 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 		return cpu_gp0(cpu);
 	if (alignment_checked(cpu) && size <= 8 && (lin & (size - 1)))
 		return cpu_raise_err(cpu, X86_AC, 0);
-	r = mem_host(cpu, lin, size, acc, &host);
+	if (acc & ACC_WRITE)
+		r = mem_host_store(cpu, lin, size, &host, &watched);
+	else
+		r = mem_host(cpu, lin, size, acc, &host);
 	if (r)
 		return r;
-	return host ? native_exec(cpu, in, host) : step_bounce(cpu, in, lin, acc);
+	if (!host)
+		return step_bounce(cpu, in, lin, acc);
+	r = native_exec(cpu, in, host);
+	if (!r && watched != MEM_UNWATCHED)
+		code_written(cpu, watched, size);
+	return r;
 }
 
 static int step_native(struct cpu *cpu, const struct insn *in)

@@ -166,9 +166,18 @@ static int write_part(struct cpu *cpu, const struct part *p, const u8 *buf)
 	}
 	if (guest_copy(p->to.hva, buf, p->len))
 		return mem_host_fault(cpu, p->to.gpa, p->len);
-	if (p->to.watched)
-		code_written(cpu, p->to.gpa, p->len);
 	return CPU_OK;
+}
+
+/*
+ * Only when all is written: code_written() may let another cpu believe that we hold no address of a page that it
+ * begins to watch.
+ */
+static void tell_translator(struct cpu *cpu, const struct parts *parts)
+{
+	for (unsigned i = 0; i < parts->n; i++)
+		if (parts->part[i].to.watched)
+			code_written(cpu, parts->part[i].to.gpa, parts->part[i].len);
 }
 
 static int write_slow(struct cpu *cpu, u64 lin, const u8 *buf, unsigned len, unsigned acc)
@@ -182,6 +191,8 @@ static int write_slow(struct cpu *cpu, u64 lin, const u8 *buf, unsigned len, uns
 		r = write_part(cpu, &parts.part[i], buf);
 		buf += parts.part[i].len;
 	}
+	if (parts.n)
+		tell_translator(cpu, &parts);
 	return r;
 }
 
@@ -227,4 +238,26 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 	if (!r && !t.watched)
 		*ret = t.hva;
 	return r;
+}
+
+int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched)
+{
+	struct target t;
+	int r;
+
+	lin = linear_wrap(cpu, lin);
+	*ret = NULL;
+	*ret_watched = MEM_UNWATCHED;
+	if (len > bytes_to_page_end(lin))
+		return CPU_OK;
+	*ret = tlb_lookup(cpu, cpu->view, TLB_WRITE, lin, len);
+	if (likely(*ret))
+		return CPU_OK;
+	r = tlb_translate(cpu, lin, ACC_WRITE, &t);
+	if (r)
+		return r;
+	*ret = t.hva;
+	if (t.watched)
+		*ret_watched = t.gpa;
+	return CPU_OK;
 }

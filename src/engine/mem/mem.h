@@ -34,6 +34,13 @@ int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc);
  * (MMIO, page crossing, read-only slot, watched for write). For native execution on guest memory.
  */
 int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret);
+/*
+ * The same for a store by the current view to a page that may be watched: then *ret_watched is the store's
+ * gpa, to be given to code_written() right after it, else MEM_UNWATCHED. So that even there a locked
+ * instruction is one access.
+ */
+#define MEM_UNWATCHED (~0ull)
+int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched);
 /* Up to n (<= 15) instruction bytes at lin; *got says how many before an unmapped second page. Faults only if the first byte faults. */
 int mem_fetch(struct cpu *cpu, u64 lin, u8 *buf, unsigned n, unsigned *got);
 
@@ -98,6 +105,13 @@ static inline u8 *tlb_lookup(
 int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva);
 /* After it: does that translation survive a CR3 write (until cpu->fetch_global_epoch changes)? */
 bool mmu_fetch_global(struct cpu *cpu, u64 lin);
+
+/* The caller may have written to code pages: have translations compared with memory before they are used again. */
+static inline void mmu_recheck_code(struct cpu *cpu)
+{
+	cpu->fetch_epoch++;
+	cpu->fetch_global_epoch++;
+}
 
 /* ---- called by mem/, implemented by the translator ---- */
 

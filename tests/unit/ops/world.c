@@ -90,6 +90,16 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 	return CPU_OK;
 }
 
+int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched)
+{
+	*ret_watched = MEM_UNWATCHED;
+	return mem_host(cpu, lin, len, ACC_WRITE, ret);
+}
+
+void code_written(struct cpu *cpu, u64 gpa, unsigned len)
+{
+}
+
 u8 *slot_page(struct machine *m, u64 gpa, u32 *ret_flags)
 {
 	*ret_flags = 0;
