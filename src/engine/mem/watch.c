@@ -62,10 +62,11 @@ static void flush_writers(struct cpu *cpu, u64 writers)
 {
 	struct machine *m = cpu->machine;
 
-	for (unsigned i = 0; i < m->vcpu_count; i++) {
-		struct vcpu *v = atomic_load(&m->vcpus[i]);
+	struct vcpu *v;
 
-		if (v && &v->cpu != cpu && (writers & writer_bits(v->cpu.id)))
+	for_each_vcpu(m, v)
+	{
+		if (&v->cpu != cpu && (writers & writer_bits(v->cpu.id)))
 			flush_and_wait(cpu, v);
 	}
 }
