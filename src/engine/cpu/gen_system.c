@@ -33,12 +33,15 @@ static bool gen_cli(struct gen *g)
 	return true;
 }
 
-/* If an interrupt waits the shadow matters, so step() does it. */
+/*
+ * If an interrupt waits the shadow matters, so step() does it. Nothing looks for interrupts within a block; but
+ * between blocks, so not the last one of a block either: `sti; hlt` may straddle a page.
+ */
 static bool gen_sti(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	if (cpl(g) != 0)
+	if (cpl(g) != 0 || g->now + 1 == g->count)
 		return false;
 	emit_store_frame(e, H_RCX, FRAME_RCX);
 	emit8(e, 0x65); /* movzx ecx, byte gs:[irq_waiting] */
