@@ -58,6 +58,31 @@ void gen_indirect(struct gen *g)
 	emit32(e, host);
 }
 
+/*
+ * Displacements of links are changed while other cpus execute them, so they must be written in one piece:
+ * aligned. opcode: bytes before the displacement.
+ */
+static void gen_align_link(struct gen *g, unsigned opcode)
+{
+	static const u8 nops[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+	unsigned n = -((u64)g->e.p + opcode) & 3;
+
+	for (unsigned i = 0; i < n; i++)
+		emit8(&g->e, nops[n][i]);
+}
+
+static u8 *gen_link_jmp(struct gen *g)
+{
+	gen_align_link(g, 1);
+	return emit_jmp32(&g->e);
+}
+
+static u8 *gen_link_jcc(struct gen *g, unsigned cc)
+{
+	gen_align_link(g, 2);
+	return emit_jcc32(&g->e, cc);
+}
+
 static void gen_link(struct gen *g, u8 *jump_disp, u64 target)
 {
 	gen_cold(g, jump_disp, REC_LINK, false);
@@ -67,7 +92,7 @@ static void gen_link(struct gen *g, u8 *jump_disp, u64 target)
 void gen_goto(struct gen *g, u64 target)
 {
 	if (same_page(g, target)) {
-		gen_link(g, emit_jmp32(&g->e), target);
+		gen_link(g, gen_link_jmp(g), target);
 		return;
 	}
 	gen_goto_far(g, target);
@@ -91,7 +116,7 @@ static bool gen_jcc(struct gen *g, const struct insn *in)
 	u8 *over;
 
 	if (same_page(g, target)) {
-		gen_link(g, emit_jcc32(&g->e, cc), target);
+		gen_link(g, gen_link_jcc(g, cc), target);
 	} else {
 		over = emit_jcc32(&g->e, cc ^ 1);
 		gen_goto(g, target);

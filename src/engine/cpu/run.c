@@ -168,12 +168,19 @@ static int step_cached(struct cpu *cpu, const struct exit_record *rec, const str
 	return deliver(cpu, in ? step_insn(cpu, in) : step(cpu));
 }
 
+/*
+ * A link holds under every address space that maps the page it stands in, so it may not leave that page of guest
+ * RAM: the translation of the linear address may be another one by now.
+ */
 static void patch_link(struct cpu *cpu, const struct exit_record *rec, const struct block *to)
 {
 	struct code_cache *c = cpu->machine->code;
-	s32 rel = (s32)(to->code - (rec->next + 4));
+	const struct block *from = &c->blocks->block[rec->block];
 
-	__builtin_memcpy(c->write_view + rec->next, &rel, 4);
+	if ((from->gpa ^ to->gpa) & PAGE_MASK)
+		return;
+	__atomic_store_n((s32 *)(c->write_view + rec->next), (s32)(to->code - (rec->next + 4)),
+		__ATOMIC_RELEASE);
 }
 
 static void forward(struct cpu *cpu, const struct block *dead, const struct block *to)
