@@ -141,7 +141,8 @@ bool gen_leave(struct gen *g, const struct insn *in)
 		return false;
 	emit_lea(&g->e, g->long_mode, H_R10, RBP, REG_NONE, 1, 0);
 	gen_check(g, TLB_READ, width(g));
+	gen_access(g, 0x8b, H_R10, 0); /* the host may refuse it */
 	emit_lea(&g->e, g->long_mode, H_R11, RBP, REG_NONE, 1, (s32)width(g));
-	gen_access(g, 0x8b, RBP, 0);
+	emit_mov_rr(&g->e, RBP, H_R10);
 	return true;
 }
