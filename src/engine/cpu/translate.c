@@ -94,52 +94,13 @@ static u16 flags_read(const struct insn *in)
 }
 
 /*
- * Which flags does the code at `at` read before it writes them? A look at a few instructions; what is not seen
- * counts as live.
+ * Where the block is left all flags count as live: code that is not in it may change without the block being
+ * translated again.
  */
-static u16 live_at(const u8 *code, unsigned avail, unsigned mode, unsigned depth)
+static void find_live_flags(struct gen *g)
 {
-	u16 undecided = ALL_FLAGS, live = 0;
-	struct insn in;
+	u16 live = ALL_FLAGS;
 
-	while (depth-- && undecided &&
-		insn_decode(&in, code, MIN(avail, (unsigned)INSN_MAX), mode) == INSN_OK) {
-		live |= flags_read(&in) & undecided;
-		undecided &= ~(flags_read(&in) | in.desc->flags_always);
-		if (ends_block(&in))
-			break;
-		code += in.len;
-		avail -= in.len;
-	}
-	return live | undecided;
-}
-
-/* Flags live after the last instruction, from its direct successors if they lie in the page. */
-static u16 live_out(const struct gen *g, const u8 *page)
-{
-	const struct insn *last = &g->insn[g->count - 1];
-	unsigned mode = g->long_mode ? 8 : 4;
-	u64 next = (g->t.rip & ~PAGE_MASK) + g->t.bytes;
-	u16 live = 0;
-
-	if (last->desc->op == OP_JCC || last->desc->op == OP_JMP_REL) {
-		u64 target = next + last->imm;
-
-		if (target >= PAGE_SIZE)
-			return ALL_FLAGS;
-		live = live_at(page + target, PAGE_SIZE - target, mode, 6);
-		if (last->desc->op == OP_JMP_REL)
-			return live;
-	} else if (ends_block(last)) {
-		return ALL_FLAGS;
-	}
-	if (next >= PAGE_SIZE)
-		return ALL_FLAGS;
-	return live | live_at(page + next, PAGE_SIZE - next, mode, 6);
-}
-
-static void find_live_flags(struct gen *g, u16 live)
-{
 	for (unsigned i = g->count; i-- > 0;) {
 		const struct insn *in = &g->insn[i];
 
@@ -345,7 +306,7 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 	decode_block(g, copy, avail);
 	if (!g->count)
 		return NULL;
-	find_live_flags(g, live_out(g, at->hva));
+	find_live_flags(g);
 	g->index = b->count + 1;
 	g->jump_table = jump_table_for(g->cache, g->t.key & ~BLOCK_PLAIN);
 	generate(g);
