@@ -149,6 +149,7 @@ static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 	cpu->rip = cpu->next_rip = s->rip;
 	cpu->rflags = s->rflags | FL_FIXED;
 	cpu->events.exception.pending = false;
+	mmu_recheck_code(cpu); /* whoever loads new code sends the processor there */
 }
 
 static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
@@ -235,7 +236,7 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 	if (groups & ST_MP)
 		set_mp(v, s);
 	if (groups & ST_SREGS)
-		tlb_flush_all(cpu);
+		cpu_request(cpu, REQ_FLUSH); /* inside: slots may change while we are outside */
 	cpu_update_mode(cpu);
 	vcpu_post_event(v);
 	return 0;
@@ -305,7 +306,7 @@ int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 		memcpy(cpu->cpuid, e, n * sizeof(*e));
 	cpu->cpuid_count = n;
 	cpuid_changed(cpu);
-	tlb_flush_all(cpu); /* the address width decides which PTE bits are reserved */
+	cpu_request(cpu, REQ_FLUSH); /* the address width decides which PTE bits are reserved */
 	return 0;
 }
 

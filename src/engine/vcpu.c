@@ -11,8 +11,10 @@
 #include "engine/cpu/native.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/recover.h"
-#include "engine/machine.h"
+#include "engine/cpu/run.h"
 #include "engine/feat/msr_policy.h"
+#include "engine/machine.h"
+#include "engine/mem/mem.h"
 #include "engine/vcpu_priv.h"
 
 /* ---- answers to reads ---- */
@@ -139,6 +141,34 @@ static bool post_writes(struct vcpu *v)
 	return false;
 }
 
+/* ---- in and out ---- */
+
+static void go_in(struct vcpu *v)
+{
+	for (;;) {
+		atomic_store(&v->where, VCPU_IN);
+		if (!atomic_load(&v->machine->pausing))
+			return;
+		atomic_store(&v->where, VCPU_OUT);
+		machine_wait_resumed(v->machine);
+	}
+}
+
+/*
+ * Delivery reads and writes guest memory: memory slots must stay what they are meanwhile, and what other threads
+ * asked to be forgotten must be forgotten first.
+ */
+static void begin_delivery(struct vcpu *v)
+{
+	go_in(v);
+	cpu_serve_requests(&v->cpu);
+}
+
+static void end_delivery(struct vcpu *v)
+{
+	atomic_store(&v->where, VCPU_OUT);
+}
+
 /* ---- events ---- */
 
 static void take_init(struct vcpu *v)
@@ -161,9 +191,11 @@ static void take_sipi(struct vcpu *v)
 	atomic_store(&v->mp_state, MP_RUNNABLE);
 }
 
-static int deliver_queued_exception(struct cpu *cpu)
+static int deliver_queued_exception(struct vcpu *v)
 {
+	struct cpu *cpu = &v->cpu;
 	struct vcpu_events *e = &cpu->events;
+	int r;
 
 	if (!e->exception.injected && !e->exception.pending)
 		return CPU_OK;
@@ -175,7 +207,10 @@ static int deliver_queued_exception(struct cpu *cpu)
 			       : cpu->cr2,
 		.dr6 = e->exception.vector == X86_DB ? e->exception.payload : 0};
 	e->exception.injected = e->exception.pending = false;
-	return event_deliver_exception(cpu);
+	begin_delivery(v);
+	r = event_deliver_exception(cpu);
+	end_delivery(v);
+	return r;
 }
 
 /* Highest vector that waits, whoever the controller is, or -1. */
@@ -191,7 +226,7 @@ static int waiting_vector(struct vcpu *v)
 static int deliver_interrupt(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
-	int vector;
+	int vector, r;
 
 	if (cpu->events.interrupt.injected) {
 		vector = cpu->events.interrupt.vector;
@@ -202,7 +237,12 @@ static int deliver_interrupt(struct vcpu *v)
 	} else {
 		vector = irq_accept(v);
 	}
-	return vector < 0 ? CPU_OK : event_deliver_interrupt(cpu, vector);
+	if (vector < 0)
+		return CPU_OK;
+	begin_delivery(v);
+	r = event_deliver_interrupt(cpu, vector);
+	end_delivery(v);
+	return r;
 }
 
 static bool nmi_deliverable(const struct vcpu *v)
@@ -212,11 +252,16 @@ static bool nmi_deliverable(const struct vcpu *v)
 
 static int deliver_nmi(struct vcpu *v)
 {
+	int r;
+
 	if (v->cpu.events.nmi.injected)
 		v->cpu.events.nmi.injected = false;
 	else
 		atomic_fetch_sub(&v->pending_nmi, 1);
-	return event_deliver_nmi(&v->cpu);
+	begin_delivery(v);
+	r = event_deliver_nmi(&v->cpu);
+	end_delivery(v);
+	return r;
 }
 
 /* Did a delivery that is under way ask for the answers in cpu->replay? */
@@ -237,13 +282,13 @@ static int deliver_one(struct vcpu *v)
 	const struct vcpu_events *e = &cpu->events;
 
 	if (e->exception.injected)
-		return deliver_queued_exception(cpu);
+		return deliver_queued_exception(v);
 	if (e->nmi.injected)
 		return deliver_nmi(v);
 	if (e->interrupt.injected && cpu_interruptible(cpu))
 		return deliver_interrupt(v);
 	if (e->exception.pending)
-		return deliver_queued_exception(cpu);
+		return deliver_queued_exception(v);
 	if (nmi_deliverable(v) && !cpu->shadow)
 		return deliver_nmi(v);
 	if (cpu_interruptible(cpu) && waiting_vector(v) >= 0)
@@ -324,17 +369,6 @@ static bool serve_outer(struct vcpu *v)
 	if (req & REQ_KICK)
 		return true;
 	return (req & REQ_POLL) && v->poll && v->poll(v->poll_opaque);
-}
-
-static void go_in(struct vcpu *v)
-{
-	for (;;) {
-		atomic_store(&v->where, VCPU_IN);
-		if (!atomic_load(&v->machine->pausing))
-			return;
-		atomic_store(&v->where, VCPU_OUT);
-		machine_wait_resumed(v->machine);
-	}
 }
 
 static enum run_result run_inside(struct vcpu *v)
@@ -423,6 +457,8 @@ int vcpu_run(struct vcpu *v, u32 flags)
 	bool complete = flags & RUN_COMPLETE_ONLY, eoi;
 
 	take_answer(cpu);
+	if (!(cpu->cr0 & CR0_PG)) /* such a guest never says that code has changed */
+		mmu_recheck_code(cpu);
 	for (;;) {
 		if (post_writes(v))
 			return 0;
