@@ -30,6 +30,7 @@ enum block_key {
 	BK_FSGSBASE = BIT(13), /* CR4.FSGSBASE */
 	BK_UMIP = BIT(14),     /* CR4.UMIP */
 	BK_PAGING = BIT(15),   /* CR0.PG */
+	BK_SMAP = BIT(17),     /* CR4.SMAP: stac and clac change the view */
 	BK_STEPPING =
 		BIT(16), /* RFLAGS.TF, or a debugger or DR7 breakpoint is active: one by one */
 };

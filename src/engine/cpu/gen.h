@@ -77,6 +77,8 @@ static inline u64 gen_next_rip(const struct gen *g)
 
 /* ---- gen_mem.c ---- */
 
+/* r10 = linear address of the memory operand. False: not possible here. */
+bool gen_address(struct gen *g, const struct insn *in);
 /*
  * Check the memory operand for size bytes: from here on it is at [r9 + r10 + *disp]. False: not possible here.
  */
@@ -104,12 +106,22 @@ bool gen_pop(struct gen *g, const struct insn *in);
 bool gen_leave(struct gen *g, const struct insn *in);
 /* Push a constant (return address): stores and moves the stack pointer. */
 void gen_push_const(struct gen *g, u64 value);
+/* push r/m with a memory operand */
+bool gen_push_mem(struct gen *g, const struct insn *in);
 /* Push r9 (64-bit code). */
 void gen_push_r9(struct gen *g);
 
 /* ---- gen_system.c ---- */
 
 bool gen_system(struct gen *g, const struct insn *in);
+
+/* ---- gen_string.c ---- */
+
+bool gen_string(struct gen *g, const struct insn *in);
+
+/* ---- gen_bits.c ---- */
+
+bool gen_bit_string(struct gen *g, const struct insn *in);
 
 /* ---- gen_branch.c: the last instruction of a block ---- */
 

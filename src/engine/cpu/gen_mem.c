@@ -43,8 +43,7 @@ static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 	emit_lea(&g->e, wide, dst, base, index, in->scale, (s32)in->disp);
 }
 
-/* r10 = linear address of the memory operand. False: not possible here. */
-static bool gen_address(struct gen *g, const struct insn *in)
+bool gen_address(struct gen *g, const struct insn *in)
 {
 	bool based = in->seg == SEG_FS || in->seg == SEG_GS;
 

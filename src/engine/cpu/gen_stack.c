@@ -113,6 +113,17 @@ bool gen_push(struct gen *g, const struct insn *in)
 	return true;
 }
 
+bool gen_push_mem(struct gen *g, const struct insn *in)
+{
+	s32 disp;
+
+	if (!g->long_mode || !full_width(g, in) || !gen_operand(g, in, TLB_READ, 8, &disp))
+		return false;
+	gen_access(g, 0x8b, H_R9, disp);
+	gen_push_r9(g);
+	return true;
+}
+
 bool gen_pop(struct gen *g, const struct insn *in)
 {
 	unsigned reg = in->desc->op == OP_POP_REG ? in->reg : in->rm;

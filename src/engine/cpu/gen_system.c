@@ -6,6 +6,7 @@
 #include "engine/cpu/gen.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/rewrite.h"
+#include "engine/cpu/translate.h"
 
 #define FIELD(f) ((u32)offsetof(struct cpu, f))
 
@@ -158,12 +159,53 @@ static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
 	return true;
 }
 
+/* mov byte gs:[field], imm8 */
+static void gen_set8(struct gen *g, u32 field, u8 value)
+{
+	emit8(&g->e, 0x65);
+	emit8(&g->e, 0xc6);
+	emit8(&g->e, 0x04);
+	emit8(&g->e, 0x25);
+	emit32(&g->e, field);
+	emit8(&g->e, value);
+}
+
+/* Add to a 32-bit field by way of r9, flags untouched. */
+static void gen_add32(struct gen *g, u32 field, s32 by)
+{
+	emit_load32(&g->e, H_R9, field);
+	emit_lea(&g->e, false, H_R9, H_R9, REG_NONE, 1, by);
+	emit_gs(&g->e, false, 0x89, H_R9, field);
+}
+
+/*
+ * stac and clac move to the same code under another key, whose accesses use another view of the TLB. The key says
+ * that SMAP is on and what AC is now; where it does not, or AC does not change, step() finds out.
+ */
+static bool gen_set_ac(struct gen *g, bool on)
+{
+	u32 key = g->t.key & ~BLOCK_PLAIN;
+	s32 by = on ? (s32)FL_AC : -(s32)FL_AC;
+
+	if (cpl(g) != 0 || !(key & BK_SMAP) || !(key & BK_VIEW_AC) != on)
+		return false;
+	gen_add32(g, CPU_RFLAGS, by);
+	gen_add32(g, CPU_SYS_FLAGS, by);
+	gen_set8(g, FIELD(view), on ? TLB_KERNEL_AC : TLB_KERNEL);
+	gen_set32(g, FIELD(block_key), key ^ BK_VIEW_AC);
+	g->jump_table = jump_table_for(g->cache, key ^ BK_VIEW_AC);
+	gen_goto(g, gen_next_rip(g));
+	return true;
+}
+
 bool gen_system(struct gen *g, const struct insn *in)
 {
 	switch (in->desc->op) {
 	case OP_CLI: return gen_cli(g);
 	case OP_STI: return gen_sti(g);
 	case OP_PUSHF: return gen_pushf(g, in);
+	case OP_STAC: return gen_set_ac(g, true);
+	case OP_CLAC: return gen_set_ac(g, false);
 	case OP_RDTSC: return gen_rdtsc(g, false);
 	case OP_RDTSCP: return gen_rdtsc(g, true);
 	case OP_SWAPGS: return gen_swapgs(g);

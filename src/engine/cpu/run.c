@@ -10,6 +10,7 @@
 #include "engine/cpu/block.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/jump.h"
+#include "engine/cpu/layout.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/translate.h"
 #include "engine/machine.h"
@@ -206,6 +207,18 @@ static const u8 *resume_at(struct cpu *cpu, const struct exit_record *rec, const
 	return cpu->machine->code->exec_view + rec->next;
 }
 
+/* Inline string instructions run on host addresses; see gen_string.c. */
+static void undo_string(struct cpu *cpu, u32 block, u32 guest)
+{
+	const struct insn *in = cached_insn(cpu, block, guest);
+
+	if (!in || (in->desc->op != OP_MOVS && in->desc->op != OP_STOS))
+		return;
+	cpu->gpr[RDI] += cpu->scratch[SLOT_STRING_DST];
+	if (in->desc->op == OP_MOVS)
+		cpu->gpr[RSI] += cpu->scratch[SLOT_STRING_SRC];
+}
+
 /* A signal in generated code: do that instruction by step(), which finds out what it means. */
 static void locate_fault(struct cpu *cpu)
 {
@@ -220,6 +233,7 @@ static void locate_fault(struct cpu *cpu)
 	while (i + 1 < t->insns && map[i + 1].code <= offset - t->code)
 		i++;
 	cpu->rip = t->rip + map[i].guest;
+	undo_string(cpu, block_index(c->blocks, t), map[i].guest);
 }
 
 static bool first_writes(const struct insn *in)

@@ -78,12 +78,18 @@ static u16 flags_read(const struct insn *in)
 {
 	switch (in->desc->op) {
 	case OP_NATIVE:
+	case OP_BT_MEM:
 	case OP_JCC: return in->desc->flags_read;
 	case OP_NOP:
 	case OP_PUSH_REG:
 	case OP_PUSH_IMM:
 	case OP_POP_REG:
 	case OP_LEAVE:
+	case OP_PUSH_RM:
+	case OP_MOVS:
+	case OP_STOS:
+	case OP_STAC:
+	case OP_CLAC:
 	case OP_CLI:
 	case OP_SWAPGS:
 	case OP_RDTSC:
@@ -156,7 +162,10 @@ static bool gen_one(struct gen *g, const struct insn *in)
 	case OP_NOP: return true;
 	case OP_PUSH_REG:
 	case OP_PUSH_IMM: return gen_push(g, in);
-	case OP_PUSH_RM: return !in->is_mem && gen_push(g, in);
+	case OP_PUSH_RM: return in->is_mem ? gen_push_mem(g, in) : gen_push(g, in);
+	case OP_MOVS:
+	case OP_STOS: return gen_string(g, in);
+	case OP_BT_MEM: return gen_bit_string(g, in);
 	case OP_POP_REG: return gen_pop(g, in);
 	case OP_POP_RM: return !in->is_mem && gen_pop(g, in);
 	case OP_LEAVE: return gen_leave(g, in);

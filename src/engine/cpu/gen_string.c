@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Short movs and stos, with and without rep, inline; long ones and everything odd go through step(), which
+ * works page by page. Compilers clear and copy small structures this way.
+ *
+ * At most SHORT bytes from pointers that are at least as far from both ends of their page: then the direction
+ * flag does not matter. The host's own instruction runs on host addresses; the differences to the guest's are kept
+ * in SLOT_STRING_* so that a host fault in the middle can be turned back (run.c).
+ */
+#include "engine/cpu/gen.h"
+#include "engine/cpu/layout.h"
+
+#define SHORT 128
+
+/* cmp r/m64, imm32; the register form */
+static void gen_cmp_imm(struct gen *g, unsigned reg, u32 imm)
+{
+	emit8(&g->e, 0x48 | (reg >= 8 ? 1 : 0));
+	emit8(&g->e, 0x81);
+	emit8(&g->e, 0xf8 | (reg & 7));
+	emit32(&g->e, imm);
+}
+
+/*
+ * r9 = host address of guest pointer ptr; slot = guest minus host. r10 is lost. Needs dead flags.
+ */
+static void gen_host_pointer(struct gen *g, unsigned ptr, unsigned kind, unsigned slot)
+{
+	struct emit *e = &g->e;
+
+	emit_mov_rr(e, H_R10, ptr);
+	gen_check(g, kind, SHORT);
+	gen_cmp_imm(g, H_R10, SHORT);
+	gen_cold(g, emit_jcc32(e, CC_B), REC_STEP, false);
+	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
+	emit_mov_rr(e, H_R10, ptr);
+	emit8(e, 0x4d); /* sub r10, r9 */
+	emit8(e, 0x29);
+	emit8(e, 0xca);
+	emit_store(e, H_R10, CPU_SCRATCH(slot));
+}
+
+/* add reg, gs:[slot] */
+static void gen_back(struct gen *g, unsigned reg, unsigned slot)
+{
+	emit_gs(&g->e, true, 0x03, reg, CPU_SCRATCH(slot));
+}
+
+static void gen_itself(struct gen *g, const struct insn *in)
+{
+	if (in->op_size == 2)
+		emit8(&g->e, 0x66);
+	if (in->pfx & (PFX_REP | PFX_REPNE))
+		emit8(&g->e, 0xf3);
+	if (in->op_size == 8)
+		emit8(&g->e, 0x48);
+	emit8(&g->e, in->opcode);
+}
+
+static bool suitable(const struct gen *g, const struct insn *in)
+{
+	return g->long_mode && in->addr_size == 8 && !g->flags_live[g->now] && in->seg != SEG_FS &&
+	       in->seg != SEG_GS;
+}
+
+bool gen_string(struct gen *g, const struct insn *in)
+{
+	bool movs = in->desc->op == OP_MOVS;
+
+	if (!suitable(g, in))
+		return false;
+	if (in->pfx & (PFX_REP | PFX_REPNE)) {
+		gen_cmp_imm(g, RCX, SHORT / in->op_size);
+		gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
+	}
+	if (movs) {
+		gen_host_pointer(g, RSI, TLB_READ, SLOT_STRING_SRC);
+		emit_store_frame(&g->e, H_R9, FRAME_CALL);
+	}
+	gen_host_pointer(g, RDI, TLB_WRITE, SLOT_STRING_DST);
+	emit_mov_rr(&g->e, RDI, H_R9);
+	if (movs)
+		emit_load_frame(&g->e, RSI, FRAME_CALL);
+	gen_itself(g, in);
+	gen_back(g, RDI, SLOT_STRING_DST);
+	if (movs)
+		gen_back(g, RSI, SLOT_STRING_SRC);
+	return true;
+}
