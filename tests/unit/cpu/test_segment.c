@@ -676,7 +676,7 @@ static void keys(void **state)
 	w.cpu.rflags |= FL_AC;
 	cpu_update_mode(&w.cpu);
 	assert_int_equal(w.cpu.view, TLB_KERNEL_AC);
-	assert_int_equal(w.cpu.block_key, base | BK_VIEW_AC);
+	assert_int_equal(w.cpu.block_key, base | BK_VIEW_AC | BK_SMAP);
 	w.cpu.cr4 &= ~CR4_SMAP;
 	cpu_update_mode(&w.cpu);
 	assert_int_equal(w.cpu.view, TLB_KERNEL);
@@ -692,6 +692,7 @@ static void keys(void **state)
 		{0, CR4_TSD, 0, BK_TSD},
 		{0, CR4_FSGSBASE, 0, BK_FSGSBASE},
 		{0, CR4_UMIP, 0, BK_UMIP},
+		{0, CR4_SMAP, 0, BK_SMAP},
 		{0, 0, FL_TF, BK_STEPPING},
 	};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
