@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "engine/cpu/cache.h"
 #include "engine/machine.h"
 
 #define TICK_NS 1000000ull
@@ -37,6 +38,7 @@ static void tick_fire(struct timer *t)
 	struct tick *k = container_of(t, struct tick, timer);
 
 	atomic_store(&k->armed, false);
+	code_cache_trim(k->machine->code);
 	if (poke_running(k->machine))
 		tick_need(k->machine);
 }

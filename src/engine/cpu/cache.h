@@ -14,7 +14,7 @@
 #include "engine/cpu/cpu.h"
 #include "engine/cpu/emit.h"
 
-#define CACHE_BYTES (32u << 20)
+#define CACHE_BYTES (20u << 20)
 
 /* Why generated code came back. */
 enum record_kind {
@@ -46,6 +46,7 @@ struct code_cache {
 	u8 *write_view;        /* where C code writes */
 	u8 *exec_view;         /* where generated code runs */
 	u32 used;
+	u32 trimmed; /* code_cache_trim()'s */
 	_Atomic u32 locked;
 	_Atomic u32 epoch;
 	const u8 *leave;                   /* jmp code_leave */
@@ -60,6 +61,8 @@ void code_leave(void);
 
 int code_cache_create(struct code_cache **ret);
 void code_cache_destroy(struct code_cache *c);
+/* Let go of the write view's page table entries, so that code does not count as resident twice. Any thread, now and then. */
+void code_cache_trim(struct code_cache *c);
 
 /* Spin lock for emitters. Serves requests of other cpus while it waits, so holders may wait for those. */
 void cache_lock(struct cpu *cpu);

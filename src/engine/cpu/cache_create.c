@@ -76,3 +76,14 @@ void code_cache_destroy(struct code_cache *c)
 	munmap(c->exec_view, CACHE_BYTES);
 	free(c);
 }
+
+void code_cache_trim(struct code_cache *c)
+{
+	u32 used = ALIGN_DOWN(__atomic_load_n(&c->used, __ATOMIC_RELAXED), 1u << 20);
+
+	if (used == c->trimmed)
+		return;
+	if (used)
+		madvise(c->write_view, used, MADV_DONTNEED); /* shared memory: the contents stay */
+	c->trimmed = used;
+}

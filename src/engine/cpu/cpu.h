@@ -122,7 +122,7 @@ struct posted_write {
  * (block.h). Indexed by the low bits of the address; entry 0 is never used for a branch, and is where
  * every look-up ends while jump_mask is 0.
  */
-#define JUMP_BITS   16
+#define JUMP_BITS   15
 #define JUMP_SIZE   (1u << JUMP_BITS)
 #define JUMP_MASK   (JUMP_SIZE - 1)
 #define JUMP_TABLES 8
