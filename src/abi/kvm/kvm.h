@@ -98,7 +98,7 @@ struct kvm_vcpu {
 	u64 caller_mask;      /* signals that the thread in KVM_RUN had blocked */
 	u64 sigset;           /* KVM_SET_SIGNAL_MASK */
 	bool sigset_active;
-	int signal_fd;    /* readable while a signal is pending that ends KVM_RUN */
+	int signal_fd;     /* readable while a signal is pending that ends KVM_RUN */
 	u64 signal_fd_set; /* which signals it looks for */
 	bool has_run;
 	u64 cr8; /* the engine's, as last seen: kvm_run.cr8 is only set if it differs */

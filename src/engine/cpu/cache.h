@@ -30,7 +30,7 @@ enum record_kind {
 
 struct exit_record {
 	u8 kind;
-	u8 base; /* REC_GROUP: register that the group is relative to, and RECORD_WRITES */
+	u8 base;   /* REC_GROUP: register that the group is relative to, and RECORD_WRITES */
 	u16 guest; /* offset of the instruction from the block's start */
 	u32 block; /* index of the block it belongs to */
 	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. */

@@ -231,8 +231,8 @@ struct cpu {
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */
 	u32 jump_count[2];                 /* [global]: entries filled since */
-	u32 jump_log[2][JUMP_LOG];          /* which: table << 16 | index */
-	struct { /* numbers of the jump tables of keys met lately; see jump.c */
+	u32 jump_log[2][JUMP_LOG];         /* which: table << 16 | index */
+	struct {         /* numbers of the jump tables of keys met lately; see jump.c */
 		u32 key; /* block_key + 1; 0: empty */
 		int number;
 	} jump_table_of[16];
@@ -243,7 +243,8 @@ struct cpu {
 	/* grows whenever a linear-to-physical translation of code may have changed */
 	u64 fetch_epoch;
 	u64 fetch_global_epoch; /* the same for translations that are global */
-	u64 code_filter[2][CODE_FILTER / 64]; /* [global]: which pages code was fetched from, see fetch.c */
+	u64 code_filter[2][CODE_FILTER /
+			   64]; /* [global]: which pages code was fetched from, see fetch.c */
 	u32 slot_hint[2];       /* where the last look-ups ended: page tables, data */
 	/* completed flushes of all write entries; read by page_watch() of others */
 	u32 write_flushes;

@@ -26,12 +26,12 @@
 #define SYS_FLAGS_DROP (HOST_FLAGS | FLAG_IF | 0x30000)
 
 /* Scratch slots in use across code_enter() and its exits. */
-#define SLOT_TARGET   0 /* host address to enter at */
-#define SLOT_RECORD   1 /* exit record, returned by code_enter() */
+#define SLOT_TARGET     0 /* host address to enter at */
+#define SLOT_RECORD     1 /* exit record, returned by code_enter() */
 #define SLOT_STRING_SRC 2 /* guest minus host address while a string instruction runs inline */
 #define SLOT_STRING_DST 4
-#define SLOT_BORROW   3 /* value of a borrowed register */
-#define SLOT_SYSFLAGS 6 /* RFLAGS without what lives in the host's flags, IF, RF and VM */
+#define SLOT_BORROW     3 /* value of a borrowed register */
+#define SLOT_SYSFLAGS   6 /* RFLAGS without what lives in the host's flags, IF, RF and VM */
 
 /*
  * Frame of generated code at the host's rsp, for what it spills most: short encodings, and processors that
