@@ -125,7 +125,7 @@ struct posted_write {
 #define JUMP_BITS   15
 #define JUMP_SIZE   (1u << JUMP_BITS)
 #define JUMP_MASK   (JUMP_SIZE - 1)
-#define JUMP_TABLES 8
+#define JUMP_TABLES 32 /* more than the sets of mode bits that guests go through on their way up */
 #define JUMP_LOG    16384 /* fills remembered for a quick flush */
 
 struct jump_table {
