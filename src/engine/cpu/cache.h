@@ -45,7 +45,7 @@ struct code_cache {
 	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */
 	u8 *write_view;        /* where C code writes */
 	u8 *exec_view;         /* where generated code runs */
-	u32 used;
+	_Atomic u32 used;
 	u32 trimmed; /* code_cache_trim()'s */
 	_Atomic u32 locked;
 	_Atomic u32 epoch;

@@ -79,7 +79,7 @@ void code_cache_destroy(struct code_cache *c)
 
 void code_cache_trim(struct code_cache *c)
 {
-	u32 used = ALIGN_DOWN(__atomic_load_n(&c->used, __ATOMIC_RELAXED), 1u << 20);
+	u32 used = ALIGN_DOWN((u32)atomic_load(&c->used), 1u << 20);
 
 	if (used == c->trimmed)
 		return;
