@@ -18,9 +18,14 @@ static void init_translation(struct cpu *cpu)
 {
 	cpu->high_mask = PAGE_MASK;
 	cpu->flag_mask = HOST_FLAGS;
-	for (unsigned view = 0; view < TLB_VIEWS; view++)
-		for (unsigned kind = 0; kind < TLB_KINDS; kind++)
-			cpu->tlb[view][kind].neg_tag[0] = TLB_EMPTY0;
+	for (unsigned view = 0; view < TLB_VIEWS; view++) {
+		for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
+			u64 *tag = cpu->tlb[view][kind].neg_tag;
+
+			tag[0] = tlb_empty(0);
+			tag[TLB_SIZE - 1] = tlb_empty(TLB_SIZE - 1);
+		}
+	}
 }
 
 static void vcpu_unmap(struct vcpu *v)

@@ -49,7 +49,7 @@ enum tlb_kind { TLB_READ, TLB_WRITE, TLB_KINDS };
 /*
  * Direct-mapped, indexed by bits 12-27 of the linear address. An access of s bytes at A hits iff
  * A + neg_tag[i] <= 4096 - s, unsigned: that is, same page and not crossing its end. hva[i] is the host
- * address of the page. neg_tag 0 means empty, except in entry 0 where TLB_EMPTY0 does, so a new cpu needs
+ * address of the page. What tlb_empty() says means empty: 0 for most, so a new cpu needs
  * one tlb_flush_all(). MMIO pages never have an entry; watched (code), read-only and clean-but-logged
  * pages have no write entry.
  */
@@ -57,7 +57,15 @@ struct tlb {
 	u64 neg_tag[TLB_SIZE];
 	u64 hva[TLB_SIZE];
 };
-#define TLB_EMPTY0 (-(u64)PAGE_SIZE)
+
+/*
+ * The tag of an empty entry moves no address of that entry to where the check of generated code could succeed:
+ * below 4096, or so close to 2^64 that the access wraps around. In the first and last entry 0 would.
+ */
+static inline u64 tlb_empty(unsigned index)
+{
+	return index == 0 ? PAGE_SIZE : index == TLB_SIZE - 1 ? -(u64)PAGE_SIZE : 0;
+}
 
 /*
  * What was filled since the last flush, so that a flush costs as much as what it drops. One log for each

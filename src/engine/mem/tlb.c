@@ -56,7 +56,7 @@ static u64 fill_gpa(u64 fill)
 
 static void entry_clear(struct tlb *t, unsigned index)
 {
-	t->neg_tag[index] = index ? 0 : TLB_EMPTY0;
+	t->neg_tag[index] = tlb_empty(index);
 }
 
 /* ---- large pages: a filter of 8192 bits, hashed ---- */

@@ -161,7 +161,7 @@ static void start(void)
 	memset(w.mem, 0, sizeof(w.mem));
 	for (unsigned i = 0; i < TLB_VIEWS; i++)
 		for (unsigned k = 0; k < TLB_KINDS; k++)
-			w.cpu.tlb[i][k].neg_tag[0] = TLB_EMPTY0;
+			w.cpu.tlb[i][k].neg_tag[0] = tlb_empty(0);
 	cpu_reset(&w.cpu, false);
 	w.flush_all = w.flush_nonglobal = w.flush_page = 0;
 	w.cpu.rip = 0x1000;
