@@ -87,8 +87,6 @@ static void emit_prologue(struct code_cache *c)
 	c->done = (void *)((u8 *)rec + e.exec_delta);
 	c->fault = c->done + 1;
 	e.p += 2 * sizeof(*rec);
-	c->indirect_rcx = e.p + e.exec_delta;
-	emit_load_frame(&e, H_RCX, FRAME_RCX);
 	c->indirect = e.p + e.exec_delta;
 	emit_store(&e, H_R9, CPU_RIP);
 	emit_exit(&e, c, REC_INDIRECT);

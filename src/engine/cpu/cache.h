@@ -21,7 +21,7 @@ enum record_kind {
 	REC_DONE,     /* a native stub has finished */
 	REC_FAULT,    /* the host raised a signal: cpu->host_fault */
 	REC_LINK,     /* direct branch to a block of the same page, not linked yet */
-	REC_INDIRECT, /* target is in cpu->rip */
+	REC_INDIRECT, /* target is in cpu->rip; block 0 if it is not told from where */
 	REC_STEP,     /* instruction to be done by step(), a software TLB miss included */
 	REC_GROUP,    /* the check of a group of accesses failed */
 	REC_POLL,     /* exit_request was seen; cpu->rip from the record */
@@ -50,7 +50,7 @@ struct code_cache {
 	_Atomic u32 locked;
 	_Atomic u32 epoch;
 	const u8 *leave;                   /* jmp code_leave */
-	const u8 *indirect, *indirect_rcx; /* leave for the address in r9; with rcx in SLOT_RCX */
+	const u8 *indirect; /* leave for the address in r9 */
 	const struct exit_record *done, *fault; /* executable view */
 	struct blocks *blocks;                  /* block.c */
 };

@@ -32,7 +32,7 @@ void gen_indirect(struct gen *g)
 		offsetof(struct cpu, jump[0].host) + (u32)g->jump_table * sizeof(struct jump_table);
 
 	if (g->jump_table < 0) {
-		emit_jmp_exec(e, g->cache->indirect);
+		gen_cold(g, emit_jmp32(e), REC_INDIRECT, false);
 		return;
 	}
 	emit8(e, 0x65); /* pext r10, r9, gs:[jump_mask] */
@@ -48,7 +48,7 @@ void gen_indirect(struct gen *g)
 	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
-	emit_jmp_exec(e, g->cache->indirect_rcx);
+	gen_cold(g, emit_jmp32(e), REC_INDIRECT, true);
 	emit_load_frame(e, H_RCX, FRAME_RCX);
 	emit8(e, 0x65); /* jmp gs:[r10*8 + host] */
 	emit8(e, 0x42);

@@ -12,6 +12,7 @@
 #include "engine/cpu/jump.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/ops.h"
+#include "engine/cpu/segment.h"
 #include "engine/cpu/translate.h"
 #include "engine/machine.h"
 
@@ -274,6 +275,24 @@ static bool group_retry(struct cpu *cpu, const struct exit_record *rec, const st
 	return tlb_lookup(cpu, cpu->view, kind, lin, size);
 }
 
+/*
+ * A near branch to an address that is not canonical faults itself (SDM 2: JMP, CALL, RET). Generated code has done
+ * the rest of it already: the stack pointer goes back. (What CALL has stored below it stays.)
+ */
+static int branch_fault(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
+{
+	const struct insn *in = cached_insn(cpu, rec->block, rec->guest);
+
+	if (!in || !(in->desc->attr & IA_ENDS))
+		return CPU_OK; /* got there by itself */
+	if (in->desc->op == OP_RET)
+		cpu->gpr[RSP] -= 8 + (in->imm_len ? (u16)in->imm : 0);
+	else if (in->desc->op == OP_CALL_REL || in->desc->op == OP_CALL_RM)
+		cpu->gpr[RSP] += 8;
+	cpu->rip = t->rip + rec->guest;
+	return deliver(cpu, cpu_gp0(cpu));
+}
+
 struct entry {
 	const u8 *host;                 /* where to enter generated code; NULL: find a block */
 	const struct exit_record *link; /* patch this when the block is found */
@@ -312,7 +331,11 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		next->dead = t;
 		return CPU_OK;
 	case REC_FAULT: locate_fault(cpu); return step_deliver(cpu);
-	default: return CPU_OK; /* REC_INDIRECT: rip is set */
+	case REC_INDIRECT:
+		if (rec->block && cpu->code_size == 8 && unlikely(!cpu_canonical(cpu, cpu->rip)))
+			return branch_fault(cpu, rec, t);
+		return CPU_OK;
+	default: return CPU_OK;
 	}
 }
 

@@ -233,6 +233,8 @@ static void gen_cold_exit(struct gen *g, const struct cold_exit *c)
 	emit_patch32(c->from, g->e.p);
 	if (c->restore_rcx)
 		emit_load_frame(&g->e, H_RCX, FRAME_RCX);
+	if (c->kind == REC_INDIRECT)
+		emit_store(&g->e, H_R9, CPU_RIP);
 	rec = emit_exit(&g->e, g->cache, c->kind);
 	rec->block = g->index;
 	rec->guest = c->guest;
