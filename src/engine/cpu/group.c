@@ -64,7 +64,8 @@ static bool native_access(const struct gen *g, const struct insn *in, struct acc
 	if (in->base == REG_NONE || in->base == BASE_RIP || in->index != REG_NONE ||
 		in->addr_size != width(g))
 		return false;
-	if (in->seg == SEG_FS || in->seg == SEG_GS || in->mem_size > 64 || needs_borrow(in))
+	if (in->seg == SEG_FS || in->seg == SEG_GS || in->seg == SEG_CS || in->mem_size > 64 ||
+		needs_borrow(in))
 		return false;
 	*a = (struct access){.base = in->base,
 		.kind = in->desc->mem == MEM_READ ? TLB_READ : TLB_WRITE,

@@ -137,6 +137,8 @@ static bool gen_native_mem(struct gen *g, const struct insn *in)
 
 	if (in->desc->mem == MEM_NONE)
 		return true;
+	if (!g->long_mode && in->seg == SEG_CS && kind == TLB_WRITE)
+		return false; /* #GP: code cannot be written through cs */
 	if (!in->mem_size || !gen_operand(g, in, kind, in->mem_size, &disp))
 		return false;
 	r = rewrite_insn(&g->e, in, RW_MEM_R9_R10, disp);
