@@ -613,7 +613,7 @@ static __attribute__((noinline)) bool rules_ok(struct insn *in, const struct ins
 /* W has no effect on general registers outside 64-bit mode, where only VEX can set it. */
 static INLINE void ignore_vex_w(struct insn *in, const struct insn_desc *d)
 {
-	bool gpr = d->reg == RK_GPR || d->rm == RK_GPR || d->vvvv == RK_GPR;
+	bool gpr = d->reg == RK_GPR || d->rm == RK_GPR || d->vvvv == RK_GPR || d->impl_regs;
 
 	if (in->mode != 8 && gpr)
 		in->rex = 0;

@@ -61,6 +61,7 @@ enum insn_op {
 	OP_FNSTENV, OP_FLDENV, OP_FNSAVE, OP_FRSTOR, OP_FXSAVE, OP_FXRSTOR, OP_XSAVE, OP_XSAVEOPT,
 	OP_XSAVEC, OP_XSAVES, OP_XRSTOR, OP_XRSTORS,
 	OP_MASKMOV /* vmaskmovps/pd, vpmaskmovd/q */, OP_MASKMOVDQU /* and maskmovq: [rdi] */,
+	OP_VZERO, /* outside 64-bit mode: the host would clear registers that the guest has not named */
 	OP_GATHER, OP_CLFLUSH /* clflush clflushopt clwb */,
 
 	OP_COUNT

@@ -47,6 +47,9 @@
 #define FROM_GPR(n) ROW("v" n, NATIVE, A_AVX | IA_FAULTS, Vx, Hx, Ey(READ))
 #define MASK_TO_GPR(n, ...) ROW("v" n, NATIVE, A_AVX | IA_RM_REG | IA_VEXW_NOGPR, Gv, Ux, ##__VA_ARGS__)
 
+/* Outside 64-bit mode the upper eight registers stay (SDM 2: VZEROALL). */
+#define ZERO(n) BY_64(ROW(n, VZERO, IA_AVX | IA_REALUD), ROW(n, NATIVE, IA_AVX | IA_REALUD))
+
 const struct insn_desc insn_vex_0f[256] = {
 	[0x10] = PFX(V2("movups", VL), V2("movupd", VL), SCALAR_LOAD("movss", 4), SCALAR_LOAD("movsd", 8)),
 	[0x11] = PFX(VST("movups", VL), VST("movupd", VL), SCALAR_STORE("movss", 4),
@@ -83,8 +86,7 @@ const struct insn_desc insn_vex_0f[256] = {
 	[0x72] = REG(NONE, NONE, SHIFT_IMM("psrld"), NONE, SHIFT_IMM("psrad"), NONE, SHIFT_IMM("pslld")),
 	[0x73] = REG(NONE, NONE, SHIFT_IMM("psrlq"), SHIFT_IMM("psrldq"), NONE, NONE,
 		SHIFT_IMM("psllq"), SHIFT_IMM("pslldq")),
-	[0x77] = PFX(BY_L(ROW("vzeroupper", NATIVE, IA_AVX | IA_REALUD),
-		ROW("vzeroall", NATIVE, IA_AVX | IA_REALUD))),
+	[0x77] = PFX(BY_L(ZERO("vzeroupper"), ZERO("vzeroall"))),
 	[0x7c] = PFX(NONE, V3F("haddpd", VL), NONE, V3F("haddps", VL)),
 	[0x7d] = PFX(NONE, V3F("hsubpd", VL), NONE, V3F("hsubps", VL)),
 	[0x7e] = PFX(NONE, ROW("vmovd", NATIVE, A_AVX, Vx, Ey(WRITE), L0), V2("movq", 8, L0)),

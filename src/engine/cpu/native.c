@@ -26,7 +26,8 @@ static struct native_key form_of(const struct insn *in)
 	k.form = (u64)in->opcode | (u64)modrm << 8 | (u64)in->pfx << 16 | (u64)in->reg << 24 |
 		 (u64)in->rm << 32 | (u64)(in->rex & 8) << 40 | (u64)in->map << 44 |
 		 (u64)in->enc << 46 | (u64)in->vvvv << 48 | (u64)(in->vl == 32) << 53 |
-		 (u64)in->is_mem << 54 | mode << 55 | (u64)in->op_size << 56 | BIT64(63);
+		 (u64)in->is_mem << 54 | mode << 55 | (u64)in->op_size << 56 |
+		 (u64)(in->mode == 8) << 62 | BIT64(63);
 	if (in->enc == ENC_VEX) /* its pp field, which pfx does not show */
 		k.form |= (u64)(in->bytes[in->opcode_off - 1] & 3) << 60;
 	for (unsigned i = 0; i < in->imm_len && i < 8; i++)

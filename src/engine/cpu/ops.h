@@ -45,7 +45,7 @@ OP(mov_from_seg); OP(mov_to_seg); OP(load_far);
 OP(mov_moffs); OP(xlat); OP(bt_mem); OP(bcd); OP(bound); OP(salc); OP(inc_dec_short); OP(clflush);
 /* ops_fpustate.c, ops_vecmem.c */
 OP(fnstenv); OP(fldenv); OP(fnsave); OP(frstor); OP(fxsave); OP(fxrstor); OP(xsave); OP(xsaveopt);
-OP(xsavec); OP(xsaves); OP(xrstor); OP(xrstors); OP(maskmov); OP(maskmovdqu); OP(gather);
+OP(xsavec); OP(xsaves); OP(xrstor); OP(xrstors); OP(maskmov); OP(maskmovdqu); OP(gather); OP(vzero);
 /* clang-format on */
 #undef OP
 

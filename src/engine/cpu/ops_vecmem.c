@@ -285,3 +285,20 @@ int op_gather(struct cpu *cpu, const struct insn *in)
 	gather_commit(cpu, in, &g, f);
 	return CPU_OK;
 }
+
+/* vzeroupper and vzeroall outside 64-bit mode: ymm0-7 only. */
+int op_vzero(struct cpu *cpu, const struct insn *in)
+{
+	struct fpu_image *f = fpu_live_to_area(cpu);
+
+	for (unsigned i = 0; i < 8; i++) {
+		union ymm v = ymm_read(f, i);
+
+		v.q[2] = v.q[3] = 0;
+		if (in->vl == 32)
+			v.q[0] = v.q[1] = 0;
+		ymm_write(f, i, &v);
+	}
+	fpu_area_to_live(cpu);
+	return CPU_OK;
+}

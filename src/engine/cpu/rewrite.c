@@ -176,10 +176,18 @@ static void emit_operands(struct emit *e, const struct plan *p, unsigned reg, un
 		emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
 }
 
+/* vblendvps, vblendvpd, vpblendvb: a register in bits 7:4, of which bit 7 counts in 64-bit mode only (SDM 2). */
+static bool imm_names_register(const struct insn *in)
+{
+	return in->enc == ENC_VEX && in->map == 3 && in->opcode >= 0x4a && in->opcode <= 0x4c;
+}
+
 static void emit_imm(struct emit *e, const struct insn *in)
 {
+	u8 mask = in->mode != 8 && imm_names_register(in) ? 0x7f : 0xff;
+
 	for (unsigned i = 0; i < in->imm_len; i++)
-		emit8(e, in->bytes[in->imm_off + i]);
+		emit8(e, in->bytes[in->imm_off + i] & mask);
 }
 
 /* 66 selects the operand size of integer instructions, and the opcode of vector ones. */

@@ -129,6 +129,7 @@ static const op_handler handlers[OP_COUNT] = {
 	[OP_XRSTORS] = op_xrstors,
 	[OP_MASKMOV] = op_maskmov,
 	[OP_MASKMOVDQU] = op_maskmovdqu,
+	[OP_VZERO] = op_vzero,
 	[OP_GATHER] = op_gather,
 	[OP_CLFLUSH] = op_clflush,
 };

@@ -91,7 +91,7 @@ static const struct {
 	{8, CODE(0xf3, 0x48, 0x0f, 0x1e, 0xc8), "nop", 0, OP_NOP, 8, NO_MEM, SEG_DS}, /* rdsspq */
 	/* C4, C5, 62: VEX and EVEX in 64-bit mode, elsewhere only with mod 3 */
 	{8, CODE(0xc5, 0xf8, 0x77), "vzeroupper", 0, OP_NATIVE, 4, NO_MEM, SEG_DS},
-	{4, CODE(0xc5, 0xf8, 0x77), "vzeroupper", 0, OP_NATIVE, 4, NO_MEM, SEG_DS},
+	{4, CODE(0xc5, 0xf8, 0x77), "vzeroupper", 0, OP_VZERO, 4, NO_MEM, SEG_DS},
 	{4, CODE(0xc5, 0x38), "lds", 0, OP_LOAD_FAR, 4, 6, RAX, REG_NONE, SEG_DS},
 	{8, CODE(0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc0), NULL, INVALID},
 	{4, CODE(0x62, 0x08), "bound", 0, OP_BOUND, 4, 8, RAX, REG_NONE, SEG_DS},
