@@ -224,11 +224,11 @@ int op_popf(struct cpu *cpu, const struct insn *in)
 }
 
 /* Read the outer frames' pointers, which lie below the old rbp; they are pushed anew. */
-static int enter_read_display(
-	struct cpu *cpu, const struct stack *s, unsigned size, unsigned n, u64 *display)
+static int enter_read_display(struct cpu *cpu, const struct stack *s, unsigned size, unsigned from,
+	unsigned n, u64 *display)
 {
 	for (unsigned i = 0; i < n; i++) {
-		u64 lin, off = stack_truncate(s, cpu->gpr[RBP] - (i + 1) * size);
+		u64 lin, off = stack_truncate(s, cpu->gpr[RBP] - (from + i + 1) * size);
 		int r = seg_linear(cpu, SEG_SS, off, size, ACC_READ, &lin);
 		if (!r)
 			r = mem_read_u64(cpu, lin, &display[i], size, ACC_READ);
@@ -247,15 +247,19 @@ int op_enter(struct cpu *cpu, const struct insn *in)
 	stack_begin(cpu, &s);
 	u64 frame = stack_truncate(&s, s.sp - size);
 	u64 final = stack_truncate(&s, frame - (level ? level * size : 0) - (u16)in->imm);
-	int r = enter_read_display(cpu, &s, size, outer, display);
+	int r = probe_pushes(cpu, &s, 1 + level, size);
 	if (!r)
-		r = probe_pushes(cpu, &s, 1 + level, size);
+		r = enter_read_display(cpu, &s, size, 0, outer, display);
 	if (!r) /* SDM 2, ENTER: faults if a write at the final rsp would */
 		r = probe_word(cpu, &s, final, size);
 	if (!r)
 		r = stack_push(cpu, &s, cpu->gpr[RBP], size);
-	for (unsigned i = 0; !r && i < outer; i++)
-		r = stack_push(cpu, &s, display[i], size);
+	/* Read again: what has been pushed may lie over what is still to be copied. */
+	for (unsigned i = 0; !r && i < outer; i++) {
+		r = enter_read_display(cpu, &s, size, i, 1, display);
+		if (!r)
+			r = stack_push(cpu, &s, display[0], size);
+	}
 	if (!r && level)
 		r = stack_push(cpu, &s, frame, size);
 	if (r)
