@@ -107,6 +107,17 @@ static int state_load(struct cpu *cpu, const struct insn *in, u8 *image, unsigne
 	return r ? r : mem_read(cpu, lin, image, len, ACC_READ);
 }
 
+/* The registers stay where they are; the image lists them from the top of the stack, which moves. */
+static void move_top(struct fpu_image *f, unsigned from, unsigned to)
+{
+	unsigned moved = to - from;
+	u8 st[8][16];
+
+	for (unsigned i = 0; i < 8; i++)
+		__builtin_memcpy(st[i], f->st[(i + moved) & 7], 16);
+	__builtin_memcpy(f->st, st, sizeof(st));
+}
+
 int op_fnstenv(struct cpu *cpu, const struct insn *in)
 {
 	struct fpu_image *f = fpu_live_to_area(cpu);
@@ -123,17 +134,6 @@ int op_fnstenv(struct cpu *cpu, const struct insn *in)
 	return CPU_OK;
 }
 
-/* The registers stay where they are; the image lists them from the top of the stack, which moves. */
-static void move_top(struct fpu_image *f, unsigned old_top)
-{
-	unsigned moved = FSW_TOP(f->fsw) - old_top;
-	u8 st[8][16];
-
-	for (unsigned i = 0; i < 8; i++)
-		__builtin_memcpy(st[i], f->st[(i + moved) & 7], 16);
-	__builtin_memcpy(f->st, st, sizeof(st));
-}
-
 int op_fldenv(struct cpu *cpu, const struct insn *in)
 {
 	u8 env[28];
@@ -144,7 +144,7 @@ int op_fldenv(struct cpu *cpu, const struct insn *in)
 	struct fpu_image *f = fpu_live_to_area(cpu);
 	unsigned old_top = FSW_TOP(f->fsw);
 	env_apply(f, in, env);
-	move_top(f, old_top);
+	move_top(f, old_top, FSW_TOP(f->fsw));
 	fpu_area_to_live(cpu);
 	return CPU_OK;
 }
@@ -161,6 +161,7 @@ int op_fnsave(struct cpu *cpu, const struct insn *in)
 	int r = state_store(cpu, in, image, env + 8 * REG_BYTES);
 	if (r)
 		return r;
+	move_top(f, FSW_TOP(f->fsw), 0);
 	f->fcw = FCW_RESET; /* and then fninit */
 	f->fsw = 0;
 	f->ftw = 0;
