@@ -56,6 +56,16 @@ static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
 	return fpu_image(cpu);
 }
 
+/* Does an unmasked x87 exception wait to be reported? */
+static inline bool fpu_pending(struct cpu *cpu)
+{
+	u16 fsw = fpu_image(cpu)->fsw;
+
+	if (!UV_EAGER_FPU)
+		__asm__ volatile("fnstsw %0" : "=a"(fsw));
+	return fsw & FSW_ES;
+}
+
 static inline void fpu_area_to_live(struct cpu *cpu)
 {
 	if (!UV_EAGER_FPU)

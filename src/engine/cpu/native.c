@@ -91,7 +91,9 @@ static int native_fault(struct cpu *cpu, const struct insn *in, const struct nat
 
 	if (s->borrowed != REG_NONE)
 		cpu->gpr[s->borrowed] = cpu->scratch[SLOT_BORROW];
-	if (vector == X86_XM && (in->desc->attr & (IA_X87 | IA_MMX | IA_WAIT)))
+	/* What converts between MMX and SSE raises #XM; step() has seen a pending x87 exception before. */
+	if (vector == X86_XM && !(in->desc->attr & IA_SSE) &&
+		(in->desc->attr & (IA_X87 | IA_MMX | IA_WAIT)))
 		vector = X86_MF;
 	if (vector == X86_XM && !(cpu->cr4 & CR4_OSXMMEXCPT))
 		vector = X86_UD;

@@ -7,6 +7,7 @@
  */
 #include <string.h>
 
+#include "engine/cpu/fpu.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
 
@@ -211,6 +212,21 @@ static int check_units(struct cpu *cpu, u32 attr)
 	return CPU_OK;
 }
 
+/*
+ * A pending x87 exception comes before any fault of the instruction's own. CVTPI2PS and CVTPI2PD from memory (0F 2A)
+ * do not look at the x87 state.
+ */
+static int check_pending(struct cpu *cpu, const struct insn *in)
+{
+	u32 attr = in->desc->attr;
+
+	if (!(attr & IA_FAULTS) || !(attr & (IA_X87 | IA_MMX | IA_WAIT)))
+		return CPU_OK;
+	if ((attr & IA_SSE) && in->is_mem && in->opcode == 0x2a)
+		return CPU_OK;
+	return fpu_pending(cpu) ? cpu_raise(cpu, X86_MF) : CPU_OK;
+}
+
 static int check(struct cpu *cpu, const struct insn *in)
 {
 	u32 attr = in->desc->attr;
@@ -219,8 +235,11 @@ static int check(struct cpu *cpu, const struct insn *in)
 		return cpu_raise(cpu, X86_UD);
 	if ((attr & IA_CPL0) && cpu->cpl != 0)
 		return cpu_gp0(cpu);
-	if (attr & (IA_SSE | IA_MMX | IA_AVX | IA_X87 | IA_WAIT))
-		return check_units(cpu, attr);
+	if (attr & (IA_SSE | IA_MMX | IA_AVX | IA_X87 | IA_WAIT)) {
+		int r = check_units(cpu, attr);
+
+		return r ? r : check_pending(cpu, in);
+	}
 	return CPU_OK;
 }
 
@@ -230,20 +249,33 @@ static bool alignment_checked(const struct cpu *cpu)
 	return cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & FL_AC);
 }
 
+/* As far as alignment goes, so before the segment is looked at. */
+static bool misaligned(const struct cpu *cpu, const struct insn *in)
+{
+	bool based = cpu->code_size != 8 || in->seg >= SEG_FS;
+	u64 lin = operand_offset(cpu, in) + (based ? cpu->seg[in->seg].base : 0);
+
+	return lin & (in->mem_size - 1);
+}
+
+/* The bounce buffer is as aligned as the operand, for instructions whose need for it only the host knows. */
 static int step_bounce(struct cpu *cpu, const struct insn *in, u64 lin, unsigned acc)
 {
 	unsigned size = in->mem_size;
-	bool reads = in->desc->mem != MEM_WRITE, writes = acc & ACC_WRITE;
+	/* An x87 store does not happen if it raises an unmasked exception, which is reported only later. */
+	bool reads = in->desc->mem != MEM_WRITE || (in->desc->attr & IA_X87);
+	bool writes = acc & ACC_WRITE;
+	u8 *bounce = cpu->bounce + (lin & 15);
 	int r;
 
-	uv_assert(size <= sizeof(cpu->bounce));
+	uv_assert(size <= sizeof(cpu->bounce) - 15);
 	r = writes ? mem_probe_write(cpu, lin, size, 0) : CPU_OK;
 	if (!r && reads)
-		r = mem_read(cpu, lin, cpu->bounce, size, ACC_READ);
+		r = mem_read(cpu, lin, bounce, size, ACC_READ);
 	if (!r)
-		r = native_exec(cpu, in, cpu->bounce);
+		r = native_exec(cpu, in, bounce);
 	if (!r && writes)
-		r = mem_write(cpu, lin, cpu->bounce, size, 0);
+		r = mem_write(cpu, lin, bounce, size, 0);
 	return r;
 }
 
@@ -253,12 +285,13 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 	unsigned size = in->mem_size;
 	u64 lin, watched = MEM_UNWATCHED;
 	void *host;
-	int r = operand_linear(cpu, in, size, acc, &lin);
+	int r;
 
+	if ((in->desc->attr & IA_ALIGN) && misaligned(cpu, in))
+		return cpu_gp0(cpu);
+	r = operand_linear(cpu, in, size, acc, &lin);
 	if (r)
 		return r;
-	if ((in->desc->attr & IA_ALIGN) && (lin & (size - 1)))
-		return cpu_gp0(cpu);
 	if (alignment_checked(cpu) && size <= 8 && (lin & (size - 1)))
 		return cpu_raise_err(cpu, X86_AC, 0);
 	if (acc & ACC_WRITE)
