@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* A case from end to end: its legs, their comparison, and for a finding the least that still shows it. */
+#include <string.h>
+
+#ifdef HAVE_ZYDIS
+#include <Zydis/Zydis.h>
+#endif
+
+#include "insn/diff.h"
+
+static enum difference worse(enum difference a, enum difference b)
+{
+	return a > b ? a : b;
+}
+
+enum difference check_case(struct diff *d, const struct insn_case *c, struct tally *t, FILE *out)
+{
+	static struct outcome o[LEGS]; /* code is zero unless a run sets it, for all legs alike */
+	enum difference found = DIFF_NONE;
+
+	diff_load(d, c);
+	for (unsigned leg = 0; leg < (c->with_host ? LEGS : LEG_HOST); leg++)
+		diff_run(d, c, leg, &o[leg]);
+	found = MAX(
+		found, compare(c, LEG_STEP, &o[LEG_STEP], LEG_TRANSLATE, &o[LEG_TRANSLATE], out));
+	found = MAX(
+		found, compare(c, LEG_TRANSLATE, &o[LEG_TRANSLATE], LEG_AGAIN, &o[LEG_AGAIN], out));
+	if (c->with_host)
+		found = worse(
+			found, compare(c, LEG_STEP, &o[LEG_STEP], LEG_HOST, &o[LEG_HOST], out));
+	t->cases++;
+	t->insns += c->count;
+	t->faults += o[LEG_STEP].end == END_FAULT;
+	t->stuck += o[LEG_STEP].end == END_STUCK;
+	t->excused += found == DIFF_EXCUSED;
+	return found;
+}
+
+/* ---- making it small ---- */
+
+static bool still_differs(struct diff *d, const struct insn_case *c)
+{
+	struct tally unused = {0};
+
+	return check_case(d, c, &unused, NULL) == DIFF_FOUND;
+}
+
+static void try_without(struct diff *d, struct insn_case *c, unsigned i)
+{
+	struct insn_case less = *c;
+
+	memset(less.code + c->at[i], 0x90, c->at[i + 1] - c->at[i]);
+	if (still_differs(d, &less))
+		*c = less;
+}
+
+void minimise(struct diff *d, struct insn_case *c)
+{
+	struct insn_case less = *c;
+
+	for (unsigned i = c->count; i-- > 0;)
+		try_without(d, c, i);
+	for (unsigned i = c->patches; i-- > 0;) {
+		less = *c;
+		less.patch[i] = less.patch[--less.patches];
+		if (still_differs(d, &less))
+			*c = less;
+	}
+	for (unsigned i = 0; i < GPR_COUNT; i++) {
+		less = *c;
+		less.start.gpr[i] = 0;
+		if (c->start.gpr[i] && still_differs(d, &less))
+			*c = less;
+	}
+}
+
+/* ---- showing it ---- */
+
+static void print_insn(const struct insn_case *c, unsigned from, unsigned to, FILE *out)
+{
+	char text[96] = "";
+	u64 rip = c->start.rip + from;
+	int n = 0;
+
+#ifdef HAVE_ZYDIS
+	ZydisDisassembledInstruction z;
+	ZydisMachineMode mode =
+		c->mode == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
+
+	if (ZYAN_SUCCESS(ZydisDisassembleIntel(mode, rip, c->code + from, to - from, &z)))
+		snprintf(text, sizeof(text), "%s", z.text);
+#else
+	struct insn in;
+
+	if (insn_decode(&in, c->code + from, MIN(to - from, 15u), c->mode) == INSN_OK)
+		snprintf(text, sizeof(text), "%s", insn_name(&in));
+#endif
+	n = fprintf(out, "  %llx ", (unsigned long long)rip);
+	for (unsigned i = from; i < to; i++)
+		n += fprintf(out, " %02x", c->code[i]);
+	fprintf(out, "%*s%s\n", MAX(2, 52 - n), "", text);
+}
+
+static bool is_nops(const struct insn_case *c, unsigned from, unsigned to)
+{
+	for (unsigned i = from; i < to; i++)
+		if (c->code[i] != 0x90)
+			return false;
+	return true;
+}
+
+void print_case(const struct insn_case *c, FILE *out)
+{
+	fprintf(out, " %u-bit code, CPL %u%s\n", c->mode * 8, c->cpl, c->cold ? ", cold TLB" : "");
+	for (unsigned i = 0; i < c->count; i++)
+		if (!is_nops(c, c->at[i], c->at[i + 1]))
+			print_insn(c, c->at[i], c->at[i + 1], out);
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		fprintf(out, "%s r%-2u %016llx", i % 4 ? "" : "\n ", i,
+			(unsigned long long)c->start.gpr[i]);
+	fprintf(out, "\n  flags %llx  fs %llx  gs %llx  mxcsr %x  fcw %x  fsw %x\n",
+		(unsigned long long)c->start.rflags, (unsigned long long)c->start.fs_base,
+		(unsigned long long)c->start.gs_base, *(const u32 *)(c->start.xsave + 24),
+		*(const u16 *)c->start.xsave, *(const u16 *)(c->start.xsave + 2));
+	for (unsigned i = 0; i < c->patches; i++)
+		fprintf(out, "  [%llx] = %016llx\n", (unsigned long long)c->patch[i].addr,
+			(unsigned long long)c->patch[i].value);
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Do two legs of a case agree? All of memory, registers and vector state, and how it ended. The exceptions:
+ *
+ * - FOP, FIP, FDP and what is stored of them: no guest sees the host's.
+ * - RF in a fault's image, which processors and their hypervisors handle differently.
+ * - Flags at a fault, if the sequence would have overwritten them unread (translated code may have lost them).
+ * - Flags that an instruction leaves undefined, and all that comes of reading them: where the processor keeps
+ *   their old value, translated code may not have it any more.
+ * - Flags that were dead until the case changed its own code behind them.
+ * - The word that a CALL to an address that is not canonical stores, in translated code, before it faults.
+ * - What is reported of a fault in the middle of an instruction with several accesses (see known_fault()).
+ * - For level 0 against the host's level 3, the U bit of page fault error codes; and the P bit for addresses
+ *   that belong to a kernel: Linux tells no more, and ours is not there.
+ */
+#include <string.h>
+
+#include "insn/diff.h"
+
+#define FLAGS (FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_ID)
+
+struct report {
+	const struct insn_case *c;
+	enum leg leg[2];
+	FILE *out;
+	enum difference found;
+	const u8 *code; /* of the case, as it is at the end */
+	bool code_changed;
+	u16 undefined;              /* flags */
+	const struct insn *faulted; /* the instruction that both agree upon, or NULL */
+};
+
+static void say(struct report *r, enum difference what, const char *name, u64 a, u64 b)
+{
+	r->found = MAX(r->found, what);
+	if (r->out && what == DIFF_FOUND)
+		fprintf(r->out, "  %-14s %-10s %016llx  %-10s %016llx\n", name, leg_name[r->leg[0]],
+			(unsigned long long)a, leg_name[r->leg[1]], (unsigned long long)b);
+}
+
+static void check(struct report *r, const char *name, u64 a, u64 b)
+{
+	if (a != b)
+		say(r, DIFF_FOUND, name, a, b);
+}
+
+/* ---- how it ended ---- */
+
+static u32 error_mask(const struct report *r, const struct outcome *o)
+{
+	u32 mask = ~0u;
+
+	if (o->vector != X86_PF || r->leg[1] != LEG_HOST)
+		return mask;
+	if (r->c->cpl == 0)
+		mask &= ~PF_U;
+	if (o->cr2 >= 0x7ffffffff000 || o->cr2 - L_SYSTEM < 0x10000)
+		mask &= ~PF_P;
+	return mask;
+}
+
+/*
+ * Processors differ in which of two accesses of an instruction they make first, and in what they have done before
+ * the second one faults.
+ */
+static bool known_fault(const struct report *r, unsigned op)
+{
+	return r->leg[1] == LEG_HOST && r->faulted && r->faulted->desc->op == op;
+}
+
+/* Images that cross a page: which of their bytes is accessed first is up to the processor. */
+static bool known_image_fault(const struct report *r)
+{
+	return known_fault(r, OP_FNSAVE) || known_fault(r, OP_FRSTOR) ||
+	       known_fault(r, OP_FNSTENV) || known_fault(r, OP_FLDENV) ||
+	       known_fault(r, OP_FXSAVE) || known_fault(r, OP_FXRSTOR);
+}
+
+/* AMD's processors want an offset from fs or gs to be canonical, too. */
+static bool known_offset_fault(
+	const struct report *r, const struct outcome *a, const struct outcome *b)
+{
+	return r->leg[1] == LEG_HOST && r->faulted && r->faulted->is_mem &&
+	       r->faulted->seg >= SEG_FS && a->vector == X86_PF && b->vector == X86_GP;
+}
+
+static void check_end(struct report *r, const struct outcome *a, const struct outcome *b)
+{
+	u32 mask = error_mask(r, a);
+
+	check(r, "end", a->end, b->end);
+	if (known_fault(r, OP_CMPS) || known_fault(r, OP_MOVS) || known_fault(r, OP_CALL_RM) ||
+		known_fault(r, OP_ENTER) || known_fault(r, OP_MASKMOVDQU) || known_image_fault(r))
+		return;
+	if (known_offset_fault(r, a, b))
+		return;
+	check(r, "vector", a->vector, b->vector);
+	if (a->end != b->end || a->end != END_FAULT || a->vector != b->vector)
+		return;
+	check(r, "error", a->error & mask, b->error & mask);
+	if (a->vector == X86_PF)
+		check(r, "cr2", a->cr2, b->cr2);
+}
+
+/* ---- registers ---- */
+
+static void check_gpr(struct report *r, const struct regs *a, const struct regs *b)
+{
+	static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+		"r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15"};
+	bool wide = r->c->mode == 8;
+
+	for (unsigned i = 0; i < (wide ? 16 : 8); i++)
+		check(r, names[i], wide ? a->gpr[i] : (u32)a->gpr[i],
+			wide ? b->gpr[i] : (u32)b->gpr[i]);
+	if (!wide)
+		return;
+	check(r, "fs base", a->fs_base, b->fs_base);
+	check(r, "gs base", a->gs_base, b->gs_base);
+}
+
+/* From the code as it is at the end: it may have changed itself. */
+static bool decode_at(const struct report *r, unsigned at, struct insn *in)
+{
+	const struct insn_case *c = r->c;
+	u8 code[INSN_MAX] = {0};
+
+	if (at >= c->bytes)
+		return false;
+	memcpy(code, r->code + at, MIN(c->bytes - at, (unsigned)INSN_MAX));
+	return insn_decode(in, code, INSN_MAX, c->mode) == INSN_OK;
+}
+
+/*
+ * Flags that may be undefined at the end, or all (*ret_read) if one was read before. Instructions that a branch
+ * may have skipped, or that follow a fault, do not count as having defined any.
+ */
+static u16 undefined_flags(const struct report *r, bool faults, bool *ret_read)
+{
+	u16 undefined = 0;
+	bool branched = faults;
+	struct insn in;
+
+	*ret_read = false;
+	for (unsigned i = 0; i < r->c->count && decode_at(r, r->c->at[i], &in); i++) {
+		if (in.desc->flags_read & undefined)
+			*ret_read = true;
+		if (!branched)
+			undefined &= ~in.desc->flags_always;
+		undefined |= in.desc->flags_undefined;
+		branched |= (in.desc->attr & IA_ENDS) != 0;
+	}
+	return undefined;
+}
+
+/* Which status flags are read, or not written, from there on? */
+static u16 live_flags(const struct report *r, unsigned at)
+{
+	u16 undecided = FL_STATUS, live = 0;
+	struct insn in;
+
+	while (undecided && decode_at(r, at, &in)) {
+		bool jump = in.desc->op == OP_JCC || in.desc->op == OP_JMP_REL;
+
+		live |= in.desc->flags_read & undecided;
+		undecided &= ~(in.desc->flags_read | in.desc->flags_always);
+		at += in.len;
+		if (in.desc->op == OP_JCC)
+			live |= live_flags(r, at) & undecided;
+		if (jump && (s64)in.imm >= 0)
+			at += in.imm;
+		else if (in.desc->attr & IA_ENDS)
+			break;
+	}
+	return live | undecided;
+}
+
+static void check_flags(struct report *r, const struct outcome *a, const struct outcome *b)
+{
+	u64 diff = (a->regs.rflags ^ b->regs.rflags) & FLAGS, excused;
+
+	if (!diff)
+		return;
+	excused = r->code_changed ? FL_STATUS : r->undefined;
+	if (a->end == END_FAULT)
+		excused |= FL_STATUS & ~live_flags(r, a->regs.rip - r->c->start.rip);
+	say(r, diff & ~excused ? DIFF_FOUND : DIFF_EXCUSED, "rflags", a->regs.rflags,
+		b->regs.rflags);
+}
+
+/* ---- vectors ---- */
+
+static u64 at(const u8 *p, unsigned offset, unsigned n)
+{
+	u64 v = 0;
+
+	memcpy(&v, p + offset, n);
+	return v;
+}
+
+/* A component in its initial state need not have been written. */
+static void normalise(u8 *to, const u8 *from)
+{
+	u64 bv = at(from, 512, 8);
+
+	memcpy(to, from, R_XSAVE_BYTES);
+	if (!(bv & 1)) {
+		memset(to, 0, 24);
+		memset(to + 32, 0, 128);
+		to[0] = 0x7f;
+		to[1] = 3;
+	}
+	if (!(bv & 2))
+		memset(to + 160, 0, 256);
+	if (!(bv & 4))
+		memset(to + 576, 0, 256);
+}
+
+static void check_indexed(struct report *r, const char *name, unsigned i, u64 a, u64 b)
+{
+	char full[24];
+
+	if (a == b)
+		return;
+	snprintf(full, sizeof(full), "%s%u", name, i);
+	say(r, DIFF_FOUND, full, a, b);
+}
+
+static void check_vectors(struct report *r, const u8 *from_a, const u8 *from_b)
+{
+	u8 a[R_XSAVE_BYTES], b[R_XSAVE_BYTES];
+
+	normalise(a, from_a);
+	normalise(b, from_b);
+	check(r, "fcw", at(a, 0, 2), at(b, 0, 2));
+	check(r, "fsw", at(a, 2, 2), at(b, 2, 2));
+	check(r, "ftw", a[4], b[4]);
+	check(r, "mxcsr", at(a, 24, 4), at(b, 24, 4));
+	for (unsigned i = 0; i < 8; i++) {
+		check_indexed(r, "st low ", i, at(a, 32 + i * 16, 8), at(b, 32 + i * 16, 8));
+		check_indexed(r, "st high ", i, at(a, 40 + i * 16, 2), at(b, 40 + i * 16, 2));
+	}
+	if (!memcmp(a + 160, b + 160, 256) && !memcmp(a + 576, b + 576, 256))
+		return;
+	for (unsigned i = 0; i < 32; i++) {
+		check_indexed(r, i & 1 ? "xmm high " : "xmm low ", i / 2, at(a, 160 + i * 8, 8),
+			at(b, 160 + i * 8, 8));
+		check_indexed(r, i & 1 ? "ymm top " : "ymm third ", i / 2, at(a, 576 + i * 8, 8),
+			at(b, 576 + i * 8, 8));
+	}
+}
+
+/* ---- memory ---- */
+
+/* FOP, FIP and FDP occupy no more than that in any image. */
+#define POINTER_BYTES 20
+
+static void check_memory(struct report *r, const char *name, const u8 *a, const u8 *b, unsigned n)
+{
+	unsigned differ = 0, shown = 0;
+
+	if (!memcmp(a, b, n))
+		return;
+	for (unsigned i = 0; i < n; i++)
+		differ += a[i] != b[i];
+	if (r->c->image && r->leg[1] == LEG_HOST && differ <= POINTER_BYTES)
+		return;
+	for (unsigned i = 0; i < n; i += 8) {
+		char full[24];
+
+		if (!memcmp(a + i, b + i, 8) || shown++ == 4)
+			continue;
+		snprintf(full, sizeof(full), "%s+%x", name, i);
+		say(r, DIFF_FOUND, full, at(a, i, 8), at(b, i, 8));
+	}
+}
+
+/* ---- all of it ---- */
+
+static void check_all(struct report *r, const struct outcome *a, const struct outcome *b)
+{
+	check_end(r, a, b);
+	check(r, "rip", a->regs.rip, b->regs.rip);
+	check_flags(r, a, b);
+	check_gpr(r, &a->regs, &b->regs);
+	if (!known_fault(r, OP_MASKMOVDQU) && !known_fault(r, OP_GATHER))
+		check_vectors(r, a->regs.xsave, b->regs.xsave);
+	if (known_fault(r, OP_ENTER) || (r->faulted && r->faulted->desc->op == OP_CALL_RM))
+		return;
+	check_memory(r, "data", a->data, b->data, sizeof(a->data));
+	if (a->has_code)
+		check_memory(r, "code", a->code, b->code, sizeof(a->code));
+}
+
+/* The instruction at which a leg faulted. */
+static bool find_fault(const struct report *r, const struct outcome *o, struct insn *in)
+{
+	return o->end == END_FAULT && decode_at(r, o->regs.rip - r->c->start.rip, in);
+}
+
+/*
+ * Without an active byte MASKMOVDQU may fault or not (SDM 2). Of INT1, some hypervisors tell the address of the
+ * instruction instead of the next.
+ */
+static bool vague_fault(const struct report *r, const struct outcome *o)
+{
+	struct insn in;
+
+	return find_fault(r, o, &in) && (in.desc->op == OP_MASKMOVDQU || in.desc->op == OP_INT1);
+}
+
+enum difference compare(const struct insn_case *c, enum leg la, const struct outcome *a,
+	enum leg lb, const struct outcome *b, FILE *out)
+{
+	struct report r = {.c = c, .leg = {la, lb}, .out = out, .code = c->code};
+	struct insn in;
+	bool read;
+
+	if (a->end == END_STUCK || b->end == END_STUCK)
+		return a->end == b->end ? DIFF_NONE : DIFF_EXCUSED;
+	if (a->has_code)
+		r.code = a->code + (c->start.rip & ~PAGE_MASK);
+	r.code_changed = memcmp(r.code, c->code, c->bytes);
+	r.undefined = undefined_flags(&r, a->end == END_FAULT, &read);
+	if (lb == LEG_HOST && vague_fault(&r, a) != vague_fault(&r, b))
+		return DIFF_EXCUSED;
+	if (b->end == END_FAULT && a->regs.rip == b->regs.rip && find_fault(&r, a, &in))
+		r.faulted = &in;
+	check_all(&r, a, b);
+	return r.found == DIFF_FOUND && read ? DIFF_EXCUSED : r.found;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The differential test of instructions: the same sequence with the same state by step(), by translated code,
+ * and by the bare host. See docs/testing.md.
+ *
+ * A case is made from a seed and a number alone (generate.c) or written by hand (cases.c), and can be run as
+ * often as wanted: each run starts by putting memory and registers in place.
+ */
+#ifndef TESTS_INSN_DIFF_H
+#define TESTS_INSN_DIFF_H
+
+#include <stdio.h>
+
+#include "base/types.h"
+#include "insn/layout.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
+
+/* Registers; xsave in the standard format: x87, SSE, AVX. */
+struct regs {
+	u64 gpr[GPR_COUNT];
+	u64 rip, rflags, fs_base, gs_base;
+	u8 xsave[R_XSAVE_BYTES] __attribute__((aligned(64)));
+};
+
+#define SEQ_MAX     12
+#define CODE_MAX    (SEQ_MAX * INSN_MAX + 16)
+#define PATCHES_MAX 8
+#define DATA_BYTES  (L_DATA_RW * PAGE_SIZE) /* what a case can change */
+
+struct insn_case {
+	u64 seed, number;
+	u8 mode; /* 8, or 4: 32-bit code */
+	u8 cpl;
+	bool with_host;
+	bool cold;  /* the guest's TLB is empty at the start */
+	bool image; /* stores an x87 or FXSAVE image, where the host's instruction pointers differ */
+	unsigned count;      /* instructions, the closing jump not counted */
+	u16 at[SEQ_MAX + 1]; /* where they start */
+	unsigned bytes;
+	u8 code[CODE_MAX];
+	struct regs start;
+	unsigned patches; /* differences of the data pages from the common image */
+	struct {
+		u64 addr, value;
+	} patch[PATCHES_MAX];
+};
+
+enum end { END_DONE, END_FAULT, END_STUCK, END_ODD };
+
+struct outcome {
+	u8 end; /* enum end */
+	u8 vector;
+	u32 error;
+	u64 cr2;
+	u32 exit_reason; /* END_ODD */
+	struct regs regs;
+	u8 data[DATA_BYTES];
+	bool has_code; /* the case runs in writable pages */
+	u8 code[2 * PAGE_SIZE];
+};
+
+/* ---- machine.c: memory shared by guest and host, and the guest ---- */
+
+enum leg {
+	LEG_STEP,
+	LEG_TRANSLATE,
+	LEG_AGAIN /* with warm TLB and translations */,
+	LEG_HOST,
+	LEGS
+};
+extern const char *const leg_name[LEGS];
+
+struct diff;
+
+/* NULL with a message on stderr if it cannot be. */
+struct diff *diff_open(void);
+void diff_close(struct diff *d);
+/* The common content of the data pages. */
+void diff_fill(struct diff *d, u64 seed);
+/* Put the code of a case in place; once before its legs. */
+void diff_load(struct diff *d, const struct insn_case *c);
+void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret);
+
+/* ---- host.c ---- */
+
+bool host_open(void);
+void host_close(void);
+/* Run at c->start.rip; memory is in place. Sets all but ret->data and ret->code. */
+void host_run(const struct insn_case *c, struct outcome *ret);
+/* Call this regularly from a run that may hang: kick is called on the alarm of a run that lasts too long. */
+void host_watch(void (*kick)(void *opaque), void *opaque);
+
+/* ---- generate.c, operands.c ---- */
+
+struct random {
+	u64 state;
+};
+
+static inline u64 rnd(struct random *r)
+{
+	u64 z = r->state += 0x9e3779b97f4a7c15ull; /* splitmix64 */
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+	return z ^ z >> 31;
+}
+static inline unsigned below(struct random *r, unsigned n)
+{
+	return (u32)(rnd(r) >> 32) * (u64)n >> 32;
+}
+static inline bool percent(struct random *r, unsigned p)
+{
+	return below(r, 100) < p;
+}
+
+struct forms; /* every form of every instruction that may be generated */
+struct forms *forms_create(void);
+void forms_destroy(struct forms *f);
+unsigned forms_count(const struct forms *f);
+void generate(const struct forms *f, u64 seed, u64 number, struct insn_case *ret);
+/* A value that is likely to matter. */
+u64 interesting(struct random *r);
+void random_vectors(struct random *r, u8 xsave[R_XSAVE_BYTES]);
+
+/* ---- compare.c ---- */
+
+enum difference { DIFF_NONE, DIFF_EXCUSED, DIFF_FOUND };
+/* Do two legs agree? out: say in what they differ, unless NULL. */
+enum difference compare(const struct insn_case *c, enum leg la, const struct outcome *a,
+	enum leg lb, const struct outcome *b, FILE *out);
+
+struct tally {
+	u64 cases, insns, faults, excused, stuck;
+};
+/* All legs of a case and their comparison. */
+enum difference check_case(struct diff *d, const struct insn_case *c, struct tally *t, FILE *out);
+/* Replace by nops what is not needed for the difference. */
+void minimise(struct diff *d, struct insn_case *c);
+void print_case(const struct insn_case *c, FILE *out);
+
+#endif

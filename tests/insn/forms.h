@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Forms: an opcode with the prefixes and ModRM bits that select one row of the decoder's tables. All of them are
+ * found by decoding, so a new row is generated without being named here.
+ */
+#ifndef TESTS_INSN_FORMS_H
+#define TESTS_INSN_FORMS_H
+
+#include "insn/diff.h"
+
+struct form {
+	const struct insn_desc *desc;
+	u8 enc; /* enum insn_enc */
+	u8 map, opcode;
+	u8 prefix; /* 0, 0x66, 0xf3, 0xf2; VEX: pp */
+	bool w, l; /* REX.W or VEX.W; VEX.L */
+	u8 modrm;  /* one that leads to the row, mod 0 or 3 */
+};
+
+enum form_class {
+	FC_INTEGER,
+	FC_CONTROL, /* branches, stack, strings: what the engine does itself */
+	FC_SYSTEM,  /* privileged, and whatever faults at level 3 */
+	FC_X87,
+	FC_SSE, /* and MMX */
+	FC_AVX,
+	FORM_CLASSES,
+};
+
+struct form_list {
+	struct form *form;
+	unsigned count, room;
+};
+
+struct forms {
+	struct form_list list[2][FORM_CLASSES]; /* [mode 8], [mode 4] */
+};
+
+/* What else is to be known before an instruction may be part of a case. */
+#define OK_NEVER  0      /* not reproducible, or leaves the case's world */
+#define OK_ENGINE BIT(0) /* step and translate may be compared */
+#define OK_HOST   BIT(1) /* the host does the same at level 3 */
+#define OK_KERNEL BIT(2) /* level 0 does what level 3 does */
+u8 form_allowed(const struct insn_desc *d);
+
+/* Bytes of a form with operand fields from the caller: rex_rxb are the bits R X B of REX or VEX. */
+unsigned form_encode(
+	const struct form *f, unsigned mode, u8 rex_rxb, bool force_rex, u8 vvvv, u8 *out);
+
+#endif
