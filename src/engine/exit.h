@@ -61,7 +61,8 @@ struct exit {
 		} msr;
 		struct {
 			u32 vector; /* 1 #DB, 3 #BP */
-			u64 rip, dr6, dr7;
+			u64 rip; /* linear */
+			u64 dr6, dr7;
 		} debug;
 		struct {
 			u32 len; /* 0 if the bytes could not be fetched */

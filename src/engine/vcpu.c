@@ -273,6 +273,14 @@ static bool delivering(const struct cpu *cpu)
 	       (e->interrupt.injected && cpu_interruptible(cpu));
 }
 
+/* The #DB of an instruction that had to leave first. */
+static int deliver_trap(struct cpu *cpu)
+{
+	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = cpu->debug_pending};
+	cpu->debug_pending = 0;
+	return event_deliver_exception(cpu);
+}
+
 #define NO_EVENT 1
 
 /* What was under way goes first, then by priority (SDM 3:6.9). */
@@ -287,6 +295,8 @@ static int deliver_one(struct vcpu *v)
 		return deliver_nmi(v);
 	if (e->interrupt.injected && cpu_interruptible(cpu))
 		return deliver_interrupt(v);
+	if (cpu->debug_pending)
+		return deliver_trap(cpu);
 	if (e->exception.pending)
 		return deliver_queued_exception(v);
 	if (nmi_deliverable(v) && !cpu->shadow)
@@ -321,7 +331,7 @@ static bool has_wakeup(struct vcpu *v)
 		return true;
 	if (atomic_load(&v->mp_state) != MP_HALTED)
 		return false;
-	return nmi_deliverable(v) || v->cpu.events.exception.pending ||
+	return nmi_deliverable(v) || v->cpu.debug_pending || v->cpu.events.exception.pending ||
 	       v->cpu.events.exception.injected ||
 	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }

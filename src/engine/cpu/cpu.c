@@ -7,6 +7,7 @@
  * does not change it and a null SS carries it too.
  */
 #include "engine/cpu/blockkey.h"
+#include "engine/cpu/debug.h"
 #include "engine/cpu/segment.h"
 #include "engine/feat/feat.h"
 
@@ -79,6 +80,7 @@ void cpu_update_mode(struct cpu *cpu)
 			 (cpu->stack_size == 4 ? BK_STACK32 : 0) |
 			 (cpu->view == TLB_KERNEL_AC ? BK_VIEW_AC : 0) | (cpu->flat ? BK_FLAT : 0) |
 			 (cpu_v86(cpu) ? BK_V86 : 0);
+	cpu->watch_data = unlikely(cpu->block_key & BK_STEPPING) && debug_watches_data(cpu);
 }
 
 /* ---- reset ---- */
@@ -126,6 +128,8 @@ static void reset_events(struct cpu *cpu)
 	cpu->events = (struct vcpu_events){0};
 	cpu->shadow = 0;
 	cpu->nmi_masked = false;
+	cpu->debug_hits = 0;
+	cpu->debug_pending = 0;
 	cpu->replay.filled = cpu->replay.next = 0;
 	cpu->replay.io_count = 0;
 	cpu->posted_count = cpu->posted_next = 0;

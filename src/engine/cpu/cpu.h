@@ -99,6 +99,7 @@ struct exception {
 	u32 error;
 	u64 cr2; /* #PF */
 	u64 dr6; /* #DB: bits to set */
+	bool resume; /* #DB: RF in the saved flags, as all other faults have it */
 };
 
 /* Answers to reads that left the engine, in the order in which the restarted instruction asks. */
@@ -200,7 +201,10 @@ struct cpu {
 	bool nmi_masked;
 	bool irq_waiting; /* an interrupt waits for IF: sti, popf and iret must come out */
 	bool debug_step;  /* DBG_SINGLESTEP by the debugger */
-	u32 debug_flags;  /* DBG_* */
+	bool watch_data; /* derived: a breakpoint in force is on data */
+	u8 debug_hits; /* breakpoints that the instruction being executed has touched, DR6 bits */
+	u32 debug_pending; /* DR6 bits of a trap that must wait until what the instruction did has left */
+	u32 debug_flags; /* DBG_* */
 	u64 debug_dr[8];
 
 	struct exit exit;

@@ -49,9 +49,10 @@ static int debug_exit(struct cpu *cpu, u8 vector, u64 dr6)
 
 	cpu->exit = (struct exit){.reason = EXIT_DEBUG};
 	cpu->exit.debug.vector = vector;
-	cpu->exit.debug.rip = cpu->rip;
+	cpu->exit.debug.rip =
+		cpu->code_size == 8 ? cpu->rip : (u32)(cpu->seg[SEG_CS].base + cpu->rip);
 	cpu->exit.debug.dr6 = dr6 | DR6_FIXED;
-	cpu->exit.debug.dr7 = own ? cpu->debug_dr[7] : cpu->dr[7];
+	cpu->exit.debug.dr7 = (own ? cpu->debug_dr[7] : cpu->dr[7]) | DR7_FIXED;
 	return CPU_EXIT;
 }
 
@@ -114,7 +115,7 @@ int event_deliver_exception(struct cpu *cpu)
 			.flags = cpu->rflags};
 		int r;
 
-		if (is_fault_class(exc.vector))
+		if (is_fault_class(exc.vector) || exc.resume)
 			ev.flags |= FL_RF;
 		apply_payload(cpu, &exc);
 		r = deliver_at_rip(cpu, &ev);
@@ -181,12 +182,17 @@ int op_into(struct cpu *cpu, const struct insn *in)
 	return cpu->rflags & FL_OF ? soft_interrupt(cpu, X86_OF) : CPU_OK;
 }
 
-/* No DPL check, and EXT is set: the hardware's own event (SDM 2: INT). */
+/* No DPL check, and EXT is set: the hardware's own event (SDM 2: INT). A trap for a debugger, too. */
 int op_int1(struct cpu *cpu, const struct insn *in)
 {
 	struct event ev = {.vector = X86_DB, .flags = cpu->rflags};
-	int r = deliver(cpu, &ev);
+	int r;
 
+	if (cpu->debug_flags & (DBG_SINGLESTEP | DBG_HW_BP)) {
+		cpu->rip = cpu->next_rip;
+		return debug_exit(cpu, X86_DB, 0);
+	}
+	r = deliver(cpu, &ev);
 	if (r == CPU_OK)
 		cpu->dr[7] &= ~DR7_GD;
 	return r;

@@ -244,7 +244,7 @@ static int debug_register(struct cpu *cpu, unsigned n, unsigned *ret)
 	if (n >= 8 || ((n & ~1u) == 4 && (cpu->cr4 & CR4_DE)))
 		return cpu_raise(cpu, X86_UD);
 	if (cpu->dr[7] & DR7_GD) {
-		cpu->exc = (struct exception){.vector = X86_DB, .dr6 = DR6_BD};
+		cpu->exc = (struct exception){.vector = X86_DB, .dr6 = DR6_BD, .resume = true};
 		return CPU_FAULT;
 	}
 	*ret = (n & ~1u) == 4 ? n + 2 : n;

@@ -9,6 +9,7 @@
  * destination page, and `rep outs` tells one item per exit with rip at the instruction until the
  * count is exhausted.
  */
+#include "engine/cpu/debug.h"
 #include "engine/cpu/ops.h"
 
 #define TSS_IO_BASE 0x66 /* SDM 3:7.2.1, the same place in the 64-bit TSS */
@@ -46,6 +47,7 @@ static int io_check(struct cpu *cpu, u16 port, unsigned size)
 {
 	unsigned iopl = (cpu->rflags & FL_IOPL) >> 12;
 
+	debug_note_port(cpu, port, size);
 	if (likely(cpu->cpl <= iopl && !cpu_v86(cpu)))
 		return CPU_OK;
 	if (!cpu_protected(cpu))
@@ -175,7 +177,8 @@ static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remain
 	u64 unused, off = cpu->gpr[RDI] & address_mask(in);
 	void *host;
 
-	if ((cpu->rflags & (FL_DF | FL_TF)) || cpu->debug_step)
+	if ((cpu->rflags & (FL_DF | FL_TF)) || cpu->debug_step || cpu->watch_data ||
+		cpu->debug_hits)
 		return 1;
 	u64 n = MIN(remaining, MIN(in_page, EXIT_IO_DATA_MAX) / size);
 	if (n <= 1 || n * size - 1 > address_mask(in) - off)

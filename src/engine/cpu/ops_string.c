@@ -13,6 +13,7 @@
  * (SDM 2: REP), so a fault leaves them at the faulting element, and between chunks the instruction
  * can stop with rip still at it, for an interrupt or for MMIO data to leave.
  */
+#include "engine/cpu/debug.h"
 #include "engine/cpu/hostmem.h"
 #include "engine/cpu/segment.h"
 
@@ -34,7 +35,7 @@ struct side {
 
 static bool single_stepped(const struct cpu *cpu)
 {
-	return (cpu->rflags & FL_TF) || cpu->debug_step;
+	return (cpu->rflags & FL_TF) || cpu->debug_step || cpu->watch_data;
 }
 
 static void string_begin(struct string *s, const struct cpu *cpu, const struct insn *in)
@@ -144,6 +145,7 @@ static int side_begin(struct cpu *cpu, const struct string *s, struct side *side
 
 	if (r)
 		return r;
+	debug_access(cpu, side->lin, s->size, acc);
 	host = tlb_lookup(
 		cpu, cpu->view, acc == ACC_WRITE ? TLB_WRITE : TLB_READ, side->lin, s->size);
 	if (unlikely(!host) && (r = mem_host(cpu, side->lin, s->size, acc, &host)))

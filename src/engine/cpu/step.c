@@ -7,6 +7,8 @@
  */
 #include <string.h>
 
+#include "engine/cpu/blockkey.h"
+#include "engine/cpu/debug.h"
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
@@ -357,42 +359,71 @@ static bool trap_due(const struct cpu *cpu, const struct insn *in, u64 flags_bef
 	}
 }
 
-/* Single-step trap: TF as it was before the instruction (SDM 3:17.3.1.4), or the debugger's; MOV SS holds it off. */
-static int after_trap(struct cpu *cpu, const struct insn *in, u64 flags_before)
+/* A string instruction that stopped between two iterations. */
+static bool unfinished(const struct cpu *cpu, const struct insn *in)
 {
-	if (likely(!((flags_before | cpu->rflags) & FL_TF) && !cpu->debug_step))
+	return cpu->next_rip == cpu->rip && in->desc->op >= OP_MOVS && in->desc->op <= OP_OUTS;
+}
+
+/*
+ * Traps: single-step, with TF as it was before the instruction (SDM 3:17.3.1.4) or the debugger's, and
+ * breakpoints on what it accessed. MOV SS holds them off; the one that delivers them has an instruction
+ * boundary of its own. resume: RF is saved set after any iteration but the last (SDM 3:17.3.1.1).
+ */
+static int after_trap(struct cpu *cpu, const struct insn *in, u64 flags_before, bool resume)
+{
+	u64 dr6 = cpu->debug_hits;
+
+	if (likely(!((flags_before | cpu->rflags) & FL_TF) && !cpu->debug_step && !dr6))
 		return CPU_OK;
-	if ((cpu->shadow & SHADOW_MOVSS) || (!cpu->debug_step && !trap_due(cpu, in, flags_before)))
+	if (cpu->shadow & SHADOW_MOVSS)
 		return CPU_OK;
-	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = DR6_BS};
+	if (cpu->debug_step || trap_due(cpu, in, flags_before))
+		dr6 |= DR6_BS;
+	cpu->debug_hits = 0;
+	if (!dr6)
+		return CPU_OK;
+	if (cpu->exit.reason != EXIT_NONE || cpu->posted_count) {
+		cpu->debug_pending = dr6;
+		return CPU_OK;
+	}
+	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = dr6, .resume = resume};
 	return CPU_FAULT;
 }
 
+/* RF is for one instruction, and lost when it begins: what it saves or loads is its own (SDM 3:17.3.1.1). */
 int step_insn(struct cpu *cpu, const struct insn *in)
 {
 	u8 shadow = cpu->shadow;
-	u64 flags = cpu->rflags;
+	u64 flags = cpu->rflags, rip = cpu->rip;
+	bool resume;
 	int r;
 
 	cpu->next_rip = following_rip(cpu, in->len);
 	cpu->shadow = 0;
 	cpu->replay.next = 0;
+	cpu->rflags &= ~FL_RF;
 	r = execute(cpu, in);
 	if (r) {
 		cpu->shadow = shadow;
+		if (cpu->rip == rip) /* else it is another task's */
+			cpu->rflags |= flags & FL_RF;
 		return r;
 	}
+	resume = unfinished(cpu, in);
+	if (resume)
+		cpu->rflags |= flags & FL_RF;
 	cpu->rip = cpu->next_rip;
 	cpu->replay.filled = 0;
-	if ((flags & FL_RF) && in->desc->op != OP_IRET)
-		cpu->rflags &= ~FL_RF;
-	return after_trap(cpu, in, flags);
+	return after_trap(cpu, in, flags, resume);
 }
 
 int step(struct cpu *cpu)
 {
 	struct insn in;
-	int r = step_decode(cpu, &in);
+	int r = unlikely(cpu->block_key & BK_STEPPING) ? debug_before(cpu) : CPU_OK;
 
+	if (!r)
+		r = step_decode(cpu, &in);
 	return r ? r : step_insn(cpu, &in);
 }

@@ -7,6 +7,7 @@
  * at most 8 bytes: reads are asked for one at a time (the instruction restarts with the
  * answers in cpu->replay), writes wait in cpu->posted for the end of the instruction.
  */
+#include "engine/cpu/debug.h"
 #include "engine/mem/access_raw.h"
 #include "engine/mem/mem_priv.h"
 
@@ -139,6 +140,7 @@ int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc)
 
 	acc &= ~ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
+	debug_access(cpu, lin, len, acc);
 	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_READ, lin, len);
 	if (unlikely(!hva || guest_copy(buf, hva, len)))
 		return read_slow(cpu, lin, buf, len, acc);
@@ -202,6 +204,7 @@ int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned 
 
 	acc |= ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
+	debug_access(cpu, lin, len, acc);
 	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_WRITE, lin, len);
 	if (unlikely(!hva || guest_copy(hva, buf, len)))
 		return write_slow(cpu, lin, buf, len, acc);
@@ -227,6 +230,7 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 	int r;
 
 	lin = linear_wrap(cpu, lin);
+	debug_access(cpu, lin, len, acc);
 	*ret = NULL;
 	if (len > bytes_to_page_end(lin))
 		return CPU_OK;
