@@ -37,7 +37,7 @@ void cache_unlock(struct cpu *cpu)
 
 struct emit cache_emitter(struct code_cache *c, u32 n)
 {
-	if (c->used + n > CACHE_BYTES)
+	if (c->used + n > c->cold)
 		return (struct emit){0};
 	return (struct emit){
 		.p = c->write_view + c->used, .exec_delta = c->exec_view - c->write_view};
@@ -93,9 +93,18 @@ static void emit_prologue(struct code_cache *c)
 	cache_commit(c, &e);
 }
 
+struct emit cache_cold_emitter(struct code_cache *c, u32 n)
+{
+	c->cold = ALIGN_DOWN(c->cold - n, 8u);
+	uv_assert(c->cold >= c->used);
+	return (struct emit){
+		.p = c->write_view + c->cold, .exec_delta = c->exec_view - c->write_view};
+}
+
 void cache_reset(struct code_cache *c)
 {
 	c->used = 0;
+	c->cold = CACHE_BYTES;
 	blocks_reset(c->blocks);
 	emit_prologue(c);
 	atomic_fetch_add(&c->epoch, 1);

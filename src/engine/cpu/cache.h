@@ -45,8 +45,10 @@ struct code_cache {
 	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */
 	u8 *write_view;        /* where C code writes */
 	u8 *exec_view;         /* where generated code runs */
-	_Atomic u32 used;
-	u32 trimmed; /* code_cache_trim()'s */
+	_Atomic u32 used;      /* hot code grows from the start */
+	_Atomic u32
+		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
+	u32 trimmed;  /* code_cache_trim()'s */
 	_Atomic u32 locked;
 	_Atomic u32 epoch;
 	const u8 *leave;                   /* jmp code_leave */
@@ -68,9 +70,11 @@ void code_cache_trim(struct code_cache *c);
 void cache_lock(struct cpu *cpu);
 void cache_unlock(struct cpu *cpu);
 
-/* With the lock held: an emitter at the next free byte if at least n are left, else e->p is NULL: the cache is full. */
+/* With the lock held: an emitter at the next free byte if at least n are left between hot and cold code, else e->p is NULL: the cache is full. */
 struct emit cache_emitter(struct code_cache *c, u32 n);
 void cache_commit(struct code_cache *c, const struct emit *e);
+/* With the lock held: n bytes of the cold end, which must be there (see cache_emitter). Nothing to commit. */
+struct emit cache_cold_emitter(struct code_cache *c, u32 n);
 /* Drop everything. All cpus must be paused. */
 void cache_reset(struct code_cache *c);
 

@@ -83,7 +83,8 @@ void code_cache_trim(struct code_cache *c)
 
 	if (used == c->trimmed)
 		return;
+	/* Shared memory: the contents stay. What lies between hot and cold code was never touched. */
 	if (used)
-		madvise(c->write_view, used, MADV_DONTNEED); /* shared memory: the contents stay */
+		madvise(c->write_view, CACHE_BYTES, MADV_DONTNEED);
 	c->trimmed = used;
 }

@@ -37,7 +37,9 @@ struct cold_exit {
 };
 
 #define GEN_COLD_MAX  (BLOCK_INSNS_MAX * 4 + 8)
-/* Upper bound of the code of a block, asserted after generation. */
+/* A cold exit: rcx restored, rip stored, lea, jmp, padding, record. */
+#define COLD_EXIT_MAX 48
+/* Upper bound of the code of a block, exits included, asserted after generation. */
 #define GEN_BYTES_MAX (48u << 10)
 
 struct gen {

@@ -123,52 +123,6 @@ static bool moves_stack(const struct gen *g, const struct insn *in, s32 *by)
 	return true;
 }
 
-/* Opcodes of map 0 whose modrm.rm, respectively modrm.reg, is only read. Everything else may write what it names. */
-static bool reads_rm_only(const struct insn *in)
-{
-	if (in->map == 1 || in->enc != ENC_LEGACY)
-		return in->map == 1 && ((in->opcode & 0xf0) == 0x40 ||
-					       (in->opcode & 0xf6) == 0xb6 || in->opcode == 0xaf);
-	if (in->map)
-		return false;
-	if (in->opcode < 0x40)
-		return (in->opcode & 7) == 2 || (in->opcode & 7) == 3 ||
-		       (in->opcode & 0x38) == 0x38;
-	return in->opcode == 0x84 || in->opcode == 0x85 || in->opcode == 0x8a ||
-	       in->opcode == 0x8b || in->opcode == 0x63;
-}
-
-static bool reads_reg_only(const struct insn *in)
-{
-	if (in->map || in->enc != ENC_LEGACY)
-		return false;
-	if (in->opcode < 0x40)
-		return (in->opcode & 7) < 2 || (in->opcode & 0x38) == 0x38;
-	return in->opcode == 0x84 || in->opcode == 0x85 || in->opcode == 0x88 || in->opcode == 0x89;
-}
-
-static bool is_gpr(u8 kind)
-{
-	return kind == RK_GPR || kind == RK_GPR8;
-}
-
-static bool may_write(const struct insn *in, unsigned reg)
-{
-	const struct insn_desc *d = in->desc;
-
-	if (d->impl_regs & BIT(reg))
-		return true;
-	if (in->desc->op == OP_PUSH_REG)
-		return false;
-	if (is_gpr(d->vvvv) && in->vvvv == reg)
-		return true;
-	if (is_gpr(d->reg) && !(in->has_modrm && reads_reg_only(in)) &&
-		(in->reg == reg || (d->reg == RK_GPR8 && (in->reg & 3) == reg)))
-		return true;
-	return in->has_modrm && !in->is_mem && is_gpr(d->rm) && !reads_rm_only(in) &&
-	       (in->rm == reg || (d->rm == RK_GPR8 && (in->rm & 3) == reg));
-}
-
 /* Does generated code for it leave r9 and r10 alone? Members are judged elsewhere. */
 static bool keeps_scratch(const struct insn *in)
 {
@@ -244,7 +198,7 @@ static void visit(struct finder *f, unsigned i)
 		return;
 	if (f->open.base == RSP && moves_stack(f->g, in, &by))
 		f->moved += by;
-	else if (may_write(in, f->open.base) || f->open.members == BLOCK_INSNS_MAX)
+	else if (insn_may_write(in, f->open.base) || f->open.members == BLOCK_INSNS_MAX)
 		close_group(f);
 }
 

@@ -258,6 +258,8 @@ static void emit_vex(struct emit *e, const struct plan *p, unsigned reg, unsigne
 static void emit_restore(struct emit *e, const struct plan *p)
 {
 	for (unsigned i = 0; i < p->temps; i++) {
+		if (!insn_may_write(p->in, p->temp_guest[i]))
+			continue;
 		if (p->temp_guest[i] == RSP)
 			emit_mov_rr(e, H_R11, p->temp_host[i]);
 		else

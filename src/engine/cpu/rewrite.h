@@ -30,6 +30,9 @@ struct rewrite_result {
 struct rewrite_result rewrite_insn(
 	struct emit *e, const struct insn *in, enum rewrite_mem mem, s32 disp);
 
+/* May it write this general register? No is certain, yes is not. reguse.c */
+bool insn_may_write(const struct insn *in, unsigned reg);
+
 /* Guest registers that do not live in the host register of the same number. */
 static inline bool reg_displaced(unsigned guest)
 {

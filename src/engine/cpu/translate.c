@@ -228,16 +228,16 @@ static void gen_entry(struct gen *g)
 		gen_poll(g);
 }
 
-static void gen_cold_exit(struct gen *g, const struct cold_exit *c)
+static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit *c)
 {
 	struct exit_record *rec;
 
-	emit_patch32(c->from, g->e.p);
+	emit_patch32(c->from, e->p);
 	if (c->restore_rcx)
-		emit_load_frame(&g->e, H_RCX, FRAME_RCX);
+		emit_load_frame(e, H_RCX, FRAME_RCX);
 	if (c->kind == REC_INDIRECT)
-		emit_store(&g->e, H_R9, CPU_RIP);
-	rec = emit_exit(&g->e, g->cache, c->kind);
+		emit_store(e, H_R9, CPU_RIP);
+	rec = emit_exit(e, g->cache, c->kind);
 	rec->block = g->index;
 	rec->guest = c->guest;
 	rec->target = c->target;
@@ -251,12 +251,12 @@ static void gen_cold_exit(struct gen *g, const struct cold_exit *c)
 	}
 }
 
-static void gen_dead_exit(struct gen *g)
+static void gen_dead_exit(struct gen *g, struct emit *e)
 {
 	struct exit_record *rec;
 
-	g->t.dead_exit = cache_offset(g->cache, g->e.p);
-	rec = emit_exit(&g->e, g->cache, REC_DEAD);
+	g->t.dead_exit = cache_offset(g->cache, e->p);
+	rec = emit_exit(e, g->cache, REC_DEAD);
 	rec->block = g->index;
 }
 
@@ -268,6 +268,16 @@ static void gen_body(struct gen *g)
 	gen_entry(g);
 	for (unsigned i = 0; i < g->count; i++)
 		gen_insn(g, i);
+}
+
+/* All ways out of the block, away from its code. */
+static void gen_exits(struct gen *g)
+{
+	struct emit e = cache_cold_emitter(g->cache, (g->cold_count + 1) * COLD_EXIT_MAX);
+
+	for (unsigned i = 0; i < g->cold_count; i++)
+		gen_cold_exit(g, &e, &g->cold[i]);
+	gen_dead_exit(g, &e);
 }
 
 static void generate(struct gen *g)
@@ -286,9 +296,7 @@ static void generate(struct gen *g)
 		else
 			gen_goto(g, gen_next_rip(g));
 	}
-	for (unsigned i = 0; i < g->cold_count; i++)
-		gen_cold_exit(g, &g->cold[i]);
-	gen_dead_exit(g);
+	gen_exits(g);
 	g->t.code_end = cache_offset(g->cache, g->e.p);
 	uv_assert(g->t.code_end - g->t.code <= GEN_BYTES_MAX);
 }
