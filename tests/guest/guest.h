@@ -124,6 +124,7 @@ struct world {
 	struct vcpu *vcpu[CPUS_MAX];
 	unsigned cpus;
 	void (*call)(struct world *w, unsigned cpu, u32 n); /* PORT_CALL; may be NULL */
+	bool abandon;                                       /* vcpus that are kicked are done */
 	int failed_line;
 	unsigned seconds; /* until the watchdog ends the program; 60 */
 };

@@ -188,6 +188,8 @@ void world_run_one(struct world *w, unsigned cpu)
 	for (;;) {
 		if (vcpu_run(v, 0))
 			fail_line(w, cpu, 3000000);
+		if (x->reason == EXIT_INTR && w->abandon)
+			return;
 		if (x->reason == EXIT_INTR)
 			continue;
 		if (x->reason != EXIT_IO_OUT) {

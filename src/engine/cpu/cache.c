@@ -104,7 +104,7 @@ struct emit cache_cold_emitter(struct code_cache *c, u32 n)
 void cache_reset(struct code_cache *c)
 {
 	c->used = 0;
-	c->cold = CACHE_BYTES;
+	c->cold = c->limit;
 	blocks_reset(c->blocks);
 	emit_prologue(c);
 	atomic_fetch_add(&c->epoch, 1);

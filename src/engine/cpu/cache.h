@@ -48,11 +48,12 @@ struct code_cache {
 	_Atomic u32 used;      /* hot code grows from the start */
 	_Atomic u32
 		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
+	u32 limit;    /* where that end is; CACHE_BYTES but in tests */
 	u32 trimmed;  /* code_cache_trim()'s */
 	_Atomic u32 locked;
 	_Atomic u32 epoch;
-	const u8 *leave;                   /* jmp code_leave */
-	const u8 *indirect; /* leave for the address in r9 */
+	const u8 *leave;                        /* jmp code_leave */
+	const u8 *indirect;                     /* leave for the address in r9 */
 	const struct exit_record *done, *fault; /* executable view */
 	struct blocks *blocks;                  /* block.c */
 };

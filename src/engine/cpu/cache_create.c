@@ -57,6 +57,7 @@ int code_cache_create(struct code_cache **ret)
 		goto fail;
 	}
 	close(fd);
+	c->limit = CACHE_BYTES;
 	cache_reset(c);
 	*ret = c;
 	return 0;
