@@ -124,6 +124,7 @@ struct world {
 	struct vcpu *vcpu[CPUS_MAX];
 	unsigned cpus;
 	void (*call)(struct world *w, unsigned cpu, u32 n); /* PORT_CALL; may be NULL */
+	bool mmio;    /* MMIO is to be expected: reads give 0 */
 	bool abandon;                                       /* vcpus that are kicked are done */
 	int failed_line;
 	unsigned seconds; /* until the watchdog ends the program; 60 */
@@ -131,6 +132,8 @@ struct world {
 
 void world_open(struct world *w, unsigned cpus);
 void world_close(struct world *w);
+/* After world_open(): code that is entered as it is, without stub. */
+void set_gate(unsigned vector, const void *entry);
 /* Set vcpu's registers so that it will run fn(cpu) on its own stack. */
 void world_aim(struct world *w, unsigned cpu, void (*fn)(unsigned cpu));
 /* Run until PORT_DONE of that vcpu. */

@@ -31,17 +31,21 @@ static struct gate idt[256] PAGE;
 static u64 gdt[4] = {0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0};
 static void *low_ram;
 
+void set_gate(unsigned vector, const void *entry)
+{
+	u64 at = (u64)entry;
+
+	idt[vector] = (struct gate){.low = (u16)at,
+		.selector = 8,
+		.attr = 0x8e00,
+		.mid = (u16)(at >> 16),
+		.high = at >> 32};
+}
+
 static void make_idt(void)
 {
-	for (unsigned v = 0; v < 256; v++) {
-		u64 at = (u64)guest_stubs + v * 16;
-
-		idt[v] = (struct gate){.low = (u16)at,
-			.selector = 8,
-			.attr = 0x8e00,
-			.mid = (u16)(at >> 16),
-			.high = at >> 32};
-	}
+	for (unsigned v = 0; v < 256; v++)
+		set_gate(v, guest_stubs + v * 16);
 }
 
 static void add_slot(struct machine *m, u32 id, u64 gpa, void *hva, u64 size)
@@ -180,6 +184,13 @@ static bool handle_out(struct world *w, unsigned cpu, const struct exit *x)
 	}
 }
 
+static bool handle_mmio(struct exit *x)
+{
+	if (x->reason == EXIT_MMIO_READ)
+		memset(x->mmio.data, 0, sizeof(x->mmio.data));
+	return x->reason == EXIT_MMIO_READ || x->reason == EXIT_MMIO_WRITE;
+}
+
 void world_run_one(struct world *w, unsigned cpu)
 {
 	struct vcpu *v = w->vcpu[cpu];
@@ -190,7 +201,7 @@ void world_run_one(struct world *w, unsigned cpu)
 			fail_line(w, cpu, 3000000);
 		if (x->reason == EXIT_INTR && w->abandon)
 			return;
-		if (x->reason == EXIT_INTR)
+		if (x->reason == EXIT_INTR || (w->mmio && handle_mmio(vcpu_exit(v))))
 			continue;
 		if (x->reason != EXIT_IO_OUT) {
 			fail_line(w, cpu, 4000000 + (int)x->reason);

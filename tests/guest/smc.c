@@ -60,12 +60,12 @@ static void flags_of_successor(unsigned cpu)
 {
 	static volatile u64 word;
 	volatile u8 *c = arena[0];
-	volatile u8 *succ = c + 6 + 62; /* blocks end after 64 instructions */
+	volatile u8 *succ = c + 6 + 2 * 62; /* blocks end after 64 instructions */
 
-	/* add %rdi, %rdi (carry = bit 63); mov %rdi, (%rsi); nops */
+	/* add %rdi, %rdi (carry = bit 63); mov %rdi, (%rsi); then mov %ecx, %ecx */
 	PUT(c, 0x48, 0x01, 0xff, 0x48, 0x89, 0x3e);
-	for (volatile u8 *at = c + 6; at < succ; at++)
-		*at = 0x90;
+	for (volatile u8 *at = c + 6; at < succ; at += 2)
+		PUT(at, 0x89, 0xc9);
 	for (unsigned round = 0; round < 50; round++) {
 		PUT(succ, 0x31, 0xc0, 0x39, 0xc0, 0x90, 0x90,
 			0xc3); /* xor %eax, %eax; cmp %eax, %eax; ret */

@@ -102,6 +102,7 @@ struct block *block_add(
 		add_companion(b, n, guest);
 	n->next_hash = *bucket;
 	__atomic_store_n(bucket, i, __ATOMIC_RELEASE);
+	__atomic_store_n(&b->published, b->count, __ATOMIC_RELEASE);
 	return n;
 }
 
@@ -164,7 +165,7 @@ void block_forward(struct code_cache *c, const struct block *dead, const struct 
 
 struct block *block_at_code(const struct blocks *b, u32 code)
 {
-	u32 lo = 1, hi = b->count;
+	u32 lo = 1, hi = __atomic_load_n(&b->published, __ATOMIC_ACQUIRE);
 
 	while (lo < hi) {
 		u32 mid = (lo + hi + 1) / 2;
@@ -174,14 +175,14 @@ struct block *block_at_code(const struct blocks *b, u32 code)
 		else
 			hi = mid - 1;
 	}
-	if (!b->count || code < b->block[lo].code || code >= b->block[lo].code_end)
+	if (!hi || code < b->block[lo].code || code >= b->block[lo].code_end)
 		return NULL;
 	return &b->block[lo];
 }
 
 void blocks_reset(struct blocks *b)
 {
-	b->count = 0;
+	b->count = b->published = 0;
 	b->detail_used = 0;
 	b->pages_used = 0;
 	memset(b->bucket, 0, sizeof(b->bucket));

@@ -57,7 +57,8 @@ struct page_blocks {
 
 struct blocks {
 	struct block *block; /* [BLOCKS_MAX], lazily committed, 0 unused */
-	u32 count;
+	u32 count;           /* with the cache lock held */
+	u32 published;       /* complete ones; who comes by way of generated code reads it first */
 	u8 *detail;
 	u32 detail_used, detail_size;
 	u32 bucket[BLOCK_BUCKETS];

@@ -18,7 +18,9 @@
 
 static void forget_all_tables(struct cpu *cpu)
 {
-	for (unsigned t = 0; t < JUMP_TABLES && cpu->machine->code->keys[t]; t++)
+	const u32 *keys = cpu->machine->code->keys;
+
+	for (unsigned t = 0; t < JUMP_TABLES && __atomic_load_n(&keys[t], __ATOMIC_RELAXED); t++)
 		memset(&cpu->jump[t].neg_rip[1], 0, (JUMP_SIZE - 1) * sizeof(u64));
 	cpu->jump_count[0] = cpu->jump_count[1] = 0;
 }

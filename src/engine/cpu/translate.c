@@ -31,7 +31,7 @@ int jump_table_for(struct code_cache *c, u32 key)
 {
 	for (int i = 0; i < JUMP_TABLES; i++) {
 		if (!c->keys[i])
-			c->keys[i] = key | KEY_USED;
+			__atomic_store_n(&c->keys[i], key | KEY_USED, __ATOMIC_RELAXED);
 		if (c->keys[i] == (key | KEY_USED))
 			return i;
 	}
