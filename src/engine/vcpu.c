@@ -312,10 +312,10 @@ static int inject_events(struct vcpu *v)
 	struct cpu *cpu = &v->cpu;
 	int r = CPU_OK;
 
-	if (cpu->replay.filled &&
-		!delivering(cpu)) /* an instruction is half done: finish it first */
-		return CPU_OK;
-	while (!r && !cpu->posted_count)
+	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
+	bool finish = cpu->replay.filled && !delivering(cpu);
+
+	while (!r && !finish && !cpu->posted_count)
 		r = deliver_one(v);
 	if (r == CPU_EXIT)
 		return r;

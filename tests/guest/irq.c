@@ -123,6 +123,29 @@ static void halts(unsigned cpu)
 	stop();
 }
 
+/* ---- the same vector again before its EOI: it comes after the return ---- */
+
+static volatile u32 again;
+
+static void on_again(struct frame *f)
+{
+	if (++again < 1000)
+		apic_ipi(0, TIMER);
+	apic_eoi();
+}
+
+static void repeated(unsigned cpu)
+{
+	again = 0;
+	handlers[TIMER] = on_again;
+	apic_on();
+	irq_on();
+	apic_ipi(0, TIMER);
+	while (again < 1000)
+		relax();
+	irq_off();
+}
+
 /* ---- recursion ---- */
 
 static u64 __attribute__((noinline)) recurse(u64 n)
@@ -180,6 +203,7 @@ static void run(unsigned n, void (*fn)(unsigned cpu))
 TEST(move_strings)
 TEST(loops)
 TEST(halts)
+TEST(repeated)
 TEST(recursion)
 TEST(vectors)
 
@@ -189,6 +213,7 @@ int main(void)
 		cmocka_unit_test(test_move_strings),
 		cmocka_unit_test(test_loops),
 		cmocka_unit_test(test_halts),
+		cmocka_unit_test(test_repeated),
 		cmocka_unit_test(test_recursion),
 		cmocka_unit_test(test_vectors),
 	};
