@@ -54,6 +54,10 @@ static void get_xsave(struct cpu *cpu, struct vcpu_state *s)
 static void get_events(const struct vcpu *v, struct vcpu_state *s)
 {
 	s->events = v->cpu.events;
+	if (!v->lapic && v->user_irq >= 0) { /* what KVM_INTERRUPT has queued */
+		s->events.interrupt.injected = true;
+		s->events.interrupt.vector = (u8)v->user_irq;
+	}
 	s->events.shadow = v->cpu.shadow;
 	s->events.nmi.masked = v->cpu.nmi_masked;
 	s->events.nmi.pending = atomic_load(&v->pending_nmi);
@@ -196,6 +200,8 @@ static void set_events(struct vcpu *v, const struct vcpu_state *s)
 	struct cpu *cpu = &v->cpu;
 
 	cpu->events = s->events;
+	if (!v->lapic) /* it is among them */
+		v->user_irq = -1;
 	cpu->shadow = s->events.shadow;
 	cpu->nmi_masked = s->events.nmi.masked;
 	atomic_store(&v->pending_nmi, MIN(s->events.nmi.pending, 2u));

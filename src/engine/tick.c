@@ -20,9 +20,9 @@ struct tick {
 static bool poke_running(struct machine *m)
 {
 	bool any = false;
-
 	struct vcpu *v;
 
+	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
 	for_each_vcpu(m, v)
 	{
 		if (atomic_load(&v->where) != VCPU_IN || !v->poll)
@@ -30,6 +30,7 @@ static bool poke_running(struct machine *m)
 		cpu_request(&v->cpu, REQ_POLL);
 		any = true;
 	}
+	pthread_mutex_unlock(&m->lock);
 	return any;
 }
 

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/cpu/fpu.h"
 #include "engine/cpu/gen.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/native.h"
@@ -62,6 +64,18 @@ static void vcpu_free(struct vcpu *v)
 	vcpu_unmap(v);
 }
 
+/* FCW 037f, MXCSR 1f80 (SDM 3:9.1), and which MXCSR bits the host has. */
+static void init_xsave(struct fpu_image *image)
+{
+	u8 host[512] __attribute__((aligned(16)));
+
+	__asm__ volatile("fxsave %0" : "=m"(host));
+	memcpy(&image->mxcsr_mask, host + offsetof(struct fpu_image, mxcsr_mask),
+		sizeof(image->mxcsr_mask));
+	image->fcw = FCW_RESET;
+	image->mxcsr = MXCSR_RESET;
+}
+
 static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 {
 	v->machine = m;
@@ -75,10 +89,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	init_translation(&v->cpu);
 	cpu_reset(&v->cpu, false);
 	v->cpu.tsc_offset = machine_tsc_offset(m);
-	v->cpu.xsave_area[0] = 0x7f; /* FCW 037f, MXCSR 1f80 (SDM 3:9.1) */
-	v->cpu.xsave_area[1] = 0x03;
-	v->cpu.xsave_area[24] = 0x80;
-	v->cpu.xsave_area[25] = 0x1f;
+	init_xsave(fpu_image(&v->cpu));
 	cpuid_changed(&v->cpu);
 }
 

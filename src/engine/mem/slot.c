@@ -132,12 +132,9 @@ static bool ranges_overlap(const struct memory *mem, u64 gpa, u64 size, const st
 
 void memory_request_all(struct machine *m, u32 req)
 {
-	for (unsigned i = 0; i < m->vcpu_count; i++) {
-		struct vcpu *v = atomic_load(&m->vcpus[i]);
+	struct vcpu *v;
 
-		if (v)
-			cpu_request(&v->cpu, req);
-	}
+	for_each_vcpu(m, v) cpu_request(&v->cpu, req);
 }
 
 static void changed(struct machine *m, u32 req)

@@ -186,7 +186,9 @@ void machine_set_clock(struct machine *m, u64 ns)
 	c->ns = ns;
 	m->clock_offset = (s64)(ns - host_ns());
 	pthread_mutex_unlock(&c->lock);
+	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
 	for_each_vcpu(m, v) pvclock_update(v);
+	pthread_mutex_unlock(&m->lock);
 }
 
 u32 vcpu_tsc_khz(struct vcpu *v)
