@@ -43,7 +43,9 @@ setup:
 
 boot:
 	@tools/setup boot
-	@$(MAKE) --no-print-directory all
+	@$(MAKE) --no-print-directory $(BUILD)/build.ninja
+	@echo "== building $(BUILD)/uservisor"
+	@ninja -C $(BUILD) uservisor
 	@tools/guest --quiet
 	@echo "== booting $$(cat build/guest/version) with $(CPUS) CPUs and $(MEMORY); 'exit' powers it off, Ctrl-A x quits"
 	@$(BUILD)/uservisor boot --engine $(ENGINE) --kernel build/guest/vmlinuz --initrd build/guest/initrd \
