@@ -71,7 +71,8 @@ static void store_detail(
 	struct blocks *b, struct block *t, const struct insn_place *map, const u8 *guest)
 {
 	t->detail = b->detail_used;
-	memcpy(b->detail + t->detail, map, t->insns * sizeof(*map));
+	if (t->insns)
+		memcpy(b->detail + t->detail, map, t->insns * sizeof(*map));
 	memcpy(b->detail + t->detail + t->insns * sizeof(*map), guest, t->bytes);
 	b->detail_used += ALIGN_UP(t->insns * sizeof(*map) + t->bytes, 4u);
 }

@@ -307,6 +307,7 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 	struct block *t = &b->block[rec->block];
 	int r;
 
+	(void)__atomic_load_n(&b->published, __ATOMIC_ACQUIRE); /* t is complete, whoever made it */
 	*next = (struct entry){0};
 	switch (rec->kind) {
 	case REC_LINK:
