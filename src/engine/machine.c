@@ -4,7 +4,8 @@
  *
  * Pausing is a handshake with vcpu.c: a vcpu announces that it goes IN (inner code) and then looks at `pausing`;
  * machine_pause() sets `pausing` and then looks who is IN. Both with sequential consistency, so one of
- * the two sees the other.
+ * the two sees the other. Those who were held go in before the next one pauses, so that many changes in a row
+ * slow the guest down but do not stop it.
  */
 #include "engine/machine.h"
 
@@ -73,7 +74,7 @@ void machine_pause(struct machine *m)
 	struct vcpu *v;
 
 	pthread_mutex_lock(&m->pause_lock);
-	while (m->pausing)
+	while (m->pausing || m->held)
 		pthread_cond_wait(&m->resumed, &m->pause_lock);
 	atomic_store(&m->pausing, true);
 	pthread_mutex_unlock(&m->pause_lock);
@@ -94,11 +95,17 @@ void machine_resume(struct machine *m)
 	pthread_mutex_unlock(&m->pause_lock);
 }
 
-void machine_wait_resumed(struct machine *m)
+void machine_wait_resumed(struct vcpu *v)
 {
+	struct machine *m = v->machine;
+
 	pthread_mutex_lock(&m->pause_lock);
+	m->held++;
 	while (m->pausing)
 		pthread_cond_wait(&m->resumed, &m->pause_lock);
+	atomic_store(&v->where, VCPU_IN);
+	if (!--m->held)
+		pthread_cond_broadcast(&m->resumed);
 	pthread_mutex_unlock(&m->pause_lock);
 }
 

@@ -35,6 +35,7 @@ struct machine {
 	pthread_mutex_t pause_lock;
 	pthread_cond_t resumed;
 	_Atomic bool pausing; /* one machine_pause() at a time */
+	unsigned held;        /* vcpus that wait to go in; under pause_lock */
 	struct tick *tick;    /* tick.c */
 };
 
@@ -71,7 +72,8 @@ void vcpu_request(struct vcpu *v, u32 req, bool wait);
 /* Stop all vcpus outside inner code until machine_resume(); may be called by a vcpu thread that is itself out. */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);
-void machine_wait_resumed(struct machine *m);
+/* For a vcpu that would go IN: returns when it is. */
+void machine_wait_resumed(struct vcpu *v);
 /* The code cache is full: drop it, unless another vcpu has done so since epoch. Outer code. */
 void machine_reset_code(struct machine *m, u32 epoch);
 

@@ -145,13 +145,11 @@ static bool post_writes(struct vcpu *v)
 
 static void go_in(struct vcpu *v)
 {
-	for (;;) {
-		atomic_store(&v->where, VCPU_IN);
-		if (!atomic_load(&v->machine->pausing))
-			return;
-		atomic_store(&v->where, VCPU_OUT);
-		machine_wait_resumed(v->machine);
-	}
+	atomic_store(&v->where, VCPU_IN);
+	if (likely(!atomic_load(&v->machine->pausing)))
+		return;
+	atomic_store(&v->where, VCPU_OUT);
+	machine_wait_resumed(v);
 }
 
 /*

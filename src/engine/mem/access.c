@@ -252,6 +252,7 @@ int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_
 	lin = linear_wrap(cpu, lin);
 	*ret = NULL;
 	*ret_watched = MEM_UNWATCHED;
+	debug_access(cpu, lin, len, ACC_WRITE);
 	if (len > bytes_to_page_end(lin))
 		return CPU_OK;
 	*ret = tlb_lookup(cpu, cpu->view, TLB_WRITE, lin, len);
