@@ -61,8 +61,8 @@ void jump_flush(struct cpu *cpu)
 void jump_init(struct cpu *cpu)
 {
 	for (unsigned t = 0; t < JUMP_TABLES; t++) {
-		/* Where look-ups end while an exit is requested; the tag matches no canonical address. */
-		cpu->jump[t].neg_rip[0] = 1ull << 62;
+		/* Where look-ups end while an exit is requested; the tag matches no address of entry 0. */
+		cpu->jump[t].neg_rip[0] = (1ull << 62) + 1;
 		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
 	}
 	forget_all_tables(cpu);
