@@ -65,10 +65,18 @@ static void report(struct diff *d, const struct insn_case *found, bool whole)
 
 	printf("insn: legs differ; replay with --seed %llu --case %llu\n",
 		(unsigned long long)c.seed, (unsigned long long)c.number);
-	if (!whole)
-		minimise(d, &c);
 	print_case(&c, stdout);
-	check_case(d, &c, &unused, stdout);
+	print_differences(&c, stdout);
+	if (check_case(d, &c, &unused, NULL) != DIFF_FOUND) {
+		printf(" only after other cases: try --from %llu --to %llu\n",
+			(unsigned long long)(c.number - MIN(c.number, 1000ull)),
+			(unsigned long long)c.number);
+	} else if (!whole) {
+		printf(" at least:\n");
+		minimise(d, &c);
+		print_case(&c, stdout);
+		check_case(d, &c, &unused, stdout);
+	}
 	fflush(stdout);
 }
 

@@ -135,6 +135,8 @@ struct tally {
 };
 /* All legs of a case and their comparison. */
 enum difference check_case(struct diff *d, const struct insn_case *c, struct tally *t, FILE *out);
+/* What check_case() has found last. */
+void print_differences(const struct insn_case *c, FILE *out);
 /* Replace by nops what is not needed for the difference. */
 void minimise(struct diff *d, struct insn_case *c);
 void print_case(const struct insn_case *c, FILE *out);

@@ -174,7 +174,7 @@ bool host_open(void)
 
 	if (!map_fixed(L_CONTEXT, PROT_READ | PROT_WRITE) ||
 		!map_fixed(L_LAND, PROT_READ | PROT_WRITE)) {
-		fprintf(stderr, "insn: cannot map the host's pages: %s\n", strerror(errno));
+		printf("insn: cannot map the host's pages: %s\n", strerror(errno));
 		return false;
 	}
 	write_landing();

@@ -218,18 +218,24 @@ static int make_machine(struct diff *d)
 
 struct diff *diff_open(void)
 {
-	struct diff *d = calloc(1, sizeof(*d));
+	struct diff *d;
 	int r;
 
+#ifdef __SANITIZE_THREAD__
+	printf("insn: the thread sanitizer's signal handlers need the fs base that cases "
+	       "change\n");
+	return NULL;
+#endif
+	d = calloc(1, sizeof(*d));
 	if (!d || !make_ram(d)) {
-		fprintf(stderr, "insn: no memory at the fixed addresses: %s\n", strerror(errno));
+		printf("insn: no memory at the fixed addresses: %s\n", strerror(errno));
 		return NULL;
 	}
 	map_guest(d);
 	make_tables(d);
 	r = make_machine(d);
 	if (r) {
-		fprintf(stderr, "insn: no machine: %s\n", strerror(-r));
+		printf("insn: no machine: %s\n", strerror(-r));
 		return NULL;
 	}
 	return host_open() ? d : NULL;
@@ -298,22 +304,26 @@ static void put_data(struct diff *d, const struct insn_case *c)
 		memcpy(p + (c->patch[i].addr - L_DATA), &c->patch[i].value, 8);
 }
 
-/* Whatever a run did to its code is undone, and announced. */
+/* Undo what a run did to its code, or another case to this one's pages. Announced, as any write to memory. */
+static void clean_code(struct diff *d, const struct insn_case *c)
+{
+	static u8 clean[2 * PAGE_SIZE];
+
+	memset(clean, 0xcc, sizeof(clean));
+	memcpy(clean + (c->start.rip & ~PAGE_MASK), c->code, c->bytes);
+	if (memcmp(code_page(d, c), clean, sizeof(clean)))
+		machine_write(
+			d->m, G_CODE + ((c->start.rip - L_CODE) & PAGE_MASK), clean, sizeof(clean));
+}
+
 static void take_data(struct diff *d, const struct insn_case *c, struct outcome *ret)
 {
 	memcpy(ret->data, d->ram + G_DATA, DATA_BYTES);
 	ret->has_code = may_change_code(c);
 	if (!ret->has_code)
 		return;
-	static u8 clean[2 * PAGE_SIZE];
-	u8 *now = code_page(d, c);
-
-	memset(clean, 0xcc, sizeof(clean));
-	memcpy(clean + (c->start.rip & ~PAGE_MASK), c->code, c->bytes);
-	memcpy(ret->code, now, sizeof(clean));
-	if (memcmp(now, clean, sizeof(clean)))
-		machine_write(
-			d->m, G_CODE + ((c->start.rip - L_CODE) & PAGE_MASK), clean, sizeof(clean));
+	memcpy(ret->code, code_page(d, c), sizeof(ret->code));
+	clean_code(d, c);
 }
 
 /* ---- the guest's legs ---- */
@@ -415,6 +425,8 @@ static void guest_run(struct diff *d, const struct insn_case *c, enum leg leg, s
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret)
 {
 	put_data(d, c);
+	if (leg == LEG_STEP && may_change_code(c))
+		clean_code(d, c);
 	memset(ret, 0, offsetof(struct outcome, regs));
 	if (leg == LEG_HOST) {
 		/* So that a write to it finds a page that is present. */
