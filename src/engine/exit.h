@@ -61,7 +61,7 @@ struct exit {
 		} msr;
 		struct {
 			u32 vector; /* 1 #DB, 3 #BP */
-			u64 rip; /* linear */
+			u64 rip;    /* linear */
 			u64 dr6, dr7;
 		} debug;
 		struct {

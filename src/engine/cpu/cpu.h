@@ -97,8 +97,8 @@ struct exception {
 	u8 vector;
 	bool has_error;
 	u32 error;
-	u64 cr2; /* #PF */
-	u64 dr6; /* #DB: bits to set */
+	u64 cr2;     /* #PF */
+	u64 dr6;     /* #DB: bits to set */
 	bool resume; /* #DB: RF in the saved flags, as all other faults have it */
 };
 
@@ -201,7 +201,7 @@ struct cpu {
 	bool nmi_masked;
 	bool irq_waiting; /* an interrupt waits for IF: sti, popf and iret must come out */
 	bool debug_step;  /* DBG_SINGLESTEP by the debugger */
-	bool watch_data; /* derived: a breakpoint in force is on data */
+	bool watch_data;  /* derived: a breakpoint in force is on data */
 	u8 debug_hits; /* breakpoints that the instruction being executed has touched, DR6 bits */
 	u32 debug_pending; /* DR6 bits of a trap that must wait until what the instruction did has left */
 	u32 debug_flags; /* DBG_* */
