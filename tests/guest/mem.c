@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -344,6 +345,47 @@ static void test_slot_churn(void **state)
 	}
 }
 
+/* The caller protects a page that the guest executes: the run fails, and goes on when the page is back. */
+static struct sigaction engine_segv;
+
+/* cmocka puts its own handler there before each test. */
+static int note_handler(void **state)
+{
+	struct machine *m;
+
+	if (machine_create(&m))
+		return -1;
+	sigaction(SIGSEGV, NULL, &engine_segv);
+	machine_destroy(m);
+	return 0;
+}
+
+static void run_spare(unsigned cpu)
+{
+	guest_check(run_at(LIN) == 77);
+}
+
+static void test_protected_code(void **state)
+{
+	struct world w;
+
+	open_spare(&w, 1, 0);
+	sigaction(SIGSEGV, &engine_segv, NULL);
+	put_return(spare, 77);
+	for (unsigned i = 0; i < 6; i++) {
+		world_aim(&w, 0, run_spare);
+		assert_int_equal(mprotect(spare, PAGE_SIZE, i & 1 ? PROT_READ : PROT_NONE), 0);
+		if (i & 1) {
+			world_run_one(&w, 0);
+		} else {
+			assert_int_equal(vcpu_run(w.vcpu[0], 0), 0);
+			assert_int_equal(vcpu_exit(w.vcpu[0])->reason, EXIT_MEMORY_FAULT);
+		}
+	}
+	assert_int_equal(mprotect(spare, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	close_spare(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -354,7 +396,8 @@ int main(void)
 		cmocka_unit_test(test_dirty_log),
 		cmocka_unit_test(test_dirty_frame),
 		cmocka_unit_test(test_slot_churn),
+		cmocka_unit_test(test_protected_code),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, note_handler, NULL);
 }

@@ -6,6 +6,7 @@
 
 #include "engine/cpu/cache.h"
 #include "engine/machine.h"
+#include "engine/mem/access_raw.h"
 #include "engine/mem/mem.h"
 
 static u32 hash_block(u64 gpa, u64 rip, u32 key)
@@ -252,10 +253,11 @@ void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
 {
 	struct code_cache *c = cpu->machine->code;
 	struct page_blocks *page;
+	u8 byte; /* the caller may have taken the page away */
 
 	cache_lock(cpu);
 	page = page_entry(c->blocks, gpa, false);
-	if (page && page_differs(c->blocks, page, hva))
+	if (page && (guest_copy(&byte, hva, 1) || page_differs(c->blocks, page, hva)))
 		kill_page(c, cpu->machine, page);
 	cache_unlock(cpu);
 }

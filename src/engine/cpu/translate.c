@@ -15,6 +15,7 @@
 #include "engine/cpu/layout.h"
 #include "engine/cpu/rewrite.h"
 #include "engine/machine.h"
+#include "engine/mem/access_raw.h"
 #include "engine/mem/mem.h"
 
 #define KEY_USED  BIT(31)
@@ -319,9 +320,11 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 	*ret_full = !g->e.p || !blocks_have_room(b, sizeof(g->place) + BLOCK_BYTES_MAX);
 	if (*ret_full)
 		return NULL;
-	memcpy(copy, at->hva + offset, avail);
+	if (guest_copy(copy, at->hva + offset, avail))
+		return NULL; /* step() finds out the same and says so */
 	if (at->hva2) {
-		memcpy(copy + avail, at->hva2, INSN_MAX);
+		if (guest_copy(copy + avail, at->hva2, INSN_MAX))
+			return NULL;
 		avail += INSN_MAX;
 	}
 	decode_block(g, copy, avail);
