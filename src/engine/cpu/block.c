@@ -21,11 +21,12 @@ struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key)
 {
 	u32 i = __atomic_load_n(&b->bucket[hash_block(gpa, rip, key)], __ATOMIC_ACQUIRE);
 
-	for (; i != BLOCK_NONE; i = b->block[i].next_hash) {
+	while (i != BLOCK_NONE) {
 		struct block *t = &b->block[i];
 
 		if (t->gpa == gpa && t->rip == rip && t->key == key && !t->dead)
 			return t;
+		i = __atomic_load_n(&t->next_hash, __ATOMIC_ACQUIRE); /* block_kill() unchains */
 	}
 	return NULL;
 }
