@@ -9,7 +9,7 @@
 #include "insn/diff.h"
 
 #define RIP      (L_CODE + 0x100)
-#define RIP_RW   (L_CODE + (u64)L_CODE_PAGES / 2 * PAGE_SIZE + 0x100) /* in writable pages */
+#define RIP_RW   (L_CODE + (u64)L_CODE_RW * PAGE_SIZE + 0x100) /* in writable pages */
 #define DATA     (L_DATA + 0x400ull)
 #define STACK    (L_DATA + 0x1800ull)
 #define READONLY (L_DATA + L_DATA_RW * PAGE_SIZE)

@@ -84,6 +84,14 @@ static bool known_offset_fault(
 	       a->vector == X86_PF && b->vector == X86_GP;
 }
 
+/* Operands that are accessed in two parts may fault at the first before the second is past the limit, or not canonical. */
+static bool known_wrap(const struct report *r)
+{
+	return r->leg[1] == LEG_HOST && r->faulted &&
+	       (r->faulted->mem_size == 10 || r->faulted->desc->op == OP_BOUND ||
+		       r->faulted->desc->op == OP_MASKMOV);
+}
+
 static void check_end(struct report *r, const struct outcome *a, const struct outcome *b)
 {
 	u32 mask = error_mask(r, a);
@@ -93,7 +101,7 @@ static void check_end(struct report *r, const struct outcome *a, const struct ou
 		known_fault(r, OP_MOVS) || known_fault(r, OP_CALL_RM) || known_fault(r, OP_ENTER) ||
 		known_fault(r, OP_MASKMOVDQU) || known_image_fault(r))
 		return;
-	if (known_offset_fault(r, a, b))
+	if (known_offset_fault(r, a, b) || known_wrap(r))
 		return;
 	check(r, "vector", a->vector, b->vector);
 	if (a->end != b->end || a->end != END_FAULT || a->vector != b->vector)
@@ -307,8 +315,7 @@ static void check_all(struct report *r, const struct outcome *a, const struct ou
 		(r->faulted && r->faulted->desc->op == OP_CALL_RM))
 		return;
 	check_memory(r, "data", a->data, b->data, sizeof(a->data));
-	if (a->has_code)
-		check_memory(r, "code", a->code, b->code, sizeof(a->code));
+	check_memory(r, "code", a->code, b->code, sizeof(a->code));
 }
 
 /* The instruction at which a leg faulted. */
@@ -317,16 +324,21 @@ static bool find_fault(const struct report *r, const struct outcome *o, struct i
 	return o->end == END_FAULT && decode_at(r, o->regs.rip - r->c->start.rip, in);
 }
 
-/*
- * Without an active byte MASKMOVDQU may fault or not (SDM 2). What the case made of its own code may be anything, also
- * what the host's kernel emulates or hypervisors report in their own ways.
- */
-static bool vague_fault(const struct report *r, const struct outcome *o)
+/* The host was asked to do something that it, its kernel or its hypervisor does in its own way. */
+static bool strange_fault(const struct report *r, const struct outcome *o)
 {
 	struct insn in;
 
 	return find_fault(r, o, &in) &&
-	       (in.desc->op == OP_MASKMOVDQU || !(form_allowed(in.desc) & OK_HOST));
+	       !(form_allowed(in.desc) & (r->c->cpl == 0 ? OK_KERNEL : OK_HOST));
+}
+
+/* Without an active byte MASKMOVDQU may fault or not (SDM 2). */
+static bool vague_fault(const struct report *r, const struct outcome *o)
+{
+	struct insn in;
+
+	return find_fault(r, o, &in) && in.desc->op == OP_MASKMOVDQU;
 }
 
 /* Came by accident to the landing page, which is different in the guest and on the host. */
@@ -346,7 +358,8 @@ static bool strange_code(const struct report *r)
 		return false;
 	for (unsigned at = 0; at < r->c->bytes; at += in.len)
 		if (!decode_at(r, at, &in) || !(form_allowed(in.desc) & OK_HOST) ||
-			((in.desc->attr & IA_FORCE64) && (in.pfx & PFX_66)))
+			((in.desc->attr & IA_FORCE64) && (in.pfx & PFX_66)) ||
+			(in.desc->op == OP_LOOP && (in.pfx & (PFX_REP | PFX_REPNE))))
 			return true;
 	return r->c->image;
 }
@@ -355,7 +368,10 @@ static bool not_comparable(const struct report *r, const struct outcome *a, cons
 {
 	if (strange_code(r) || (r->code_changed && a->end == END_ODD))
 		return true;
-	if (landed_beside(r, a) || landed_beside(r, b))
+	if (a->end == END_FAULT && a->cr2 - L_CONTEXT < PAGE_SIZE)
+		return true; /* mapped on the host only */
+	if (landed_beside(r, a) || landed_beside(r, b) || strange_fault(r, a) ||
+		strange_fault(r, b))
 		return true;
 	return a->regs.rip != b->regs.rip && (vague_fault(r, a) || vague_fault(r, b));
 }
@@ -363,14 +379,15 @@ static bool not_comparable(const struct report *r, const struct outcome *a, cons
 enum difference compare(const struct insn_case *c, enum leg la, const struct outcome *a,
 	enum leg lb, const struct outcome *b, FILE *out)
 {
+	const u64 rw = L_CODE + L_CODE_RW * PAGE_SIZE;
 	struct report r = {.c = c, .leg = {la, lb}, .out = out, .code = c->code};
 	struct insn in;
 	bool read;
 
 	if (a->end == END_STUCK || b->end == END_STUCK)
 		return a->end == b->end ? DIFF_NONE : DIFF_EXCUSED;
-	if (a->has_code)
-		r.code = a->code + (c->start.rip & ~PAGE_MASK);
+	if (c->start.rip - rw < sizeof(a->code))
+		r.code = a->code + (c->start.rip - rw);
 	r.code_changed = memcmp(r.code, c->code, c->bytes);
 	r.undefined = undefined_flags(&r, a->end == END_FAULT, &read);
 	if (lb == LEG_HOST && not_comparable(&r, a, b))

@@ -56,8 +56,7 @@ struct outcome {
 	u32 exit_reason; /* END_ODD */
 	struct regs regs;
 	u8 data[DATA_BYTES];
-	bool has_code; /* the case runs in writable pages */
-	u8 code[2 * PAGE_SIZE];
+	u8 code[2 * PAGE_SIZE]; /* the writable pages of code */
 };
 
 /* ---- machine.c: memory shared by guest and host, and the guest ---- */

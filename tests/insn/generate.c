@@ -91,11 +91,9 @@ static u64 start_rip(struct making *m)
 {
 	unsigned page, offset;
 
-	do {
-		page = percent(&m->r, 88)
-			       ? below(&m->r, L_CODE_PAGES / 2)
-			       : L_CODE_PAGES / 2 + below(&m->r, L_CODE_PAGES / 2 / 4) * 4;
-	} while (page < L_CODE_PAGES / 2 && page % 16 == 15);
+	page = percent(&m->r, 88) ? below(&m->r, L_CODE_RW - 1) : L_CODE_RW;
+	if (page % 16 == 15)
+		page--;
 	offset = percent(&m->r, 75) ? below(&m->r, PAGE_SIZE - CODE_MAX)
 				    : PAGE_SIZE - 1 - below(&m->r, 80);
 	return L_CODE + page * PAGE_SIZE + offset;

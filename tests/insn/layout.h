@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where things are, in the guest's linear address space and at the same addresses in this process, so that one
- * sequence of instructions with its addresses means the same in both. All below 2 GiB: 32-bit code reaches it, and
+ * sequence of instructions with its addresses means the same in both. What the host needs is below 2 GiB: 32-bit code reaches it, and
  * assembly without a free register does, too. No sum of two data or code addresses is another one's,
  * and no bit string of 32 bits reaches from data to code. Also included by host_enter.S.
  */
@@ -9,14 +9,15 @@
 #define TESTS_INSN_LAYOUT_H
 
 #define L_CONTEXT    0x0d5a6000 /* struct host_context; not mapped in the guest */
-#define L_CODE       0x10000000 /* first half read-only, second half writable */
+#define L_CODE       0x10000000 /* read-only but for two pages */
 #define L_CODE_PAGES 1024
+#define L_CODE_RW    1020       /* number of the first of these two; after them is a hole */
 #define L_DATA       0x28000000 /* two pages to write, one read-only; holes before and after */
 #define L_DATA_PAGES 3
 #define L_DATA_RW    2
-#define L_LAND       0x0e5a3000 /* where a sequence jumps when it is done */
-#define L_LAND32     0x0e5a3100 /* the same for 32-bit code */
-#define L_SYSTEM     0x0e7b4000 /* guest only: descriptor tables, handlers, stack of handlers */
+#define L_LAND       0x0e5a3000    /* where a sequence jumps when it is done */
+#define L_LAND32     0x0e5a3100    /* the same for 32-bit code */
+#define L_SYSTEM     0x2a5c37b4000 /* guest only: descriptor tables, handlers, stack of handlers */
 
 /* The selectors that Linux gives its processes, so that storing one is the same everywhere. */
 #define SEL_USER_CODE32 0x23

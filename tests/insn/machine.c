@@ -73,13 +73,13 @@ static void map_page(struct diff *d, u64 lin, u64 gpa, u64 flags)
 
 static bool writable_code(unsigned page)
 {
-	return page >= L_CODE_PAGES / 2;
+	return page >= L_CODE_RW;
 }
 
 /* Holes, for code that goes on where there is none, and so that no string of stores runs far. */
 static bool code_hole(unsigned page)
 {
-	return writable_code(page) ? page % 4 >= 2 : page % 16 == 15;
+	return writable_code(page) ? page >= L_CODE_RW + 2 : page % 16 == 15;
 }
 
 static void map_guest(struct diff *d)
@@ -113,11 +113,11 @@ static void make_holes(void)
 
 static bool map_all_host(struct diff *d)
 {
-	const u64 half = L_CODE_PAGES / 2;
+	const u64 half = L_CODE_RW;
 
 	return map_host(d, L_CODE, G_CODE, half, PROT_READ | PROT_EXEC) &&
-	       map_host(d, L_CODE + half * PAGE_SIZE, G_CODE + half * PAGE_SIZE, half,
-		       PROT_READ | PROT_WRITE | PROT_EXEC) &&
+	       map_host(d, L_CODE + half * PAGE_SIZE, G_CODE + half * PAGE_SIZE,
+		       L_CODE_PAGES - half, PROT_READ | PROT_WRITE | PROT_EXEC) &&
 	       map_host(d, L_DATA, G_DATA, L_DATA_RW, PROT_READ | PROT_WRITE) &&
 	       map_host(d, L_DATA + L_DATA_RW * PAGE_SIZE, G_DATA + L_DATA_RW * PAGE_SIZE,
 		       L_DATA_PAGES - L_DATA_RW, PROT_READ);
@@ -285,15 +285,8 @@ void diff_load(struct diff *d, const struct insn_case *c)
 	write_code(d, c->start.rip, c->code, c->bytes);
 }
 
-static bool may_change_code(const struct insn_case *c)
-{
-	return writable_code((c->start.rip - L_CODE) / PAGE_SIZE);
-}
-
-static u8 *code_page(struct diff *d, const struct insn_case *c)
-{
-	return d->ram + G_CODE + ((c->start.rip - L_CODE) & PAGE_MASK);
-}
+/* The code pages that a case can change, whether it runs there or not. */
+#define G_CODE_RW (G_CODE + L_CODE_RW * PAGE_SIZE)
 
 static void put_data(struct diff *d, const struct insn_case *c)
 {
@@ -304,25 +297,23 @@ static void put_data(struct diff *d, const struct insn_case *c)
 		memcpy(p + (c->patch[i].addr - L_DATA), &c->patch[i].value, 8);
 }
 
-/* Undo what a run did to its code, or another case to this one's pages. Announced, as any write to memory. */
+/* Undo what a run did to code. Announced, as any write to memory by a VMM may be. */
 static void clean_code(struct diff *d, const struct insn_case *c)
 {
 	static u8 clean[2 * PAGE_SIZE];
+	u64 at = c->start.rip - (L_CODE + L_CODE_RW * PAGE_SIZE);
 
 	memset(clean, 0xcc, sizeof(clean));
-	memcpy(clean + (c->start.rip & ~PAGE_MASK), c->code, c->bytes);
-	if (memcmp(code_page(d, c), clean, sizeof(clean)))
-		machine_write(
-			d->m, G_CODE + ((c->start.rip - L_CODE) & PAGE_MASK), clean, sizeof(clean));
+	if (at < sizeof(clean))
+		memcpy(clean + at, c->code, MIN(c->bytes, sizeof(clean) - at));
+	if (memcmp(d->ram + G_CODE_RW, clean, sizeof(clean)))
+		machine_write(d->m, G_CODE_RW, clean, sizeof(clean));
 }
 
 static void take_data(struct diff *d, const struct insn_case *c, struct outcome *ret)
 {
 	memcpy(ret->data, d->ram + G_DATA, DATA_BYTES);
-	ret->has_code = may_change_code(c);
-	if (!ret->has_code)
-		return;
-	memcpy(ret->code, code_page(d, c), sizeof(ret->code));
+	memcpy(ret->code, d->ram + G_CODE_RW, sizeof(ret->code));
 	clean_code(d, c);
 }
 
@@ -425,8 +416,6 @@ static void guest_run(struct diff *d, const struct insn_case *c, enum leg leg, s
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret)
 {
 	put_data(d, c);
-	if (leg == LEG_STEP && may_change_code(c))
-		clean_code(d, c);
 	memset(ret, 0, offsetof(struct outcome, regs));
 	if (leg == LEG_HOST) {
 		/* So that a write to it finds a page that is present. */
