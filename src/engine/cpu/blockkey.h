@@ -31,8 +31,8 @@ enum block_key {
 	BK_UMIP = BIT(14),     /* CR4.UMIP */
 	BK_PAGING = BIT(15),   /* CR0.PG */
 	BK_SMAP = BIT(17),     /* CR4.SMAP: stac and clac change the view */
-	BK_STEPPING =
-		BIT(16), /* RFLAGS.TF, or a debugger or DR7 breakpoint is active: one by one */
+	BK_STEPPING = BIT(
+		16), /* RFLAGS.TF, #AC checks, a debugger or DR7 breakpoint are active: one by one */
 };
 
 #endif

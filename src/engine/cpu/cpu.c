@@ -63,6 +63,12 @@ static u32 debug_key(const struct cpu *cpu)
 		       : 0;
 }
 
+/* Alignment is checked by step() alone: #AC wants CPL 3, CR0.AM and RFLAGS.AC at once (SDM 3:6.15). */
+static u32 alignment_key(const struct cpu *cpu)
+{
+	return cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & FL_AC) ? BK_STEPPING : 0;
+}
+
 void cpu_update_mode(struct cpu *cpu)
 {
 	const struct segment *cs = &cpu->seg[SEG_CS], *ss = &cpu->seg[SEG_SS];
@@ -73,7 +79,8 @@ void cpu_update_mode(struct cpu *cpu)
 	cpu->stack_size = code64 ? 8 : ss->attr & SEG_DB ? 4 : 2;
 	cpu->view = current_view(cpu);
 	cpu->flat = code64 || (!cpu_real_or_v86(cpu) && cpu_is_flat(cpu));
-	cpu->block_key = control_key(cpu) | debug_key(cpu) | (u32)cpu->cpl << BK_CPL_SHIFT |
+	cpu->block_key = control_key(cpu) | debug_key(cpu) | alignment_key(cpu) |
+			 (u32)cpu->cpl << BK_CPL_SHIFT |
 			 (cpu->code_size == 8          ? BK_CODE64
 				 : cpu->code_size == 4 ? BK_CODE32
 						       : 0) |

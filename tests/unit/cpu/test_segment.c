@@ -712,6 +712,11 @@ static void keys(void **state)
 	assert_int_equal(w.cpu.block_key, base | BK_STEPPING);
 	start_protected(3);
 	assert_int_equal(w.cpu.block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_CPL_MASK);
+	w.cpu.cr0 |= CR0_AM;
+	w.cpu.rflags |= FL_AC;
+	cpu_update_mode(&w.cpu);
+	assert_int_equal(
+		w.cpu.block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_CPL_MASK | BK_STEPPING);
 	start_real();
 	assert_int_equal(w.cpu.block_key, BK_REAL);
 }
