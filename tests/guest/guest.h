@@ -125,7 +125,7 @@ struct world {
 	unsigned cpus;
 	void (*call)(struct world *w, unsigned cpu, u32 n); /* PORT_CALL; may be NULL */
 	bool mmio;    /* MMIO is to be expected: reads give 0 */
-	bool abandon;                                       /* vcpus that are kicked are done */
+	bool abandon; /* vcpus that are kicked are done */
 	int failed_line;
 	unsigned seconds; /* until the watchdog ends the program; 60 */
 };
