@@ -201,7 +201,7 @@ static void test_ipi_ping_pong(void **state)
 
 #define SHARED_LIN 0x600000000000ull
 static volatile u64 frames[2][512] PAGE;
-static volatile u32 acknowledged ALIGN, epoch ALIGN, writers_stop ALIGN;
+static volatile u32 acknowledged ALIGN, writers_stop ALIGN;
 
 static void on_shootdown(struct frame *f)
 {
