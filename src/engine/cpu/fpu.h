@@ -31,7 +31,9 @@ struct __attribute__((packed)) fpu_image {
 #define FSW_ES      0x80
 #define FSW_B       0x8000
 #define FSW_TOP(sw) (((sw) >> 11) & 7)
-#define FPU_MASKS   0x3f /* exception masks in the control word, flags in the status word */
+#define MXCSR_MASK  0x2ffff /* all processors with AVX */
+#define FCW_BITS    0x1f3f  /* writable bits of the control word; bit 6 reads as one */
+#define FPU_MASKS   0x3f    /* exception masks in the control word, flags in the status word */
 
 static inline struct fpu_image *fpu_image(struct cpu *cpu)
 {
@@ -53,6 +55,8 @@ static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
 				 : "a"(XSTATE_OFFERED), "d"(0)
 				 : "memory");
 	fpu_scrub(fpu_image(cpu));
+	if (UV_EAGER_FPU) /* XSAVE would have written it */
+		fpu_image(cpu)->mxcsr_mask = MXCSR_MASK;
 	return fpu_image(cpu);
 }
 
@@ -66,13 +70,36 @@ static inline bool fpu_pending(struct cpu *cpu)
 	return fsw & FSW_ES;
 }
 
+#if UV_EAGER_FPU
+/* Through the registers and back, so that the image is what the processor makes of it (reserved bits, masks). */
+static inline void fpu_settle(struct cpu *cpu)
+{
+	const u32 mxcsr = 0x1f80;
+
+	__asm__ volatile("xrstor64 %0\n\txsave64 %0\n\tvzeroupper\n\tfninit\n\tldmxcsr %3"
+			 : "+m"(cpu->xsave_area)
+			 : "a"(XSTATE_OFFERED), "d"(0), "m"(mxcsr)
+			 : "memory", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",
+			 "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14", "xmm15");
+}
+#endif
+
 static inline void fpu_area_to_live(struct cpu *cpu)
 {
-	if (!UV_EAGER_FPU)
-		__asm__ volatile("xrstor64 %0"
-				 :
-				 : "m"(cpu->xsave_area), "a"(XSTATE_OFFERED), "d"(0)
-				 : "memory");
+#if UV_EAGER_FPU
+	fpu_settle(cpu);
+#else
+	__asm__ volatile("xrstor64 %0"
+			 :
+			 : "m"(cpu->xsave_area), "a"(XSTATE_OFFERED), "d"(0)
+			 : "memory");
+#endif
+}
+
+/* The control word as the processor keeps it after a load. */
+static inline u16 fcw_loaded(u16 value)
+{
+	return (value & FCW_BITS) | 0x40;
 }
 
 #endif

@@ -64,7 +64,7 @@ static void load_x87(struct fpu_image *f, const struct fpu_image *from)
 {
 	copy(f, from, offsetof(struct fpu_image, mxcsr));
 	copy(f->st, from->st, sizeof(f->st));
-	f->fcw |= 0x40;
+	f->fcw = fcw_loaded(f->fcw);
 	fpu_scrub(f); /* the guest's own pointers would mix with host ones later */
 	f->xstate_bv |= XSTATE_X87;
 }

@@ -81,7 +81,7 @@ static void env_apply(struct fpu_image *f, const struct insn *in, const u8 *env)
 {
 	unsigned step = is_16bit(in) ? 2 : 4;
 
-	f->fcw = (env[0] | env[1] << 8) | 0x40; /* bit 6 reads as one */
+	f->fcw = fcw_loaded(env[0] | env[1] << 8);
 	f->fsw = env[step] | env[step + 1] << 8;
 	f->ftw = abridged_tag_word(env[2 * step] | env[2 * step + 1] << 8);
 	/* ES and B say whether an unmasked exception is pending, whatever was loaded. */
