@@ -88,11 +88,6 @@ void tick_need(struct machine *m);
 	for (unsigned v##_i = 0; v##_i < atomic_load(&(m)->vcpu_high); v##_i++)                    \
 		if (((v) = atomic_load(&(m)->vcpus[v##_i])))
 
-static inline struct vcpu *cpu_vcpu(struct cpu *cpu)
-{
-	return cpu->vcpu;
-}
-
 /* ---- irq/: called by vcpu.c on the vcpu's own thread, outer code ---- */
 
 int irq_create(struct machine *m);

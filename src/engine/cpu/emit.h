@@ -12,8 +12,6 @@
 
 #define H_RAX 0
 #define H_RCX 1
-#define H_RDX 2
-#define H_RBX 3
 #define H_R9  9  /* scratch: address base after a memory check */
 #define H_R10 10 /* scratch: linear address, then offset in page */
 #define H_R11 11 /* the guest's rsp */
@@ -26,11 +24,6 @@ struct emit {
 static inline void emit8(struct emit *e, u8 v)
 {
 	*e->p++ = v;
-}
-static inline void emit16(struct emit *e, u16 v)
-{
-	__builtin_memcpy(e->p, &v, 2);
-	e->p += 2;
 }
 static inline void emit32(struct emit *e, u32 v)
 {
@@ -159,10 +152,7 @@ static inline void emit_jmp_exec(struct emit *e, const void *target)
 }
 
 #define CC_B  2
-#define CC_AE 3
-#define CC_E  4
 #define CC_NE 5
-#define CC_BE 6
 #define CC_A  7
 
 #endif

@@ -2,8 +2,6 @@
 /* See guest.h. Inner code: nothing here may use a vector register of its own. */
 #include "engine/cpu/guest.h"
 
-#include <cpuid.h>
-
 #include "engine/cpu/cache.h"
 
 #define XSTATE_OFFERED 7 /* x87, SSE, AVX */

@@ -7,7 +7,5 @@
 
 /* cpu_run() with gs pointing to cpu and the guest's vector state in the host's registers. */
 enum run_result cpu_run_guest(struct cpu *cpu);
-/* Does this host have what generated code needs (FSGSBASE, BMI2, XSAVE)? NULL, or what is missing. */
-const char *cpu_host_lacks(void);
 
 #endif

@@ -186,15 +186,21 @@ int op_lsl(struct cpu *cpu, const struct insn *in)
 	return CPU_OK;
 }
 
+/* What VERR and VERW ask: the descriptor that the operand selects, if it may be seen. */
+static int query_operand(struct cpu *cpu, const struct insn *in, u64 *desc, bool *visible)
+{
+	u16 selector;
+	int r = read_selector(cpu, in, &selector);
+
+	return r ? r : query(cpu, selector, 0, desc, visible);
+}
+
 int op_verr(struct cpu *cpu, const struct insn *in)
 {
 	u64 desc = 0;
-	u16 selector;
 	bool visible;
-	int r = read_selector(cpu, in, &selector);
+	int r = query_operand(cpu, in, &desc, &visible);
 
-	if (!r)
-		r = query(cpu, selector, 0, &desc, &visible);
 	if (r)
 		return r;
 	set_zf(cpu, visible && (!desc_is_code(desc) || (desc & DESC_WRITABLE)));
@@ -204,12 +210,9 @@ int op_verr(struct cpu *cpu, const struct insn *in)
 int op_verw(struct cpu *cpu, const struct insn *in)
 {
 	u64 desc = 0;
-	u16 selector;
 	bool visible;
-	int r = read_selector(cpu, in, &selector);
+	int r = query_operand(cpu, in, &desc, &visible);
 
-	if (!r)
-		r = query(cpu, selector, 0, &desc, &visible);
 	if (r)
 		return r;
 	set_zf(cpu, visible && desc_is_writable_data(desc));
