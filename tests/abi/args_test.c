@@ -145,6 +145,32 @@ static void test_memslots(void **state)
 	munmap(mem, 1 << 20);
 }
 
+static void test_memslots2(void **state)
+{
+	u8 *mem = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region2 r = {
+		.memory_size = 0x10000, .userspace_addr = (unsigned long)mem, .guest_memfd = -1};
+	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0);
+
+	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY2, 1);
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, (void *)BAD_POINTER, -EFAULT);
+	r.pad1 = r.pad2[3] = 5;
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, &r, 0); /* the rest counts for guest_memfd only */
+	r.slot = 1;
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, &r, -EEXIST);
+	r.guest_phys_addr = 0x20000;
+	r.flags = 16;
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, &r, -EINVAL);
+	r.flags = KVM_MEM_LOG_DIRTY_PAGES;
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, &r, 0);
+	r.memory_size = 0;
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, &r, 0);
+	IS(vm, KVM_SET_USER_MEMORY_REGION2, &r, -EINVAL);
+	kvm_close(vm);
+	kvm_close(sys);
+	munmap(mem, 1 << 20);
+}
+
 static void test_dirty_log_args(void **state)
 {
 	struct guest g;
@@ -718,6 +744,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_vcpu_ids),
 		cmocka_unit_test(test_memslots),
+		cmocka_unit_test(test_memslots2),
 		cmocka_unit_test(test_dirty_log_args),
 		cmocka_unit_test(test_vm_options),
 		cmocka_unit_test(test_enable_cap),

@@ -87,6 +87,7 @@ static const struct {
 	{KVM_CAP_XSAVE2, sizeof(struct kvm_xsave)},
 	{KVM_CAP_SYS_ATTRIBUTES, 1},
 	{KVM_CAP_SYSTEM_EVENT_DATA, 1},
+	{KVM_CAP_USER_MEMORY2, 1},
 	{KVM_CAP_MEMORY_FAULT_INFO, 1},
 	{KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1},
 };

@@ -12,7 +12,7 @@
 _Static_assert(KVM_MEM_LOG_DIRTY_PAGES == SLOT_LOG_DIRTY && KVM_MEM_READONLY == SLOT_READONLY,
 	"slot flags pass through");
 
-static bool region_valid(const struct kvm_userspace_memory_region *r)
+static bool region_valid(const struct kvm_userspace_memory_region2 *r)
 {
 	u64 all = r->memory_size | r->guest_phys_addr | r->userspace_addr;
 
@@ -24,15 +24,14 @@ static bool region_valid(const struct kvm_userspace_memory_region *r)
 }
 
 /* An existing slot cannot become or cease to be read-only. */
-static bool readonly_flips(struct kvm_vm *vm, const struct kvm_userspace_memory_region *r)
+static bool readonly_flips(struct kvm_vm *vm, const struct kvm_userspace_memory_region2 *r)
 {
 	return r->memory_size && machine_slot_pages(vm->machine, r->slot) &&
 	       ((r->flags ^ vm->slot_flags[r->slot]) & KVM_MEM_READONLY);
 }
 
-long vm_set_memory(struct call *c)
+static long set_region(struct kvm_vm *vm, const struct kvm_userspace_memory_region2 *r)
 {
-	const struct kvm_userspace_memory_region *r = c->data;
 	struct memslot_config s = {
 		.id = r->slot,
 		.flags = r->flags,
@@ -44,13 +43,33 @@ long vm_set_memory(struct call *c)
 
 	if (!region_valid(r))
 		return -EINVAL;
-	pthread_mutex_lock(&c->vm->lock);
-	if (!readonly_flips(c->vm, r))
-		ret = machine_set_memslot(c->vm->machine, &s);
+	pthread_mutex_lock(&vm->lock);
+	if (!readonly_flips(vm, r))
+		ret = machine_set_memslot(vm->machine, &s);
 	if (!ret)
-		c->vm->slot_flags[r->slot] = r->flags;
-	pthread_mutex_unlock(&c->vm->lock);
+		vm->slot_flags[r->slot] = r->flags;
+	pthread_mutex_unlock(&vm->lock);
 	return ret;
+}
+
+long vm_set_memory(struct call *c)
+{
+	const struct kvm_userspace_memory_region *old = c->data;
+	const struct kvm_userspace_memory_region2 r = {
+		.slot = old->slot,
+		.flags = old->flags,
+		.guest_phys_addr = old->guest_phys_addr,
+		.memory_size = old->memory_size,
+		.userspace_addr = old->userspace_addr,
+	};
+
+	return set_region(c->vm, &r);
+}
+
+/* What follows userspace_addr has a meaning only with KVM_MEM_GUEST_MEMFD. */
+long vm_set_memory2(struct call *c)
+{
+	return set_region(c->vm, c->data);
 }
 
 /* Under vm->lock, so that the slot keeps its size. */
