@@ -323,6 +323,7 @@ static void test_tsc_khz(void **state)
 	IS_N(g.vcpu, KVM_SET_TSC_KHZ, khz, 0);
 	IS_N(g.vcpu, KVM_SET_TSC_KHZ, 0, 0); /* the host's */
 	IS_N(g.vcpu, KVM_GET_TSC_KHZ, 0, khz);
+	IS_N(g.vm, KVM_GET_TSC_KHZ, 0x55, khz);
 	guest_close(&g);
 }
 

@@ -191,6 +191,11 @@ static u64 realtime_ns(void)
 	return t.tv_sec * 1000000000ull + t.tv_nsec;
 }
 
+long vm_get_tsc_khz(struct call *c)
+{
+	return machine_tsc_khz(c->vm->machine);
+}
+
 long vm_get_clock(struct call *c)
 {
 	struct kvm_clock_data *k = c->data;

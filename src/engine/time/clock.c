@@ -191,9 +191,14 @@ void machine_set_clock(struct machine *m, u64 ns)
 	pthread_mutex_unlock(&m->lock);
 }
 
+u32 machine_tsc_khz(struct machine *m)
+{
+	return (u32)(machine_tsc_hz(m) / 1000);
+}
+
 u32 vcpu_tsc_khz(struct vcpu *v)
 {
-	return (u32)(machine_tsc_hz(v->machine) / 1000);
+	return machine_tsc_khz(v->machine);
 }
 
 int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
