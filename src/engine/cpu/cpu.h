@@ -258,6 +258,8 @@ struct cpu {
 	u64 code_filter[2][CODE_FILTER /
 			   64]; /* [global]: which pages code was fetched from, see fetch.c */
 	u32 slot_hint[2];       /* where the last look-ups ended: page tables, data */
+	/* the last translation that led to no RAM, see tlb.c: its page and kind of access (0: none) */
+	u64 mmio_tag, mmio_gpa;
 	/* completed flushes of all write entries; read by page_watch() of others */
 	u32 write_flushes;
 	struct fetch_entry fetch[FETCH_CACHE];

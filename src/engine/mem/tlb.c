@@ -140,20 +140,43 @@ static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, c
 	insert(cpu, view, TLB_READ, lin, t->hva, w);
 }
 
-int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
+/* ---- no RAM: device registers have no entry in the tables, but their page is remembered ---- */
+
+static u64 mmio_tag(const struct cpu *cpu, u64 lin, unsigned acc)
+{
+	return (lin & PAGE_MASK) | 1 | access_view(cpu, acc) << 1 | (acc & ACC_WRITE) << 3;
+}
+
+static void mmio_forget(struct cpu *cpu)
+{
+	cpu->mmio_tag = 0;
+}
+
+static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
 {
 	const struct slot *s;
 	struct walk w;
-	int r;
+	int r = mmu_walk(cpu, lin, acc, &w);
 
-	lin = linear_wrap(cpu, lin);
-	r = mmu_walk(cpu, lin, acc, &w);
 	if (r)
 		return r;
 	*ret = (struct target){.gpa = w.gpa};
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
-	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY)))
+	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
 		fill(cpu, lin, acc, s, &w, ret);
+	} else {
+		cpu->mmio_tag = mmio_tag(cpu, lin, acc);
+		cpu->mmio_gpa = w.gpa & PAGE_MASK;
+	}
+	return CPU_OK;
+}
+
+int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
+{
+	lin = linear_wrap(cpu, lin);
+	if (cpu->mmio_tag != mmio_tag(cpu, lin, acc))
+		return translate_walk(cpu, lin, acc, ret);
+	*ret = (struct target){.gpa = cpu->mmio_gpa | (lin & ~PAGE_MASK)};
 	return CPU_OK;
 }
 
@@ -218,6 +241,7 @@ static void write_flush_done(struct cpu *cpu)
 
 void tlb_flush_all(struct cpu *cpu)
 {
+	mmio_forget(cpu);
 	for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
 		flush_class(cpu, false, kind);
 		flush_class(cpu, true, kind);
@@ -235,6 +259,7 @@ void tlb_flush_all(struct cpu *cpu)
 
 void tlb_flush_nonglobal(struct cpu *cpu)
 {
+	mmio_forget(cpu);
 	flush_class(cpu, false, TLB_READ);
 	flush_class(cpu, false, TLB_WRITE);
 	fetch_flush(cpu, true);
@@ -312,6 +337,7 @@ void tlb_flush_page(struct cpu *cpu, u64 lin)
 {
 	bool large;
 
+	mmio_forget(cpu);
 	lin = ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
 	large = maybe_large(cpu, lin);
 	flush_small_page(cpu, lin);

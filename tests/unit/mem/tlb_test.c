@@ -373,9 +373,76 @@ static void test_noncanonical(void **state)
 	fixture_close(&f);
 }
 
+/* A device page has no entry in the tables, but is remembered: it must be forgotten with the entries. */
+static void device_page(struct fixture *f, u64 lin, u64 gpa)
+{
+	put64(f, 0x5000 + lin / PAGE_SIZE * 8, gpa | 7);
+}
+
+static void assert_goes_to(struct fixture *f, u64 lin, unsigned acc, u64 gpa)
+{
+	void *hva;
+	u64 found;
+
+	assert_int_equal(tlb_fill(f->cpu, lin, acc, &hva, &found), 0);
+	assert_int_equal(found, gpa);
+	assert_int_equal(hva != NULL, gpa < RAM);
+}
+
+static void test_device_page_forgotten(void **state)
+{
+	static const struct {
+		void (*flush)(struct cpu *cpu);
+	} flushes[] = {{tlb_flush_all}, {tlb_flush_nonglobal}};
+	struct fixture f;
+
+	fixture_open(&f, 1, RAM);
+	build_spaces(&f);
+	fixture_view(f.cpu, TLB_USER);
+	for (unsigned acc = ACC_READ; acc <= ACC_WRITE; acc++) {
+		device_page(&f, 0x1000, 0xfee00000);
+		tlb_flush_page(f.cpu, 0x1000);
+		assert_goes_to(&f, 0x1020, acc, 0xfee00020);
+		device_page(&f, 0x1000, 0x120000);
+		tlb_flush_page(f.cpu, 0x1000);
+		assert_goes_to(&f, 0x1020, acc, 0x120020);
+		for (unsigned i = 0; i < ARRAY_SIZE(flushes); i++) {
+			device_page(&f, 0x1000, 0xfec00000);
+			flushes[i].flush(f.cpu);
+			assert_goes_to(&f, 0x1010, acc, 0xfec00010);
+			device_page(&f, 0x1000, 0x120000);
+			flushes[i].flush(f.cpu);
+			assert_goes_to(&f, 0x1010, acc, 0x120010);
+		}
+	}
+	fixture_close(&f);
+}
+
+/* What a read may do says nothing of a write, and what the kernel may do nothing of the user. */
+static void test_device_page_permissions(void **state)
+{
+	struct fixture f;
+	void *hva;
+	u64 gpa;
+
+	fixture_open(&f, 1, RAM);
+	build_spaces(&f);
+	put64(&f, 0x5000 + 8, 0xfee00001); /* supervisor, read-only */
+	f.cpu->cr0 |= CR0_WP;
+	tlb_flush_all(f.cpu);
+	fixture_view(f.cpu, TLB_KERNEL);
+	assert_int_equal(tlb_fill(f.cpu, 0x1000, ACC_READ, &hva, &gpa), 0);
+	assert_int_equal(tlb_fill(f.cpu, 0x1000, ACC_WRITE, &hva, &gpa), CPU_FAULT);
+	fixture_view(f.cpu, TLB_USER);
+	assert_int_equal(tlb_fill(f.cpu, 0x1000, ACC_READ, &hva, &gpa), CPU_FAULT);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_device_page_forgotten),
+		cmocka_unit_test(test_device_page_permissions),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_clean_page),
 		cmocka_unit_test(test_global_survives_cr3),
