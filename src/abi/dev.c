@@ -26,6 +26,7 @@
 
 #include "abi/kvm/kvm.h"
 #include "base/check.h"
+#include "base/hostcpu.h"
 
 #define CHUNK_BITS 9
 #define CHUNK_SIZE (1u << CHUNK_BITS)
@@ -38,6 +39,7 @@ struct chunk {
 struct dev {
 	pthread_mutex_t lock; /* the object list, table changes, object->fds */
 	struct object *objects;
+	bool cpu_suits; /* has what generated code uses */
 	int pid;
 	u32 mm;
 	_Atomic u32 *mm_page; /* MM_SAME; reads 0 after a fork */
@@ -469,6 +471,8 @@ int dev_open_kvm(struct dev *d, int flags)
 	struct object *o;
 	int fd;
 
+	if (!d->cpu_suits)
+		return -ENODEV;
 	check_fork(d);
 	fd = fd_create(d, FD_SYSTEM, "", 0, flags & O_CLOEXEC, &o);
 	return fd < 0 ? fd : fd_publish(d, fd, o);
@@ -477,6 +481,7 @@ int dev_open_kvm(struct dev *d, int flags)
 int dev_create(struct dev **ret)
 {
 	struct dev *d = calloc(1, sizeof(*d));
+	struct host_cpu cpu;
 	int r;
 
 	if (!d)
@@ -487,6 +492,8 @@ int dev_create(struct dev **ret)
 		return r;
 	}
 	pthread_mutex_init(&d->lock, NULL);
+	host_cpu_look(&cpu);
+	d->cpu_suits = !host_cpu_missing(&cpu);
 	d->pid = getpid();
 	*ret = d;
 	return 0;

@@ -22,7 +22,7 @@ int dev_create(struct dev **ret);
 /* Closes what is still open. No call may be in progress. */
 void dev_destroy(struct dev *d);
 
-/* Like open("/dev/kvm", flags): a descriptor or -errno. */
+/* Like open("/dev/kvm", flags): a descriptor or -errno; -ENODEV: this processor lacks what generated code uses. */
 int dev_open_kvm(struct dev *d, int flags);
 /* Like ioctl(): result >= 0 or -errno. -EBADF for a descriptor that is not ours: see dev_owns. */
 long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);

@@ -5,24 +5,12 @@
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/types.h"
 #include "boot/host.h"
-
-#define HWCAP2_FSGSBASE_BIT BIT(1) /* the kernel has set CR4.FSGSBASE */
-#define XCR0_SSE_AVX        6u
-
-static u32 xcr0(void)
-{
-	u32 low, high;
-
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return low;
-}
 
 static void look_at_cpu(struct host_facts *f)
 {
@@ -31,13 +19,10 @@ static void look_at_cpu(struct host_facts *f)
 	if (__get_cpuid(1, &a, &b, &c, &d)) {
 		f->vmx = c & BIT(5);
 		f->in_vm = c & BIT(31);
-		f->avx = (c & BIT(27)) && (c & BIT(28)) && (xcr0() & XCR0_SSE_AVX) == XCR0_SSE_AVX;
 	}
-	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
-		f->bmi2 = b & BIT(8);
 	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
 		f->svm = c & BIT(2);
-	f->fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT;
+	host_cpu_look(&f->cpu);
 }
 
 /* The code cache is one memory mapped twice, writable and executable. */

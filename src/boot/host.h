@@ -5,14 +5,15 @@
 
 #include <stdbool.h>
 
+#include "base/hostcpu.h"
+
 struct host_facts {
-	bool vmx, svm; /* the CPU shows hardware virtualization */
-	bool in_vm;    /* the CPU says that there is a hypervisor below */
-	bool bmi2, avx,
-		fsgsbase; /* what translated code uses; AVX with XSAVE switched on by the system */
-	bool exec_memfd;  /* memory can be shared and mapped executable */
-	int exec_error;   /* errno value when not */
-	char kvm_group[64]; /* whose members may open /dev/kvm; empty: nobody's */
+	bool vmx, svm;       /* the CPU shows hardware virtualization */
+	bool in_vm;          /* the CPU says that there is a hypervisor below */
+	struct host_cpu cpu; /* what translated code uses */
+	bool exec_memfd;     /* memory can be shared and mapped executable */
+	int exec_error;      /* errno value when not */
+	char kvm_group[64];  /* whose members may open /dev/kvm; empty: nobody's */
 };
 
 void host_look(struct host_facts *facts);

@@ -70,11 +70,11 @@ static const char *yes(bool value)
 /* True when nothing is missing. */
 static bool tell_soft(const struct host_facts *host, const struct probe_result *soft)
 {
-	const bool cpu = host->bmi2 && host->avx && host->fsgsbase;
+	const bool cpu = !host_cpu_missing(&host->cpu);
 	char text[256];
 
-	snprintf(text, sizeof(text), "BMI2 %s, AVX and XSAVE %s, FSGSBASE %s%s", yes(host->bmi2),
-		yes(host->avx), yes(host->fsgsbase),
+	snprintf(text, sizeof(text), "BMI2 %s, AVX and XSAVE %s, FSGSBASE %s%s",
+		yes(host->cpu.bmi2), yes(host->cpu.avx), yes(host->cpu.fsgsbase),
 		cpu ? "" : ": needs Intel of 2013, AMD of 2015 or later, and Linux 5.9 or later");
 	line("soft engine: CPU", text);
 	if (host->exec_memfd)

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* CPUID: SDM 2, "CPUID"; APM 3, appendix E. FSGSBASE faults unless the kernel has set CR4's bit, and says so. */
+#include <cpuid.h>
+#include <stddef.h>
+#include <sys/auxv.h>
+
+#include "base/hostcpu.h"
+#include "base/types.h"
+
+#define HWCAP2_FSGSBASE_BIT BIT(1)
+#define XCR0_SSE_AVX        6u
+
+static u32 xcr0(void)
+{
+	u32 low, high;
+
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return low;
+}
+
+void host_cpu_look(struct host_cpu *ret)
+{
+	u32 a, b, c, d;
+
+	*ret = (struct host_cpu){.fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT};
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & BIT(27)) && (c & BIT(28)))
+		ret->avx = (xcr0() & XCR0_SSE_AVX) == XCR0_SSE_AVX;
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
+		ret->bmi2 = b & BIT(8);
+}
+
+const char *host_cpu_missing(const struct host_cpu *cpu)
+{
+	if (!cpu->bmi2)
+		return "BMI2";
+	if (!cpu->avx)
+		return "AVX";
+	return cpu->fsgsbase ? NULL : "FSGSBASE";
+}

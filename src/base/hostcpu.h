@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What generated code uses of the host's processor beyond the x86-64 baseline. */
+#ifndef BASE_HOSTCPU_H
+#define BASE_HOSTCPU_H
+
+#include <stdbool.h>
+
+struct host_cpu {
+	bool bmi2;
+	bool avx;      /* with XSAVE, and switched on by the system */
+	bool fsgsbase; /* switched on by the system: Linux 5.9 or later */
+};
+
+void host_cpu_look(struct host_cpu *ret);
+/* The first thing that is missing, in the words of the manuals, or NULL. */
+const char *host_cpu_missing(const struct host_cpu *cpu);
+
+#endif
