@@ -20,8 +20,9 @@
 struct machine;
 struct vcpu;
 
-#define MACHINE_MAX_VCPUS 1024 /* vcpus that can exist in one machine */
-#define MACHINE_MAX_SLOTS 32764
+#define MACHINE_MAX_VCPUS 1024  /* vcpus that can exist in one machine */
+#define MACHINE_MAX_SLOTS 32764 /* in each address space */
+#define MACHINE_SPACES    2 /* what processors see, and what they see in system management mode */
 
 /* ---- machine ---- */
 
@@ -34,8 +35,11 @@ void machine_destroy(struct machine *m);
 #define SLOT_LOG_DIRTY BIT(0)
 #define SLOT_READONLY  BIT(1) /* guest writes become EXIT_MMIO_WRITE */
 
+/* Names a slot: which address space, and which of its MACHINE_MAX_SLOTS. */
+#define SLOT_ID(space, n) ((u32)(space) << 16 | (n))
+
 struct memslot_config {
-	u32 id;
+	u32 id; /* SLOT_ID() */
 	u32 flags;
 	u64 gpa, size; /* bytes, multiples of 4096; size 0 deletes the slot */
 	u64 hva;       /* address in this process; the memory stays the caller's */

@@ -114,6 +114,7 @@ static void test_memslots(void **state)
 {
 	u8 *mem = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0);
+	long spaces;
 
 	IS(vm, KVM_SET_USER_MEMORY_REGION, (void *)BAD_POINTER, -EFAULT);
 	IS(vm, KVM_SET_USER_MEMORY_REGION, NULL, -EFAULT);
@@ -138,7 +139,13 @@ static void test_memslots(void **state)
 	assert_int_equal(slot(vm, 2, 8, 0x100000, 0x1000, mem), -EINVAL);
 	assert_int_equal(slot(vm, 2, KVM_MEM_GUEST_MEMFD, 0x100000, 0x1000, mem), -EINVAL);
 	assert_int_equal(slot(vm, 32764, 0, 0x100000, 0x1000, mem), -EINVAL);
-	assert_int_equal(slot(vm, 0x10002, 0, 0x100000, 0x1000, mem), -EINVAL);
+	assert_int_equal(slot(vm, 2, 0, 1ull << 52, 0x1000, mem), -EINVAL);
+	/* Bits 16 and up are the address space; what is in another one is not in the way. */
+	spaces = MAX(kvm(sys, KVM_CHECK_EXTENSION, KVM_CAP_MULTI_ADDRESS_SPACE), 1);
+	assert_int_equal(slot(vm, spaces << 16 | 2, 0, 0x100000, 0x1000, mem), -EINVAL);
+	assert_int_equal(slot(vm, (spaces - 1) << 16 | 32764, 0, 0, 0x1000, mem), -EINVAL);
+	assert_int_equal(
+		slot(vm, (spaces - 1) << 16 | 2, 0, 0, 0x1000, mem), spaces == 2 ? 0 : -EEXIST);
 	assert_int_equal(slot(vm, 32763, KVM_MEM_READONLY, 0x100000, 0x1000, mem), 0);
 	kvm_close(vm);
 	kvm_close(sys);

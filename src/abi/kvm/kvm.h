@@ -76,7 +76,6 @@ struct kvm_vm {
 	bool exception_payload;  /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
 	bool x2apic_ids;         /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
 	bool no_broadcast_quirk; /* KVM_CAP_X2APIC_API, its other flag */
-	u32 *slot_flags;         /* KVM_MEM_* of slots that exist */
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
 	struct kvm_vcpu *ring_vcpu;
 	_Atomic unsigned zone_count;

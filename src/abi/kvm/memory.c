@@ -12,22 +12,21 @@
 _Static_assert(KVM_MEM_LOG_DIRTY_PAGES == SLOT_LOG_DIRTY && KVM_MEM_READONLY == SLOT_READONLY,
 	"slot flags pass through");
 
+/* As the engine's SLOT_ID(): KVM_CAP_MULTI_ADDRESS_SPACE puts the address space above bit 15. */
+static bool slot_valid(u32 slot)
+{
+	return slot >> 16 < MACHINE_SPACES && (slot & 0xffff) < MACHINE_MAX_SLOTS;
+}
+
 static bool region_valid(const struct kvm_userspace_memory_region2 *r)
 {
 	u64 all = r->memory_size | r->guest_phys_addr | r->userspace_addr;
 
-	return !(r->flags & ~SLOT_FLAGS) && r->slot < MACHINE_MAX_SLOTS && !(all & ~PAGE_MASK) &&
+	return !(r->flags & ~SLOT_FLAGS) && slot_valid(r->slot) && !(all & ~PAGE_MASK) &&
 	       r->userspace_addr <= USER_SPACE &&
 	       r->memory_size <= USER_SPACE - r->userspace_addr &&
 	       r->guest_phys_addr + r->memory_size >= r->guest_phys_addr &&
 	       r->memory_size >> PAGE_SHIFT <= SLOT_PAGES_MAX;
-}
-
-/* An existing slot cannot become or cease to be read-only. */
-static bool readonly_flips(struct kvm_vm *vm, const struct kvm_userspace_memory_region2 *r)
-{
-	return r->memory_size && machine_slot_pages(vm->machine, r->slot) &&
-	       ((r->flags ^ vm->slot_flags[r->slot]) & KVM_MEM_READONLY);
 }
 
 static long set_region(struct kvm_vm *vm, const struct kvm_userspace_memory_region2 *r)
@@ -39,15 +38,12 @@ static long set_region(struct kvm_vm *vm, const struct kvm_userspace_memory_regi
 		.size = r->memory_size,
 		.hva = r->userspace_addr,
 	};
-	long ret = -EINVAL;
+	long ret;
 
 	if (!region_valid(r))
 		return -EINVAL;
 	pthread_mutex_lock(&vm->lock);
-	if (!readonly_flips(vm, r))
-		ret = machine_set_memslot(vm->machine, &s);
-	if (!ret)
-		vm->slot_flags[r->slot] = r->flags;
+	ret = machine_set_memslot(vm->machine, &s);
 	pthread_mutex_unlock(&vm->lock);
 	return ret;
 }
@@ -91,7 +87,7 @@ long vm_get_dirty_log(struct call *c)
 	size_t size = 0;
 	long ret;
 
-	if (log->slot >= MACHINE_MAX_SLOTS)
+	if (!slot_valid(log->slot))
 		return -EINVAL;
 	pthread_mutex_lock(&c->vm->lock);
 	ret = get_dirty_log(c->vm, log->slot, &bitmap, &size);

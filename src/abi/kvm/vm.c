@@ -16,10 +16,8 @@ static int vm_make(struct dev *d, struct object *o)
 
 	if (!vm)
 		return -ENOMEM;
-	vm->slot_flags = calloc(MACHINE_MAX_SLOTS, sizeof(*vm->slot_flags));
-	r = vm->slot_flags ? machine_create(&vm->machine) : -ENOMEM;
+	r = machine_create(&vm->machine);
 	if (r) {
-		free(vm->slot_flags);
 		free(vm);
 		return r;
 	}
@@ -36,7 +34,6 @@ void vm_free(struct kvm_vm *vm)
 		return;
 	machine_destroy(vm->machine);
 	pthread_mutex_destroy(&vm->lock);
-	free(vm->slot_flags);
 	free(vm);
 }
 

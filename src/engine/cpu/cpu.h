@@ -161,6 +161,14 @@ struct msr_state {
 		misc_features;
 };
 
+/*
+ * Inside the engine a guest-physical address says which address space it belongs to: bits 51-0 as the guest has
+ * them, and this bit for the one that processors see in system management mode. So whatever is found by address
+ * (slots, translations, watches) tells the two apart by itself. Outside, and to devices, it is never shown.
+ */
+#define GPA_SMM  BIT64(52)
+#define GPA_BITS (GPA_SMM - 1)
+
 struct cpu {
 	/* Touched by translated code and assembly: keep the order, offsets are asserted in enter.S's header. */
 	u64 gpr[GPR_COUNT];
@@ -183,6 +191,7 @@ struct cpu {
 	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;
 	u64 dr[8];
 	u64 apic_base;
+	u64 space; /* GPA_SMM in system management mode, else 0; ORed into every physical address */
 	struct msr_state msr;
 
 	/* derived from the state above by cpu_update_mode(); never set by hand */

@@ -82,6 +82,7 @@ static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
 
 static int mmio_read(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
 {
+	gpa &= GPA_BITS; /* devices are the same in both address spaces */
 	for (unsigned done = 0; done < len; done += 8) {
 		int r = mmio_read_fragment(cpu, gpa + done, buf + done, MIN(len - done, 8));
 
@@ -105,7 +106,7 @@ static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
 	for (unsigned done = 0; done < len; done += 8) {
 		struct posted_write *w = &cpu->posted[cpu->posted_count++];
 
-		w->gpa = gpa + done;
+		w->gpa = (gpa & GPA_BITS) + done;
 		w->len = MIN(len - done, 8);
 		copy_bytes(w->data, buf + done, w->len);
 	}

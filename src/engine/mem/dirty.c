@@ -29,11 +29,9 @@ int machine_get_dirty_log(struct machine *m, u32 id, void *bitmap)
 	const struct slot *s;
 	int r = -ENOENT;
 
-	if (id >= MACHINE_MAX_SLOTS)
-		return r;
 	machine_pause(m);
 	pthread_rwlock_rdlock(&m->mem->lock);
-	s = m->mem->by_id[id];
+	s = slot_by_id(m->mem, id);
 	if (s && s->dirty) {
 		if (take_bits(s, bitmap))
 			memory_request_all(m, REQ_FLUSH_W);

@@ -60,7 +60,7 @@ int seg_linear(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned ac
 /* ---- page walk (walk.c) ---- */
 
 struct walk {
-	u64 gpa;       /* of the byte */
+	u64 gpa;       /* of the byte, with its address space (GPA_SMM) */
 	u64 page_size; /* 4096, 2 MiB, 4 MiB, 1 GiB */
 	bool user, writable, nx, global, dirty;
 };

@@ -16,7 +16,7 @@
 
 struct slot {
 	u32 id, flags; /* SLOT_* */
-	u64 gpa, size;
+	u64 gpa, size; /* gpa with its address space, see GPA_SMM */
 	u8 *hva;
 	u64 *state;        /* one word a page: PAGE_WATCHED and the writers */
 	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY */
@@ -33,7 +33,7 @@ struct memory {
 	pthread_rwlock_t lock;
 	u32 count, room;
 	struct range *ranges;
-	struct slot **by_id; /* MACHINE_MAX_SLOTS pointers */
+	struct slot **by_id; /* MACHINE_SPACES * MACHINE_MAX_SLOTS pointers */
 };
 
 /* cpu.slot_hint */
@@ -80,6 +80,23 @@ static inline u64 slot_part_pages(const struct slot *s)
 static inline bool slot_watched(const struct slot *s, u64 gpa)
 {
 	return __atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & PAGE_WATCHED;
+}
+
+/* Where the pointer to a slot is kept; NULL if there can be no such id. */
+static inline struct slot **slot_entry(const struct memory *mem, u32 id)
+{
+	u32 space = id >> 16, n = id & 0xffff;
+
+	if (space >= MACHINE_SPACES || n >= MACHINE_MAX_SLOTS)
+		return NULL;
+	return &mem->by_id[space * MACHINE_MAX_SLOTS + n];
+}
+
+static inline struct slot *slot_by_id(const struct memory *mem, u32 id)
+{
+	struct slot **entry = slot_entry(mem, id);
+
+	return entry ? *entry : NULL;
 }
 
 /* lookup.c: index of the range that holds gpa, or of the next one above; may be mem->count. */
@@ -159,7 +176,7 @@ static inline int mem_internal_error(struct cpu *cpu)
 static inline int mem_host_fault(struct cpu *cpu, u64 gpa, u64 size)
 {
 	cpu->exit.reason = EXIT_MEMORY_FAULT;
-	cpu->exit.fault.gpa = gpa;
+	cpu->exit.fault.gpa = gpa & GPA_BITS;
 	cpu->exit.fault.size = size;
 	return CPU_EXIT;
 }

@@ -126,7 +126,7 @@ int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bo
 	pthread_rwlock_unlock(&v->machine->mem->lock);
 	if (r)
 		return r;
-	*ret_gpa = w.gpa;
+	*ret_gpa = w.gpa & GPA_BITS;
 	*ret_writable = w.writable;
 	*ret_user = w.user;
 	return 0;

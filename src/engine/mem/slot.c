@@ -18,6 +18,11 @@
 #define SLOT_MAX_PAGES 0x7fffffffull
 #define HOST_END       BIT64(47)
 
+static u64 config_gpa(const struct memslot_config *c)
+{
+	return c->gpa | (c->id >> 16 ? GPA_SMM : 0);
+}
+
 /* ---- per-page arrays: zeroed, committed only where touched ---- */
 
 #define SMALL_ARRAY 65536 /* below that, thousands of slots must not cost a mapping each */
@@ -68,7 +73,7 @@ static struct slot *slot_create(const struct memslot_config *c)
 		return NULL;
 	*s = (struct slot){.id = c->id,
 		.flags = c->flags,
-		.gpa = c->gpa,
+		.gpa = config_gpa(c),
 		.size = c->size,
 		.hva = (u8 *)(uintptr_t)c->hva};
 	s->state = array_create(state_bytes(s));
@@ -165,7 +170,7 @@ static int delete_slot(struct machine *m, struct slot *old)
 		return -EINVAL;
 	end_watches(m, old);
 	ranges_remove(m->mem, old);
-	m->mem->by_id[old->id] = NULL;
+	*slot_entry(m->mem, old->id) = NULL;
 	slot_destroy(old);
 	changed(m, REQ_FLUSH);
 	return 0;
@@ -176,7 +181,7 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 	struct memory *mem = m->mem;
 	struct slot *s;
 
-	if (ranges_overlap(mem, c->gpa, c->size, NULL))
+	if (ranges_overlap(mem, config_gpa(c), c->size, NULL))
 		return -EEXIST;
 	if (ranges_reserve(mem))
 		return -ENOMEM;
@@ -184,7 +189,7 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 	if (!s)
 		return -ENOMEM;
 	ranges_insert(mem, s);
-	mem->by_id[c->id] = s;
+	*slot_entry(mem, c->id) = s;
 	changed(m, REQ_FLUSH); /* fetch caches know that there was no RAM */
 	return 0;
 }
@@ -209,7 +214,7 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 	u64 *state;
 	int r;
 
-	if (ranges_overlap(m->mem, c->gpa, c->size, s))
+	if (ranges_overlap(m->mem, config_gpa(c), c->size, s))
 		return -EEXIST;
 	state = array_create(state_bytes(s));
 	if (!state)
@@ -223,7 +228,7 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 	array_destroy(s->state, state_bytes(s));
 	s->state = state;
 	ranges_remove(m->mem, s);
-	s->gpa = c->gpa;
+	s->gpa = config_gpa(c);
 	ranges_insert(m->mem, s);
 	changed(m, REQ_FLUSH);
 	return 0;
@@ -236,7 +241,7 @@ static int modify_slot(struct machine *m, struct slot *s, const struct memslot_c
 	if (c->size != s->size || (u8 *)(uintptr_t)c->hva != s->hva ||
 		((c->flags ^ s->flags) & SLOT_READONLY))
 		return -EINVAL;
-	if (c->gpa != s->gpa)
+	if (config_gpa(c) != s->gpa)
 		return move_slot(m, s, c);
 	if (c->flags == s->flags)
 		return 0;
@@ -248,7 +253,7 @@ static int modify_slot(struct machine *m, struct slot *s, const struct memslot_c
 
 static int apply(struct machine *m, const struct memslot_config *c)
 {
-	struct slot *old = m->mem->by_id[c->id];
+	struct slot *old = slot_by_id(m->mem, c->id);
 
 	if (!c->size)
 		return delete_slot(m, old);
@@ -257,11 +262,13 @@ static int apply(struct machine *m, const struct memslot_config *c)
 
 static bool config_valid(const struct memslot_config *c)
 {
-	if (c->id >= MACHINE_MAX_SLOTS || (c->flags & ~SLOT_FLAGS))
+	if (c->id >> 16 >= MACHINE_SPACES || (c->id & 0xffff) >= MACHINE_MAX_SLOTS ||
+		(c->flags & ~SLOT_FLAGS))
 		return false;
 	if ((c->gpa | c->size | c->hva) & ~PAGE_MASK)
 		return false;
-	if (c->gpa + c->size < c->gpa || c->size >> PAGE_SHIFT > SLOT_MAX_PAGES)
+	if (c->size >> PAGE_SHIFT > SLOT_MAX_PAGES || c->gpa > GPA_SMM ||
+		c->gpa + c->size > GPA_SMM)
 		return false;
 	return c->hva <= HOST_END && c->size <= HOST_END - c->hva;
 }
@@ -285,10 +292,8 @@ u64 machine_slot_pages(struct machine *m, u32 id)
 	const struct slot *s;
 	u64 pages;
 
-	if (id >= MACHINE_MAX_SLOTS)
-		return 0;
 	pthread_rwlock_rdlock(&m->mem->lock);
-	s = m->mem->by_id[id];
+	s = slot_by_id(m->mem, id);
 	pages = s ? s->size >> PAGE_SHIFT : 0;
 	pthread_rwlock_unlock(&m->mem->lock);
 	return pages;
@@ -302,7 +307,7 @@ int memory_create(struct machine *m)
 
 	if (!mem)
 		return -ENOMEM;
-	mem->by_id = calloc(MACHINE_MAX_SLOTS, sizeof(*mem->by_id));
+	mem->by_id = calloc(MACHINE_SPACES * MACHINE_MAX_SLOTS, sizeof(*mem->by_id));
 	if (!mem->by_id || pthread_rwlock_init(&mem->lock, NULL)) {
 		free(mem->by_id);
 		free(mem);

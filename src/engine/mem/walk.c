@@ -114,7 +114,8 @@ static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsign
 	const struct paging *p = t->mode;
 
 	e->level = level;
-	e->gpa = t->table + (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
+	e->gpa = (cpu->space | t->table) +
+		 (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
 	e->slot = slot_find(cpu->machine->mem, e->gpa, &cpu->slot_hint[HINT_TABLES]);
 	if (!e->slot)
 		return WALK_NO_RAM;
@@ -148,7 +149,8 @@ static void finish(const struct cpu *cpu, const struct trail *t, u64 lin, struct
 	const struct visited *leaf = &t->entry[t->n - 1];
 
 	w->page_size = BIT64(level_shift(t->mode, leaf->level));
-	w->gpa = page_base(t->mode, leaf->value, w->page_size) | (lin & (w->page_size - 1));
+	w->gpa = page_base(t->mode, leaf->value, w->page_size) | (lin & (w->page_size - 1)) |
+		 cpu->space;
 	w->global = (cpu->cr4 & CR4_PGE) && (leaf->value & PTE_G);
 	w->dirty = leaf->value & PTE_D;
 }
@@ -265,10 +267,13 @@ static int mark_used(struct cpu *cpu, const struct trail *t, unsigned acc)
 /* ---- entry points ---- */
 
 /* CR0.PG = 0: physical is linear, everything is allowed. */
-static void walk_unpaged(u64 lin, struct walk *ret)
+static void walk_unpaged(const struct cpu *cpu, u64 lin, struct walk *ret)
 {
-	*ret = (struct walk){
-		.gpa = lin, .page_size = PAGE_SIZE, .user = true, .writable = true, .dirty = true};
+	*ret = (struct walk){.gpa = lin | cpu->space,
+		.page_size = PAGE_SIZE,
+		.user = true,
+		.writable = true,
+		.dirty = true};
 }
 
 static int walk_failed(
@@ -292,7 +297,7 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 	if (!linear_canonical(cpu, lin))
 		return cpu_gp0(cpu);
 	if (!(cpu->cr0 & CR0_PG)) {
-		walk_unpaged(lin, ret);
+		walk_unpaged(cpu, lin, ret);
 		return CPU_OK;
 	}
 	do {
@@ -318,7 +323,7 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
 	if (!linear_canonical(cpu, lin))
 		return -EFAULT;
 	if (!(cpu->cr0 & CR0_PG)) {
-		walk_unpaged(lin, ret);
+		walk_unpaged(cpu, lin, ret);
 		return 0;
 	}
 	return walk_tables(cpu, lin, &t, ret) ? -EFAULT : 0;
