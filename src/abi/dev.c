@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "abi/kvm/kvm.h"
@@ -54,6 +55,12 @@ static const char *const memfd_name[FD_KINDS] = {
 	[FD_VM] = "uservisor-kvm-vm",
 	[FD_VCPU] = "uservisor-kvm-vcpu",
 };
+
+/* Not by the C library: in a preload library its close() is ours, and calls here. */
+static int close_raw(int fd)
+{
+	return (int)syscall(SYS_close, fd);
+}
 
 /* ---- address space ---- */
 
@@ -388,7 +395,7 @@ int dev_close(struct dev *d, int fd)
 {
 	struct object *o = object_get(d, fd);
 	/* As close(2): whatever it returns, the descriptor is gone. */
-	int ret = close(fd) ? -errno : 0;
+	int ret = close_raw(fd) ? -errno : 0;
 
 	if (o) {
 		forget(d, fd, o);
@@ -410,7 +417,7 @@ static int memfd_make(const char *name, size_t size, bool cloexec)
 	if ((size && ftruncate(fd, size)) || fcntl(fd, F_ADD_SEALS, seals)) {
 		int err = -errno;
 
-		close(fd);
+		close_raw(fd);
 		return err;
 	}
 	return fd;
@@ -432,7 +439,7 @@ int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size,
 	o = fstat(fd, &st) ? NULL : object_new(d);
 	pthread_mutex_unlock(&d->lock);
 	if (!o) {
-		close(fd);
+		close_raw(fd);
 		return -ENOMEM;
 	}
 	o->kind = kind;
@@ -455,14 +462,14 @@ int fd_publish(struct dev *d, int fd, struct object *o)
 	if (old)
 		object_put(d, old);
 	if (!e)
-		close(fd);
+		close_raw(fd);
 	object_put(d, o); /* the creator's reference: without an entry, this frees it */
 	return e ? fd : -EMFILE;
 }
 
 void fd_abandon(struct dev *d, int fd, struct object *o)
 {
-	close(fd);
+	close_raw(fd);
 	atomic_store(&o->refs, 0);
 }
 

@@ -10,6 +10,7 @@
 /* argv[0] is the sub-command. The result is the exit status. */
 int cli_boot(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
+int cli_exec(int argc, char **argv);
 
 /* "uservisor COMMAND: sentence" on stderr. */
 void cli_say(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

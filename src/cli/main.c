@@ -13,6 +13,7 @@ static const struct command {
 } commands[] = {
 	{"boot", cli_boot, "boot a Linux kernel in this terminal"},
 	{"doctor", cli_doctor, "tell what this machine offers and what will be used"},
+	{"exec", cli_exec, "run a program that uses /dev/kvm"},
 };
 
 static int help(FILE *out)

@@ -8,6 +8,8 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "abi/kvm/kvm.h"
 
@@ -176,7 +178,7 @@ long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
 	if (!o)
 		return -EBADF;
 	if (is_generic(number))
-		ret = ioctl(fd, request, arg) < 0 ? -errno : 0;
+		ret = syscall(SYS_ioctl, fd, request, arg) < 0 ? -errno : 0;
 	else if (wrong_process(o, dev_mm(d)))
 		ret = -EIO;
 	else

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What all hooks share. A hook is a C library function by name: the program's call comes here
+ * first; NEXT(name) is the one that it would have called without us.
+ *
+ * No hook has a constructor to rely on: programs call open() before constructors have run.
+ */
+#ifndef SHIM_PRELOAD_HOOK_H
+#define SHIM_PRELOAD_HOOK_H
+
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "base/types.h"
+
+#define HOOK __attribute__((visibility("default")))
+
+/* Filled at the first use of each; two threads that do it at once write the same. */
+#define NEXT(name)                                                                                 \
+	({                                                                                         \
+		static _Atomic(void *) next_;                                                      \
+		void *p_ = atomic_load_explicit(&next_, memory_order_relaxed);                     \
+		if (unlikely(!p_)) {                                                               \
+			p_ = hook_next(#name);                                                     \
+			atomic_store_explicit(&next_, p_, memory_order_relaxed);                   \
+		}                                                                                  \
+		(__typeof__(&name))p_;                                                             \
+	})
+
+void *hook_next(const char *name);
+
+/* A result of the kernel's kind as the C library returns it. */
+static inline long hook_return(long r)
+{
+	if (likely(r >= 0 || r < -4095))
+		return r;
+	errno = (int)-r;
+	return -1;
+}
+
+/* And the other way round. */
+static inline long hook_result(long r)
+{
+	return r < 0 ? -errno : r;
+}
+
+#endif
