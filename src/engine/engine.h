@@ -205,6 +205,7 @@ struct cpuid_entry {
 unsigned engine_supported_cpuid(struct cpuid_entry *ret, unsigned n);
 /* Copies n entries. -EINVAL, -E2BIG (more than 256). */
 int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n);
+/* As the guest would read it now: OSXSAVE and sizes follow the state. */
 unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n);
 
 /* Linear to physical with the vcpu's current paging state, no side effects. -EFAULT if not mapped. */

@@ -320,8 +320,10 @@ int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n)
 {
 	n = MIN(n, v->cpu.cpuid_count);
-	if (n)
-		memcpy(ret, v->cpu.cpuid, n * sizeof(*ret));
+	for (unsigned i = 0; i < n; i++) {
+		ret[i] = v->cpu.cpuid[i];
+		cpuid_apply_state(&v->cpu, &ret[i]);
+	}
 	return v->cpu.cpuid_count;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A vcpu's creation and end, and what other threads may do to it at any time. */
+#include <cpuid.h>
 #include <errno.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -76,6 +77,13 @@ static void init_xsave(struct fpu_image *image)
 	image->mxcsr = MXCSR_RESET;
 }
 
+static bool host_has_xsave(void)
+{
+	u32 a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & BIT(26));
+}
+
 static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 {
 	v->machine = m;
@@ -90,6 +98,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	cpu_reset(&v->cpu, false);
 	v->cpu.tsc_offset = machine_tsc_offset(m);
 	init_xsave(fpu_image(&v->cpu));
+	v->cpu.host_xsave = host_has_xsave();
 	cpuid_changed(&v->cpu);
 }
 

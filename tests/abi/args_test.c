@@ -221,6 +221,32 @@ static void test_vm_options(void **state)
 	kvm_close(sys);
 }
 
+static void test_max_vcpu_id(void **state)
+{
+	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0), vcpu;
+	struct kvm_enable_cap e = {.cap = KVM_CAP_MAX_VCPU_ID};
+
+	e.args[0] = kvm(vm, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPU_ID) + 1;
+	IS(vm, KVM_ENABLE_CAP, &e, -EINVAL);
+	IS_N(vm, KVM_SET_BOOT_CPU_ID, 2, 0);
+	e.args[0] = 1;
+	IS(vm, KVM_ENABLE_CAP, &e, -EINVAL); /* the boot processor would be impossible */
+	e.args[0] = 2;
+	IS(vm, KVM_ENABLE_CAP, &e, 0);
+	IS(vm, KVM_ENABLE_CAP, &e, 0);
+	e.args[0] = 3;
+	IS(vm, KVM_ENABLE_CAP, &e, -EINVAL);
+	IS_N(vm, KVM_SET_BOOT_CPU_ID, 3, -EINVAL);
+	IS_N(vm, KVM_CREATE_VCPU, 2, -EINVAL);
+	IS_N(vm, KVM_CREATE_VCPU, 1ul << 32, -EINVAL);
+	vcpu = kvm(vm, KVM_CREATE_VCPU, 1);
+	assert_true(vcpu >= 0);
+	IS(vm, KVM_ENABLE_CAP, &e, -EINVAL);
+	kvm_close(vcpu);
+	kvm_close(vm);
+	kvm_close(sys);
+}
+
 static void test_enable_cap(void **state)
 {
 	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0), other;
@@ -478,6 +504,59 @@ static void test_cpuid(void **state)
 	assert_int_equal(c->nent, n);
 	c->nent = 257;
 	IS(g.vcpu, KVM_SET_CPUID2, c, -E2BIG);
+	free(c);
+	guest_close(&g);
+}
+
+static struct kvm_cpuid_entry2 *entry_of(struct kvm_cpuid2 *c, u32 function, u32 index)
+{
+	for (u32 i = 0; i < c->nent; i++)
+		if (c->entries[i].function == function && c->entries[i].index == index)
+			return &c->entries[i];
+	fail_msg("no CPUID leaf %x.%x", function, index);
+	return NULL;
+}
+
+/* What is read back is what the guest reads; the ids in it are the caller's. */
+static void test_cpuid_follows_state(void **state)
+{
+	struct guest g;
+	struct kvm_cpuid2 *c = cpuid_room(256);
+	struct kvm_sregs s;
+	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs[0].value = 7};
+
+	guest_open_irqchip(&g);
+	IS(g.vcpu, KVM_GET_SREGS, &s, 0);
+	s.cr4 |= 0x310fff; /* SMAP SMEP FSGSBASE MCE PAE PSE...: before there is a CPUID */
+	if (!port.real)
+		IS(g.vcpu, KVM_SET_SREGS, &s, 0);
+	s.cr4 = 0;
+	IS(g.vcpu, KVM_SET_SREGS, &s, 0);
+	IS(g.sys, KVM_GET_SUPPORTED_CPUID, c, 0);
+	if (!(entry_of(c, 1, 0)->ecx & 1 << 28) || port.real) {
+		print_message("AVX is not there, or taken away by the kernel's KVM\n");
+		free(c);
+		guest_close(&g);
+		return;
+	}
+	entry_of(c, 1, 0)->ebx |= 9u << 24;
+	entry_of(c, 0xb, 0)->edx = 9;
+	IS(g.vcpu, KVM_SET_CPUID2, c, 0);
+	c->nent = 256;
+	IS(g.vcpu, KVM_GET_CPUID2, c, 0);
+	assert_int_equal(entry_of(c, 1, 0)->ebx >> 24, 9);
+	assert_int_equal(entry_of(c, 0xb, 0)->edx, 9);
+	assert_int_equal(entry_of(c, 1, 0)->ecx >> 27 & 1, 0);
+	assert_int_equal(entry_of(c, 1, 0)->edx >> 9 & 1, 1);
+	assert_int_equal(entry_of(c, 0xd, 0)->ebx, 576);
+	s.cr4 |= 1 << 18; /* OSXSAVE */
+	s.apic_base &= ~(1ull << 11);
+	IS(g.vcpu, KVM_SET_SREGS, &s, 0);
+	IS(g.vcpu, KVM_SET_XCRS, &x, 0);
+	IS(g.vcpu, KVM_GET_CPUID2, c, 0);
+	assert_int_equal(entry_of(c, 1, 0)->ecx >> 27 & 1, 1);
+	assert_int_equal(entry_of(c, 1, 0)->edx >> 9 & 1, 0);
+	assert_int_equal(entry_of(c, 0xd, 0)->ebx, 832);
 	free(c);
 	guest_close(&g);
 }
@@ -755,6 +834,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_memslots2),
 		cmocka_unit_test(test_dirty_log_args),
 		cmocka_unit_test(test_vm_options),
+		cmocka_unit_test(test_max_vcpu_id),
 		cmocka_unit_test(test_enable_cap),
 		cmocka_unit_test(test_irqchip_order),
 		cmocka_unit_test(test_old_pit),
@@ -763,6 +843,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_irqfd),
 		cmocka_unit_test(test_ioeventfd),
 		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_cpuid_follows_state),
 		cmocka_unit_test(test_emulated_cpuid),
 		cmocka_unit_test(test_msr_lists),
 		cmocka_unit_test(test_msrs),

@@ -151,6 +151,7 @@ static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
 	case KVM_CAP_X2APIC_API: return enable_x2apic_api(vm, e->args[0]);
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS: return enable_bus_cycles(vm, e->args[0]);
 	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
+	case KVM_CAP_MAX_VCPU_ID: return vm_limit_ids(vm, e->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
 	/* Nothing to switch: the quirks are not there, and MSR_PLATFORM_INFO is what the caller sets. */
 	case KVM_CAP_DISABLE_QUIRKS:

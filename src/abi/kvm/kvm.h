@@ -72,6 +72,8 @@ struct kvm_vm {
 	struct machine *machine;
 	pthread_mutex_t lock; /* everything below */
 	unsigned created_vcpus;
+	u32 boot_id;
+	u32 max_ids; /* KVM_CAP_MAX_VCPU_ID: ids are below it; 0: nobody has asked for less */
 	bool pit;
 	bool exception_payload;  /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
 	bool x2apic_ids;         /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
@@ -160,6 +162,7 @@ int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_
 
 /* ---- shared between files ---- */
 
+long vm_limit_ids(struct kvm_vm *vm, u64 max_ids); /* under vm->lock */
 long capability_value(struct kvm_vm *vm, u32 cap);
 
 void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret);

@@ -129,22 +129,48 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 	return fd;
 }
 
+/* Under vm->lock. */
+static bool id_possible(const struct kvm_vm *vm, unsigned long id)
+{
+	return id < (vm->max_ids ? vm->max_ids : MACHINE_MAX_VCPUS);
+}
+
 long vm_create_vcpu(struct call *c)
 {
 	struct object *o = NULL;
 	int fd;
 
-	if (c->arg >= MACHINE_MAX_VCPUS)
-		return -EINVAL;
 	pthread_mutex_lock(&c->vm->lock);
-	fd = create_vcpu_fd(c->vm, c->arg, &o);
+	fd = id_possible(c->vm, c->arg) ? create_vcpu_fd(c->vm, c->arg, &o) : -EINVAL;
 	pthread_mutex_unlock(&c->vm->lock);
 	return fd < 0 ? fd : fd_publish(c->dev, fd, o);
 }
 
 long vm_set_boot_cpu(struct call *c)
 {
-	return c->arg >= MACHINE_MAX_VCPUS ? -EINVAL : machine_set_boot_cpu(c->vm->machine, c->arg);
+	struct kvm_vm *vm = c->vm;
+	long ret = -EINVAL;
+
+	pthread_mutex_lock(&vm->lock);
+	if (id_possible(vm, c->arg))
+		ret = machine_set_boot_cpu(vm->machine, c->arg);
+	if (!ret)
+		vm->boot_id = c->arg;
+	pthread_mutex_unlock(&vm->lock);
+	return ret;
+}
+
+/* Can be said once, before there is a vcpu; saying the same again does no harm. */
+long vm_limit_ids(struct kvm_vm *vm, u64 max_ids)
+{
+	if (max_ids > MACHINE_MAX_VCPUS || vm->boot_id > max_ids)
+		return -EINVAL;
+	if (max_ids == vm->max_ids)
+		return 0;
+	if (vm->max_ids || vm->created_vcpus)
+		return -EINVAL;
+	vm->max_ids = max_ids;
+	return 0;
 }
 
 /* ---- VMX's scratch pages: a software engine needs none, but the addresses are checked ---- */

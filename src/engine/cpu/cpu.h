@@ -158,7 +158,7 @@ struct msr_state {
 		mcg_cap, mcg_ctl, mc_banks[32 * 4], tsc_deadline, kvm_wall_clock, kvm_system_time,
 		kvm_async_pf, kvm_steal_time, kvm_eoi, kvm_poll_control, spec_ctrl, debugctl,
 		bios_sign, hwcr, tsc_adjust, xss, feature_control, arch_capabilities, platform_info,
-		misc_features;
+		misc_features, power_ctl;
 };
 
 /*
@@ -222,6 +222,7 @@ struct cpu {
 	u8 posted_count, posted_next;
 	u8 io_data[EXIT_IO_DATA_MAX];
 
+	bool host_xsave; /* the host's processor has XSAVE, so we can offer it */
 	struct cpuid_entry cpuid[256];
 	unsigned cpuid_count;
 	u64 cr4_allowed; /* bits that CPUID permits */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * CPUID as the guest sees it: the VMM's table, plus the few bits that follow processor state
- * (SDM 2: CPUID). What the table permits (CR4 bits, XCR0, address width) is derived once, when it
+ * (SDM 2: CPUID). The numbers of this processor are not among them: they are in the table, as the
+ * VMM wants them. What the table permits (CR4 bits, XCR0, address width) is derived once, when it
  * changes. The cpuid instruction itself is never executed here: on a virtual host it traps.
  */
 #include "engine/cpu/ops.h"
@@ -47,22 +48,27 @@ static const struct cpuid_entry *out_of_range(const struct cpu *cpu, u32 leaf, u
 }
 
 #define CPUID1_ECX_OSXSAVE BIT(27)
+#define CPUID1_EDX_APIC    BIT(9)
+#define APIC_BASE_ENABLE   BIT64(11)
 
-/* Bits and sizes that follow cr4, xcr0 and the cpu's number. */
-static void apply_state(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
+static u32 with_bit(u32 reg, u32 bit, bool on)
 {
-	switch (leaf) {
+	return on ? reg | bit : reg & ~bit;
+}
+
+/* Bits and sizes that follow cr4, xcr0 and the APIC's enable bit. */
+void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e)
+{
+	switch (e->function) {
 	case 1:
-		out[1] = (out[1] & 0xffffff) | cpu->id << 24;
-		out[2] &= ~CPUID1_ECX_OSXSAVE;
-		if (cpu->cr4 & CR4_OSXSAVE)
-			out[2] |= CPUID1_ECX_OSXSAVE;
+		e->ecx = with_bit(e->ecx, CPUID1_ECX_OSXSAVE, cpu->cr4 & CR4_OSXSAVE);
+		if (e->edx & CPUID1_EDX_APIC)
+			e->edx = with_bit(
+				e->edx, CPUID1_EDX_APIC, cpu->apic_base & APIC_BASE_ENABLE);
 		break;
-	case 0xb:
-	case 0x1f: out[3] = cpu->id; break;
 	case 0xd: /* bytes needed for what is enabled now; compacted is the same for x87, SSE, AVX */
-		if (subleaf <= 1 && out[0])
-			out[1] = xsave_size(cpu->xcr0);
+		if (e->index <= 1 && e->eax)
+			e->ebx = xsave_size(cpu->xcr0);
 		break;
 	default: break;
 	}
@@ -70,20 +76,22 @@ static void apply_state(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4]
 
 void cpuid_read(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
 {
-	const struct cpuid_entry *e = cpuid_find(cpu, leaf, subleaf);
+	const struct cpuid_entry *found = cpuid_find(cpu, leaf, subleaf);
+	struct cpuid_entry e = {0};
 
-	if (!e && (e = out_of_range(cpu, leaf, subleaf)))
-		leaf = e->function;
-	out[0] = e ? e->eax : 0;
-	out[1] = e ? e->ebx : 0;
-	out[2] = e ? e->ecx : 0;
-	out[3] = e ? e->edx : 0;
-	if (e)
-		apply_state(cpu, leaf, subleaf, out);
-	else if ((leaf == 0xb || leaf == 0x1f) && (e = cpuid_find(cpu, leaf, 1))) {
-		out[2] = subleaf & 0xff; /* invalid level: its number and the x2APIC id */
-		out[3] = cpu->id;
+	if (!found)
+		found = out_of_range(cpu, leaf, subleaf);
+	if (found) {
+		e = *found;
+		cpuid_apply_state(cpu, &e);
+	} else if ((leaf == 0xb || leaf == 0x1f) && (found = cpuid_find(cpu, leaf, 1))) {
+		e.ecx = subleaf & 0xff; /* invalid level: its number and the x2APIC id */
+		e.edx = found->edx;
 	}
+	out[0] = e.eax;
+	out[1] = e.ebx;
+	out[2] = e.ecx;
+	out[3] = e.edx;
 }
 
 /* ---- what the table permits ---- */
@@ -128,6 +136,16 @@ static u64 cr4_permitted(const struct cpu *cpu)
 	return bits;
 }
 
+/* Before a table is set, a VMM may set what any table could permit. */
+static u64 cr4_possible(const struct cpu *cpu)
+{
+	u64 bits = CR4_ALWAYS;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cr4_features); i++)
+		bits |= cr4_features[i].cr4;
+	return cpu->host_xsave ? bits : bits & ~CR4_OSXSAVE;
+}
+
 static u64 xcr0_permitted(const struct cpu *cpu)
 {
 	const struct cpuid_entry *e = cpuid_find(cpu, 0xd, 0);
@@ -145,7 +163,7 @@ static u8 physical_bits(const struct cpu *cpu)
 
 void cpuid_changed(struct cpu *cpu)
 {
-	cpu->cr4_allowed = cr4_permitted(cpu);
+	cpu->cr4_allowed = cpu->cpuid_count ? cr4_permitted(cpu) : cr4_possible(cpu);
 	cpu->xcr0_allowed = xcr0_permitted(cpu);
 	cpu->phys_bits = physical_bits(cpu);
 }

@@ -31,4 +31,7 @@ static inline u32 xsave_size(u64 features)
 	return features & XSTATE_AVX ? XSAVE_SIZE : XSAVE_AVX;
 }
 
+/* Make an entry as the VMM set it what the guest would read now. */
+void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e);
+
 #endif

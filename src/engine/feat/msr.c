@@ -268,6 +268,7 @@ static const struct msr_desc table[] = {
 	FIELD(0x1a0, "MISC_ENABLE", MSR_AT(misc_enable), MSR_SAVE, ANY),
 	FIELD(0x1d9, "DEBUGCTL", MSR_AT(debugctl), MSR_SAVE, 3),
 	CONST(0x1db, 0x1de, "LASTBRANCH, LASTINT", 0),
+	FIELD(0x1fc, "POWER_CTL", MSR_AT(power_ctl), MSR_SAVE, ANY),
 	RANGE(0x200, 0x20f, "MTRR_PHYS", MSR_AT(mtrr_var), MSR_SAVE, ANY, NULL, set_mtrr_var),
 	RULED(0x250, "MTRR_FIX64K", MSR_AT(mtrr_fixed[0]), MSR_SAVE, MTRR_TYPES, NULL,
 		set_memory_types),

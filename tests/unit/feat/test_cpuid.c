@@ -194,14 +194,22 @@ static void xsave_leaf(void **state)
 static void bits_that_follow_state(void **state)
 {
 	start_supported();
-	w.cpu.id = 5;
-	assert_int_equal(reg(1, 0, B) >> 24, 5);
-	assert_int_equal(reg(0xb, 0, D), 5);
+	w.cpu.id = 5; /* is the VMM's business */
+	assert_int_equal(reg(1, 0, B) >> 24, 0);
+	assert_int_equal(reg(0xb, 0, D), 0);
 	assert_true(reg(1, 0, C) & BIT(27));
 	w.cpu.cr4 &= ~CR4_OSXSAVE;
 	assert_false(reg(1, 0, C) & BIT(27));
 	assert_int_equal(reg(0xb, 7, C), 7); /* an invalid level */
-	assert_int_equal(reg(0xb, 7, D), 5);
+	assert_int_equal(reg(0xb, 7, D), 0);
+	for (unsigned i = 0; i < count; i++)
+		if (w.cpu.cpuid[i].function == 0xb)
+			w.cpu.cpuid[i].edx = 9;
+	assert_int_equal(reg(0xb, 7, D), 9);
+	w.cpu.apic_base |= BIT(11);
+	assert_true(reg(1, 0, D) & BIT(9));
+	w.cpu.apic_base &= ~BIT64(11);
+	assert_false(reg(1, 0, D) & BIT(9));
 }
 
 static void out_of_range_leaves(void **state)
@@ -242,7 +250,10 @@ static void cr4_follows_cpuid(void **state)
 	w.cpu.cpuid_count = 0;
 	cpuid_changed(&w.cpu);
 	assert_int_equal(w.cpu.phys_bits, 36);
-	assert_int_equal(w.cpu.cr4_allowed & (CR4_PAE | CR4_PGE | CR4_OSXSAVE), CR4_PAE | CR4_PGE);
+	assert_int_equal(w.cpu.cr4_allowed & (CR4_SMAP | CR4_OSXSAVE), CR4_SMAP);
+	w.cpu.host_xsave = true;
+	cpuid_changed(&w.cpu);
+	assert_true(w.cpu.cr4_allowed & CR4_OSXSAVE);
 }
 
 static void instruction_reads_the_table(void **state)
