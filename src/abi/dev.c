@@ -14,7 +14,6 @@
  * dev->mm_page is wiped by the kernel in a forked child, which tells us, without a system
  * call, that the address space is not the one in which vms were made (vfork shares it, rightly).
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,12 +21,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "abi/kvm/kvm.h"
 #include "base/check.h"
 #include "base/hostcpu.h"
+#include "base/sys.h"
 
 #define CHUNK_BITS 9
 #define CHUNK_SIZE (1u << CHUNK_BITS)
@@ -56,22 +55,17 @@ static const char *const memfd_name[FD_KINDS] = {
 	[FD_VCPU] = "uservisor-kvm-vcpu",
 };
 
-/* Not by the C library: in a preload library its close() is ours, and calls here. */
-static int close_raw(int fd)
-{
-	return (int)syscall(SYS_close, fd);
-}
-
 /* ---- address space ---- */
 
 static int mm_page_create(struct dev *d)
 {
-	void *p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = sys_mmap(
+		NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED)
 		return -errno;
 	/* Without it (Linux before 4.14) a forked child is simply not noticed. */
-	madvise(p, PAGE_SIZE, MADV_WIPEONFORK);
+	sys_madvise(p, PAGE_SIZE, MADV_WIPEONFORK);
 	d->mm_page = p;
 	atomic_store(d->mm_page, MM_SAME);
 	return 0;
@@ -88,7 +82,7 @@ static void after_fork(struct dev *d)
 		return;
 	}
 	pthread_mutex_init(&d->lock, NULL);
-	d->pid = getpid();
+	d->pid = sys_getpid();
 	d->mm++;
 	atomic_store(d->mm_page, MM_SAME);
 }
@@ -107,6 +101,19 @@ int dev_pid(const struct dev *d)
 u32 dev_mm(const struct dev *d)
 {
 	return d->mm;
+}
+
+/* No signal handler may run under the lock: it could open or close descriptors itself. */
+static void dev_lock(struct dev *d, u64 *mask)
+{
+	signals_block(mask);
+	pthread_mutex_lock(&d->lock);
+}
+
+static void dev_unlock(struct dev *d, u64 mask)
+{
+	pthread_mutex_unlock(&d->lock);
+	signals_restore(mask);
 }
 
 /* ---- table ---- */
@@ -239,7 +246,7 @@ static enum fd_kind kind_by_name(int fd)
 	int kind;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, name, sizeof(name) - 1);
+	n = sys_readlink(path, name, sizeof(name) - 1);
 	if (n <= 0)
 		return FD_KINDS;
 	name[n] = 0;
@@ -276,10 +283,11 @@ static struct object *adopt(struct dev *d, int fd)
 	struct object *_Atomic *e;
 	struct object *o = NULL, *old, *created;
 	struct stat st;
+	u64 mask;
 
-	if (fd < 0 || fstat(fd, &st))
+	if (fd < 0 || sys_fstat(fd, &st))
 		return NULL;
-	pthread_mutex_lock(&d->lock);
+	dev_lock(d, &mask);
 	o = object_by_inode(d, &st);
 	created = o ? NULL : object_foreign(d, fd, &st);
 	o = o ? o : created;
@@ -292,7 +300,7 @@ static struct object *adopt(struct dev *d, int fd)
 	}
 	if (created)
 		object_put(d, created);
-	pthread_mutex_unlock(&d->lock);
+	dev_unlock(d, mask);
 	return e ? o : NULL;
 }
 
@@ -320,7 +328,7 @@ static bool still_same(int fd, const struct object *o)
 {
 	struct stat st;
 
-	return !fstat(fd, &st) && same_file(o, &st);
+	return !sys_fstat(fd, &st) && same_file(o, &st);
 }
 
 bool dev_owns(struct dev *d, int fd)
@@ -338,22 +346,40 @@ bool dev_owns(struct dev *d, int fd)
 	return false;
 }
 
+/* As the kernel writes them. */
+struct dir_entry {
+	u64 ino;
+	s64 offset;
+	u16 length;
+	u8 type;
+	char name[];
+};
+
+/* The descriptor in n bytes of directory entries that is o's file, or -1. */
+static int find_in_entries(const char *entries, long n, const struct object *o)
+{
+	const struct dir_entry *e;
+	long at;
+
+	for (at = 0; at < n; at += e->length) {
+		e = (const void *)(entries + at);
+		if (e->name[0] != '.' && still_same(atoi(e->name), o))
+			return atoi(e->name);
+	}
+	return -1;
+}
+
 /* Under d->lock: some other descriptor of this process for o's file, or -1. */
 static int find_duplicate(const struct object *o)
 {
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *ent;
-	struct stat st;
-	int found = -1;
+	int dir = sys_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
+	char entries[1024] __attribute__((aligned(8)));
+	long n;
 
-	while (dir && found < 0 && (ent = readdir(dir))) {
-		int fd = atoi(ent->d_name);
-
-		if (ent->d_name[0] != '.' && !fstat(fd, &st) && same_file(o, &st))
-			found = fd;
-	}
-	if (dir)
-		closedir(dir);
+	while (dir >= 0 && found < 0 && (n = sys_getdents64(dir, entries, sizeof(entries))) > 0)
+		found = find_in_entries(entries, n, o);
+	if (dir >= 0)
+		sys_close(dir);
 	return found;
 }
 
@@ -362,9 +388,10 @@ static void forget(struct dev *d, int fd, struct object *o)
 {
 	struct object *_Atomic *e = table_entry(d, fd);
 	struct object *old = NULL;
+	u64 mask;
 	int other;
 
-	pthread_mutex_lock(&d->lock);
+	dev_lock(d, &mask);
 	if (e && atomic_load(e) == o) {
 		old = entry_set(e, NULL);
 		other = o->fds ? -1 : find_duplicate(o);
@@ -372,35 +399,52 @@ static void forget(struct dev *d, int fd, struct object *o)
 		if (e)
 			uv_assert(!entry_set(e, o));
 	}
-	pthread_mutex_unlock(&d->lock);
+	dev_unlock(d, mask);
 	if (old)
 		object_put(d, old);
 }
 
-void dev_forget(struct dev *d, int fd)
+bool dev_knows(struct dev *d, int fd)
 {
 	struct object *_Atomic *e;
-	struct object *o;
 
 	check_fork(d);
 	e = table_entry(d, fd);
-	o = e ? atomic_load(e) : NULL;
-	if (!o || !object_hold(o))
+	return e && atomic_load_explicit(e, memory_order_relaxed);
+}
+
+void dev_forget(struct dev *d, int fd)
+{
+	struct object *o;
+	u64 mask;
+
+	if (!dev_knows(d, fd))
 		return;
-	forget(d, fd, o);
-	object_put(d, o);
+	signals_block(&mask);
+	o = atomic_load(table_entry(d, fd));
+	if (o && object_hold(o)) {
+		forget(d, fd, o);
+		object_put(d, o);
+	}
+	signals_restore(mask);
 }
 
 int dev_close(struct dev *d, int fd)
 {
-	struct object *o = object_get(d, fd);
-	/* As close(2): whatever it returns, the descriptor is gone. */
-	int ret = close_raw(fd) ? -errno : 0;
+	struct object *o;
+	u64 mask;
+	int ret;
 
+	/* As in dev_ioctl(): what is freed here takes locks. */
+	signals_block(&mask);
+	o = object_get(d, fd);
+	/* As close(2): whatever it returns, the descriptor is gone. */
+	ret = sys_close(fd) ? -errno : 0;
 	if (o) {
 		forget(d, fd, o);
 		object_put(d, o);
 	}
+	signals_restore(mask);
 	return ret;
 }
 
@@ -408,16 +452,16 @@ int dev_close(struct dev *d, int fd)
 
 static int memfd_make(const char *name, size_t size, bool cloexec)
 {
-	int fd = memfd_create(name, MFD_ALLOW_SEALING | (cloexec ? MFD_CLOEXEC : 0));
+	int fd = sys_memfd_create(name, MFD_ALLOW_SEALING | (cloexec ? MFD_CLOEXEC : 0));
 	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
 
 	if (fd < 0)
 		return -errno;
 	/* Nobody may take away the pages that we have mapped. */
-	if ((size && ftruncate(fd, size)) || fcntl(fd, F_ADD_SEALS, seals)) {
+	if ((size && sys_ftruncate(fd, size)) || sys_fcntl(fd, F_ADD_SEALS, seals)) {
 		int err = -errno;
 
-		close_raw(fd);
+		sys_close(fd);
 		return err;
 	}
 	return fd;
@@ -429,17 +473,18 @@ int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size,
 	struct object *o;
 	struct stat st;
 	char name[64];
+	u64 mask;
 	int fd;
 
 	snprintf(name, sizeof(name), "%s%s", memfd_name[kind], suffix);
 	fd = memfd_make(name, size, cloexec);
 	if (fd < 0)
 		return fd;
-	pthread_mutex_lock(&d->lock);
-	o = fstat(fd, &st) ? NULL : object_new(d);
-	pthread_mutex_unlock(&d->lock);
+	dev_lock(d, &mask);
+	o = sys_fstat(fd, &st) ? NULL : object_new(d);
+	dev_unlock(d, mask);
 	if (!o) {
-		close_raw(fd);
+		sys_close(fd);
 		return -ENOMEM;
 	}
 	o->kind = kind;
@@ -453,23 +498,24 @@ int fd_publish(struct dev *d, int fd, struct object *o)
 {
 	struct object *_Atomic *e;
 	struct object *old = NULL;
+	u64 mask;
 
-	pthread_mutex_lock(&d->lock);
+	dev_lock(d, &mask);
 	e = table_entry_make(d, fd);
 	if (e)
 		old = entry_set(e, o);
-	pthread_mutex_unlock(&d->lock);
+	dev_unlock(d, mask);
 	if (old)
 		object_put(d, old);
 	if (!e)
-		close_raw(fd);
+		sys_close(fd);
 	object_put(d, o); /* the creator's reference: without an entry, this frees it */
 	return e ? fd : -EMFILE;
 }
 
 void fd_abandon(struct dev *d, int fd, struct object *o)
 {
-	close_raw(fd);
+	sys_close(fd);
 	atomic_store(&o->refs, 0);
 }
 
@@ -501,7 +547,7 @@ int dev_create(struct dev **ret)
 	pthread_mutex_init(&d->lock, NULL);
 	host_cpu_look(&cpu);
 	d->cpu_suits = !host_cpu_missing(&cpu);
-	d->pid = getpid();
+	d->pid = sys_getpid();
 	*ret = d;
 	return 0;
 }
@@ -530,7 +576,7 @@ void dev_destroy(struct dev *d)
 	}
 	for (i = 0; i < CHUNKS; i++)
 		free(d->chunks[i]);
-	munmap((void *)d->mm_page, PAGE_SIZE);
+	sys_munmap((void *)d->mm_page, PAGE_SIZE);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

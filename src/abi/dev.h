@@ -27,6 +27,8 @@ int dev_open_kvm(struct dev *d, int flags);
 /* Like ioctl(): result >= 0 or -errno. -EBADF for a descriptor that is not ours: see dev_owns. */
 long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);
 bool dev_owns(struct dev *d, int fd);
+/* Is fd in use as one of ours as far as we were told? Makes no system call. */
+bool dev_knows(struct dev *d, int fd);
 /* Like close(): 0 or -errno. For descriptors that are not ours too. */
 int dev_close(struct dev *d, int fd);
 /* fd is about to be replaced (dup2) or was closed by other means. */

@@ -17,6 +17,7 @@
 #include "engine/cpu/cache.h"
 #include "engine/cpu/recover.h"
 #include "engine/feat/msr_policy.h"
+#include "base/sys.h"
 
 static void init_locks(struct machine *m)
 {
@@ -82,7 +83,7 @@ void machine_pause(struct machine *m)
 	{
 		while (atomic_load(&v->where) == VCPU_IN) {
 			cpu_request(&v->cpu, REQ_PAUSE);
-			sched_yield();
+			sys_sched_yield();
 		}
 	}
 }

@@ -16,6 +16,7 @@
 #include "engine/machine.h"
 #include "engine/mem/mem.h"
 #include "engine/vcpu_priv.h"
+#include "base/sys.h"
 
 /* ---- answers to reads ---- */
 
@@ -349,9 +350,9 @@ static void sleep_until_request(struct vcpu *v)
 
 	atomic_store(&v->where, VCPU_ASLEEP);
 	if (!(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_OUTER))
-		ppoll(fds, ARRAY_SIZE(fds), NULL, NULL);
+		sys_ppoll(fds, ARRAY_SIZE(fds), NULL);
 	atomic_store(&v->where, VCPU_OUT);
-	if (fds[0].revents && read(v->wake_fd, &count, sizeof(count)) < 0)
+	if (fds[0].revents && sys_read(v->wake_fd, &count, sizeof(count)) < 0)
 		return; /* somebody was late: it is empty already */
 	if (fds[1].revents)
 		cpu_request(&v->cpu, REQ_POLL);

@@ -16,6 +16,7 @@
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
 #include "engine/vcpu_priv.h"
+#include "base/sys.h"
 
 static void init_translation(struct cpu *cpu)
 {
@@ -36,13 +37,13 @@ static void vcpu_unmap(struct vcpu *v)
 	free(v->cpu.native);
 	free(v->cpu.gen);
 	free(v->cpu.insns);
-	munmap(v, sizeof(*v));
+	sys_munmap(v, sizeof(*v));
 }
 
 /* Large and mostly never touched (the TLBs), so it comes straight from mmap. */
 static struct vcpu *vcpu_alloc(void)
 {
-	struct vcpu *v = mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE,
+	struct vcpu *v = sys_mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (v == MAP_FAILED)
@@ -50,18 +51,18 @@ static struct vcpu *vcpu_alloc(void)
 	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
 	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
 	v->cpu.insns = calloc(1, sizeof(*v->cpu.insns));
-	v->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	v->wake_fd = sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (v->wake_fd >= 0 && v->cpu.native && v->cpu.gen && v->cpu.insns)
 		return v;
 	if (v->wake_fd >= 0)
-		close(v->wake_fd);
+		sys_close(v->wake_fd);
 	vcpu_unmap(v);
 	return NULL;
 }
 
 static void vcpu_free(struct vcpu *v)
 {
-	close(v->wake_fd);
+	sys_close(v->wake_fd);
 	vcpu_unmap(v);
 }
 
@@ -206,7 +207,7 @@ static void wake(struct vcpu *v, u32 req)
 
 	cpu_request(&v->cpu, req);
 	if (atomic_load(&v->where) == VCPU_ASLEEP)
-		(void)!write(v->wake_fd, &one, sizeof(one));
+		(void)!sys_write(v->wake_fd, &one, sizeof(one));
 }
 
 void vcpu_post_event(struct vcpu *v)

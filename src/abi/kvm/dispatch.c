@@ -8,10 +8,9 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "abi/kvm/kvm.h"
+#include "base/sys.h"
 
 #define SYS(name, kind, size, handler)  ROW_SYS_##name,
 #define VM(name, kind, size, handler)   ROW_VM_##name,
@@ -142,10 +141,11 @@ static bool is_generic(u32 number)
 	return number == FIOCLEX || number == FIONCLEX || number == FIONBIO || number == FIOASYNC;
 }
 
-static long dispatch(struct dev *d, struct object *o, u32 number, unsigned long arg)
+static long dispatch(
+	struct dev *d, struct object *o, u32 number, unsigned long arg, u64 caller_mask)
 {
 	const struct request *r = request_find(o->kind, number);
-	struct call c = {.dev = d, .arg = arg};
+	struct call c = {.dev = d, .arg = arg, .caller_mask = caller_mask};
 	long ret;
 
 	if (!r)
@@ -168,21 +168,45 @@ static bool wrong_process(const struct object *o, u32 mm)
 	return o->kind != FD_SYSTEM && (o->foreign || o->mm != mm);
 }
 
-long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
+static long serve(struct dev *d, int fd, u32 number, unsigned long arg, u64 caller_mask)
 {
 	struct object *o = object_get(d, fd);
-	/* musl passes requests as int: only the low half is the number. */
-	u32 number = (u32)request;
 	long ret;
 
 	if (!o)
 		return -EBADF;
 	if (is_generic(number))
-		ret = syscall(SYS_ioctl, fd, request, arg) < 0 ? -errno : 0;
+		ret = sys_ioctl(fd, number, arg) < 0 ? -errno : 0;
 	else if (wrong_process(o, dev_mm(d)))
 		ret = -EIO;
 	else
-		ret = dispatch(d, o, number, arg);
+		ret = dispatch(d, o, number, arg, caller_mask);
 	object_put(d, o);
+	return ret;
+}
+
+static bool takes_no_lock(u32 number)
+{
+	return number == KVM_CHECK_EXTENSION || number == KVM_GET_API_VERSION ||
+	       number == KVM_GET_VCPU_MMAP_SIZE;
+}
+
+/*
+ * A signal handler may make requests of its own, leave by longjmp() or end the thread
+ * (pthread_cancel), so none may run while a lock or a reference is held. In the kernel, too, it
+ * runs when the call is over.
+ */
+long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
+{
+	/* musl passes requests as int: only the low half is the number. */
+	u32 number = (u32)request;
+	u64 mask;
+	long ret;
+
+	if (takes_no_lock(number))
+		return serve(d, fd, number, arg, 0);
+	signals_block(&mask);
+	ret = serve(d, fd, number, arg, mask);
+	signals_restore(mask);
 	return ret;
 }

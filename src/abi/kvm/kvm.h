@@ -13,9 +13,11 @@
 #define ABI_KVM_KVM_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 
 #include "abi/dev.h"
+#include "base/sys.h"
 #include "base/types.h"
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
@@ -109,6 +111,25 @@ struct kvm_vcpu {
 
 /* ---- requests (dispatch.c, ioctls.def) ---- */
 
+/* Signal sets are the kernel's: bit n-1 is signal n. Those that instructions raise are never blocked. */
+#define SIG_BIT(n) (1ull << ((n)-1))
+#define SIG_IN_SYNC                                                                                \
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) |                  \
+		SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS))
+
+static inline void signals_block(u64 *old)
+{
+	const u64 all = ~SIG_IN_SYNC;
+
+	sys_sigprocmask(SIG_SETMASK, &all, old);
+}
+
+/* Handlers of signals that came meanwhile run now; they need not return. */
+static inline void signals_restore(u64 old)
+{
+	sys_sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
 enum arg_kind {
 	ARG_NONE, /* ignored: clients leave garbage in the register */
 	ARG_ZERO, /* must be 0, else -EINVAL */
@@ -121,6 +142,7 @@ enum arg_kind {
 
 struct call {
 	struct dev *dev;
+	u64 caller_mask;   /* signals that the calling thread has blocked, for KVM_RUN */
 	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
 	struct kvm_vcpu *vcpu;
 	unsigned long arg;

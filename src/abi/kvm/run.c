@@ -3,10 +3,11 @@
  * KVM_RUN: hand the answer to the last exit to the engine, run, and show the next exit in kvm_run.
  *
  * Signals. A signal must make KVM_RUN return -EINTR, and its handler must not run before that
- * return; with KVM_SET_SIGNAL_MASK it may even have to stay pending. So asynchronous signals are
- * blocked for the time of the call, and the engine asks us now and then (run_poll) whether one is
- * pending that the effective mask lets through. It is delivered when the mask is restored.
- * Synchronous signals stay unblocked: a blocked one would kill the process.
+ * return; with KVM_SET_SIGNAL_MASK it may even have to stay pending. Asynchronous signals are
+ * blocked for the time of the call (dispatch.c), and the engine asks us now and then (run_poll)
+ * whether one is pending that the effective mask lets through. It is delivered when the mask is
+ * restored, after all locks were released. Synchronous signals stay unblocked: a blocked one would
+ * kill the process.
  *
  * kvm_run is shared with the caller, who may scribble on it at any time: nothing in it is
  * believed twice, and what the answer belongs to is taken from the engine's exit.
@@ -15,27 +16,13 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/signalfd.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "abi/kvm/kvm.h"
+#include "base/sys.h"
 
-/* ---- signals, as the kernel counts them: bit n-1 is signal n ---- */
+/* ---- signals ---- */
 
-#define SIG_BIT(n) (1ull << ((n)-1))
-#define SIG_IN_SYNC                                                                                \
-	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) |                  \
-		SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS))
 #define DEFAULT_IGNORES (SIG_BIT(SIGCHLD) | SIG_BIT(SIGCONT) | SIG_BIT(SIGURG) | SIG_BIT(SIGWINCH))
-
-/* Raw calls: the C library hides its own two signals from its wrappers, and those count as well. */
-static u64 mask_set(u64 mask)
-{
-	u64 old = 0;
-
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &old, sizeof(old));
-	return old;
-}
 
 /*
  * The kernel drops an ignored signal when it is sent, unless it is blocked; blocked by us, it
@@ -43,21 +30,19 @@ static u64 mask_set(u64 mask)
  */
 static bool signal_ignored(int sig)
 {
-	struct sigaction a;
+	struct sys_sigaction a;
 
-	if (sigaction(sig, NULL, &a))
+	if (sys_sigaction(sig, NULL, &a))
 		return false;
-	return a.sa_handler == SIG_IGN ||
-	       (a.sa_handler == SIG_DFL && (DEFAULT_IGNORES & SIG_BIT(sig)));
+	return a.handler == SIG_IGN || (a.handler == SIG_DFL && (DEFAULT_IGNORES & SIG_BIT(sig)));
 }
 
 /* What the kernel would have dropped, had we not blocked it; left pending it would end every sleep. */
 static void signal_drop(int sig)
 {
 	const struct timespec now = {0};
-	u64 set = SIG_BIT(sig);
 
-	syscall(SYS_rt_sigtimedwait, &set, NULL, &now, sizeof(set));
+	sys_sigtimedwait(SIG_BIT(sig), NULL, &now);
 }
 
 static u64 blocked_signals(const struct kvm_vcpu *v)
@@ -69,7 +54,7 @@ static bool signal_waits(const struct kvm_vcpu *v)
 {
 	u64 pending = 0;
 
-	syscall(SYS_rt_sigpending, &pending, sizeof(pending));
+	sys_sigpending(&pending);
 	for (pending &= ~blocked_signals(v); pending; pending &= pending - 1) {
 		int sig = __builtin_ctzll(pending) + 1;
 
@@ -94,8 +79,7 @@ static int signal_fd_look_for(struct kvm_vcpu *v, u64 set)
 
 	if (v->signal_fd >= 0 && v->signal_fd_set == set)
 		return 0;
-	fd = (int)syscall(
-		SYS_signalfd4, v->signal_fd, &set, sizeof(set), SFD_CLOEXEC | SFD_NONBLOCK);
+	fd = sys_signalfd(v->signal_fd, set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	v->signal_fd = fd;
@@ -109,7 +93,7 @@ int run_init(struct kvm_vcpu *v)
 	u64 mask = 0;
 	int r;
 
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, NULL, &mask, sizeof(mask));
+	sys_sigprocmask(SIG_SETMASK, NULL, &mask);
 	v->signal_fd = -1;
 	r = signal_fd_look_for(v, ~mask & ~SIG_IN_SYNC);
 	vcpu_set_poll(v->cpu, run_poll, v);
@@ -484,10 +468,9 @@ long vcpu_run_request(struct call *c)
 
 	if (ret)
 		return ret;
-	v->caller_mask = mask_set(~SIG_IN_SYNC);
+	v->caller_mask = c->caller_mask;
 	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
 	ret = run(v);
 	show_brief(v);
-	mask_set(v->caller_mask);
 	return ret;
 }

@@ -10,9 +10,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
 
 #include "abi/kvm/kvm.h"
+#include "base/sys.h"
 
 static int finish(ssize_t done, size_t n, void *to, const void *from)
 {
@@ -31,7 +31,7 @@ int copy_in(struct dev *d, void *to, unsigned long from, size_t n)
 
 	if (!n)
 		return 0;
-	return finish(process_vm_readv(dev_pid(d), &here, 1, &there, 1, 0), n, to, (void *)from);
+	return finish(sys_process_vm_readv(dev_pid(d), &here, &there), n, to, (void *)from);
 }
 
 int copy_out(struct dev *d, unsigned long to, const void *from, size_t n)
@@ -40,7 +40,7 @@ int copy_out(struct dev *d, unsigned long to, const void *from, size_t n)
 
 	if (!n)
 		return 0;
-	return finish(process_vm_writev(dev_pid(d), &here, 1, &there, 1, 0), n, (void *)to, from);
+	return finish(sys_process_vm_writev(dev_pid(d), &here, &there), n, (void *)to, from);
 }
 
 int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item)

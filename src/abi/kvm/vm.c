@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "abi/kvm/kvm.h"
+#include "base/sys.h"
 
 static int vm_make(struct dev *d, struct object *o)
 {
@@ -59,7 +60,8 @@ long system_create_vm(struct call *c)
 
 static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 {
-	void *run = mmap(NULL, RUN_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *run =
+		sys_mmap(NULL, RUN_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	int r;
 
 	if (run == MAP_FAILED)
@@ -67,13 +69,13 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 	v->run = run;
 	r = vcpu_create(vm->machine, id, &v->cpu);
 	if (r) {
-		munmap(run, RUN_PAGES * PAGE_SIZE);
+		sys_munmap(run, RUN_PAGES * PAGE_SIZE);
 		return r;
 	}
 	r = run_init(v);
 	if (r) {
 		vcpu_destroy(v->cpu);
-		munmap(run, RUN_PAGES * PAGE_SIZE);
+		sys_munmap(run, RUN_PAGES * PAGE_SIZE);
 		return r;
 	}
 	v->vm = vm;
@@ -94,8 +96,8 @@ void vcpu_free(struct kvm_vcpu *v)
 		vm->ring_vcpu = NULL;
 	pthread_mutex_unlock(&vm->lock);
 	vcpu_destroy(v->cpu);
-	close(v->signal_fd);
-	munmap(v->run, RUN_PAGES * PAGE_SIZE);
+	sys_close(v->signal_fd);
+	sys_munmap(v->run, RUN_PAGES * PAGE_SIZE);
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);
 	free(v);

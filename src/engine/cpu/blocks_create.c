@@ -4,13 +4,14 @@
 #include <sys/mman.h>
 
 #include "engine/cpu/block.h"
+#include "base/sys.h"
 
 #define DETAIL_BYTES (64u << 20)
 
 static void *reserve(size_t n)
 {
-	void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		-1, 0);
+	void *p = sys_mmap(NULL, n, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -37,8 +38,8 @@ void blocks_destroy(struct blocks *b)
 	if (!b)
 		return;
 	if (b->block)
-		munmap(b->block, BLOCKS_MAX * sizeof(*b->block));
+		sys_munmap(b->block, BLOCKS_MAX * sizeof(*b->block));
 	if (b->detail)
-		munmap(b->detail, DETAIL_BYTES);
-	munmap(b, sizeof(*b));
+		sys_munmap(b->detail, DETAIL_BYTES);
+	sys_munmap(b, sizeof(*b));
 }

@@ -7,6 +7,7 @@
 
 #include "engine/cpu/block.h"
 #include "engine/cpu/cache.h"
+#include "base/sys.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U
@@ -15,25 +16,25 @@
 /* MFD_EXEC where the kernel knows it (6.3), because vm.memfd_noexec may forbid the default. */
 static int code_memfd(void)
 {
-	int fd = memfd_create("uservisor-code", MFD_CLOEXEC | MFD_EXEC);
+	int fd = sys_memfd_create("uservisor-code", MFD_CLOEXEC | MFD_EXEC);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("uservisor-code", MFD_CLOEXEC);
+		fd = sys_memfd_create("uservisor-code", MFD_CLOEXEC);
 	return fd;
 }
 
 static int map_views(struct code_cache *c, int fd)
 {
-	c->write_view =
-		mmap(NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	c->write_view = sys_mmap(
+		NULL, CACHE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (c->write_view == MAP_FAILED)
 		return -errno;
-	c->exec_view =
-		mmap(NULL, CACHE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	c->exec_view = sys_mmap(
+		NULL, CACHE_BYTES, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, fd, 0);
 	if (c->exec_view == MAP_FAILED) {
 		int err = -errno;
 
-		munmap(c->write_view, CACHE_BYTES);
+		sys_munmap(c->write_view, CACHE_BYTES);
 		return err;
 	}
 	return 0;
@@ -47,23 +48,23 @@ int code_cache_create(struct code_cache **ret)
 
 	if (!c || fd < 0)
 		goto fail;
-	r = ftruncate(fd, CACHE_BYTES) ? -errno : map_views(c, fd);
+	r = sys_ftruncate(fd, CACHE_BYTES) ? -errno : map_views(c, fd);
 	if (r)
 		goto fail;
 	r = blocks_create(&c->blocks);
 	if (r) {
-		munmap(c->write_view, CACHE_BYTES);
-		munmap(c->exec_view, CACHE_BYTES);
+		sys_munmap(c->write_view, CACHE_BYTES);
+		sys_munmap(c->exec_view, CACHE_BYTES);
 		goto fail;
 	}
-	close(fd);
+	sys_close(fd);
 	c->limit = CACHE_BYTES;
 	cache_reset(c);
 	*ret = c;
 	return 0;
 fail:
 	if (fd >= 0)
-		close(fd);
+		sys_close(fd);
 	free(c);
 	return r;
 }
@@ -73,8 +74,8 @@ void code_cache_destroy(struct code_cache *c)
 	if (!c)
 		return;
 	blocks_destroy(c->blocks);
-	munmap(c->write_view, CACHE_BYTES);
-	munmap(c->exec_view, CACHE_BYTES);
+	sys_munmap(c->write_view, CACHE_BYTES);
+	sys_munmap(c->exec_view, CACHE_BYTES);
 	free(c);
 }
 
@@ -86,6 +87,6 @@ void code_cache_trim(struct code_cache *c)
 		return;
 	/* Shared memory: the contents stay. What lies between hot and cold code was never touched. */
 	if (used)
-		madvise(c->write_view, CACHE_BYTES, MADV_DONTNEED);
+		sys_madvise(c->write_view, CACHE_BYTES, MADV_DONTNEED);
 	c->trimmed = used;
 }

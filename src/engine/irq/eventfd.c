@@ -5,15 +5,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "engine/irq/fabric.h"
+#include "base/sys.h"
 
 /* /proc tells, if it is there (it is not in many jails). -1: it is not. */
 static int proc_says_eventfd(int fd)
@@ -23,7 +20,7 @@ static int proc_says_eventfd(int fd)
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, link, sizeof(link) - 1);
+	n = sys_readlink(path, link, sizeof(link) - 1);
 	if (n < 0)
 		return -1;
 	link[n] = 0;
@@ -39,40 +36,40 @@ static bool behaves_like_eventfd(int fd)
 	struct stat st;
 	u64 zero = 0;
 
-	if (fstat(fd, &st) || st.st_mode & S_IFMT)
+	if (sys_fstat(fd, &st) || st.st_mode & S_IFMT)
 		return false;
-	return write(fd, &zero, 4) < 0 && write(fd, &zero, 8) == 8;
+	return sys_write(fd, &zero, 4) < 0 && sys_write(fd, &zero, 8) == 8;
 }
 
 int eventfd_hold(int fd)
 {
 	int is_one, own;
 
-	if (fcntl(fd, F_GETFD) < 0)
+	if (sys_fcntl(fd, F_GETFD, 0) < 0)
 		return -EBADF;
 	is_one = proc_says_eventfd(fd);
 	if (!is_one || (is_one < 0 && !behaves_like_eventfd(fd)))
 		return -EINVAL;
-	own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	own = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	return own < 0 ? -errno : own;
 }
 
 /* The kernel's own id (Linux 5.2); where it cannot be read, descriptors are told apart by number. */
 u64 eventfd_identity(int fd)
 {
-	char path[64], line[128];
-	u64 id = BIT64(63) | (u64)(u32)fd;
-	FILE *f;
+	char path[64], text[512];
+	const char *id;
+	ssize_t n;
+	int f;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "re");
-	if (!f)
-		return id;
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, "eventfd-id:", 11))
-			id = strtoull(line + 11, NULL, 10);
-	fclose(f);
-	return id;
+	f = sys_open(path, O_RDONLY | O_CLOEXEC);
+	n = f < 0 ? 0 : sys_read(f, text, sizeof(text) - 1);
+	text[MAX(n, (ssize_t)0)] = 0;
+	if (f >= 0)
+		sys_close(f);
+	id = strstr(text, "eventfd-id:");
+	return id ? strtoull(id + 11, NULL, 10) : BIT64(63) | (u64)(u32)fd;
 }
 
 /* The owner may have made it blocking, and may read it himself: never wait. */
@@ -81,10 +78,10 @@ bool eventfd_consume(int fd)
 	u64 count;
 	struct iovec iov = {&count, sizeof(count)};
 	struct pollfd p = {.fd = fd, .events = POLLIN};
-	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+	ssize_t n = sys_preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
 
 	if (n < 0 && (errno == EOPNOTSUPP || errno == ENOSYS || errno == ESPIPE))
-		n = poll(&p, 1, 0) > 0 ? read(fd, &count, sizeof(count)) : -1;
+		n = sys_poll(&p, 1, 0) > 0 ? sys_read(fd, &count, sizeof(count)) : -1;
 	return n == sizeof(count);
 }
 
@@ -92,5 +89,5 @@ void eventfd_signal(int fd)
 {
 	u64 one = 1;
 
-	(void)!write(fd, &one, sizeof(one));
+	(void)!sys_write(fd, &one, sizeof(one));
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/irq/fabric.h"
+#include "base/sys.h"
 
 struct irqfd {
 	struct irqfd *next;
@@ -60,9 +61,9 @@ void irqfd_ack(struct irq *irq, u32 gsi)
 static void irqfd_free(struct irqfd *f)
 {
 	if (f->fd >= 0)
-		close(f->fd);
+		sys_close(f->fd);
 	if (f->resample_fd >= 0)
-		close(f->resample_fd);
+		sys_close(f->resample_fd);
 	free(f);
 }
 
@@ -161,7 +162,7 @@ int irqfd_deassign(struct machine *m, int fd, u32 gsi)
 
 	if (own < 0)
 		return own;
-	close(own);
+	sys_close(own);
 	pthread_mutex_lock(&irq->config_lock);
 	f = find(irq, eventfd_identity(fd));
 	if (f && f->gsi == gsi)

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 
 #include "engine/mem/mem_priv.h"
+#include "base/sys.h"
 
 #define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY)
 #define SLOT_MAX_PAGES 0x7fffffffull
@@ -33,8 +34,8 @@ static void *array_create(u64 size)
 
 	if (size < SMALL_ARRAY)
 		return calloc(1, size);
-	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		-1, 0);
+	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return p == MAP_FAILED ? NULL : p;
 }
 
@@ -43,7 +44,7 @@ static void array_destroy(void *p, u64 size)
 	if (size < SMALL_ARRAY)
 		free(p);
 	else if (p)
-		munmap(p, size);
+		sys_munmap(p, size);
 }
 
 static u64 state_bytes(const struct slot *s)

@@ -22,6 +22,7 @@
 
 #include "engine/machine.h"
 #include "engine/time/time.h"
+#include "base/sys.h"
 
 #define GRACE_NS 200000ull
 #define BATCH    16
@@ -129,7 +130,7 @@ static void wake(struct timers *ts)
 {
 	u64 one = 1;
 
-	while (write(ts->eventfd, &one, sizeof(one)) < 0 && errno == EINTR)
+	while (sys_write(ts->eventfd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
 
@@ -198,7 +199,7 @@ static void program(struct timers *ts, bool fired)
 		its.it_value.tv_sec = (time_t)(MIN(at, (u64)INT64_MAX) / 1000000000ull);
 		its.it_value.tv_nsec = (long)(MIN(at, (u64)INT64_MAX) % 1000000000ull);
 	}
-	timerfd_settime(ts->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+	sys_timerfd_settime(ts->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
 }
 
 static void run_timers(struct timers *ts)
@@ -226,7 +227,7 @@ int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events),
 	*w = (struct watch){.fd = fd, .ready = ready, .opaque = opaque};
 	pthread_mutex_lock(&ts->lock);
 	w->key = ev.data.u64 = ts->next_key++;
-	if (epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev))
+	if (sys_epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev))
 		err = -errno;
 	if (!err) {
 		w->next = ts->watches;
@@ -259,7 +260,7 @@ void fd_unwatch(struct machine *m, int fd, void *opaque)
 	pthread_mutex_lock(&ts->lock);
 	w = unlink_watch(ts, fd, opaque);
 	if (w)
-		epoll_ctl(ts->epoll, EPOLL_CTL_DEL, fd, NULL);
+		sys_epoll_ctl(ts->epoll, EPOLL_CTL_DEL, fd, NULL);
 	while (w && ts->running_watch == w && !on_helper_thread(ts))
 		pthread_cond_wait(&ts->idle, &ts->lock);
 	pthread_mutex_unlock(&ts->lock);
@@ -290,7 +291,7 @@ static void drain(int fd)
 {
 	u64 count;
 
-	(void)!read(fd, &count, sizeof(count));
+	(void)!sys_read(fd, &count, sizeof(count));
 }
 
 static void handle(struct timers *ts, const struct epoll_event *ev)
@@ -314,7 +315,7 @@ static void *helper(void *opaque)
 
 		run_timers(ts);
 		pthread_mutex_unlock(&ts->lock);
-		n = epoll_wait(ts->epoll, ev, BATCH, -1);
+		n = sys_epoll_wait(ts->epoll, ev, BATCH, -1);
 		pthread_mutex_lock(&ts->lock);
 		for (int i = 0; i < n; i++)
 			handle(ts, &ev[i]);
@@ -327,7 +328,7 @@ static int add_own(struct timers *ts, int fd, u64 key)
 {
 	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = key};
 
-	return fd < 0 || epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
+	return fd < 0 || sys_epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
 }
 
 static int start_thread(struct timers *ts)
@@ -347,7 +348,7 @@ static void close_all(struct timers *ts)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
-			close(fds[i]);
+			sys_close(fds[i]);
 	pthread_cond_destroy(&ts->idle);
 	pthread_mutex_destroy(&ts->lock);
 	free(ts);
@@ -364,9 +365,9 @@ int timers_create(struct machine *m)
 	pthread_cond_init(&ts->idle, NULL);
 	ts->next_key = KEY_FIRST_WATCH;
 	ts->wakes_at = UINT64_MAX;
-	ts->epoll = epoll_create1(EPOLL_CLOEXEC);
-	ts->timerfd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	ts->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ts->epoll = sys_epoll_create1(EPOLL_CLOEXEC);
+	ts->timerfd = sys_timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	ts->eventfd = sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	err = ts->epoll < 0 ? -errno : add_own(ts, ts->timerfd, KEY_TIMER);
 	if (!err)
 		err = add_own(ts, ts->eventfd, KEY_WAKE);

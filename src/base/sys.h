@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls from one known place.
+ *
+ * The engine lives in other people's processes. There the C library's functions may be replaced
+ * (by our own hooks, among others), some of them are cancellation points, which KVM_RUN is not, and
+ * the process may forbid itself system calls that the engine needs (seccomp). So the engine and
+ * the interfaces make theirs here: every one comes from the one instruction before sys_return, and a
+ * filter can let exactly that one through.
+ *
+ * Each function is what the C library's of the same name is: -1 and errno.
+ */
+#ifndef BASE_SYS_H
+#define BASE_SYS_H
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/uio.h>
+#include <time.h>
+
+#include "base/types.h"
+
+/* As syscall(). */
+long sys_call(long nr, long a, long b, long c, long d, long e, long f);
+/* The kernel's answer, -errno included; what sys_call() is made of. */
+long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
+/* Where the kernel sees all of them come from: seccomp_data.instruction_pointer. */
+extern const char sys_return[];
+
+#define SYS_CALL1(nr, a)          sys_call(nr, (long)(a), 0, 0, 0, 0, 0)
+#define SYS_CALL2(nr, a, b)       sys_call(nr, (long)(a), (long)(b), 0, 0, 0, 0)
+#define SYS_CALL3(nr, a, b, c)    sys_call(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
+#define SYS_CALL4(nr, a, b, c, d) sys_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYS_CALL6(nr, a, b, c, d, e, f)                                                            \
+	sys_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
+
+/* ---- descriptors ---- */
+
+static inline int sys_open(const char *path, int flags)
+{
+	return (int)SYS_CALL2(SYS_open, path, flags);
+}
+
+static inline int sys_close(int fd)
+{
+	return (int)SYS_CALL1(SYS_close, fd);
+}
+
+static inline ssize_t sys_read(int fd, void *buffer, size_t n)
+{
+	return SYS_CALL3(SYS_read, fd, buffer, n);
+}
+
+static inline ssize_t sys_write(int fd, const void *buffer, size_t n)
+{
+	return SYS_CALL3(SYS_write, fd, buffer, n);
+}
+
+static inline ssize_t sys_preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
+{
+	return SYS_CALL6(SYS_preadv2, fd, iov, n, offset, 0, flags);
+}
+
+static inline int sys_fstat(int fd, struct stat *st)
+{
+	return (int)SYS_CALL2(SYS_fstat, fd, st);
+}
+
+static inline int sys_fcntl(int fd, int command, long arg)
+{
+	return (int)SYS_CALL3(SYS_fcntl, fd, command, arg);
+}
+
+static inline int sys_ioctl(int fd, unsigned long request, unsigned long arg)
+{
+	return (int)SYS_CALL3(SYS_ioctl, fd, request, arg);
+}
+
+static inline ssize_t sys_readlink(const char *path, char *buffer, size_t n)
+{
+	return SYS_CALL3(SYS_readlink, path, buffer, n);
+}
+
+static inline long sys_getdents64(int fd, void *buffer, size_t n)
+{
+	return SYS_CALL3(SYS_getdents64, fd, buffer, n);
+}
+
+static inline int sys_memfd_create(const char *name, unsigned flags)
+{
+	return (int)SYS_CALL2(SYS_memfd_create, name, flags);
+}
+
+static inline int sys_ftruncate(int fd, off_t size)
+{
+	return (int)SYS_CALL2(SYS_ftruncate, fd, size);
+}
+
+static inline int sys_eventfd(unsigned count, int flags)
+{
+	return (int)SYS_CALL2(SYS_eventfd2, count, flags);
+}
+
+static inline int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
+{
+	return (int)SYS_CALL3(SYS_poll, fds, n, timeout_ms);
+}
+
+/* The signal mask stays as it is. timeout may come back changed. */
+static inline int sys_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout)
+{
+	return (int)sys_call(SYS_ppoll, (long)fds, (long)n, (long)timeout, 0, 8, 0);
+}
+
+static inline int sys_epoll_create1(int flags)
+{
+	return (int)SYS_CALL1(SYS_epoll_create1, flags);
+}
+
+static inline int sys_epoll_ctl(int epoll, int op, int fd, struct epoll_event *ev)
+{
+	return (int)SYS_CALL4(SYS_epoll_ctl, epoll, op, fd, ev);
+}
+
+static inline int sys_epoll_wait(int epoll, struct epoll_event *ev, int n, int timeout_ms)
+{
+	return (int)SYS_CALL4(SYS_epoll_wait, epoll, ev, n, timeout_ms);
+}
+
+static inline int sys_timerfd_create(int clock, int flags)
+{
+	return (int)SYS_CALL2(SYS_timerfd_create, clock, flags);
+}
+
+static inline int sys_timerfd_settime(
+	int fd, int flags, const struct itimerspec *set, struct itimerspec *old)
+{
+	return (int)SYS_CALL4(SYS_timerfd_settime, fd, flags, set, old);
+}
+
+/* ---- memory ---- */
+
+static inline void *sys_mmap(void *addr, size_t n, int prot, int flags, int fd, off_t offset)
+{
+	return (void *)SYS_CALL6(SYS_mmap, addr, n, prot, flags, fd, offset);
+}
+
+static inline int sys_munmap(void *addr, size_t n)
+{
+	return (int)SYS_CALL2(SYS_munmap, addr, n);
+}
+
+static inline int sys_madvise(void *addr, size_t n, int advice)
+{
+	return (int)SYS_CALL3(SYS_madvise, addr, n, advice);
+}
+
+static inline ssize_t sys_process_vm_readv(
+	int pid, const struct iovec *here, const struct iovec *there)
+{
+	return SYS_CALL6(SYS_process_vm_readv, pid, here, 1, there, 1, 0);
+}
+
+static inline ssize_t sys_process_vm_writev(
+	int pid, const struct iovec *here, const struct iovec *there)
+{
+	return SYS_CALL6(SYS_process_vm_writev, pid, here, 1, there, 1, 0);
+}
+
+/* ---- processes and signals; a signal set is the kernel's: bit n-1 is signal n ---- */
+
+static inline int sys_getpid(void)
+{
+	return (int)sys_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+}
+
+static inline int sys_gettid(void)
+{
+	return (int)sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+static inline int sys_tgkill(int pid, int tid, int signo)
+{
+	return (int)SYS_CALL3(SYS_tgkill, pid, tid, signo);
+}
+
+static inline int sys_sched_yield(void)
+{
+	return (int)sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+static inline int sys_sigprocmask(int how, const u64 *set, u64 *old)
+{
+	return (int)SYS_CALL4(SYS_rt_sigprocmask, how, set, old, sizeof(*set));
+}
+
+static inline int sys_sigpending(u64 *ret)
+{
+	return (int)SYS_CALL2(SYS_rt_sigpending, ret, sizeof(*ret));
+}
+
+static inline int sys_sigtimedwait(u64 set, siginfo_t *info, const struct timespec *timeout)
+{
+	return (int)SYS_CALL4(SYS_rt_sigtimedwait, &set, info, timeout, sizeof(set));
+}
+
+static inline int sys_signalfd(int fd, u64 set, int flags)
+{
+	return (int)SYS_CALL4(SYS_signalfd4, fd, &set, sizeof(set), flags);
+}
+
+/* The kernel's form of struct sigaction. */
+struct sys_sigaction {
+	void *handler;
+	unsigned long flags;
+	void *restorer; /* filled in by sys_sigaction() */
+	u64 mask;
+};
+
+int sys_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *old);
+
+#endif
