@@ -46,7 +46,7 @@ static long open_kvm(int flags)
 long shim_open(int dirfd, const char *path, int flags)
 {
 	if (!path_is_kvm(dirfd, path))
-		return NOT_OURS;
+		return params_open(path, flags);
 	if (flags & O_DIRECTORY)
 		return -ENOTDIR;
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))

@@ -41,4 +41,9 @@ void shim_closing_range(unsigned first, unsigned last);
 /* Does this name lead to /dev/kvm, whether or not that exists? */
 bool path_is_kvm(int dirfd, const char *path);
 
+/* ---- module parameters (params.c) ---- */
+
+/* A file of /sys/module/kvm*: a descriptor, -errno or NOT_OURS. */
+long params_open(const char *path, int flags);
+
 #endif
