@@ -100,12 +100,14 @@ void vcpu_request_irq_window(struct vcpu *v, bool on);
 /* Vector to inject as an external interrupt as soon as the guest can take it. Replaces a waiting one. */
 void vcpu_interrupt(struct vcpu *v, u8 vector);
 void vcpu_nmi(struct vcpu *v);                       /* any time */
+void vcpu_smi(struct vcpu *v);                       /* any time */
 bool vcpu_ready_for_interrupt(const struct vcpu *v); /* IF set, no shadow, nothing queued */
 
 /* What user space sees beside every exit; a few loads, so that an I/O round trip stays short. */
 struct vcpu_brief {
 	u64 cr8, apic_base;
 	bool if_flag, ready_for_interrupt;
+	bool smm;
 };
 void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret);
 /* The TPR where user space has the interrupt controller. -EINVAL: more than 15. */
@@ -121,6 +123,7 @@ enum mp_state { MP_RUNNABLE, MP_UNINITIALIZED, MP_INIT_RECEIVED, MP_HALTED, MP_S
 #define ST_DEBUG BIT(4) /* dr */
 #define ST_EVENT BIT(5) /* pending and injected events, shadows, NMI masking */
 #define ST_MP    BIT(6)
+#define ST_SMI   BIT(7) /* events.smi */
 
 struct vcpu_events {
 	struct {
@@ -145,6 +148,12 @@ struct vcpu_events {
 	} nmi;
 	u32 sipi_vector;
 	bool triple_fault;
+	struct {
+		bool active;       /* in system management mode */
+		bool inside_nmi;   /* NMIs were masked when it was entered */
+		bool pending;      /* an SMI waits */
+		bool latched_init; /* an INIT waits */
+	} smi;
 };
 
 #define SHADOW_STI   BIT(0)

@@ -52,6 +52,7 @@ struct vcpu {
 	_Atomic u32 pending_nmi; /* count, at most 2 */
 	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
 	bool want_irq_window;
+	bool smi_in_halt; /* woken from HLT by the SMI that comes next */
 	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
@@ -65,6 +66,7 @@ struct vcpu {
 /* Something that an interrupt check would notice may have changed: come out or wake up. */
 void vcpu_post_event(struct vcpu *v);
 void vcpu_post_nmi(struct vcpu *v);
+void vcpu_post_smi(struct vcpu *v);
 void vcpu_post_init(struct vcpu *v);
 void vcpu_post_sipi(struct vcpu *v, u8 vector);
 /* Set REQ_* bits and make the vcpu see them; wait: until it has acted on them or is out of inner code. */

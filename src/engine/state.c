@@ -11,6 +11,7 @@
 
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/segment.h"
+#include "engine/cpu/smm.h"
 #include "engine/feat/feat.h"
 #include "engine/machine.h"
 #include "engine/vcpu_priv.h"
@@ -64,6 +65,14 @@ static void get_events(const struct vcpu *v, struct vcpu_state *s)
 	s->events.sipi_vector = atomic_load(&v->sipi_vector);
 }
 
+static void get_smi(const struct vcpu *v, struct vcpu_state *s)
+{
+	s->events.smi.active = cpu_in_smm(&v->cpu);
+	s->events.smi.inside_nmi = v->cpu.smm_inside_nmi;
+	s->events.smi.pending = atomic_load(&v->pending_smi);
+	s->events.smi.latched_init = atomic_load(&v->pending_init);
+}
+
 void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 {
 	struct cpu *cpu = &v->cpu;
@@ -80,6 +89,8 @@ void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 		memcpy(ret->dr, cpu->dr, sizeof(ret->dr));
 	if (groups & ST_EVENT)
 		get_events(v, ret);
+	if (groups & ST_SMI)
+		get_smi(v, ret);
 	if (groups & ST_MP)
 		ret->mp_state = atomic_load(&v->mp_state);
 }
@@ -106,11 +117,9 @@ static bool paging_valid(const struct cpu *cpu, const struct vcpu_state *s)
 	return !(s->efer & EFER_LMA) && !(s->seg[SEG_CS].attr & SEG_L);
 }
 
-#define EFER_KNOWN (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
-
 static bool sregs_valid(const struct cpu *cpu, const struct vcpu_state *s)
 {
-	return cr0_valid(s->cr0) && !(s->cr4 & ~cpu->cr4_allowed) && !(s->efer & ~EFER_KNOWN) &&
+	return cr0_valid(s->cr0) && !(s->cr4 & ~cpu->cr4_allowed) && !(s->efer & ~EFER_OFFERED) &&
 	       s->cr8 <= 15 && paging_valid(cpu, s);
 }
 
@@ -208,6 +217,20 @@ static void set_events(struct vcpu *v, const struct vcpu_state *s)
 	atomic_store(&v->sipi_vector, (u8)s->events.sipi_vector);
 }
 
+static void set_smi(struct vcpu *v, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (s->events.smi.active != cpu_in_smm(cpu)) {
+		cpu_set_smm(cpu, s->events.smi.active);
+		cpu_request(cpu, REQ_FLUSH);
+	}
+	cpu->smm_inside_nmi = s->events.smi.active && s->events.smi.inside_nmi;
+	atomic_store(&v->pending_smi, s->events.smi.pending);
+	if (v->lapic)
+		atomic_store(&v->pending_init, s->events.smi.latched_init);
+}
+
 /* SIPI_RECEIVED is a start-up interrupt to take now: the vcpu runs at vector:0000 (SDM 3:8.4.4). */
 static void set_mp(struct vcpu *v, const struct vcpu_state *s)
 {
@@ -240,6 +263,8 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 		memcpy(cpu->dr, s->dr, sizeof(cpu->dr));
 	if (groups & ST_EVENT)
 		set_events(v, s);
+	if (groups & ST_SMI)
+		set_smi(v, s);
 	if (groups & ST_MP)
 		set_mp(v, s);
 	if (groups & ST_SREGS)

@@ -12,6 +12,7 @@
 #include "engine/cpu/ops.h"
 #include "engine/cpu/recover.h"
 #include "engine/cpu/run.h"
+#include "engine/cpu/smm.h"
 #include "engine/feat/msr_policy.h"
 #include "engine/machine.h"
 #include "engine/mem/mem.h"
@@ -170,9 +171,16 @@ static void end_delivery(struct vcpu *v)
 
 /* ---- events ---- */
 
+/* It waits for the end of system management mode (APM 2:10.3.3). */
+static bool init_deliverable(const struct vcpu *v)
+{
+	return atomic_load(&v->pending_init) && !cpu_in_smm(&v->cpu);
+}
+
 static void take_init(struct vcpu *v)
 {
 	cpu_reset(&v->cpu, true);
+	atomic_store(&v->pending_smi, false);
 	if (v->lapic)
 		lapic_reset(v, true);
 	atomic_store(&v->mp_state, v->id == v->machine->boot_cpu ? MP_RUNNABLE : MP_INIT_RECEIVED);
@@ -263,6 +271,24 @@ static int deliver_nmi(struct vcpu *v)
 	return r;
 }
 
+static bool smi_deliverable(const struct vcpu *v)
+{
+	return atomic_load(&v->pending_smi) && !cpu_in_smm(&v->cpu);
+}
+
+static int deliver_smi(struct vcpu *v)
+{
+	bool halted = v->smi_in_halt;
+	int r;
+
+	v->smi_in_halt = false;
+	atomic_store(&v->pending_smi, false);
+	begin_delivery(v);
+	r = smm_enter(&v->cpu, halted);
+	end_delivery(v);
+	return r;
+}
+
 /* Did a delivery that is under way ask for the answers in cpu->replay? */
 static bool delivering(const struct cpu *cpu)
 {
@@ -298,6 +324,8 @@ static int deliver_one(struct vcpu *v)
 		return deliver_trap(cpu);
 	if (e->exception.pending)
 		return deliver_queued_exception(v);
+	if (smi_deliverable(v))
+		return deliver_smi(v);
 	if (nmi_deliverable(v) && !cpu->shadow)
 		return deliver_nmi(v);
 	if (cpu_interruptible(cpu) && waiting_vector(v) >= 0)
@@ -326,13 +354,22 @@ static int inject_events(struct vcpu *v)
 
 static bool has_wakeup(struct vcpu *v)
 {
-	if (atomic_load(&v->pending_init) || atomic_load(&v->pending_sipi))
+	if (init_deliverable(v) || atomic_load(&v->pending_sipi))
 		return true;
 	if (atomic_load(&v->mp_state) != MP_HALTED)
 		return false;
-	return nmi_deliverable(v) || v->cpu.debug_pending || v->cpu.events.exception.pending ||
-	       v->cpu.events.exception.injected ||
+	return smi_deliverable(v) || nmi_deliverable(v) || v->cpu.debug_pending ||
+	       v->cpu.events.exception.pending || v->cpu.events.exception.injected ||
 	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
+}
+
+static void wake_up(struct vcpu *v)
+{
+	const struct vcpu_events *e = &v->cpu.events;
+
+	v->smi_in_halt = smi_deliverable(v) && !v->cpu.debug_pending && !e->exception.pending &&
+			 !e->exception.injected;
+	atomic_store(&v->mp_state, MP_RUNNABLE);
 }
 
 /* Requests that serve_outer() serves. The others wait until the vcpu goes in. */
@@ -371,7 +408,7 @@ static bool serve_outer(struct vcpu *v)
 {
 	u32 req = __atomic_fetch_and(&v->cpu.exit_request, ~REQ_OUTER, __ATOMIC_SEQ_CST);
 
-	if (atomic_exchange(&v->pending_init, false))
+	if (init_deliverable(v) && atomic_exchange(&v->pending_init, false))
 		take_init(v);
 	if (atomic_exchange(&v->pending_sipi, false))
 		take_sipi(v);
@@ -456,7 +493,8 @@ static bool advance(struct vcpu *v, bool complete, bool one)
 		leave(v, EXIT_IRQ_WINDOW);
 		return true;
 	}
-	cpu->run_one = one || nmi_deliverable(v); /* held by the shadow, which IF does not tell */
+	/* Held by the shadow or by an instruction that is half done, which IF does not tell. */
+	cpu->run_one = one || nmi_deliverable(v) || smi_deliverable(v);
 	return after_run(v, run_inside(v));
 }
 
@@ -482,7 +520,7 @@ int vcpu_run(struct vcpu *v, u32 flags)
 			return leave_for_shutdown(v);
 		if (!runnable(v)) {
 			if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
-				atomic_store(&v->mp_state, MP_RUNNABLE);
+				wake_up(v);
 			else
 				sleep_until_request(v);
 			continue;

@@ -15,6 +15,7 @@
 #include "engine/cpu/native.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
+#include "engine/cpu/smm.h"
 #include "engine/vcpu_priv.h"
 #include "base/sys.h"
 
@@ -222,6 +223,12 @@ void vcpu_post_nmi(struct vcpu *v)
 	wake(v, REQ_EVENT);
 }
 
+void vcpu_post_smi(struct vcpu *v)
+{
+	atomic_store(&v->pending_smi, true);
+	wake(v, REQ_EVENT);
+}
+
 void vcpu_post_init(struct vcpu *v)
 {
 	atomic_store(&v->pending_init, true);
@@ -243,6 +250,11 @@ void vcpu_kick(struct vcpu *v)
 void vcpu_nmi(struct vcpu *v)
 {
 	vcpu_post_nmi(v);
+}
+
+void vcpu_smi(struct vcpu *v)
+{
+	vcpu_post_smi(v);
 }
 
 void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque)
@@ -280,6 +292,7 @@ void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 	ret->cr8 = v->lapic ? lapic_get_cr8((struct vcpu *)v) : v->cpu.cr8;
 	ret->apic_base = v->cpu.apic_base;
 	ret->if_flag = v->cpu.rflags & FL_IF;
+	ret->smm = cpu_in_smm(&v->cpu);
 	ret->ready_for_interrupt = vcpu_ready_for_interrupt(v);
 }
 

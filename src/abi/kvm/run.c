@@ -394,7 +394,7 @@ static void show_brief(struct kvm_vcpu *v)
 	v->cr8 = b.cr8;
 	run->apic_base = b.apic_base;
 	run->if_flag = b.if_flag;
-	run->flags = 0;
+	run->flags = b.smm ? KVM_RUN_X86_SMM : 0;
 	/* With the PIC in the engine nobody injects through KVM_INTERRUPT. */
 	run->ready_for_interrupt_injection =
 		machine_irqchip(v->vm->machine) == IRQCHIP_FULL || b.ready_for_interrupt;

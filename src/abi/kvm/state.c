@@ -168,7 +168,7 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
 	struct vcpu_state s;
 	struct vcpu_events *e = &s.events;
 
-	vcpu_get(v->cpu, ST_EVENT, &s);
+	vcpu_get(v->cpu, ST_EVENT | ST_SMI, &s);
 	memset(k, 0, sizeof(*k));
 	k->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW |
 		   KVM_VCPUEVENT_VALID_SMM;
@@ -179,6 +179,10 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
 	k->nmi.injected = e->nmi.injected;
 	k->nmi.pending = !!e->nmi.pending;
 	k->nmi.masked = e->nmi.masked;
+	k->smi.smm = e->smi.active;
+	k->smi.pending = e->smi.pending;
+	k->smi.smm_inside_nmi = e->smi.inside_nmi;
+	k->smi.latched_init = e->smi.latched_init;
 }
 
 #define EVENT_FLAGS                                                                                \
@@ -197,11 +201,18 @@ static bool events_valid(const struct kvm_vcpu_events *k, bool payload_enabled)
 		return false;
 	if (payload && k->exception.injected && k->exception.pending)
 		return false;
-	if (exception && (k->exception.nr > 31 || k->exception.nr == X86_NMI))
-		return false;
-	/* There is no system management mode (KVM_CAP_X86_SMM is 0). */
-	return !(k->flags & KVM_VCPUEVENT_VALID_SMM) ||
-	       !(k->smi.smm || k->smi.pending || k->smi.smm_inside_nmi);
+	return !exception || (k->exception.nr <= 31 && k->exception.nr != X86_NMI);
+}
+
+/* Who waits for SIPI cannot be in system management mode: INIT waits until that ends. */
+static bool smi_valid(const struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
+{
+	struct vcpu_state s;
+
+	if (!(k->flags & KVM_VCPUEVENT_VALID_SMM) || !(k->smi.smm || k->smi.pending))
+		return true;
+	vcpu_get(v->cpu, ST_MP, &s);
+	return s.mp_state != MP_INIT_RECEIVED;
 }
 
 static void exception_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
@@ -217,12 +228,20 @@ static void exception_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
 	e->exception.payload = payload ? k->exception_payload : 0;
 }
 
+static void smi_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
+{
+	e->smi.active = k->smi.smm;
+	e->smi.pending = k->smi.pending;
+	e->smi.inside_nmi = k->smi.smm_inside_nmi;
+	e->smi.latched_init = k->smi.latched_init;
+}
+
 int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
 {
 	struct vcpu_state s;
 	struct vcpu_events *e = &s.events;
 
-	if (!events_valid(k, v->vm->exception_payload))
+	if (!events_valid(k, v->vm->exception_payload) || !smi_valid(v, k))
 		return -EINVAL;
 	vcpu_get(v->cpu, ST_EVENT, &s);
 	exception_in(e, k);
@@ -237,7 +256,10 @@ int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
 		e->shadow = shadow_swap(k->interrupt.shadow);
 	if (k->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
 		e->sipi_vector = k->sipi_vector;
-	return vcpu_set(v->cpu, ST_EVENT, &s);
+	if (k->flags & KVM_VCPUEVENT_VALID_SMM)
+		smi_in(e, k);
+	return vcpu_set(
+		v->cpu, k->flags & KVM_VCPUEVENT_VALID_SMM ? ST_EVENT | ST_SMI : ST_EVENT, &s);
 }
 
 long vcpu_get_events(struct call *c)
@@ -266,6 +288,14 @@ long vcpu_get_mp_state(struct call *c)
 	return 0;
 }
 
+static bool init_held_off(struct kvm_vcpu *v)
+{
+	struct vcpu_state s;
+
+	vcpu_get(v->cpu, ST_SMI, &s);
+	return s.events.smi.active || s.events.smi.pending;
+}
+
 /* Without a local APIC in the engine, the others are the caller's business. */
 long vcpu_set_mp_state(struct call *c)
 {
@@ -276,6 +306,9 @@ long vcpu_set_mp_state(struct call *c)
 	if (s.mp_state > MP_SIPI_RECEIVED)
 		return -EINVAL;
 	if (s.mp_state != MP_RUNNABLE && !vm_has_irqchip(c->vm))
+		return -EINVAL;
+	if ((s.mp_state == MP_INIT_RECEIVED || s.mp_state == MP_SIPI_RECEIVED) &&
+		init_held_off(c->vcpu))
 		return -EINVAL;
 	return vcpu_set(c->vcpu->cpu, ST_MP, &s);
 }

@@ -25,6 +25,12 @@ long vcpu_queue_nmi(struct call *c)
 	return 0;
 }
 
+long vcpu_queue_smi(struct call *c)
+{
+	vcpu_smi(c->vcpu->cpu);
+	return 0;
+}
+
 _Static_assert(sizeof(struct kvm_lapic_state) == 1024, "LAPIC page");
 
 long vcpu_get_lapic_page(struct call *c)

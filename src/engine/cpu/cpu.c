@@ -9,6 +9,7 @@
 #include "engine/cpu/blockkey.h"
 #include "engine/cpu/debug.h"
 #include "engine/cpu/segment.h"
+#include "engine/cpu/smm.h"
 #include "engine/feat/feat.h"
 
 /* Present, writable (readable for cs), expand-up, base 0, 4 GiB: nothing that an access could violate. */
@@ -134,7 +135,9 @@ static void reset_events(struct cpu *cpu)
 	cpu->exc = (struct exception){0};
 	cpu->events = (struct vcpu_events){0};
 	cpu->shadow = 0;
-	cpu->nmi_masked = false;
+	cpu->nmi_masked = cpu->smm_inside_nmi = false;
+	cpu->msr.smi_count = 0;
+	cpu_set_smm(cpu, false);
 	cpu->debug_hits = 0;
 	cpu->debug_pending = 0;
 	cpu->replay.filled = cpu->replay.next = 0;

@@ -158,7 +158,7 @@ struct msr_state {
 		mcg_cap, mcg_ctl, mc_banks[32 * 4], tsc_deadline, kvm_wall_clock, kvm_system_time,
 		kvm_async_pf, kvm_steal_time, kvm_eoi, kvm_poll_control, spec_ctrl, debugctl,
 		bios_sign, hwcr, tsc_adjust, xss, feature_control, arch_capabilities, platform_info,
-		misc_features, power_ctl;
+		misc_features, power_ctl, smbase, smi_count;
 };
 
 /*
@@ -208,9 +208,10 @@ struct cpu {
 	struct vcpu_events events;
 	u8 shadow; /* SHADOW_*: interrupts are held for one instruction */
 	bool nmi_masked;
-	bool irq_waiting; /* an interrupt waits for IF: sti, popf and iret must come out */
-	bool debug_step;  /* DBG_SINGLESTEP by the debugger */
-	bool watch_data;  /* derived: a breakpoint in force is on data */
+	bool smm_inside_nmi; /* NMIs were masked when SMM was entered */
+	bool irq_waiting;    /* an interrupt waits for IF: sti, popf and iret must come out */
+	bool debug_step;     /* DBG_SINGLESTEP by the debugger */
+	bool watch_data;     /* derived: a breakpoint in force is on data */
 	u8 debug_hits; /* breakpoints that the instruction being executed has touched, DR6 bits */
 	u32 debug_pending; /* DR6 bits of a trap that must wait until what the instruction did has left */
 	u32 debug_flags; /* DBG_* */
@@ -228,6 +229,7 @@ struct cpu {
 	u64 cr4_allowed; /* bits that CPUID permits */
 	u64 xcr0_allowed;
 	u8 phys_bits;
+	bool has_long_mode;
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
 
 	/* memory operand that has no single host address */

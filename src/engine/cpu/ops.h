@@ -31,7 +31,7 @@ OP(int3); OP(int_imm); OP(into); OP(int1);
 /* ops_string.c, ops_io.c */
 OP(movs); OP(cmps); OP(stos); OP(lods); OP(scas); OP(ins); OP(outs);
 OP(in_imm); OP(in_dx); OP(out_imm); OP(out_dx);
-/* ops_system.c, ops_dtable.c */
+/* ops_system.c, ops_dtable.c, smm.c */
 OP(cli); OP(sti); OP(clac); OP(stac); OP(hlt); OP(cpuid); OP(rdmsr); OP(wrmsr); OP(rdtsc);
 OP(rdtscp); OP(rdpmc); OP(rdpid); OP(mov_from_cr); OP(mov_to_cr); OP(mov_from_dr);
 OP(mov_to_dr); OP(clts); OP(lmsw); OP(smsw); OP(lgdt); OP(lidt); OP(sgdt); OP(sidt);

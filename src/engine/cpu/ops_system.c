@@ -231,7 +231,7 @@ int op_vmmcall(struct cpu *cpu, const struct insn *in)
 	return op_vmcall(cpu, in);
 }
 
-/* ---- not offered: CPUID does not show MONITOR, and SMM is never entered ---- */
+/* ---- not offered: CPUID does not show MONITOR ---- */
 
 int op_monitor(struct cpu *cpu, const struct insn *in)
 {
@@ -239,11 +239,6 @@ int op_monitor(struct cpu *cpu, const struct insn *in)
 }
 
 int op_mwait(struct cpu *cpu, const struct insn *in)
-{
-	return cpu_raise(cpu, X86_UD);
-}
-
-int op_rsm(struct cpu *cpu, const struct insn *in)
 {
 	return cpu_raise(cpu, X86_UD);
 }

@@ -166,4 +166,5 @@ void cpuid_changed(struct cpu *cpu)
 	cpu->cr4_allowed = cpu->cpuid_count ? cr4_permitted(cpu) : cr4_possible(cpu);
 	cpu->xcr0_allowed = xcr0_permitted(cpu);
 	cpu->phys_bits = physical_bits(cpu);
+	cpu->has_long_mode = has_bit(cpu, CPUID_EXTENDED | 1, OUT_EDX, 29);
 }

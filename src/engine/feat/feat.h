@@ -17,6 +17,9 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host);
 /* RESET values. */
 void msr_reset(struct cpu *cpu);
 
+/* What EFER may hold. */
+#define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
+
 /* Everything above x87 and SSE is optional; sizes of the standard format (SDM 1:13.4). */
 #define XSTATE_X87     BIT64(0)
 #define XSTATE_SSE     BIT64(1)

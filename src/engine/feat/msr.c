@@ -11,6 +11,7 @@
 
 #include "engine/cpu/segment.h"
 #include "engine/feat/feat.h"
+#include "engine/cpu/smm.h"
 #include "engine/feat/msr_policy.h"
 
 struct msr_desc;
@@ -184,6 +185,23 @@ static int set_feature_control(
 	return 0;
 }
 
+/* The guest's way to it is the image that RSM loads. */
+static int get_smbase(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
+{
+	if (!host)
+		return -EINVAL;
+	*ret = cpu->msr.smbase;
+	return 0;
+}
+
+static int set_smbase(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	if (!host)
+		return -EINVAL;
+	cpu->msr.smbase = (u32)value;
+	return 0;
+}
+
 static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (host) /* a guest writes 0 before it asks CPUID for the revision; the revision stays */
@@ -193,8 +211,7 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 
 /* ---- the table ---- */
 
-#define SPEC_CTRL_BITS    0x7ull /* IBRS STIBP SSBD */
-#define EFER_BITS         (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
+#define SPEC_CTRL_BITS    0x7ull    /* IBRS STIBP SSBD */
 #define HWCR_TSC_FREQ_SEL BIT64(24) /* the TSC counts at the P0 frequency */
 #define HWCR_BITS         0x1040ff8ull
 #define MISC_ENABLE_RESET (BIT64(0) | BIT64(11) | BIT64(12)) /* fast strings; no BTS, no PEBS */
@@ -237,7 +254,7 @@ static const struct msr_desc table[] = {
 	CONST(0x17, 0x17, "PLATFORM_ID", 0),
 	FIELD(0x1b, "APIC_BASE", AT(apic_base), MSR_OUTER_W, ANY),
 	CONST(0x2a, 0x2a, "EBL_CR_POWERON", 0),
-	CONST(0x34, 0x34, "SMI_COUNT", 0),
+	RULED(0x34, "SMI_COUNT", MSR_AT(smi_count), MSR_SAVE | MSR_RO, ANY, NULL, NULL),
 	RULED(0x3a, "FEATURE_CONTROL", MSR_AT(feature_control), MSR_SAVE, 0x100001, NULL,
 		set_feature_control),
 	FIELD(0x3b, "TSC_ADJUST", MSR_AT(tsc_adjust), MSR_SAVE | MSR_OUTER_W, ANY),
@@ -246,6 +263,7 @@ static const struct msr_desc table[] = {
 	CONST(0x79, 0x79, "BIOS_UPDT_TRIG", 0),
 	RULED(0x8b, "BIOS_SIGN_ID", MSR_AT(bios_sign), MSR_SAVE | MSR_FEATURE, ANY, NULL,
 		set_bios_sign),
+	RULED(0x9e, "SMBASE", MSR_AT(smbase), MSR_SAVE, 0xffffffff, get_smbase, set_smbase),
 	CONST(0xc1, 0xc2, "PMC0, PMC1", 0),
 	CONST(0xcd, 0xcd, "FSB_FREQ", 3),
 	FIELD(0xce, "PLATFORM_INFO", MSR_AT(platform_info), MSR_SAVE | MSR_FEATURE | MSR_RO,
@@ -299,7 +317,7 @@ static const struct msr_desc table[] = {
 	FIELD(0x4b564d04, "KVM_PV_EOI_EN", MSR_AT(kvm_eoi), 0, 0),
 	FIELD(0x4b564d05, "KVM_POLL_CONTROL", MSR_AT(kvm_poll_control), 0, 1),
 	CONST(0x4b564d06, 0x4b564d07, "KVM_ASYNC_PF_INT, KVM_ASYNC_PF_ACK", 0),
-	RULED(0xc0000080, "EFER", AT(efer), MSR_SAVE, EFER_BITS, NULL, set_efer),
+	RULED(0xc0000080, "EFER", AT(efer), MSR_SAVE, EFER_OFFERED, NULL, set_efer),
 	FIELD(0xc0000081, "STAR", MSR_AT(star), MSR_SAVE, ANY),
 	RULED(0xc0000082, "LSTAR", MSR_AT(lstar), MSR_SAVE, ANY, NULL, set_canonical),
 	RULED(0xc0000083, "CSTAR", MSR_AT(cstar), MSR_SAVE, ANY, NULL, set_canonical),
@@ -386,6 +404,7 @@ void msr_reset(struct cpu *cpu)
 	cpu->msr.bios_sign = BIOS_SIGN;
 	cpu->msr.mcg_cap = MC_BANKS;
 	cpu->msr.hwcr = HWCR_TSC_FREQ_SEL;
+	cpu->msr.smbase = SMBASE_RESET;
 }
 
 /* ---- rdmsr, wrmsr ---- */

@@ -60,6 +60,7 @@ enum accept_result lapic_accept(struct lapic *l, const struct apic_msg *msg)
 	switch (msg->delivery) {
 	case DELIVER_FIXED:
 	case DELIVER_LOWEST: return accept_vector(l, msg->vector, msg->level_triggered);
+	case DELIVER_SMI: vcpu_post_smi(l->vcpu); return ACCEPT_FRESH;
 	case DELIVER_NMI: vcpu_post_nmi(l->vcpu); return ACCEPT_FRESH;
 	case DELIVER_INIT: vcpu_post_init(l->vcpu); return ACCEPT_FRESH;
 	case DELIVER_SIPI: vcpu_post_sipi(l->vcpu, msg->vector); return ACCEPT_FRESH;
@@ -67,7 +68,7 @@ enum accept_result lapic_accept(struct lapic *l, const struct apic_msg *msg)
 		atomic_store(&l->extint, true);
 		vcpu_post_event(l->vcpu);
 		return ACCEPT_FRESH;
-	default: return ACCEPT_REFUSED; /* SMI, remote read: not supported */
+	default: return ACCEPT_REFUSED; /* remote read: not supported */
 	}
 }
 

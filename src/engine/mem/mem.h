@@ -50,6 +50,11 @@ static inline int mem_read_u64(struct cpu *cpu, u64 lin, u64 *v, unsigned len, u
 	return mem_read(cpu, lin, v, len, acc);
 }
 
+/* ---- physical access (cpuphys.c), in the cpu's address space; RAM only. CPU_OK or CPU_EXIT. ---- */
+
+int mem_phys_read(struct cpu *cpu, u64 gpa, void *buf, unsigned len);
+int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len);
+
 /* ---- segmentation (engine/cpu/segment.c) ---- */
 
 /*

@@ -22,6 +22,11 @@ void vcpu_post_nmi(struct vcpu *v)
 	atomic_fetch_add(&v->pending_nmi, 1);
 }
 
+void vcpu_post_smi(struct vcpu *v)
+{
+	atomic_store(&v->pending_smi, true);
+}
+
 void vcpu_post_init(struct vcpu *v)
 {
 	atomic_store(&v->pending_init, true);

@@ -40,6 +40,18 @@ static int mmio_read(struct cpu *cpu, u64 lin, void *buf, unsigned len)
 	return CPU_EXIT;
 }
 
+int mem_phys_read(struct cpu *cpu, u64 gpa, void *buf, unsigned len)
+{
+	memcpy(buf, w.mem + gpa, len);
+	return CPU_OK;
+}
+
+int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len)
+{
+	memcpy(w.mem + gpa, buf, len);
+	return CPU_OK;
+}
+
 int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc)
 {
 	int r = check_access(cpu, lin, len, acc & ~ACC_WRITE);

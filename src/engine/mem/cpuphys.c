@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Physical access by a processor itself, in its present address space: system management mode's state save.
+ * RAM only; a part in ROM or outside of RAM ends in EXIT_INTERNAL_ERROR. Inner code.
+ */
+#include "engine/mem/access_raw.h"
+#include "engine/mem/mem_priv.h"
+
+struct piece {
+	struct slot *slot;
+	u8 *hva;
+	unsigned len;
+};
+
+/* The part of the range that lies in the first page. */
+static int piece_at(struct cpu *cpu, u64 gpa, unsigned len, bool write, struct piece *ret)
+{
+	ret->len = MIN(len, (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)));
+	ret->slot = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
+	if (!ret->slot || (write && (ret->slot->flags & SLOT_READONLY)))
+		return mem_internal_error(cpu);
+	ret->hva = ret->slot->hva + (gpa - ret->slot->gpa);
+	return CPU_OK;
+}
+
+int mem_phys_read(struct cpu *cpu, u64 gpa, void *buf, unsigned len)
+{
+	struct piece p;
+	u8 *to = buf;
+
+	for (gpa |= cpu->space; len; gpa += p.len, to += p.len, len -= p.len) {
+		if (piece_at(cpu, gpa, len, false, &p))
+			return CPU_EXIT;
+		if (guest_copy(to, p.hva, p.len))
+			return mem_host_fault(cpu, gpa, p.len);
+	}
+	return CPU_OK;
+}
+
+int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len)
+{
+	const u8 *from = buf;
+	struct piece p;
+
+	for (gpa |= cpu->space; len; gpa += p.len, from += p.len, len -= p.len) {
+		if (piece_at(cpu, gpa, len, true, &p))
+			return CPU_EXIT;
+		if (guest_copy(p.hva, from, p.len))
+			return mem_host_fault(cpu, gpa, p.len);
+		slot_log_dirty(p.slot, gpa);
+		if (slot_watched(p.slot, gpa))
+			code_written(cpu, gpa, p.len);
+	}
+	return CPU_OK;
+}
