@@ -448,6 +448,11 @@ int dev_close(struct dev *d, int fd)
 	return ret;
 }
 
+int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
+{
+	return host_sigaction(signo, set, get);
+}
+
 /* ---- making them ---- */
 
 static int memfd_make(const char *name, size_t size, bool cloexec)

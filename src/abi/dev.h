@@ -31,6 +31,9 @@ bool dev_owns(struct dev *d, int fd);
 bool dev_knows(struct dev *d, int fd);
 /* Like close(): 0 or -errno. For descriptors that are not ours too. */
 int dev_close(struct dev *d, int fd);
+/* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */
+struct sys_sigaction;
+int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
 /* fd is about to be replaced (dup2) or was closed by other means. */
 void dev_forget(struct dev *d, int fd);
 

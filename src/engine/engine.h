@@ -30,6 +30,16 @@ int machine_create(struct machine **ret);
 /* All its vcpus must have been destroyed. NULL is allowed. */
 void machine_destroy(struct machine *m);
 
+/* ---- signals of the host process (engine/cpu/recover.c) ---- */
+
+struct sys_sigaction; /* base/sys.h */
+/*
+ * The process's sigaction(), for those who can replace it. With a machine, the engine handles SIGSEGV, SIGBUS,
+ * SIGFPE and SIGILL: set is then what happens with those that are not the engine's, and the engine's handler
+ * stays. get receives what the process has set. 0 or -errno.
+ */
+int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+
 /* ---- memory (engine/mem/slot.c, dirty.c) ---- */
 
 #define SLOT_LOG_DIRTY BIT(0)

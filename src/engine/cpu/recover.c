@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <ucontext.h>
 
 #include "engine/cpu/recover.h"
 
+#include "base/sys.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/hostmem.h"
 #include "engine/machine.h"
@@ -14,26 +16,115 @@
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
-/* Process-wide by nature: what stood there before us, to pass on what is not ours. */
-static struct sigaction previous[NSIG];
-static pthread_once_t once = PTHREAD_ONCE_INIT;
-static int install_error;
+/* Process-wide by nature. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* who changes the following */
+static bool installed;
+
+/* What the process wants done with what is not ours. Handlers read it, which cannot wait for a lock. */
+static struct {
+	_Atomic u32 changes; /* odd while it is written */
+	struct sys_sigaction action;
+} chained[NSIG];
 
 static _Thread_local struct cpu *running;
 
+/* ---- the process's own actions ---- */
+
+static void chained_set(int signo, const struct sys_sigaction *a)
+{
+	atomic_fetch_add(&chained[signo].changes, 1);
+	atomic_thread_fence(memory_order_seq_cst);
+	chained[signo].action = *a;
+	atomic_fetch_add(&chained[signo].changes, 1);
+}
+
+static struct sys_sigaction chained_get(int signo)
+{
+	struct sys_sigaction a;
+	u32 before;
+
+	do {
+		before = atomic_load(&chained[signo].changes);
+		a = chained[signo].action;
+		atomic_thread_fence(memory_order_acquire);
+	} while ((before & 1) || atomic_load(&chained[signo].changes) != before);
+	return a;
+}
+
+static bool handled(int signo)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		if (signals[i] == signo)
+			return true;
+	return false;
+}
+
+static void exchange_action(
+	int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
+{
+	const struct sys_sigaction old = chained_get(signo);
+
+	if (set)
+		chained_set(signo, set);
+	if (get)
+		*get = old;
+}
+
+int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&lock);
+	if (installed && handled(signo))
+		exchange_action(signo, set, get);
+	else
+		r = sys_sigaction(signo, set, get) ? -errno : 0;
+	pthread_mutex_unlock(&lock);
+	return r;
+}
+
+/* An instruction raised it, not kill(): ignoring it is no way on. */
+static bool raised_here(const siginfo_t *info)
+{
+	return info->si_code > 0;
+}
+
+/* The default action, as if we had never been there: a fault is raised again by its instruction. */
+static void die(int signo, const siginfo_t *info)
+{
+	const struct sys_sigaction dfl = {0};
+
+	sys_sigaction(signo, &dfl, NULL);
+	if (!raised_here(info))
+		sys_tgkill(sys_getpid(), sys_gettid(), signo);
+}
+
+/* What the kernel does: the mask is the handler's, and the interrupted one comes back after it. */
+static void call_handler(
+	int signo, siginfo_t *info, void *context, const struct sys_sigaction *a)
+{
+	const struct sys_sigaction dfl = {0};
+	u64 mask = a->mask | (a->flags & SA_NODEFER ? 0 : BIT64(signo - 1));
+
+	if (a->flags & SA_RESETHAND)
+		chained_set(signo, &dfl);
+	sys_sigprocmask(SIG_BLOCK, &mask, NULL);
+	((void (*)(int, siginfo_t *, void *))a->handler)(signo, info, context);
+}
+
 static void pass_on(int signo, siginfo_t *info, void *context)
 {
-	const struct sigaction *sa = &previous[signo];
+	const struct sys_sigaction a = chained_get(signo);
 
-	if (sa->sa_flags & SA_SIGINFO) {
-		sa->sa_sigaction(signo, info, context);
-	} else if (sa->sa_handler == SIG_DFL || sa->sa_handler == SIG_IGN) {
-		signal(signo,
-			SIG_DFL); /* the instruction is restarted and the default action taken */
-	} else {
-		sa->sa_handler(signo);
-	}
+	if (a.handler == SIG_IGN && !raised_here(info))
+		return;
+	if (a.handler == SIG_DFL || a.handler == SIG_IGN)
+		die(signo, info);
+	else
+		call_handler(signo, info, context, &a);
 }
+
+/* ---- ours ---- */
 
 static void note_fault(struct cpu *cpu, int signo, const siginfo_t *info, u64 pc)
 {
@@ -63,22 +154,29 @@ static void handler(int signo, siginfo_t *info, void *context)
 	pass_on(signo, info, context);
 }
 
-static void install(void)
+static int install(int signo)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++) {
-		struct sigaction sa = {
-			.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	/* The process's handlers may ask for the other stack; ours does not mind where it runs. */
+	const struct sys_sigaction sa = {
+		.handler = handler, .flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sys_sigaction old;
 
-		sigemptyset(&sa.sa_mask);
-		if (sigaction(signals[i], &sa, &previous[signals[i]]))
-			install_error = -errno;
-	}
+	if (sys_sigaction(signo, NULL, &old))
+		return -errno;
+	chained_set(signo, &old);
+	return sys_sigaction(signo, &sa, NULL) ? -errno : 0;
 }
 
 int recover_install(void)
 {
-	pthread_once(&once, install);
-	return install_error;
+	int r = 0;
+
+	pthread_mutex_lock(&lock);
+	for (unsigned i = 0; !installed && !r && i < ARRAY_SIZE(signals); i++)
+		r = install(signals[i]);
+	installed = installed || !r;
+	pthread_mutex_unlock(&lock);
+	return r;
 }
 
 void recover_enter(struct cpu *cpu)
