@@ -346,6 +346,15 @@ bool dev_owns(struct dev *d, int fd)
 	return false;
 }
 
+bool dev_knows(struct dev *d, int fd)
+{
+	struct object *_Atomic *e;
+
+	check_fork(d);
+	e = table_entry(d, fd);
+	return e && atomic_load_explicit(e, memory_order_relaxed);
+}
+
 /* As the kernel writes them. */
 struct dir_entry {
 	u64 ino;
@@ -355,29 +364,32 @@ struct dir_entry {
 	char name[];
 };
 
-/* The descriptor in n bytes of directory entries that is o's file, or -1. */
-static int find_in_entries(const char *entries, long n, const struct object *o)
+/* The descriptor in n bytes of directory entries that is o's file, though not by the table, or -1. */
+static int find_in_entries(struct dev *d, const char *entries, long n, const struct object *o)
 {
 	const struct dir_entry *e;
 	long at;
 
 	for (at = 0; at < n; at += e->length) {
+		int fd;
+
 		e = (const void *)(entries + at);
-		if (e->name[0] != '.' && still_same(atoi(e->name), o))
-			return atoi(e->name);
+		fd = atoi(e->name);
+		if (e->name[0] != '.' && !dev_knows(d, fd) && still_same(fd, o))
+			return fd;
 	}
 	return -1;
 }
 
 /* Under d->lock: some other descriptor of this process for o's file, or -1. */
-static int find_duplicate(const struct object *o)
+static int find_duplicate(struct dev *d, const struct object *o)
 {
 	int dir = sys_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
 	char entries[1024] __attribute__((aligned(8)));
 	long n;
 
 	while (dir >= 0 && found < 0 && (n = sys_getdents64(dir, entries, sizeof(entries))) > 0)
-		found = find_in_entries(entries, n, o);
+		found = find_in_entries(d, entries, n, o);
 	if (dir >= 0)
 		sys_close(dir);
 	return found;
@@ -394,7 +406,7 @@ static void forget(struct dev *d, int fd, struct object *o)
 	dev_lock(d, &mask);
 	if (e && atomic_load(e) == o) {
 		old = entry_set(e, NULL);
-		other = o->fds ? -1 : find_duplicate(o);
+		other = o->fds ? -1 : find_duplicate(d, o);
 		e = other < 0 || other == fd ? NULL : table_entry_make(d, other);
 		if (e)
 			uv_assert(!entry_set(e, o));
@@ -402,15 +414,6 @@ static void forget(struct dev *d, int fd, struct object *o)
 	dev_unlock(d, mask);
 	if (old)
 		object_put(d, old);
-}
-
-bool dev_knows(struct dev *d, int fd)
-{
-	struct object *_Atomic *e;
-
-	check_fork(d);
-	e = table_entry(d, fd);
-	return e && atomic_load_explicit(e, memory_order_relaxed);
 }
 
 void dev_forget(struct dev *d, int fd)

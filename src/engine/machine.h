@@ -56,7 +56,7 @@ struct vcpu {
 	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
-	int wake_fd;    /* eventfd, written to while the vcpu is ASLEEP */
+	int wake_fd;    /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
 	int wait_fd;    /* the caller's, or -1 */
 	struct cpu cpu; /* page aligned; large */
 };

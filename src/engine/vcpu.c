@@ -4,6 +4,7 @@
  * devices answer here, halted vcpus sleep here, and what user space must see is returned from here.
  */
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "engine/cpu/cache.h"
@@ -377,17 +378,22 @@ static void wake_up(struct vcpu *v)
 
 /*
  * Announce, look, sleep; those who wake set the request, then look who sleeps: one sees the other. The caller's
- * descriptor says that poll() has something to find.
+ * descriptor says that poll() has something to find. A vcpu that never sleeps has no descriptor of its own: a
+ * process may have few, and a machine many vcpus. Where there is none left, it wakes up by itself.
  */
 static void sleep_until_request(struct vcpu *v)
 {
+	struct timespec nap = {.tv_nsec = 1000000};
+	u64 count;
+
+	if (v->wake_fd < 0)
+		v->wake_fd = sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	struct pollfd fds[] = {
 		{.fd = v->wake_fd, .events = POLLIN}, {.fd = v->wait_fd, .events = POLLIN}};
-	u64 count;
 
 	atomic_store(&v->where, VCPU_ASLEEP);
 	if (!(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_OUTER))
-		sys_ppoll(fds, ARRAY_SIZE(fds), NULL);
+		sys_ppoll(fds, ARRAY_SIZE(fds), v->wake_fd < 0 ? &nap : NULL);
 	atomic_store(&v->where, VCPU_OUT);
 	if (fds[0].revents && sys_read(v->wake_fd, &count, sizeof(count)) < 0)
 		return; /* somebody was late: it is empty already */

@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -52,18 +51,17 @@ static struct vcpu *vcpu_alloc(void)
 	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
 	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
 	v->cpu.insns = calloc(1, sizeof(*v->cpu.insns));
-	v->wake_fd = sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (v->wake_fd >= 0 && v->cpu.native && v->cpu.gen && v->cpu.insns)
+	v->wake_fd = -1;
+	if (v->cpu.native && v->cpu.gen && v->cpu.insns)
 		return v;
-	if (v->wake_fd >= 0)
-		sys_close(v->wake_fd);
 	vcpu_unmap(v);
 	return NULL;
 }
 
 static void vcpu_free(struct vcpu *v)
 {
-	sys_close(v->wake_fd);
+	if (v->wake_fd >= 0)
+		sys_close(v->wake_fd);
 	vcpu_unmap(v);
 }
 

@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define IS(fd, request, arg, expected)   assert_int_equal(kvm_p(fd, request, arg), expected)
@@ -98,6 +99,27 @@ static void test_vcpu_ids(void **state)
 	IS_N(vm, KVM_CREATE_VCPU, -1ul, -EINVAL);
 	kvm_close(a);
 	kvm_close(b);
+	kvm_close(vm);
+	kvm_close(sys);
+}
+
+/* A process may have no more than 1024 descriptors, and a vm as many vcpus: one is enough for each. */
+static void test_vcpu_descriptors(void **state)
+{
+	enum { VCPUS = 256, OTHERS = 24 };
+	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0), fd[VCPUS], i;
+	struct rlimit old, few;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+	few = (struct rlimit){.rlim_cur = VCPUS + OTHERS, .rlim_max = old.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	for (i = 0; i < VCPUS; i++) {
+		fd[i] = kvm(vm, KVM_CREATE_VCPU, i);
+		assert_true(fd[i] >= 0);
+	}
+	for (i = 0; i < VCPUS; i++)
+		kvm_close(fd[i]);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
 	kvm_close(vm);
 	kvm_close(sys);
 }
@@ -829,6 +851,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_capabilities),
 		cmocka_unit_test(test_vcpu_ids),
+		cmocka_unit_test(test_vcpu_descriptors),
 		cmocka_unit_test(test_memslots),
 		cmocka_unit_test(test_memslots2),
 		cmocka_unit_test(test_dirty_log_args),

@@ -197,7 +197,7 @@ int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *e);
 /* Put a write into the ring of coalesced writes; false: it must exit. */
 bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);
 bool run_poll(void *kvm_vcpu);
-int run_init(struct kvm_vcpu *v); /* 0 or -errno */
+void run_init(struct kvm_vcpu *v);
 
 static inline bool vm_has_irqchip(const struct kvm_vm *vm)
 {

@@ -84,21 +84,15 @@ static int signal_fd_look_for(struct kvm_vcpu *v, u64 set)
 		return -errno;
 	v->signal_fd = fd;
 	v->signal_fd_set = set;
+	vcpu_set_wait_fd(v->cpu, fd);
 	return 0;
 }
 
-/* The mask that most callers will run with, so that they need no further system call. */
-int run_init(struct kvm_vcpu *v)
+/* The descriptor comes with the first run: a process may have few, and a vm many vcpus. */
+void run_init(struct kvm_vcpu *v)
 {
-	u64 mask = 0;
-	int r;
-
-	sys_sigprocmask(SIG_SETMASK, NULL, &mask);
 	v->signal_fd = -1;
-	r = signal_fd_look_for(v, ~mask & ~SIG_IN_SYNC);
 	vcpu_set_poll(v->cpu, run_poll, v);
-	vcpu_set_wait_fd(v->cpu, v->signal_fd);
-	return r;
 }
 
 long vcpu_set_signal_mask(struct call *c)
@@ -469,7 +463,9 @@ long vcpu_run_request(struct call *c)
 	if (ret)
 		return ret;
 	v->caller_mask = c->caller_mask;
-	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
+	ret = signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
+	if (ret)
+		return ret;
 	ret = run(v);
 	show_brief(v);
 	return ret;

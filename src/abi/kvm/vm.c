@@ -72,12 +72,7 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 		sys_munmap(run, RUN_PAGES * PAGE_SIZE);
 		return r;
 	}
-	r = run_init(v);
-	if (r) {
-		vcpu_destroy(v->cpu);
-		sys_munmap(run, RUN_PAGES * PAGE_SIZE);
-		return r;
-	}
+	run_init(v);
 	v->vm = vm;
 	pthread_mutex_init(&v->lock, NULL);
 	atomic_fetch_add(&vm->object->refs, 1);
@@ -96,7 +91,8 @@ void vcpu_free(struct kvm_vcpu *v)
 		vm->ring_vcpu = NULL;
 	pthread_mutex_unlock(&vm->lock);
 	vcpu_destroy(v->cpu);
-	sys_close(v->signal_fd);
+	if (v->signal_fd >= 0)
+		sys_close(v->signal_fd);
 	sys_munmap(v->run, RUN_PAGES * PAGE_SIZE);
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);
