@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* uservisor exec: run a program with our /dev/kvm. */
+/*
+ * uservisor exec: run a program with our /dev/kvm.
+ *
+ * A dynamic program gets our library by LD_PRELOAD. A static one makes its system calls itself: it
+ * is loaded into this process (shim/inject).
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdio.h>
@@ -9,19 +15,38 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "shim/inject/inject.h"
+#include "shim/inject/target.h"
 
 #define LIBRARY "libuservisor-preload.so"
 
 static const char help_text[] =
-	"Usage: uservisor exec [--] PROGRAM [ARGUMENT]...\n"
+	"Usage: uservisor exec [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
 	"\n"
 	"Runs an unmodified program that uses /dev/kvm on the soft engine, whether or not\n"
 	"this machine has a /dev/kvm of its own.\n"
 	"\n"
+	"  --inject      catch every system call, as for static programs, also if the program is\n"
+	"                dynamic: for those that make system calls themselves\n"
+	"  --argv0 NAME  what the program shall find as its own name\n"
+	"\n"
 	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 2 wrong "
 	"options.\n";
 
-static const struct option options[] = {{"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+/* The last two are what shim/inject says when a program executes another one. */
+static const struct option options[] = {{"help", no_argument, NULL, 'h'},
+	{"inject", no_argument, NULL, 'i'}, {"argv0", required_argument, NULL, 'a'},
+	{"program", required_argument, NULL, 'p'}, {"filters", required_argument, NULL, 'f'},
+	{NULL, 0, NULL, 0}};
+
+struct choice {
+	bool inject;
+	const char *argv0;
+	int program; /* an open descriptor of it, or -1 */
+	int filters; /* seccomp filters from before an exec, or -1 */
+	const char *name;
+	char **args; /* of the program; args[0] is its name */
+};
 
 /* Beside the executable, as in the build tree, or where it was installed. */
 static bool find_library(char *path, size_t size)
@@ -52,20 +77,10 @@ static int preload(const char *library)
 	return setenv("LD_PRELOAD", value, 1);
 }
 
-int cli_exec(int argc, char **argv)
+static int run_dynamic(const struct choice *o)
 {
 	char library[PATH_MAX];
-	int option;
 
-	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
-		if (option == 'h')
-			return fputs(help_text, stdout) < 0;
-		return EXIT_USAGE;
-	}
-	if (optind == argc) {
-		cli_say("exec", "no program was given: see `uservisor exec --help`");
-		return EXIT_USAGE;
-	}
 	if (!find_library(library, sizeof(library))) {
 		cli_say("exec", "%s is neither beside this executable nor in %s: install it again",
 			LIBRARY, UV_LIBDIR);
@@ -73,7 +88,113 @@ int cli_exec(int argc, char **argv)
 	}
 	if (preload(library))
 		return 126;
-	execvp(argv[optind], argv + optind);
-	cli_say("exec", "%s cannot be run: %s", argv[optind], strerror(errno));
+	execvp(o->name, o->args);
+	cli_say("exec", "%s cannot be run: %s", o->name, strerror(errno));
 	return errno == ENOENT ? 127 : 126;
+}
+
+/* ---- static programs ---- */
+
+/* As execvp() looks for it; a descriptor, or -1. */
+static int open_program(const char *name, char *path, size_t size)
+{
+	const char *dir = getenv("PATH"), *end;
+
+	snprintf(path, size, "%s", name);
+	if (strchr(name, '/') || !dir)
+		return open(path, O_RDONLY | O_CLOEXEC);
+	for (;; dir = end + 1) {
+		end = strchrnul(dir, ':');
+		snprintf(path, size, "%.*s%s%s", (int)(end - dir), dir, end > dir ? "/" : "", name);
+		if (!access(path, X_OK))
+			return open(path, O_RDONLY | O_CLOEXEC);
+		if (!*end)
+			return -1;
+	}
+}
+
+static const char *why_not(int error)
+{
+	switch (error) {
+	case -ENOSYS:
+		return "it makes its system calls itself, and this kernel cannot hand them to us: "
+		       "Linux 5.11 with Syscall User Dispatch and FSGSBASE is needed";
+	case -EEXIST: return "the addresses that it must be loaded at are taken in this process";
+	default: return strerror(-error);
+	}
+}
+
+/* argv[0] and what a script's first line puts before the rest. */
+static char **program_args(const struct choice *o, const struct target *t)
+{
+	unsigned n = 0, i, at = 0;
+	char **args;
+
+	while (o->args[n])
+		n++;
+	args = calloc(n + t->count + 2, sizeof(*args));
+	if (!args)
+		return NULL;
+	for (i = 0; i < t->count; i++)
+		args[at++] = t->args[i];
+	if (!t->count)
+		args[at++] = o->argv0 ? (char *)o->argv0 : o->args[0];
+	for (i = 1; i < n; i++)
+		args[at++] = o->args[i];
+	return args;
+}
+
+static int run_inside(const struct choice *o, const struct target *t)
+{
+	char library[PATH_MAX];
+	struct inject_config cfg = {.name = t->name,
+		.fd = t->fd,
+		.argv = program_args(o, t),
+		.envp = environ,
+		.preload = find_library(library, sizeof(library)) ? library : NULL,
+		.filters = o->filters};
+	int r = cfg.argv ? inject_run(&cfg) : -ENOMEM;
+
+	cli_say("exec", "%s cannot be run: %s", t->name, why_not(r));
+	return 126;
+}
+
+static int run(const struct choice *o)
+{
+	static struct target target;
+	char path[PATH_MAX];
+	int fd = o->program;
+
+	if (fd < 0)
+		fd = open_program(o->name, path, sizeof(path));
+	else
+		snprintf(path, sizeof(path), "%s", o->name);
+	target_find(path, fd, &target);
+	if (target.kind == IMAGE_STATIC || (target.kind == IMAGE_DYNAMIC && o->inject))
+		return run_inside(o, &target);
+	return run_dynamic(o);
+}
+
+int cli_exec(int argc, char **argv)
+{
+	struct choice o = {.program = -1, .filters = -1};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (option) {
+		case 'h': return fputs(help_text, stdout) < 0;
+		case 'i': o.inject = true; break;
+		case 'a': o.argv0 = optarg; break;
+		case 'p': o.program = atoi(optarg); break;
+		case 'f': o.filters = atoi(optarg); break;
+		default: return EXIT_USAGE;
+		}
+	}
+	if (optind == argc) {
+		cli_say("exec", "no program was given: see `uservisor exec --help`");
+		return EXIT_USAGE;
+	}
+	o.name = argv[optind];
+	o.args = argv + optind;
+	return run(&o);
 }

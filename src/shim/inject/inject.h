@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running a program inside this process: the door of shim/inject.
+ *
+ * For programs that make their system calls themselves, where no library can be put between:
+ * static ones above all. docs/shim.md, "Static programs", tells how.
+ */
+#ifndef SHIM_INJECT_INJECT_H
+#define SHIM_INJECT_INJECT_H
+
+#include "shim/inject/image.h"
+
+struct inject_config {
+	const char *name;    /* what the program was called by, for AT_EXECFN */
+	int fd;              /* its file; closed once it is loaded */
+	char **argv, **envp; /* of the program */
+	const char *preload; /* library for dynamic programs that it executes, or NULL */
+	int filters;         /* seccomp filters from before an exec (seccomp_save()), or -1 */
+};
+
+/*
+ * The calling process becomes the program. Comes back only if that cannot be: -ENOSYS (the
+ * kernel has no Syscall User Dispatch, or does not let programs set fs), -EEXIST (the program's
+ * addresses are not free), -ENOEXEC, -ENOMEM, or what loading its interpreter gave.
+ */
+int inject_run(const struct inject_config *config);
+
+#endif

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A program in our own address space whose system calls come to us.
+ *
+ * Syscall User Dispatch turns each of its system calls into SIGSYS, handled on a stack of ours with
+ * all asynchronous signals blocked and fs pointing to the thread-local storage of our own libc: so
+ * our code never interrupts itself, and libc may be used freely. Every thread of the program is one
+ * of our pthreads, too. What belongs to the kernel is executed from a gadget after the handler has
+ * returned, with the program's registers and signal mask, so it blocks, restarts and fails as ever.
+ *
+ * All signal handlers of the program are entered through ours, which builds the frame that the
+ * kernel would have built (signal.c). No code of the program runs on our stacks.
+ */
+#ifndef SHIM_INJECT_PRIVATE_H
+#define SHIM_INJECT_PRIVATE_H
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdnoreturn.h>
+
+#include "base/types.h"
+#include "shim/inject/layout.h"
+#include "shim/shim.h"
+
+/* What the kernel calls struct ucontext (uapi/asm/ucontext.h): glibc's differs in the mask's size. */
+struct context {
+	u64 flags, link;
+	u64 stack_base;
+	u32 stack_flags, pad;
+	u64 stack_size;
+	u64 r8, r9, r10, r11, r12, r13, r14, r15;
+	u64 rdi, rsi, rbp, rbx, rdx, rax, rcx, rsp, rip, rflags;
+	u16 cs, gs, fs, ss;
+	u64 err, trapno, oldmask, cr2;
+	u64 fpstate;
+	u64 reserved[8];
+	u64 mask;
+};
+_Static_assert(offsetof(struct context, rsp) == UC_RSP, "layout.h");
+_Static_assert(sizeof(struct context) == 304, "as the kernel lays it out");
+
+struct action { /* struct kernel_sigaction */
+	u64 handler, flags, restorer, mask;
+};
+
+#define SIGNALS    64
+#define SIG_BIT(n) BIT64((n)-1)
+/* Faults, and our own SIGSYS: never blocked for the kernel, whatever the program asks for. */
+#define SIG_VIRTUAL                                                                                \
+	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGSYS))
+
+struct actions {
+	pthread_mutex_t lock;
+	struct action of[SIGNALS + 1];
+};
+
+struct altstack {
+	u64 base, size;
+	u32 flags;
+};
+
+struct filter; /* seccomp.h */
+
+struct program {
+	pthread_mutex_t lock; /* the list of threads, brk */
+	struct thread *threads;
+	_Atomic unsigned thread_count;
+	struct actions actions;
+	char path[4096];    /* what /proc/self/exe says */
+	char preload[4096]; /* our library for dynamic programs, or empty */
+	u64 brk_start, brk_end, brk_limit, brk_mapped;
+	_Atomic u64
+		engine_handler[SIGNALS + 1]; /* the engine's handlers of faults, once it has some */
+};
+
+struct thread {
+	u8 selector; /* 0: system calls are ours, 1: they are dispatched */
+	u8 inside;   /* we work; fs is ours */
+	_Atomic u32 edge;
+	u64 program_fs, our_fs;
+	u64 ret;    /* where the gadget goes on */
+	u64 result; /* of a detour */
+	u64 finish; /* inject_finish */
+	u64 home;
+	struct program *program;
+	struct actions *actions; /* the program's, or a vfork child's own */
+	struct thread *next, **link;
+	int tid;
+	bool vfork_child;
+	bool is_pthread;
+	bool want_no_new_privs; /* another thread's TSYNC */
+	bool in_engine_handler;
+	u64 virtual_blocked; /* of SIG_VIRTUAL */
+	bool temporary;      /* the call in the gadget has a signal mask of its own: */
+	u64 temporary_mask;
+	bool detour;
+	struct context detour_from; /* registers that its caller must find again */
+	void *detour_memory;
+	u64 clear_tid, robust_list;
+	struct altstack alt;
+	bool queued; /* a virtual signal that was sent while it was blocked */
+	siginfo_t queued_info;
+	u32 seccomp_mode;
+	struct filter *_Atomic filters;
+};
+_Static_assert(offsetof(struct thread, inside) == T_INSIDE, "layout.h");
+_Static_assert(offsetof(struct thread, edge) == T_EDGE, "layout.h");
+_Static_assert(offsetof(struct thread, program_fs) == T_PROGRAM_FS, "layout.h");
+_Static_assert(offsetof(struct thread, our_fs) == T_OUR_FS, "layout.h");
+_Static_assert(offsetof(struct thread, ret) == T_RET, "layout.h");
+_Static_assert(offsetof(struct thread, result) == T_RESULT, "layout.h");
+_Static_assert(offsetof(struct thread, finish) == T_FINISH, "layout.h");
+_Static_assert(offsetof(struct thread, home) == T_HOME, "layout.h");
+_Static_assert(sizeof(struct thread) <= PAGE_SIZE, "layout.h");
+
+/* ---- entry.S ---- */
+
+void inject_entry(void);
+void inject_restorer(void);
+void inject_enter(struct thread *t, struct context *c);
+noreturn void inject_leave(struct thread *t);
+long inject_clone(u64 flags, void *stack, void (*run)(void *), void *arg);
+size_t inject_copy(void *to, const void *from, size_t bytes);
+extern const u8 inject_copy_at[], inject_copy_out[], inject_finish[], inject_finished[];
+void inject_signal(int sig, siginfo_t *info, struct context *c, struct thread *t);
+void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct thread *t);
+
+/* ---- system calls (call.c and those that it names) ---- */
+
+#define CALL_PASS NOT_OURS       /* the kernel's */
+#define CALL_DONE (NOT_OURS - 1) /* the context is as it shall be */
+
+typedef long (*call_handler)(struct thread *t, struct context *c);
+
+/* Does what the program asked for in c. */
+void call_dispatch(struct thread *t, struct context *c, u32 arch);
+/* Have a system call executed with the registers of c, then call_detour_end() with its result. */
+void call_detour(struct thread *t, struct context *c);
+/* If c is in a gadget: as if the program's own instruction had been there. */
+void call_normalise(struct thread *t, struct context *c);
+/* Has the call in the gadget just failed with EINTR? */
+bool call_interrupted(const struct thread *t, const struct context *c);
+
+/* The program's memory: 0 or -EFAULT. */
+int get_bytes(void *to, u64 from, size_t n);
+int put_bytes(u64 to, const void *from, size_t n);
+/* Length without the end, -EFAULT, or -ENAMETOOLONG. */
+long get_string(char *to, u64 from, size_t size);
+
+/* The system call itself, for us: a result or -errno. */
+#define RAW(...) raw_result(syscall(__VA_ARGS__))
+long raw_result(long r);
+
+/* ---- signals (signal.c) ---- */
+
+int signals_init(struct program *p);
+/* Enter the program's handler for sig from c, or do what happens where there is none. */
+void signal_deliver(struct thread *t, int sig, const siginfo_t *info, struct context *c);
+/* A fault that the program cannot block or ignore. */
+void signal_force(struct thread *t, int sig, const siginfo_t *info, struct context *c);
+noreturn void signal_die(int sig);
+u64 signal_mask(const struct thread *t, const struct context *c);
+void signal_set_mask(struct thread *t, struct context *c, u64 mask);
+/* The engine may have installed handlers of faults: take their place in the kernel. */
+void signal_capture_engine(struct program *p);
+long call_rt_sigaction(struct thread *t, struct context *c);
+long call_rt_sigprocmask(struct thread *t, struct context *c);
+long call_rt_sigreturn(struct thread *t, struct context *c);
+long call_sigaltstack(struct thread *t, struct context *c);
+long call_rt_sigsuspend(struct thread *t, struct context *c);
+long call_ppoll(struct thread *t, struct context *c);
+long call_pselect6(struct thread *t, struct context *c);
+long call_epoll_pwait(struct thread *t, struct context *c);
+
+/* ---- threads and processes (thread.c, process.c) ---- */
+
+struct thread *thread_create(struct program *p);
+void thread_destroy(struct thread *t);
+/* On the thread itself: alternate stack and dispatch. 0 or -errno. */
+int thread_arm(struct thread *t);
+/* Dispatch alone, and the thread's id. */
+int thread_dispatch(struct thread *t);
+/* A copy of the registers and vector state in c at the top of t's stack. */
+struct context *thread_context(struct thread *t, const struct context *c);
+void thread_list(struct thread *t);
+void thread_unlist(struct thread *t);
+long call_clone(struct thread *t, struct context *c);
+long call_clone3(struct thread *t, struct context *c);
+long call_fork(struct thread *t, struct context *c);
+long call_vfork(struct thread *t, struct context *c);
+long call_exit(struct thread *t, struct context *c);
+long call_exit_group(struct thread *t, struct context *c);
+long call_set_tid_address(struct thread *t, struct context *c);
+long call_set_robust_list(struct thread *t, struct context *c);
+
+struct clone_args_all { /* struct clone_args of any version */
+	u64 flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
+		set_tid_size, cgroup;
+};
+long clone_thread(struct thread *t, struct context *c, const struct clone_args_all *a);
+long clone_process(
+	struct thread *t, struct context *c, const struct clone_args_all *a, size_t args_size);
+long clone_vfork(struct thread *t, struct context *c, const struct clone_args_all *a);
+void tid_clear(u64 address);
+
+/* ---- exec (exec.c) ---- */
+
+long call_execve(struct thread *t, struct context *c);
+long call_execveat(struct thread *t, struct context *c);
+
+/* ---- descriptors and paths (file.c) ---- */
+
+long call_open(struct thread *t, struct context *c);
+long call_openat(struct thread *t, struct context *c);
+long call_openat2(struct thread *t, struct context *c);
+long call_readlink(struct thread *t, struct context *c);
+long call_readlinkat(struct thread *t, struct context *c);
+long call_ioctl(struct thread *t, struct context *c);
+long call_close(struct thread *t, struct context *c);
+long call_close_range(struct thread *t, struct context *c);
+long call_dup2(struct thread *t, struct context *c);
+
+/* ---- memory and the rest (misc.c) ---- */
+
+int brk_init(struct program *p);
+long call_brk(struct thread *t, struct context *c);
+long call_arch_prctl(struct thread *t, struct context *c);
+long call_prctl(struct thread *t, struct context *c);
+
+/* ---- seccomp (seccomp.c) ---- */
+
+/* CALL_PASS: go on; anything else: dealt with. */
+long seccomp_check(struct thread *t, struct context *c, u32 arch);
+long call_seccomp(struct thread *t, struct context *c);
+long seccomp_prctl_set(struct thread *t, u64 mode, u64 program);
+long seccomp_prctl_get(struct thread *t);
+
+#endif

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* From a file to a running program in this process: see inject.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shim/inject/inject.h"
+#include "shim/inject/private.h"
+#include "shim/inject/stack.h"
+
+#define HWCAP2_FSGSBASE_ BIT(1)
+
+static int load_interpreter(const struct image *program, struct image *ret)
+{
+	int fd, r;
+
+	*ret = (struct image){0};
+	if (!program->interpreter[0])
+		return 0;
+	fd = open(program->interpreter, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	r = image_load(fd, ret);
+	close(fd);
+	return r;
+}
+
+/* The name that /proc/self/exe and the kernel's task have. */
+static void take_name(struct program *p, const struct inject_config *cfg)
+{
+	char link[32];
+	ssize_t n;
+	const char *slash = strrchr(cfg->name, '/');
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", cfg->fd);
+	n = readlink(link, p->path, sizeof(p->path) - 1);
+	p->path[n > 0 ? n : 0] = 0;
+	prctl(PR_SET_NAME, slash ? slash + 1 : cfg->name);
+	if (cfg->preload)
+		snprintf(p->preload, sizeof(p->preload), "%s", cfg->preload);
+}
+
+/* The first context of a program: registers as the psABI has them, the caller's signal mask. */
+static void first_context(struct thread *t, u64 entry, u64 sp, u64 mask)
+{
+	struct context none = {.flags = 6, /* UC_SIGCONTEXT_SS, UC_STRICT_RESTORE_SS */
+		.rip = entry,
+		.rsp = sp,
+		.rflags = 0x202,
+		.cs = 0x33,
+		.ss = 0x2b};
+	struct context *c = thread_context(t, &none);
+
+	signal_set_mask(t, c, mask);
+	inject_enter(t, c);
+}
+
+static int become(struct program *p, u64 entry, u64 sp)
+{
+	struct thread *t = thread_create(p);
+	u64 all = ~0ull, mask = 0;
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
+	__asm__("rdfsbase %0" : "=r"(t->our_fs));
+	r = signals_init(p);
+	r = r ? r : thread_arm(t);
+	if (r)
+		return r == -EINVAL ? -ENOSYS : r;
+	thread_list(t);
+	first_context(t, entry, sp, mask);
+	return 0;
+}
+
+int inject_run(const struct inject_config *cfg)
+{
+	struct program *p = calloc(1, sizeof(*p));
+	struct image program, interpreter;
+	struct start s = {
+		.program = &program, .name = cfg->name, .argv = cfg->argv, .envp = cfg->envp};
+	u64 sp;
+	int r;
+
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_))
+		return -ENOSYS;
+	if (!p)
+		return -ENOMEM;
+	pthread_mutex_init(&p->lock, NULL);
+	take_name(p, cfg);
+	r = image_load(cfg->fd, &program);
+	r = r ? r : load_interpreter(&program, &interpreter);
+	r = r ? r : brk_init(p);
+	if (r)
+		return r;
+	close(cfg->fd);
+	s.interpreter_base = interpreter.base;
+	sp = stack_create(&s);
+	return sp ? become(p, interpreter.entry ? interpreter.entry : program.entry, sp) : -ENOMEM;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* What a program finds on its stack when it starts (System V psABI for x86-64, 3.4.1). */
+#ifndef SHIM_INJECT_STACK_H
+#define SHIM_INJECT_STACK_H
+
+#include "shim/inject/image.h"
+
+struct start {
+	const struct image *program;
+	u64 interpreter_base; /* 0: none */
+	const char *name;
+	char **argv, **envp;
+};
+
+/* The initial stack pointer, or 0: no memory. */
+u64 stack_create(const struct start *s);
+
+#endif
