@@ -29,6 +29,14 @@ void host_cpu_look(struct host_cpu *ret)
 		ret->bmi2 = b & BIT(8);
 }
 
+bool host_cpu_is_amd(void)
+{
+	u32 a, b = 0, c, d;
+
+	__get_cpuid(0, &a, &b, &c, &d);
+	return b == 0x68747541 /* Auth */ || b == 0x6f677948 /* Hygo */;
+}
+
 const char *host_cpu_missing(const struct host_cpu *cpu)
 {
 	if (!cpu->bmi2)

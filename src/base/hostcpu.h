@@ -11,6 +11,8 @@ struct host_cpu {
 	bool fsgsbase; /* switched on by the system: Linux 5.9 or later */
 };
 
+/* AMD or Hygon: VMMCALL instead of VMCALL, among other things. */
+bool host_cpu_is_amd(void);
 void host_cpu_look(struct host_cpu *ret);
 /* The first thing that is missing, in the words of the manuals, or NULL. */
 const char *host_cpu_missing(const struct host_cpu *cpu);

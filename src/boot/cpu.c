@@ -21,6 +21,8 @@
 
 #define MSR_MISC_ENABLE   0x1a0
 #define MSR_MTRR_DEF_TYPE 0x2ff
+#define MSR_HWCR          0xc0010015
+#define HWCR_TSC_AT_P0    BIT(24)
 
 static int engine_failed(struct failure *f, const char *what, unsigned cpu, int error)
 {
@@ -47,9 +49,12 @@ static void set_msrs(kvm_context_t kvm, unsigned cpu)
 {
 	struct kvm_msr_entry mtrr = {.index = MSR_MTRR_DEF_TYPE, .data = BIT(11) | 6};
 	struct kvm_msr_entry misc = {.index = MSR_MISC_ENABLE, .data = BIT(0)};
+	struct kvm_msr_entry hwcr = {.index = MSR_HWCR, .data = HWCR_TSC_AT_P0};
 
 	kvm_set_msrs(kvm, (int)cpu, &mtrr, 1);
 	kvm_set_msrs(kvm, (int)cpu, &misc, 1);
+	/* As AMD's firmware does; other vendors' kernels never look. */
+	kvm_set_msrs(kvm, (int)cpu, &hwcr, 1);
 }
 
 static int cpu_create(kvm_context_t kvm, unsigned cpu, struct kvm_cpuid2 *cpuid, struct failure *f)

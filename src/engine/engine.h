@@ -40,6 +40,29 @@ struct sys_sigaction; /* base/sys.h */
  */
 int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
 
+/* ---- what the VMM may switch; running vcpus see it at once, more or less ---- */
+
+enum machine_option {
+	OPT_QUIRKS_OFF,       /* QUIRK_*: these no longer hold */
+	OPT_EXITS_OFF,        /* NO_EXIT_* */
+	OPT_NO_PLATFORM_INFO, /* the guest may not read MSR_PLATFORM_INFO */
+	OPT_HYPERCALL_EXITS,  /* bit n: hypercall n leaves as EXIT_HYPERCALL */
+	OPT_X87_MMIO_FAILS,   /* x87 loads and stores on device memory are EXIT_INTERNAL_ERROR */
+	OPT_COUNT
+};
+
+/* Ways in which KVM differs from real machines by default, with KVM's numbers. Others mean nothing here. */
+#define QUIRK_LINT0_REENABLED       BIT(0) /* LVT LINT0 is ExtINT after reset */
+#define QUIRK_LAPIC_MMIO_HOLE       BIT(2) /* a LAPIC page that is switched off still swallows accesses */
+#define QUIRK_MISC_ENABLE_NO_MWAIT  BIT(4) /* MISC_ENABLE.MWAIT does not change CPUID */
+#define QUIRK_FIX_HYPERCALL_INSN    BIT(5) /* the other vendor's VMCALL is patched, not #UD */
+#define QUIRK_MWAIT_NEVER_UD_FAULTS BIT(6) /* MONITOR and MWAIT do nothing, whatever CPUID says */
+#define QUIRK_STUFF_FEATURE_MSRS    BIT(8) /* feature MSRs of a new vcpu have the host's values */
+
+#define NO_EXIT_HLT BIT(1) /* HLT sleeps in vcpu_run() even if user space has the local APIC */
+
+void machine_set_option(struct machine *m, enum machine_option o, u64 value);
+
 /* ---- memory (engine/mem/slot.c, dirty.c) ---- */
 
 #define SLOT_LOG_DIRTY BIT(0)
@@ -226,6 +249,9 @@ unsigned engine_supported_cpuid(struct cpuid_entry *ret, unsigned n);
 int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n);
 /* As the guest would read it now: OSXSAVE and sizes follow the state. */
 unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n);
+
+/* Refuse MSRs and hypercalls of KVM's paravirtual interface that CPUID does not announce. */
+void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on);
 
 /* Linear to physical with the vcpu's current paging state, no side effects. -EFAULT if not mapped. */
 int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hostcpu.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/recover.h"
 #include "engine/feat/msr_policy.h"
@@ -34,6 +35,7 @@ int machine_create(struct machine **ret)
 	if (!m)
 		return -ENOMEM;
 	init_locks(m);
+	m->vmmcall = host_cpu_is_amd();
 	r = recover_install();
 	if (!r)
 		r = code_cache_create(&m->code);
@@ -68,6 +70,11 @@ void machine_destroy(struct machine *m)
 	pthread_mutex_destroy(&m->pause_lock);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
+}
+
+void machine_set_option(struct machine *m, enum machine_option o, u64 value)
+{
+	atomic_store(&m->option[o], value);
 }
 
 void machine_pause(struct machine *m)

@@ -24,7 +24,9 @@ struct machine {
 	struct timers *timers;
 	struct code_cache *code;
 	struct msr_policy *msr_policy; /* NULL: nothing refused, nothing leaves */
-	pthread_mutex_t lock;          /* vcpu list, configuration */
+	_Atomic u64 option[OPT_COUNT];
+	bool vmmcall;         /* the host's vendor has VMMCALL, not VMCALL */
+	pthread_mutex_t lock; /* vcpu list, configuration */
 	u32 boot_cpu;
 	unsigned vcpu_count;
 	_Atomic unsigned vcpu_high;                    /* entries of vcpus[] ever used */
@@ -48,12 +50,14 @@ struct vcpu {
 	_Atomic u32 where;    /* enum vcpu_where: IN while inner code may run */
 	_Atomic u32 mp_state; /* enum mp_state */
 	_Atomic bool pending_init, pending_sipi, pending_smi;
+	_Atomic bool
+		unhalted; /* KVM_HC_KICK_CPU: the next HLT, or the one under way, is over at once */
 	_Atomic u8 sipi_vector;
 	_Atomic u32 pending_nmi; /* count, at most 2 */
 	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
 	bool want_irq_window;
 	bool smi_in_halt; /* woken from HLT by the SMI that comes next */
-	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
+	int eoi_exit;     /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
 	int wake_fd;    /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
@@ -69,6 +73,7 @@ void vcpu_post_nmi(struct vcpu *v);
 void vcpu_post_smi(struct vcpu *v);
 void vcpu_post_init(struct vcpu *v);
 void vcpu_post_sipi(struct vcpu *v, u8 vector);
+void vcpu_post_unhalt(struct vcpu *v);
 /* Set REQ_* bits and make the vcpu see them; wait: until it has acted on them or is out of inner code. */
 void vcpu_request(struct vcpu *v, u32 req, bool wait);
 /* Stop all vcpus outside inner code until machine_resume(); may be called by a vcpu thread that is itself out. */
@@ -78,6 +83,21 @@ void machine_resume(struct machine *m);
 void machine_wait_resumed(struct vcpu *v);
 /* The code cache is full: drop it, unless another vcpu has done so since epoch. Outer code. */
 void machine_reset_code(struct machine *m, u32 epoch);
+
+static inline u64 machine_option(const struct machine *m, enum machine_option o)
+{
+	return atomic_load_explicit(&m->option[o], memory_order_relaxed);
+}
+
+static inline bool machine_quirk(const struct machine *m, u64 quirk)
+{
+	return !(machine_option(m, OPT_QUIRKS_OFF) & quirk);
+}
+
+/* ---- hypercall.c ---- */
+
+/* Answer x, an EXIT_HYPERCALL; false: it is for user space. */
+bool hypercall_inside(struct vcpu *v, struct exit *x);
 
 /* ---- tick.c: a millisecond's heartbeat for running vcpus that have a poll function ---- */
 

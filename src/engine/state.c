@@ -73,6 +73,14 @@ static void get_smi(const struct vcpu *v, struct vcpu_state *s)
 	s->events.smi.latched_init = atomic_load(&v->pending_init);
 }
 
+/* Who has been kicked is not halted any more, though it has not run since. */
+static u32 get_mp(struct vcpu *v)
+{
+	u32 state = atomic_load(&v->mp_state);
+
+	return state == MP_HALTED && atomic_load(&v->unhalted) ? MP_RUNNABLE : state;
+}
+
 void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 {
 	struct cpu *cpu = &v->cpu;
@@ -92,7 +100,7 @@ void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 	if (groups & ST_SMI)
 		get_smi(v, ret);
 	if (groups & ST_MP)
-		ret->mp_state = atomic_load(&v->mp_state);
+		ret->mp_state = get_mp(v);
 }
 
 /* ---- what can be a processor state ---- */
@@ -326,6 +334,15 @@ static bool cpuid_valid(const struct cpuid_entry *e, unsigned n)
 	return true;
 }
 
+/* Where HLT is not the VMM's business any more, waiting for a kick in it would be its loss, too. */
+static void hide_unhalt(struct vcpu *v)
+{
+	struct cpuid_entry *e = cpuid_pv_features(&v->cpu);
+
+	if (e && (machine_option(v->machine, OPT_EXITS_OFF) & NO_EXIT_HLT))
+		e->eax &= ~PV_UNHALT;
+}
+
 int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 {
 	struct cpu *cpu = &v->cpu;
@@ -337,6 +354,7 @@ int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 	if (n)
 		memcpy(cpu->cpuid, e, n * sizeof(*e));
 	cpu->cpuid_count = n;
+	hide_unhalt(v);
 	cpuid_changed(cpu);
 	cpu_request(cpu, REQ_FLUSH); /* the address width decides which PTE bits are reserved */
 	return 0;
@@ -350,6 +368,12 @@ unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n)
 		cpuid_apply_state(&v->cpu, &ret[i]);
 	}
 	return v->cpu.cpuid_count;
+}
+
+void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on)
+{
+	v->cpu.pv_enforce = on;
+	cpuid_changed(&v->cpu);
 }
 
 /* ---- debugging ---- */

@@ -62,6 +62,9 @@ static void take_answer(struct cpu *cpu)
 	case EXIT_WRMSR:
 		push_answer(cpu, x->reason, x->msr.index, 8, x->msr.data, x->msr.error);
 		break;
+	case EXIT_HYPERCALL:
+		push_answer(cpu, EXIT_HYPERCALL, x->hypercall.nr, 8, x->hypercall.ret, false);
+		break;
 	default: break;
 	}
 	cpu->exit.reason = EXIT_NONE;
@@ -115,8 +118,9 @@ static bool handle_inside(struct vcpu *v)
 	case EXIT_IO_OUT: return device_pio(v, x, true);
 	case EXIT_RDMSR:
 	case EXIT_WRMSR: return x->msr.why == 0 && device_msr(v, x);
+	case EXIT_HYPERCALL: return hypercall_inside(v, x);
 	case EXIT_HLT:
-		if (!v->lapic)
+		if (!v->lapic && !(machine_option(v->machine, OPT_EXITS_OFF) & NO_EXIT_HLT))
 			return false;
 		atomic_store(&v->mp_state, MP_HALTED);
 		return true;
@@ -359,8 +363,9 @@ static bool has_wakeup(struct vcpu *v)
 		return true;
 	if (atomic_load(&v->mp_state) != MP_HALTED)
 		return false;
-	return smi_deliverable(v) || nmi_deliverable(v) || v->cpu.debug_pending ||
-	       v->cpu.events.exception.pending || v->cpu.events.exception.injected ||
+	return atomic_load(&v->unhalted) || smi_deliverable(v) || nmi_deliverable(v) ||
+	       v->cpu.debug_pending || v->cpu.events.exception.pending ||
+	       v->cpu.events.exception.injected ||
 	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }
 
@@ -370,6 +375,7 @@ static void wake_up(struct vcpu *v)
 
 	v->smi_in_halt = smi_deliverable(v) && !v->cpu.debug_pending && !e->exception.pending &&
 			 !e->exception.injected;
+	atomic_store(&v->unhalted, false);
 	atomic_store(&v->mp_state, MP_RUNNABLE);
 }
 

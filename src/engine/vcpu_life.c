@@ -96,6 +96,8 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->wait_fd = -1;
 	init_translation(&v->cpu);
 	cpu_reset(&v->cpu, false);
+	if (!machine_quirk(m, QUIRK_STUFF_FEATURE_MSRS))
+		v->cpu.msr.arch_capabilities = v->cpu.msr.platform_info = 0;
 	v->cpu.tsc_offset = machine_tsc_offset(m);
 	init_xsave(fpu_image(&v->cpu));
 	v->cpu.host_xsave = host_has_xsave();
@@ -237,6 +239,12 @@ void vcpu_post_sipi(struct vcpu *v, u8 vector)
 {
 	atomic_store(&v->sipi_vector, vector);
 	atomic_store(&v->pending_sipi, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_unhalt(struct vcpu *v)
+{
+	atomic_store(&v->unhalted, true);
 	wake(v, REQ_EVENT);
 }
 

@@ -43,6 +43,13 @@ struct kvm_run_memory_fault {
 #define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
 #endif
 
+#ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
+#define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
+#endif
+#ifndef KVM_X86_QUIRK_STUFF_FEATURE_MSRS
+#define KVM_X86_QUIRK_STUFF_FEATURE_MSRS (1 << 8)
+#endif
+
 #ifndef KVM_SET_USER_MEMORY_REGION2
 struct kvm_userspace_memory_region2 {
 	__u32 slot;

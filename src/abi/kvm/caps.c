@@ -8,13 +8,34 @@
 #include <sched.h>
 #include <unistd.h>
 
+#include <linux/kvm_para.h>
+
 #include "abi/kvm/kvm.h"
 
 #define GUEST_DEBUG_BITS                                                                           \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \
 		KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
-#define CLOCK_FLAGS  (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
-#define X2APIC_FLAGS (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+#define CLOCK_FLAGS (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
+/* All that Linux 6.12 has on every processor; those that the engine does not know change nothing here. */
+#define QUIRKS                                                                                     \
+	(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |                             \
+		KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |                     \
+		KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT | KVM_X86_QUIRK_FIX_HYPERCALL_INSN |            \
+		KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL |                 \
+		KVM_X86_QUIRK_STUFF_FEATURE_MSRS)
+_Static_assert(KVM_X86_QUIRK_LINT0_REENABLED == QUIRK_LINT0_REENABLED &&
+		       KVM_X86_QUIRK_LAPIC_MMIO_HOLE == QUIRK_LAPIC_MMIO_HOLE &&
+		       KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT == QUIRK_MISC_ENABLE_NO_MWAIT &&
+		       KVM_X86_QUIRK_FIX_HYPERCALL_INSN == QUIRK_FIX_HYPERCALL_INSN &&
+		       KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS == QUIRK_MWAIT_NEVER_UD_FAULTS &&
+		       KVM_X86_QUIRK_STUFF_FEATURE_MSRS == QUIRK_STUFF_FEATURE_MSRS,
+	"quirks pass through");
+/* PAUSE and C-states never exit; MWAIT does nothing, which is no reason to promise that it sleeps. */
+#define DISABLE_EXITS                                                                              \
+	(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_CSTATE)
+_Static_assert(KVM_X86_DISABLE_EXITS_HLT == NO_EXIT_HLT, "passes through");
+#define HYPERCALL_EXITS BIT(KVM_HC_MAP_GPA_RANGE)
+#define X2APIC_FLAGS    (KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
 
 static const struct {
 	u32 cap;
@@ -82,12 +103,17 @@ static const struct {
 	{KVM_CAP_MSR_PLATFORM_INFO, 1},
 	{KVM_CAP_COALESCED_PIO, 1},
 	{KVM_CAP_EXCEPTION_PAYLOAD, 1},
+	{KVM_CAP_X86_DISABLE_EXITS, DISABLE_EXITS},
 	{KVM_CAP_X86_USER_SPACE_MSR, 1},
 	{KVM_CAP_X86_MSR_FILTER, 1},
+	{KVM_CAP_ENFORCE_PV_FEATURE_CPUID, 1},
+	{KVM_CAP_EXIT_HYPERCALL, HYPERCALL_EXITS},
 	{KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_BITS},
 	{KVM_CAP_SREGS2, 1},
+	{KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1},
 	{KVM_CAP_XSAVE2, sizeof(struct kvm_xsave)},
 	{KVM_CAP_SYS_ATTRIBUTES, 1},
+	{KVM_CAP_DISABLE_QUIRKS2, QUIRKS},
 	{KVM_CAP_SYSTEM_EVENT_DATA, 1},
 	{KVM_CAP_USER_MEMORY2, 1},
 	{KVM_CAP_MEMORY_FAULT_INFO, 1},
@@ -145,6 +171,31 @@ static long enable_user_msr(struct kvm_vm *vm, u64 mask)
 	return 0;
 }
 
+/* Once switched off they stay so. */
+static long disable_quirks(struct kvm_vm *vm, u64 quirks)
+{
+	vm->quirks_off |= quirks & QUIRKS;
+	machine_set_option(vm->machine, OPT_QUIRKS_OFF, vm->quirks_off);
+	return 0;
+}
+
+static long disable_exits(struct kvm_vm *vm, u64 exits)
+{
+	if (exits & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
+		return -EINVAL;
+	vm->exits_off |= exits & DISABLE_EXITS;
+	machine_set_option(vm->machine, OPT_EXITS_OFF, vm->exits_off);
+	return 0;
+}
+
+static long set_option(struct kvm_vm *vm, enum machine_option o, u64 value, u64 valid)
+{
+	if (value & ~valid)
+		return -EINVAL;
+	machine_set_option(vm->machine, o, value);
+	return 0;
+}
+
 static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
 {
 	switch (e->cap) {
@@ -154,9 +205,17 @@ static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
 	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
 	case KVM_CAP_MAX_VCPU_ID: return vm_limit_ids(vm, e->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
-	/* Nothing to switch: the quirks are not there, and MSR_PLATFORM_INFO is what the caller sets. */
-	case KVM_CAP_DISABLE_QUIRKS:
-	case KVM_CAP_MSR_PLATFORM_INFO: return 0;
+	case KVM_CAP_DISABLE_QUIRKS2:
+		if (e->args[0] & ~(u64)QUIRKS)
+			return -EINVAL;
+		/* fall through */
+	case KVM_CAP_DISABLE_QUIRKS: return disable_quirks(vm, e->args[0]);
+	case KVM_CAP_X86_DISABLE_EXITS: return disable_exits(vm, e->args[0]);
+	case KVM_CAP_MSR_PLATFORM_INFO: return set_option(vm, OPT_NO_PLATFORM_INFO, !e->args[0], 1);
+	case KVM_CAP_EXIT_HYPERCALL:
+		return set_option(vm, OPT_HYPERCALL_EXITS, e->args[0], HYPERCALL_EXITS);
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
+		return set_option(vm, OPT_X87_MMIO_FAILS, e->args[0], 1);
 	}
 	return -EINVAL;
 }
@@ -174,8 +233,13 @@ long vm_enable_cap(struct call *c)
 	return ret;
 }
 
-/* All capabilities of a vcpu that can be enabled belong to Hyper-V emulation. */
+/* The others of a vcpu belong to Hyper-V emulation. */
 long vcpu_enable_cap(struct call *c)
 {
-	return -EINVAL;
+	const struct kvm_enable_cap *e = c->data;
+
+	if (e->flags || e->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+		return -EINVAL;
+	vcpu_enforce_pv_cpuid(c->vcpu->cpu, e->args[0]);
+	return 0;
 }

@@ -77,9 +77,10 @@ struct kvm_vm {
 	u32 boot_id;
 	u32 max_ids; /* KVM_CAP_MAX_VCPU_ID: ids are below it; 0: nobody has asked for less */
 	bool pit;
-	bool exception_payload;  /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
-	bool x2apic_ids;         /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
-	bool no_broadcast_quirk; /* KVM_CAP_X2APIC_API, its other flag */
+	u64 quirks_off, exits_off; /* KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_X86_DISABLE_EXITS */
+	bool exception_payload;    /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
+	bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
+	bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
 	struct kvm_vcpu *ring_vcpu;
 	_Atomic unsigned zone_count;

@@ -12,6 +12,7 @@
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
+#include "engine/machine.h"
 
 static const op_handler handlers[OP_COUNT] = {
 	[OP_PUSH_REG] = op_push_reg,
@@ -281,6 +282,18 @@ static int step_bounce(struct cpu *cpu, const struct insn *in, u64 lin, unsigned
 	return r;
 }
 
+/*
+ * KVM cannot emulate x87 loads and stores on device memory (but FNSTCW, FNSTSW). A VMM that asks for failures wants
+ * to do such instructions by itself, and counts on getting them. They read first, also to write.
+ */
+static bool x87_mmio_fails(const struct cpu *cpu, const struct insn *in, int r)
+{
+	bool control = (in->opcode == 0xd9 || in->opcode == 0xdd) && in->reg == 7;
+
+	return r == CPU_EXIT && cpu->exit.reason == EXIT_MMIO_READ && (in->desc->attr & IA_X87) &&
+	       !control && cpu->machine && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
+}
+
 static int step_memory(struct cpu *cpu, const struct insn *in)
 {
 	unsigned acc = in->desc->mem == MEM_READ ? ACC_READ : ACC_WRITE;
@@ -302,8 +315,10 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 		r = mem_host(cpu, lin, size, acc, &host);
 	if (r)
 		return r;
-	if (!host)
-		return step_bounce(cpu, in, lin, acc);
+	if (!host) {
+		r = step_bounce(cpu, in, lin, acc);
+		return x87_mmio_fails(cpu, in, r) ? cpu_internal_error(cpu, in) : r;
+	}
 	r = native_exec(cpu, in, host);
 	if (!r && watched != MEM_UNWATCHED)
 		code_written(cpu, watched, size);

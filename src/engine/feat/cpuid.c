@@ -7,6 +7,7 @@
  */
 #include "engine/cpu/ops.h"
 #include "engine/feat/feat.h"
+#include "engine/machine.h"
 
 #define CPUID_KVM_BASE 0x40000000u
 #define CPUID_EXTENDED 0x80000000u
@@ -47,9 +48,17 @@ static const struct cpuid_entry *out_of_range(const struct cpu *cpu, u32 leaf, u
 	return cpuid_find(cpu, max_leaf(cpu, 0), subleaf);
 }
 
+#define CPUID1_ECX_MWAIT   BIT(3)
 #define CPUID1_ECX_OSXSAVE BIT(27)
-#define CPUID1_EDX_APIC    BIT(9)
-#define APIC_BASE_ENABLE   BIT64(11)
+#define MISC_ENABLE_MWAIT  BIT64(18)
+
+/* Without KVM's quirk MONITOR comes and goes with IA32_MISC_ENABLE (SDM 4: 1A0H). */
+static bool mwait_follows_msr(const struct cpu *cpu)
+{
+	return cpu->machine && !machine_quirk(cpu->machine, QUIRK_MISC_ENABLE_NO_MWAIT);
+}
+#define CPUID1_EDX_APIC  BIT(9)
+#define APIC_BASE_ENABLE BIT64(11)
 
 static u32 with_bit(u32 reg, u32 bit, bool on)
 {
@@ -65,6 +74,9 @@ void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e)
 		if (e->edx & CPUID1_EDX_APIC)
 			e->edx = with_bit(
 				e->edx, CPUID1_EDX_APIC, cpu->apic_base & APIC_BASE_ENABLE);
+		if (mwait_follows_msr(cpu))
+			e->ecx = with_bit(
+				e->ecx, CPUID1_ECX_MWAIT, cpu->msr.misc_enable & MISC_ENABLE_MWAIT);
 		break;
 	case 0xd: /* bytes needed for what is enabled now; compacted is the same for x87, SSE, AVX */
 		if (e->index <= 1 && e->eax)
@@ -161,10 +173,45 @@ static u8 physical_bits(const struct cpu *cpu)
 	return MIN(MAX(bits, 32), 52);
 }
 
+bool cpuid_has_mwait(const struct cpu *cpu)
+{
+	u32 out[4];
+
+	cpuid_read(cpu, 1, 0, out);
+	return out[OUT_ECX] & CPUID1_ECX_MWAIT;
+}
+
+/* ---- KVM's paravirtual features: a hypervisor range with its signature, and the leaf after it ---- */
+
+static bool is_kvm_signature(const struct cpuid_entry *e)
+{
+	return e->function >= CPUID_KVM_BASE && e->function < CPUID_KVM_BASE + 0x10000 &&
+	       !(e->function & 0xff) && e->ebx == 0x4b4d564b && e->ecx == 0x564b4d56 &&
+	       e->edx == 0x4d;
+}
+
+struct cpuid_entry *cpuid_pv_features(struct cpu *cpu)
+{
+	for (unsigned i = 0; i < cpu->cpuid_count; i++)
+		if (is_kvm_signature(&cpu->cpuid[i]))
+			return (struct cpuid_entry *)cpuid_find(cpu, cpu->cpuid[i].function + 1, 0);
+	return NULL;
+}
+
+static u32 pv_permitted(struct cpu *cpu)
+{
+	const struct cpuid_entry *e = cpuid_pv_features(cpu);
+
+	if (!cpu->pv_enforce)
+		return ~0u;
+	return e ? e->eax : 0;
+}
+
 void cpuid_changed(struct cpu *cpu)
 {
 	cpu->cr4_allowed = cpu->cpuid_count ? cr4_permitted(cpu) : cr4_possible(cpu);
 	cpu->xcr0_allowed = xcr0_permitted(cpu);
 	cpu->phys_bits = physical_bits(cpu);
 	cpu->has_long_mode = has_bit(cpu, CPUID_EXTENDED | 1, OUT_EDX, 29);
+	cpu->pv_allowed = pv_permitted(cpu);
 }

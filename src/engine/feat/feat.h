@@ -20,6 +20,25 @@ void msr_reset(struct cpu *cpu);
 /* What EFER may hold. */
 #define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
 
+/* Features of leaf 0x40000001, KVM's documentation: cpuid.rst. */
+#define PV_CLOCK        BIT(0)
+#define PV_NOP_IO_DELAY BIT(1)
+#define PV_CLOCK2       BIT(3)
+#define PV_ASYNC_PF     BIT(4)
+#define PV_STEAL_TIME   BIT(5)
+#define PV_EOI          BIT(6)
+#define PV_UNHALT       BIT(7)
+#define PV_SEND_IPI     BIT(11)
+#define PV_POLL_CONTROL BIT(12)
+#define PV_SCHED_YIELD  BIT(13)
+#define PV_ASYNC_PF_INT BIT(14)
+#define PV_CLOCK_STABLE BIT(24)
+
+/* The vcpu's leaf of them, or NULL. */
+struct cpuid_entry *cpuid_pv_features(struct cpu *cpu);
+/* Does CPUID show MONITOR and MWAIT now? */
+bool cpuid_has_mwait(const struct cpu *cpu);
+
 /* Everything above x87 and SSE is optional; sizes of the standard format (SDM 1:13.4). */
 #define XSTATE_X87     BIT64(0)
 #define XSTATE_SSE     BIT64(1)

@@ -13,6 +13,7 @@
 #include "engine/feat/feat.h"
 #include "engine/cpu/smm.h"
 #include "engine/feat/msr_policy.h"
+#include "engine/machine.h"
 
 struct msr_desc;
 typedef int (*msr_getter)(
@@ -32,6 +33,7 @@ struct msr_desc {
 	const char *name;
 	u16 offset; /* of the first one's u64 in struct cpu */
 	u8 flags;
+	u32 pv;         /* PV_*: exists only with this feature */
 	u64 valid;      /* bits that may be written; for MSR_ZERO, the constant */
 	msr_getter get; /* NULL: the field */
 	msr_setter set; /* NULL: the field, after the check of valid */
@@ -209,11 +211,72 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 	return 0;
 }
 
+#define PLATFORM_CPUID_FAULT BIT64(31) /* CPUID faulting exists */
+#define CPUID_FAULT_ENABLE   1ull
+
+static int get_platform_info(
+	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
+{
+	if (!host && cpu->machine && machine_option(cpu->machine, OPT_NO_PLATFORM_INFO))
+		return -EINVAL;
+	*ret = cpu->msr.platform_info;
+	return 0;
+}
+
+/* What is in use cannot be taken away. */
+static int set_platform_info(
+	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	if (!(value & PLATFORM_CPUID_FAULT) && cpu->msr.misc_features)
+		return -EINVAL;
+	cpu->msr.platform_info = value;
+	return 0;
+}
+
+static int set_misc_features(
+	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	if (value & ~d->valid)
+		return -EINVAL;
+	if (value && !(cpu->msr.platform_info & PLATFORM_CPUID_FAULT))
+		return -EINVAL;
+	cpu->msr.misc_features = value;
+	return 0;
+}
+
+/* To the guest, BTS and PEBS unavailability are read-only, and writes to performance monitoring are ignored (SDM 4: 1A0H). */
+#define MISC_ENABLE_EMON  BIT64(7)
+#define MISC_ENABLE_FIXED (BIT64(11) | BIT64(12))
+
+static int set_misc_enable(
+	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	u64 old = cpu->msr.misc_enable;
+
+	if (!host) {
+		if ((old ^ value) & MISC_ENABLE_FIXED)
+			return -EINVAL;
+		value = (value & ~MISC_ENABLE_EMON) | (old & MISC_ENABLE_EMON);
+	}
+	cpu->msr.misc_enable = value;
+	return 0;
+}
+
+#define HWCR_BITS    (BIT64(18) | BIT64(24))          /* McStatusWrEn, TscFreqSel */
+#define HWCR_IGNORED (BIT64(3) | BIT64(6) | BIT64(8)) /* TLB cache, flush filter, IGNNE */
+
+static int set_hwcr(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	value &= ~HWCR_IGNORED;
+	if (value & ~d->valid)
+		return -EINVAL;
+	cpu->msr.hwcr = value;
+	return 0;
+}
+
 /* ---- the table ---- */
 
-#define SPEC_CTRL_BITS    0x7ull    /* IBRS STIBP SSBD */
-#define HWCR_TSC_FREQ_SEL BIT64(24) /* the TSC counts at the P0 frequency */
-#define HWCR_BITS         0x1040ff8ull
+#define SPEC_CTRL_BITS    0x7ull                             /* IBRS STIBP SSBD */
 #define MISC_ENABLE_RESET (BIT64(0) | BIT64(11) | BIT64(12)) /* fast strings; no BTS, no PEBS */
 /*
  * RDCL_NO IBRS_ALL SKIP_L1DFL_VMENTRY SSB_NO MDS_NO PSCHANGE_MC_NO TAA_NO SBDR_SSDP_NO FBSDP_NO PSDP_NO
@@ -222,7 +285,7 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
  * cost much and hold nothing apart.
  */
 #define ARCH_CAPABILITIES 0xd10e17bull
-#define PLATFORM_INFO     BIT64(31) /* CPUID faulting exists */
+#define PLATFORM_INFO     PLATFORM_CPUID_FAULT
 #define BIOS_SIGN         0x100000000ull
 #define MC_BANKS          32       /* until the VMM sets up machine checks */
 #define MTRR_CAP          0x508ull /* 8 variable ranges, fixed ranges, WC */
@@ -241,6 +304,12 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 		.first = n, .last = m, .name = nm, .offset = at, .flags = fl, .valid = bits,       \
 		.get = getter, .set = setter                                                       \
 	}
+/* One of KVM's own, which CPUID can hide. */
+#define PV(n, nm, feature, at, fl, bits, setter)                                                   \
+	{                                                                                          \
+		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .pv = feature,       \
+		.valid = bits, .set = setter                                                       \
+	}
 #define CONST(n, m, nm, value)                                                                     \
 	{                                                                                          \
 		.first = n, .last = m, .name = nm, .flags = MSR_ZERO, .valid = value               \
@@ -249,8 +318,10 @@ static int set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 static const struct msr_desc table[] = {
 	CONST(0x0, 0x1, "P5_MC_ADDR, P5_MC_TYPE", 0),
 	RULED(0x10, "TSC", 0, MSR_SAVE | MSR_OUTER_W, ANY, get_tsc, NULL),
-	FIELD(0x11, "KVM_WALL_CLOCK", MSR_AT(kvm_wall_clock), MSR_SAVE | MSR_OUTER_W, ANY),
-	FIELD(0x12, "KVM_SYSTEM_TIME", MSR_AT(kvm_system_time), MSR_SAVE | MSR_OUTER_W, ANY),
+	PV(0x11, "KVM_WALL_CLOCK", PV_CLOCK, MSR_AT(kvm_wall_clock), MSR_SAVE | MSR_OUTER_W, ANY,
+		NULL),
+	PV(0x12, "KVM_SYSTEM_TIME", PV_CLOCK, MSR_AT(kvm_system_time), MSR_SAVE | MSR_OUTER_W, ANY,
+		NULL),
 	CONST(0x17, 0x17, "PLATFORM_ID", 0),
 	FIELD(0x1b, "APIC_BASE", AT(apic_base), MSR_OUTER_W, ANY),
 	CONST(0x2a, 0x2a, "EBL_CR_POWERON", 0),
@@ -266,14 +337,15 @@ static const struct msr_desc table[] = {
 	RULED(0x9e, "SMBASE", MSR_AT(smbase), MSR_SAVE, 0xffffffff, get_smbase, set_smbase),
 	CONST(0xc1, 0xc2, "PMC0, PMC1", 0),
 	CONST(0xcd, 0xcd, "FSB_FREQ", 3),
-	FIELD(0xce, "PLATFORM_INFO", MSR_AT(platform_info), MSR_SAVE | MSR_FEATURE | MSR_RO,
-		PLATFORM_INFO),
+	RULED(0xce, "PLATFORM_INFO", MSR_AT(platform_info), MSR_SAVE | MSR_FEATURE | MSR_RO, ANY,
+		get_platform_info, set_platform_info),
 	CONST(0xfe, 0xfe, "MTRRCAP", MTRR_CAP),
 	FIELD(0x10a, "ARCH_CAPABILITIES", MSR_AT(arch_capabilities),
 		MSR_SAVE | MSR_FEATURE | MSR_RO, ANY),
 	CONST(0x10b, 0x10b, "FLUSH_CMD", 0),
 	CONST(0x11e, 0x11e, "BBL_CR_CTL3", 0xbe702111),
-	FIELD(0x140, "MISC_FEATURES_ENABLES", MSR_AT(misc_features), MSR_SAVE, 1),
+	RULED(0x140, "MISC_FEATURES_ENABLES", MSR_AT(misc_features), MSR_SAVE, CPUID_FAULT_ENABLE,
+		NULL, set_misc_features),
 	FIELD(0x174, "SYSENTER_CS", MSR_AT(sysenter_cs), MSR_SAVE, ANY),
 	RULED(0x175, "SYSENTER_ESP", MSR_AT(sysenter_esp), MSR_SAVE, ANY, NULL, set_canonical),
 	RULED(0x176, "SYSENTER_EIP", MSR_AT(sysenter_eip), MSR_SAVE, ANY, NULL, set_canonical),
@@ -283,7 +355,7 @@ static const struct msr_desc table[] = {
 	CONST(0x186, 0x187, "PERFEVTSEL0, 1", 0),
 	CONST(0x198, 0x199, "PERF_STATUS, PERF_CTL", 0),
 	CONST(0x19a, 0x19c, "CLOCK_MODULATION, THERM_INTERRUPT, THERM_STATUS", 0),
-	FIELD(0x1a0, "MISC_ENABLE", MSR_AT(misc_enable), MSR_SAVE, ANY),
+	RULED(0x1a0, "MISC_ENABLE", MSR_AT(misc_enable), MSR_SAVE, ANY, NULL, set_misc_enable),
 	FIELD(0x1d9, "DEBUGCTL", MSR_AT(debugctl), MSR_SAVE, 3),
 	CONST(0x1db, 0x1de, "LASTBRANCH, LASTINT", 0),
 	FIELD(0x1fc, "POWER_CTL", MSR_AT(power_ctl), MSR_SAVE, ANY),
@@ -308,15 +380,17 @@ static const struct msr_desc table[] = {
 		ANY),
 	RANGE(0x800, 0x8ff, "X2APIC", 0, MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL),
 	FIELD(0xda0, "XSS", MSR_AT(xss), MSR_SAVE, 0), /* no supervisor component is offered */
-	FIELD(0x4b564d00, "KVM_WALL_CLOCK_NEW", MSR_AT(kvm_wall_clock), MSR_SAVE | MSR_OUTER_W,
-		ANY),
-	FIELD(0x4b564d01, "KVM_SYSTEM_TIME_NEW", MSR_AT(kvm_system_time), MSR_SAVE | MSR_OUTER_W,
-		ANY),
-	FIELD(0x4b564d02, "KVM_ASYNC_PF_EN", MSR_AT(kvm_async_pf), 0, 0),
-	FIELD(0x4b564d03, "KVM_STEAL_TIME", MSR_AT(kvm_steal_time), 0, 0),
-	FIELD(0x4b564d04, "KVM_PV_EOI_EN", MSR_AT(kvm_eoi), 0, 0),
-	FIELD(0x4b564d05, "KVM_POLL_CONTROL", MSR_AT(kvm_poll_control), 0, 1),
-	CONST(0x4b564d06, 0x4b564d07, "KVM_ASYNC_PF_INT, KVM_ASYNC_PF_ACK", 0),
+	PV(0x4b564d00, "KVM_WALL_CLOCK_NEW", PV_CLOCK2, MSR_AT(kvm_wall_clock),
+		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
+	PV(0x4b564d01, "KVM_SYSTEM_TIME_NEW", PV_CLOCK2, MSR_AT(kvm_system_time),
+		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
+	PV(0x4b564d02, "KVM_ASYNC_PF_EN", PV_ASYNC_PF, MSR_AT(kvm_async_pf), 0, 0, NULL),
+	PV(0x4b564d03, "KVM_STEAL_TIME", PV_STEAL_TIME, MSR_AT(kvm_steal_time), 0, 0, NULL),
+	PV(0x4b564d04, "KVM_PV_EOI_EN", PV_EOI, MSR_AT(kvm_eoi), 0, 0, NULL),
+	PV(0x4b564d05, "KVM_POLL_CONTROL", PV_POLL_CONTROL, MSR_AT(kvm_poll_control), MSR_SAVE, 1,
+		NULL),
+	PV(0x4b564d06, "KVM_ASYNC_PF_INT", PV_ASYNC_PF_INT, MSR_AT(kvm_async_pf_int), 0, 0, NULL),
+	PV(0x4b564d07, "KVM_ASYNC_PF_ACK", PV_ASYNC_PF_INT, 0, MSR_ZERO, 0, NULL),
 	RULED(0xc0000080, "EFER", AT(efer), MSR_SAVE, EFER_OFFERED, NULL, set_efer),
 	FIELD(0xc0000081, "STAR", MSR_AT(star), MSR_SAVE, ANY),
 	RULED(0xc0000082, "LSTAR", MSR_AT(lstar), MSR_SAVE, ANY, NULL, set_canonical),
@@ -329,7 +403,7 @@ static const struct msr_desc table[] = {
 	FIELD(0xc0000103, "TSC_AUX", MSR_AT(tsc_aux), MSR_SAVE, 0xffffffff),
 	CONST(0xc0010000, 0xc0010007, "K7_EVNTSEL, K7_PERFCTR", 0),
 	CONST(0xc0010010, 0xc0010010, "SYSCFG", 0),
-	FIELD(0xc0010015, "HWCR", MSR_AT(hwcr), MSR_SAVE, HWCR_BITS),
+	RULED(0xc0010015, "HWCR", MSR_AT(hwcr), MSR_SAVE, HWCR_BITS, NULL, set_hwcr),
 	CONST(0xc001001a, 0xc001001a, "TOP_MEM", 0),
 	CONST(0xc001001d, 0xc001001d, "TOP_MEM2", 0),
 	CONST(0xc001001f, 0xc0010020, "NB_CFG, PATCH_LOADER", 0),
@@ -361,11 +435,17 @@ static const struct msr_desc *msr_find(u32 index)
 
 /* ---- access ---- */
 
+/* What CPUID hides does not exist, for nobody. */
+static bool msr_hidden(const struct cpu *cpu, const struct msr_desc *d)
+{
+	return d->pv && !(cpu->pv_allowed & d->pv);
+}
+
 int msr_get(struct cpu *cpu, u32 index, u64 *ret, bool host)
 {
 	const struct msr_desc *d = msr_find(index);
 
-	if (!d)
+	if (!d || msr_hidden(cpu, d))
 		return -ENOENT;
 	if (d->flags & MSR_OUTER_R)
 		return MSR_IS_OUTER;
@@ -379,7 +459,7 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 {
 	const struct msr_desc *d = msr_find(index);
 
-	if (!d)
+	if (!d || msr_hidden(cpu, d))
 		return -ENOENT;
 	if (d->flags & MSR_OUTER_W)
 		return MSR_IS_OUTER;
@@ -403,7 +483,7 @@ void msr_reset(struct cpu *cpu)
 	cpu->msr.platform_info = PLATFORM_INFO;
 	cpu->msr.bios_sign = BIOS_SIGN;
 	cpu->msr.mcg_cap = MC_BANKS;
-	cpu->msr.hwcr = HWCR_TSC_FREQ_SEL;
+	cpu->msr.kvm_poll_control = 1;
 	cpu->msr.smbase = SMBASE_RESET;
 }
 

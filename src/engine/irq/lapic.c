@@ -68,7 +68,9 @@ enum accept_result lapic_accept(struct lapic *l, const struct apic_msg *msg)
 		atomic_store(&l->extint, true);
 		vcpu_post_event(l->vcpu);
 		return ACCEPT_FRESH;
-	default: return ACCEPT_REFUSED; /* remote read: not supported */
+	/* Never worked on real ones; KVM gave it a meaning. */
+	case DELIVER_REMOTE_READ: vcpu_post_unhalt(l->vcpu); return ACCEPT_FRESH;
+	default: return ACCEPT_REFUSED;
 	}
 }
 
@@ -269,7 +271,7 @@ static void reset_registers(struct lapic *l)
 	for (unsigned r = R_LVT_TIMER; r <= R_LVT_ERROR; r++)
 		reg_set(l, r, LVT_MASKED);
 	/* Firmware does this on real machines; guests that are started without one rely on it. */
-	if (is_bsp(l->vcpu) && l->irq->mode == IRQCHIP_FULL)
+	if (is_bsp(l->vcpu) && machine_quirk(l->vcpu->machine, QUIRK_LINT0_REENABLED))
 		reg_set(l, R_LVT_LINT0, DELIVER_EXTINT << 8);
 }
 

@@ -193,7 +193,8 @@ bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write)
 	if (!l || gpa - (base & PAGE_MASK) >= PAGE_SIZE)
 		return false;
 	if (!(base & BASE_ENABLE) || base & BASE_X2APIC) {
-		/* A hole, as KVM's default quirk has it: nothing leaves to user space. */
+		if (!machine_quirk(v->machine, QUIRK_LAPIC_MMIO_HOLE))
+			return false;
 		if (!write)
 			memset(data, 0xff, len);
 	} else if (write) {

@@ -160,7 +160,7 @@ static void test_split_eoi(void **state)
 	teardown(state);
 	world_create(IRQCHIP_SPLIT, 1);
 	apic_enable(cpu0);
-	assert_int_equal(apic_read(cpu0, R_LVT_LINT0), 0x10000);
+	assert_int_equal(apic_read(cpu0, R_LVT_LINT0), 0x700);
 	assert_int_equal(irq_set_routing(world, &r, 1), 0);
 	assert_int_equal(irq_line(world, 5, true), 1);
 	assert_int_equal(irq_accept(cpu0), 0x71);

@@ -27,6 +27,10 @@ void vcpu_post_smi(struct vcpu *v)
 	atomic_store(&v->pending_smi, true);
 }
 
+void vcpu_post_unhalt(struct vcpu *v)
+{
+}
+
 void vcpu_post_init(struct vcpu *v)
 {
 	atomic_store(&v->pending_init, true);

@@ -383,19 +383,56 @@ static void segment_bases(void **state)
 	assert_int_equal(w.cpu.seg[SEG_GS].base, 2);
 }
 
+/* Outer code answers; the arguments are as wide as the mode. */
 static void hypercalls(void **state)
 {
 	start_long(0);
-	w.cpu.gpr[RAX] = 1;
-	assert_int_equal(EXEC(0x0f, 0x01, 0xd9), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RAX], 0);
-	w.cpu.gpr[RAX] = 77;
+	w.cpu.gpr[RAX] = 0x100000005;
+	w.cpu.gpr[RBX] = 1;
+	w.cpu.gpr[RSI] = ~0ull;
+	assert_int_equal(EXEC(0x0f, 0x01, 0xd9), CPU_EXIT);
+	assert_int_equal(w.cpu.exit.reason, EXIT_HYPERCALL);
+	assert_int_equal(w.cpu.exit.hypercall.nr, 0x100000005);
+	assert_int_equal(w.cpu.exit.hypercall.args[0], 1);
+	assert_int_equal(w.cpu.exit.hypercall.args[3], ~0ull);
+	assert_true(w.cpu.exit.hypercall.long_mode);
+	assert_int_equal(w.cpu.rip, 0x1000);
+	answer(EXIT_HYPERCALL, 0x100000005, 8, (u64)-1000);
 	assert_int_equal(EXEC(0x0f, 0x01, 0xc1), CPU_OK);
 	assert_int_equal(w.cpu.gpr[RAX], (u64)-1000);
+	start_protected(0);
+	w.cpu.gpr[RAX] = 0x100000005;
+	w.cpu.gpr[RSI] = ~0ull;
+	assert_int_equal(EXEC(0x0f, 0x01, 0xc1), CPU_EXIT);
+	assert_int_equal(w.cpu.exit.hypercall.nr, 5);
+	assert_int_equal(w.cpu.exit.hypercall.args[3], 0xffffffff);
+	answer(EXIT_HYPERCALL, 5, 8, (u64)-1000);
+	assert_int_equal(EXEC(0x0f, 0x01, 0xc1), CPU_OK);
+	assert_int_equal(w.cpu.gpr[RAX], (u32)-1000);
 	start_long(3);
 	w.cpu.gpr[RAX] = 1;
 	assert_int_equal(EXEC(0x0f, 0x01, 0xc1), CPU_OK);
 	assert_int_equal(w.cpu.gpr[RAX], (u64)-1);
+}
+
+static void monitor_and_mwait(void **state)
+{
+	start_long(0);
+	w.cpu.gpr[RAX] = DATA;
+	assert_int_equal(EXEC(0x0f, 0x01, 0xc8), CPU_OK);
+	assert_int_equal(EXEC(0x0f, 0x01, 0xc9), CPU_OK);
+	w.cpu.gpr[RAX] = BAD;
+	assert_int_equal(EXEC(0x0f, 0x01, 0xc8), CPU_FAULT);
+	assert_int_equal(w.cpu.exc.vector, X86_PF);
+	w.cpu.gpr[RAX] = DATA;
+	w.cpu.gpr[RCX] = 1;
+	assert_gp(EXEC(0x0f, 0x01, 0xc8));
+	assert_int_equal(EXEC(0x0f, 0x01, 0xc9), CPU_OK);
+	w.cpu.gpr[RCX] = 2;
+	assert_gp(EXEC(0x0f, 0x01, 0xc9));
+	start_long(3);
+	assert_ud(EXEC(0x0f, 0x01, 0xc8));
+	assert_ud(EXEC(0x0f, 0x01, 0xc9));
 }
 
 static void hlt_and_undefined(void **state)
@@ -404,8 +441,6 @@ static void hlt_and_undefined(void **state)
 	assert_int_equal(EXEC(0xf4), CPU_OK);
 	assert_int_equal(w.cpu.exit.reason, EXIT_HLT);
 	assert_int_equal(w.cpu.rip, 0x1001);
-	assert_ud(EXEC(0x0f, 0x01, 0xc8));
-	assert_ud(EXEC(0x0f, 0x01, 0xc9));
 	assert_ud(EXEC(0x0f, 0xaa));
 }
 
@@ -429,6 +464,7 @@ int main(void)
 		cmocka_unit_test(time_stamps),
 		cmocka_unit_test(segment_bases),
 		cmocka_unit_test(hypercalls),
+		cmocka_unit_test(monitor_and_mwait),
 		cmocka_unit_test(hlt_and_undefined),
 	};
 

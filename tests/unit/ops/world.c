@@ -182,6 +182,7 @@ static void start(void)
 	w.cpu.phys_bits = 40;
 	w.cpu.cr4_allowed = ~0ull >> 32 & ~(u64)CR4_LA57;
 	w.cpu.xcr0_allowed = XSTATE_OFFERED;
+	w.cpu.pv_allowed = ~0u;
 }
 
 static void flat_segments(unsigned cpl, u32 code, u32 data)
