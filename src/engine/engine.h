@@ -261,6 +261,7 @@ int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bo
 #define DBG_SINGLESTEP BIT(0)
 #define DBG_SW_BP      BIT(1) /* int3 exits instead of raising #BP */
 #define DBG_HW_BP      BIT(2) /* dr[0..3], dr[7] are the debugger's */
+#define DBG_BLOCK_IRQ  BIT(3) /* no interrupt, NMI or SMI is delivered */
 
 int vcpu_set_debug(struct vcpu *v, u32 flags, const u64 dr[8]);
 /* Queue #DB or #BP for the guest. -EBUSY if an exception waits. */

@@ -329,6 +329,8 @@ static int deliver_one(struct vcpu *v)
 		return deliver_trap(cpu);
 	if (e->exception.pending)
 		return deliver_queued_exception(v);
+	if (cpu->debug_flags & DBG_BLOCK_IRQ)
+		return NO_EVENT;
 	if (smi_deliverable(v))
 		return deliver_smi(v);
 	if (nmi_deliverable(v) && !cpu->shadow)
@@ -351,7 +353,9 @@ static int inject_events(struct vcpu *v)
 		r = deliver_one(v);
 	if (r == CPU_EXIT)
 		return r;
-	cpu->irq_waiting = waiting_vector(v) >= 0 || v->want_irq_window || nmi_deliverable(v);
+	cpu->irq_waiting =
+		v->want_irq_window || (!(cpu->debug_flags & DBG_BLOCK_IRQ) &&
+					      (waiting_vector(v) >= 0 || nmi_deliverable(v)));
 	return CPU_OK;
 }
 

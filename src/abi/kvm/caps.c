@@ -14,7 +14,8 @@
 
 #define GUEST_DEBUG_BITS                                                                           \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \
-		KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)
+		KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |         \
+		KVM_GUESTDBG_BLOCKIRQ)
 #define CLOCK_FLAGS (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
 /* All that Linux 6.12 has on every processor; those that the engine does not know change nothing here. */
 #define QUIRKS                                                                                     \
@@ -110,6 +111,7 @@ static const struct {
 	{KVM_CAP_EXIT_HYPERCALL, HYPERCALL_EXITS},
 	{KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_BITS},
 	{KVM_CAP_SREGS2, 1},
+	{KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1},
 	{KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1},
 	{KVM_CAP_XSAVE2, sizeof(struct kvm_xsave)},
 	{KVM_CAP_SYS_ATTRIBUTES, 1},
@@ -205,6 +207,7 @@ static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
 	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
 	case KVM_CAP_MAX_VCPU_ID: return vm_limit_ids(vm, e->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT: vm->triple_fault_event = e->args[0]; return 0;
 	case KVM_CAP_DISABLE_QUIRKS2:
 		if (e->args[0] & ~(u64)QUIRKS)
 			return -EINVAL;

@@ -79,6 +79,7 @@ struct kvm_vm {
 	bool pit;
 	u64 quirks_off, exits_off; /* KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_X86_DISABLE_EXITS */
 	bool exception_payload;    /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
+	bool triple_fault_event;   /* KVM_CAP_X86_TRIPLE_FAULT_EVENT enabled */
 	bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
 	bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */

@@ -183,21 +183,27 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
 	k->smi.pending = e->smi.pending;
 	k->smi.smm_inside_nmi = e->smi.inside_nmi;
 	k->smi.latched_init = e->smi.latched_init;
+	if (v->vm->triple_fault_event) {
+		k->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+		k->triple_fault.pending = e->triple_fault;
+	}
 }
 
 #define EVENT_FLAGS                                                                                \
 	(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |                       \
 		KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |                             \
-		KVM_VCPUEVENT_VALID_PAYLOAD)
+		KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 
-static bool events_valid(const struct kvm_vcpu_events *k, bool payload_enabled)
+static bool events_valid(const struct kvm_vm *vm, const struct kvm_vcpu_events *k)
 {
 	bool payload = k->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
 	bool exception = k->exception.injected || (payload && k->exception.pending);
 
 	if (k->flags & ~EVENT_FLAGS)
 		return false;
-	if (payload && !payload_enabled)
+	if (payload && !vm->exception_payload)
+		return false;
+	if ((k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vm->triple_fault_event)
 		return false;
 	if (payload && k->exception.injected && k->exception.pending)
 		return false;
@@ -241,7 +247,7 @@ int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
 	struct vcpu_state s;
 	struct vcpu_events *e = &s.events;
 
-	if (!events_valid(k, v->vm->exception_payload) || !smi_valid(v, k))
+	if (!events_valid(v->vm, k) || !smi_valid(v, k))
 		return -EINVAL;
 	vcpu_get(v->cpu, ST_EVENT, &s);
 	exception_in(e, k);
@@ -256,6 +262,8 @@ int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
 		e->shadow = shadow_swap(k->interrupt.shadow);
 	if (k->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
 		e->sipi_vector = k->sipi_vector;
+	if (k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
+		e->triple_fault = k->triple_fault.pending;
 	if (k->flags & KVM_VCPUEVENT_VALID_SMM)
 		smi_in(e, k);
 	return vcpu_set(

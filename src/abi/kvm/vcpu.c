@@ -116,6 +116,7 @@ static u32 debug_flags(u32 control)
 	flags |= control & KVM_GUESTDBG_SINGLESTEP ? DBG_SINGLESTEP : 0;
 	flags |= control & KVM_GUESTDBG_USE_SW_BP ? DBG_SW_BP : 0;
 	flags |= control & KVM_GUESTDBG_USE_HW_BP ? DBG_HW_BP : 0;
+	flags |= control & KVM_GUESTDBG_BLOCKIRQ ? DBG_BLOCK_IRQ : 0;
 	return flags;
 }
 

@@ -238,12 +238,18 @@ int op_xsetbv(struct cpu *cpu, const struct insn *in)
 
 /* ---- debug registers ---- */
 
+/* The debugger's own DR7 is the processor's while it has one. */
+static u64 dr7_in_force(const struct cpu *cpu)
+{
+	return cpu->debug_flags & DBG_HW_BP ? cpu->debug_dr[7] : cpu->dr[7];
+}
+
 /* DR4 and DR5 are the old names of DR6 and DR7 unless CR4.DE says they do not exist. */
 static int debug_register(struct cpu *cpu, unsigned n, unsigned *ret)
 {
 	if (n >= 8 || ((n & ~1u) == 4 && (cpu->cr4 & CR4_DE)))
 		return cpu_raise(cpu, X86_UD);
-	if (cpu->dr[7] & DR7_GD) {
+	if (dr7_in_force(cpu) & DR7_GD) {
 		cpu->exc = (struct exception){.vector = X86_DB, .dr6 = DR6_BD, .resume = true};
 		return CPU_FAULT;
 	}
