@@ -13,7 +13,7 @@ PREFIX ?= /usr/local
 MESON_OPTIONS ?=
 
 .DEFAULT_GOAL := all
-.PHONY: all help setup boot check bench fuzz format install clean
+.PHONY: all help setup boot check check-clients bench fuzz format install clean
 
 # Meson keeps what it was told; configure once, later runs only ninja.
 $(BUILD)/build.ninja:
@@ -31,6 +31,7 @@ help:
 	@echo "make boot       build, fetch Debian's cloud kernel, boot it with a shell in this terminal"
 	@echo "                CPUS=$(CPUS) MEMORY=$(MEMORY) ENGINE=$(ENGINE) APPEND='more kernel options'"
 	@echo "make check      everything that must hold: builds, rules, tests, sanitizers, boots"
+	@echo "make check-clients  the kernel's own KVM selftests on our engine"
 	@echo "make bench      programs run natively, on our engine and under QEMU TCG (BENCH=--quick)"
 	@echo "make fuzz       every fuzzer for SECONDS_EACH=$(SECONDS_EACH) seconds"
 	@echo "make format     clang-format all C files"
@@ -54,6 +55,11 @@ boot:
 check:
 	@tools/setup check
 	@tools/check $(CHECK)
+
+# Programs that know nothing of us: built or fetched on demand, minutes the first time.
+check-clients:
+	@tools/setup check
+	@tools/check --only build,selftests
 
 bench:
 	@tools/setup bench
