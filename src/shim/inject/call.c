@@ -116,7 +116,7 @@ static void detour_restore(struct thread *t, struct context *c, u64 rax)
 	c->mask = mask;
 	c->rax = rax;
 	t->detour = false;
-	free(t->detour_memory);
+	exec_end(t->detour_memory);
 	t->detour_memory = NULL;
 }
 

@@ -3,6 +3,8 @@
  * execve: what is static becomes `uservisor exec` again, what is dynamic gets our library by
  * LD_PRELOAD. The call is a detour: it is made with the program's own signal mask, and returns to
  * us if it fails, when the program's registers are put back.
+ *
+ * Strings stay where they are, in the program's memory; only lists of pointers are made.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,15 +14,240 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "shim/inject/image.h"
 #include "shim/inject/private.h"
+#include "shim/inject/target.h"
+
+#define SELF_ARGS 10 /* of uservisor exec, before the program's */
+
+/* All that a call needs until the kernel has read it: one allocation, t->detour_memory. */
+struct exec {
+	struct target target;
+	char path[PATH_MAX]; /* that the program gave, or of a descriptor */
+	char preload[PATH_MAX * 2];
+	char filters[12], program[12];
+	int program_fd; /* handed over to uservisor, or -1 */
+	u64 argc, envc;
+	u64 *argv, *envp; /* of the program, ended by 0, with room before argv and one in envp */
+};
+
+/* How many pointers; -EFAULT. */
+static long list_count(u64 list)
+{
+	u64 value = 1;
+	long n = 0;
+
+	for (; list; n++) {
+		if (get_bytes(&value, list + (u64)n * sizeof(u64), sizeof(u64)))
+			return -EFAULT;
+		if (!value)
+			break;
+	}
+	return n;
+}
+
+/* Room for before pointers, n from the program, after more, and the end. */
+static u64 *list_read(u64 list, u64 before, u64 n, u64 after)
+{
+	u64 *copy = calloc(before + n + after + 1, sizeof(u64));
+
+	if (copy && n && get_bytes(copy + before, list, n * sizeof(u64))) {
+		free(copy);
+		return NULL;
+	}
+	return copy;
+}
+
+static void exec_free(struct exec *e)
+{
+	if (!e)
+		return;
+	free(e->argv);
+	free(e->envp);
+	if (e->program_fd >= 0)
+		close(e->program_fd);
+	if (e->target.fd >= 0)
+		close(e->target.fd);
+	free(e);
+}
+
+void exec_end(void *exec)
+{
+	exec_free(exec);
+}
+
+#define BEFORE (SELF_ARGS + 3 * SCRIPT_DEPTH)
+
+static struct exec *exec_new(u64 argv, u64 envp)
+{
+	long argc = list_count(argv), envc = list_count(envp);
+	struct exec *e = argc < 0 || envc < 0 ? NULL : calloc(1, sizeof(*e));
+
+	if (!e)
+		return NULL;
+	e->program_fd = e->target.fd = -1;
+	e->argc = (u64)argc;
+	e->envc = (u64)envc;
+	e->argv = list_read(argv, BEFORE, e->argc, 1);
+	e->envp = list_read(envp, 0, e->envc, 1);
+	if (e->argv && e->envp)
+		return e;
+	exec_free(e);
+	return NULL;
+}
+
+/* ---- static programs: uservisor again ---- */
+
+static u64 *push_front(u64 *at, const char *s)
+{
+	*--at = (u64)s;
+	return at;
+}
+
+static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
+{
+	const char *argv0 = e->argc ? (const char *)e->argv[BEFORE] : "";
+	u64 *at = e->argv + BEFORE + (e->argc ? 1 : 0);
+	unsigned i;
+
+	/* uservisor puts in what comes from a script's first line when it opens it once more. */
+	at = push_front(at, e->path);
+	at = push_front(at, "--");
+	at = push_front(at, argv0);
+	at = push_front(at, "--argv0");
+	if (e->program_fd >= 0) {
+		snprintf(e->program, sizeof(e->program), "%d", e->program_fd);
+		at = push_front(at, e->program);
+		at = push_front(at, "--program");
+	}
+	if (filters >= 0) {
+		snprintf(e->filters, sizeof(e->filters), "%d", filters);
+		at = push_front(at, e->filters);
+		at = push_front(at, "--filters");
+	}
+	if (e->target.kind == IMAGE_DYNAMIC)
+		at = push_front(at, "--inject");
+	at = push_front(at, "exec");
+	at = push_front(at, "uservisor");
+	i = (unsigned)(at - e->argv);
+	return i < BEFORE ? at : NULL;
+}
+
+/* ---- dynamic programs: our library ---- */
+
+static void preload_into(const struct thread *t, struct exec *e)
+{
+	static const char name[] = "LD_PRELOAD=";
+	char old[PATH_MAX];
+	u64 at;
+
+	if (!t->program->preload[0])
+		return;
+	for (at = 0; at < e->envc; at++) {
+		long n = get_string(old, e->envp[at], sizeof(old));
+
+		if (n >= 0 && !strncmp(old, name, sizeof(name) - 1))
+			break;
+	}
+	if (at == e->envc) {
+		old[0] = 0;
+	} else {
+		memmove(old, old + sizeof(name) - 1, strlen(old + sizeof(name) - 1) + 1);
+		if (strstr(old, t->program->preload))
+			return;
+	}
+	snprintf(e->preload, sizeof(e->preload), "%s%s%s%s", name, t->program->preload,
+		old[0] ? ":" : "", old);
+	e->envp[at] = (u64)e->preload;
+}
+
+/* ---- both ---- */
+
+static long start(struct thread *t, struct context *c, struct exec *e, const char *path, u64 *argv)
+{
+	t->detour_from = *c;
+	t->detour_memory = e;
+	c->rax = SYS_execve;
+	c->rdi = (u64)path;
+	c->rsi = (u64)argv;
+	c->rdx = (u64)e->envp;
+	call_detour(t, c);
+	return CALL_DONE;
+}
+
+/* e->target is known. */
+static long exec_target(struct thread *t, struct context *c, struct exec *e)
+{
+	int filters = -1;
+	u64 *argv;
+
+	if (e->target.kind == IMAGE_DYNAMIC && t->seccomp_mode == 0) {
+		preload_into(t, e);
+		return start(t, c, e, e->path, e->argv + BEFORE);
+	}
+	if (t->seccomp_mode)
+		filters = seccomp_save(t);
+	argv = args_for_self(t, e, filters);
+	if (!argv || (t->seccomp_mode && filters < 0)) {
+		exec_free(e);
+		return -ENOMEM;
+	}
+	return start(t, c, e, "/proc/self/exe", argv);
+}
+
+static long exec_path(struct thread *t, struct context *c, u64 path, u64 argv, u64 envp)
+{
+	struct exec *e = exec_new(argv, envp);
+
+	if (!e || get_string(e->path, path, sizeof(e->path)) < 0) {
+		exec_free(e);
+		return CALL_PASS; /* what is wrong with it, the kernel will say */
+	}
+	if (path_is_own_exe(e->path))
+		snprintf(e->path, sizeof(e->path), "%s", t->program->path);
+	target_find(e->path, open(e->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), &e->target);
+	if (e->target.kind == IMAGE_FOREIGN) {
+		exec_free(e);
+		return CALL_PASS;
+	}
+	return exec_target(t, c, e);
+}
 
 long call_execve(struct thread *t, struct context *c)
 {
-	return CALL_PASS;
+	return exec_path(t, c, c->rdi, c->rsi, c->rdx);
+}
+
+/* By descriptor: it is handed over open, as its name may lead elsewhere or nowhere. */
+static int open_at(int dirfd, const char *path, int flags)
+{
+	char link[32];
+
+	if (path[0])
+		return openat(dirfd, path,
+			O_RDONLY | O_NONBLOCK | (flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd);
+	return flags & AT_EMPTY_PATH ? open(link, O_RDONLY | O_NONBLOCK) : -1;
 }
 
 long call_execveat(struct thread *t, struct context *c)
 {
+	int dirfd = (int)c->rdi, flags = (int)c->r8;
+	struct exec *e;
+	char path[PATH_MAX];
+
+	if (get_string(path, c->rsi, sizeof(path)) < 0)
+		return CALL_PASS;
+	if ((path[0] == '/' || (dirfd == AT_FDCWD && path[0])) && !(flags & ~AT_EMPTY_PATH))
+		return exec_path(t, c, c->rsi, c->rdx, c->r10);
+	e = exec_new(c->rdx, c->r10);
+	if (!e)
+		return CALL_PASS;
+	e->program_fd = open_at(dirfd, path, flags);
+	snprintf(e->path, sizeof(e->path), "/dev/fd/%d", e->program_fd);
+	target_find(e->path, e->program_fd < 0 ? -1 : fcntl(e->program_fd, F_DUPFD_CLOEXEC, 0),
+		&e->target);
+	if (e->target.kind == IMAGE_STATIC && !e->target.count)
+		return exec_target(t, c, e);
+	exec_free(e);
 	return CALL_PASS;
 }

@@ -13,7 +13,7 @@
 #include "shim/inject/private.h"
 
 /* Is it the link to this process's program? For the kernel that is uservisor. */
-static bool is_own_exe(const char *path)
+bool path_is_own_exe(const char *path)
 {
 	char *end;
 
@@ -41,7 +41,7 @@ static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mo
 	r = shim_open(dirfd, path, flags);
 	if (r != NOT_OURS)
 		return r;
-	if (is_own_exe(path) && !(flags & O_NOFOLLOW))
+	if (path_is_own_exe(path) && !(flags & O_NOFOLLOW))
 		return RAW(SYS_openat, AT_FDCWD, t->program->path, flags, mode);
 	return CALL_PASS;
 }
@@ -70,7 +70,7 @@ static long readlink_any(struct thread *t, u64 address, u64 buffer, u64 size)
 	char path[PATH_MAX];
 	size_t n;
 
-	if (get_string(path, address, sizeof(path)) < 0 || !is_own_exe(path) || (int)size <= 0)
+	if (get_string(path, address, sizeof(path)) < 0 || !path_is_own_exe(path) || (int)size <= 0)
 		return CALL_PASS;
 	n = MIN(strlen(t->program->path), (size_t)(int)size);
 	return put_bytes(buffer, t->program->path, n) ? -EFAULT : (long)n;

@@ -208,9 +208,12 @@ void tid_clear(u64 address);
 
 long call_execve(struct thread *t, struct context *c);
 long call_execveat(struct thread *t, struct context *c);
+/* Free t->detour_memory. */
+void exec_end(void *memory);
 
 /* ---- descriptors and paths (file.c) ---- */
 
+bool path_is_own_exe(const char *path);
 long call_open(struct thread *t, struct context *c);
 long call_openat(struct thread *t, struct context *c);
 long call_openat2(struct thread *t, struct context *c);
@@ -232,6 +235,9 @@ long call_prctl(struct thread *t, struct context *c);
 
 /* CALL_PASS: go on; anything else: dealt with. */
 long seccomp_check(struct thread *t, struct context *c, u32 arch);
+/* What is installed, in a new memfd for seccomp_restore() after an exec. A descriptor or -errno. */
+int seccomp_save(struct thread *t);
+int seccomp_restore(struct thread *t, int fd);
 long call_seccomp(struct thread *t, struct context *c);
 long seccomp_prctl_set(struct thread *t, u64 mode, u64 program);
 long seccomp_prctl_get(struct thread *t);

@@ -61,7 +61,7 @@ static void first_context(struct thread *t, u64 entry, u64 sp, u64 mask)
 	inject_enter(t, c);
 }
 
-static int become(struct program *p, u64 entry, u64 sp)
+static int become(struct program *p, u64 entry, u64 sp, int filters)
 {
 	struct thread *t = thread_create(p);
 	u64 all = ~0ull, mask = 0;
@@ -72,6 +72,7 @@ static int become(struct program *p, u64 entry, u64 sp)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	__asm__("rdfsbase %0" : "=r"(t->our_fs));
 	r = signals_init(p);
+	r = r || filters < 0 ? r : seccomp_restore(t, filters);
 	r = r ? r : thread_arm(t);
 	if (r)
 		return r == -EINVAL ? -ENOSYS : r;
@@ -103,5 +104,7 @@ int inject_run(const struct inject_config *cfg)
 	close(cfg->fd);
 	s.interpreter_base = interpreter.base;
 	sp = stack_create(&s);
-	return sp ? become(p, interpreter.entry ? interpreter.entry : program.entry, sp) : -ENOMEM;
+	return sp ? become(p, interpreter.entry ? interpreter.entry : program.entry, sp,
+			    cfg->filters)
+		  : -ENOMEM;
 }
