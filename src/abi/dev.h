@@ -26,6 +26,12 @@ void dev_destroy(struct dev *d);
 int dev_open_kvm(struct dev *d, int flags);
 /* Like ioctl(): result >= 0 or -errno. -EBADF for a descriptor that is not ours: see dev_owns. */
 long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);
+/*
+ * For who has blocked all asynchronous signals already, to deliver them after the call himself:
+ * caller_mask (bit n-1 is signal n) is what the program has blocked, and what KVM_RUN goes by.
+ */
+long dev_ioctl_masked(
+	struct dev *d, int fd, unsigned long request, unsigned long arg, u64 caller_mask);
 bool dev_owns(struct dev *d, int fd);
 /* Is fd in use as one of ours as far as we were told? Makes no system call. */
 bool dev_knows(struct dev *d, int fd);

@@ -75,6 +75,17 @@ long shim_ioctl(int fd, unsigned long request, unsigned long arg)
 	return r == -EBADF ? NOT_OURS : r;
 }
 
+long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mask)
+{
+	struct dev *d = shim_dev();
+	long r;
+
+	if (!d || _IOC_TYPE(request) != 0xae)
+		return NOT_OURS;
+	r = dev_ioctl_masked(d, fd, request, arg, mask);
+	return r == -EBADF ? NOT_OURS : r;
+}
+
 long shim_close(int fd)
 {
 	struct dev *d = shim_dev();

@@ -30,6 +30,8 @@ long shim_open(int dirfd, const char *path, int flags);
 /* After it was: the kernel's answer (descriptor or -errno) may be a device of ours, too. */
 long shim_opened(int dirfd, const char *path, int flags, long result);
 long shim_ioctl(int fd, unsigned long request, unsigned long arg);
+/* With all asynchronous signals blocked: the program has blocked those in mask (dev_ioctl_masked()). */
+long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mask);
 long shim_close(int fd);
 /* fd was replaced by, or has become, a duplicate of from. */
 void shim_duplicated(int from, int fd);

@@ -210,3 +210,9 @@ long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
 	signals_restore(mask);
 	return ret;
 }
+
+long dev_ioctl_masked(
+	struct dev *d, int fd, unsigned long request, unsigned long arg, u64 caller_mask)
+{
+	return serve(d, fd, (u32)request, arg, caller_mask);
+}

@@ -2,6 +2,7 @@
 /* Calls with a path or a descriptor in which our device or the program's own file may be meant. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kvm.h>
 #include <linux/openat2.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,6 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/dev.h"
 #include "shim/inject/private.h"
 
 /* Is it the link to this process's program? For the kernel that is uservisor. */
@@ -90,16 +92,20 @@ long call_readlinkat(struct thread *t, struct context *c)
 
 long call_ioctl(struct thread *t, struct context *c)
 {
-	long r = shim_ioctl((int)c->rdi, c->rsi, c->rdx);
+	long r = shim_ioctl_masked((int)c->rdi, c->rsi, c->rdx, signal_mask(t, c));
 
-	if (r != NOT_OURS)
+	/* The first machine brings the engine's handlers. */
+	if (r != NOT_OURS && (u32)c->rsi == KVM_CREATE_VM)
 		signal_capture_engine(t->program);
 	return r;
 }
 
 long call_close(struct thread *t, struct context *c)
 {
-	return shim_close((int)c->rdi);
+	int fd = (int)c->rdi;
+
+	/* The kernel's may take their time, and signals interrupt them. */
+	return shim_dev() && dev_owns(shim_dev(), fd) ? shim_close(fd) : CALL_PASS;
 }
 
 #define CLOSE_RANGE_CLOEXEC_ 4
