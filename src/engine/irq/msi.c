@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#define MSI_BASE      0xfee00000u
 #define BROADCAST     0xffu
 #define BROADCAST_X2  0xffffffffu
 #define DFR_FLAT(dfr) ((dfr) >> 28 == 0xf)
@@ -296,15 +295,18 @@ int ioapic_entry_deliver(void *opaque, u64 entry)
 	return n <= 0 ? -1 : fresh;
 }
 
-/* SDM 3:10.11. */
+/*
+ * SDM 3:10.11. That the address lies in the interrupt range is for the caller to know: some pass the offset
+ * in it. Bits 63-32 are the rest of the destination, where that has been agreed upon, and nothing otherwise.
+ */
 int msi_decode(const struct irq *irq, const struct msi *msi, struct apic_msg *ret)
 {
-	u32 low = (u32)msi->address, high = msi->address >> 32;
+	u32 low = (u32)msi->address, high = irq->ids32 ? msi->address >> 32 : 0;
 
-	if ((low & 0xfff00000) != MSI_BASE || (high && !irq->ids32))
+	if (high & 0xff)
 		return -EINVAL;
 	*ret = (struct apic_msg){
-		.dest = (low >> 12 & 0xff) | (high & 0xffffff00),
+		.dest = (low >> 12 & 0xff) | high,
 		.redirect = low & BIT(3),
 		.logical = low & BIT(2),
 		.vector = (u8)msi->data,
