@@ -346,15 +346,6 @@ bool dev_owns(struct dev *d, int fd)
 	return false;
 }
 
-bool dev_knows(struct dev *d, int fd)
-{
-	struct object *_Atomic *e;
-
-	check_fork(d);
-	e = table_entry(d, fd);
-	return e && atomic_load_explicit(e, memory_order_relaxed);
-}
-
 /* As the kernel writes them. */
 struct dir_entry {
 	u64 ino;
@@ -405,15 +396,51 @@ static void forget(struct dev *d, int fd, struct object *o)
 
 	dev_lock(d, &mask);
 	if (e && atomic_load(e) == o) {
+		/* fd itself is still in the table, so it is not what is found. */
+		other = o->fds > 1 ? -1 : find_duplicate(d, o);
 		old = entry_set(e, NULL);
-		other = o->fds ? -1 : find_duplicate(d, o);
-		e = other < 0 || other == fd ? NULL : table_entry_make(d, other);
+		e = other < 0 ? NULL : table_entry_make(d, other);
 		if (e)
 			uv_assert(!entry_set(e, o));
 	}
 	dev_unlock(d, mask);
 	if (old)
 		object_put(d, old);
+}
+
+enum dev_kind dev_kind(struct dev *d, int fd)
+{
+	struct object *_Atomic *e;
+	struct object *o;
+
+	check_fork(d);
+	e = table_entry(d, fd);
+	o = e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
+	if (!o)
+		return DEV_NONE;
+	switch (o->kind) {
+	case FD_SYSTEM: return DEV_SYSTEM;
+	case FD_VM: return DEV_VM;
+	case FD_VCPU: return DEV_VCPU;
+	default: return DEV_OTHER;
+	}
+}
+
+const char *dev_request_name(enum dev_kind kind, unsigned long request)
+{
+	static const enum fd_kind kinds[] = {
+		[DEV_SYSTEM] = FD_SYSTEM, [DEV_VM] = FD_VM, [DEV_VCPU] = FD_VCPU};
+	const struct request *r = NULL;
+
+	if (kind >= DEV_SYSTEM && kind <= DEV_VCPU)
+		r = request_find(kinds[kind], (u32)request);
+	return r ? r->name : NULL;
+}
+
+bool dev_in_vfork_child(struct dev *d)
+{
+	check_fork(d);
+	return sys_getpid() != d->pid;
 }
 
 void dev_forget(struct dev *d, int fd)
@@ -430,6 +457,18 @@ void dev_forget(struct dev *d, int fd)
 		object_put(d, o);
 	}
 	signals_restore(mask);
+}
+
+void dev_forget_range(struct dev *d, unsigned first, unsigned last)
+{
+	unsigned fd = first;
+
+	for (; fd <= last && fd < CHUNKS * CHUNK_SIZE; fd++) {
+		if (table_entry(d, (int)fd))
+			dev_forget(d, (int)fd);
+		else
+			fd |= CHUNK_SIZE - 1; /* nothing in this chunk */
+	}
 }
 
 int dev_close(struct dev *d, int fd)

@@ -33,8 +33,20 @@ long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);
 long dev_ioctl_masked(
 	struct dev *d, int fd, unsigned long request, unsigned long arg, u64 caller_mask);
 bool dev_owns(struct dev *d, int fd);
-/* Is fd in use as one of ours as far as we were told? Makes no system call. */
-bool dev_knows(struct dev *d, int fd);
+/* What fd is as far as we were told. Makes no system call. */
+enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_OTHER };
+enum dev_kind dev_kind(struct dev *d, int fd);
+static inline bool dev_knows(struct dev *d, int fd)
+{
+	return dev_kind(d, fd) != DEV_NONE;
+}
+/*
+ * After vfork() the child runs in its parent's memory, but its descriptors are its own: what it
+ * does to them must not be told to the parent's dev.
+ */
+bool dev_in_vfork_child(struct dev *d);
+/* The request's name, NULL if this kind of descriptor does not know it. */
+const char *dev_request_name(enum dev_kind kind, unsigned long request);
 /* Like close(): 0 or -errno. For descriptors that are not ours too. */
 int dev_close(struct dev *d, int fd);
 /* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */
@@ -42,5 +54,6 @@ struct sys_sigaction;
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
 /* fd is about to be replaced (dup2) or was closed by other means. */
 void dev_forget(struct dev *d, int fd);
+void dev_forget_range(struct dev *d, unsigned first, unsigned last);
 
 #endif

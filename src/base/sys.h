@@ -45,6 +45,11 @@ static inline int sys_open(const char *path, int flags)
 	return (int)SYS_CALL2(SYS_open, path, flags);
 }
 
+static inline int sys_open_mode(const char *path, int flags, unsigned mode)
+{
+	return (int)SYS_CALL3(SYS_open, path, flags, mode);
+}
+
 static inline int sys_close(int fd)
 {
 	return (int)SYS_CALL1(SYS_close, fd);
@@ -70,6 +75,16 @@ static inline int sys_fstat(int fd, struct stat *st)
 	return (int)SYS_CALL2(SYS_fstat, fd, st);
 }
 
+static inline int sys_fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+	return (int)SYS_CALL4(SYS_newfstatat, dirfd, path, st, flags);
+}
+
+static inline off_t sys_lseek(int fd, off_t offset, int whence)
+{
+	return SYS_CALL3(SYS_lseek, fd, offset, whence);
+}
+
 static inline int sys_fcntl(int fd, int command, long arg)
 {
 	return (int)SYS_CALL3(SYS_fcntl, fd, command, arg);
@@ -83,6 +98,11 @@ static inline int sys_ioctl(int fd, unsigned long request, unsigned long arg)
 static inline ssize_t sys_readlink(const char *path, char *buffer, size_t n)
 {
 	return SYS_CALL3(SYS_readlink, path, buffer, n);
+}
+
+static inline ssize_t sys_readlinkat(int dirfd, const char *path, char *buffer, size_t n)
+{
+	return SYS_CALL4(SYS_readlinkat, dirfd, path, buffer, n);
 }
 
 static inline long sys_getdents64(int fd, void *buffer, size_t n)

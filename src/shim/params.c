@@ -1,100 +1,86 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parameters of the kernel's KVM modules, which programs read to learn what a KVM does: ours do
- * not depend on modules, so that these files answer for the engine, whether or not the machine has
- * such modules. One row a parameter. There is a real MMU nowhere, so what asks for one is off.
+ * /sys/module/kvm*: what the kernel's modules show of themselves. Programs read it before they open
+ * /dev/kvm, or decide by it what they may expect. It says what is true of our engine, also where
+ * the machine has modules of its own: these are not what the program runs on. There is a real MMU
+ * nowhere, so what asks for one is off.
  */
 #include <cpuid.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "shim/shim.h"
 
-#define MODULES      "/sys/module/"
-#define PARAMETERS   "/parameters/"
-#define MODULE_AMD   "kvm_amd"
-#define MODULE_INTEL "kvm_intel"
+#define ROOT "/sys/module/"
 
-static const struct {
-	const char *module, *name, *value;
+/* Whose module it is: the host's vendor, which is also the guest's. */
+enum vendor { ANY, INTEL, AMD };
+
+static const struct param {
+	enum vendor vendor;
+	const char *path, *text;
 } params[] = {
-	{"kvm", "eager_page_split", "N\n"},
-	{"kvm", "enable_pmu", "N\n"},
-	{"kvm", "enable_vmware_backdoor", "N\n"},
-	{"kvm", "force_emulation_prefix", "0\n"},
-	{"kvm", "halt_poll_ns", "0\n"},
-	{"kvm", "ignore_msrs", "N\n"},
-	{"kvm", "mmio_caching", "Y\n"},
-	{"kvm", "nx_huge_pages", "N\n"},
-	{"kvm", "report_ignored_msrs", "Y\n"},
-	{"kvm", "tdp_mmu", "N\n"},
-	{MODULE_AMD, "avic", "N\n"},
-	{MODULE_AMD, "nested", "0\n"},
-	{MODULE_AMD, "npt", "N\n"},
-	{MODULE_AMD, "sev", "N\n"},
-	{MODULE_INTEL, "enable_apicv", "N\n"},
-	{MODULE_INTEL, "ept", "N\n"},
-	{MODULE_INTEL, "nested", "N\n"},
-	{MODULE_INTEL, "unrestricted_guest", "Y\n"},
+	{ANY, "kvm/parameters/eager_page_split", "N\n"},
+	{ANY, "kvm/parameters/enable_pmu", "N\n"},
+	{ANY, "kvm/parameters/enable_vmware_backdoor", "N\n"},
+	{ANY, "kvm/parameters/force_emulation_prefix", "0\n"},
+	{ANY, "kvm/parameters/halt_poll_ns", "0\n"},
+	{ANY, "kvm/parameters/ignore_msrs", "N\n"},
+	{ANY, "kvm/parameters/kvmclock_periodic_sync", "N\n"},
+	{ANY, "kvm/parameters/mmio_caching", "Y\n"},
+	{ANY, "kvm/parameters/nx_huge_pages", "N\n"},
+	{ANY, "kvm/parameters/report_ignored_msrs", "Y\n"},
+	{ANY, "kvm/parameters/tdp_mmu", "N\n"},
+	{ANY, "kvm/parameters/tsc_tolerance_ppm", "250\n"},
+	{AMD, "kvm_amd/parameters/avic", "N\n"},
+	{AMD, "kvm_amd/parameters/nested", "0\n"},
+	{AMD, "kvm_amd/parameters/npt", "N\n"},
+	{AMD, "kvm_amd/parameters/nrips", "1\n"},
+	{AMD, "kvm_amd/parameters/sev", "N\n"},
+	{INTEL, "kvm_intel/parameters/enable_apicv", "N\n"},
+	{INTEL, "kvm_intel/parameters/ept", "N\n"},
+	{INTEL, "kvm_intel/parameters/nested", "N\n"},
+	{INTEL, "kvm_intel/parameters/unrestricted_guest", "Y\n"},
 };
 
-/* The module that would be loaded on this processor, beside kvm itself. */
-static const char *vendor_module(void)
+static enum vendor host_vendor(void)
 {
 	u32 a, b, c, d;
 
-	if (!__get_cpuid(0, &a, &b, &c, &d))
-		return "";
-	return b == 0x756e6547 /* Genu */ ? MODULE_INTEL : MODULE_AMD;
+	__cpuid(0, a, b, c, d);
+	return b == signature_INTEL_ebx ? INTEL : AMD;
 }
 
-/* path is prefix followed by what is returned, else NULL. */
-static const char *after(const char *path, const char *prefix)
+static bool applies(const struct param *p)
 {
-	size_t n = strlen(prefix);
-
-	return strncmp(path, prefix, n) ? NULL : path + n;
+	return p->vendor == ANY || p->vendor == host_vendor();
 }
 
-static const char *value_of(const char *module, const char *rest)
+/* What follows the root, or NULL. */
+static const char *under_root(const char *path)
 {
-	const char *name = after(rest, module);
+	return strncmp(path, ROOT "kvm", sizeof(ROOT "kvm") - 1) ? NULL : path + sizeof(ROOT) - 1;
+}
 
-	name = name ? after(name, PARAMETERS) : NULL;
+const char *params_text(const char *path)
+{
+	const char *name = under_root(path);
+
 	for (unsigned i = 0; name && i < ARRAY_SIZE(params); i++)
-		if (!strcmp(params[i].module, module) && !strcmp(params[i].name, name))
-			return params[i].value;
+		if (!strcmp(name, params[i].path) && applies(&params[i]))
+			return params[i].text;
 	return NULL;
 }
 
-static long open_text(const char *text, int flags)
+bool params_is_folder(const char *path)
 {
-	int fd = memfd_create(
-		"parameter", MFD_ALLOW_SEALING | (flags & O_CLOEXEC ? MFD_CLOEXEC : 0));
-	ssize_t n = strlen(text);
+	const char *name = under_root(path);
+	size_t n = name ? strlen(name) : 0;
 
-	if (fd < 0)
-		return -errno;
-	if (write(fd, text, n) == n && !lseek(fd, 0, SEEK_SET) &&
-		!fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
-		return fd;
-	close(fd);
-	return -EIO;
-}
-
-long params_open(const char *path, int flags)
-{
-	const char *rest = path ? after(path, MODULES) : NULL, *value;
-
-	if (!rest || !after(rest, "kvm"))
-		return NOT_OURS;
-	value = value_of("kvm", rest);
-	if (!value)
-		value = value_of(vendor_module(), rest);
-	if (!value)
-		return NOT_OURS;
-	return (flags & O_ACCMODE) == O_RDONLY ? open_text(value, flags) : -EACCES;
+	while (n && name[n - 1] == '/')
+		n--;
+	for (unsigned i = 0; n && i < ARRAY_SIZE(params); i++)
+		if (!strncmp(name, params[i].path, n) && params[i].path[n] == '/' &&
+			applies(&params[i]))
+			return true;
+	return false;
 }

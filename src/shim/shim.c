@@ -3,30 +3,38 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
-#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/sysmacros.h>
 
 #include "abi/dev.h"
+#include "base/sys.h"
 #include "shim/shim.h"
+#include "shim/trace.h"
+
+_Atomic enum shim_mode shim_mode_;
 
 static struct {
 	pthread_once_t once;
-	struct dev *_Atomic dev;
+	struct dev *dev;
 	int error; /* why there is no dev */
 } shim = {.once = PTHREAD_ONCE_INIT};
 
 struct dev *shim_dev(void)
 {
-	return atomic_load_explicit(&shim.dev, memory_order_acquire);
+	return shim_mode() == SHIM_IDLE ? NULL : shim.dev;
 }
 
 static void start(void)
 {
-	struct dev *d = NULL;
+	enum shim_mode mode = trace_start();
 
-	shim.error = dev_create(&d);
-	atomic_store_explicit(&shim.dev, d, memory_order_release);
+	if (mode != SHIM_KERNEL)
+		shim.error = dev_create(&shim.dev);
+	if (!shim.error)
+		atomic_store_explicit(&shim_mode_, mode, memory_order_release);
 }
 
 /* 0 or -errno. */
@@ -36,17 +44,49 @@ static int shim_start(void)
 	return shim.error;
 }
 
+/* ---- opening ---- */
+
 static long open_kvm(int flags)
 {
 	int r = shim_start();
 
-	return r ? r : dev_open_kvm(shim_dev(), flags);
+	if (r)
+		return r;
+	if (shim_mode() == SHIM_KERNEL)
+		return NOT_OURS;
+	r = dev_open_kvm(shim.dev, flags);
+	if (shim_mode() == SHIM_TRACE)
+		trace_open("/dev/kvm", r);
+	return r;
+}
+
+static long open_text(const char *text, int flags)
+{
+	int fd;
+
+	if ((flags & O_ACCMODE) != O_RDONLY)
+		return -EACCES;
+	fd = sys_memfd_create("uservisor-parameter", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	if (fd < 0)
+		return -errno;
+	if (sys_write(fd, text, strlen(text)) < 0 || sys_lseek(fd, 0, SEEK_SET)) {
+		sys_close(fd);
+		return -EIO;
+	}
+	return fd;
 }
 
 long shim_open(int dirfd, const char *path, int flags)
 {
+	const char *text;
+
+	if (!path || (flags & O_PATH))
+		return NOT_OURS;
+	text = params_text(path);
+	if (text)
+		return open_text(text, flags);
 	if (!path_is_kvm(dirfd, path))
-		return params_open(path, flags);
+		return NOT_OURS;
 	if (flags & O_DIRECTORY)
 		return -ENOTDIR;
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
@@ -54,50 +94,115 @@ long shim_open(int dirfd, const char *path, int flags)
 	return open_kvm(flags);
 }
 
+/*
+ * A device under another name (a jail's own node, a symbolic link) is found by looking at what was opened. To ask
+ * about every file would cost all programs a system call for each, so only likely ones are.
+ */
+static bool may_be_device(const char *path, int flags)
+{
+	if (flags & (O_CREAT | O_PATH | O_DIRECTORY))
+		return false;
+	return (flags & O_ACCMODE) == O_RDWR || strstr(path, "kvm") || !strncmp(path, "/dev/", 5) ||
+	       !strncmp(path, "/proc/", 6);
+}
+
+static bool is_kvm_device(int fd)
+{
+	struct stat st;
+
+	return !sys_fstat(fd, &st) && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
+}
+
+static long replace(int fd, int flags)
+{
+	long r;
+
+	if (shim_start())
+		return fd;
+	if (shim_mode() == SHIM_KERNEL) {
+		trace_open("/dev/kvm", fd);
+		return fd;
+	}
+	sys_close(fd);
+	r = open_kvm(flags);
+	return r;
+}
+
 long shim_opened(int dirfd, const char *path, int flags, long result)
 {
-	struct dev *d = shim_dev();
-
 	/* A number that the kernel gives out anew cannot be a descriptor that we know. */
-	if (d && result >= 0)
-		dev_forget(d, result);
+	if (result >= 0 && shim.dev && !dev_in_vfork_child(shim.dev))
+		dev_forget(shim.dev, (int)result);
+	if (!path || !may_be_device(path, flags))
+		return result;
+	if (result >= 0)
+		return is_kvm_device((int)result) ? replace((int)result, flags) : result;
+	if (path_leads_to_kvm(dirfd, path)) {
+		long r = open_kvm(flags);
+
+		return r == NOT_OURS ? result : r;
+	}
 	return result;
+}
+
+/* ---- requests ---- */
+
+/* mask: see dev_ioctl_masked(); NULL if signals are as the program has them. */
+static long serve(int fd, unsigned long request, unsigned long arg, const u64 *mask)
+{
+	long r;
+
+	if (shim_mode() == SHIM_IDLE || _IOC_TYPE(request) != SHIM_IOCTL_TYPE)
+		return NOT_OURS;
+	if (shim_mode() != SHIM_ENGINE)
+		return trace_ioctl(shim.dev, fd, request, arg, mask);
+	r = mask ? dev_ioctl_masked(shim.dev, fd, request, arg, *mask)
+		 : dev_ioctl(shim.dev, fd, request, arg);
+	/* An answer, if the descriptor is ours; else it has only this type byte in common with us. */
+	return r == -EBADF && !dev_knows(shim.dev, fd) ? NOT_OURS : r;
 }
 
 long shim_ioctl(int fd, unsigned long request, unsigned long arg)
 {
-	struct dev *d = shim_dev();
-	long r;
-
-	if (!d || _IOC_TYPE(request) != 0xae)
-		return NOT_OURS;
-	r = dev_ioctl(d, fd, request, arg);
-	return r == -EBADF ? NOT_OURS : r;
+	return serve(fd, request, arg, NULL);
 }
 
 long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mask)
 {
-	struct dev *d = shim_dev();
-	long r;
-
-	if (!d || _IOC_TYPE(request) != 0xae)
-		return NOT_OURS;
-	r = dev_ioctl_masked(d, fd, request, arg, mask);
-	return r == -EBADF ? NOT_OURS : r;
+	return serve(fd, request, arg, &mask);
 }
+
+long shim_ioctl_error(int fd, long error)
+{
+	struct dev *d = shim_dev();
+
+	if (error != -ENOTTY || !d)
+		return error;
+	switch (dev_kind(d, fd)) {
+	case DEV_SYSTEM:
+	case DEV_VCPU: return -EINVAL;
+	default: return error;
+	}
+}
+
+/* ---- closing ---- */
 
 long shim_close(int fd)
 {
 	struct dev *d = shim_dev();
 
-	return d ? dev_close(d, fd) : NOT_OURS;
+	if (shim_mode() >= SHIM_TRACE)
+		trace_closed(fd);
+	if (!d || !dev_knows(d, fd) || dev_in_vfork_child(d))
+		return NOT_OURS;
+	return dev_close(d, fd);
 }
 
 void shim_duplicated(int from, int fd)
 {
 	struct dev *d = shim_dev();
 
-	if (!d)
+	if (!d || (!dev_knows(d, fd) && !dev_knows(d, from)) || dev_in_vfork_child(d))
 		return;
 	dev_forget(d, fd);
 	dev_owns(d, fd);
@@ -106,8 +211,7 @@ void shim_duplicated(int from, int fd)
 void shim_closing_range(unsigned first, unsigned last)
 {
 	struct dev *d = shim_dev();
-	unsigned fd;
 
-	for (fd = first; d && fd <= last && fd < (1u << 20); fd++)
-		dev_forget(d, (int)fd);
+	if (d && !dev_in_vfork_child(d))
+		dev_forget_range(d, first, last);
 }

@@ -7,11 +7,14 @@
  * function here costs a load and a compare, and nothing of the engine has run.
  *
  * Functions return like the kernel: a result, or -errno. NOT_OURS means that the call is none of
- * our business and belongs to the kernel. Who calls is the business of preload/ or inject/.
+ * our business and belongs to the kernel. How calls get here is the business of preload/ and
+ * inject/, which also pass on to the kernel what does.
  */
 #ifndef SHIM_SHIM_H
 #define SHIM_SHIM_H
 
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "base/types.h"
@@ -19,33 +22,73 @@
 #define NOT_OURS (-4096l) /* beyond every errno */
 
 struct dev;
+struct sock_fprog;
+struct stat;
+struct statx;
 
-/* The started engine, or NULL: nothing was opened yet. */
+enum shim_mode {
+	SHIM_IDLE,   /* /dev/kvm has not been opened */
+	SHIM_ENGINE, /* requests go to the engine, */
+	SHIM_TRACE,  /* and are written down; */
+	SHIM_KERNEL, /* or only written down, and go to the kernel's KVM */
+};
+extern _Atomic enum shim_mode shim_mode_;
+static inline enum shim_mode shim_mode(void)
+{
+	return atomic_load_explicit(&shim_mode_, memory_order_acquire);
+}
+
+/* The started engine, or NULL: nothing was opened yet, or the kernel serves. */
 struct dev *shim_dev(void);
 
 /* ---- descriptors (shim.c) ---- */
 
-/* Before the kernel is asked: is this path /dev/kvm by name? A descriptor, -errno or NOT_OURS. */
+/* Before the kernel is asked: is this path one of ours? A descriptor, -errno or NOT_OURS. */
 long shim_open(int dirfd, const char *path, int flags);
-/* After it was: the kernel's answer (descriptor or -errno) may be a device of ours, too. */
+/* After it was: its answer (descriptor or -errno) may still stand for /dev/kvm. */
 long shim_opened(int dirfd, const char *path, int flags, long result);
+
+#define SHIM_IOCTL_TYPE 0xae /* the byte that all KVM requests share */
 long shim_ioctl(int fd, unsigned long request, unsigned long arg);
 /* With all asynchronous signals blocked: the program has blocked those in mask (dev_ioctl_masked()). */
 long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mask);
+/* After the kernel refused a request of another type on fd: the right error. */
+long shim_ioctl_error(int fd, long error);
+
 long shim_close(int fd);
 /* fd was replaced by, or has become, a duplicate of from. */
 void shim_duplicated(int from, int fd);
-/* first..last are about to be closed by the kernel. */
+/* The kernel closes them, or has just closed them. */
 void shim_closing_range(unsigned first, unsigned last);
 
-/* ---- paths (paths.c) ---- */
+/* ---- paths (paths.c, params.c) ---- */
 
 /* Does this name lead to /dev/kvm, whether or not that exists? */
 bool path_is_kvm(int dirfd, const char *path);
+/* Is it a symbolic link that does? */
+bool path_leads_to_kvm(int dirfd, const char *path);
+/* Text of a file under /sys/module/kvm*, as the kernel's modules would show it; NULL: not ours. */
+const char *params_text(const char *path);
+bool params_is_folder(const char *path);
 
-/* ---- module parameters (params.c) ---- */
+/* ---- what programs ask before they open (stat.c) ---- */
 
-/* A file of /sys/module/kvm*: a descriptor, -errno or NOT_OURS. */
-long params_open(const char *path, int flags);
+/* mode as for access(2). */
+long shim_access(int dirfd, const char *path, int mode);
+/* After the kernel: result is its answer. 0 or -errno. */
+long shim_stat(int dirfd, const char *path, struct stat *st, long result);
+long shim_fstat(int fd, struct stat *st, long result);
+long shim_statx(int dirfd, const char *path, struct statx *st, long result);
+
+/* ---- signals and sandboxes (signals.c, seccomp.c) ---- */
+
+/* As sigaction(). */
+long shim_sigaction(int signo, const struct sigaction *set, struct sigaction *get);
+
+/*
+ * A seccomp program that lets the engine's own calls through and judges all others as filter does.
+ * NULL: install filter itself. Freed by the same function with a NULL filter.
+ */
+struct sock_fprog *shim_seccomp(const struct sock_fprog *filter, struct sock_fprog *old);
 
 #endif

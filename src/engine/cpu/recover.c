@@ -59,8 +59,7 @@ static bool handled(int signo)
 	return false;
 }
 
-static void exchange_action(
-	int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
+static void exchange_action(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
 	const struct sys_sigaction old = chained_get(signo);
 
@@ -100,8 +99,7 @@ static void die(int signo, const siginfo_t *info)
 }
 
 /* What the kernel does: the mask is the handler's, and the interrupted one comes back after it. */
-static void call_handler(
-	int signo, siginfo_t *info, void *context, const struct sys_sigaction *a)
+static void call_handler(int signo, siginfo_t *info, void *context, const struct sys_sigaction *a)
 {
 	const struct sys_sigaction dfl = {0};
 	u64 mask = a->mask | (a->flags & SA_NODEFER ? 0 : BIT64(signo - 1));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Descriptors: requests, duplicates, closing. */
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -8,30 +9,56 @@
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
 
+int fcntl64(int fd, int command, ...);
+
+long hook_ioctl(int fd, unsigned long request, unsigned long arg)
+{
+	long r = NOT_OURS;
+
+	if (unlikely(_IOC_TYPE(request) == SHIM_IOCTL_TYPE))
+		r = shim_ioctl(fd, request, arg);
+	if (r != NOT_OURS)
+		return r;
+	r = hook_result(NEXT(ioctl)(fd, request, arg));
+	return r < 0 ? shim_ioctl_error(fd, r) : r;
+}
+
 HOOK int ioctl(int fd, unsigned long request, ...)
 {
 	unsigned long arg;
 	va_list args;
-	long r;
 
 	va_start(args, request);
 	arg = va_arg(args, unsigned long);
 	va_end(args);
-	r = shim_ioctl(fd, request, arg);
-	return r == NOT_OURS ? NEXT(ioctl)(fd, request, arg) : hook_return(r);
+	return (int)hook_return(hook_ioctl(fd, request, arg));
+}
+
+long hook_close(int fd)
+{
+	long r = shim_close(fd);
+
+	return r == NOT_OURS ? hook_result(NEXT(close)(fd)) : r;
 }
 
 HOOK int close(int fd)
 {
-	long r = shim_close(fd);
-
-	return r == NOT_OURS ? NEXT(close)(fd) : hook_return(r);
+	return (int)hook_return(hook_close(fd));
 }
 
 HOOK int close_range(unsigned first, unsigned last, int flags)
 {
-	shim_closing_range(first, last);
-	return NEXT(close_range)(first, last, flags);
+	int r = NEXT(close_range)(first, last, flags);
+
+	if (!r && !(flags & (int)CLOSE_RANGE_CLOEXEC))
+		shim_closing_range(first, last);
+	return r;
+}
+
+HOOK void closefrom(int first)
+{
+	NEXT(closefrom)(first);
+	shim_closing_range(first < 0 ? 0 : (unsigned)first, UINT_MAX);
 }
 
 HOOK int dup(int fd)
@@ -60,3 +87,20 @@ HOOK int dup3(int fd, int to, int flags)
 		shim_duplicated(fd, r);
 	return r;
 }
+
+HOOK int fcntl(int fd, int command, ...)
+{
+	unsigned long arg;
+	va_list args;
+	int r;
+
+	va_start(args, command);
+	arg = va_arg(args, unsigned long);
+	va_end(args);
+	r = NEXT(fcntl)(fd, command, arg);
+	if (r >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC))
+		shim_duplicated(fd, r);
+	return r;
+}
+
+HOOK int fcntl64(int fd, int command, ...) __attribute__((alias("fcntl")));

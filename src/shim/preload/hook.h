@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/types.h>
 
 #include "base/types.h"
 
@@ -28,6 +29,13 @@
 	})
 
 void *hook_next(const char *name);
+
+/* Hooks that syscall() comes to as well: results are the kernel's, -errno included. */
+long hook_openat(int dirfd, const char *path, int flags, mode_t mode);
+long hook_ioctl(int fd, unsigned long request, unsigned long arg);
+long hook_close(int fd);
+long hook_seccomp(unsigned operation, unsigned flags, void *arg);
+int hook_prctl(int option, const unsigned long arg[4]); /* with errno */
 
 /* A result of the kernel's kind as the C library returns it. */
 static inline long hook_return(long r)

@@ -2,6 +2,8 @@
 /* Opening files by path. */
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
@@ -11,15 +13,18 @@ int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat_2(int dirfd, const char *path, int flags);
 int __openat64_2(int dirfd, const char *path, int flags);
+int __open(const char *path, int flags, ...);
+int __open64(const char *path, int flags, ...);
 
-static int hook_openat(int dirfd, const char *path, int flags, mode_t mode)
+long hook_openat(int dirfd, const char *path, int flags, mode_t mode)
 {
 	long r = shim_open(dirfd, path, flags);
 
-	if (r != NOT_OURS)
-		return hook_return(r);
-	r = hook_result(NEXT(openat)(dirfd, path, flags, mode));
-	return hook_return(shim_opened(dirfd, path, flags, r));
+	if (r == NOT_OURS) {
+		r = hook_result(NEXT(openat)(dirfd, path, flags, mode));
+		r = shim_opened(dirfd, path, flags, r);
+	}
+	return r;
 }
 
 static bool has_mode(int flags)
@@ -39,27 +44,42 @@ static bool has_mode(int flags)
 HOOK int open(const char *path, int flags, ...)
 {
 	TAKE_MODE(flags, mode)
-	return hook_openat(AT_FDCWD, path, flags, mode);
+	return (int)hook_return(hook_openat(AT_FDCWD, path, flags, mode));
 }
 
 HOOK int openat(int dirfd, const char *path, int flags, ...)
 {
 	TAKE_MODE(flags, mode)
-	return hook_openat(dirfd, path, flags, mode);
+	return (int)hook_return(hook_openat(dirfd, path, flags, mode));
 }
 
 HOOK int __open_2(const char *path, int flags)
 {
-	return hook_openat(AT_FDCWD, path, flags, 0);
+	return (int)hook_return(hook_openat(AT_FDCWD, path, flags, 0));
 }
 
 HOOK int __openat_2(int dirfd, const char *path, int flags)
 {
-	return hook_openat(dirfd, path, flags, 0);
+	return (int)hook_return(hook_openat(dirfd, path, flags, 0));
 }
 
 /* On x86-64 files have only one size of offsets. */
 HOOK int open64(const char *path, int flags, ...) __attribute__((alias("open")));
+HOOK int __open(const char *path, int flags, ...) __attribute__((alias("open")));
+HOOK int __open64(const char *path, int flags, ...) __attribute__((alias("open")));
 HOOK int openat64(int dirfd, const char *path, int flags, ...) __attribute__((alias("openat")));
 HOOK int __open64_2(const char *path, int flags) __attribute__((alias("__open_2")));
 HOOK int __openat64_2(int dirfd, const char *path, int flags) __attribute__((alias("__openat_2")));
+
+/* The C library's streams open without open(): those that read a module's parameters come here. */
+HOOK FILE *fopen(const char *path, const char *mode)
+{
+	long fd =
+		shim_open(AT_FDCWD, path, mode[0] == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR);
+
+	if (fd == NOT_OURS)
+		return NEXT(fopen)(path, mode);
+	return hook_return(fd) < 0 ? NULL : fdopen((int)fd, mode);
+}
+
+HOOK FILE *fopen64(const char *path, const char *mode) __attribute__((alias("fopen")));

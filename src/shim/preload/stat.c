@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* Asking about a file before it is opened. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shim/preload/hook.h"
+#include "shim/shim.h"
+
+/* Programs linked with a C library before 2.33 call these. */
+int __xstat(int version, const char *path, struct stat *st);
+int __lxstat(int version, const char *path, struct stat *st);
+int __fxstat(int version, int fd, struct stat *st);
+int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags);
+int __xstat64(int version, const char *path, struct stat *st);
+int __lxstat64(int version, const char *path, struct stat *st);
+int __fxstat64(int version, int fd, struct stat *st);
+int __fxstatat64(int version, int dirfd, const char *path, struct stat *st, int flags);
+
+static int by_path(int dirfd, const char *path, struct stat *st, int result)
+{
+	return (int)hook_return(shim_stat(dirfd, path, st, hook_result(result)));
+}
+
+static int by_fd(int fd, struct stat *st, int result)
+{
+	return (int)hook_return(shim_fstat(fd, st, hook_result(result)));
+}
+
+/* With an empty path (AT_EMPTY_PATH) it is the descriptor that counts. */
+static int at(int dirfd, const char *path, struct stat *st, int result)
+{
+	if (path && !*path && result == 0)
+		return by_fd(dirfd, st, result);
+	return by_path(dirfd, path, st, result);
+}
+
+HOOK int stat(const char *path, struct stat *st)
+{
+	return by_path(AT_FDCWD, path, st, NEXT(stat)(path, st));
+}
+
+HOOK int lstat(const char *path, struct stat *st)
+{
+	return by_path(AT_FDCWD, path, st, NEXT(lstat)(path, st));
+}
+
+HOOK int fstat(int fd, struct stat *st)
+{
+	return by_fd(fd, st, NEXT(fstat)(fd, st));
+}
+
+HOOK int fstatat(int dirfd, const char *path, struct stat *st, int flags)
+{
+	return at(dirfd, path, st, NEXT(fstatat)(dirfd, path, st, flags));
+}
+
+HOOK int __xstat(int version, const char *path, struct stat *st)
+{
+	return by_path(AT_FDCWD, path, st, NEXT(__xstat)(version, path, st));
+}
+
+HOOK int __lxstat(int version, const char *path, struct stat *st)
+{
+	return by_path(AT_FDCWD, path, st, NEXT(__lxstat)(version, path, st));
+}
+
+HOOK int __fxstat(int version, int fd, struct stat *st)
+{
+	return by_fd(fd, st, NEXT(__fxstat)(version, fd, st));
+}
+
+HOOK int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags)
+{
+	return at(dirfd, path, st, NEXT(__fxstatat)(version, dirfd, path, st, flags));
+}
+
+/* struct stat64 is struct stat on x86-64. */
+#define ALIAS(new, old) HOOK __typeof__(new) new __attribute__((alias(#old)))
+ALIAS(stat64, stat);
+ALIAS(lstat64, lstat);
+ALIAS(fstat64, fstat);
+ALIAS(fstatat64, fstatat);
+ALIAS(__xstat64, __xstat);
+ALIAS(__lxstat64, __lxstat);
+ALIAS(__fxstat64, __fxstat);
+ALIAS(__fxstatat64, __fxstatat);
+
+HOOK int statx(int dirfd, const char *path, int flags, unsigned mask, struct statx *st)
+{
+	long r = hook_result(NEXT(statx)(dirfd, path, flags, mask, st));
+
+	return (int)hook_return(shim_statx(dirfd, path, st, r));
+}
+
+HOOK int access(const char *path, int mode)
+{
+	long r = shim_access(AT_FDCWD, path, mode);
+
+	return r == NOT_OURS ? NEXT(access)(path, mode) : (int)hook_return(r);
+}
+
+HOOK int euidaccess(const char *path, int mode)
+{
+	long r = shim_access(AT_FDCWD, path, mode);
+
+	return r == NOT_OURS ? NEXT(euidaccess)(path, mode) : (int)hook_return(r);
+}
+
+HOOK int eaccess(const char *path, int mode) __attribute__((alias("euidaccess")));
+
+HOOK int faccessat(int dirfd, const char *path, int mode, int flags)
+{
+	long r = shim_access(dirfd, path, mode);
+
+	return r == NOT_OURS ? NEXT(faccessat)(dirfd, path, mode, flags) : (int)hook_return(r);
+}

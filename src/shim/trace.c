@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/* See trace.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "abi/dev.h"
+#include "base/sys.h"
+#include "shim/trace.h"
+#include "uapi/kvm_more.h"
+
+#define RUN_BYTES (2 * PAGE_SIZE) /* kvm_run and the page of port data */
+#define FDS_MAX   4096            /* vcpus with a higher number are traced without their exits */
+
+static struct {
+	int fd; /* where lines go */
+	bool json;
+	u64 start_ns;
+	const struct kvm_run *_Atomic run[FDS_MAX]; /* of vcpus that have run */
+} trace = {.fd = STDERR_FILENO};
+
+static u64 now_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (u64)t.tv_sec * 1000000000ull + (u64)t.tv_nsec;
+}
+
+static void open_file(const char *path)
+{
+	int fd = path ? sys_open_mode(
+				path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644)
+		      : -1;
+	int high;
+
+	if (fd < 0)
+		return;
+	/* Out of the way of programs that expect their own low numbers. */
+	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, 200);
+	if (high >= 0)
+		sys_close(fd);
+	trace.fd = high >= 0 ? high : fd;
+}
+
+enum shim_mode trace_start(void)
+{
+	const char *format = getenv(TRACE_FORMAT_ENV);
+
+	if (!format)
+		return SHIM_ENGINE;
+	trace.json = !strcmp(format, "json");
+	trace.start_ns = now_ns();
+	open_file(getenv(TRACE_FILE_ENV));
+	return getenv(TRACE_KERNEL_ENV) ? SHIM_KERNEL : SHIM_TRACE;
+}
+
+/* ---- one line ---- */
+
+static void start_line(struct line *l, u64 begin_ns)
+{
+	u64 t = begin_ns - trace.start_ns;
+
+	l->json = trace.json;
+	l->n = 0;
+	l->first = true;
+	if (l->json)
+		l->n = (size_t)snprintf(l->text, sizeof(l->text), "{\"time\":%llu.%09u",
+			(unsigned long long)(t / 1000000000), (unsigned)(t % 1000000000));
+	else
+		l->n = (size_t)snprintf(l->text, sizeof(l->text), "%4llu.%06u %d ",
+			(unsigned long long)(t / 1000000000), (unsigned)(t % 1000000000 / 1000),
+			sys_gettid());
+	l->first = !l->json;
+	if (l->json)
+		line_number(l, "tid", (u64)sys_gettid(), LINE_DEC);
+}
+
+static void write_line(struct line *l)
+{
+	if (l->n > sizeof(l->text) - 3)
+		l->n = sizeof(l->text) - 3;
+	if (l->json)
+		l->text[l->n++] = '}';
+	l->text[l->n++] = '\n';
+	(void)!sys_write(trace.fd, l->text, l->n);
+}
+
+static void add_result(struct line *l, long result, u64 ns)
+{
+	const char *error = result < 0 ? decode_errno(result) : NULL;
+
+	line_text(l, " = ");
+	line_number(l, l->json ? "result" : NULL, (u64)result, LINE_SIGNED);
+	if (error)
+		line_word(l, l->json ? "error" : NULL, error);
+	if (l->json)
+		line_number(l, "ns", ns, LINE_DEC);
+}
+
+void trace_open(const char *path, long result)
+{
+	u64 now = now_ns();
+	struct line l;
+
+	start_line(&l, now);
+	line_text(&l, "open ");
+	if (l.json)
+		line_word(&l, "call", "open");
+	line_word(&l, l.json ? "path" : NULL, path);
+	add_result(&l, result, 0);
+	write_line(&l);
+}
+
+/* ---- descriptors ---- */
+
+/* The kernel names its own in /proc, and there ours can be told as well. */
+static enum dev_kind kind_by_link(int fd)
+{
+	static const struct {
+		const char *begin;
+		enum dev_kind kind;
+	} names[] = {{"anon_inode:kvm-vm", DEV_VM}, {"anon_inode:kvm-vcpu", DEV_VCPU},
+		{"/dev/kvm", DEV_SYSTEM}};
+	char path[32], link[64];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = sys_readlink(path, link, sizeof(link) - 1);
+	link[n > 0 ? n : 0] = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strncmp(link, names[i].begin, strlen(names[i].begin)))
+			return names[i].kind;
+	return DEV_NONE;
+}
+
+static enum dev_kind kind_of(struct dev *d, int fd)
+{
+	if (!d)
+		return kind_by_link(fd);
+	return dev_knows(d, fd) || dev_owns(d, fd) ? dev_kind(d, fd) : DEV_NONE;
+}
+
+static const struct kvm_run *run_page(int fd)
+{
+	const struct kvm_run *run, *none = NULL;
+
+	if (fd >= FDS_MAX)
+		return NULL;
+	run = atomic_load(&trace.run[fd]);
+	if (run)
+		return run;
+	run = sys_mmap(NULL, RUN_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	if (run == MAP_FAILED)
+		return NULL;
+	if (atomic_compare_exchange_strong(&trace.run[fd], &none, run))
+		return run;
+	sys_munmap((void *)run, RUN_BYTES);
+	return none;
+}
+
+void trace_closed(int fd)
+{
+	const struct kvm_run *run;
+
+	if (fd < 0 || fd >= FDS_MAX)
+		return;
+	run = atomic_exchange(&trace.run[fd], NULL);
+	if (run)
+		sys_munmap((void *)run, RUN_BYTES);
+}
+
+/* ---- requests ---- */
+
+static void add_call(struct line *l, enum dev_kind kind, int fd, u32 request, unsigned long arg)
+{
+	static const char *const kinds[] = {
+		[DEV_SYSTEM] = "kvm", [DEV_VM] = "vm", [DEV_VCPU] = "vcpu", [DEV_OTHER] = "other"};
+	const char *name = dev_request_name(kind, request);
+	char number[16];
+
+	if (!name) {
+		snprintf(number, sizeof(number), "0x%08x", request);
+		name = number;
+	}
+	line_text(l, "%s %d ", kinds[kind], fd);
+	if (l->json) {
+		line_word(l, "kind", kinds[kind]);
+		line_number(l, "fd", (u64)fd, LINE_DEC);
+	}
+	line_word(l, l->json ? "call" : NULL, name);
+	line_text(l, " ");
+	/* A pointer to what is decoded tells readers nothing. */
+	if (l->json || !decodes(request))
+		line_number(l, l->json ? "arg" : NULL, arg, LINE_HEX);
+	name = request == KVM_CHECK_EXTENSION ? decode_capability((u32)arg) : NULL;
+	if (name)
+		line_word(l, l->json ? "capability" : NULL, name);
+}
+
+static void write_call(
+	enum dev_kind kind, int fd, u32 request, unsigned long arg, long result, u64 begin)
+{
+	const struct kvm_run *run = NULL;
+	struct line l;
+	u64 end = now_ns();
+
+	start_line(&l, begin);
+	add_call(&l, kind, fd, request, arg);
+	decode_arg(&l, request, arg, result);
+	add_result(&l, result, end - begin);
+	if (request == KVM_RUN)
+		run = run_page(fd);
+	if (run) {
+		line_text(&l, " ");
+		decode_exit(&l, run);
+	}
+	write_line(&l);
+}
+
+static long call(struct dev *d, int fd, unsigned long request, unsigned long arg, const u64 *mask)
+{
+	long r;
+
+	if (d && mask)
+		return dev_ioctl_masked(d, fd, request, arg, *mask);
+	if (d)
+		return dev_ioctl(d, fd, request, arg);
+	r = sys_ioctl(fd, request, arg);
+	return r < 0 ? -errno : r;
+}
+
+long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg, const u64 *mask)
+{
+	enum dev_kind kind = kind_of(d, fd);
+	u64 begin;
+	long r;
+
+	if (kind == DEV_NONE)
+		return NOT_OURS;
+	begin = now_ns();
+	r = call(d, fd, request, arg, mask);
+	write_call(kind, fd, (u32)request, arg, r, begin);
+	return r;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every request of a program in one line each: readable, or JSON for tools.
+ *
+ * uservisor trace says by three environment variables what it wants; they are read once, at the
+ * first open of /dev/kvm. A line is written by one system call, so that threads and processes do
+ * not mix theirs.
+ */
+#ifndef SHIM_TRACE_H
+#define SHIM_TRACE_H
+
+#include "shim/shim.h"
+
+#define TRACE_FORMAT_ENV "USERVISOR_TRACE"        /* "text" or "json" */
+#define TRACE_FILE_ENV   "USERVISOR_TRACE_FILE"   /* appended to; standard error if not set */
+#define TRACE_KERNEL_ENV "USERVISOR_TRACE_KERNEL" /* set: requests go to the kernel's KVM */
+
+/* What the environment asks for: SHIM_ENGINE without it. */
+enum shim_mode trace_start(void);
+void trace_open(const char *path, long result);
+/* d is NULL where the kernel serves; mask as for dev_ioctl_masked(), or NULL. NOT_OURS: fd is no KVM descriptor. */
+long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg, const u64 *mask);
+void trace_closed(int fd);
+
+/* ---- one line (line.c) ---- */
+
+enum line_format { LINE_DEC, LINE_HEX, LINE_SIGNED };
+
+struct line {
+	bool json;
+	bool first; /* no member was written in the innermost group */
+	size_t n;
+	char text[8192];
+};
+
+/* name is shown in JSON, and in text unless it is NULL. */
+void line_number(struct line *l, const char *name, u64 value, enum line_format format);
+void line_word(struct line *l, const char *name, const char *word);
+void line_bytes(struct line *l, const char *name, const void *data, size_t n);
+void line_open(struct line *l, const char *name);
+void line_close(struct line *l);
+/* Only in text: what stands between. */
+void line_text(struct line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- structures (decode.c) ---- */
+
+struct kvm_run;
+/* Does its argument point to something that decode_arg() knows? */
+bool decodes(u32 request);
+/* What request's argument points to, as a group of members. result is the request's. */
+void decode_arg(struct line *l, u32 request, unsigned long arg, long result);
+/* The exit in kvm_run, whose first two pages are mapped. */
+void decode_exit(struct line *l, const struct kvm_run *run);
+const char *decode_capability(u32 number); /* or NULL */
+const char *decode_errno(long error);      /* of a negative result; or NULL */
+
+#endif
