@@ -150,7 +150,7 @@ static void object_dead(struct dev *d, struct object *o)
 	if (ours && o->kind == FD_VM)
 		vm_free(o->vm);
 	if (ours && o->kind == FD_VCPU)
-		vcpu_free(o->vcpu);
+		vcpu_release(o->vcpu);
 }
 
 /* refs of an object whose last reference went: not to be taken up again, not yet to be reused. */

@@ -135,6 +135,22 @@ static void *churn(void *arg)
 	return (void *)failures;
 }
 
+/* A vcpu without a descriptor is still one of the vm's. */
+static void test_vcpu_stays(void **state)
+{
+	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0), vcpu = kvm(vm, KVM_CREATE_VCPU, 3);
+
+	assert_true(vcpu >= 0);
+	kvm_close(vcpu);
+	assert_int_equal(kvm(vm, KVM_CREATE_VCPU, 3), -EEXIST);
+	assert_int_equal(kvm(vm, KVM_SET_BOOT_CPU_ID, 0), -EBUSY);
+	vcpu = kvm(vm, KVM_CREATE_VCPU, 4);
+	assert_true(vcpu >= 0);
+	kvm_close(vm);
+	kvm_close(vcpu);
+	kvm_close(sys);
+}
+
 static void test_threads(void **state)
 {
 	pthread_t t[4];
@@ -256,6 +272,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_close_on_exec),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_mmap),
+		cmocka_unit_test(test_vcpu_stays),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_no_leak),
 		cmocka_unit_test(test_reused_number),

@@ -57,7 +57,7 @@ int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size,
 int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */
 void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publish() */
 void vm_free(struct kvm_vm *vm);
-void vcpu_free(struct kvm_vcpu *v); /* drops the vm */
+void vcpu_release(struct kvm_vcpu *v); /* drops the vm */
 
 /* ---- what is behind them ---- */
 
@@ -74,6 +74,7 @@ struct kvm_vm {
 	struct machine *machine;
 	pthread_mutex_t lock; /* everything below */
 	unsigned created_vcpus;
+	struct kvm_vcpu *vcpus;
 	u32 boot_id;
 	u32 max_ids; /* KVM_CAP_MAX_VCPU_ID: ids are below it; 0: nobody has asked for less */
 	bool pit;
@@ -96,7 +97,7 @@ struct kvm_vm {
 
 struct kvm_vcpu {
 	struct kvm_vm *vm;
-	struct object *object;
+	struct kvm_vcpu *next; /* of the vm's */
 	struct vcpu *cpu;
 	struct kvm_run *run;  /* RUN_PAGES shared with the caller */
 	pthread_mutex_t lock; /* held during every request on this vcpu */

@@ -29,15 +29,6 @@ static int vm_make(struct dev *d, struct object *o)
 	return 0;
 }
 
-void vm_free(struct kvm_vm *vm)
-{
-	if (!vm)
-		return;
-	machine_destroy(vm->machine);
-	pthread_mutex_destroy(&vm->lock);
-	free(vm);
-}
-
 long system_create_vm(struct call *c)
 {
 	struct object *o;
@@ -79,17 +70,15 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 	return 0;
 }
 
-void vcpu_free(struct kvm_vcpu *v)
+/* Its last descriptor is gone. As in the kernel it stays, with its id, as long as the vm does. */
+void vcpu_release(struct kvm_vcpu *v)
 {
-	struct kvm_vm *vm;
+	if (v)
+		object_put(v->vm->dev, v->vm->object);
+}
 
-	if (!v)
-		return;
-	vm = v->vm;
-	pthread_mutex_lock(&vm->lock);
-	if (vm->ring_vcpu == v)
-		vm->ring_vcpu = NULL;
-	pthread_mutex_unlock(&vm->lock);
+static void vcpu_free(struct kvm_vcpu *v)
+{
 	vcpu_destroy(v->cpu);
 	if (v->signal_fd >= 0)
 		sys_close(v->signal_fd);
@@ -97,7 +86,21 @@ void vcpu_free(struct kvm_vcpu *v)
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);
 	free(v);
-	object_put(vm->dev, vm->object);
+}
+
+void vm_free(struct kvm_vm *vm)
+{
+	struct kvm_vcpu *v, *next;
+
+	if (!vm)
+		return;
+	for (v = vm->vcpus; v; v = next) {
+		next = v->next;
+		vcpu_free(v);
+	}
+	machine_destroy(vm->machine);
+	pthread_mutex_destroy(&vm->lock);
+	free(vm);
 }
 
 /* Under vm->lock. A descriptor that is not yet published, or -errno. */
@@ -119,8 +122,9 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 		fd_abandon(vm->dev, fd, o);
 		return r;
 	}
-	v->object = o;
 	o->vcpu = v;
+	v->next = vm->vcpus;
+	vm->vcpus = v;
 	if (!vm->created_vcpus++)
 		vm->ring_vcpu = v;
 	*ret = o;
