@@ -24,7 +24,7 @@ static bool with_host(const struct insn_case *c)
 #ifdef __SANITIZE_ADDRESS__
 	return false;
 #else
-	return c->with_host;
+	return c->with_host && c->kind == KIND_FLAT;
 #endif
 }
 
@@ -128,8 +128,9 @@ static void print_insn(const struct insn_case *c, unsigned from, unsigned to, FI
 
 #ifdef HAVE_ZYDIS
 	ZydisDisassembledInstruction z;
-	ZydisMachineMode mode =
-		c->mode == 8 ? ZYDIS_MACHINE_MODE_LONG_64 : ZYDIS_MACHINE_MODE_LONG_COMPAT_32;
+	ZydisMachineMode mode = c->mode == 8   ? ZYDIS_MACHINE_MODE_LONG_64
+				: c->mode == 4 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32
+					       : ZYDIS_MACHINE_MODE_LONG_COMPAT_16;
 
 	if (ZYAN_SUCCESS(ZydisDisassembleIntel(mode, rip, c->code + from, to - from, &z)))
 		snprintf(text, sizeof(text), "%s", z.text);
@@ -155,7 +156,13 @@ static bool is_nops(const struct insn_case *c, unsigned from, unsigned to)
 
 void print_case(const struct insn_case *c, FILE *out)
 {
-	fprintf(out, " %u-bit code, CPL %u%s\n", c->mode * 8, c->cpl, c->cold ? ", cold TLB" : "");
+	static const char *const kinds[] = {"", ", real mode", ", virtual-8086 mode", ", segments"};
+
+	fprintf(out, " %u-bit code, CPL %u%s%s\n", c->mode * 8, c->cpl, kinds[c->kind],
+		c->cold ? ", cold TLB" : "");
+	for (unsigned i = 0; c->kind != KIND_FLAT && i < 6; i++)
+		fprintf(out, "  %cs %04x base %x limit %x attr %x\n", "ecsdfg"[i],
+			c -> seg[i].selector, c->seg[i].base, c->seg[i].limit, c->seg[i].attr);
 	for (unsigned i = 0; i < c->count; i++)
 		if (!is_nops(c, c->at[i], c->at[i + 1]))
 			print_insn(c, c->at[i], c->at[i + 1], out);

@@ -28,9 +28,18 @@ struct regs {
 #define PATCHES_MAX 8
 #define DATA_BYTES  (L_DATA_RW * PAGE_SIZE) /* what a case can change */
 
+/* What kind of segments: flat ones, as the host has them, or others (low.c). */
+enum kind { KIND_FLAT, KIND_REAL, KIND_V86, KIND_PROT };
+
+struct seg_state {
+	u16 selector;
+	u32 base, limit, attr;
+};
+
 struct insn_case {
 	u64 seed, number;
-	u8 mode; /* 8, or 4: 32-bit code */
+	u8 mode; /* 8, or 4: 32-bit code; 2: 16-bit code, never flat */
+	u8 kind; /* enum kind */
 	u8 cpl;
 	bool with_host;
 	bool cold;  /* the guest's TLB is empty at the start */
@@ -40,7 +49,8 @@ struct insn_case {
 	unsigned bytes;
 	u8 code[CODE_MAX];
 	struct regs start;
-	unsigned patches; /* differences of the data pages from the common image */
+	struct seg_state seg[6]; /* unless flat */
+	unsigned patches;        /* differences of the data pages from the common image */
 	struct {
 		u64 addr, value;
 	} patch[PATCHES_MAX];
@@ -55,6 +65,7 @@ struct outcome {
 	u64 cr2;
 	u32 exit_reason; /* END_ODD */
 	struct regs regs;
+	struct seg_state seg[6]; /* at the exit, unless flat */
 	u8 data[DATA_BYTES];
 	u8 code[2 * PAGE_SIZE]; /* the writable pages of code */
 };
@@ -81,6 +92,29 @@ void diff_fill(struct diff *d, u64 seed);
 void diff_load(struct diff *d, const struct insn_case *c);
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
+/* ---- low.c: the legs of cases that are not flat ---- */
+
+struct low;
+
+struct low *low_open(void);
+void low_close(struct low *l);
+void low_fill(struct low *l, const u8 *data);
+void low_load(struct low *l, const struct insn_case *c);
+void low_run(struct low *l, const struct insn_case *c, enum leg leg, struct outcome *ret);
+
+/* Where the data and the code of a case begin in linear memory. */
+static inline u64 case_data(const struct insn_case *c)
+{
+	return c->kind == KIND_FLAT ? L_DATA : LOW_DATA;
+}
+/* rip at the end of a case. */
+static inline u64 case_end(const struct insn_case *c)
+{
+	if (c->kind != KIND_FLAT)
+		return c->start.rip + c->at[c->count];
+	return c->mode == 4 ? L_LAND32 : L_LAND;
+}
+
 /* ---- host.c ---- */
 
 bool host_open(void);
@@ -90,7 +124,7 @@ void host_run(const struct insn_case *c, struct outcome *ret);
 /* Call this regularly from a run that may hang: kick is called on the alarm of a run that lasts too long. */
 void host_watch(void (*kick)(void *opaque), void *opaque);
 
-/* ---- generate.c, operands.c ---- */
+/* ---- generate.c, start_low.c ---- */
 
 struct random {
 	u64 state;
@@ -118,6 +152,8 @@ struct forms *forms_create(void);
 void forms_destroy(struct forms *f);
 unsigned forms_count(const struct forms *f);
 void generate(const struct forms *f, u64 seed, u64 number, struct insn_case *ret);
+/* Segments and registers of a case that is not flat. */
+void start_low(struct random *r, struct insn_case *c);
 /* A value that is likely to matter. */
 u64 interesting(struct random *r);
 void random_vectors(struct random *r, u8 xsave[R_XSAVE_BYTES]);

@@ -7,6 +7,7 @@
 
 #define EVERYWHERE (OK_ENGINE | OK_HOST | OK_KERNEL)
 #define LEVEL3     (OK_ENGINE | OK_HOST)
+#define LOW        (OK_LOW | OK_REAL)
 
 /* By op; those not here are not generated. */
 static const u8 allowed[OP_COUNT] = {
@@ -20,7 +21,7 @@ static const u8 allowed[OP_COUNT] = {
 	[OP_PUSHA] = EVERYWHERE,
 	[OP_POPA] = EVERYWHERE,
 	[OP_PUSHF] = EVERYWHERE,
-	[OP_POPF] = LEVEL3,
+	[OP_POPF] = LEVEL3 | OK_REAL,
 	[OP_ENTER] = EVERYWHERE,
 	[OP_LEAVE] = EVERYWHERE,
 	[OP_JCC] = EVERYWHERE,
@@ -36,17 +37,17 @@ static const u8 allowed[OP_COUNT] = {
 	[OP_STOS] = EVERYWHERE,
 	[OP_LODS] = EVERYWHERE,
 	[OP_SCAS] = EVERYWHERE,
-	[OP_INS] = LEVEL3,
-	[OP_OUTS] = LEVEL3,
-	[OP_IN_IMM] = LEVEL3,
-	[OP_IN_DX] = LEVEL3,
-	[OP_OUT_IMM] = LEVEL3,
-	[OP_OUT_DX] = LEVEL3,
-	[OP_CLI] = LEVEL3,
-	[OP_STI] = LEVEL3,
+	[OP_INS] = LEVEL3 | OK_REAL,
+	[OP_OUTS] = LEVEL3 | OK_REAL,
+	[OP_IN_IMM] = LEVEL3 | OK_REAL,
+	[OP_IN_DX] = LEVEL3 | OK_REAL,
+	[OP_OUT_IMM] = LEVEL3 | OK_REAL,
+	[OP_OUT_DX] = LEVEL3 | OK_REAL,
+	[OP_CLI] = LEVEL3 | OK_REAL,
+	[OP_STI] = LEVEL3 | OK_REAL,
 	[OP_CLAC] = LEVEL3,
 	[OP_STAC] = LEVEL3,
-	[OP_HLT] = LEVEL3,
+	[OP_HLT] = LEVEL3 | OK_REAL,
 	[OP_RDMSR] = LEVEL3,
 	[OP_WRMSR] = LEVEL3,
 	[OP_MOV_FROM_CR] = LEVEL3,
@@ -69,8 +70,8 @@ static const u8 allowed[OP_COUNT] = {
 	[OP_RDGSBASE] = EVERYWHERE,
 	[OP_WRFSBASE] = EVERYWHERE,
 	[OP_WRGSBASE] = EVERYWHERE,
-	[OP_MOV_FROM_SEG] = LEVEL3,
-	[OP_PUSH_SEG] = LEVEL3,
+	[OP_MOV_FROM_SEG] = LEVEL3 | OK_REAL,
+	[OP_PUSH_SEG] = LEVEL3 | OK_REAL,
 	[OP_MOV_MOFFS] = EVERYWHERE,
 	[OP_XLAT] = EVERYWHERE,
 	[OP_BT_MEM] = EVERYWHERE,
@@ -89,6 +90,18 @@ static const u8 allowed[OP_COUNT] = {
 	[OP_VZERO] = EVERYWHERE,
 	[OP_GATHER] = EVERYWHERE,
 	[OP_CLFLUSH] = EVERYWHERE,
+	[OP_MOV_TO_SEG] = LOW,
+	[OP_POP_SEG] = LOW,
+	[OP_LOAD_FAR] = LOW,
+	[OP_JMP_FAR_IMM] = LOW,
+	[OP_JMP_FAR_M] = LOW,
+	[OP_CALL_FAR_IMM] = LOW,
+	[OP_CALL_FAR_M] = LOW,
+	[OP_RET_FAR] = LOW,
+	[OP_IRET] = LOW,
+	[OP_INT_IMM] = LOW,
+	[OP_INTO] = LOW,
+	[OP_LSL] = LOW,
 };
 
 static bool named(const struct insn_desc *d, const char *name)
@@ -116,7 +129,7 @@ static enum form_class class_of(const struct insn_desc *d)
 		return FC_AVX;
 	if (d->op == OP_NATIVE || d->op == OP_NOP || d->op == OP_BT_MEM || d->op == OP_BCD)
 		return FC_INTEGER;
-	return allowed[d->op] & OK_KERNEL ? FC_CONTROL : FC_SYSTEM;
+	return allowed[d->op] & (OK_KERNEL | OK_REAL) ? FC_CONTROL : FC_SYSTEM;
 }
 
 /* ---- encoding ---- */
@@ -206,7 +219,7 @@ static void try_opcode(struct forms *fs, unsigned mode, struct form *f)
 			in.map != f->map || in.enc != f->enc || !form_allowed(in.desc))
 			continue;
 		f->desc = in.desc;
-		add(&fs->list[mode == 4][class_of(in.desc)], f);
+		add(&fs->list[form_mode(mode)][class_of(in.desc)], f);
 	}
 }
 
@@ -221,7 +234,7 @@ static void find_legacy(struct forms *fs, unsigned mode)
 			.prefix = prefixes[i & 3],
 			.w = i & 4};
 
-		if (!is_prefix(&f) && !(f.w && mode == 4))
+		if (!is_prefix(&f) && !(f.w && mode != 8))
 			try_opcode(fs, mode, &f);
 	}
 }
@@ -246,7 +259,7 @@ struct forms *forms_create(void)
 
 	if (!fs)
 		abort();
-	for (unsigned mode = 4; mode <= 8; mode += 4) {
+	for (unsigned mode = 2; mode <= 8; mode *= 2) {
 		find_legacy(fs, mode);
 		find_vex(fs, mode);
 	}
@@ -255,7 +268,7 @@ struct forms *forms_create(void)
 
 void forms_destroy(struct forms *f)
 {
-	for (unsigned m = 0; m < 2; m++)
+	for (unsigned m = 0; m < 3; m++)
 		for (unsigned c = 0; c < FORM_CLASSES; c++)
 			free(f->list[m][c].form);
 	free(f);
@@ -265,7 +278,7 @@ unsigned forms_count(const struct forms *f)
 {
 	unsigned n = 0;
 
-	for (unsigned m = 0; m < 2; m++)
+	for (unsigned m = 0; m < 3; m++)
 		for (unsigned c = 0; c < FORM_CLASSES; c++)
 			n += f->list[m][c].count;
 	return n;

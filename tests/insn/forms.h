@@ -33,14 +33,21 @@ struct form_list {
 };
 
 struct forms {
-	struct form_list list[2][FORM_CLASSES]; /* [mode 8], [mode 4] */
+	struct form_list list[3][FORM_CLASSES]; /* by form_mode() */
 };
+
+static inline unsigned form_mode(unsigned mode)
+{
+	return mode == 8 ? 0 : mode == 4 ? 1 : 2;
+}
 
 /* What else is to be known before an instruction may be part of a case. */
 #define OK_NEVER  0      /* not reproducible, or leaves the case's world */
 #define OK_ENGINE BIT(0) /* step and translate may be compared */
 #define OK_HOST   BIT(1) /* the host does the same at level 3 */
 #define OK_KERNEL BIT(2) /* level 0 does what level 3 does */
+#define OK_LOW    BIT(3) /* only where there are segments (low.c), in protected mode too */
+#define OK_REAL   BIT(4) /* and in real mode */
 u8 form_allowed(const struct insn_desc *d);
 
 /* Bytes of a form with operand fields from the caller: rex_rxb are the bits R X B of REX or VEX. */

@@ -10,11 +10,14 @@
 
 #include "insn/forms.h"
 
+#define LOW_EVERY 3 /* of so many cases one has segments */
+
 struct target {
 	u8 insn; /* whose last bytes are a displacement; or the patch below */
 	u8 len;  /* of the displacement; 0: patch */
 	u8 patch;
-	u8 to; /* instruction */
+	u8 to;    /* instruction */
+	bool far; /* the last bytes are a far pointer */
 };
 
 struct making {
@@ -24,6 +27,8 @@ struct making {
 	bool pointer[GPR_COUNT]; /* to data, as far as known */
 	bool known[GPR_COUNT];   /* still as at the start */
 	bool stack_used;
+	bool low;    /* with segments */
+	bool addr16; /* of the instruction being made */
 	struct target target[SEQ_MAX * 2];
 	unsigned targets;
 };
@@ -37,15 +42,16 @@ static u64 near(struct making *m, u64 at, unsigned spread)
 
 static u64 pick_address(struct making *m)
 {
-	const u64 end_rw = L_DATA + L_DATA_RW * PAGE_SIZE, end = L_DATA + L_DATA_PAGES * PAGE_SIZE;
+	const u64 data = case_data(m->c), end_rw = data + L_DATA_RW * PAGE_SIZE,
+		  end = data + L_DATA_PAGES * PAGE_SIZE;
 	unsigned p = below(&m->r, 1000);
 
 	if (p < 480)
-		return L_DATA + below(&m->r, DATA_BYTES / 32) * 32;
+		return data + below(&m->r, DATA_BYTES / 32) * 32;
 	if (p < 820)
-		return L_DATA + below(&m->r, DATA_BYTES - 64);
+		return data + below(&m->r, DATA_BYTES - 64);
 	if (p < 880)
-		return near(m, L_DATA + PAGE_SIZE, 40);
+		return near(m, data + PAGE_SIZE, 40);
 	if (p < 920)
 		return near(m, end_rw, 40);
 	if (p < 940)
@@ -53,12 +59,18 @@ static u64 pick_address(struct making *m)
 	if (p < 955)
 		return near(m, end, 40);
 	if (p < 970)
-		return near(m, L_DATA, 40);
+		return near(m, data, 40);
 	if (p < 980)
 		return rnd(&m->r) | 1ull << 63 >> below(&m->r, 15);
 	if (p < 990)
-		return near(m, m->c->start.rip + 8, 32);
+		return near(m, m->c->seg[SEG_CS].base + m->c->start.rip + 8, 32);
 	return interesting(&m->r);
+}
+
+/* The same relative to a segment. */
+static u64 pick_offset(struct making *m, unsigned seg)
+{
+	return pick_address(m) - m->c->seg[seg].base;
 }
 
 /* ---- the start ---- */
@@ -104,6 +116,12 @@ static void start(struct making *m)
 	struct insn_case *c = m->c;
 	unsigned p = below(&m->r, 100);
 
+	if (m->low) {
+		start_low(&m->r, c);
+		for (unsigned i = 0; i < 8; i++)
+			m->known[i] = m->pointer[i] = true;
+		return;
+	}
 	c->mode = p < 12 ? 4 : 8;
 	c->cpl = p < 90 ? 3 : 0;
 	c->with_host = true;
@@ -174,14 +192,36 @@ static void memory_absolute(struct making *m, u8 reg, struct operand *o)
 	if (sib)
 		o->bytes[o->len++] = 0x25;
 	o->relative = !sib && m->c->mode == 8;
-	o->len += put_disp(o->bytes + o->len, 4, pick_address(m));
+	o->len += put_disp(o->bytes + o->len, 4, pick_offset(m, SEG_DS));
+}
+
+/* 16-bit addressing: bx or bp and si or di, or one of them, or neither */
+static void memory_16(struct making *m, u8 reg, struct operand *o)
+{
+	static const u8 base[] = {RBX, RBX, RBP, RBP, RSI, RDI, RBP, RBX};
+	static const u8 index[] = {RSI, RDI, RSI, RDI};
+	unsigned rm = below(&m->r, 8), mod;
+	bool plain = rm == 6 && percent(&m->r, 60);
+	u16 disp = pick_offset(m, !plain && base[rm] == RBP ? SEG_SS : SEG_DS);
+
+	if (!plain)
+		disp -= m->c->start.gpr[base[rm]];
+	if (rm < 4)
+		disp -= m->c->start.gpr[index[rm]];
+	if (percent(&m->r, 15))
+		disp = (s8)disp;
+	mod = plain || (disp == 0 && rm != 6) ? 0 : (s16)disp == (s8)disp ? 1 : 2;
+	o->bytes[o->len++] = mod << 6 | reg << 3 | rm;
+	if (mod || plain)
+		o->len += put_disp(o->bytes + o->len, mod == 1 ? 1 : 2, disp);
 }
 
 /* base and perhaps index, with the displacement that leads to the address wanted. */
 static void memory_based(struct making *m, u8 reg, bool vector_index, struct operand *o)
 {
 	unsigned base = pick_base(m), index = RSP, scale = below(&m->r, 4), mod;
-	u64 disp = pick_address(m) - m->c->start.gpr[base];
+	u64 disp = pick_offset(m, base == RSP || base == RBP ? SEG_SS : SEG_DS) -
+		   m->c->start.gpr[base];
 	bool sib = vector_index || (base & 7) == RSP;
 
 	if (vector_index || percent(&m->r, 30)) {
@@ -216,13 +256,15 @@ static struct operand memory_operand(struct making *m, u8 reg, bool vector_index
 	struct operand o = {.len = 0};
 	unsigned p = below(&m->r, 100);
 
-	if (vector_index || p < 85)
+	if (m->addr16 && !vector_index && p < 96)
+		memory_16(m, reg & 7, &o);
+	else if (vector_index || p < 85)
 		memory_based(m, reg & 7, vector_index, &o);
 	else if (p < 96)
 		memory_absolute(m, reg & 7, &o);
 	else
 		memory_any(m, reg & 7, &o);
-	if (m->c->mode == 4)
+	if (m->c->mode != 8)
 		o.rxb = 0;
 	o.rxb |= reg >> 3 << 2;
 	return o;
@@ -256,7 +298,7 @@ static unsigned extra_prefixes(struct making *m, const struct form *f, u8 *out)
 {
 	unsigned n = 0;
 
-	if (percent(&m->r, 3))
+	if (m->low ? m->addr16 != (m->c->mode == 2) : percent(&m->r, 3))
 		out[n++] = 0x67;
 	if (percent(&m->r, f->modrm < 0xc0 ? 6 : 1))
 		out[n++] = percent(&m->r, 80) ? 0x64 + below(&m->r, 2) : 0x26 + below(&m->r, 4) * 8;
@@ -276,7 +318,7 @@ static const struct form *pick_form(struct making *m)
 
 	while (class + 1 < FORM_CLASSES && p >= weight[class])
 		p -= weight[class ++];
-	l = &m->forms->list[m->c->mode == 4][class];
+	l = &m->forms->list[form_mode(m->c->mode)][class];
 	return &l->form[below(&m->r, l->count)];
 }
 
@@ -288,12 +330,13 @@ static bool same_row(const struct insn_desc *a, const struct insn_desc *b)
 /* Bytes of a whole instruction of this form; false: try again. */
 static bool make_insn(struct making *m, const struct form *f, u8 *out, struct insn *in)
 {
-	struct operand o = operand(m, f);
 	bool modrm = f->desc->attr & IA_MODRM;
+	struct operand o;
 	u8 vvvv = f->desc->vvvv != RK_NONE ? pick_register(m, general(f->desc->vvvv)) : 0;
 	unsigned n = extra_prefixes(m, f, out);
 	u64 imm = percent(&m->r, 50) ? interesting(&m->r) : rnd(&m->r);
 
+	o = operand(m, f);
 	if (!modrm)
 		o = (struct operand){
 			.rxb = m->c->mode == 8 && f->enc == ENC_LEGACY ? below(&m->r, 2) : 0};
@@ -326,11 +369,22 @@ static int add_patch(struct making *m, u64 addr, u64 value)
 {
 	struct insn_case *c = m->c;
 
-	if (c->patches == PATCHES_MAX || addr - L_DATA > DATA_BYTES - 8)
+	if (c->patches == PATCHES_MAX || addr - case_data(c) > DATA_BYTES - 8)
 		return -1;
 	c->patch[c->patches].addr = addr;
 	c->patch[c->patches].value = value;
 	return c->patches++;
+}
+
+/* Linear address of the top of the stack, at the start. */
+static u64 stack_address(const struct making *m)
+{
+	const struct insn_case *c = m->c;
+	u64 sp = c->start.gpr[RSP];
+
+	if (c->kind == KIND_FLAT)
+		return sp;
+	return c->seg[SEG_SS].base + (c->seg[SEG_SS].attr & SEG_DB ? sp : (u16)sp);
 }
 
 /* The flags that popf finds: nothing that changes how the rest is executed but for an occasional trap flag. */
@@ -340,12 +394,76 @@ static bool need_flags(struct making *m)
 
 	if (percent(&m->r, 10))
 		v |= FL_TF;
-	return !m->stack_used && m->known[RSP] && add_patch(m, m->c->start.gpr[RSP], v) >= 0;
+	return !m->stack_used && m->known[RSP] && add_patch(m, stack_address(m), v) >= 0;
+}
+
+/* A selector that the case has. */
+static u16 good_selector(struct making *m)
+{
+	return m->c->seg[percent(&m->r, 85) ? (unsigned)SEG_DS : below(&m->r, 6)].selector;
+}
+
+/* Where a memory operand with known registers lies, else 0. */
+static u64 operand_address(struct making *m, const struct insn *in)
+{
+	const u64 *g = m->c->start.gpr;
+	u64 off = (u64)in->disp;
+
+	if (!in->is_mem || (in->base <= R15 && !m->known[in->base]) ||
+		(in->index <= R15 && !m->known[in->index]))
+		return 0;
+	if (in->base <= R15)
+		off += g[in->base];
+	if (in->index <= R15)
+		off += g[in->index] * in->scale;
+	off = in->addr_size == 2 ? (u16)off : (u32)off;
+	return (u32)(m->c->seg[in->seg].base + off);
+}
+
+/* Far pointers in memory: to a place in the case, or to data. */
+static bool need_far(struct making *m, u8 *code, const struct insn *in)
+{
+	u64 cs = m->c->seg[SEG_CS].selector, flags = m->c->start.rflags & 0xffff;
+	unsigned shift = in->op_size * 8;
+	int patch;
+
+	switch (in->desc->op) {
+	case OP_JMP_FAR_IMM:
+	case OP_CALL_FAR_IMM:
+		memcpy(code + in->imm_off + in->op_size, &cs, 2);
+		m->target[m->targets] = (struct target){.insn = m->c->count,
+			.len = in->op_size + 2,
+			.far = true,
+			.to = m->c->count + 1 + below(&m->r, 3)};
+		m->targets++;
+		return true;
+	case OP_LOAD_FAR:
+		add_patch(m, operand_address(m, in),
+			(u64)good_selector(m) << shift | (u16)pick_offset(m, SEG_DS));
+		return true;
+	case OP_JMP_FAR_M:
+	case OP_CALL_FAR_M: patch = add_patch(m, operand_address(m, in), cs << shift); break;
+	case OP_POP_SEG:
+		if (!m->stack_used && m->known[RSP])
+			add_patch(m, stack_address(m), good_selector(m));
+		return true;
+	default: /* RET_FAR, IRET */
+		if (m->stack_used || !m->known[RSP])
+			return percent(&m->r, 20);
+		if (in->desc->op == OP_IRET && in->op_size == 4)
+			add_patch(m, stack_address(m) + 8, flags);
+		patch = add_patch(
+			m, stack_address(m), cs << shift | (in->op_size == 2 ? flags << 32 : 0));
+		break;
+	}
+	if (patch >= 0)
+		aim(m, 0, patch);
+	return true;
 }
 
 static void need_target(struct making *m, const struct insn *in)
 {
-	u64 addr = m->c->start.gpr[RSP];
+	u64 addr = stack_address(m);
 	int patch;
 
 	if (percent(&m->r, 30))
@@ -353,7 +471,7 @@ static void need_target(struct making *m, const struct insn *in)
 	if (in->desc->op != OP_RET) {
 		if (!in->is_mem || in->base > R15 || !m->known[in->base] || in->index != REG_NONE)
 			return;
-		addr = m->c->start.gpr[in->base] + in->disp;
+		addr = m->low ? operand_address(m, in) : m->c->start.gpr[in->base] + in->disp;
 	} else if (m->stack_used || !m->known[RSP]) {
 		return;
 	}
@@ -374,7 +492,7 @@ static bool differs_by_vendor(const struct making *m, const struct form *f, cons
 	if ((in->desc->op == OP_INS || in->desc->op == OP_OUTS) &&
 		(in->pfx & (PFX_REP | PFX_REPNE)))
 		return true;
-	if (m->c->mode == 4 && f->enc == ENC_VEX && in->desc->msize == MS_OP48 && f->w)
+	if (m->c->mode != 8 && f->enc == ENC_VEX && in->desc->msize == MS_OP48 && f->w)
 		return true;
 	return m->c->mode == 8 && (in->desc->attr & IA_FORCE64) && (in->pfx & PFX_66) &&
 	       !(in->rex & 8);
@@ -392,6 +510,14 @@ static bool prepare(struct making *m, u8 *code, const struct insn *in)
 	case OP_JMP_RM:
 	case OP_CALL_RM: need_target(m, in); return true;
 	case OP_POPF: return need_flags(m);
+	case OP_JMP_FAR_IMM:
+	case OP_CALL_FAR_IMM:
+	case OP_JMP_FAR_M:
+	case OP_CALL_FAR_M:
+	case OP_LOAD_FAR:
+	case OP_POP_SEG:
+	case OP_RET_FAR:
+	case OP_IRET: return need_far(m, code, in);
 	case OP_ENTER:
 		if (percent(&m->r, 80))
 			code[in->imm_off + 2] = below(&m->r, 4);
@@ -427,6 +553,13 @@ static void note_effects(struct making *m, const struct insn *in)
 		m->known[RSP] = false;
 }
 
+static bool form_fits(const struct insn_case *c, u8 ok)
+{
+	if (c->kind == KIND_FLAT)
+		return ok & (c->cpl == 0 ? OK_KERNEL : OK_HOST);
+	return ok & (c->kind == KIND_REAL ? OK_REAL | OK_KERNEL : OK_LOW | OK_HOST);
+}
+
 static bool add_insn(struct making *m)
 {
 	struct insn_case *c = m->c;
@@ -434,7 +567,8 @@ static bool add_insn(struct making *m)
 	u8 code[INSN_MAX + 16] = {0}, ok = form_allowed(f->desc);
 	struct insn in;
 
-	if (!make_insn(m, f, code, &in) || (c->cpl == 0 && !(ok & OK_KERNEL)))
+	m->addr16 = m->low && percent(&m->r, c->mode == 2 ? 75 : 12);
+	if (!make_insn(m, f, code, &in) || !form_fits(c, ok))
 		return false;
 	if (differs_by_vendor(m, f, &in) || !prepare(m, code, &in))
 		return false;
@@ -456,10 +590,13 @@ static void resolve(struct making *m)
 		unsigned to = c->at[MIN((unsigned)t->to, c->count)], next = c->at[t->insn + 1];
 		s64 rel = (s64)to - next;
 
-		if (t->len)
+		if (t->far)
+			memcpy(c->code + next - t->len, (const u64[]){c->start.rip + to},
+				t->len - 2);
+		else if (t->len)
 			memcpy(c->code + next - t->len, &rel, t->len);
 		else
-			c->patch[t->patch].value = c->start.rip + to;
+			c->patch[t->patch].value += c->start.rip + to;
 	}
 }
 
@@ -470,6 +607,11 @@ static void finish(struct making *m)
 	s32 rel = (s32)(land - (c->start.rip + c->bytes + 5));
 
 	c->at[c->count] = c->bytes;
+	if (m->low) {
+		c->code[c->bytes++] = 0xcc;
+		resolve(m);
+		return;
+	}
 	c->code[c->bytes] = 0xe9;
 	memcpy(c->code + c->bytes + 1, &rel, 4);
 	c->bytes += 5;
@@ -478,7 +620,7 @@ static void finish(struct making *m)
 
 void generate(const struct forms *f, u64 seed, u64 number, struct insn_case *ret)
 {
-	struct making m = {.c = ret, .forms = f};
+	struct making m = {.c = ret, .forms = f, .low = number % LOW_EVERY == LOW_EVERY - 1};
 	unsigned want, tries = 0;
 
 	memset(ret, 0, sizeof(*ret));

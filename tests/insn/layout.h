@@ -19,6 +19,15 @@
 #define L_LAND32     0x0e5a3100    /* the same for 32-bit code */
 #define L_SYSTEM     0x2a5c37b4000 /* guest only: descriptor tables, handlers, stack of handlers */
 
+/*
+ * Cases with segments have a machine of their own without paging, which the host knows nothing of: all below 1 MiB, as
+ * real mode needs it. What is not named here is MMIO.
+ */
+#define LOW_SYSTEM 0x10000 /* two pages, read-only: tables and handlers */
+#define LOW_STACK  0x14000 /* one page: of handlers in protected mode */
+#define LOW_DATA   0x30000 /* like L_DATA: two pages to write, one read-only */
+#define LOW_CODE   0x50000 /* two pages to write */
+
 /* The selectors that Linux gives its processes, so that storing one is the same everywhere. */
 #define SEL_USER_CODE32 0x23
 #define SEL_USER_DATA   0x2b

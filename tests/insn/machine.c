@@ -48,6 +48,7 @@ struct diff {
 	u8 common[DATA_BYTES];
 	u64 code_at; /* where the last case put its code */
 	unsigned code_bytes;
+	struct low *low;
 };
 
 /* ---- memory ---- */
@@ -238,12 +239,14 @@ struct diff *diff_open(void)
 		printf("insn: no machine: %s\n", strerror(-r));
 		return NULL;
 	}
-	return host_open() ? d : NULL;
+	d->low = low_open();
+	return d->low && host_open() ? d : NULL;
 }
 
 void diff_close(struct diff *d)
 {
 	host_close();
+	low_close(d->low);
 	vcpu_destroy(d->v);
 	machine_destroy(d->m);
 	munmap((void *)L_CODE, L_CODE_PAGES * PAGE_SIZE);
@@ -266,6 +269,7 @@ void diff_fill(struct diff *d, u64 seed)
 		memcpy(p + i, &v, 8);
 	}
 	memcpy(d->common, p, DATA_BYTES);
+	low_fill(d->low, p);
 }
 
 static void write_code(struct diff *d, u64 at, const void *bytes, unsigned n)
@@ -277,6 +281,10 @@ void diff_load(struct diff *d, const struct insn_case *c)
 {
 	static u8 blank[CODE_MAX];
 
+	if (c->kind != KIND_FLAT) {
+		low_load(d->low, c);
+		return;
+	}
 	memset(blank, 0xcc, sizeof(blank));
 	if (d->code_bytes)
 		write_code(d, d->code_at, blank, d->code_bytes);
@@ -415,8 +423,12 @@ static void guest_run(struct diff *d, const struct insn_case *c, enum leg leg, s
 
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret)
 {
+	memset(ret, 0, offsetof(struct outcome, data));
+	if (c->kind != KIND_FLAT) {
+		low_run(d->low, c, leg, ret);
+		return;
+	}
 	put_data(d, c);
-	memset(ret, 0, offsetof(struct outcome, regs));
 	if (leg == LEG_HOST) {
 		/* So that a write to it finds a page that is present. */
 		(void)*(volatile u8 *)(L_DATA + L_DATA_RW * PAGE_SIZE);

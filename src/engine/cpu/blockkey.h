@@ -31,8 +31,16 @@ enum block_key {
 	BK_UMIP = BIT(14),     /* CR4.UMIP */
 	BK_PAGING = BIT(15),   /* CR0.PG */
 	BK_SMAP = BIT(17),     /* CR4.SMAP: stac and clac change the view */
+	/* The limit of cs, where it is not 4 GiB: 64 KiB, or something that generated code looks up. */
+	BK_LIMIT64K = BIT(18),
+	BK_LIMIT_ODD = BIT(19),
+	/*
+	 * Any offset of 16 bits may be accessed in cs, ds, es and ss; in real and virtual-8086 mode in fs and gs too, and
+	 * loading a segment register then changes no more than its selector and base.
+	 */
+	BK_WIDE = BIT(20),
 	BK_STEPPING = BIT(
-		16), /* RFLAGS.TF, #AC checks, a debugger or DR7 breakpoint are active: one by one */
+		16), /* RFLAGS.TF, #AC checks, a debugger or DR7 breakpoint, a cs without tag: one by one */
 };
 
 #endif

@@ -70,23 +70,79 @@ static u32 alignment_key(const struct cpu *cpu)
 	return cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & FL_AC) ? BK_STEPPING : 0;
 }
 
+/* ---- what generated code outside 64-bit mode goes by ---- */
+
+/* Expand-down segments are left to step(): there the limit is not allowed. */
+static s64 last_offset(const struct cpu *cpu, unsigned seg, unsigned acc)
+{
+	const struct segment *s = &cpu->seg[seg];
+
+	return segment_allows(cpu, s, s->limit, 1, acc) ? (s64)s->limit : -1;
+}
+
+static void update_limits(struct cpu *cpu)
+{
+	for (unsigned i = cpu->flat ? SEG_FS : 0; i <= SEG_GS; i++) {
+		cpu->seg_last[TLB_READ][i] = last_offset(cpu, i, ACC_READ);
+		cpu->seg_last[TLB_WRITE][i] = last_offset(cpu, i, ACC_WRITE);
+	}
+}
+
+static bool is_wide(const struct cpu *cpu)
+{
+	bool real = cpu_real_or_v86(cpu);
+
+	for (unsigned i = 0; i <= (real ? SEG_GS : SEG_DS); i++) {
+		bool write = real || i != SEG_CS;
+
+		if (!seg_usable(&cpu->seg[i]) || cpu->seg_last[TLB_READ][i] < 0xffff ||
+			(write && cpu->seg_last[TLB_WRITE][i] < 0xffff))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * The tag lets the low bits of rip + tag be those of the linear address, and no sum is that of another rip and base: a
+ * carry out of the lower half would give one below the base. Not so if those 16 bits are all ones.
+ */
+static u32 update_segmentation(struct cpu *cpu)
+{
+	const struct segment *cs = &cpu->seg[SEG_CS];
+	u32 key = 0;
+
+	cpu->code_tag = cs->base << 32 | (cs->base & 0xffff);
+	if ((cs->base & 0xffff) == 0xffff)
+		key |= BK_STEPPING;
+	update_limits(cpu);
+	if (cpu->flat)
+		return key | BK_FLAT;
+	if (cs->limit != 0xffffffff)
+		key |= cs->limit == 0xffff ? BK_LIMIT64K : BK_LIMIT_ODD;
+	return key | (is_wide(cpu) ? BK_WIDE : 0);
+}
+
 void cpu_update_mode(struct cpu *cpu)
 {
 	const struct segment *cs = &cpu->seg[SEG_CS], *ss = &cpu->seg[SEG_SS];
 	bool code64 = cpu_long_mode(cpu) && (cs->attr & SEG_L);
+	u32 segmentation = BK_FLAT;
 
 	cpu->cpl = current_cpl(cpu);
 	cpu->code_size = code64 ? 8 : cs->attr & SEG_DB ? 4 : 2;
 	cpu->stack_size = code64 ? 8 : ss->attr & SEG_DB ? 4 : 2;
 	cpu->view = current_view(cpu);
 	cpu->flat = code64 || (!cpu_real_or_v86(cpu) && cpu_is_flat(cpu));
+	cpu->code_tag = 0;
+	if (!code64)
+		segmentation = update_segmentation(cpu);
 	cpu->block_key = control_key(cpu) | debug_key(cpu) | alignment_key(cpu) |
 			 (u32)cpu->cpl << BK_CPL_SHIFT |
 			 (cpu->code_size == 8          ? BK_CODE64
 				 : cpu->code_size == 4 ? BK_CODE32
 						       : 0) |
 			 (cpu->stack_size == 4 ? BK_STACK32 : 0) |
-			 (cpu->view == TLB_KERNEL_AC ? BK_VIEW_AC : 0) | (cpu->flat ? BK_FLAT : 0) |
+			 (cpu->view == TLB_KERNEL_AC ? BK_VIEW_AC : 0) | segmentation |
 			 (cpu_v86(cpu) ? BK_V86 : 0);
 	cpu->watch_data = unlikely(cpu->block_key & BK_STEPPING) && debug_watches_data(cpu);
 }

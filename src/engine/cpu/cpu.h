@@ -127,8 +127,8 @@ struct posted_write {
 };
 
 /*
- * Where indirect branches go: linear address to generated code, one table for each set of mode bits in use
- * (block.h). Indexed by the low bits of the address; entry 0 is never used for a branch, and is where
+ * Where indirect branches go: rip + code_tag to generated code, one table for each set of mode bits in use
+ * (block.h). Indexed by the low bits, which are those of the linear address; entry 0 is never used for a branch, and is where
  * every look-up ends while jump_mask is 0.
  */
 #define JUMP_BITS   15
@@ -184,6 +184,13 @@ struct cpu {
 	u64 bounce_ptr; /* where a native stub finds its memory operand */
 	s64 tsc_offset;
 	struct segment seg[SEG_COUNT];
+	/*
+	 * For code outside 64-bit mode, by cpu_update_mode(): the last offset of each segment that may be accessed, -1 for
+	 * none or what step() has to judge. Only of fs and gs if cpu->flat.
+	 */
+	s64 seg_last[TLB_KINDS][SEG_GS + 1];
+	/* What makes an instruction pointer unique: the jump tables know rip + code_tag. 0 in flat code. */
+	u64 code_tag;
 
 	/* the rest of the architectural state */
 	u64 flag_mask; /* HOST_FLAGS (layout.h), as an operand */
@@ -298,6 +305,11 @@ static inline bool cpu_long_mode(const struct cpu *cpu)
 static inline bool cpu_protected(const struct cpu *cpu)
 {
 	return cpu->cr0 & CR0_PE;
+}
+/* Linear address of code at rip. */
+static inline u64 cpu_code_linear(const struct cpu *cpu, u64 rip)
+{
+	return likely(cpu->code_size == 8) ? rip : (u32)(cpu->seg[SEG_CS].base + rip);
 }
 static inline bool cpu_v86(const struct cpu *cpu)
 {

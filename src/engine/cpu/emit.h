@@ -98,6 +98,31 @@ static inline void emit_mov_rr32(struct emit *e, unsigned dst, unsigned src)
 	emit8(e, 0x89);
 	emit8(e, 0xc0 | (src & 7) << 3 | (dst & 7));
 }
+/* The lowest 16 bits alone. */
+static inline void emit_mov_rr16(struct emit *e, unsigned dst, unsigned src)
+{
+	emit8(e, 0x66);
+	emit_mov_rr32(e, dst, src);
+}
+/* movzx dst, src16 */
+static inline void emit_movzx16(struct emit *e, unsigned dst, unsigned src)
+{
+	if (dst >= 8 || src >= 8)
+		emit8(e, 0x40 | (dst >= 8 ? 4 : 0) | (src >= 8 ? 1 : 0));
+	emit8(e, 0x0f);
+	emit8(e, 0xb7);
+	emit8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+}
+/* rorx dst, src, count; flags untouched */
+static inline void emit_rorx(struct emit *e, bool wide, unsigned dst, unsigned src, u8 count)
+{
+	emit8(e, 0xc4);
+	emit8(e, 3 | (dst >= 8 ? 0 : 0x80) | 0x40 | (src >= 8 ? 0 : 0x20));
+	emit8(e, wide ? 0xfb : 0x7b);
+	emit8(e, 0xf0);
+	emit8(e, 0xc0 | (dst & 7) << 3 | (src & 7));
+	emit8(e, count);
+}
 /* Shortest form; flags untouched. */
 static inline void emit_mov_imm(struct emit *e, unsigned reg, u64 v)
 {
@@ -152,7 +177,9 @@ static inline void emit_jmp_exec(struct emit *e, const void *target)
 }
 
 #define CC_B  2
+#define CC_E  4
 #define CC_NE 5
 #define CC_A  7
+#define CC_G  15
 
 #endif

@@ -50,7 +50,10 @@ struct gen {
 	u32 index;      /* of the block to be */
 	int jump_table; /* number, or -1: none for this key */
 	unsigned view;  /* enum tlb_view */
-	bool long_mode; /* 64-bit code; else 32-bit flat code */
+	bool long_mode; /* 64-bit code */
+	bool flat;      /* cs ds es ss need no base or check, as in 64-bit code */
+	u8 width;       /* of code: 2, 4, 8 */
+	u8 stack_width; /* of the stack pointer: 2, 4, 8 */
 
 	struct insn insn[BLOCK_INSNS_MAX];
 	bool flags_live[BLOCK_INSNS_MAX]; /* before the instruction */
@@ -69,7 +72,7 @@ struct gen {
 	unsigned cold_count;
 };
 
-/* Linear address of the instruction after the one being generated. */
+/* rip after the instruction being generated. */
 static inline u64 gen_next_rip(const struct gen *g)
 {
 	u64 rip = g->t.rip + g->place[g->now].guest + g->insn[g->now].len;
@@ -77,15 +80,46 @@ static inline u64 gen_next_rip(const struct gen *g)
 	return g->long_mode ? rip : (u32)rip;
 }
 
+/* Real or virtual-8086 mode. */
+static inline bool gen_real(const struct gen *g)
+{
+	return g->t.key & (BK_REAL | BK_V86);
+}
+
+/* May segment registers be loaded by writing their selectors and bases? See BK_WIDE. */
+static inline bool gen_real_segments(const struct gen *g)
+{
+	return gen_real(g) && (g->t.key & BK_WIDE);
+}
+
+/* ---- gen_seg.c: addresses outside 64-bit mode ---- */
+
+/* An offset in a segment: in r10, or known. */
+struct gen_offset {
+	u8 seg;
+	u8 width; /* 2, 4, 8: how far it can reach */
+	bool known;
+	u64 value;
+};
+
+/* r10 = linear address of size bytes at the offset in r10, checked against the segment. False: not possible here. */
+bool gen_linear(struct gen *g, const struct gen_offset *at, unsigned kind, unsigned size);
+/* r9 is a target: the instruction goes to step() if it lies beyond the limit of cs. Changes no flags. */
+void gen_code_limit(struct gen *g);
+/* Segment registers in real mode, far transfers. */
+bool gen_segment_insn(struct gen *g, const struct insn *in);
+
 /* ---- gen_mem.c ---- */
 
-/* r10 = linear address of the memory operand. False: not possible here. */
-bool gen_address(struct gen *g, const struct insn *in);
+/* r10 = linear address of the memory operand, an access of that kind and size. False: not possible here. */
+bool gen_address(struct gen *g, const struct insn *in, unsigned kind, unsigned size);
+/* r10 = r10 and its lowest 16 bits alone */
+void gen_cut16(struct gen *g, unsigned reg);
 /*
  * Check the memory operand for size bytes: from here on it is at [r9 + r10 + *disp]. False: not possible here.
  */
 bool gen_operand(struct gen *g, const struct insn *in, unsigned kind, unsigned size, s32 *disp);
-/* The same for [stack pointer + offset]. */
+/* The same for [stack pointer + offset]; r10 may be used for other things only after a fold. */
 void gen_stack_operand(struct gen *g, s32 offset, unsigned kind, unsigned size, s32 *disp);
 /* r10 holds a linear address: from here on [r9 + r10] is its host address for size bytes. */
 void gen_check(struct gen *g, unsigned kind, unsigned size);
@@ -107,11 +141,24 @@ bool gen_push(struct gen *g, const struct insn *in);
 bool gen_pop(struct gen *g, const struct insn *in);
 bool gen_leave(struct gen *g, const struct insn *in);
 /* Push a constant (return address): stores and moves the stack pointer. */
-void gen_push_const(struct gen *g, u64 value);
+void gen_push_const(struct gen *g, u64 value, unsigned size);
 /* push r/m with a memory operand */
 bool gen_push_mem(struct gen *g, const struct insn *in);
-/* Push r9 (64-bit code). */
-void gen_push_r9(struct gen *g);
+bool gen_push_seg(struct gen *g, const struct insn *in);
+bool gen_pusha(struct gen *g, const struct insn *in);
+bool gen_popa(struct gen *g, const struct insn *in);
+/* Push size bytes of r9. */
+void gen_push_r9(struct gen *g, unsigned size);
+/* Add to the stack pointer. */
+void gen_move_sp(struct gen *g, s32 by);
+/* Can the stack be used with this operand size? */
+bool gen_stack_fits(const struct gen *g, unsigned size);
+/* op of size bytes at [r9 + r10 + disp] with host register reg: 89 store, 8b load */
+void gen_access(struct gen *g, u8 op, unsigned reg, s32 disp, unsigned size);
+/* r9 = r9 + r10 + disp */
+void gen_fold(struct gen *g, s32 disp);
+/* [r9 + disp] = r10 */
+void gen_store_r10(struct gen *g, s32 disp, unsigned size);
 
 /* ---- gen_system.c ---- */
 
@@ -125,6 +172,12 @@ bool gen_string(struct gen *g, const struct insn *in);
 
 bool gen_bit_string(struct gen *g, const struct insn *in);
 
+/* ---- gen_old.c: what 64-bit mode dropped, or is rare there ---- */
+
+bool gen_moffs(struct gen *g, const struct insn *in);
+bool gen_xlat(struct gen *g, const struct insn *in);
+bool gen_inc_dec(struct gen *g, const struct insn *in);
+
 /* ---- gen_branch.c: the last instruction of a block ---- */
 
 bool gen_branch(struct gen *g, const struct insn *in);
@@ -132,8 +185,10 @@ bool gen_branch(struct gen *g, const struct insn *in);
 void gen_goto(struct gen *g, u64 target);
 /* The same by the table in any case. */
 void gen_goto_far(struct gen *g, u64 target);
-/* r9 holds the target address. */
+/* r9 holds the target, an instruction pointer without anything above it. */
 void gen_indirect(struct gen *g);
+/* r9 holds the target with the tag of its code segment. */
+void gen_indirect_tagged(struct gen *g);
 
 /* Host register that holds guest register reg: itself, r11 for rsp, or temp loaded from memory. */
 unsigned gen_source(struct gen *g, unsigned reg, unsigned temp);

@@ -42,7 +42,7 @@ bool gen_bit_string(struct gen *g, const struct insn *in)
 
 	if (!g->long_mode || in->op_size < 4 || in->addr_size != 8 || g->flags_live[g->now])
 		return false;
-	if (!gen_address(g, in))
+	if (!gen_address(g, in, TLB_READ, in->op_size))
 		return false;
 	gen_operand_index(g, in);
 	emit_lea(e, true, H_R10, H_R10, H_R9, in->op_size, 0);

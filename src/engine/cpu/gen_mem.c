@@ -22,6 +22,16 @@ static u64 rip_relative(const struct gen *g, const struct insn *in)
 	return in->addr_size == 8 ? a : (u32)a;
 }
 
+void gen_cut16(struct gen *g, unsigned reg)
+{
+	emit_movzx16(&g->e, reg, reg);
+}
+
+static u64 cut_offset(const struct insn *in, u64 v)
+{
+	return in->addr_size == 8 ? v : in->addr_size == 4 ? (u32)v : (u16)v;
+}
+
 /* Offset part into dst. */
 static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 {
@@ -37,24 +47,23 @@ static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 	if (in->index != REG_NONE)
 		index = gen_source(g, in->index, H_R9);
 	if (base == REG_NONE && index == REG_NONE) {
-		emit_mov_imm(&g->e, dst, wide ? (u64)in->disp : (u32)in->disp);
+		emit_mov_imm(&g->e, dst, cut_offset(in, (u64)in->disp));
 		return;
 	}
 	emit_lea(&g->e, wide, dst, base, index, in->scale, (s32)in->disp);
+	if (in->addr_size == 2)
+		gen_cut16(g, dst);
 }
 
-bool gen_address(struct gen *g, const struct insn *in)
+bool gen_address(struct gen *g, const struct insn *in, unsigned kind, unsigned size)
 {
-	bool based = in->seg == SEG_FS || in->seg == SEG_GS;
+	struct gen_offset at = {.seg = in->seg,
+		.width = in->addr_size,
+		.known = in->base == REG_NONE && in->index == REG_NONE,
+		.value = cut_offset(in, (u64)in->disp)};
 
-	if (in->addr_size == 2 || (based && !g->long_mode))
-		return false;
 	gen_offset(g, in, H_R10);
-	if (based) {
-		emit_load(&g->e, H_R9, offsetof(struct cpu, seg[in->seg].base));
-		emit_lea(&g->e, true, H_R10, H_R10, H_R9, 1, 0);
-	}
-	return true;
+	return gen_linear(g, &at, kind, size);
 }
 
 void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_rcx)
@@ -165,20 +174,37 @@ bool gen_operand(struct gen *g, const struct insn *in, unsigned kind, unsigned s
 {
 	if (gen_member(g, disp))
 		return true;
-	if (!gen_address(g, in))
+	if (!gen_address(g, in, kind, size))
 		return false;
 	gen_check(g, kind, size);
 	*disp = 0;
 	return true;
 }
 
+/* Never refused: code that has a stack can write it, or finds out at run time that it cannot. */
 void gen_stack_operand(struct gen *g, s32 offset, unsigned kind, unsigned size, s32 *disp)
 {
+	struct gen_offset at = {.seg = SEG_SS, .width = g->stack_width};
+
 	if (gen_member(g, disp))
 		return;
 	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, offset);
+	if (at.width == 2)
+		gen_cut16(g, H_R10);
+	(void)gen_linear(g, &at, kind, size);
 	gen_check(g, kind, size);
 	*disp = 0;
+}
+
+/* dst, guest register reg, gets size bytes of r10; the rest of it as that size has it */
+static void gen_put_r10(struct gen *g, unsigned reg, unsigned size)
+{
+	unsigned dst = reg == RSP ? H_R11 : reg;
+
+	if (size == 2)
+		emit_mov_rr16(&g->e, dst, H_R10);
+	else
+		emit_mov_rr32(&g->e, dst, H_R10);
 }
 
 bool gen_lea(struct gen *g, const struct insn *in)
@@ -186,8 +212,13 @@ bool gen_lea(struct gen *g, const struct insn *in)
 	unsigned dst = in->reg == RSP ? H_R11 : in->reg;
 	bool displaced = reg_displaced(in->reg);
 
-	if (in->op_size == 2 || in->addr_size == 2)
-		return false;
+	if (in->op_size == 2 || in->addr_size == 2) {
+		if (g->long_mode)
+			return false;
+		gen_offset(g, in, H_R10);
+		gen_put_r10(g, in->reg, in->op_size);
+		return true;
+	}
 	gen_offset(g, in, displaced ? H_R10 : dst);
 	if (displaced)
 		dst = H_R10;

@@ -1,159 +1,244 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * push, pop, leave. The stack pointer (host r11) moves last, so a fault leaves it as it was (SDM 2: PUSH,
- * POP). Only the full width of the mode: other operand sizes go through step().
+ * push, pop, leave and their kin. The stack pointer (host r11) moves last, so a fault leaves it as it was (SDM 2:
+ * PUSH, POP). Several words at once are checked as one range; what leaves its page or segment
+ * goes through step(), and so do 16-bit operands in 64-bit code.
  */
 #include "engine/cpu/gen.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/rewrite.h"
 
-static unsigned width(const struct gen *g)
+bool gen_stack_fits(const struct gen *g, unsigned size)
 {
-	return g->long_mode ? 8 : 4;
+	return g->long_mode ? size == 8 : size == 2 || size == 4;
 }
 
-static bool full_width(const struct gen *g, const struct insn *in)
+static void gen_size(struct gen *g, unsigned size)
 {
-	return in->op_size == width(g) && (g->long_mode || (g->t.key & BK_STACK32));
+	if (size == 2)
+		emit8(&g->e, 0x66);
 }
 
-/* REX.W in long mode only; op of memory [r9 + r10 + disp] with host register reg */
-static void gen_access(struct gen *g, u8 op, unsigned reg, s32 disp)
+void gen_access(struct gen *g, u8 op, unsigned reg, s32 disp, unsigned size)
 {
-	emit8(&g->e, 0x40 | (g->long_mode ? 8 : 0) | (reg >= 8 ? 4 : 0) | 2 | 1);
+	gen_size(g, size);
+	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | (reg >= 8 ? 4 : 0) | 2 | 1);
 	emit8(&g->e, op);
 	emit_modrm_mem(&g->e, reg, H_R9, H_R10, 1, disp);
 }
 
-static void gen_move_sp(struct gen *g, s32 by)
+/* r11 = base + by, as much of it as is the stack pointer */
+static void gen_set_sp(struct gen *g, unsigned base, s32 by)
 {
-	emit_lea(&g->e, g->long_mode, H_R11, H_R11, REG_NONE, 1, by);
+	gen_size(g, g->stack_width);
+	emit_lea(&g->e, g->long_mode, H_R11, base, REG_NONE, 1, by);
 }
 
-static void gen_push_check(struct gen *g, s32 *disp)
+void gen_move_sp(struct gen *g, s32 by)
 {
-	gen_stack_operand(g, -(s32)width(g), TLB_WRITE, width(g), disp);
+	gen_set_sp(g, H_R11, by);
 }
 
-/* [r9 + r10 + disp] = r10 loaded by the caller's next instruction; the address moves to r9. */
-static void gen_fold_address(struct gen *g, s32 disp)
+static void gen_push_check(struct gen *g, unsigned size, s32 *disp)
+{
+	gen_stack_operand(g, -(s32)size, TLB_WRITE, size, disp);
+}
+
+void gen_fold(struct gen *g, s32 disp)
 {
 	emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, disp);
 }
 
-/* [r9] = r10 */
-static void gen_store_r10(struct gen *g)
+void gen_store_r10(struct gen *g, s32 disp, unsigned size)
 {
-	emit8(&g->e, g->long_mode ? 0x4d : 0x45);
+	gen_size(g, size);
+	emit8(&g->e, size == 8 ? 0x4d : 0x45);
 	emit8(&g->e, 0x89);
-	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, 0);
+	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, disp);
 }
 
 /* [r9 + r10 + disp] = guest register; afterwards the address may be gone. */
-static void gen_store_reg(struct gen *g, unsigned reg, s32 disp)
+static void gen_store_reg(struct gen *g, unsigned reg, s32 disp, unsigned size)
 {
 	if (!reg_displaced(reg)) {
-		gen_access(g, 0x89, reg == RSP ? H_R11 : reg, disp);
+		gen_access(g, 0x89, reg == RSP ? H_R11 : reg, disp, size);
 		return;
 	}
-	gen_fold_address(g, disp);
+	gen_fold(g, disp);
 	emit_load_frame(&g->e, H_R10, FRAME_GPR(reg));
-	gen_store_r10(g);
+	gen_store_r10(g, 0, size);
 }
 
 /* [r9 + r10 + disp] = sign-extended imm32 */
-static void gen_store_imm(struct gen *g, s32 imm, s32 disp)
+static void gen_store_imm(struct gen *g, s32 imm, s32 disp, unsigned size)
 {
-	emit8(&g->e, 0x40 | (g->long_mode ? 8 : 0) | 2 | 1);
+	gen_size(g, size);
+	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | 2 | 1);
 	emit8(&g->e, 0xc7);
 	emit_modrm_mem(&g->e, 0, H_R9, H_R10, 1, disp);
-	emit32(&g->e, (u32)imm);
+	if (size == 2) {
+		emit8(&g->e, (u8)imm);
+		emit8(&g->e, (u8)(imm >> 8));
+	} else {
+		emit32(&g->e, (u32)imm);
+	}
 }
 
-void gen_push_const(struct gen *g, u64 value)
+void gen_push_const(struct gen *g, u64 value, unsigned size)
 {
 	s32 disp;
 
-	gen_push_check(g, &disp);
-	if (!g->long_mode || (s64)value == (s32)value) {
-		gen_store_imm(g, (s32)value, disp);
+	gen_push_check(g, size, &disp);
+	if (size != 8 || (s64)value == (s32)value) {
+		gen_store_imm(g, (s32)value, disp, size);
 	} else {
-		gen_fold_address(g, disp);
+		gen_fold(g, disp);
 		emit_mov_imm(&g->e, H_R10, value);
-		gen_store_r10(g);
+		gen_store_r10(g, 0, size);
 	}
-	gen_move_sp(g, -(s32)width(g));
+	gen_move_sp(g, -(s32)size);
 }
 
-void gen_push_r9(struct gen *g)
+void gen_push_r9(struct gen *g, unsigned size)
 {
 	s32 disp;
 
 	emit_store_frame(&g->e, H_R9, FRAME_CALL);
-	gen_push_check(g, &disp);
-	gen_fold_address(g, disp);
+	gen_push_check(g, size, &disp);
+	gen_fold(g, disp);
 	emit_load_frame(&g->e, H_R10, FRAME_CALL);
-	gen_store_r10(g);
-	gen_move_sp(g, -8);
+	gen_store_r10(g, 0, size);
+	gen_move_sp(g, -(s32)size);
 }
 
 bool gen_push(struct gen *g, const struct insn *in)
 {
+	unsigned size = in->op_size;
 	s32 disp;
 
-	if (!full_width(g, in))
+	if (!gen_stack_fits(g, size))
 		return false;
 	if (in->desc->op == OP_PUSH_IMM) {
-		gen_push_const(g, in->imm);
+		gen_push_const(g, in->imm, size);
 		return true;
 	}
-	gen_push_check(g, &disp);
-	gen_store_reg(g, in->desc->op == OP_PUSH_REG ? in->reg : in->rm, disp);
-	gen_move_sp(g, -(s32)width(g));
+	gen_push_check(g, size, &disp);
+	gen_store_reg(g, in->desc->op == OP_PUSH_REG ? in->reg : in->rm, disp, size);
+	gen_move_sp(g, -(s32)size);
 	return true;
 }
 
 bool gen_push_mem(struct gen *g, const struct insn *in)
 {
+	unsigned size = in->op_size;
 	s32 disp;
 
-	if (!g->long_mode || !full_width(g, in) || !gen_operand(g, in, TLB_READ, 8, &disp))
+	if (!gen_stack_fits(g, size) || !gen_operand(g, in, TLB_READ, size, &disp))
 		return false;
-	gen_access(g, 0x8b, H_R9, disp);
-	gen_push_r9(g);
+	gen_access(g, 0x8b, H_R9, disp, size);
+	gen_push_r9(g, size);
+	return true;
+}
+
+bool gen_push_seg(struct gen *g, const struct insn *in)
+{
+	unsigned size = in->op_size;
+	s32 disp;
+
+	if (!gen_stack_fits(g, size))
+		return false;
+	gen_push_check(g, size, &disp);
+	gen_fold(g, disp);
+	emit8(&g->e, 0x65); /* movzx r10d, word gs:[selector] */
+	emit8(&g->e, 0x44);
+	emit8(&g->e, 0x0f);
+	emit8(&g->e, 0xb7);
+	emit8(&g->e, 0x14);
+	emit8(&g->e, 0x25);
+	emit32(&g->e,
+		(u32)offsetof(struct cpu, seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
+	gen_store_r10(g, 0, size);
+	gen_move_sp(g, -(s32)size);
+	return true;
+}
+
+/* A popped stack pointer wins; a part of it would go on top of a carry of the increment. */
+static bool gen_pop_sp(struct gen *g, unsigned size)
+{
+	s32 disp;
+
+	if (size < g->stack_width)
+		return false;
+	gen_stack_operand(g, 0, TLB_READ, size, &disp);
+	gen_access(g, 0x8b, H_R11, disp, size);
 	return true;
 }
 
 bool gen_pop(struct gen *g, const struct insn *in)
 {
-	unsigned reg = in->desc->op == OP_POP_REG ? in->reg : in->rm;
+	unsigned reg = in->desc->op == OP_POP_REG ? in->reg : in->rm, size = in->op_size;
 	s32 disp;
 
-	if (!full_width(g, in))
+	if (!gen_stack_fits(g, size))
 		return false;
-	gen_stack_operand(g, 0, TLB_READ, width(g), &disp);
-	if (reg == RSP) {
-		gen_access(g, 0x8b, H_R11, disp);
-		return true;
-	}
+	if (reg == RSP)
+		return gen_pop_sp(g, size);
+	gen_stack_operand(g, 0, TLB_READ, size, &disp);
 	if (reg_displaced(reg)) {
-		gen_access(g, 0x8b, H_R10, disp);
+		gen_access(g, 0x8b, H_R10, disp, size);
 		emit_store_frame(&g->e, H_R10, FRAME_GPR(reg));
 	} else {
-		gen_access(g, 0x8b, reg, disp);
+		gen_access(g, 0x8b, reg, disp, size);
 	}
-	gen_move_sp(g, (s32)width(g));
+	gen_move_sp(g, (s32)size);
 	return true;
 }
 
 bool gen_leave(struct gen *g, const struct insn *in)
 {
-	if (!full_width(g, in))
+	struct gen_offset at = {.seg = SEG_SS, .width = g->stack_width};
+	unsigned size = in->op_size;
+
+	if (!gen_stack_fits(g, size))
 		return false;
 	emit_lea(&g->e, g->long_mode, H_R10, RBP, REG_NONE, 1, 0);
-	gen_check(g, TLB_READ, width(g));
-	gen_access(g, 0x8b, H_R10, 0); /* the host may refuse it */
-	emit_lea(&g->e, g->long_mode, H_R11, RBP, REG_NONE, 1, (s32)width(g));
-	emit_mov_rr(&g->e, RBP, H_R10);
+	if (at.width == 2)
+		gen_cut16(g, H_R10);
+	if (!gen_linear(g, &at, TLB_READ, size))
+		return false;
+	gen_check(g, TLB_READ, size);
+	gen_access(g, 0x8b, H_R10, 0, size); /* the host may refuse it */
+	gen_set_sp(g, RBP, (s32)size);
+	if (size == 2)
+		emit_mov_rr16(&g->e, RBP, H_R10);
+	else
+		emit_mov_rr(&g->e, RBP, H_R10);
+	return true;
+}
+
+/* ---- all registers: rdi is the lowest ---- */
+
+bool gen_pusha(struct gen *g, const struct insn *in)
+{
+	unsigned size = in->op_size;
+	s32 disp;
+
+	gen_stack_operand(g, -8 * (s32)size, TLB_WRITE, 8 * size, &disp);
+	for (unsigned reg = RAX; reg <= RDI; reg++)
+		gen_store_reg(g, reg, disp + (s32)((RDI - reg) * size), size);
+	gen_move_sp(g, -8 * (s32)size);
+	return true;
+}
+
+bool gen_popa(struct gen *g, const struct insn *in)
+{
+	unsigned size = in->op_size;
+	s32 disp;
+
+	gen_stack_operand(g, 0, TLB_READ, 8 * size, &disp);
+	for (unsigned reg = RAX; reg <= RDI; reg++)
+		if (reg != RSP)
+			gen_access(g, 0x8b, reg, disp + (s32)((RDI - reg) * size), size);
+	gen_move_sp(g, 8 * (s32)size);
 	return true;
 }

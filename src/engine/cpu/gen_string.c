@@ -63,10 +63,91 @@ static bool suitable(const struct gen *g, const struct insn *in)
 	       in->seg != SEG_GS;
 }
 
+/* ---- outside 64-bit mode: single elements of all of them ---- */
+
+/* r9 = host address of the element that ptr points to. False: not possible here. */
+static bool gen_element(
+	struct gen *g, const struct insn *in, unsigned ptr, unsigned seg, unsigned kind)
+{
+	struct gen_offset at = {.seg = (u8)seg, .width = in->addr_size};
+
+	if (in->addr_size == 2)
+		emit_movzx16(&g->e, H_R10, ptr);
+	else
+		emit_mov_rr32(&g->e, H_R10, ptr);
+	if (!gen_linear(g, &at, kind, in->op_size))
+		return false;
+	gen_check(g, kind, in->op_size);
+	gen_fold(g, 0);
+	return true;
+}
+
+/*
+ * ptr, which the host's instruction has moved on from the address in the frame, is the guest's again: as it was, in slot,
+ * and moved by as much. No flag changes.
+ */
+static void gen_move_pointer(
+	struct gen *g, const struct insn *in, unsigned ptr, u8 frame, unsigned slot)
+{
+	struct emit *e = &g->e;
+
+	emit_load_frame(e, H_R9, frame);
+	emit8(e, 0x49); /* not r9 */
+	emit8(e, 0xf7);
+	emit8(e, 0xd1);
+	emit_lea(e, true, H_R9, ptr, H_R9, 1, 1);
+	emit_load(e, ptr, CPU_SCRATCH(slot));
+	if (in->addr_size == 2)
+		emit8(e, 0x66);
+	emit_lea(e, false, ptr, ptr, H_R9, 1, 0);
+}
+
+static void gen_bare(struct gen *g, const struct insn *in)
+{
+	if (in->op_size == 2)
+		emit8(&g->e, 0x66);
+	emit8(&g->e, in->opcode);
+}
+
+static bool gen_single(struct gen *g, const struct insn *in)
+{
+	unsigned op = in->desc->op;
+	bool src = op == OP_MOVS || op == OP_LODS || op == OP_CMPS, dst = op != OP_LODS;
+	bool writes = op == OP_MOVS || op == OP_STOS;
+	struct emit *e = &g->e;
+
+	if (in->pfx & (PFX_REP | PFX_REPNE))
+		return false;
+	if (src && !gen_element(g, in, RSI, in->seg, TLB_READ))
+		return false;
+	if (src)
+		emit_store_frame(e, H_R9, FRAME_CALL);
+	if (dst && !gen_element(g, in, RDI, SEG_ES, writes ? TLB_WRITE : TLB_READ))
+		return false;
+	if (dst)
+		emit_store_frame(e, H_R9, FRAME_STRING);
+	emit_store(e, RSI, CPU_SCRATCH(SLOT_STRING_SRC));
+	emit_store(e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
+	if (src)
+		emit_load_frame(e, RSI, FRAME_CALL);
+	if (dst)
+		emit_mov_rr(e, RDI, H_R9);
+	gen_bare(g, in);
+	if (src)
+		gen_move_pointer(g, in, RSI, FRAME_CALL, SLOT_STRING_SRC);
+	if (dst)
+		gen_move_pointer(g, in, RDI, FRAME_STRING, SLOT_STRING_DST);
+	return true;
+}
+
 bool gen_string(struct gen *g, const struct insn *in)
 {
 	bool movs = in->desc->op == OP_MOVS;
 
+	if (!g->long_mode)
+		return gen_single(g, in);
+	if (!movs && in->desc->op != OP_STOS)
+		return false;
 	if (!suitable(g, in))
 		return false;
 	if (in->pfx & (PFX_REP | PFX_REPNE)) {

@@ -93,10 +93,84 @@ static void gen_flags_image(struct gen *g)
 
 static bool gen_pushf(struct gen *g, const struct insn *in)
 {
-	if (!g->long_mode || in->op_size != 8)
+	if (!gen_stack_fits(g, in->op_size) || (g->t.key & BK_V86))
 		return false;
 	gen_flags_image(g);
-	gen_push_r9(g);
+	gen_push_r9(g, in->op_size);
+	return true;
+}
+
+/* test r32, imm32; for r9 and r10 */
+static void gen_test(struct gen *g, unsigned reg, u32 imm)
+{
+	emit8(&g->e, 0x41);
+	emit8(&g->e, 0xf7);
+	emit8(&g->e, 0xc0 | (reg & 7));
+	emit32(&g->e, imm);
+}
+
+/* Bits that popf may change here and that live elsewhere than in the host's flags and cpu->iflag. */
+static u32 popf_system_bits(unsigned size)
+{
+	u32 bits = FL_TF | FL_IOPL | FL_NT;
+
+	return size == 2 ? bits : bits | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID;
+}
+
+/* To step() unless what r9 holds leaves the system flags as they are; or if an interrupt waits for its IF. */
+static void gen_popf_check(struct gen *g, unsigned size)
+{
+	struct emit *e = &g->e;
+	u8 *off;
+
+	emit_load32(e, H_R10, CPU_SYS_FLAGS);
+	emit8(e, 0x45); /* xor r10d, r9d */
+	emit8(e, 0x31);
+	emit8(e, 0xca);
+	gen_test(g, H_R10, popf_system_bits(size));
+	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
+	gen_test(g, H_R9, FL_IF);
+	off = emit_jcc32(e, CC_E);
+	emit8(e, 0x65); /* cmp byte gs:[irq_waiting], 0 */
+	emit8(e, 0x80);
+	emit8(e, 0x3c);
+	emit8(e, 0x25);
+	emit32(e, FIELD(irq_waiting));
+	emit8(e, 0);
+	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
+	emit_patch32(off, e->p);
+}
+
+/* and r9d, imm32, for r9 and r10 */
+static void gen_and(struct gen *g, unsigned reg, u32 imm)
+{
+	emit8(&g->e, 0x41);
+	emit8(&g->e, 0x81);
+	emit8(&g->e, 0xe0 | (reg & 7));
+	emit32(&g->e, imm);
+}
+
+/*
+ * At CPL 0, where IF is allowed to change. No flag needs to be kept: all are replaced. Like sti not at the end of a block.
+ */
+static bool gen_popf(struct gen *g, const struct insn *in)
+{
+	struct emit *e = &g->e;
+	s32 disp;
+
+	if (cpl(g) != 0 || !gen_stack_fits(g, in->op_size) || g->now + 1 == g->count)
+		return false;
+	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
+	gen_access(g, 0x8b, H_R9, disp, in->op_size);
+	gen_popf_check(g, in->op_size);
+	emit_mov_rr32(e, H_R10, H_R9);
+	gen_and(g, H_R10, FL_IF);
+	emit_gs(e, false, 0x89, H_R10, CPU_IFLAG);
+	gen_move_sp(g, in->op_size);
+	gen_and(g, H_R9, HOST_FLAGS);
+	emit8(e, 0x41); /* push r9; popfq */
+	emit8(e, 0x51);
+	emit8(e, 0x9d);
 	return true;
 }
 
@@ -137,14 +211,40 @@ static bool gen_swapgs(struct gen *g)
 	return true;
 }
 
-/* mov r32/r64, sreg: zero-extended selector. Other forms are rare. */
+/* mov [mem], sreg: two bytes, whatever the operand size. */
+static bool gen_store_seg(struct gen *g, const struct insn *in)
+{
+	s32 disp;
+
+	if (!gen_operand(g, in, TLB_WRITE, 2, &disp))
+		return false;
+	gen_fold(g, disp);
+	emit8(&g->e, 0x66); /* mov r10w, gs:[selector] */
+	emit_gs(&g->e, false, 0x8b, H_R10,
+		FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
+	gen_store_r10(g, 0, 2);
+	return true;
+}
+
+/* The lowest 16 bits of a register are those of r9. */
+static bool gen_put_word(struct gen *g, unsigned reg)
+{
+	if (reg_displaced(reg))
+		return false;
+	emit_mov_rr16(&g->e, reg == RSP ? H_R11 : reg, H_R9);
+	return true;
+}
+
+/* mov r, sreg: zero-extended selector. */
 static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
 {
 	unsigned dst = in->rm == RSP ? H_R11 : in->rm;
 
-	if (in->is_mem || in->op_size == 2)
+	if (in->reg > SEG_GS)
 		return false;
-	if (reg_displaced(in->rm))
+	if (in->is_mem)
+		return gen_store_seg(g, in);
+	if (in->op_size == 2 || reg_displaced(in->rm))
 		dst = H_R9;
 	emit8(&g->e, 0x65); /* movzx dst, word gs:[selector] */
 	if (dst >= 8)
@@ -154,6 +254,8 @@ static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
 	emit8(&g->e, 0x04 | (dst & 7) << 3);
 	emit8(&g->e, 0x25);
 	emit32(&g->e, FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
+	if (in->op_size == 2)
+		return gen_put_word(g, in->rm);
 	if (reg_displaced(in->rm))
 		emit_store_frame(&g->e, dst, FRAME_GPR(in->rm));
 	return true;
@@ -204,6 +306,7 @@ bool gen_system(struct gen *g, const struct insn *in)
 	case OP_CLI: return gen_cli(g);
 	case OP_STI: return gen_sti(g);
 	case OP_PUSHF: return gen_pushf(g, in);
+	case OP_POPF: return gen_popf(g, in);
 	case OP_STAC: return gen_set_ac(g, true);
 	case OP_CLAC: return gen_set_ac(g, false);
 	case OP_RDTSC: return gen_rdtsc(g, false);

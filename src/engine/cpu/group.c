@@ -208,7 +208,7 @@ void find_groups(struct gen *g)
 
 	g->group_count = 0;
 	memset(g->group_of, -1, sizeof(g->group_of));
-	if (g->plain)
+	if (g->plain || !g->flat || g->width == 2)
 		return;
 	for (unsigned i = 0; i < g->count; i++)
 		visit(&f, i);

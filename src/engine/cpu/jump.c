@@ -93,19 +93,21 @@ static int current_table(struct cpu *cpu)
 
 const u8 *jump_lookup(struct cpu *cpu)
 {
-	u32 index = cpu->rip & JUMP_MASK;
+	u64 tag = cpu->rip + cpu->code_tag;
+	u32 index = tag & JUMP_MASK;
 	int table = current_table(cpu);
 
-	if (!index || table < 0 || cpu->jump[table].neg_rip[index] != -cpu->rip)
+	if (!index || table < 0 || cpu->jump[table].neg_rip[index] != -tag)
 		return NULL;
 	return (const u8 *)cpu->jump[table].host[index];
 }
 
 void jump_learn(struct cpu *cpu, const struct block *t)
 {
-	u32 index = t->rip & JUMP_MASK;
+	u64 tag = t->rip + cpu->code_tag;
+	u32 index = tag & JUMP_MASK;
 	int table = current_table(cpu);
-	bool global = mmu_fetch_global(cpu, t->rip);
+	bool global = mmu_fetch_global(cpu, cpu_code_linear(cpu, t->rip));
 	u32 *count = &cpu->jump_count[global];
 
 	if (!index || table < 0)
@@ -113,7 +115,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 	if (*count >= JUMP_LOG)
 		forget_all_tables(cpu);
 	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
-	cpu->jump[table].neg_rip[index] = -t->rip;
+	cpu->jump[table].neg_rip[index] = -tag;
 	cpu->jump[table].host[index] = (u64)(cpu->machine->code->exec_view + t->code);
 	cpu->jump_log[global][(*count)++] = (u32)table << 16 | index;
 }

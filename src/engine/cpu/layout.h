@@ -28,7 +28,8 @@
 /* Scratch slots in use across code_enter() and its exits. */
 #define SLOT_TARGET     0 /* host address to enter at */
 #define SLOT_RECORD     1 /* exit record, returned by code_enter() */
-#define SLOT_STRING_SRC 2 /* guest minus host address while a string instruction runs inline */
+/* While a string instruction runs inline: guest minus host address; outside 64-bit mode the guest's rsi and rdi. */
+#define SLOT_STRING_SRC 2
 #define SLOT_STRING_DST 4
 #define SLOT_BORROW     3 /* value of a borrowed register */
 #define SLOT_SYSFLAGS   6 /* RFLAGS without what lives in the host's flags, IF, RF and VM */
@@ -40,6 +41,8 @@
 #define FRAME_GPR(n) (((n)-9) * 8) /* guest r9, r10, r11 */
 #define FRAME_RCX    24            /* rcx during a flag-free check */
 #define FRAME_CALL   32            /* a value while the stack is checked */
+#define FRAME_FAR    40            /* selector of a far pointer */
+#define FRAME_STRING 40            /* host address of a string instruction's destination */
 #define FRAME_SIZE   64
 
 #endif

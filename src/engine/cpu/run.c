@@ -60,26 +60,39 @@ static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
 	return CPU_OK;
 }
 
+/* Bytes from rip to the end of its segment. */
+static u64 code_room(const struct cpu *cpu)
+{
+	u32 limit = cpu->seg[SEG_CS].limit;
+
+	if (likely(cpu->code_size == 8))
+		return ~0ull;
+	return cpu->rip > limit ? 0 : (u64)limit - cpu->rip + 1;
+}
+
 static bool crosses_page(const struct cpu *cpu, const u8 *hva, u64 lin)
 {
 	unsigned offset = lin & ~PAGE_MASK;
 	struct insn in;
 
-	return offset > PAGE_SIZE - INSN_MAX &&
+	return offset > PAGE_SIZE - INSN_MAX && code_room(cpu) > PAGE_SIZE - offset &&
 	       insn_decode(&in, hva + offset, PAGE_SIZE - offset, cpu->code_size) == INSN_SHORT;
 }
 
 /* Where the code at lin is; at->hva NULL: not where it can be translated from. */
 static int locate(struct cpu *cpu, u64 lin, struct code_place *at)
 {
+	u64 next = ALIGN_UP(lin, PAGE_SIZE);
 	int r;
 
-	*at = (struct code_place){0};
+	*at = (struct code_place){.room = code_room(cpu)};
+	if (!at->room)
+		return CPU_OK;
 	r = code_page(cpu, lin, &at->gpa, &at->hva);
 	at->gpa |= lin & ~PAGE_MASK;
 	if (r || !at->hva || !crosses_page(cpu, at->hva, lin))
 		return r;
-	r = code_page(cpu, ALIGN_UP(lin, PAGE_SIZE), &at->gpa2, &at->hva2);
+	r = code_page(cpu, cpu->code_size == 8 ? next : (u32)next, &at->gpa2, &at->hva2);
 	if (!at->hva2)
 		at->hva = NULL;
 	return r;
@@ -95,7 +108,6 @@ static void kill_block(struct cpu *cpu, struct block *t)
 /* The block at rip. CPU_OK with *ret NULL: step() must do the next instruction. */
 static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret)
 {
-	u64 lin = cpu->code_size == 8 ? cpu->rip : (u32)cpu->rip;
 	u32 key = cpu->block_key | (plain ? BLOCK_PLAIN : 0);
 	struct code_place at;
 	bool full = false;
@@ -104,10 +116,10 @@ static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret
 	*ret = NULL;
 	if (!translatable(cpu->block_key) || one_by_one(cpu))
 		return CPU_OK;
-	r = locate(cpu, lin, &at);
+	r = locate(cpu, cpu_code_linear(cpu, cpu->rip), &at);
 	if (r || !at.hva)
 		return r;
-	*ret = block_find(cpu->machine->code->blocks, at.gpa, lin, key);
+	*ret = block_find(cpu->machine->code->blocks, at.gpa, cpu->rip, key);
 	if (*ret && ((poll && !(*ret)->poll) || (*ret)->gpa2 != at.gpa2)) {
 		kill_block(cpu, *ret);
 		*ret = NULL;
@@ -167,7 +179,7 @@ static int step_cached(struct cpu *cpu, const struct exit_record *rec, const str
 {
 	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
 
-	return deliver(cpu, in ? step_insn(cpu, in) : step(cpu));
+	return in ? step_insn(cpu, in) : step(cpu);
 }
 
 /*
@@ -213,6 +225,11 @@ static void undo_string(struct cpu *cpu, u32 block, u32 guest)
 {
 	const struct insn *in = cached_insn(cpu, block, guest);
 
+	if (in && in->mode != 8 && (in->desc->attr & IA_STRING)) {
+		cpu->gpr[RDI] = cpu->scratch[SLOT_STRING_DST];
+		cpu->gpr[RSI] = cpu->scratch[SLOT_STRING_SRC];
+		return;
+	}
 	if (!in || (in->desc->op != OP_MOVS && in->desc->op != OP_STOS))
 		return;
 	cpu->gpr[RDI] += cpu->scratch[SLOT_STRING_DST];
@@ -275,20 +292,41 @@ static bool group_retry(struct cpu *cpu, const struct exit_record *rec, const st
 	return tlb_lookup(cpu, cpu->view, kind, lin, size);
 }
 
+/* Canonical, or within the segment? */
+static bool rip_valid(const struct cpu *cpu)
+{
+	if (likely(cpu->code_size == 8))
+		return cpu_canonical(cpu, cpu->rip);
+	return cpu->rip <= cpu->seg[SEG_CS].limit;
+}
+
+static void move_sp(struct cpu *cpu, u64 by)
+{
+	reg_write(cpu, RSP, cpu->stack_size, true, cpu->gpr[RSP] + by);
+}
+
+/* Outside 64-bit mode only a target that was not known to the translator is checked here. */
+static bool branch_checks(const struct cpu *cpu, const struct insn *in)
+{
+	if (cpu->code_size == 8)
+		return in->desc->attr & IA_ENDS;
+	return in->desc->op == OP_RET || in->desc->op == OP_CALL_RM || in->desc->op == OP_JMP_RM;
+}
+
 /*
- * A near branch to an address that is not canonical faults itself (SDM 2: JMP, CALL, RET). Generated code has done
+ * A near branch to an address that is not valid faults itself (SDM 2: JMP, CALL, RET). Generated code has done
  * the rest of it already: the stack pointer goes back. (What CALL has stored below it stays.)
  */
 static int branch_fault(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
 {
 	const struct insn *in = cached_insn(cpu, rec->block, rec->guest);
 
-	if (!in || !(in->desc->attr & IA_ENDS))
+	if (!in || !branch_checks(cpu, in))
 		return CPU_OK; /* got there by itself */
 	if (in->desc->op == OP_RET)
-		cpu->gpr[RSP] -= 8 + (in->imm_len ? (u16)in->imm : 0);
+		move_sp(cpu, -(u64)(in->op_size + (in->imm_len ? (u16)in->imm : 0)));
 	else if (in->desc->op == OP_CALL_REL || in->desc->op == OP_CALL_RM)
-		cpu->gpr[RSP] += 8;
+		move_sp(cpu, in->op_size);
 	cpu->rip = t->rip + rec->guest;
 	return deliver(cpu, cpu_gp0(cpu));
 }
@@ -317,9 +355,11 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 	case REC_STEP:
 		cpu->rip = t->rip + rec->guest;
 		r = step_cached(cpu, rec, t);
-		if (r == CPU_OK)
-			next->host = resume_at(cpu, rec, t);
-		return r;
+		if (r)
+			return deliver(cpu,
+				r); /* perhaps to a handler with the same rip in another segment */
+		next->host = resume_at(cpu, rec, t);
+		return CPU_OK;
 	case REC_GROUP:
 		cpu->rip = t->rip + rec->guest;
 		next->plain = !group_retry(cpu, rec, t);
@@ -333,7 +373,8 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		return CPU_OK;
 	case REC_FAULT: locate_fault(cpu); return step_deliver(cpu);
 	case REC_INDIRECT:
-		if (rec->block && cpu->code_size == 8 && unlikely(!cpu_canonical(cpu, cpu->rip)))
+		cpu->rip -= cpu->code_tag;
+		if (rec->block && unlikely(!rip_valid(cpu)))
 			return branch_fault(cpu, rec, t);
 		return CPU_OK;
 	default: return CPU_OK;

@@ -23,9 +23,7 @@
 
 bool translatable(u32 key)
 {
-	if (key & (BK_REAL | BK_V86 | BK_STEPPING))
-		return false;
-	return (key & BK_CODE64) || ((key & BK_CODE32) && (key & BK_FLAT));
+	return !(key & BK_STEPPING);
 }
 
 int jump_table_for(struct code_cache *c, u32 key)
@@ -41,23 +39,35 @@ int jump_table_for(struct code_cache *c, u32 key)
 
 /* ---- decoding ---- */
 
-/* STI does not: when its shadow matters, step() does it and the block is left there. */
-static bool ends_block(const struct insn *in)
+/*
+ * Some do not, although they may change what the key says: step() does them then, and run.c leaves the block if its key
+ * is no longer true, or if a shadow matters.
+ */
+static bool ends_block(const struct gen *g, const struct insn *in)
 {
-	return (in->desc->attr & IA_ENDS) && in->desc->op != OP_STI;
+	if (!(in->desc->attr & IA_ENDS))
+		return false;
+	switch (in->desc->op) {
+	case OP_STI:
+	case OP_POPF: return false;
+	case OP_MOV_TO_SEG:
+	case OP_POP_SEG:
+	case OP_LOAD_FAR: return g->long_mode;
+	default: return true;
+	}
 }
 
 /* Decode from a private copy, so that what is checked later is what was translated. */
 static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 {
-	unsigned at = 0, mode = g->long_mode ? 8 : 4;
+	unsigned at = 0;
 	enum insn_result r;
 
 	g->crossing_next = false;
 	while (g->count < BLOCK_INSNS_MAX && at < avail && at < BLOCK_BYTES_MAX - INSN_MAX) {
 		struct insn *in = &g->insn[g->count];
 
-		r = insn_decode(in, code + at, MIN(avail - at, (unsigned)INSN_MAX), mode);
+		r = insn_decode(in, code + at, MIN(avail - at, (unsigned)INSN_MAX), g->width);
 		if (r != INSN_OK) {
 			g->crossing_next = r == INSN_SHORT && avail - at < INSN_MAX;
 			break;
@@ -65,7 +75,7 @@ static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 		g->place[g->count].guest = at;
 		at += in->len;
 		g->count++;
-		if (ends_block(in) || g->t.gpa2)
+		if (ends_block(g, in) || g->t.gpa2)
 			break;
 	}
 	g->t.bytes = at;
@@ -80,15 +90,29 @@ static u16 flags_read(const struct insn *in)
 	switch (in->desc->op) {
 	case OP_NATIVE:
 	case OP_BT_MEM:
+	case OP_INC_DEC_SHORT:
 	case OP_JCC: return in->desc->flags_read;
+	case OP_CMPS:
+	case OP_SCAS: return in->pfx & (PFX_REP | PFX_REPNE) ? ALL_FLAGS : 0; /* of none: kept */
 	case OP_NOP:
 	case OP_PUSH_REG:
 	case OP_PUSH_IMM:
 	case OP_POP_REG:
+	case OP_PUSH_SEG:
+	case OP_POP_SEG:
+	case OP_POPF:
+	case OP_PUSHA:
+	case OP_POPA:
+	case OP_ENTER:
 	case OP_LEAVE:
 	case OP_PUSH_RM:
+	case OP_MOV_MOFFS:
+	case OP_XLAT:
+	case OP_MOV_TO_SEG:
+	case OP_LOAD_FAR:
 	case OP_MOVS:
 	case OP_STOS:
+	case OP_LODS:
 	case OP_STAC:
 	case OP_CLAC:
 	case OP_CLI:
@@ -138,8 +162,6 @@ static bool gen_native_mem(struct gen *g, const struct insn *in)
 
 	if (in->desc->mem == MEM_NONE)
 		return true;
-	if (!g->long_mode && in->seg == SEG_CS && kind == TLB_WRITE)
-		return false; /* #GP: code cannot be written through cs */
 	if (!in->mem_size || !gen_operand(g, in, kind, in->mem_size, &disp))
 		return false;
 	r = rewrite_insn(&g->e, in, RW_MEM_R9_R10, disp);
@@ -150,7 +172,7 @@ static bool gen_native(struct gen *g, const struct insn *in)
 {
 	struct rewrite_result r;
 
-	if (!units_on(g, in))
+	if (!units_on(g, in) || ((in->desc->attr & IA_REALUD) && gen_real(g)))
 		return false;
 	if (in->is_mem)
 		return in->desc->mem == MEM_ADDR ? gen_lea(g, in) : gen_native_mem(g, in);
@@ -166,13 +188,22 @@ static bool gen_one(struct gen *g, const struct insn *in)
 	case OP_PUSH_REG:
 	case OP_PUSH_IMM: return gen_push(g, in);
 	case OP_PUSH_RM: return in->is_mem ? gen_push_mem(g, in) : gen_push(g, in);
+	case OP_PUSH_SEG: return gen_push_seg(g, in);
+	case OP_PUSHA: return gen_pusha(g, in);
+	case OP_POPA: return gen_popa(g, in);
 	case OP_MOVS:
-	case OP_STOS: return gen_string(g, in);
+	case OP_STOS:
+	case OP_LODS:
+	case OP_CMPS:
+	case OP_SCAS: return gen_string(g, in);
+	case OP_MOV_MOFFS: return gen_moffs(g, in);
+	case OP_XLAT: return gen_xlat(g, in);
+	case OP_INC_DEC_SHORT: return gen_inc_dec(g, in);
 	case OP_BT_MEM: return gen_bit_string(g, in);
 	case OP_POP_REG: return gen_pop(g, in);
 	case OP_POP_RM: return !in->is_mem && gen_pop(g, in);
 	case OP_LEAVE: return gen_leave(g, in);
-	default: return gen_system(g, in) || gen_branch(g, in);
+	default: return gen_system(g, in) || gen_segment_insn(g, in) || gen_branch(g, in);
 	}
 }
 
@@ -227,6 +258,11 @@ static void gen_entry(struct gen *g)
 		emit8(&g->e, nop5[i]);
 	if (g->t.poll)
 		gen_poll(g);
+	g->now = 0;
+	if (g->t.key & BK_LIMIT_ODD) { /* else all of it lies within the segment, whichever it is */
+		emit_mov_imm(&g->e, H_R9, (u32)(g->t.rip + g->t.bytes - 1));
+		gen_code_limit(g);
+	}
 }
 
 static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit *c)
@@ -242,7 +278,7 @@ static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit 
 	rec->block = g->index;
 	rec->guest = c->guest;
 	rec->target = c->target;
-	if (c->kind == REC_STEP && c->guest + 0u != g->place[g->count - 1].guest)
+	if (c->kind == REC_STEP && c->next && c->guest + 0u != g->place[g->count - 1].guest)
 		rec->next = cache_offset(g->cache, c->next);
 	if (c->kind == REC_LINK)
 		rec->next = cache_offset(g->cache, c->from);
@@ -291,7 +327,7 @@ static void generate(struct gen *g)
 		g->plain = true;
 		gen_body(g);
 	}
-	if (!ends_block(&g->insn[g->count - 1])) {
+	if (!ends_block(g, &g->insn[g->count - 1])) {
 		if (g->crossing_next)
 			gen_goto_far(g, gen_next_rip(g));
 		else
@@ -314,6 +350,7 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 	u8 copy[BLOCK_BYTES_MAX];
 	unsigned offset = g->t.gpa & ~PAGE_MASK;
 	unsigned avail = MIN((unsigned)PAGE_SIZE - offset, (unsigned)BLOCK_BYTES_MAX);
+	u64 room = at->room;
 	struct blocks *b = g->cache->blocks;
 
 	g->e = cache_emitter(g->cache, GEN_BYTES_MAX);
@@ -327,7 +364,7 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 			return NULL;
 		avail += INSN_MAX;
 	}
-	decode_block(g, copy, avail);
+	decode_block(g, copy, (unsigned)MIN((u64)avail, room));
 	if (!g->count)
 		return NULL;
 	find_live_flags(g);
@@ -368,7 +405,10 @@ struct block *translate(
 		.rip = cpu->rip,
 		.key = cpu->block_key | (plain ? BLOCK_PLAIN : 0),
 		.poll = poll};
-	g->long_mode = cpu->block_key & BK_CODE64;
+	g->width = cpu->code_size;
+	g->stack_width = cpu->stack_size;
+	g->long_mode = g->width == 8;
+	g->flat = cpu->block_key & BK_FLAT;
 	g->view = view_of(cpu->block_key);
 	g->count = g->now = g->cold_count = 0;
 	g->plain = plain;

@@ -10,6 +10,7 @@ bool translatable(u32 block_key);
 struct code_place {
 	u64 gpa, gpa2;
 	const u8 *hva, *hva2;
+	u64 room; /* bytes to the end of the code segment */
 };
 
 /*

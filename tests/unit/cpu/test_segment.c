@@ -718,7 +718,17 @@ static void keys(void **state)
 	assert_int_equal(
 		w.cpu.block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_CPL_MASK | BK_STEPPING);
 	start_real();
-	assert_int_equal(w.cpu.block_key, BK_REAL);
+	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT64K | BK_WIDE);
+	w.cpu.seg[SEG_GS].limit = 0xfffe;
+	cpu_update_mode(&w.cpu);
+	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT64K);
+	w.cpu.seg[SEG_GS].limit = 0xffffffff; /* unreal */
+	w.cpu.seg[SEG_CS].limit = 0x1ffff;
+	cpu_update_mode(&w.cpu);
+	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT_ODD | BK_WIDE);
+	w.cpu.seg[SEG_CS].base = 0x1ffff;
+	cpu_update_mode(&w.cpu);
+	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT_ODD | BK_WIDE | BK_STEPPING);
 }
 
 static void reset_and_init(void **state)
