@@ -256,6 +256,24 @@ void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on);
 /* Linear to physical with the vcpu's current paging state, no side effects. -EFAULT if not mapped. */
 int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user);
 
+/* ---- statistics ---- */
+
+enum stat_kind { STAT_CUMULATIVE, STAT_INSTANT, STAT_LOG_HIST };
+enum stat_unit { STAT_UNIT_NONE, STAT_UNIT_NS, STAT_UNIT_BOOL };
+
+struct stat_desc {
+	const char *name;
+	u8 kind, unit;
+	/* u64s; the values lie one after the other. Histogram: 0 is for 0, n for 2^(n-1) to 2^n - 1, the last for the rest. */
+	u16 words;
+};
+/* What is counted, the same for all. */
+const struct stat_desc *engine_vcpu_stats(unsigned *ret_count);
+const struct stat_desc *engine_machine_stats(unsigned *ret_count);
+/* Count in the caller's memory from now on, beginning with what has been counted. It is written to until the end. */
+void vcpu_set_stats(struct vcpu *v, u64 *words); /* not while it runs */
+void machine_set_stats(struct machine *m, u64 *words);
+
 /* ---- debugging ---- */
 
 #define DBG_SINGLESTEP BIT(0)

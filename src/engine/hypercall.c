@@ -4,11 +4,10 @@
  * checked the privilege level; it is restarted with the answer. Results are negative error numbers of
  * the interface's own, in the guest's RAX.
  */
-#include <sched.h>
-#include <time.h>
-
 #include "engine/feat/feat.h"
 #include "engine/irq/fabric.h"
+#include "engine/stat.h"
+#include "base/sys.h"
 
 enum hypercall {
 	HC_VAPIC_POLL_IRQ = 1,
@@ -75,7 +74,8 @@ static s64 send_ipi(struct vcpu *v, const struct exit *x)
 /* The guest spins because another of its processors has been taken off; let that one have ours. */
 static s64 yield_to(struct vcpu *v, const struct exit *x)
 {
-	sched_yield();
+	stat_inc(&v->cpu, STAT_DIRECTED_YIELD_ATTEMPTED);
+	sys_sched_yield();
 	return 0;
 }
 

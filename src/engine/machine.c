@@ -18,6 +18,7 @@
 #include "engine/cpu/cache.h"
 #include "engine/cpu/recover.h"
 #include "engine/feat/msr_policy.h"
+#include "engine/stat.h"
 #include "base/sys.h"
 
 static void init_locks(struct machine *m)
@@ -35,6 +36,7 @@ int machine_create(struct machine **ret)
 	if (!m)
 		return -ENOMEM;
 	init_locks(m);
+	atomic_init(&m->stats, m->own_stats);
 	m->vmmcall = host_cpu_is_amd();
 	r = recover_install();
 	if (!r)
@@ -81,6 +83,7 @@ void machine_pause(struct machine *m)
 {
 	struct vcpu *v;
 
+	machine_stat_inc(m, MACHINE_STAT_PAUSES);
 	pthread_mutex_lock(&m->pause_lock);
 	while (m->pausing || m->held)
 		pthread_cond_wait(&m->resumed, &m->pause_lock);
@@ -120,7 +123,9 @@ void machine_wait_resumed(struct vcpu *v)
 void machine_reset_code(struct machine *m, u32 epoch)
 {
 	machine_pause(m);
-	if (atomic_load(&m->code->epoch) == epoch)
+	if (atomic_load(&m->code->epoch) == epoch) {
 		cache_reset(m->code);
+		machine_stat_inc(m, MACHINE_STAT_CODE_CACHE_FLUSHES);
+	}
 	machine_resume(m);
 }

@@ -18,6 +18,8 @@ struct timers; /* time/timer.c: the machine's one helper thread, timer wheel, de
 struct msr_policy; /* feat/msr_policy.h */
 struct code_cache; /* cpu/cache.c: translations */
 
+#define STAT_WORDS_MAX 96
+
 struct machine {
 	struct memory *mem;
 	struct irq *irq;
@@ -25,6 +27,8 @@ struct machine {
 	struct code_cache *code;
 	struct msr_policy *msr_policy; /* NULL: nothing refused, nothing leaves */
 	_Atomic u64 option[OPT_COUNT];
+	_Atomic u64 *_Atomic stats; /* stat.h */
+	_Atomic u64 own_stats[STAT_WORDS_MAX];
 	bool vmmcall;         /* the host's vendor has VMMCALL, not VMCALL */
 	pthread_mutex_t lock; /* vcpu list, configuration */
 	u32 boot_cpu;
@@ -60,8 +64,9 @@ struct vcpu {
 	int eoi_exit;     /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
-	int wake_fd;    /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
-	int wait_fd;    /* the caller's, or -1 */
+	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
+	int wait_fd; /* the caller's, or -1 */
+	u64 own_stats[STAT_WORDS_MAX];
 	struct cpu cpu; /* page aligned; large */
 };
 

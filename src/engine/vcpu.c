@@ -17,6 +17,7 @@
 #include "engine/feat/msr_policy.h"
 #include "engine/machine.h"
 #include "engine/mem/mem.h"
+#include "engine/stat.h"
 #include "engine/vcpu_priv.h"
 #include "base/sys.h"
 
@@ -107,11 +108,34 @@ static bool device_msr(struct vcpu *v, struct exit *x)
 	return false;
 }
 
+/* ---- counting: which statistic an exit is, plus one; 0 none ---- */
+
+static const u8 inside_stat[EXIT_COUNT] = {
+	[EXIT_IO_IN] = STAT_IO_EXITS + 1,
+	[EXIT_IO_OUT] = STAT_IO_EXITS + 1,
+	[EXIT_HLT] = STAT_HALT_EXITS + 1,
+	[EXIT_HYPERCALL] = STAT_HYPERCALLS + 1,
+};
+static const u8 user_stat[EXIT_COUNT] = {
+	[EXIT_MMIO_READ] = STAT_MMIO_EXITS + 1,
+	[EXIT_MMIO_WRITE] = STAT_MMIO_EXITS + 1,
+	[EXIT_INTR] = STAT_SIGNAL_EXITS + 1,
+	[EXIT_IRQ_WINDOW] = STAT_REQUEST_IRQ_EXITS + 1,
+	[EXIT_INTERNAL_ERROR] = STAT_INSN_EMULATION_FAIL + 1,
+};
+
+static void count(struct vcpu *v, const u8 table[EXIT_COUNT], u32 reason)
+{
+	if (table[reason])
+		stat_inc(&v->cpu, table[reason] - 1);
+}
+
 /* True if the exit has been dealt with inside the engine. */
 static bool handle_inside(struct vcpu *v)
 {
 	struct exit *x = &v->cpu.exit;
 
+	count(v, inside_stat, x->reason);
 	switch (x->reason) {
 	case EXIT_MMIO_READ: return device_mmio(v, x->mmio.gpa, x->mmio.len, x->mmio.data, false);
 	case EXIT_IO_IN: return device_pio(v, x, false);
@@ -251,6 +275,7 @@ static int deliver_interrupt(struct vcpu *v)
 	}
 	if (vector < 0)
 		return CPU_OK;
+	stat_inc(cpu, STAT_IRQ_INJECTIONS);
 	begin_delivery(v);
 	r = event_deliver_interrupt(cpu, vector);
 	end_delivery(v);
@@ -270,6 +295,7 @@ static int deliver_nmi(struct vcpu *v)
 		v->cpu.events.nmi.injected = false;
 	else
 		atomic_fetch_sub(&v->pending_nmi, 1);
+	stat_inc(&v->cpu, STAT_NMI_INJECTIONS);
 	begin_delivery(v);
 	r = event_deliver_nmi(&v->cpu);
 	end_delivery(v);
@@ -379,6 +405,7 @@ static void wake_up(struct vcpu *v)
 
 	v->smi_in_halt = smi_deliverable(v) && !v->cpu.debug_pending && !e->exception.pending &&
 			 !e->exception.injected;
+	stat_inc(&v->cpu, STAT_HALT_WAKEUP);
 	atomic_store(&v->unhalted, false);
 	atomic_store(&v->mp_state, MP_RUNNABLE);
 }
@@ -411,6 +438,24 @@ static void sleep_until_request(struct vcpu *v)
 		cpu_request(&v->cpu, REQ_POLL);
 }
 
+static void count_sleep(struct cpu *cpu, u64 ns)
+{
+	unsigned bucket = ns ? 64 - (unsigned)__builtin_clzll(ns) : 0;
+
+	stat_add(cpu, STAT_HALT_WAIT_NS, ns);
+	stat_inc(cpu, STAT_HALT_WAIT_HIST + MIN(bucket, 31u));
+}
+
+static void sleep_counted(struct vcpu *v)
+{
+	u64 start = host_ns();
+
+	stat_set(&v->cpu, STAT_BLOCKING, 1);
+	sleep_until_request(v);
+	stat_set(&v->cpu, STAT_BLOCKING, 0);
+	count_sleep(&v->cpu, host_ns() - start);
+}
+
 /* ---- the loop ---- */
 
 static int leave(struct vcpu *v, u32 reason)
@@ -423,6 +468,9 @@ static int leave(struct vcpu *v, u32 reason)
 static bool serve_outer(struct vcpu *v)
 {
 	u32 req = __atomic_fetch_and(&v->cpu.exit_request, ~REQ_OUTER, __ATOMIC_SEQ_CST);
+
+	if (req & REQ_EVENT)
+		stat_inc(&v->cpu, STAT_REQ_EVENT);
 
 	if (init_deliverable(v) && atomic_exchange(&v->pending_init, false))
 		take_init(v);
@@ -439,6 +487,7 @@ static enum run_result run_inside(struct vcpu *v)
 
 	if (v->poll)
 		tick_need(v->machine);
+	stat_inc(&v->cpu, STAT_EXITS);
 	go_in(v);
 	recover_enter(&v->cpu);
 	r = cpu_run_guest(&v->cpu);
@@ -514,7 +563,7 @@ static bool advance(struct vcpu *v, bool complete, bool one)
 	return after_run(v, run_inside(v));
 }
 
-int vcpu_run(struct vcpu *v, u32 flags)
+static int run_until_exit(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
 	bool complete = flags & RUN_COMPLETE_ONLY, eoi;
@@ -538,10 +587,19 @@ int vcpu_run(struct vcpu *v, u32 flags)
 			if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
 				wake_up(v);
 			else
-				sleep_until_request(v);
+				sleep_counted(v);
 			continue;
 		}
 		if (advance(v, complete, complete || eoi))
 			return 0;
 	}
+}
+
+int vcpu_run(struct vcpu *v, u32 flags)
+{
+	int r = run_until_exit(v, flags);
+
+	stat_inc(&v->cpu, STAT_USER_EXITS);
+	count(v, user_stat, v->cpu.exit.reason);
+	return r;
 }

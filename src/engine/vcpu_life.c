@@ -15,6 +15,7 @@
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
 #include "engine/cpu/smm.h"
+#include "engine/stat.h"
 #include "engine/vcpu_priv.h"
 #include "base/sys.h"
 
@@ -92,6 +93,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->eoi_exit = -1;
 	v->cpu.machine = m;
 	v->cpu.vcpu = v;
+	v->cpu.stats = v->own_stats;
 	v->cpu.id = id;
 	v->wait_fd = -1;
 	init_translation(&v->cpu);
@@ -195,6 +197,8 @@ struct exit *vcpu_exit(struct vcpu *v)
 
 void vcpu_request(struct vcpu *v, u32 req, bool wait)
 {
+	if (req & (REQ_FLUSH | REQ_FLUSH_W))
+		machine_stat_inc(v->machine, MACHINE_STAT_REMOTE_TLB_FLUSH);
 	cpu_request(&v->cpu, req);
 	while (wait && atomic_load(&v->where) == VCPU_IN &&
 		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req))

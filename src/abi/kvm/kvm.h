@@ -68,6 +68,12 @@ struct coalesced_zone {
 	bool pio;
 };
 
+struct stats_page {
+	u8 *page; /* NULL: nobody has asked */
+	size_t size;
+	int fd;
+};
+
 struct kvm_vm {
 	struct dev *dev;
 	struct object *object;
@@ -83,6 +89,7 @@ struct kvm_vm {
 	bool triple_fault_event;   /* KVM_CAP_X86_TRIPLE_FAULT_EVENT enabled */
 	bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
 	bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
+	struct stats_page stats;
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
 	struct kvm_vcpu *ring_vcpu;
 	_Atomic unsigned zone_count;
@@ -108,6 +115,7 @@ struct kvm_vcpu {
 	u64 signal_fd_set; /* which signals it looks for */
 	bool has_run;
 	u64 cr8; /* the engine's, as last seen: kvm_run.cr8 is only set if it differs */
+	struct stats_page stats;
 	struct cpuid_entry *cpuid; /* as set by the caller */
 	unsigned cpuid_count;
 };
@@ -196,6 +204,8 @@ void sregs_get(struct kvm_vcpu *v, struct kvm_sregs *ret);
 int sregs_set(struct kvm_vcpu *v, const struct kvm_sregs *r);
 void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *ret);
 int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *e);
+
+void stats_free(struct stats_page *s);
 
 /* Put a write into the ring of coalesced writes; false: it must exit. */
 bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);

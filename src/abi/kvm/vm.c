@@ -80,6 +80,7 @@ void vcpu_release(struct kvm_vcpu *v)
 static void vcpu_free(struct kvm_vcpu *v)
 {
 	vcpu_destroy(v->cpu);
+	stats_free(&v->stats);
 	if (v->signal_fd >= 0)
 		sys_close(v->signal_fd);
 	sys_munmap(v->run, RUN_PAGES * PAGE_SIZE);
@@ -99,6 +100,7 @@ void vm_free(struct kvm_vm *vm)
 		vcpu_free(v);
 	}
 	machine_destroy(vm->machine);
+	stats_free(&vm->stats);
 	pthread_mutex_destroy(&vm->lock);
 	free(vm);
 }

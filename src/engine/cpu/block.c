@@ -6,6 +6,7 @@
 
 #include "engine/cpu/cache.h"
 #include "engine/machine.h"
+#include "engine/stat.h"
 #include "engine/mem/access_raw.h"
 #include "engine/mem/mem.h"
 
@@ -243,8 +244,10 @@ static void kill_page(struct code_cache *c, struct machine *m, struct page_block
 	struct blocks *b = c->blocks;
 
 	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page)
-		if (!b->block[i].dead)
+		if (!b->block[i].dead) {
 			block_kill(c, &b->block[i]);
+			machine_stat_inc(m, MACHINE_STAT_BLOCKS_INVALIDATED);
+		}
 	page->first = BLOCK_NONE;
 	page->invalidations++;
 	page_unwatch(m, page->gpa & PAGE_MASK);

@@ -247,6 +247,7 @@ struct cpu {
 
 	struct machine *machine;
 	struct vcpu *vcpu;
+	u64 *stats; /* engine/stat.h */
 	u32 id;
 	bool run_one;    /* leave after one instruction */
 	bool step_only;  /* no translated code: for tests that compare the executors */

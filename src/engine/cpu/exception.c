@@ -5,6 +5,7 @@
  */
 #include "engine/cpu/deliver.h"
 #include "engine/cpu/ops.h"
+#include "engine/stat.h"
 
 /* ---- exceptions, SDM 3:6.15 ---- */
 
@@ -107,6 +108,8 @@ int event_deliver_exception(struct cpu *cpu)
 {
 	if (debugger_wants(cpu))
 		return debug_exit(cpu, X86_DB, cpu->exc.dr6);
+	if (cpu->exc.vector == X86_PF)
+		stat_inc(cpu, STAT_PF_GUEST);
 	for (;;) {
 		struct exception exc = cpu->exc;
 		struct event ev = {.vector = exc.vector,

@@ -15,6 +15,7 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpu/translate.h"
 #include "engine/machine.h"
+#include "engine/stat.h"
 
 #define SERVED (REQ_FLUSH | REQ_FLUSH_W)
 
@@ -102,6 +103,7 @@ static void kill_block(struct cpu *cpu, struct block *t)
 {
 	cache_lock(cpu);
 	block_kill(cpu->machine->code, t);
+	machine_stat_inc(cpu->machine, MACHINE_STAT_BLOCKS_INVALIDATED);
 	cache_unlock(cpu);
 }
 

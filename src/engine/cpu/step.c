@@ -13,6 +13,7 @@
 #include "engine/cpu/ops.h"
 #include "engine/cpu/run.h"
 #include "engine/machine.h"
+#include "engine/stat.h"
 
 static const op_handler handlers[OP_COUNT] = {
 	[OP_PUSH_REG] = op_push_reg,
@@ -414,6 +415,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 	bool resume;
 	int r;
 
+	stat_inc(cpu, STAT_INSNS_STEPPED);
 	cpu->next_rip = following_rip(cpu, in->len);
 	cpu->shadow = 0;
 	cpu->replay.next = 0;

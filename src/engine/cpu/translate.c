@@ -15,6 +15,7 @@
 #include "engine/cpu/layout.h"
 #include "engine/cpu/rewrite.h"
 #include "engine/machine.h"
+#include "engine/stat.h"
 #include "engine/mem/access_raw.h"
 #include "engine/mem/mem.h"
 
@@ -397,6 +398,7 @@ struct block *translate(
 	struct gen *g = cpu->gen;
 	struct block *t;
 
+	stat_inc(cpu, STAT_BLOCKS_TRANSLATED);
 	memset(g, 0, offsetof(struct gen, insn));
 	g->cpu = cpu;
 	g->cache = cpu->machine->code;

@@ -11,6 +11,7 @@
  * tlb_flush_all(), as does toggling CR0.PG, CR4.PAE/PSE/PGE: entries hold the answer, not the reasons.
  */
 #include "engine/mem/mem_priv.h"
+#include "engine/stat.h"
 
 #define CHUNK 1024 /* entries behind one bit of tlb_log.chunks */
 
@@ -185,6 +186,7 @@ int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gp
 	struct target t;
 	int r = tlb_translate(cpu, lin, acc, &t);
 
+	stat_inc(cpu, STAT_TLB_FILLS);
 	if (r)
 		return r;
 	*ret_gpa = t.gpa;
@@ -241,6 +243,7 @@ static void write_flush_done(struct cpu *cpu)
 
 void tlb_flush_all(struct cpu *cpu)
 {
+	stat_inc(cpu, STAT_TLB_FLUSH);
 	mmio_forget(cpu);
 	for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
 		flush_class(cpu, false, kind);
@@ -259,6 +262,7 @@ void tlb_flush_all(struct cpu *cpu)
 
 void tlb_flush_nonglobal(struct cpu *cpu)
 {
+	stat_inc(cpu, STAT_TLB_FLUSH);
 	mmio_forget(cpu);
 	flush_class(cpu, false, TLB_READ);
 	flush_class(cpu, false, TLB_WRITE);
@@ -335,6 +339,7 @@ static void flush_small_page(struct cpu *cpu, u64 lin)
 
 void tlb_flush_page(struct cpu *cpu, u64 lin)
 {
+	stat_inc(cpu, STAT_INVLPG);
 	bool large;
 
 	mmio_forget(cpu);
