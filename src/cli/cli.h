@@ -11,6 +11,10 @@
 int cli_boot(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_exec(int argc, char **argv);
+int cli_trace(int argc, char **argv);
+
+/* Become the program args[0], with our /dev/kvm (exec.c). The result is an exit status. */
+int exec_program(char **args);
 
 /* "uservisor COMMAND: sentence" on stderr. */
 void cli_say(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));

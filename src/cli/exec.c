@@ -5,6 +5,7 @@
  * A dynamic program gets our library by LD_PRELOAD. A static one makes its system calls itself: it
  * is loaded into this process (shim/inject).
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -12,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -67,11 +70,19 @@ static bool find_library(char *path, size_t size)
 	return !access(path, R_OK);
 }
 
+/* In front of the user's own. */
 static int preload(const char *library)
 {
 	const char *old = getenv("LD_PRELOAD");
 	char *value;
 
+	if (strpbrk(library, " :")) {
+		cli_say("exec",
+			"the path %s cannot be given to a program because of its spaces or "
+			"colons: move it",
+			library);
+		return -EINVAL;
+	}
 	if (asprintf(&value, "%s%s%s", library, old && *old ? ":" : "", old ? old : "") < 0)
 		return -ENOMEM;
 	return setenv("LD_PRELOAD", value, 1);
@@ -159,9 +170,41 @@ static int run_inside(const struct choice *o, const struct target *t)
 	return 126;
 }
 
+/* The dynamic linker takes no library from whom the program has more rights than. */
+static bool has_more_rights(int fd)
+{
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return false;
+	if (((st.st_mode & S_ISUID) && st.st_uid != geteuid()) ||
+		((st.st_mode & S_ISGID) && st.st_gid != getegid()))
+		return true;
+	return geteuid() && fgetxattr(fd, "security.capability", NULL, 0) > 0;
+}
+
+static bool is_32_bit(int fd)
+{
+	u8 head[5];
+
+	return fd >= 0 && pread(fd, head, sizeof(head), 0) == sizeof(head) &&
+	       !memcmp(head, ELFMAG, SELFMAG) && head[EI_CLASS] == ELFCLASS32;
+}
+
+static const char *never_works(int fd)
+{
+	if (is_32_bit(fd))
+		return "it is a 32-bit program, and our library is for 64-bit ones";
+	if (has_more_rights(fd))
+		return "it is set-uid, set-gid or has capabilities, so the system loads no library "
+		       "into it: run it as its owner, or a copy without these";
+	return NULL;
+}
+
 static int run(const struct choice *o)
 {
 	static struct target target;
+	const char *problem;
 	char path[PATH_MAX];
 	int fd = o->program;
 
@@ -169,10 +212,22 @@ static int run(const struct choice *o)
 		fd = open_program(o->name, path, sizeof(path));
 	else
 		snprintf(path, sizeof(path), "%s", o->name);
+	problem = never_works(fd);
+	if (problem) {
+		cli_say("exec", "%s cannot be run: %s", path, problem);
+		return 126;
+	}
 	target_find(path, fd, &target);
 	if (target.kind == IMAGE_STATIC || (target.kind == IMAGE_DYNAMIC && o->inject))
 		return run_inside(o, &target);
 	return run_dynamic(o);
+}
+
+int exec_program(char **args)
+{
+	const struct choice o = {.program = -1, .filters = -1, .name = args[0], .args = args};
+
+	return run(&o);
 }
 
 int cli_exec(int argc, char **argv)

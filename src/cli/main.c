@@ -14,6 +14,7 @@ static const struct command {
 	{"boot", cli_boot, "boot a Linux kernel in this terminal"},
 	{"doctor", cli_doctor, "tell what this machine offers and what will be used"},
 	{"exec", cli_exec, "run a program that uses /dev/kvm"},
+	{"trace", cli_trace, "run it and write down what it asks of /dev/kvm"},
 };
 
 static int help(FILE *out)
