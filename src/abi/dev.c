@@ -53,6 +53,7 @@ static const char *const memfd_name[FD_KINDS] = {
 	[FD_SYSTEM] = "uservisor-kvm",
 	[FD_VM] = "uservisor-kvm-vm",
 	[FD_VCPU] = "uservisor-kvm-vcpu",
+	[FD_GUEST_MEMFD] = "uservisor-kvm-vmem",
 };
 
 /* ---- address space ---- */
@@ -151,6 +152,8 @@ static void object_dead(struct dev *d, struct object *o)
 		vm_free(o->vm);
 	if (ours && o->kind == FD_VCPU)
 		vcpu_release(o->vcpu);
+	if (ours && o->kind == FD_GUEST_MEMFD)
+		guest_memfd_free(o->memory);
 }
 
 /* refs of an object whose last reference went: not to be taken up again, not yet to be reused. */
@@ -496,6 +499,44 @@ int dev_close(struct dev *d, int fd)
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
 	return host_sigaction(signo, set, get);
+}
+
+/* ---- system calls that KVM's descriptors answer in a way of their own ---- */
+
+/* KVM's descriptors lie where nothing may be executed; the ring is written by the kernel, so it is never copied. */
+static int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset)
+{
+	u64 ring = KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE;
+
+	if (prot & PROT_EXEC)
+		return -EPERM;
+	return offset + len > ring && !(flags & MAP_SHARED) ? -EINVAL : 0;
+}
+
+int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 offset)
+{
+	struct object *o = object_get(d, fd);
+	int r;
+
+	if (!o)
+		return 0;
+	r = o->kind == FD_VCPU ? vcpu_mmap_check(prot, flags, len, offset) : -ENODEV;
+	object_put(d, o);
+	return r;
+}
+
+int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len)
+{
+	struct object *o = object_get(d, fd);
+	int r = -ENODEV;
+
+	if (!o)
+		return -EBADF;
+	if (o->kind == FD_GUEST_MEMFD)
+		r = o->foreign ? sys_fallocate(fd, mode, offset, len) ? -errno : 0
+			       : guest_memfd_fallocate(o->memory, fd, mode, offset, len);
+	object_put(d, o);
+	return r;
 }
 
 /* ---- making them ---- */

@@ -52,6 +52,13 @@ int dev_close(struct dev *d, int fd);
 /* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */
 struct sys_sigaction;
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+/*
+ * May fd be mapped so, as far as we are concerned? 0: the kernel has the last word. -errno: KVM would refuse it
+ * (a guest_memfd cannot be mapped at all, the dirty ring only shared). 0 for descriptors that are not ours.
+ */
+int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 offset);
+/* Like fallocate(): 0 or -errno. -EBADF for a descriptor that is not ours. */
+int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len);
 /* fd is about to be replaced (dup2) or was closed by other means. */
 void dev_forget(struct dev *d, int fd);
 void dev_forget_range(struct dev *d, unsigned first, unsigned last);

@@ -120,6 +120,11 @@ static inline int sys_ftruncate(int fd, off_t size)
 	return (int)SYS_CALL2(SYS_ftruncate, fd, size);
 }
 
+static inline int sys_fallocate(int fd, int mode, off_t offset, off_t len)
+{
+	return (int)SYS_CALL4(SYS_fallocate, fd, mode, offset, len);
+}
+
 static inline int sys_eventfd(unsigned count, int flags)
 {
 	return (int)SYS_CALL2(SYS_eventfd2, count, flags);

@@ -67,6 +67,7 @@ void machine_set_option(struct machine *m, enum machine_option o, u64 value);
 
 #define SLOT_LOG_DIRTY BIT(0)
 #define SLOT_READONLY  BIT(1) /* guest writes become EXIT_MMIO_WRITE */
+#define SLOT_PRIVATE   BIT(2) /* has private_hva; cannot be changed, only deleted */
 
 /* Names a slot: which address space, and which of its MACHINE_MAX_SLOTS. */
 #define SLOT_ID(space, n) ((u32)(space) << 16 | (n))
@@ -74,8 +75,9 @@ void machine_set_option(struct machine *m, enum machine_option o, u64 value);
 struct memslot_config {
 	u32 id; /* SLOT_ID() */
 	u32 flags;
-	u64 gpa, size; /* bytes, multiples of 4096; size 0 deletes the slot */
-	u64 hva;       /* address in this process; the memory stays the caller's */
+	u64 gpa, size;   /* bytes, multiples of 4096; size 0 deletes the slot */
+	u64 hva;         /* address in this process; the memory stays the caller's */
+	u64 private_hva; /* where the slot's private pages are, if SLOT_PRIVATE */
 };
 
 /*
@@ -83,16 +85,50 @@ struct memslot_config {
  * returns. -EINVAL (alignment, wrap, resize, other hva, unknown delete), -EEXIST (overlap).
  */
 int machine_set_memslot(struct machine *m, const struct memslot_config *c);
+/* Number of pages of a slot, 0 if there is none. */
+u64 machine_slot_pages(struct machine *m, u32 id);
+bool machine_slot_logged(struct machine *m, u32 id);
+/* Guest-physical access by the caller; -EFAULT if any byte is not RAM. Writes mark pages dirty. */
+int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
+int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);
+
+/*
+ * Private pages (engine/mem/private.c): the guest reaches them in private_hva of their slot instead of hva. Without
+ * such a slot an access leaves as EXIT_MEMORY_FAULT. All pages are shared at first; slots need not exist.
+ */
+int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private);
+/* Slots whose private memory lies in the range lose it. */
+void machine_unbind_private(struct machine *m, u64 private_hva, u64 size);
+
+/* ---- dirty log (engine/mem/dirty.c, ring.c) ---- */
+
 /*
  * Copy the slot's dirty bitmap (bit n is page n) to bitmap, clear it, and start the next round.
  * bitmap has room for the slot's pages rounded up to 64, in bits. -ENOENT: no such slot or not logging.
  */
 int machine_get_dirty_log(struct machine *m, u32 id, void *bitmap);
-/* Number of pages of a slot, 0 if there is none. */
-u64 machine_slot_pages(struct machine *m, u32 id);
-/* Guest-physical access by the caller; -EFAULT if any byte is not RAM. Writes mark pages dirty. */
-int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
-int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);
+/* Clear those of pages [first, first + pages) whose bits are set; bit 0 of bitmap is page first, a multiple of 64. */
+int machine_clear_dirty_log(struct machine *m, u32 id, u64 first, u64 pages, const void *bitmap);
+#define DIRTY_LOG_MANUAL        BIT(0) /* machine_get_dirty_log() clears nothing */
+#define DIRTY_LOG_INITIALLY_SET BIT(1) /* logs that are begun from now on say that all is dirty */
+void machine_set_dirty_log(struct machine *m, u32 flags);
+
+/*
+ * Rings of pages that became dirty, one a vcpu, in memory shared with the user of the interface, who marks what he
+ * has seen with DIRTY_GFN_RESET. A page has one entry until that is reset; a vcpu whose ring is nearly full
+ * leaves with EXIT_DIRTY_RING_FULL.
+ */
+struct dirty_gfn {
+	u32 flags;
+	u32 slot;
+	u64 offset; /* page in the slot */
+};
+#define DIRTY_GFN_DIRTY BIT(0)
+#define DIRTY_GFN_RESET BIT(1)
+/* entries is a power of two. Before the vcpu runs. -ENOMEM. */
+int vcpu_set_dirty_ring(struct vcpu *v, struct dirty_gfn *ring, u32 entries);
+/* Returns how many entries were reset. */
+u32 machine_reset_dirty_rings(struct machine *m);
 
 /* ---- vcpu ---- */
 
@@ -255,6 +291,12 @@ void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on);
 
 /* Linear to physical with the vcpu's current paging state, no side effects. -EFAULT if not mapped. */
 int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user);
+
+/*
+ * Have the memory of whole pages ready. *ret_done: bytes that are. -ENOENT: the next page is not in a slot. -EFAULT: it
+ * has no memory.
+ */
+int vcpu_populate(struct vcpu *v, u64 gpa, u64 size, u64 *ret_done);
 
 /* ---- statistics ---- */
 

@@ -28,8 +28,9 @@ enum exit_reason {
 	EXIT_DEBUG,
 	/* an instruction that the engine cannot do on this memory: see insn */
 	EXIT_INTERNAL_ERROR,
-	/* the host refused access to guest RAM (the caller's protection or unmapping) */
+	/* no access to guest RAM: the caller's protection or unmapping, or private memory is missing */
 	EXIT_MEMORY_FAULT,
+	EXIT_DIRTY_RING_FULL, /* the caller must reset entries before the vcpu can go on */
 	EXIT_HYPERCALL,
 	EXIT_IOAPIC_EOI,
 	EXIT_SYSTEM_EVENT,
@@ -70,6 +71,7 @@ struct exit {
 		} insn;
 		struct {
 			u64 gpa, size;
+			bool private; /* the guest wanted private memory, and there is none */
 		} fault;
 		struct {
 			u64 nr, args[6], ret;

@@ -16,6 +16,7 @@ struct irq;    /* irq/: PIC, IOAPIC, PIT, routing, irqfd, ioeventfd */
 struct lapic;  /* irq/lapic.c */
 struct timers; /* time/timer.c: the machine's one helper thread, timer wheel, descriptor watching */
 struct msr_policy; /* feat/msr_policy.h */
+struct dirty_ring; /* mem/ring.c */
 struct code_cache; /* cpu/cache.c: translations */
 
 #define STAT_WORDS_MAX 96
@@ -67,7 +68,8 @@ struct vcpu {
 	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
 	int wait_fd; /* the caller's, or -1 */
 	u64 own_stats[STAT_WORDS_MAX];
-	struct cpu cpu; /* page aligned; large */
+	struct dirty_ring *ring; /* mem/ring.c; NULL: none */
+	struct cpu cpu;          /* page aligned; large */
 };
 
 /* ---- vcpu.c: called by irq/ and time/ from any thread ---- */
@@ -180,6 +182,8 @@ void pvclock_update(struct vcpu *v);
 void pvclock_write_wall_clock(struct machine *m, u64 gpa);
 
 /* ---- mem/ ---- */
+
+bool vcpu_ring_full(const struct vcpu *v); /* mem/ring.c */
 
 int memory_create(struct machine *m);
 void memory_destroy(struct machine *m);

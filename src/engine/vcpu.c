@@ -411,7 +411,7 @@ static void wake_up(struct vcpu *v)
 }
 
 /* Requests that serve_outer() serves. The others wait until the vcpu goes in. */
-#define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE)
+#define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE | REQ_RING)
 
 /*
  * Announce, look, sleep; those who wake set the request, then look who sleeps: one sees the other. The caller's
@@ -581,6 +581,8 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 			return leave(v, EXIT_INTR);
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v))
 			return leave(v, EXIT_INTR);
+		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->replay.filled)
+			return leave(v, EXIT_DIRTY_RING_FULL);
 		if (unlikely(cpu->events.triple_fault))
 			return leave_for_shutdown(v);
 		if (!runnable(v)) {

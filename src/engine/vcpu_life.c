@@ -63,6 +63,7 @@ static void vcpu_free(struct vcpu *v)
 {
 	if (v->wake_fd >= 0)
 		sys_close(v->wake_fd);
+	free(v->ring);
 	vcpu_unmap(v);
 }
 

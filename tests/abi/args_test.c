@@ -49,7 +49,6 @@ static void test_unknown(void **state)
 	IS(g.vm, KVM_DEASSIGN_DEV_IRQ, buffer, -ENOTTY);
 	IS(g.vm, KVM_ASSIGN_SET_MSIX_NR, buffer, -ENOTTY);
 	IS(g.vm, KVM_ASSIGN_SET_MSIX_ENTRY, buffer, -ENOTTY);
-	IS(g.vm, KVM_SET_MEMORY_ATTRIBUTES, buffer, -ENOTTY);
 	IS_N(g.vcpu, KVM_GET_API_VERSION, 0, -EINVAL);
 	IS_N(g.vcpu, KVM_CREATE_VCPU, 1, -EINVAL);
 	IS_N(g.vcpu, 0xae7f, 0, -EINVAL);

@@ -121,6 +121,12 @@ static const struct {
 	{KVM_CAP_SYSTEM_EVENT_DATA, 1},
 	{KVM_CAP_USER_MEMORY2, 1},
 	{KVM_CAP_MEMORY_FAULT_INFO, 1},
+	{KVM_CAP_VM_TYPES, BIT(KVM_X86_DEFAULT_VM) | BIT(KVM_X86_SW_PROTECTED_VM)},
+	{KVM_CAP_PRE_FAULT_MEMORY, 1},
+	{KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET},
+	{KVM_CAP_DIRTY_LOG_RING, 65536 * sizeof(struct kvm_dirty_gfn)},
+	{KVM_CAP_DIRTY_LOG_RING_ACQ_REL, 65536 * sizeof(struct kvm_dirty_gfn)},
 	{KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1},
 };
 
@@ -138,6 +144,10 @@ long capability_value(struct kvm_vm *vm, u32 cap)
 
 	if (cap == KVM_CAP_NR_VCPUS)
 		return recommended_vcpus();
+	if (cap == KVM_CAP_MEMORY_ATTRIBUTES)
+		return (long)vm_memory_attributes(vm);
+	if (cap == KVM_CAP_GUEST_MEMFD)
+		return !vm || vm->private_memory;
 	for (i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].cap == cap)
 			return capabilities[i].value;
@@ -208,6 +218,9 @@ static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
 	case KVM_CAP_X86_APIC_BUS_CYCLES_NS: return enable_bus_cycles(vm, e->args[0]);
 	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
 	case KVM_CAP_MAX_VCPU_ID: return vm_limit_ids(vm, e->args[0]);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: return enable_manual_dirty_log(vm, e->args[0]);
+	case KVM_CAP_DIRTY_LOG_RING:
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL: return enable_dirty_ring(vm, e->args[0]);
 	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
 	case KVM_CAP_X86_TRIPLE_FAULT_EVENT: vm->triple_fault_event = e->args[0]; return 0;
 	case KVM_CAP_DISABLE_QUIRKS2:

@@ -89,6 +89,7 @@ const struct request *request_find(enum fd_kind kind, u32 number)
 	case FD_SYSTEM: row = find_system(number); break;
 	case FD_VM: row = find_vm(number); break;
 	case FD_VCPU: row = find_vcpu(number); break;
+	case FD_GUEST_MEMFD:
 	case FD_KINDS: break;
 	}
 	return row < 0 ? NULL : &rows[row];
@@ -149,7 +150,7 @@ static long dispatch(
 	long ret;
 
 	if (!r)
-		return o->kind == FD_VM ? -ENOTTY : -EINVAL;
+		return o->kind == FD_VM || o->kind == FD_GUEST_MEMFD ? -ENOTTY : -EINVAL;
 	if (o->kind == FD_VM)
 		c.vm = o->vm;
 	if (o->kind != FD_VCPU)

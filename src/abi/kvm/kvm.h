@@ -24,10 +24,11 @@
 
 /* ---- descriptors (dev.c) ---- */
 
-enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_KINDS };
+enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_GUEST_MEMFD, FD_KINDS };
 
 struct kvm_vm;
 struct kvm_vcpu;
+struct kvm_guest_memfd;
 
 /*
  * What the descriptors of one file have in common. Its memory stays an object until dev_destroy()
@@ -43,6 +44,7 @@ struct object {
 	union {
 		struct kvm_vm *vm;
 		struct kvm_vcpu *vcpu;
+		struct kvm_guest_memfd *memory;
 	};
 	struct object *next; /* all objects of the dev */
 };
@@ -57,7 +59,8 @@ int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size,
 int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */
 void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publish() */
 void vm_free(struct kvm_vm *vm);
-void vcpu_release(struct kvm_vcpu *v); /* drops the vm */
+void vcpu_release(struct kvm_vcpu *v);            /* drops the vm */
+void guest_memfd_free(struct kvm_guest_memfd *g); /* drops the vm */
 
 /* ---- what is behind them ---- */
 
@@ -84,6 +87,8 @@ struct kvm_vm {
 	u32 boot_id;
 	u32 max_ids; /* KVM_CAP_MAX_VCPU_ID: ids are below it; 0: nobody has asked for less */
 	bool pit;
+	bool private_memory;       /* KVM_X86_SW_PROTECTED_VM */
+	u32 ring_bytes;            /* dirty ring of each vcpu, 0: none */
 	u64 quirks_off, exits_off; /* KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_X86_DISABLE_EXITS */
 	bool exception_payload;    /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
 	bool triple_fault_event;   /* KVM_CAP_X86_TRIPLE_FAULT_EVENT enabled */
@@ -196,6 +201,16 @@ int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_
 /* ---- shared between files ---- */
 
 long vm_limit_ids(struct kvm_vm *vm, u64 max_ids); /* under vm->lock */
+/* As the engine's SLOT_ID(): KVM_CAP_MULTI_ADDRESS_SPACE puts the address space above bit 15. */
+static inline bool slot_valid(u32 slot)
+{
+	return slot >> 16 < MACHINE_SPACES && (slot & 0xffff) < MACHINE_MAX_SLOTS;
+}
+
+/* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 and KVM_CAP_DIRTY_LOG_RING*. Under vm->lock. */
+long enable_manual_dirty_log(struct kvm_vm *vm, u64 flags);
+long enable_dirty_ring(struct kvm_vm *vm, u64 bytes);
+
 long capability_value(struct kvm_vm *vm, u32 cap);
 
 void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret);
@@ -206,6 +221,15 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *ret);
 int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *e);
 
 void stats_free(struct stats_page *s);
+
+/*
+ * Address in this process of guest_memfd memory for a slot of vm. -EBADF, -EINVAL. It stays mapped until *ret is put;
+ * what has been made a slot by then is unbound in time.
+ */
+int guest_memfd_hold(
+	struct kvm_vm *vm, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret);
+int guest_memfd_fallocate(const struct kvm_guest_memfd *g, int fd, int mode, s64 offset, s64 len);
+u64 vm_memory_attributes(const struct kvm_vm *vm); /* those that can be set; vm may be NULL */
 
 /* Put a write into the ring of coalesced writes; false: it must exit. */
 bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);

@@ -1,32 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory slots and the dirty log. */
+/* Memory slots. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "abi/kvm/kvm.h"
 
-#define SLOT_FLAGS     (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 #define USER_SPACE     0x7ffffffff000ull /* what access_ok() lets through */
 #define SLOT_PAGES_MAX 0x7fffffffull
 
-_Static_assert(KVM_MEM_LOG_DIRTY_PAGES == SLOT_LOG_DIRTY && KVM_MEM_READONLY == SLOT_READONLY,
+_Static_assert(KVM_MEM_LOG_DIRTY_PAGES == SLOT_LOG_DIRTY && KVM_MEM_READONLY == SLOT_READONLY &&
+		       KVM_MEM_GUEST_MEMFD == SLOT_PRIVATE,
 	"slot flags pass through");
 
-/* As the engine's SLOT_ID(): KVM_CAP_MULTI_ADDRESS_SPACE puts the address space above bit 15. */
-static bool slot_valid(u32 slot)
+/* Private memory is neither logged nor read-only. */
+static bool flags_valid(const struct kvm_vm *vm, u32 flags)
 {
-	return slot >> 16 < MACHINE_SPACES && (slot & 0xffff) < MACHINE_MAX_SLOTS;
+	if (flags & KVM_MEM_GUEST_MEMFD)
+		return vm->private_memory && flags == KVM_MEM_GUEST_MEMFD;
+	return !(flags & ~(u32)(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY));
+}
+
+static bool private_part_valid(const struct kvm_userspace_memory_region2 *r)
+{
+	return !(r->flags & KVM_MEM_GUEST_MEMFD) ||
+	       (!(r->guest_memfd_offset & ~PAGE_MASK) &&
+		       r->guest_memfd_offset + r->memory_size >= r->guest_memfd_offset);
 }
 
 static bool region_valid(const struct kvm_userspace_memory_region2 *r)
 {
 	u64 all = r->memory_size | r->guest_phys_addr | r->userspace_addr;
 
-	return !(r->flags & ~SLOT_FLAGS) && slot_valid(r->slot) && !(all & ~PAGE_MASK) &&
+	return slot_valid(r->slot) && !(all & ~PAGE_MASK) && private_part_valid(r) &&
 	       r->userspace_addr <= USER_SPACE &&
 	       r->memory_size <= USER_SPACE - r->userspace_addr &&
 	       r->guest_phys_addr + r->memory_size >= r->guest_phys_addr &&
 	       r->memory_size >> PAGE_SHIFT <= SLOT_PAGES_MAX;
+}
+
+static int set_slot(struct kvm_vm *vm, const struct memslot_config *s)
+{
+	int r;
+
+	pthread_mutex_lock(&vm->lock);
+	r = machine_set_memslot(vm->machine, s);
+	pthread_mutex_unlock(&vm->lock);
+	return r;
 }
 
 static long set_region(struct kvm_vm *vm, const struct kvm_userspace_memory_region2 *r)
@@ -38,13 +56,24 @@ static long set_region(struct kvm_vm *vm, const struct kvm_userspace_memory_regi
 		.size = r->memory_size,
 		.hva = r->userspace_addr,
 	};
-	long ret;
+	struct object *memory = NULL;
+	int ret;
 
-	if (!region_valid(r))
+	if (!flags_valid(vm, r->flags) || !region_valid(r))
 		return -EINVAL;
-	pthread_mutex_lock(&vm->lock);
-	ret = machine_set_memslot(vm->machine, &s);
-	pthread_mutex_unlock(&vm->lock);
+	/* What is deleted has no use for its memory. */
+	if ((r->flags & KVM_MEM_GUEST_MEMFD) && r->memory_size) {
+		/* Such a slot can be made and deleted, nothing else. */
+		if (machine_slot_pages(vm->machine, r->slot))
+			return -EINVAL;
+		ret = guest_memfd_hold(vm, (int)r->guest_memfd, r->guest_memfd_offset,
+			r->memory_size, &s.private_hva, &memory);
+		if (ret)
+			return ret;
+	}
+	ret = set_slot(vm, &s);
+	if (memory)
+		object_put(vm->dev, memory);
 	return ret;
 }
 
@@ -59,41 +88,11 @@ long vm_set_memory(struct call *c)
 		.userspace_addr = old->userspace_addr,
 	};
 
-	return set_region(c->vm, &r);
+	return r.flags & KVM_MEM_GUEST_MEMFD ? -EINVAL : set_region(c->vm, &r);
 }
 
 /* What follows userspace_addr has a meaning only with KVM_MEM_GUEST_MEMFD. */
 long vm_set_memory2(struct call *c)
 {
 	return set_region(c->vm, c->data);
-}
-
-/* Under vm->lock, so that the slot keeps its size. */
-static long get_dirty_log(struct kvm_vm *vm, u32 slot, void **ret_bitmap, size_t *ret_size)
-{
-	u64 pages = machine_slot_pages(vm->machine, slot);
-
-	if (!pages)
-		return -ENOENT;
-	*ret_size = ALIGN_UP(pages, 64) / 8;
-	*ret_bitmap = calloc(1, *ret_size);
-	return *ret_bitmap ? machine_get_dirty_log(vm->machine, slot, *ret_bitmap) : -ENOMEM;
-}
-
-long vm_get_dirty_log(struct call *c)
-{
-	const struct kvm_dirty_log *log = c->data;
-	void *bitmap = NULL;
-	size_t size = 0;
-	long ret;
-
-	if (!slot_valid(log->slot))
-		return -EINVAL;
-	pthread_mutex_lock(&c->vm->lock);
-	ret = get_dirty_log(c->vm, log->slot, &bitmap, &size);
-	pthread_mutex_unlock(&c->vm->lock);
-	if (!ret)
-		ret = copy_out(c->dev, (unsigned long)log->dirty_bitmap, bitmap, size);
-	free(bitmap);
-	return ret;
 }

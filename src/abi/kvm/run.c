@@ -244,8 +244,18 @@ static int show_memory_fault(struct kvm_vcpu *v, const struct exit *e)
 	struct kvm_run_memory_fault *f = (void *)&v->run->hw;
 
 	v->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
-	*f = (struct kvm_run_memory_fault){.gpa = e->fault.gpa, .size = e->fault.size};
+	*f = (struct kvm_run_memory_fault){
+		.flags = e->fault.private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0,
+		.gpa = e->fault.gpa,
+		.size = e->fault.size,
+	};
 	return -EFAULT;
+}
+
+static int show_ring_full(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+	return 0;
 }
 
 static int show_hypercall(struct kvm_vcpu *v, const struct exit *e)
@@ -313,6 +323,7 @@ static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit 
 	[EXIT_DEBUG] = show_debug,
 	[EXIT_INTERNAL_ERROR] = show_internal_error,
 	[EXIT_MEMORY_FAULT] = show_memory_fault,
+	[EXIT_DIRTY_RING_FULL] = show_ring_full,
 	[EXIT_HYPERCALL] = show_hypercall,
 	[EXIT_IOAPIC_EOI] = show_eoi,
 	[EXIT_SYSTEM_EVENT] = show_system_event,

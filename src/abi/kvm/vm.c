@@ -10,7 +10,7 @@
 #include "abi/kvm/kvm.h"
 #include "base/sys.h"
 
-static int vm_make(struct dev *d, struct object *o)
+static int vm_make(struct dev *d, struct object *o, unsigned long type)
 {
 	struct kvm_vm *vm = calloc(1, sizeof(*vm));
 	int r;
@@ -24,6 +24,7 @@ static int vm_make(struct dev *d, struct object *o)
 	}
 	vm->dev = d;
 	vm->object = o;
+	vm->private_memory = type == KVM_X86_SW_PROTECTED_VM;
 	pthread_mutex_init(&vm->lock, NULL);
 	o->vm = vm;
 	return 0;
@@ -34,12 +35,12 @@ long system_create_vm(struct call *c)
 	struct object *o;
 	int fd, r;
 
-	if (c->arg != KVM_X86_DEFAULT_VM)
+	if (c->arg != KVM_X86_DEFAULT_VM && c->arg != KVM_X86_SW_PROTECTED_VM)
 		return -EINVAL;
 	fd = fd_create(c->dev, FD_VM, "", 0, true, &o);
 	if (fd < 0)
 		return fd;
-	r = vm_make(c->dev, o);
+	r = vm_make(c->dev, o, c->arg);
 	if (r) {
 		fd_abandon(c->dev, fd, o);
 		return r;
@@ -49,10 +50,26 @@ long system_create_vm(struct call *c)
 
 /* ---- vcpus ---- */
 
+/* The dirty ring lies on page 64 of the file; what is between is never used. */
+static size_t vcpu_file_bytes(const struct kvm_vm *vm)
+{
+	return vm->ring_bytes ? KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE + vm->ring_bytes
+			      : RUN_PAGES * PAGE_SIZE;
+}
+
+static int give_ring(struct kvm_vm *vm, struct kvm_vcpu *v)
+{
+	void *ring = (u8 *)v->run + KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE;
+
+	if (!vm->ring_bytes)
+		return 0;
+	return vcpu_set_dirty_ring(v->cpu, ring, vm->ring_bytes / sizeof(struct dirty_gfn));
+}
+
 static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 {
-	void *run =
-		sys_mmap(NULL, RUN_PAGES * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	size_t bytes = vcpu_file_bytes(vm);
+	void *run = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	int r;
 
 	if (run == MAP_FAILED)
@@ -60,7 +77,13 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 	v->run = run;
 	r = vcpu_create(vm->machine, id, &v->cpu);
 	if (r) {
-		sys_munmap(run, RUN_PAGES * PAGE_SIZE);
+		sys_munmap(run, bytes);
+		return r;
+	}
+	r = give_ring(vm, v);
+	if (r) {
+		vcpu_destroy(v->cpu);
+		sys_munmap(run, bytes);
 		return r;
 	}
 	run_init(v);
@@ -83,7 +106,7 @@ static void vcpu_free(struct kvm_vcpu *v)
 	stats_free(&v->stats);
 	if (v->signal_fd >= 0)
 		sys_close(v->signal_fd);
-	sys_munmap(v->run, RUN_PAGES * PAGE_SIZE);
+	sys_munmap(v->run, vcpu_file_bytes(v->vm));
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);
 	free(v);
@@ -114,7 +137,7 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 	int fd, r;
 
 	snprintf(suffix, sizeof(suffix), ":%u", id);
-	fd = fd_create(vm->dev, FD_VCPU, suffix, RUN_PAGES * PAGE_SIZE, true, &o);
+	fd = fd_create(vm->dev, FD_VCPU, suffix, vcpu_file_bytes(vm), true, &o);
 	if (fd < 0)
 		return fd;
 	v = calloc(1, sizeof(*v));

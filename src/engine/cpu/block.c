@@ -235,22 +235,39 @@ static bool page_differs(const struct blocks *b, const struct page_blocks *page,
 	return false;
 }
 
-/*
- * All blocks of a page go together: liveness of flags was looked up beyond a block's own bytes, but never beyond the
- * page. Without blocks the page need not be watched, so a guest that writes code is disturbed once a round.
- */
-static void kill_page(struct code_cache *c, struct machine *m, struct page_blocks *page)
+static void kill_list(struct machine *m, struct page_blocks *page)
 {
-	struct blocks *b = c->blocks;
+	struct blocks *b = m->code->blocks;
 
 	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page)
 		if (!b->block[i].dead) {
-			block_kill(c, &b->block[i]);
+			block_kill(m->code, &b->block[i]);
 			machine_stat_inc(m, MACHINE_STAT_BLOCKS_INVALIDATED);
 		}
 	page->first = BLOCK_NONE;
 	page->invalidations++;
-	page_unwatch(m, page->gpa & PAGE_MASK);
+}
+
+/*
+ * All blocks of a page go together: liveness of flags was looked up beyond a block's own bytes, but never beyond the
+ * page. Without blocks the page need not be watched, so a guest that writes code is disturbed once a round. The watch
+ * is on the host's memory, so blocks made at other addresses of it go, too.
+ */
+static void kill_page(struct machine *m, u64 gpa)
+{
+	struct page_blocks *page = page_entry(m->code->blocks, gpa, false);
+	struct page_aliases others;
+	u64 alias;
+
+	if (page)
+		kill_list(m, page);
+	page_aliases(m, gpa, &others);
+	while (page_alias(&others, &alias)) {
+		page = page_entry(m->code->blocks, alias, false);
+		if (page)
+			kill_list(m, page);
+	}
+	page_unwatch(m, gpa & PAGE_MASK);
 }
 
 void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
@@ -262,16 +279,28 @@ void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
 	cache_lock(cpu);
 	page = page_entry(c->blocks, gpa, false);
 	if (page && (guest_copy(&byte, hva, 1) || page_differs(c->blocks, page, hva)))
-		kill_page(c, cpu->machine, page);
+		kill_page(cpu->machine, gpa);
 	cache_unlock(cpu);
+}
+
+static bool overlaps_at(struct machine *m, u64 gpa, unsigned len)
+{
+	struct page_blocks *page = page_entry(m->code->blocks, gpa, false);
+
+	return page && page_overlaps(m->code->blocks, page, gpa, gpa + len);
 }
 
 static void written(struct machine *m, u64 gpa, unsigned len)
 {
-	struct page_blocks *page = page_entry(m->code->blocks, gpa, false);
+	bool hit = overlaps_at(m, gpa, len);
+	struct page_aliases others;
+	u64 alias;
 
-	if (page && page_overlaps(m->code->blocks, page, gpa, gpa + len))
-		kill_page(m->code, m, page);
+	page_aliases(m, gpa, &others);
+	while (!hit && page_alias(&others, &alias))
+		hit = overlaps_at(m, alias + (gpa & ~PAGE_MASK), len);
+	if (hit)
+		kill_page(m, gpa);
 }
 
 void code_written(struct cpu *cpu, u64 gpa, unsigned len)

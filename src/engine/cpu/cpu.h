@@ -149,6 +149,7 @@ struct jump_table {
 #define REQ_FLUSH_W BIT(3) /* drop write entries: a page became watched */
 #define REQ_POLL    BIT(4) /* time to call the poll function */
 #define REQ_PAUSE   BIT(5) /* machine_pause() waits for us */
+#define REQ_RING    BIT(6) /* the dirty ring is nearly full */
 
 struct block; /* a translated basic block, engine/cpu/block.h */
 

@@ -47,7 +47,7 @@ int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len)
 			return CPU_EXIT;
 		if (guest_copy(p.hva, from, p.len))
 			return mem_host_fault(cpu, gpa, p.len);
-		slot_log_dirty(p.slot, gpa);
+		slot_log_dirty(cpu->machine, cpu, p.slot, gpa);
 		if (slot_watched(p.slot, gpa))
 			code_written(cpu, gpa, p.len);
 	}

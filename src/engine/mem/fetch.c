@@ -52,6 +52,8 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	if (r)
 		return r;
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
+	if (!s && mem_private_missing(cpu, w.gpa))
+		return mem_private_fault(cpu, w.gpa);
 	filter_add(cpu, lin, w.global);
 	e->tag = tag | (w.global ? TAG_GLOBAL : 0);
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);

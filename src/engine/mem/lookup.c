@@ -41,5 +41,5 @@ void slot_mark_dirty(struct machine *m, u64 gpa)
 	const struct slot *s = slot_find(m->mem, gpa, &hint);
 
 	if (s)
-		slot_log_dirty(s, gpa);
+		slot_log_dirty(m, NULL, s, gpa);
 }

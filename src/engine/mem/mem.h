@@ -147,6 +147,17 @@ void slot_mark_dirty(struct machine *m, u64 gpa);
  * moved takes its watches with it, after code_written_external() for each.
  */
 void page_watch(struct cpu *cpu, u64 gpa);
+/*
+ * A watch is on the host's memory: where that is seen at several guest-physical addresses, one watch is for all
+ * of them, and so must be what is done about a store. page_alias() returns them one by one, gpa itself excepted.
+ */
+struct slot;
+struct page_aliases {
+	const struct slot *self, *next;
+	const u8 *hva;
+};
+void page_aliases(struct machine *m, u64 gpa, struct page_aliases *ret);
+bool page_alias(struct page_aliases *a, u64 *ret_gpa);
 void page_unwatch(struct machine *m, u64 gpa);
 bool page_watched(struct machine *m, u64 gpa);
 

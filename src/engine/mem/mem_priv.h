@@ -18,9 +18,24 @@ struct slot {
 	u32 id, flags; /* SLOT_* */
 	u64 gpa, size; /* gpa with its address space, see GPA_SMM */
 	u8 *hva;
-	u64 *state;        /* one word a page: PAGE_WATCHED and the writers */
+	u64 *state;        /* one word a page of the backing: PAGE_WATCHED and the writers */
 	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY */
 	u64 watched_parts; /* bit n: a page in the n-th 64th of the slot has been watched */
+	struct backing *backing;
+	struct slot *next_user; /* of the same backing */
+	/* SLOT_PRIVATE: the same addresses as the guest sees them where they are private; never in ranges */
+	struct slot *private;
+};
+
+/*
+ * A stretch of the caller's memory that slots refer to. Slots that share host memory (system management mode, a RAM
+ * that is mapped twice) share the state words, so what is watched in one is watched in all.
+ */
+struct backing {
+	u8 *hva;
+	u64 size;
+	u64 *state;
+	struct slot *users;
 };
 
 /* Sorted by gpa, not overlapping. The address is repeated here so that a search stays in this array. */
@@ -34,6 +49,25 @@ struct memory {
 	u32 count, room;
 	struct range *ranges;
 	struct slot **by_id; /* MACHINE_SPACES * MACHINE_MAX_SLOTS pointers */
+	/* sorted by hva, not overlapping */
+	u32 backing_count, backing_room;
+	struct backing **backings;
+	/* what is private: sorted, not overlapping, not touching */
+	u32 private_count, private_room;
+	struct private_range *private;
+	u32 log_flags; /* DIRTY_LOG_* */
+	bool ring;     /* vcpus have dirty rings */
+};
+
+struct private_range {
+	u64 gpa, end;
+};
+
+struct dirty_ring {
+	struct dirty_gfn *entry; /* shared with the user; NULL: there is no ring */
+	u32 size;                /* a power of two */
+	u32 next, reset;         /* counted without end: what will be written, what will be reset */
+	u32 locked;              /* a spin lock: pushes also come from threads of the engine */
 };
 
 /* cpu.slot_hint */
@@ -102,8 +136,13 @@ static inline struct slot *slot_by_id(const struct memory *mem, u32 id)
 /* lookup.c: index of the range that holds gpa, or of the next one above; may be mem->count. */
 u32 ranges_search(const struct memory *mem, u64 gpa);
 
+/* private.c */
+bool page_private(const struct memory *mem, u64 gpa);
+/* The slot as its page at gpa is to be seen; s may be NULL. NULL: private, and there is no such memory. */
+struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa);
+
 /* The slot that holds gpa, or NULL. hint: where the caller's last look-up ended; any value is safe. */
-static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hint)
+static inline struct slot *slot_find_any(const struct memory *mem, u64 gpa, u32 *hint)
 {
 	u32 i = *hint;
 
@@ -116,16 +155,58 @@ static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hin
 	return mem->ranges[i].slot;
 }
 
-/* Set the page's bit if the slot is logged. */
-static inline void slot_log_dirty(const struct slot *s, u64 gpa)
+/* The same for the memory that the guest reaches at gpa: private pages have another. */
+static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hint)
+{
+	struct slot *s = slot_find_any(mem, gpa, hint);
+
+	return unlikely(mem->private_count) ? slot_side(mem, s, gpa) : s;
+}
+
+/* ring.c: inner code. cpu: the one that wrote, or NULL. */
+void ring_push(struct machine *m, struct cpu *cpu, const struct slot *s, u64 gpa);
+u32 ring_reset(const struct memory *mem, struct dirty_ring *r); /* cpus are paused */
+
+/* Set the page's bit if the slot is logged, and tell the ring if there is one. */
+static inline void slot_log_dirty(struct machine *m, struct cpu *cpu, const struct slot *s, u64 gpa)
 {
 	if (!s->dirty)
 		return;
 	u64 page = slot_index(s, gpa);
 	u64 *word = &s->dirty[page / 64], bit = BIT64(page % 64);
-	if (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit))
-		__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit)
+		return;
+	if (!(__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST) & bit) && m->mem->ring)
+		ring_push(m, cpu, s, gpa);
 }
+
+/* ---- backing.c; all cpus are paused and the lock is held ---- */
+
+/*
+ * Gives s->state for s->hva and s->size; translations of slots that got another state word are void (all cpus
+ * must flush). -ENOMEM.
+ */
+int backing_attach(struct machine *m, struct slot *s);
+void backing_detach(struct memory *mem, struct slot *s);
+
+/* Does another slot, or the same one elsewhere, refer to the page's memory? */
+static inline bool slot_aliased(const struct slot *s)
+{
+	return unlikely(s->backing->users->next_user);
+}
+
+/* slot.c: kill what was translated from [gpa, gpa + size) of the slot, and the watches with it. */
+void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size);
+
+/* private.c; all cpus are paused and the lock is held. -EEXIST, -ENOMEM. */
+int slot_add_private(struct machine *m, struct slot *s, u64 hva);
+void slot_drop_private(struct memory *mem, struct slot *s);
+
+/* slot.c: zeroed arrays, committed only where touched. */
+void *array_create(u64 size);
+void array_destroy(void *p, u64 size);
+/* Room for one more item of the given size in *array; all arrays here double. */
+int array_reserve(void *array, u32 count, u32 *room, size_t item);
 
 /* slot.c: set REQ_* bits in all cpus, which are paused and will serve them on entry. */
 void memory_request_all(struct machine *m, u32 req);
@@ -178,6 +259,22 @@ static inline int mem_host_fault(struct cpu *cpu, u64 gpa, u64 size)
 	cpu->exit.reason = EXIT_MEMORY_FAULT;
 	cpu->exit.fault.gpa = gpa & GPA_BITS;
 	cpu->exit.fault.size = size;
+	cpu->exit.fault.private = false;
+	return CPU_EXIT;
+}
+
+/* No slot at gpa: is it a device's register, or memory that should be private? */
+static inline bool mem_private_missing(const struct cpu *cpu, u64 gpa)
+{
+	const struct memory *mem = cpu->machine->mem;
+
+	return unlikely(mem->private_count) && page_private(mem, gpa);
+}
+
+static inline int mem_private_fault(struct cpu *cpu, u64 gpa)
+{
+	mem_host_fault(cpu, gpa & PAGE_MASK, PAGE_SIZE);
+	cpu->exit.fault.private = true;
 	return CPU_EXIT;
 }
 

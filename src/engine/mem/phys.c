@@ -25,6 +25,8 @@ static bool span_at(const struct memory *mem, u64 gpa, u64 len, struct span *ret
 		return false;
 	ret->hva = ret->slot->hva + (gpa - ret->slot->gpa);
 	ret->len = MIN(len, ret->slot->gpa + ret->slot->size - gpa);
+	if (mem->private_count) /* the next page may be on the other side */
+		ret->len = MIN(ret->len, PAGE_SIZE - (gpa & (PAGE_SIZE - 1)));
 	return true;
 }
 
@@ -50,43 +52,35 @@ static int copy_out(const struct memory *mem, u64 gpa, u8 *buf, u64 len)
 	return 0;
 }
 
-static void log_span(const struct slot *s, u64 gpa, u64 len)
+static void log_span(struct machine *m, const struct slot *s, u64 gpa, u64 len)
 {
 	for (u64 a = ALIGN_DOWN(gpa, PAGE_SIZE); a < gpa + len; a += PAGE_SIZE)
-		slot_log_dirty(s, a);
+		slot_log_dirty(m, NULL, s, a);
 }
 
-static int copy_in(const struct memory *mem, u64 gpa, const u8 *buf, u64 len)
+static int copy_in(struct machine *m, u64 gpa, const u8 *buf, u64 len)
 {
 	struct span s;
 
 	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
-		if (!span_at(mem, gpa, len, &s) || guest_copy(s.hva, buf, s.len))
+		if (!span_at(m->mem, gpa, len, &s) || guest_copy(s.hva, buf, s.len))
 			return -EFAULT;
 		if (s.slot->dirty)
-			log_span(s.slot, gpa, s.len);
+			log_span(m, s.slot, gpa, s.len);
 	}
 	return 0;
 }
 
-static bool watched(struct machine *m, u64 gpa)
-{
-	bool r;
-
-	pthread_rwlock_rdlock(&m->mem->lock);
-	r = page_watched(m, gpa);
-	pthread_rwlock_unlock(&m->mem->lock);
-	return r;
-}
-
-/* Page by page, so that no one waits long for the lock. */
+/* Under the lock, for the slots; page by page, so that no one waits long for it. */
 static void tell_translator(struct machine *m, u64 gpa, u64 len)
 {
 	while (len) {
 		u64 n = MIN(len, PAGE_SIZE - (gpa & (PAGE_SIZE - 1)));
 
-		if (watched(m, gpa))
+		pthread_rwlock_rdlock(&m->mem->lock);
+		if (page_watched(m, gpa))
 			code_written_external(m, gpa, n);
+		pthread_rwlock_unlock(&m->mem->lock);
 		gpa += n;
 		len -= n;
 	}
@@ -109,7 +103,7 @@ int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len)
 
 	pthread_rwlock_rdlock(&m->mem->lock);
 	if (backed(m->mem, gpa, len, true))
-		r = copy_in(m->mem, gpa, buf, len);
+		r = copy_in(m, gpa, buf, len);
 	pthread_rwlock_unlock(&m->mem->lock);
 	if (!r)
 		tell_translator(m, gpa, len);

@@ -15,7 +15,7 @@
 #include "engine/mem/mem_priv.h"
 #include "base/sys.h"
 
-#define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY)
+#define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE)
 #define SLOT_MAX_PAGES 0x7fffffffull
 #define HOST_END       BIT64(47)
 
@@ -28,7 +28,7 @@ static u64 config_gpa(const struct memslot_config *c)
 
 #define SMALL_ARRAY 65536 /* below that, thousands of slots must not cost a mapping each */
 
-static void *array_create(u64 size)
+void *array_create(u64 size)
 {
 	void *p;
 
@@ -39,7 +39,7 @@ static void *array_create(u64 size)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static void array_destroy(void *p, u64 size)
+void array_destroy(void *p, u64 size)
 {
 	if (size < SMALL_ARRAY)
 		free(p);
@@ -47,60 +47,83 @@ static void array_destroy(void *p, u64 size)
 		sys_munmap(p, size);
 }
 
-static u64 state_bytes(const struct slot *s)
-{
-	return (s->size >> PAGE_SHIFT) * sizeof(u64);
-}
-
 static u64 dirty_bytes(const struct slot *s)
 {
 	return ALIGN_UP(s->size >> PAGE_SHIFT, 64) / 8;
 }
 
-static void slot_destroy(struct slot *s)
+static void slot_destroy(struct memory *mem, struct slot *s)
 {
 	if (!s)
 		return;
-	array_destroy(s->state, state_bytes(s));
+	slot_drop_private(mem, s);
+	if (s->backing)
+		backing_detach(mem, s);
 	array_destroy(s->dirty, dirty_bytes(s));
 	free(s);
 }
 
-static struct slot *slot_create(const struct memslot_config *c)
+/* Manual mode may want a log that begins with everything; rings are never asked for that. */
+static int log_create(const struct memory *mem, struct slot *s)
+{
+	u64 pages = s->size >> PAGE_SHIFT;
+
+	s->dirty = array_create(dirty_bytes(s));
+	if (!s->dirty)
+		return -ENOMEM;
+	if (!(mem->log_flags & DIRTY_LOG_INITIALLY_SET) || mem->ring)
+		return 0;
+	memset(s->dirty, 0xff, pages / 64 * 8);
+	if (pages % 64)
+		s->dirty[pages / 64] = BIT64(pages % 64) - 1;
+	return 0;
+}
+
+static int slot_fill(struct machine *m, struct slot *s, const struct memslot_config *c)
+{
+	int r = backing_attach(m, s);
+
+	if (!r && (c->flags & SLOT_LOG_DIRTY))
+		r = log_create(m->mem, s);
+	if (!r && (c->flags & SLOT_PRIVATE))
+		r = slot_add_private(m, s, c->private_hva);
+	return r;
+}
+
+static int slot_create(struct machine *m, const struct memslot_config *c, struct slot **ret)
 {
 	struct slot *s = calloc(1, sizeof(*s));
+	int r;
 
 	if (!s)
-		return NULL;
+		return -ENOMEM;
 	*s = (struct slot){.id = c->id,
 		.flags = c->flags,
 		.gpa = config_gpa(c),
 		.size = c->size,
 		.hva = (u8 *)(uintptr_t)c->hva};
-	s->state = array_create(state_bytes(s));
-	if (c->flags & SLOT_LOG_DIRTY)
-		s->dirty = array_create(dirty_bytes(s));
-	if (!s->state || (!s->dirty && (c->flags & SLOT_LOG_DIRTY))) {
-		slot_destroy(s);
-		return NULL;
-	}
-	return s;
+	r = slot_fill(m, s, c);
+	if (r)
+		slot_destroy(m->mem, s);
+	else
+		*ret = s;
+	return r;
 }
 
 /* ---- the sorted array ---- */
 
-static int ranges_reserve(struct memory *mem)
+int array_reserve(void *array, u32 count, u32 *room, size_t item)
 {
-	u32 room = mem->room ? mem->room * 2 : 16;
-	struct range *r;
+	u32 more = *room ? *room * 2 : 16;
+	void **p = array, *larger;
 
-	if (mem->count < mem->room)
+	if (count < *room)
 		return 0;
-	r = realloc(mem->ranges, room * sizeof(*r));
-	if (!r)
+	larger = realloc(*p, more * item);
+	if (!larger)
 		return -ENOMEM;
-	mem->ranges = r;
-	mem->room = room;
+	*p = larger;
+	*room = more;
 	return 0;
 }
 
@@ -149,20 +172,31 @@ static void changed(struct machine *m, u32 req)
 	memory_request_all(m, req);
 }
 
-/* The pages leave their addresses: what was translated there is void, and so are the watches. */
-static void end_watches(struct machine *m, struct slot *s)
+void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size)
 {
-	u64 pages = s->size >> PAGE_SHIFT, part = slot_part_pages(s);
+	u64 part = slot_part_pages(s), from = slot_index(s, gpa), to = from + (size >> PAGE_SHIFT);
 
 	for (u64 parts = s->watched_parts; parts; parts &= parts - 1) {
 		u64 first = __builtin_ctzll(parts) * part;
 
-		for (u64 i = first; i < MIN(first + part, pages); i++) {
-			if (s->state[i] & PAGE_WATCHED)
-				code_written_external(m, s->gpa + i * PAGE_SIZE, PAGE_SIZE);
+		for (u64 i = MAX(first, from); i < MIN(first + part, to); i++) {
+			if (!(s->state[i] & PAGE_WATCHED))
+				continue;
+			code_written_external(m, s->gpa + i * PAGE_SIZE, PAGE_SIZE);
+			__atomic_fetch_and(&s->state[i], ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
 		}
+		if (first >= from && first + part <= to)
+			s->watched_parts &= ~(parts & -parts);
 	}
+}
+
+/* The pages leave their addresses: what was translated there is void, and so are the watches. */
+static void end_watches(struct machine *m, struct slot *s)
+{
+	slot_end_watches(m, s, s->gpa, s->size);
 	s->watched_parts = 0;
+	if (s->private)
+		slot_end_watches(m, s->private, s->gpa, s->size);
 }
 
 static int delete_slot(struct machine *m, struct slot *old)
@@ -172,7 +206,7 @@ static int delete_slot(struct machine *m, struct slot *old)
 	end_watches(m, old);
 	ranges_remove(m->mem, old);
 	*slot_entry(m->mem, old->id) = NULL;
-	slot_destroy(old);
+	slot_destroy(m->mem, old);
 	changed(m, REQ_FLUSH);
 	return 0;
 }
@@ -181,14 +215,15 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 {
 	struct memory *mem = m->mem;
 	struct slot *s;
+	int r;
 
 	if (ranges_overlap(mem, config_gpa(c), c->size, NULL))
 		return -EEXIST;
-	if (ranges_reserve(mem))
+	if (array_reserve(&mem->ranges, mem->count, &mem->room, sizeof(*mem->ranges)))
 		return -ENOMEM;
-	s = slot_create(c);
-	if (!s)
-		return -ENOMEM;
+	r = slot_create(m, c, &s);
+	if (r)
+		return r;
 	ranges_insert(mem, s);
 	*slot_entry(mem, c->id) = s;
 	changed(m, REQ_FLUSH); /* fetch caches know that there was no RAM */
@@ -196,11 +231,10 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 }
 
 /* A new log starts empty; the flush by our callers makes the next store to each page be noticed. */
-static int set_logging(struct slot *s, u32 flags)
+static int set_logging(const struct memory *mem, struct slot *s, u32 flags)
 {
 	if ((flags & SLOT_LOG_DIRTY) && !s->dirty) {
-		s->dirty = array_create(dirty_bytes(s));
-		if (!s->dirty)
+		if (log_create(mem, s))
 			return -ENOMEM;
 	} else if (!(flags & SLOT_LOG_DIRTY) && s->dirty) {
 		array_destroy(s->dirty, dirty_bytes(s));
@@ -210,24 +244,17 @@ static int set_logging(struct slot *s, u32 flags)
 	return 0;
 }
 
+/* The state words belong to the host's memory, which stays where it is. */
 static int move_slot(struct machine *m, struct slot *s, const struct memslot_config *c)
 {
-	u64 *state;
 	int r;
 
 	if (ranges_overlap(m->mem, config_gpa(c), c->size, s))
 		return -EEXIST;
-	state = array_create(state_bytes(s));
-	if (!state)
-		return -ENOMEM;
-	r = set_logging(s, c->flags);
-	if (r) {
-		array_destroy(state, state_bytes(s));
+	r = set_logging(m->mem, s, c->flags);
+	if (r)
 		return r;
-	}
 	end_watches(m, s);
-	array_destroy(s->state, state_bytes(s));
-	s->state = state;
 	ranges_remove(m->mem, s);
 	s->gpa = config_gpa(c);
 	ranges_insert(m->mem, s);
@@ -239,14 +266,14 @@ static int modify_slot(struct machine *m, struct slot *s, const struct memslot_c
 {
 	int r;
 
-	if (c->size != s->size || (u8 *)(uintptr_t)c->hva != s->hva ||
-		((c->flags ^ s->flags) & SLOT_READONLY))
+	if (c->size != s->size || ((c->flags | s->flags) & SLOT_PRIVATE) ||
+		(u8 *)(uintptr_t)c->hva != s->hva || ((c->flags ^ s->flags) & SLOT_READONLY))
 		return -EINVAL;
 	if (config_gpa(c) != s->gpa)
 		return move_slot(m, s, c);
 	if (c->flags == s->flags)
 		return 0;
-	r = set_logging(s, c->flags);
+	r = set_logging(m->mem, s, c->flags);
 	if (!r)
 		changed(m, REQ_FLUSH_W);
 	return r;
@@ -270,6 +297,9 @@ static bool config_valid(const struct memslot_config *c)
 		return false;
 	if (c->size >> PAGE_SHIFT > SLOT_MAX_PAGES || c->gpa > GPA_SMM ||
 		c->gpa + c->size > GPA_SMM)
+		return false;
+	if ((c->flags & SLOT_PRIVATE) && c->size &&
+		(!c->private_hva || c->private_hva & ~PAGE_MASK))
 		return false;
 	return c->hva <= HOST_END && c->size <= HOST_END - c->hva;
 }
@@ -325,9 +355,11 @@ void memory_destroy(struct machine *m)
 	if (!mem)
 		return;
 	for (u32 i = 0; i < mem->count; i++)
-		slot_destroy(mem->ranges[i].slot);
+		slot_destroy(mem, mem->ranges[i].slot);
 	pthread_rwlock_destroy(&mem->lock);
 	free(mem->ranges);
+	free(mem->backings);
+	free(mem->private);
 	free(mem->by_id);
 	free(mem);
 	m->mem = NULL;

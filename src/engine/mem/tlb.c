@@ -133,7 +133,7 @@ static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, c
 
 	t->hva = s->hva + (w->gpa - s->gpa);
 	if (acc & ACC_WRITE) {
-		slot_log_dirty(s, w->gpa);
+		slot_log_dirty(cpu->machine, cpu, s, w->gpa);
 		t->watched = !become_writer(cpu, s, w);
 		if (!t->watched)
 			insert(cpu, view, TLB_WRITE, lin, t->hva, w);
@@ -165,6 +165,8 @@ static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct target 
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
 		fill(cpu, lin, acc, s, &w, ret);
+	} else if (!s && mem_private_missing(cpu, w.gpa)) {
+		return mem_private_fault(cpu, w.gpa);
 	} else {
 		cpu->mmio_tag = mmio_tag(cpu, lin, acc);
 		cpu->mmio_gpa = w.gpa & PAGE_MASK;

@@ -239,7 +239,7 @@ static int page_fault(struct cpu *cpu, u64 lin, unsigned acc, u32 error)
 /* The entry lies in a page as any other: a store to it is logged, and seen by a watcher. */
 static void entry_stored(struct cpu *cpu, const struct trail *t, const struct visited *e)
 {
-	slot_log_dirty(e->slot, e->gpa);
+	slot_log_dirty(cpu->machine, cpu, e->slot, e->gpa);
 	if (unlikely(slot_watched(e->slot, e->gpa)))
 		code_written(cpu, e->gpa, t->mode->entry);
 }
@@ -283,7 +283,10 @@ static int walk_failed(
 	case WALK_ABSENT: return page_fault(cpu, lin, acc, 0);
 	case WALK_RESERVED: return page_fault(cpu, lin, acc, PF_P | PF_RSVD);
 	case WALK_HOST_FAULT: return mem_host_fault(cpu, t->entry[t->n].gpa, t->mode->entry);
-	default: return mem_internal_error(cpu); /* a table outside of RAM */
+	default:
+		if (mem_private_missing(cpu, t->entry[t->n].gpa))
+			return mem_private_fault(cpu, t->entry[t->n].gpa);
+		return mem_internal_error(cpu); /* a table outside of RAM */
 	}
 }
 

@@ -30,6 +30,36 @@ void page_unwatch(struct machine *m, u64 gpa)
 		__atomic_fetch_and(slot_state(s, gpa), ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
 }
 
+/* ---- the other addresses of the same memory ---- */
+
+void page_aliases(struct machine *m, u64 gpa, struct page_aliases *ret)
+{
+	const struct slot *s = find(m, gpa);
+
+	*ret = (struct page_aliases){0};
+	if (!s || !slot_aliased(s))
+		return;
+	ret->next = s->backing->users;
+	ret->self = s;
+	ret->hva = s->hva + (ALIGN_DOWN(gpa, PAGE_SIZE) - s->gpa);
+}
+
+bool page_alias(struct page_aliases *a, u64 *ret_gpa)
+{
+	while (a->next) {
+		const struct slot *s = a->next;
+
+		a->next = s->next_user;
+		if (s == a->self || (u64)(a->hva - s->hva) >= s->size)
+			continue;
+		*ret_gpa = s->gpa + (u64)(a->hva - s->hva);
+		return true;
+	}
+	return false;
+}
+
+/* ---- waiting for writers ---- */
+
 /*
  * Two cpus may wait for each other here, so a waiting cpu does itself what others ask of it. The request bit
  * stays set: it will be acted upon again on the way out, which costs little and happens rarely.
@@ -71,6 +101,17 @@ static void flush_writers(struct cpu *cpu, u64 writers)
 	}
 }
 
+static void flush_own(struct cpu *cpu, u64 gpa)
+{
+	struct page_aliases others;
+	u64 alias;
+
+	tlb_flush_write(cpu, gpa);
+	page_aliases(cpu->machine, gpa, &others);
+	while (page_alias(&others, &alias))
+		tlb_flush_write(cpu, alias);
+}
+
 /* For whoever must find the watched pages of a large slot again. */
 static void note_part(struct slot *s, u64 gpa)
 {
@@ -92,7 +133,7 @@ void page_watch(struct cpu *cpu, u64 gpa)
 	writers = __atomic_fetch_or(slot_state(s, gpa), PAGE_WATCHED, __ATOMIC_SEQ_CST) &
 		  ~PAGE_WATCHED;
 	if (writers & own)
-		tlb_flush_write(cpu, ALIGN_DOWN(gpa, PAGE_SIZE));
+		flush_own(cpu, ALIGN_DOWN(gpa, PAGE_SIZE));
 	if (writers & ~(writer_index(cpu->id) == WRITER_SHARED ? 0 : own))
 		flush_writers(cpu, writers);
 }

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which pages the guest has written: the bitmap (KVM_GET_DIRTY_LOG, KVM_CLEAR_DIRTY_LOG) or, instead of it, a
+ * ring of entries for each vcpu, on pages of the vcpu's own file that the caller maps.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "abi/kvm/kvm.h"
+
+#define RING_BYTES_MAX (65536 * sizeof(struct kvm_dirty_gfn))
+
+_Static_assert(sizeof(struct dirty_gfn) == sizeof(struct kvm_dirty_gfn) &&
+		       KVM_DIRTY_GFN_F_DIRTY == DIRTY_GFN_DIRTY &&
+		       KVM_DIRTY_GFN_F_RESET == DIRTY_GFN_RESET,
+	"ring entries pass through");
+
+/* ---- what can be enabled; vm->lock is held ---- */
+
+long enable_manual_dirty_log(struct kvm_vm *vm, u64 flags)
+{
+	u64 allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+	if (flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		allowed |= KVM_DIRTY_LOG_INITIALLY_SET;
+	if (flags & ~allowed)
+		return -EINVAL;
+	machine_set_dirty_log(vm->machine,
+		(flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE ? DIRTY_LOG_MANUAL : 0) |
+			(flags & KVM_DIRTY_LOG_INITIALLY_SET ? DIRTY_LOG_INITIALLY_SET : 0));
+	return 0;
+}
+
+long enable_dirty_ring(struct kvm_vm *vm, u64 bytes)
+{
+	u32 size = (u32)bytes;
+
+	if (!size || (size & (size - 1)) || size < PAGE_SIZE)
+		return -EINVAL;
+	if (size > RING_BYTES_MAX)
+		return -E2BIG;
+	if (vm->ring_bytes || vm->created_vcpus)
+		return -EINVAL;
+	vm->ring_bytes = size;
+	return 0;
+}
+
+/* ---- the bitmap ---- */
+
+/* Under vm->lock, so that the slot keeps its size. */
+static long get_dirty_log(struct kvm_vm *vm, u32 slot, void **ret_bitmap, size_t *ret_size)
+{
+	u64 pages = machine_slot_pages(vm->machine, slot);
+
+	if (!pages)
+		return -ENOENT;
+	*ret_size = ALIGN_UP(pages, 64) / 8;
+	*ret_bitmap = calloc(1, *ret_size);
+	return *ret_bitmap ? machine_get_dirty_log(vm->machine, slot, *ret_bitmap) : -ENOMEM;
+}
+
+long vm_get_dirty_log(struct call *c)
+{
+	const struct kvm_dirty_log *log = c->data;
+	void *bitmap = NULL;
+	size_t size = 0;
+	long ret;
+
+	if (c->vm->ring_bytes)
+		return -ENXIO;
+	if (!slot_valid(log->slot))
+		return -EINVAL;
+	pthread_mutex_lock(&c->vm->lock);
+	ret = get_dirty_log(c->vm, log->slot, &bitmap, &size);
+	pthread_mutex_unlock(&c->vm->lock);
+	if (!ret)
+		ret = copy_out(c->dev, (unsigned long)log->dirty_bitmap, bitmap, size);
+	free(bitmap);
+	return ret;
+}
+
+/* A multiple of 64 pages, unless it reaches to the end of the slot. */
+static bool clear_range_valid(const struct kvm_clear_dirty_log *log, u64 pages)
+{
+	return log->first_page <= pages && log->num_pages <= pages - log->first_page &&
+	       (log->num_pages == pages - log->first_page || !(log->num_pages & 63));
+}
+
+/* Under vm->lock. */
+static long clear_dirty_log(struct kvm_vm *vm, const struct kvm_clear_dirty_log *log)
+{
+	u64 pages = machine_slot_pages(vm->machine, log->slot);
+	void *bitmap = NULL;
+	long ret;
+
+	if (!machine_slot_logged(vm->machine, log->slot))
+		return -ENOENT;
+	if (!clear_range_valid(log, pages))
+		return -EINVAL;
+	ret = copy_in_array(vm->dev, &bitmap, (unsigned long)log->dirty_bitmap,
+		ALIGN_UP(log->num_pages, 64u) / 64, sizeof(u64));
+	if (!ret && bitmap)
+		ret = machine_clear_dirty_log(
+			vm->machine, log->slot, log->first_page, log->num_pages, bitmap);
+	free(bitmap);
+	return ret;
+}
+
+long vm_clear_dirty_log(struct call *c)
+{
+	const struct kvm_clear_dirty_log *log = c->data;
+	long ret;
+
+	if (c->vm->ring_bytes)
+		return -ENXIO;
+	if (!slot_valid(log->slot) || (log->first_page & 63))
+		return -EINVAL;
+	pthread_mutex_lock(&c->vm->lock);
+	ret = clear_dirty_log(c->vm, log);
+	pthread_mutex_unlock(&c->vm->lock);
+	return ret;
+}
+
+/* ---- the rings ---- */
+
+long vm_reset_dirty_rings(struct call *c)
+{
+	return c->vm->ring_bytes ? (long)machine_reset_dirty_rings(c->vm->machine) : -EINVAL;
+}

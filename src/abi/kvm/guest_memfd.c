@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * guest_memfd: memory that only the guest can reach, and KVM_SET_MEMORY_ATTRIBUTES, which says where it does.
+ *
+ * The descriptor is a memfd that was opened again for appending only. So the kernel itself refuses to
+ * read it or to map it (it is not readable) and to write it (its size is sealed), while fallocate() works on
+ * it, and fstat(), dup() and passing it on do as well. What we map of it was mapped before. A hole that
+ * is punched takes the pages out of our mapping, too, and they are zero at the next access.
+ *
+ * It belongs to one vm and holds it: the vm lives on while the descriptor is open. The other way round
+ * it is not held: when it is closed its slots lose their private memory.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "abi/kvm/kvm.h"
+#include "base/sys.h"
+
+struct kvm_guest_memfd {
+	struct kvm_vm *vm;
+	u8 *memory; /* all of it, mapped here alone */
+	u64 size;
+};
+
+void guest_memfd_free(struct kvm_guest_memfd *g)
+{
+	struct kvm_vm *vm;
+
+	if (!g)
+		return;
+	vm = g->vm;
+	machine_unbind_private(vm->machine, (u64)g->memory, g->size);
+	sys_munmap(g->memory, g->size);
+	free(g);
+	object_put(vm->dev, vm->object);
+}
+
+/* The same file, without the right to read. Where there is no /proc it stays as it is. */
+static int reopen_unreadable(int fd)
+{
+	char path[32];
+	int again;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	again = sys_open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	if (again < 0)
+		return fd;
+	sys_close(fd);
+	return again;
+}
+
+static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct kvm_guest_memfd **ret)
+{
+	struct kvm_guest_memfd *g = calloc(1, sizeof(*g));
+	void *p;
+
+	if (!g)
+		return -ENOMEM;
+	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	if (p == MAP_FAILED) {
+		free(g);
+		return -errno;
+	}
+	*g = (struct kvm_guest_memfd){.vm = vm, .memory = p, .size = size};
+	atomic_fetch_add(&vm->object->refs, 1);
+	*ret = g;
+	return 0;
+}
+
+long vm_create_guest_memfd(struct call *c)
+{
+	const struct kvm_create_guest_memfd *k = c->data;
+	struct object *o;
+	int fd, r;
+
+	if (k->flags || !k->size || k->size > INT64_MAX || (k->size & ~PAGE_MASK))
+		return -EINVAL;
+	fd = fd_create(c->dev, FD_GUEST_MEMFD, "", k->size, true, &o);
+	if (fd < 0)
+		return fd;
+	r = guest_memfd_make(c->vm, fd, k->size, &o->memory);
+	if (r) {
+		fd_abandon(c->dev, fd, o);
+		return r;
+	}
+	return fd_publish(c->dev, reopen_unreadable(fd), o);
+}
+
+/* ---- as memory of a slot ---- */
+
+static int memory_of(
+	const struct object *o, const struct kvm_vm *vm, u64 offset, u64 size, u64 *ret)
+{
+	const struct kvm_guest_memfd *g = o->memory;
+
+	if (o->kind != FD_GUEST_MEMFD || o->foreign || g->vm != vm || (offset & ~PAGE_MASK) ||
+		offset > g->size || size > g->size - offset)
+		return -EINVAL;
+	*ret = (u64)g->memory + offset;
+	return 0;
+}
+
+int guest_memfd_hold(
+	struct kvm_vm *vm, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret)
+{
+	struct object *o = object_get(vm->dev, fd);
+	int r;
+
+	if (!o)
+		return sys_fcntl(fd, F_GETFD, 0) < 0 ? -EBADF : -EINVAL;
+	r = memory_of(o, vm, offset, size, ret_address);
+	if (r)
+		object_put(vm->dev, o);
+	else
+		*ret = o;
+	return r;
+}
+
+/* ---- attributes ---- */
+
+u64 vm_memory_attributes(const struct kvm_vm *vm)
+{
+	return !vm || vm->private_memory ? KVM_MEMORY_ATTRIBUTE_PRIVATE : 0;
+}
+
+long vm_set_attributes(struct call *c)
+{
+	const struct kvm_memory_attributes *a = c->data;
+
+	if (a->flags || (a->attributes & ~vm_memory_attributes(c->vm)))
+		return -EINVAL;
+	if (!a->size || a->address + a->size < a->address || ((a->address | a->size) & ~PAGE_MASK))
+		return -EINVAL;
+	return machine_set_private(
+		c->vm->machine, a->address, a->size, a->attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE);
+}
+
+/* ---- KVM_PRE_FAULT_MEMORY: what is left is told even when it fails ---- */
+
+long vcpu_pre_fault(struct call *c)
+{
+	struct kvm_pre_fault_memory p;
+	u64 done;
+	long r;
+
+	if (copy_in(c->dev, &p, c->arg, sizeof(p)))
+		return -EFAULT;
+	if (p.flags || ((p.gpa | p.size) & ~PAGE_MASK) || p.gpa + p.size <= p.gpa)
+		return -EINVAL;
+	r = vcpu_populate(c->vcpu->cpu, p.gpa, p.size, &done);
+	p.gpa += done;
+	p.size -= done;
+	if (copy_out(c->dev, c->arg, &p, sizeof(p)))
+		return -EFAULT;
+	return done ? 0 : r;
+}
+
+/* ---- system calls on the descriptor ---- */
+
+static int fallocate_check(int mode, s64 offset, s64 len, u64 size)
+{
+	if (!(mode & FALLOC_FL_KEEP_SIZE) || (mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)))
+		return -EOPNOTSUPP;
+	if (offset < 0 || len <= 0 || ((offset | len) & ~PAGE_MASK))
+		return -EINVAL;
+	/* Its size never changes. A hole may lie beyond the end. */
+	if (!(mode & FALLOC_FL_PUNCH_HOLE) && (u64)offset + (u64)len > size)
+		return -EINVAL;
+	return 0;
+}
+
+int guest_memfd_fallocate(const struct kvm_guest_memfd *g, int fd, int mode, s64 offset, s64 len)
+{
+	int r = fallocate_check(mode, offset, len, g->size);
+
+	if (r)
+		return r;
+	return sys_fallocate(fd, mode, offset, len) ? -errno : 0;
+}

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which host memory the slots refer to, and who refers to the same. Outer code, except for the walk over aliases.
+ *
+ * Backings never overlap. A slot whose memory lies in one joins it; one that bridges several, or sticks out,
+ * makes a larger one of all of them. Then the state words start again at zero, which is right because every
+ * cpu drops its entries before it goes on, and the blocks that were watched are gone.
+ *
+ * Memory that is mapped at two host addresses is two memories here: nothing tells us cheaply that it is one.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/mem/mem_priv.h"
+
+static u64 backing_bytes(const struct backing *b)
+{
+	return (b->size >> PAGE_SHIFT) * sizeof(u64);
+}
+
+static void backing_free(struct backing *b)
+{
+	if (!b)
+		return;
+	array_destroy(b->state, backing_bytes(b));
+	free(b);
+}
+
+static struct backing *backing_create(u8 *hva, u64 size)
+{
+	struct backing *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return NULL;
+	*b = (struct backing){.hva = hva, .size = size};
+	b->state = array_create(backing_bytes(b));
+	if (b->state)
+		return b;
+	free(b);
+	return NULL;
+}
+
+/* ---- the sorted array ---- */
+
+/* The first backing that ends above hva. */
+static u32 first_above(const struct memory *mem, const u8 *hva)
+{
+	u32 low = 0, high = mem->backing_count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+		const struct backing *b = mem->backings[mid];
+
+		if (b->hva + b->size > hva)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+/* Put b where n others stood. */
+static void replace(struct memory *mem, u32 at, u32 n, struct backing *b)
+{
+	u32 tail = mem->backing_count - at - n;
+
+	memmove(&mem->backings[at + !!b], &mem->backings[at + n], tail * sizeof(b));
+	if (b)
+		mem->backings[at] = b;
+	mem->backing_count = at + !!b + tail;
+}
+
+/* ---- joining and leaving ---- */
+
+static void join(struct backing *b, struct slot *s)
+{
+	s->backing = b;
+	s->state = b->state + ((s->hva - b->hva) >> PAGE_SHIFT);
+	s->next_user = b->users;
+	b->users = s;
+}
+
+static void move_users(struct machine *m, struct backing *from, struct backing *to)
+{
+	struct slot *s;
+
+	for (s = from->users; s; s = s->next_user)
+		slot_end_watches(m, s, s->gpa, s->size);
+	while ((s = from->users)) {
+		from->users = s->next_user;
+		join(to, s);
+	}
+}
+
+/* A backing for [hva, end), and for the n that overlap it. */
+static struct backing *unite(struct machine *m, u32 at, u32 n, u8 *hva, u8 *end)
+{
+	struct memory *mem = m->mem;
+	struct backing *b, *last = n ? mem->backings[at + n - 1] : NULL;
+
+	if (last) {
+		hva = MIN(hva, mem->backings[at]->hva);
+		end = last->hva + last->size > end ? last->hva + last->size : end;
+	}
+	if (array_reserve(
+		    &mem->backings, mem->backing_count, &mem->backing_room, sizeof(*mem->backings)))
+		return NULL;
+	b = backing_create(hva, end - hva);
+	if (!b)
+		return NULL;
+	for (u32 i = at; i < at + n; i++) {
+		move_users(m, mem->backings[i], b);
+		backing_free(mem->backings[i]);
+	}
+	replace(mem, at, n, b);
+	return b;
+}
+
+static bool contains(const struct backing *b, const u8 *hva, const u8 *end)
+{
+	return b->hva <= hva && end <= b->hva + b->size;
+}
+
+int backing_attach(struct machine *m, struct slot *s)
+{
+	struct memory *mem = m->mem;
+	u8 *end = s->hva + s->size;
+	u32 at = first_above(mem, s->hva), n = 0;
+	struct backing *b;
+
+	while (at + n < mem->backing_count && mem->backings[at + n]->hva < end)
+		n++;
+	b = n == 1 && contains(mem->backings[at], s->hva, end) ? mem->backings[at]
+							       : unite(m, at, n, s->hva, end);
+	if (!b)
+		return -ENOMEM;
+	join(b, s);
+	return 0;
+}
+
+void backing_detach(struct memory *mem, struct slot *s)
+{
+	struct backing *b = s->backing;
+	struct slot **link = &b->users;
+
+	while (*link != s)
+		link = &(*link)->next_user;
+	*link = s->next_user;
+	s->backing = NULL;
+	s->state = NULL;
+	if (b->users)
+		return;
+	replace(mem, first_above(mem, b->hva), 1, NULL);
+	backing_free(b);
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private memory: pages that the guest reaches in another memory than the one that the caller sees. Outer code,
+ * except for the look-up.
+ *
+ * What is private is a sorted set of ranges of guest-physical addresses, whether or not there is a slot. A slot
+ * that has private memory is accompanied by a second one, slot->private, which stands for its pages while they
+ * are private; look-ups choose between the two (slot_find), so nobody else has to know.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/sys.h"
+#include "engine/mem/access_raw.h"
+#include "engine/mem/mem_priv.h"
+
+/* ---- the set of ranges ---- */
+
+/* The first range that ends above gpa. */
+static u32 private_above(const struct memory *mem, u64 gpa)
+{
+	u32 low = 0, high = mem->private_count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (mem->private[mid].end > gpa)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+bool page_private(const struct memory *mem, u64 gpa)
+{
+	u32 i;
+
+	gpa &= GPA_BITS; /* the same in all address spaces */
+	i = private_above(mem, gpa);
+	return i < mem->private_count && mem->private[i].gpa <= gpa;
+}
+
+struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa)
+{
+	if (!page_private(mem, gpa))
+		return s;
+	return s ? s->private : NULL;
+}
+
+static void ranges_replace(
+	struct memory *mem, u32 at, u32 n, const struct private_range *new, u32 count)
+{
+	u32 tail = mem->private_count - at - n;
+
+	memmove(&mem->private[at + count], &mem -> private[at + n], tail * sizeof(*new));
+	memcpy(&mem->private[at], new, count * sizeof(*new));
+	mem->private_count = at + count + tail;
+}
+
+/* [gpa, end) becomes private, and one with the ranges that it touches. */
+static void range_add(struct memory *mem, u64 gpa, u64 end)
+{
+	u32 at = private_above(mem, gpa), n = 0;
+	struct private_range new = {gpa, end};
+
+	if (at && mem->private[at - 1].end == gpa)
+		at--;
+	while (at + n < mem->private_count && mem->private[at + n].gpa <= end) {
+		new.gpa = MIN(new.gpa, mem->private[at + n].gpa);
+		new.end = MAX(new.end, mem->private[at + n].end);
+		n++;
+	}
+	ranges_replace(mem, at, n, &new, 1);
+}
+
+/* What is left of the ranges at both ends of [gpa, end) stays. */
+static void range_remove(struct memory *mem, u64 gpa, u64 end)
+{
+	u32 at = private_above(mem, gpa), n = 0, left = 0;
+	struct private_range rest[2];
+
+	while (at + n < mem->private_count && mem->private[at + n].gpa < end) {
+		const struct private_range r = mem->private[at + n++];
+
+		if (r.gpa < gpa)
+			rest[left++] = (struct private_range){r.gpa, gpa};
+		if (r.end > end)
+			rest[left++] = (struct private_range){end, r.end};
+	}
+	ranges_replace(mem, at, n, rest, left);
+}
+
+/* ---- changes ---- */
+
+/* The pages in the range change sides: what was translated there is void. */
+static void end_watches(struct machine *m, u64 gpa, u64 end)
+{
+	struct memory *mem = m->mem;
+
+	for (u32 i = 0; i < mem->count; i++) {
+		struct slot *s = mem->ranges[i].slot;
+		u64 base = s->gpa & GPA_BITS, from = MAX(gpa, base), to = MIN(end, base + s->size);
+
+		if (from >= to)
+			continue;
+		slot_end_watches(m, s, s->gpa + (from - base), to - from);
+		if (s->private)
+			slot_end_watches(m, s->private, s->gpa + (from - base), to - from);
+	}
+}
+
+int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private)
+{
+	struct memory *mem = m->mem;
+	int r;
+
+	machine_pause(m);
+	pthread_rwlock_wrlock(&mem->lock);
+	r = array_reserve(
+		&mem->private, mem->private_count, &mem->private_room, sizeof(*mem->private));
+	if (!r) {
+		end_watches(m, gpa, gpa + size);
+		if (private)
+			range_add(mem, gpa, gpa + size);
+		else
+			range_remove(mem, gpa, gpa + size);
+		memory_request_all(m, REQ_FLUSH);
+	}
+	pthread_rwlock_unlock(&mem->lock);
+	machine_resume(m);
+	return r;
+}
+
+/* ---- a slot's private side ---- */
+
+static bool private_overlaps(const struct memory *mem, const u8 *hva, u64 size)
+{
+	for (u32 i = 0; i < mem->count; i++) {
+		const struct slot *p = mem->ranges[i].slot->private;
+
+		if (p && p->hva < hva + size && hva < p->hva + p->size)
+			return true;
+	}
+	return false;
+}
+
+int slot_add_private(struct machine *m, struct slot *s, u64 hva)
+{
+	struct slot *p;
+	int r;
+
+	/* A page of private memory has one place. */
+	if (private_overlaps(m->mem, (u8 *)hva, s->size))
+		return -EEXIST;
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return -ENOMEM;
+	*p = (struct slot){.id = s->id, .gpa = s->gpa, .size = s->size, .hva = (u8 *)hva};
+	r = backing_attach(m, p);
+	if (r)
+		free(p);
+	else
+		s->private = p;
+	return r;
+}
+
+void slot_drop_private(struct memory *mem, struct slot *s)
+{
+	if (!s->private)
+		return;
+	backing_detach(mem, s->private);
+	free(s->private);
+	s->private = NULL;
+}
+
+void machine_unbind_private(struct machine *m, u64 private_hva, u64 size)
+{
+	struct memory *mem = m->mem;
+
+	machine_pause(m);
+	pthread_rwlock_wrlock(&mem->lock);
+	for (u32 i = 0; i < mem->count; i++) {
+		struct slot *s = mem->ranges[i].slot;
+
+		if (!s->private || (u64)s->private->hva - private_hva >= size)
+			continue;
+		slot_end_watches(m, s->private, s->gpa, s->size);
+		slot_drop_private(mem, s);
+	}
+	memory_request_all(m, REQ_FLUSH);
+	pthread_rwlock_unlock(&mem->lock);
+	machine_resume(m);
+}
+
+/* ---- memory that is wanted soon ---- */
+
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+#define POPULATE_STEP (2ull << 20)
+
+static int populate(u8 *hva, u64 size)
+{
+	u8 byte;
+
+	if (!sys_madvise(hva, size, MADV_POPULATE_READ))
+		return 0;
+	if (errno != EINVAL)
+		return -EFAULT;
+	for (u64 i = 0; i < size; i += PAGE_SIZE) /* Linux before 5.14 */
+		if (guest_copy(&byte, hva + i, 1))
+			return -EFAULT;
+	return 0;
+}
+
+/* How much there is, up to size: pages of one slot, and on one side of it. -errno: not even one page. */
+static s64 populate_some(struct machine *m, u64 gpa, u64 size)
+{
+	struct memory *mem = m->mem;
+	u32 hint = 0;
+	struct slot *s;
+	s64 r;
+
+	pthread_rwlock_rdlock(&mem->lock);
+	s = slot_find(mem, gpa, &hint);
+	size = MIN(size, mem->private_count ? PAGE_SIZE : POPULATE_STEP);
+	if (s) {
+		size = MIN(size, s->gpa + s->size - gpa);
+		r = populate(s->hva + (gpa - s->gpa), size);
+	} else {
+		r = page_private(mem, gpa) ? -EFAULT : -ENOENT;
+	}
+	pthread_rwlock_unlock(&mem->lock);
+	return r ? r : (s64)size;
+}
+
+int vcpu_populate(struct vcpu *v, u64 gpa, u64 size, u64 *ret_done)
+{
+	s64 n = 0;
+
+	*ret_done = 0;
+	while (*ret_done < size && n >= 0) {
+		n = populate_some(v->machine, (gpa + *ret_done) | v->cpu.space, size - *ret_done);
+		*ret_done += n > 0 ? n : 0;
+	}
+	return n < 0 ? (int)n : 0;
+}
