@@ -155,10 +155,10 @@ static char **program_args(const struct choice *o, const struct target *t)
 	return args;
 }
 
-static int run_inside(const struct choice *o, const struct target *t)
+static int run_inside(const struct choice *o, const char *path, const struct target *t)
 {
 	char library[PATH_MAX];
-	struct inject_config cfg = {.name = t->name,
+	struct inject_config cfg = {.name = path,
 		.fd = t->fd,
 		.argv = program_args(o, t),
 		.envp = environ,
@@ -166,7 +166,7 @@ static int run_inside(const struct choice *o, const struct target *t)
 		.filters = o->filters};
 	int r = cfg.argv ? inject_run(&cfg) : -ENOMEM;
 
-	cli_say("exec", "%s cannot be run: %s", t->name, why_not(r));
+	cli_say("exec", "%s cannot be run: %s", path, why_not(r));
 	return 126;
 }
 
@@ -219,7 +219,7 @@ static int run(const struct choice *o)
 	}
 	target_find(path, fd, &target);
 	if (target.kind == IMAGE_STATIC || (target.kind == IMAGE_DYNAMIC && o->inject))
-		return run_inside(o, &target);
+		return run_inside(o, path, &target);
 	return run_dynamic(o);
 }
 

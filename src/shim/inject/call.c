@@ -25,8 +25,18 @@ static const call_handler handlers[] = {
 	[SYS_ioctl] = call_ioctl,
 	[SYS_close] = call_close,
 	[SYS_close_range] = call_close_range,
-	[SYS_dup2] = call_dup2,
-	[SYS_dup3] = call_dup2,
+	[SYS_dup] = call_dup,
+	[SYS_dup2] = call_dup,
+	[SYS_dup3] = call_dup,
+	[SYS_fcntl] = call_fcntl,
+	[SYS_access] = call_access,
+	[SYS_faccessat] = call_faccessat,
+	[SYS_faccessat2] = call_faccessat,
+	[SYS_stat] = call_stat,
+	[SYS_lstat] = call_stat,
+	[SYS_fstat] = call_fstat,
+	[SYS_newfstatat] = call_newfstatat,
+	[SYS_statx] = call_statx,
 	[SYS_brk] = call_brk,
 	[SYS_arch_prctl] = call_arch_prctl,
 	[SYS_prctl] = call_prctl,
@@ -170,7 +180,7 @@ static void edge_deliver(struct thread *t, struct context *c)
 
 static void call_serve(struct thread *t, struct context *c, u32 arch)
 {
-	u64 number = (u32)c->rax;
+	u64 number = c->rax = (u32)c->rax; /* the kernel looks at no more */
 	long r = seccomp_check(t, c, arch);
 
 	if (r == CALL_PASS && arch != AUDIT_ARCH_X86_64)

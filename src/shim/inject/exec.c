@@ -203,12 +203,17 @@ static long exec_path(struct thread *t, struct context *c, u64 path, u64 argv, u
 		return CALL_PASS; /* what is wrong with it, the kernel will say */
 	}
 	if (path_is_own_exe(e->path))
-		snprintf(e->path, sizeof(e->path), "%s", t->program->path);
-	target_find(e->path, open(e->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), &e->target);
+		e->program_fd = open(t->program->path, O_RDONLY);
+	target_find(e->path,
+		e->program_fd >= 0 ? fcntl(e->program_fd, F_DUPFD_CLOEXEC, 0)
+				   : open(e->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
+		&e->target);
 	if (e->target.kind == IMAGE_FOREIGN) {
 		exec_free(e);
 		return CALL_PASS;
 	}
+	if (e->target.kind == IMAGE_DYNAMIC && e->program_fd >= 0)
+		snprintf(e->path, sizeof(e->path), "%s", t->program->path);
 	return exec_target(t, c, e);
 }
 

@@ -2,13 +2,16 @@
 /* Calls with a path or a descriptor in which our device or the program's own file may be meant. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/close_range.h>
 #include <linux/kvm.h>
 #include <linux/openat2.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "abi/dev.h"
@@ -33,6 +36,19 @@ bool path_is_own_exe(const char *path)
 	return !strcmp(path, "exe");
 }
 
+/* Under whatever name: the device's own node, or a link to it. */
+static bool may_be_kvm(int dirfd, const char *path, int flags)
+{
+	struct stat st;
+
+	if ((flags & (O_CREAT | O_PATH | O_DIRECTORY)) ||
+		((flags & O_ACCMODE) != O_RDWR && !strstr(path, "kvm")))
+		return false;
+	if (fstatat(dirfd, path, &st, 0))
+		return path_leads_to_kvm(dirfd, path);
+	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
+}
+
 static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mode)
 {
 	char path[PATH_MAX];
@@ -45,7 +61,9 @@ static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mo
 		return r;
 	if (path_is_own_exe(path) && !(flags & O_NOFOLLOW))
 		return RAW(SYS_openat, AT_FDCWD, t->program->path, flags, mode);
-	return CALL_PASS;
+	if (!may_be_kvm(dirfd, path, flags))
+		return CALL_PASS;
+	return shim_opened(dirfd, path, flags, RAW(SYS_openat, dirfd, path, flags, mode));
 }
 
 long call_open(struct thread *t, struct context *c)
@@ -88,39 +106,140 @@ long call_readlinkat(struct thread *t, struct context *c)
 	return readlink_any(t, c->rsi, c->rdx, c->r10);
 }
 
+/* ---- what is asked before a file is opened ---- */
+
+static long access_any(int dirfd, u64 address, int mode)
+{
+	char path[PATH_MAX];
+
+	return get_string(path, address, sizeof(path)) < 0 ? CALL_PASS
+							   : shim_access(dirfd, path, mode);
+}
+
+long call_access(struct thread *t, struct context *c)
+{
+	return access_any(AT_FDCWD, c->rdi, (int)c->rsi);
+}
+
+long call_faccessat(struct thread *t, struct context *c)
+{
+	return access_any((int)c->rdi, c->rsi, (int)c->rdx);
+}
+
+static long stat_result(u64 buffer, const struct stat *st, long r)
+{
+	return r ? r : put_bytes(buffer, st, sizeof(*st));
+}
+
+static long stat_any(int dirfd, u64 address, u64 buffer, u64 flags)
+{
+	char path[PATH_MAX];
+	struct stat st;
+	long r;
+
+	if (get_string(path, address, sizeof(path)) < 0 ||
+		shim_access(dirfd, path, F_OK) == NOT_OURS)
+		return CALL_PASS;
+	r = RAW(SYS_newfstatat, dirfd, path, &st, flags);
+	return stat_result(buffer, &st, shim_stat(dirfd, path, &st, r));
+}
+
+static long stat_fd(int fd, u64 buffer)
+{
+	struct stat st;
+
+	if (!shim_dev() || !dev_knows(shim_dev(), fd))
+		return CALL_PASS;
+	return stat_result(buffer, &st, shim_fstat(fd, &st, RAW(SYS_fstat, fd, &st)));
+}
+
+long call_stat(struct thread *t, struct context *c)
+{
+	return stat_any(AT_FDCWD, c->rdi, c->rsi, c->rax == SYS_lstat ? AT_SYMLINK_NOFOLLOW : 0);
+}
+
+long call_fstat(struct thread *t, struct context *c)
+{
+	return stat_fd((int)c->rdi, c->rsi);
+}
+
+long call_newfstatat(struct thread *t, struct context *c)
+{
+	char first;
+
+	if ((c->r10 & AT_EMPTY_PATH) && !get_bytes(&first, c->rsi, 1) && !first)
+		return stat_fd((int)c->rdi, c->rdx);
+	return stat_any((int)c->rdi, c->rsi, c->rdx, c->r10);
+}
+
+long call_statx(struct thread *t, struct context *c)
+{
+	char path[PATH_MAX];
+	struct statx st;
+	int dirfd = (int)c->rdi;
+	long r;
+
+	if (get_string(path, c->rsi, sizeof(path)) < 0 ||
+		shim_access(dirfd, path, F_OK) == NOT_OURS)
+		return CALL_PASS;
+	r = shim_statx(dirfd, path, &st, RAW(SYS_statx, dirfd, path, c->rdx, c->r10, &st));
+	return r ? r : put_bytes(c->r8, &st, sizeof(st));
+}
+
 /* ---- descriptors ---- */
+
+static bool is_known(u64 fd)
+{
+	return shim_dev() && dev_knows(shim_dev(), (int)fd);
+}
 
 long call_ioctl(struct thread *t, struct context *c)
 {
-	long r = shim_ioctl_masked((int)c->rdi, c->rsi, c->rdx, signal_mask(t, c));
+	int fd = (int)c->rdi;
+	long r = shim_ioctl_masked(fd, c->rsi, c->rdx, signal_mask(t, c));
 
 	/* The first machine brings the engine's handlers. */
 	if (r != NOT_OURS && (u32)c->rsi == KVM_CREATE_VM)
 		signal_capture_engine(t->program);
+	if (r == NOT_OURS && is_known(c->rdi))
+		return shim_ioctl_error(fd, RAW(SYS_ioctl, fd, c->rsi, c->rdx));
 	return r;
 }
 
 long call_close(struct thread *t, struct context *c)
 {
-	int fd = (int)c->rdi;
-
-	/* The kernel's may take their time, and signals interrupt them. */
-	return shim_dev() && dev_owns(shim_dev(), fd) ? shim_close(fd) : CALL_PASS;
+	return shim_close((int)c->rdi);
 }
-
-#define CLOSE_RANGE_CLOEXEC_ 4
 
 long call_close_range(struct thread *t, struct context *c)
 {
-	if (!(c->rdx & CLOSE_RANGE_CLOEXEC_) && (u32)c->rdi <= (u32)c->rsi)
+	if (!(c->rdx & CLOSE_RANGE_CLOEXEC) && (u32)c->rdi <= (u32)c->rsi)
 		shim_closing_range((u32)c->rdi, (u32)c->rsi);
 	return CALL_PASS;
 }
 
-/* dup2() and dup3() close what the number stood for. */
-long call_dup2(struct thread *t, struct context *c)
+long call_dup(struct thread *t, struct context *c)
 {
-	if (c->rdi != c->rsi)
-		shim_closing_range((u32)c->rsi, (u32)c->rsi);
-	return CALL_PASS;
+	long r;
+
+	/* dup2() and dup3() close what the number stood for. */
+	if (!is_known(c->rdi) && (c->rax == SYS_dup || !is_known(c->rsi)))
+		return CALL_PASS;
+	r = RAW((long)c->rax, c->rdi, c->rsi, c->rdx);
+	if (r >= 0 && (c->rax == SYS_dup || c->rdi != c->rsi))
+		shim_duplicated((int)c->rdi, (int)r);
+	return r;
+}
+
+long call_fcntl(struct thread *t, struct context *c)
+{
+	int command = (int)c->rsi;
+	long r;
+
+	if ((command != F_DUPFD && command != F_DUPFD_CLOEXEC) || !is_known(c->rdi))
+		return CALL_PASS;
+	r = RAW(SYS_fcntl, c->rdi, command, c->rdx);
+	if (r >= 0)
+		shim_duplicated((int)c->rdi, (int)r);
+	return r;
 }

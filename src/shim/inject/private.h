@@ -222,7 +222,14 @@ long call_readlinkat(struct thread *t, struct context *c);
 long call_ioctl(struct thread *t, struct context *c);
 long call_close(struct thread *t, struct context *c);
 long call_close_range(struct thread *t, struct context *c);
-long call_dup2(struct thread *t, struct context *c);
+long call_dup(struct thread *t, struct context *c);
+long call_fcntl(struct thread *t, struct context *c);
+long call_access(struct thread *t, struct context *c);
+long call_faccessat(struct thread *t, struct context *c);
+long call_stat(struct thread *t, struct context *c);
+long call_fstat(struct thread *t, struct context *c);
+long call_newfstatat(struct thread *t, struct context *c);
+long call_statx(struct thread *t, struct context *c);
 
 /* ---- memory and the rest (misc.c) ---- */
 

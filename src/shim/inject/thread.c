@@ -184,20 +184,20 @@ static void *run(void *opaque)
 	const struct clone_args_all *a = b->args;
 	struct context *c = b->context;
 	u64 clear_tid;
-	int tid;
+	int tid, error;
 
 	__asm__("rdfsbase %0" : "=r"(t->our_fs));
-	b->error = thread_arm(t);
+	error = b->error = thread_arm(t);
 	tid = t->tid;
 	if (a->flags & CLONE_PARENT_SETTID)
 		put_bytes(a->parent_tid, &tid, sizeof(tid));
 	if (a->flags & CLONE_CHILD_SETTID)
 		put_bytes(a->child_tid, &tid, sizeof(tid));
-	if (!b->error)
+	if (!error)
 		thread_list(t);
-	atomic_store(&b->tid, tid);
+	atomic_store(&b->tid, tid); /* from here on b may be gone */
 	wake(&b->tid);
-	if (b->error)
+	if (error)
 		return NULL;
 	inject_enter(t, c);
 	thread_disarm();

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Static programs under `uservisor exec`.
+
+usage: static.py USERVISOR scenarios [--native] PROGRAM     every scenario that PROGRAM lists
+       static.py USERVISOR busybox                          shell sessions, compared with the native ones
+
+--native: also without uservisor, where the same must hold.
+"""
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SESSIONS = [
+    'echo one | cat | tr a-z A-Z; echo $?',
+    '(echo sub; exit 3); echo $?; { false; } || echo no',
+    'trap "echo got" USR1; kill -USR1 $$; echo after; kill -USR1 $$; trap "echo bye" EXIT; exit 5',
+    'sleep 0.2 & wait $!; echo $?; sleep 5 & kill $!; wait $!; echo $?',
+    'for i in 1 2 3 4 5 6 7 8; do (echo $i) & done | sort; wait',
+    'x=$(echo $(echo $(echo nested))); echo $x; echo "${#x}"',
+    'echo text > file; cat < file >> other; cat file other | wc -l; ls; rm file; test -e file; echo $?',
+    'yes | head -n 1000 | sha256sum; seq 1 20000 | gzip | gunzip | sha256sum',
+    'mkdir a; seq 1 999 > a/x; tar cf - a | tar tvf - | wc -l; tar czf t.gz a; rm -r a; tar xzf t.gz; sha256sum a/x',
+    'set -m 2>/dev/null; sleep 0.1 & jobs | wc -l; wait; echo done',
+    'readlink /proc/self/exe | grep -c busybox; cat /proc/self/comm',
+    'printf "#!$BUSYBOX sh\\necho script \\$0 \\$1\\n" > s; chmod +x s; ./s arg; ./nothing; echo $?',
+    'ulimit -c 0; sh -c "kill -SEGV \\$\\$"; echo $?; sh -c "kill -TERM \\$\\$"; echo $?; sh -c "kill -SYS \\$\\$"; echo $?',
+    'timeout 0.2 sleep 5; echo $?; nice -n 5 nice; env -i X=1 env; xargs -n 1 echo < /dev/null; find . | sort',
+    'awk "BEGIN { for (i = 0; i < 100000; i++) s += i; print s }"; dd if=/dev/zero bs=1k count=100 2>/dev/null | md5sum',
+    '/bin/echo dynamic; cat /etc/hostname | cmp - /etc/hostname && echo same',
+]
+
+
+def run(argv, timeout=60, **more):
+    return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, timeout=timeout, **more)
+
+
+def scenarios(uservisor, program, native):
+    failed = 0
+    count = 0
+    for name in run([program]).stdout.decode().split():
+        for prefix in ([[]] if native else []) + [[uservisor, 'exec', '--']]:
+            count += 1
+            try:
+                r = run(prefix + [program, name])
+                said, status = r.stderr.decode(errors='replace'), r.returncode
+            except subprocess.TimeoutExpired:
+                said, status = 'it did not end\n', 'timeout'
+            if status:
+                failed += 1
+                print(f'{name}{"" if prefix else " (native)"}: status {status}\n{said}', end='')
+    print(f'{count} runs, {failed} failed')
+    return 1 if failed or not count else 0
+
+
+def session(prefix, busybox, script):
+    with tempfile.TemporaryDirectory() as folder:
+        env = {'PATH': os.environ['PATH'], 'BUSYBOX': busybox, 'LC_ALL': 'C'}
+        r = run(prefix + [busybox, 'sh', '-c', script], cwd=folder, env=env)
+        return r.returncode, r.stdout, r.stderr
+
+
+def busybox(uservisor):
+    path = shutil.which('busybox')
+    if not path or b'/ld-linux' in open(path, 'rb').read(4096):
+        print('skipped: no static busybox is installed (Debian: busybox-static)')
+        return 77
+    failed = 0
+    for script in SESSIONS:
+        want, have = session([], path, script), session([uservisor, 'exec', '--'], path, script)
+        if want != have:
+            failed += 1
+            print(f'{script}\n  native {want}\n  ours   {have}')
+    print(f'{len(SESSIONS)} sessions, {failed} differ')
+    return 1 if failed else 0
+
+
+def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
+    uservisor = os.path.abspath(sys.argv[1])
+    if sys.argv[2] == 'busybox':
+        return busybox(uservisor)
+    return scenarios(uservisor, os.path.abspath(sys.argv[-1]), '--native' in sys.argv)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
