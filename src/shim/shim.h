@@ -61,6 +61,12 @@ void shim_duplicated(int from, int fd);
 /* The kernel closes them, or has just closed them. */
 void shim_closing_range(unsigned first, unsigned last);
 
+/* ---- memory (memory.c) ---- */
+
+/* Before the kernel maps a descriptor: 0, or -errno where it must not. */
+long shim_mmap_check(int fd, int prot, int flags, size_t len, u64 offset);
+long shim_fallocate(int fd, int mode, s64 offset, s64 len);
+
 /* ---- paths (paths.c, params.c) ---- */
 
 /* Does this name lead to /dev/kvm, whether or not that exists? */

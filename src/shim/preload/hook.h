@@ -34,6 +34,7 @@ void *hook_next(const char *name);
 long hook_openat(int dirfd, const char *path, int flags, mode_t mode);
 long hook_ioctl(int fd, unsigned long request, unsigned long arg);
 long hook_close(int fd);
+long hook_fallocate(int fd, int mode, off_t offset, off_t len);
 long hook_seccomp(unsigned operation, unsigned flags, void *arg);
 int hook_prctl(int option, const unsigned long arg[4]); /* with errno */
 

@@ -59,6 +59,7 @@ static long by_number(long nr, const long a[6])
 	const char *path = (const char *)a[0], *path_at = (const char *)a[1];
 
 	switch (nr) {
+	case SYS_fallocate: return hook_fallocate((int)a[0], (int)a[1], a[2], a[3]);
 	case SYS_ioctl: return hook_ioctl((int)a[0], (unsigned long)a[1], (unsigned long)a[2]);
 	case SYS_open: return hook_openat(AT_FDCWD, path, (int)a[1], (mode_t)a[2]);
 	case SYS_openat: return hook_openat((int)a[0], path_at, (int)a[2], (mode_t)a[3]);
