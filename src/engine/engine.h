@@ -315,6 +315,23 @@ const struct stat_desc *engine_machine_stats(unsigned *ret_count);
 /* Count in the caller's memory from now on, beginning with what has been counted. It is written to until the end. */
 void vcpu_set_stats(struct vcpu *v, u64 *words); /* not while it runs */
 void machine_set_stats(struct machine *m, u64 *words);
+/* ---- the Hyper-V interface (engine/hv): there for guests whose CPUID says "Hv#1" at 40000001 ---- */
+
+/* What CPUID may announce, to a vcpu or (NULL) to one with a local APIC; how many, writes at most n. */
+unsigned engine_hv_cpuid(
+	const struct vcpu *v, const char vendor[12], struct cpuid_entry *ret, unsigned n);
+/* Refuse MSRs and hypercalls that CPUID does not announce. */
+void vcpu_enforce_hv_cpuid(struct vcpu *v, bool on);
+/* Switch the synthetic interrupt controller on. keep_pages: the guest's pages are not cleared. -EINVAL: no local APIC. */
+int vcpu_enable_synic(struct vcpu *v, bool keep_pages);
+/* HvSignalEvent on this connection signals an eventfd. -EBADF, -EINVAL, -EEXIST; -ENOENT. */
+int hv_event_assign(struct machine *m, u32 connection, int fd);
+int hv_event_deassign(struct machine *m, u32 connection);
+
+/*
+ * Xen: hypercalls leave as EXIT_XEN, and a write to this MSR fills a page with calls of them. 0: not (the default).
+ */
+void machine_set_xen(struct machine *m, u32 hypercall_msr);
 
 /* ---- debugging ---- */
 

@@ -35,6 +35,8 @@ enum exit_reason {
 	EXIT_IOAPIC_EOI,
 	EXIT_SYSTEM_EVENT,
 	EXIT_TPR_ACCESS,
+	EXIT_HYPERV, /* answer: hyperv.result */
+	EXIT_XEN,    /* answer: xen.result */
 	EXIT_COUNT,
 };
 
@@ -86,9 +88,30 @@ struct exit {
 			u64 rip;
 			bool is_write;
 		} tpr;
+		struct {
+			u32 kind; /* enum hyperv_exit */
+			u32 msr;  /* not for HYPERV_CALL: the register that was written */
+			/*
+			 * HYPERV_CALL: control, input, output. HYPERV_SYNIC: control, event page, message
+			 * page. HYPERV_SYNDBG: control, status, pages to send, to receive, pending.
+			 */
+			u64 arg[5];
+			u64 result;     /* HYPERV_SYNDBG: the new status */
+			bool undefined; /* HYPERV_CALL: inject #UD */
+		} hyperv;
+		struct {
+			u64 nr, args[6], result;
+			u32 cpl;
+			bool long_mode;
+		} xen;
 		u8 vector; /* EXIT_IOAPIC_EOI */
 	};
 };
+
+enum hyperv_exit { HYPERV_SYNIC = 1, HYPERV_CALL = 2, HYPERV_SYNDBG = 3 };
+
+/* EXIT_SYSTEM_EVENT */
+enum system_event { EVENT_SHUTDOWN = 1, EVENT_RESET = 2, EVENT_CRASH = 3 };
 
 enum msr_exit_why { MSR_WHY_INVALID = 1, MSR_WHY_UNKNOWN = 2, MSR_WHY_FILTER = 4 };
 

@@ -42,13 +42,16 @@ int irq_msi(struct machine *m, const struct msi *msi);
 
 struct irq_route {
 	u32 gsi;
-	bool is_msi;
+	bool is_msi, is_hv_sint;
 	union {
 		struct {
 			u8 chip; /* 0 PIC master, 1 slave, 2 IOAPIC */
 			u8 pin;
 		} chip;
 		struct msi msi;
+		struct {
+			u32 vp_index, sint;
+		} hv_sint;
 	};
 };
 /* Replaces the whole table. */

@@ -19,6 +19,7 @@
 #include "engine/cpu/recover.h"
 #include "engine/feat/msr_policy.h"
 #include "engine/stat.h"
+#include "engine/hv/hv.h"
 #include "base/sys.h"
 
 static void init_locks(struct machine *m)
@@ -48,6 +49,8 @@ int machine_create(struct machine **ret)
 	if (!r)
 		r = irq_create(m);
 	if (!r)
+		r = hv_create(m);
+	if (!r)
 		r = tick_create(m);
 	if (r) {
 		machine_destroy(m);
@@ -64,6 +67,7 @@ void machine_destroy(struct machine *m)
 	uv_assert(m->vcpu_count == 0);
 	tick_destroy(m);
 	irq_destroy(m);
+	hv_destroy(m);
 	timers_destroy(m);
 	memory_destroy(m);
 	code_cache_destroy(m->code);

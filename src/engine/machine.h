@@ -26,6 +26,8 @@ struct machine {
 	struct irq *irq;
 	struct timers *timers;
 	struct code_cache *code;
+	struct hv_partition *hv;       /* hv/hv.h */
+	u32 xen_msr;                   /* machine_set_xen() */
 	struct msr_policy *msr_policy; /* NULL: nothing refused, nothing leaves */
 	_Atomic u64 option[OPT_COUNT];
 	_Atomic u64 *_Atomic stats; /* stat.h */
@@ -51,6 +53,7 @@ enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
 struct vcpu {
 	struct machine *machine;
 	struct lapic *lapic; /* NULL without an in-engine local APIC */
+	struct hv_vp *hv;    /* hv/hv.h */
 	u32 id;
 	_Atomic u32 where;    /* enum vcpu_where: IN while inner code may run */
 	_Atomic u32 mp_state; /* enum mp_state */
@@ -144,6 +147,11 @@ int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret);
 int lapic_write_msr(struct vcpu *v, u32 index, u64 value);
 u64 lapic_get_cr8(struct vcpu *v);
 void lapic_set_cr8(struct vcpu *v, u64 cr8);
+/* TLFS: EOI, ICR and TPR (0, 1, 2) as MSRs whatever the APIC's mode. 0 or -EINVAL. */
+int lapic_direct_read(struct vcpu *v, unsigned which, u64 *ret);
+int lapic_direct_write(struct vcpu *v, unsigned which, u64 value);
+/* The guest has taken the message or interrupt of a SINT: tell the irqfds of GSIs that are routed to it. */
+void irq_ack_sint(struct machine *m, u32 vp_index, u32 sint);
 /* IOAPIC page; PIC, ELCR, PIT, port 61h; ioeventfds. True if consumed. */
 bool irq_mmio(struct machine *m, u64 gpa, unsigned len, void *data, bool write);
 bool irq_pio(struct machine *m, u16 port, unsigned size, void *data, bool write);

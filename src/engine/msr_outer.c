@@ -3,6 +3,10 @@
  * Model-specific registers that concern others than the cpu: local APIC, timer, kvmclock, and the TSC, which the
  * last two are made from.
  */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/hv/hv.h"
 #include "engine/vcpu_priv.h"
 
 #define MSR_TSC                 0x10
@@ -36,11 +40,36 @@ static int move_tsc(struct vcpu *v, u64 by)
 
 int outer_msr_read(struct vcpu *v, u32 index, u64 *ret)
 {
+	if (hv_is_msr(index))
+		return hv_msr_get(v, index, ret, false);
 	return lapic_read_msr(v, index, ret);
+}
+
+/* A page of calls, 32 bytes each: mov eax, n; vmcall or vmmcall; ret. As Xen's. */
+static int write_xen_page(struct vcpu *v, u64 value)
+{
+	u8 page[PAGE_SIZE];
+
+	memset(page, 0xcc, sizeof(page));
+	for (u32 n = 0; n < PAGE_SIZE / 32; n++) {
+		u8 *call = page + n * 32;
+
+		call[0] = 0xb8;
+		memcpy(call + 1, &n, 4);
+		call[5] = 0x0f;
+		call[6] = 0x01;
+		call[7] = v->machine->vmmcall ? 0xd9 : 0xc1;
+		call[8] = 0xc3;
+	}
+	return machine_write(v->machine, value & PAGE_MASK, page, sizeof(page)) ? -EINVAL : 0;
 }
 
 int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 {
+	if (v->machine->xen_msr && index == v->machine->xen_msr)
+		return write_xen_page(v, value);
+	if (hv_is_msr(index))
+		return hv_msr_set(v, index, value, false);
 	switch (index) {
 	case MSR_TSC: return move_tsc(v, value - (host_tsc() + (u64)v->cpu.tsc_offset));
 	case MSR_TSC_ADJUST: return move_tsc(v, value - v->cpu.msr.tsc_adjust);

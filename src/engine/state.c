@@ -13,6 +13,7 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/feat/feat.h"
+#include "engine/hv/hv.h"
 #include "engine/machine.h"
 #include "engine/vcpu_priv.h"
 
@@ -290,7 +291,8 @@ int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 	int r = msr_get(&v->cpu, index, &value, host);
 
 	if (r == MSR_IS_OUTER)
-		r = outer_msr_read(v, index, &value);
+		r = hv_is_msr(index) ? hv_msr_get(v, index, &value, host)
+				     : outer_msr_read(v, index, &value);
 	if (!r)
 		*ret = value;
 	return r;
@@ -316,6 +318,8 @@ int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 	r = msr_set(&v->cpu, index, value, host);
 	if (r != MSR_IS_OUTER)
 		return r;
+	if (hv_is_msr(index))
+		return hv_msr_set(v, index, value, host);
 	if (index == MSR_APIC_BASE && host)
 		return lapic_set_base(v, value);
 	return outer_msr_write(v, index, value);

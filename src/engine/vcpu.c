@@ -15,6 +15,7 @@
 #include "engine/cpu/run.h"
 #include "engine/cpu/smm.h"
 #include "engine/feat/msr_policy.h"
+#include "engine/hv/hv.h"
 #include "engine/machine.h"
 #include "engine/mem/mem.h"
 #include "engine/stat.h"
@@ -66,6 +67,14 @@ static void take_answer(struct cpu *cpu)
 	case EXIT_HYPERCALL:
 		push_answer(cpu, EXIT_HYPERCALL, x->hypercall.nr, 8, x->hypercall.ret, false);
 		break;
+	case EXIT_HYPERV:
+		if (x->hyperv.kind == HYPERV_CALL)
+			push_answer(cpu, EXIT_HYPERV, x->hyperv.arg[0], 8, x->hyperv.result,
+				x->hyperv.undefined);
+		else
+			hv_exit_answered(cpu->vcpu, x);
+		break;
+	case EXIT_XEN: push_answer(cpu, EXIT_XEN, x->xen.nr, 8, x->xen.result, false); break;
 	default: break;
 	}
 	cpu->exit.reason = EXIT_NONE;
@@ -143,6 +152,7 @@ static bool handle_inside(struct vcpu *v)
 	case EXIT_RDMSR:
 	case EXIT_WRMSR: return x->msr.why == 0 && device_msr(v, x);
 	case EXIT_HYPERCALL: return hypercall_inside(v, x);
+	case EXIT_HYPERV: return hv_hypercall(v, x);
 	case EXIT_HLT:
 		if (!v->lapic && !(machine_option(v->machine, OPT_EXITS_OFF) & NO_EXIT_HLT))
 			return false;
@@ -476,6 +486,8 @@ static bool serve_outer(struct vcpu *v)
 		take_init(v);
 	if (atomic_exchange(&v->pending_sipi, false))
 		take_sipi(v);
+	if (unlikely(atomic_load(&v->hv->timers_due)))
+		hv_timers_serve(v);
 	if (req & REQ_KICK)
 		return true;
 	return (req & REQ_POLL) && v->poll && v->poll(v->poll_opaque);
@@ -538,6 +550,13 @@ static int leave_for_eoi(struct vcpu *v)
 	return leave(v, EXIT_IOAPIC_EOI);
 }
 
+static int leave_for_hv(struct vcpu *v)
+{
+	v->hv->exit_waits = false;
+	v->cpu.exit = v->hv->exit;
+	return 0;
+}
+
 static int leave_for_shutdown(struct vcpu *v)
 {
 	v->cpu.events.triple_fault = false;
@@ -566,7 +585,7 @@ static bool advance(struct vcpu *v, bool complete, bool one)
 static int run_until_exit(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
-	bool complete = flags & RUN_COMPLETE_ONLY, eoi;
+	bool complete = flags & RUN_COMPLETE_ONLY, waits;
 
 	take_answer(cpu);
 	if (!(cpu->cr0 & CR0_PG)) /* such a guest never says that code has changed */
@@ -574,9 +593,9 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 	for (;;) {
 		if (post_writes(v))
 			return 0;
-		eoi = eoi_waits(v);
-		if (eoi && !cpu->replay.filled)
-			return leave_for_eoi(v);
+		waits = eoi_waits(v) || v->hv->exit_waits;
+		if (waits && !cpu->replay.filled)
+			return v->eoi_exit >= 0 ? leave_for_eoi(v) : leave_for_hv(v);
 		if (complete && !cpu->replay.filled)
 			return leave(v, EXIT_INTR);
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v))
@@ -592,7 +611,7 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 				sleep_counted(v);
 			continue;
 		}
-		if (advance(v, complete, complete || eoi))
+		if (advance(v, complete, complete || waits))
 			return 0;
 	}
 }

@@ -16,6 +16,7 @@
 #include "engine/cpu/run.h"
 #include "engine/cpu/smm.h"
 #include "engine/stat.h"
+#include "engine/hv/hv.h"
 #include "engine/vcpu_priv.h"
 #include "base/sys.h"
 
@@ -61,6 +62,7 @@ static struct vcpu *vcpu_alloc(void)
 
 static void vcpu_free(struct vcpu *v)
 {
+	hv_vp_destroy(v);
 	if (v->wake_fd >= 0)
 		sys_close(v->wake_fd);
 	free(v->ring);
@@ -121,6 +123,7 @@ static int vcpu_enlist(struct machine *m, struct vcpu *v)
 	for (unsigned i = 0; i < MACHINE_MAX_VCPUS; i++) {
 		if (i < high && atomic_load(&m->vcpus[i]))
 			continue;
+		v->hv->vp_index = i;
 		atomic_store(&m->vcpus[i], v);
 		if (i >= high)
 			atomic_store(&m->vcpu_high, i + 1);
@@ -146,8 +149,9 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 	if (!v)
 		return -ENOMEM;
 	vcpu_init(v, m, id);
+	r = hv_vp_create(v);
 	pthread_mutex_lock(&m->lock);
-	r = vcpu_enlist(m, v);
+	r = r ? r : vcpu_enlist(m, v);
 	pthread_mutex_unlock(&m->lock);
 	if (r) {
 		vcpu_free(v);

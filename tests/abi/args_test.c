@@ -78,7 +78,6 @@ static void test_capabilities(void **state)
 	assert_int_equal(kvm(sys, KVM_CHECK_EXTENSION, KVM_CAP_X2APIC_API) & 3, 3);
 	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2, 4096);
 	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS, 1024);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_XEN_HVM, 0);
 	IS_N(sys, KVM_CHECK_EXTENSION, 100000, 0);
 	IS_N(sys, KVM_CHECK_EXTENSION, -1ul, 0);
 	kvm_close(vm);

@@ -112,6 +112,20 @@ static const struct {
 	{KVM_CAP_SET_GUEST_DEBUG2, GUEST_DEBUG_BITS},
 	{KVM_CAP_BINARY_STATS_FD, 1},
 	{KVM_CAP_SREGS2, 1},
+	{KVM_CAP_HYPERV, 1},
+	{KVM_CAP_HYPERV_VAPIC, 1},
+	{KVM_CAP_HYPERV_SPIN, 1},
+	{KVM_CAP_HYPERV_TIME, 1},
+	{KVM_CAP_HYPERV_SYNIC, 1},
+	{KVM_CAP_HYPERV_SYNIC2, 1},
+	{KVM_CAP_HYPERV_VP_INDEX, 1},
+	{KVM_CAP_HYPERV_EVENTFD, 1},
+	{KVM_CAP_HYPERV_TLBFLUSH, 1},
+	{KVM_CAP_HYPERV_SEND_IPI, 1},
+	{KVM_CAP_HYPERV_CPUID, 1},
+	{KVM_CAP_SYS_HYPERV_CPUID, 1},
+	{KVM_CAP_HYPERV_ENFORCE_CPUID, 1},
+	{KVM_CAP_XEN_HVM, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL},
 	{KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1},
 	{KVM_CAP_SMALLER_MAXPHYADDR, 1},
 	{KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1},
@@ -251,13 +265,14 @@ long vm_enable_cap(struct call *c)
 	return ret;
 }
 
-/* The others of a vcpu belong to Hyper-V emulation. */
 long vcpu_enable_cap(struct call *c)
 {
 	const struct kvm_enable_cap *e = c->data;
 
-	if (e->flags || e->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+	if (e->flags)
 		return -EINVAL;
+	if (e->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+		return vcpu_enable_hyperv(c->vcpu, e);
 	vcpu_enforce_pv_cpuid(c->vcpu->cpu, e->args[0]);
 	return 0;
 }

@@ -29,8 +29,7 @@ static struct cpuid_entry entry_in(const struct kvm_cpuid_entry2 *k)
 		k->function, k->index, k->flags, k->eax, k->ebx, k->ecx, k->edx};
 }
 
-/* Write n entries and their number; -E2BIG, with nothing written, if the caller has less room. */
-static long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n)
+long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n)
 {
 	struct kvm_cpuid_entry2 *out;
 	u32 head[2]; /* nent, padding */

@@ -35,6 +35,16 @@ static int chip_route(
 	return 0;
 }
 
+static int sint_route(const struct kvm_irq_routing_entry *k, struct irq_route *r)
+{
+	if (k->flags)
+		return -EINVAL;
+	r->is_hv_sint = true;
+	r->hv_sint.vp_index = k->u.hv_sint.vcpu;
+	r->hv_sint.sint = k->u.hv_sint.sint;
+	return 0;
+}
+
 static int route_in(
 	const struct kvm_vm *vm, const struct kvm_irq_routing_entry *k, struct irq_route *r)
 {
@@ -44,15 +54,17 @@ static int route_in(
 	switch (k->type) {
 	case KVM_IRQ_ROUTING_IRQCHIP: return chip_route(vm, k, r);
 	case KVM_IRQ_ROUTING_MSI: return msi_route(vm, k, r);
+	case KVM_IRQ_ROUTING_HV_SINT: return sint_route(k, r);
 	}
 	return -EINVAL;
 }
 
-/* A GSI goes to one MSI, or to at most one pin of each chip. seen: bit 0-2 chips, bit 3 MSI. */
+/* A GSI goes to one MSI or SINT, or to at most one pin of each chip. seen: bit 0-2 chips, bit 3 the others. */
 static bool clashes(u8 *seen, const struct irq_route *r)
 {
-	u8 mine = r->is_msi ? 8 : BIT(r->chip.chip);
-	bool clash = (*seen & (mine | 8)) || (r->is_msi && *seen);
+	bool alone = r->is_msi || r->is_hv_sint;
+	u8 mine = alone ? 8 : BIT(r->chip.chip);
+	bool clash = (*seen & (mine | 8)) || (alone && *seen);
 
 	*seen |= mine;
 	return clash;

@@ -210,6 +210,9 @@ static inline bool slot_valid(u32 slot)
 /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 and KVM_CAP_DIRTY_LOG_RING*. Under vm->lock. */
 long enable_manual_dirty_log(struct kvm_vm *vm, u64 flags);
 long enable_dirty_ring(struct kvm_vm *vm, u64 bytes);
+/* Write n CPUID entries and their number; -E2BIG, with nothing written, if the caller has less room. */
+long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n);
+long vcpu_enable_hyperv(struct kvm_vcpu *v, const struct kvm_enable_cap *e);
 
 long capability_value(struct kvm_vm *vm, u32 cap);
 

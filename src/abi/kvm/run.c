@@ -139,6 +139,11 @@ static void take_answer(struct kvm_vcpu *v)
 	case EXIT_RDMSR: e->msr.data = run->msr.data; /* fall through */
 	case EXIT_WRMSR: e->msr.error = run->msr.error; break;
 	case EXIT_HYPERCALL: e->hypercall.ret = run->hypercall.ret; break;
+	case EXIT_HYPERV:
+		e->hyperv.result = e->hyperv.kind == HYPERV_CALL ? run->hyperv.u.hcall.result
+								 : run->hyperv.u.syndbg.status;
+		break;
+	case EXIT_XEN: e->xen.result = run->xen.u.hcall.result; break;
 	default: break;
 	}
 }
@@ -300,6 +305,63 @@ static int show_tpr_access(struct kvm_vcpu *v, const struct exit *e)
 	return 0;
 }
 
+static void show_hyperv_fields(struct kvm_hyperv_exit *h, const struct exit *e)
+{
+	const u64 *arg = e->hyperv.arg;
+
+	switch (e->hyperv.kind) {
+	case HYPERV_CALL:
+		h->u.hcall.input = arg[0];
+		h->u.hcall.params[0] = arg[1];
+		h->u.hcall.params[1] = arg[2];
+		break;
+	case HYPERV_SYNIC:
+		h->u.synic.msr = e->hyperv.msr;
+		h->u.synic.control = arg[0];
+		h->u.synic.evt_page = arg[1];
+		h->u.synic.msg_page = arg[2];
+		break;
+	default:
+		h->u.syndbg.msr = e->hyperv.msr;
+		h->u.syndbg.control = arg[0];
+		h->u.syndbg.status = arg[1];
+		h->u.syndbg.send_page = arg[2];
+		h->u.syndbg.recv_page = arg[3];
+		h->u.syndbg.pending_page = arg[4];
+	}
+}
+
+_Static_assert(KVM_EXIT_HYPERV_SYNIC == HYPERV_SYNIC && KVM_EXIT_HYPERV_HCALL == HYPERV_CALL &&
+		       KVM_EXIT_HYPERV_SYNDBG == HYPERV_SYNDBG &&
+		       KVM_SYSTEM_EVENT_RESET == EVENT_RESET &&
+		       KVM_SYSTEM_EVENT_CRASH == EVENT_CRASH,
+	"these pass through");
+
+static int show_hyperv(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = KVM_EXIT_HYPERV;
+	memset(&run->hyperv, 0, sizeof(run->hyperv));
+	run->hyperv.type = e->hyperv.kind;
+	show_hyperv_fields(&run->hyperv, e);
+	return 0;
+}
+
+static int show_xen(struct kvm_vcpu *v, const struct exit *e)
+{
+	struct kvm_run *run = v->run;
+
+	run->exit_reason = KVM_EXIT_XEN;
+	run->xen.type = KVM_EXIT_XEN_HCALL;
+	run->xen.u.hcall.longmode = e->xen.long_mode;
+	run->xen.u.hcall.cpl = e->xen.cpl;
+	run->xen.u.hcall.input = e->xen.nr;
+	run->xen.u.hcall.result = 0;
+	memcpy(run->xen.u.hcall.params, e->xen.args, sizeof(e->xen.args));
+	return 0;
+}
+
 static int show_unknown(struct kvm_vcpu *v, const struct exit *e)
 {
 	v->run->exit_reason = KVM_EXIT_UNKNOWN;
@@ -328,6 +390,8 @@ static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit 
 	[EXIT_IOAPIC_EOI] = show_eoi,
 	[EXIT_SYSTEM_EVENT] = show_system_event,
 	[EXIT_TPR_ACCESS] = show_tpr_access,
+	[EXIT_HYPERV] = show_hyperv,
+	[EXIT_XEN] = show_xen,
 };
 
 /* A state that no processor can be in: "invalid guest state" in VMX's words (SDM 3:26.8). */

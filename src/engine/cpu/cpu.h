@@ -239,6 +239,11 @@ struct cpu {
 	u32 pv_allowed;  /* KVM_FEATURE_* whose MSRs and hypercalls work */
 	bool pv_enforce; /* CPUID decides that */
 	u64 xcr0_allowed;
+	struct {
+		bool enabled; /* CPUID says "Hv#1" */
+		bool enforce; /* only what CPUID announces */
+		u32 word[6];  /* what it announces: HV_EAX ... in hv/hv.h */
+	} hv;
 	u8 phys_bits;
 	bool has_long_mode;
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */

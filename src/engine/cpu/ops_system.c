@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Interrupt flag, MSRs, CPUID, time stamp, segment bases, hypercalls: the system instructions that
+ * Interrupt flag, MSRs, CPUID, time stamp, segment bases: the system instructions that
  * do not touch control registers or tables.
  */
 #include "engine/cpu/segment.h"
@@ -205,81 +205,6 @@ int op_wrfsbase(struct cpu *cpu, const struct insn *in)
 int op_wrgsbase(struct cpu *cpu, const struct insn *in)
 {
 	return write_base(cpu, in, SEG_GS);
-}
-
-/* ---- hypercalls (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
-
-#define KVM_EPERM 1
-
-static bool hypercall_answered(struct cpu *cpu, u64 nr, u64 *ret)
-{
-	struct replay *rp = &cpu->replay;
-	unsigned i = rp->next;
-
-	if (i >= rp->filled || rp->answer[i].reason != EXIT_HYPERCALL || rp->answer[i].addr != nr)
-		return false;
-	rp->next++;
-	*ret = rp->answer[i].value;
-	return true;
-}
-
-static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
-{
-	static const u8 args[] = {RBX, RCX, RDX, RSI};
-	struct exit *x = &cpu->exit;
-
-	x->reason = EXIT_HYPERCALL;
-	x->hypercall.nr = nr;
-	x->hypercall.ret = 0;
-	x->hypercall.long_mode = size == 8;
-	for (unsigned i = 0; i < ARRAY_SIZE(x->hypercall.args); i++)
-		x->hypercall.args[i] =
-			i < ARRAY_SIZE(args) ? reg_read(cpu, args[i], size, true) : 0;
-	return CPU_EXIT;
-}
-
-static int hypercall(struct cpu *cpu, const struct insn *in)
-{
-	unsigned size = in->mode == 8 ? 8 : 4;
-	u64 nr = reg_read(cpu, RAX, size, true), ret = -KVM_EPERM;
-
-	if (cpu->cpl == 0 && !hypercall_answered(cpu, nr, &ret))
-		return hypercall_ask(cpu, nr, size);
-	reg_write(cpu, RAX, size, true, ret);
-	return CPU_OK;
-}
-
-/*
- * The other vendor's instruction: written over in guest memory and started again, as KVM does it. Where it cannot be
- * written (KVM: #PF) it is simply done, so that a guest image moves between hosts.
- */
-static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
-{
-	static const u8 insn[2][3] = {{0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}};
-	u64 lin = cpu->rip;
-
-	if (!machine_quirk(cpu->machine, QUIRK_FIX_HYPERCALL_INSN))
-		return cpu_raise(cpu, X86_UD);
-	if (cpu->code_size != 8)
-		lin = (u32)(cpu->seg[SEG_CS].base + lin);
-	if (mem_probe_write(cpu, lin, 3, 0))
-		return hypercall(cpu, in);
-	cpu->next_rip = cpu->rip;
-	return mem_write(cpu, lin, insn[cpu->machine->vmmcall], 3, 0);
-}
-
-int op_vmcall(struct cpu *cpu, const struct insn *in)
-{
-	bool foreign = cpu->machine && cpu->machine->vmmcall;
-
-	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
-}
-
-int op_vmmcall(struct cpu *cpu, const struct insn *in)
-{
-	bool foreign = cpu->machine && !cpu->machine->vmmcall;
-
-	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
 }
 
 /* ---- MONITOR and MWAIT do nothing, which the manuals allow: MWAIT may return at any time ---- */

@@ -7,6 +7,7 @@
  */
 #include "engine/cpu/ops.h"
 #include "engine/feat/feat.h"
+#include "engine/hv/hv.h"
 #include "engine/machine.h"
 
 #define CPUID_KVM_BASE 0x40000000u
@@ -60,6 +61,15 @@ static bool mwait_follows_msr(const struct cpu *cpu)
 #define CPUID1_EDX_APIC  BIT(9)
 #define APIC_BASE_ENABLE BIT64(11)
 
+#define EXT7_EDX_INVARIANT_TSC BIT(8)
+
+/* Hyper-V guests that can ask for it see it when they have asked (TLFS 12.6). The table still says it. */
+static bool invariant_tsc_hidden(const struct cpu *cpu)
+{
+	return (cpu->hv.word[HV_EAX] & HVF_INVARIANT_TSC) && cpu->machine && cpu->machine->hv &&
+	       !atomic_load(&cpu->machine->hv->invariant_tsc);
+}
+
 static u32 with_bit(u32 reg, u32 bit, bool on)
 {
 	return on ? reg | bit : reg & ~bit;
@@ -96,6 +106,8 @@ void cpuid_read(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
 	if (found) {
 		e = *found;
 		cpuid_apply_state(cpu, &e);
+		if (unlikely(e.function == 0x80000007 && invariant_tsc_hidden(cpu)))
+			e.edx &= ~EXT7_EDX_INVARIANT_TSC;
 	} else if ((leaf == 0xb || leaf == 0x1f) && (found = cpuid_find(cpu, leaf, 1))) {
 		e.ecx = subleaf & 0xff; /* invalid level: its number and the x2APIC id */
 		e.edx = found->edx;
@@ -207,6 +219,31 @@ static u32 pv_permitted(struct cpu *cpu)
 	return e ? e->eax : 0;
 }
 
+/* ---- Hyper-V's: leaves 40000003, 40000004 and 40000082 if 40000001 says "Hv#1" ---- */
+
+static void hv_announced(struct cpu *cpu)
+{
+	static const struct {
+		u32 leaf;
+		u8 reg;
+	} where[HV_WORDS] = {
+		[HV_EAX] = {0x40000003, OUT_EAX},
+		[HV_EBX] = {0x40000003, OUT_EBX},
+		[HV_EDX] = {0x40000003, OUT_EDX},
+		[HV_HINTS] = {0x40000004, OUT_EAX},
+		[HV_SPIN] = {0x40000004, OUT_EBX},
+		[HV_SYNDBG] = {0x40000082, OUT_EAX},
+	};
+	const struct cpuid_entry *e = cpuid_find(cpu, 0x40000001, 0);
+
+	cpu->hv.enabled = e && e->eax == HV_SIGNATURE;
+	for (unsigned i = 0; i < HV_WORDS; i++) {
+		e = cpuid_find(cpu, where[i].leaf, 0);
+		const u32 out[4] = {e ? e->eax : 0, e ? e->ebx : 0, 0, e ? e->edx : 0};
+		cpu->hv.word[i] = cpu->hv.enabled ? out[where[i].reg] : 0;
+	}
+}
+
 void cpuid_changed(struct cpu *cpu)
 {
 	cpu->cr4_allowed = cpu->cpuid_count ? cr4_permitted(cpu) : cr4_possible(cpu);
@@ -214,4 +251,5 @@ void cpuid_changed(struct cpu *cpu)
 	cpu->phys_bits = physical_bits(cpu);
 	cpu->has_long_mode = has_bit(cpu, CPUID_EXTENDED | 1, OUT_EDX, 29);
 	cpu->pv_allowed = pv_permitted(cpu);
+	hv_announced(cpu);
 }

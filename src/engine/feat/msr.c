@@ -315,6 +315,9 @@ static int set_hwcr(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 va
 		.first = n, .last = m, .name = nm, .flags = MSR_ZERO, .valid = value               \
 	}
 
+/* hv/msr.c knows more. */
+#define HV(n, m, nm, fl) RANGE(n, m, nm, 0, (fl) | MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL)
+
 static const struct msr_desc table[] = {
 	CONST(0x0, 0x1, "P5_MC_ADDR, P5_MC_TYPE", 0),
 	RULED(0x10, "TSC", 0, MSR_SAVE | MSR_OUTER_W, ANY, get_tsc, NULL),
@@ -380,6 +383,20 @@ static const struct msr_desc table[] = {
 		ANY),
 	RANGE(0x800, 0x8ff, "X2APIC", 0, MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL),
 	FIELD(0xda0, "XSS", MSR_AT(xss), MSR_SAVE, 0), /* no supervisor component is offered */
+	HV(0x40000000, 0x40000003, "HV_GUEST_OS_ID, HYPERCALL, VP_INDEX, RESET", MSR_SAVE),
+	HV(0x40000010, 0x40000010, "HV_VP_RUNTIME", MSR_SAVE),
+	HV(0x40000020, 0x40000023, "HV_TIME_REF_COUNT, REFERENCE_TSC, frequencies", MSR_SAVE),
+	HV(0x40000070, 0x40000072, "HV_EOI, ICR, TPR", 0),
+	HV(0x40000073, 0x40000073, "HV_VP_ASSIST_PAGE", MSR_SAVE),
+	HV(0x40000080, 0x40000080, "HV_SCONTROL", MSR_SAVE),
+	HV(0x40000081, 0x4000009f, "HV_SVERSION to SINT15", 0),
+	HV(0x400000b0, 0x400000b0, "HV_STIMER0_CONFIG", MSR_SAVE),
+	HV(0x400000b1, 0x400000b7, "HV_STIMER", 0),
+	HV(0x400000f1, 0x400000f5, "HV_SYNDBG", MSR_SAVE),
+	HV(0x400000ff, 0x400000ff, "HV_SYNDBG_OPTIONS", MSR_SAVE),
+	HV(0x40000100, 0x40000105, "HV_CRASH", MSR_SAVE),
+	HV(0x40000106, 0x40000108, "HV_REENLIGHTENMENT, TSC_EMULATION", MSR_SAVE),
+	HV(0x40000118, 0x40000118, "HV_TSC_INVARIANT_CONTROL", MSR_SAVE),
 	PV(0x4b564d00, "KVM_WALL_CLOCK_NEW", PV_CLOCK2, MSR_AT(kvm_wall_clock),
 		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
 	PV(0x4b564d01, "KVM_SYSTEM_TIME_NEW", PV_CLOCK2, MSR_AT(kvm_system_time),
@@ -534,6 +551,12 @@ int msr_read(struct cpu *cpu, u32 index, u64 *ret)
 	}
 }
 
+/* The VMM chooses its number, see machine_set_xen(). */
+static bool is_xen_msr(const struct cpu *cpu, u32 index)
+{
+	return index && cpu->machine && cpu->machine->xen_msr == index;
+}
+
 int msr_write(struct cpu *cpu, u32 index, u64 value)
 {
 	u64 unused;
@@ -543,6 +566,8 @@ int msr_write(struct cpu *cpu, u32 index, u64 value)
 		return error ? cpu_gp0(cpu) : CPU_OK;
 	if (!msr_allowed(cpu, index, MSR_FILTER_WRITE))
 		return msr_refuse(cpu, EXIT_WRMSR, index, value, MSR_WHY_FILTER);
+	if (unlikely(is_xen_msr(cpu, index)))
+		return msr_ask(cpu, EXIT_WRMSR, index, value, 0);
 	switch (msr_set(cpu, index, value, false)) {
 	case 0: return CPU_OK;
 	case MSR_IS_OUTER: return msr_ask(cpu, EXIT_WRMSR, index, value, 0);

@@ -8,6 +8,8 @@
  */
 #include "engine/irq/lapic.h"
 
+#include "engine/hv/hv.h"
+
 #include <stdlib.h>
 #include <errno.h>
 
@@ -172,6 +174,21 @@ static int accept_extint(struct lapic *l)
 	return vector;
 }
 
+/* Hyper-V's SINTs */
+static bool is_sint_vector(const struct lapic *l, u8 vector)
+{
+	const struct hv_vp *hv = l->vcpu->hv;
+
+	return hv && vector_set(hv->synic.vectors, vector);
+}
+
+static bool ends_by_itself(const struct lapic *l, u8 vector)
+{
+	const struct hv_vp *hv = l->vcpu->hv;
+
+	return hv && vector_set(hv->synic.auto_eoi, vector);
+}
+
 int irq_accept(struct vcpu *v)
 {
 	struct lapic *l = v->lapic;
@@ -187,7 +204,8 @@ int irq_accept(struct vcpu *v)
 	if (vector < 0)
 		return -1;
 	clear_bit(l, R_IRR, vector);
-	set_bit(l, R_ISR, vector);
+	if (!ends_by_itself(l, vector))
+		set_bit(l, R_ISR, vector);
 	lapic_update_ppr(l);
 	return vector;
 }
@@ -216,6 +234,8 @@ void lapic_eoi(struct lapic *l)
 		return;
 	clear_bit(l, R_ISR, vector);
 	lapic_update_ppr(l);
+	if (is_sint_vector(l, vector))
+		hv_synic_eoi(l->vcpu, vector);
 	if (l->irq->mode == IRQCHIP_FULL) {
 		if (vector_set(&l->reg[R_TMR], vector) || vector_set(l->irq->eoi_watch, vector))
 			irq_eoi(l->irq, vector);

@@ -267,6 +267,23 @@ int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret)
 	return x2_read(l, index - MSR_X2APIC, ret);
 }
 
+/* ---- the three registers that Hyper-V offers as MSRs ---- */
+
+static const u8 direct[] = {R_EOI, R_ICR, R_TPR};
+
+int lapic_direct_read(struct vcpu *v, unsigned which, u64 *ret)
+{
+	return v->lapic ? x2_read(v->lapic, direct[which], ret) : -EINVAL;
+}
+
+int lapic_direct_write(struct vcpu *v, unsigned which, u64 value)
+{
+	if (!v->lapic)
+		return -EINVAL;
+	/* What is written there does not matter. */
+	return x2_write(v->lapic, direct[which], direct[which] == R_EOI ? 0 : value);
+}
+
 /* ---- IA32_APIC_BASE, SDM 3:10.12.5 ---- */
 
 static bool may_have_x2apic(const struct cpu *cpu)

@@ -7,15 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/hv/hv.h"
 #include "engine/irq/fabric.h"
 
 #define PIC_PINS 8
 
 struct routing {
+	bool has_sints;
 	s16 gsi_of[CHIP_COUNT][IOAPIC_PINS]; /* -1: none */
 	u32 first[IRQ_GSI_MAX + 1];          /* routes of gsi: first[gsi] .. first[gsi + 1] */
 	struct irq_route routes[];
 };
+
+static bool on_chip(const struct irq_route *r)
+{
+	return !r->is_msi && !r->is_hv_sint;
+}
 
 static const struct irq_route *routes_of(const struct irq *irq, u32 gsi, unsigned *ret_n)
 {
@@ -39,7 +46,7 @@ int routing_ioapic_pin(const struct irq *irq, u32 gsi)
 	const struct irq_route *r = routes_of(irq, gsi, &n);
 
 	for (unsigned i = 0; i < n; i++)
-		if (!r[i].is_msi && r[i].chip.chip == CHIP_IOAPIC)
+		if (on_chip(&r[i]) && r[i].chip.chip == CHIP_IOAPIC)
 			return r[i].chip.pin;
 	return -1;
 }
@@ -56,10 +63,27 @@ static int drive_msi(struct irq *irq, const struct msi *msi, bool level)
 	return n > 0 ? n : LINE_MASKED;
 }
 
+static int drive_sint(struct irq *irq, const struct irq_route *r, bool level)
+{
+	struct vcpu *v;
+	int n = -1;
+
+	if (!level)
+		return LINE_MASKED;
+	for_each_vcpu(irq->machine, v)
+	{
+		if (v->hv->vp_index == r->hv_sint.vp_index)
+			n = hv_synic_raise(v, r->hv_sint.sint);
+	}
+	return n < 0 ? LINE_MASKED : n;
+}
+
 static int drive(struct irq *irq, const struct irq_route *r, bool level)
 {
 	if (r->is_msi)
 		return drive_msi(irq, &r->msi, level);
+	if (r->is_hv_sint)
+		return drive_sint(irq, r, level);
 	if (r->chip.chip == CHIP_IOAPIC)
 		return ioapic_set_irq(&irq->ioapic, r->chip.pin, level);
 	return pic_set_irq(&irq->pic, r->chip.chip * PIC_PINS + r->chip.pin, level);
@@ -70,7 +94,7 @@ int line_set(struct irq *irq, u32 gsi, u8 source, bool level)
 	int ret = LINE_UNROUTED;
 	unsigned n;
 	const struct irq_route *r = routes_of(irq, gsi, &n);
-	bool msi = n && r->is_msi;
+	bool msi = n && !on_chip(r);
 
 	if (gsi < IRQ_GSI_MAX) {
 		irq->lines[gsi] = level ? irq->lines[gsi] | source : irq->lines[gsi] & ~source;
@@ -101,6 +125,8 @@ static bool valid(const struct irq *irq, const struct irq_route *r)
 		return false;
 	if (r->is_msi) /* the low byte of the upper half is reserved where it means something */
 		return !irq->ids32 || !(r->msi.address >> 32 & 0xff);
+	if (r->is_hv_sint)
+		return r->hv_sint.sint < HV_SINTS;
 	if (irq->mode != IRQCHIP_FULL || r->chip.chip >= CHIP_COUNT)
 		return false;
 	return r->chip.pin < (r->chip.chip == CHIP_IOAPIC ? IOAPIC_PINS : PIC_PINS);
@@ -116,7 +142,7 @@ static int by_gsi(const void *a, const void *b)
 /* A GSI has one pin of each chip, or one message. */
 static bool conflict(const struct irq_route *a, const struct irq_route *b)
 {
-	return a->gsi == b->gsi && (a->is_msi || b->is_msi || a->chip.chip == b->chip.chip);
+	return a->gsi == b->gsi && (!on_chip(a) || !on_chip(b) || a->chip.chip == b->chip.chip);
 }
 
 static void index_routes(struct routing *rt, unsigned n)
@@ -124,10 +150,13 @@ static void index_routes(struct routing *rt, unsigned n)
 	unsigned i = 0;
 
 	memset(rt->gsi_of, 0xff, sizeof(rt->gsi_of));
+	rt->has_sints = false;
+	for (unsigned r = 0; r < n; r++)
+		rt->has_sints |= rt->routes[r].is_hv_sint;
 	for (u32 gsi = 0; gsi <= IRQ_GSI_MAX; gsi++) {
 		rt->first[gsi] = i;
 		for (; i < n && rt->routes[i].gsi == gsi; i++)
-			if (!rt->routes[i].is_msi)
+			if (on_chip(&rt->routes[i]))
 				rt->gsi_of[rt->routes[i].chip.chip][rt->routes[i].chip.pin] =
 					(s16)gsi;
 	}
@@ -222,6 +251,22 @@ struct routing *routing_default(void)
 }
 
 /* ---- doors ---- */
+
+void irq_ack_sint(struct machine *m, u32 vp_index, u32 sint)
+{
+	struct irq *irq = m->irq;
+	const struct routing *rt;
+
+	pthread_mutex_lock(&irq->lock);
+	rt = irq->routing;
+	for (unsigned i = 0; rt && rt->has_sints && i < rt->first[IRQ_GSI_MAX]; i++) {
+		const struct irq_route *r = &rt->routes[i];
+
+		if (r->is_hv_sint && r->hv_sint.vp_index == vp_index && r->hv_sint.sint == sint)
+			irqfd_ack(irq, r->gsi);
+	}
+	pthread_mutex_unlock(&irq->lock);
+}
 
 int irq_line(struct machine *m, u32 gsi, bool level)
 {

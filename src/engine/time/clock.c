@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <time.h>
 
+#include "engine/hv/hv.h"
 #include "engine/machine.h"
 #include "engine/time/time.h"
 
@@ -189,6 +190,7 @@ void machine_set_clock(struct machine *m, u64 ns)
 	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
 	for_each_vcpu(m, v) pvclock_update(v);
 	pthread_mutex_unlock(&m->lock);
+	hv_clock_changed(m);
 }
 
 u32 machine_tsc_khz(struct machine *m)

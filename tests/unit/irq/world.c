@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
+#include "engine/hv/hv.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
@@ -20,6 +22,19 @@ void vcpu_post_event(struct vcpu *v)
 void vcpu_post_nmi(struct vcpu *v)
 {
 	atomic_fetch_add(&v->pending_nmi, 1);
+}
+
+void hv_synic_eoi(struct vcpu *v, u8 vector)
+{
+}
+
+int hv_synic_raise(struct vcpu *v, unsigned sint)
+{
+	return -1;
+}
+
+void hv_clock_changed(struct machine *m)
+{
 }
 
 void vcpu_post_smi(struct vcpu *v)
