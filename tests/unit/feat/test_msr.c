@@ -79,7 +79,7 @@ static const struct {
 	{0x201, 0xfff0000800, true}, {0x201, BIT64(41), false}, {0x201, 0x400, false},
 	{0xda0, 0, true}, {0xda0, 1, false}, {0x1d9, 3, true}, {0x1d9, 0x40, false},
 	{0x48, 7, true}, {0x48, 8, false}, {0xce, 0, false}, {0x10a, 0, false},
-	{0x140, 1, true}, {0x140, 2, false}, {0x1a0, 0x1801, true}, {0x1a0, 1, false},
+	{0x140, 1, true}, {0x140, 2, false}, {0x1a0, 0x1801, true}, {0x1a0, 1, false}, {0x1fc, 0x1234, true},
 	{0xc0010015, BIT64(18) | BIT64(24), true}, {0xc0010015, 1, false}, {0x4b564d05, 0, true},
 	{0x4b564d05, 2, false}, {0x4b564d08, 0, false}, {0xc0000080, EFER_SCE | EFER_LME | EFER_NX, true},
 	{0xc0000080, EFER_SCE | EFER_NX, false}, /* LME while paging */
