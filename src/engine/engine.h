@@ -333,6 +333,23 @@ int hv_event_deassign(struct machine *m, u32 connection);
  */
 void machine_set_xen(struct machine *m, u32 hypercall_msr);
 
+/* ---- machine checks ---- */
+
+#define MCE_BANKS_MAX     32
+#define MCE_CAP_CTL       BIT64(8)  /* MCG_CTL exists */
+#define MCE_CAP_CMCI      BIT64(10) /* corrected errors can interrupt */
+#define MCE_CAP_SER       BIT64(24) /* errors from which software recovers */
+#define MCE_CAP_SUPPORTED (MCE_CAP_CTL | MCE_CAP_CMCI | MCE_CAP_SER)
+
+struct machine_check {
+	u64 status, addr, misc, mcg_status;
+	unsigned bank;
+};
+/* IA32_MCG_CAP and what follows from it. -EINVAL: no or too many banks, other bits. */
+int vcpu_setup_mce(struct vcpu *v, u64 cap);
+/* An error has happened. -EINVAL: no such bank, or the status is not valid. */
+int vcpu_machine_check(struct vcpu *v, const struct machine_check *mc);
+
 /* ---- debugging ---- */
 
 #define DBG_SINGLESTEP BIT(0)

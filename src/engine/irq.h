@@ -102,7 +102,11 @@ void machine_set_clock(struct machine *m, u64 ns);
 u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime);
 /* Tell the guest through its kvmclock page that it was stopped. -EINVAL no such page. Not while the vcpu runs. */
 int vcpu_clock_stopped(struct vcpu *v);
+/* What is added to the host's TSC to make the guest's. Not while the vcpu runs. */
+s64 vcpu_tsc_offset(const struct vcpu *v);
+void vcpu_set_tsc_offset(struct vcpu *v, s64 offset);
 u32 machine_tsc_khz(struct machine *m); /* of a vcpu that is not told otherwise */
+bool machine_tsc_khz_possible(struct machine *m, u32 khz);
 u32 vcpu_tsc_khz(struct vcpu *v);
 int vcpu_set_tsc_khz(struct vcpu *v,
 	u32 khz); /* only the host's frequency (within 250 ppm) or 0; else -EINVAL */

@@ -19,24 +19,11 @@ long check_extension(struct call *c)
 	return c->arg > UINT32_MAX ? 0 : capability_value(c->vm, c->arg);
 }
 
-/* MCG_CTL_P and MCG_SER_P, SDM 3:15.3.1.1; the number of banks is up to the caller. */
-#define MCE_CAP_SUPPORTED (BIT64(8) | BIT64(24))
-
+/* The number of banks is up to the caller. */
 long system_mce_cap(struct call *c)
 {
 	*(u64 *)c->data = MCE_CAP_SUPPORTED;
 	return 0;
-}
-
-long vcpu_setup_mce(struct call *c)
-{
-	const u32 msr_mcg_cap = 0x179;
-	u64 cap = *(u64 *)c->data;
-	unsigned banks = cap & 0xff;
-
-	if (!banks || banks > 32 || (cap & ~(MCE_CAP_SUPPORTED | 0xff00ffull)))
-		return -EINVAL;
-	return vcpu_set_msr(c->vcpu->cpu, msr_mcg_cap, cap, true) ? -EINVAL : 0;
 }
 
 /* Bits of XCR0 that a guest may be given: CPUID.(EAX=0DH,ECX=0). */

@@ -91,6 +91,59 @@ long vcpu_kvmclock_ctrl(struct call *c)
 	return vcpu_clock_stopped(c->vcpu->cpu);
 }
 
+/* The only attribute of a vcpu. */
+static bool is_tsc_offset(const struct kvm_device_attr *a)
+{
+	return a->group == KVM_VCPU_TSC_CTRL && a->attr == KVM_VCPU_TSC_OFFSET;
+}
+
+long vcpu_has_attr(struct call *c)
+{
+	return is_tsc_offset(c->data) ? 0 : -ENXIO;
+}
+
+long vcpu_get_attr(struct call *c)
+{
+	const struct kvm_device_attr *a = c->data;
+	s64 offset = vcpu_tsc_offset(c->vcpu->cpu);
+
+	return is_tsc_offset(a) ? copy_out(c->dev, a->addr, &offset, sizeof(offset)) : -ENXIO;
+}
+
+long vcpu_set_attr(struct call *c)
+{
+	const struct kvm_device_attr *a = c->data;
+	s64 offset;
+
+	if (!is_tsc_offset(a))
+		return -ENXIO;
+	if (copy_in(c->dev, &offset, a->addr, sizeof(offset)))
+		return -EFAULT;
+	vcpu_set_tsc_offset(c->vcpu->cpu, offset);
+	return 0;
+}
+
+/* ---- machine checks ---- */
+
+long vcpu_setup_mce_request(struct call *c)
+{
+	return vcpu_setup_mce(c->vcpu->cpu, *(u64 *)c->data);
+}
+
+long vcpu_set_mce(struct call *c)
+{
+	const struct kvm_x86_mce *k = c->data;
+	struct machine_check mc = {
+		.status = k->status,
+		.addr = k->addr,
+		.misc = k->misc,
+		.mcg_status = k->mcg_status,
+		.bank = k->bank,
+	};
+
+	return vcpu_machine_check(c->vcpu->cpu, &mc);
+}
+
 /* ---- looking in ---- */
 
 long vcpu_translate_gva(struct call *c)

@@ -246,6 +246,18 @@ long vm_get_tsc_khz(struct call *c)
 	return machine_tsc_khz(c->vm->machine);
 }
 
+/* All run at the host's frequency: no other can be the default (KVM_CAP_VM_TSC_CONTROL is 0). */
+long vm_set_tsc_khz(struct call *c)
+{
+	return machine_tsc_khz_possible(c->vm->machine, c->arg) ? 0 : -EINVAL;
+}
+
+/* There are none: the only kind that x86 knows is VFIO's. */
+long vm_create_device(struct call *c)
+{
+	return -ENODEV;
+}
+
 long vm_get_clock(struct call *c)
 {
 	struct kvm_clock_data *k = c->data;

@@ -34,6 +34,8 @@ void msr_reset(struct cpu *cpu);
 #define PV_ASYNC_PF_INT BIT(14)
 #define PV_CLOCK_STABLE BIT(24)
 
+#define MC_CTL2_CMCI_ENABLE BIT64(30)
+
 /* The vcpu's leaf of them, or NULL. */
 struct cpuid_entry *cpuid_pv_features(struct cpu *cpu);
 /* Does CPUID show MONITOR and MWAIT now? */

@@ -157,11 +157,30 @@ static int get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 	return 0;
 }
 
-#define MCG_CTL_P BIT64(8)
+/* MCi_CTL2: exists with MCG_CAP.CMCI_P (SDM 3:15.3.2.5). To the VMM it is 0 without. */
+static int set_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	if (index - d->first >= (cpu->msr.mcg_cap & 0xff) || value & ~d->valid)
+		return -EINVAL;
+	if (!(cpu->msr.mcg_cap & MCE_CAP_CMCI) && (value || !host))
+		return -EINVAL;
+	cpu->msr.mc_ctl2[index - d->first] = value;
+	return 0;
+}
+
+static int get_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
+{
+	if (index - d->first >= (cpu->msr.mcg_cap & 0xff))
+		return -EINVAL;
+	if (!(cpu->msr.mcg_cap & MCE_CAP_CMCI) && !host)
+		return -EINVAL;
+	*ret = cpu->msr.mc_ctl2[index - d->first];
+	return 0;
+}
 
 static int get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	if (!(cpu->msr.mcg_cap & MCG_CTL_P) && !host)
+	if (!(cpu->msr.mcg_cap & MCE_CAP_CTL) && !host)
 		return -EINVAL;
 	*ret = cpu->msr.mcg_ctl;
 	return 0;
@@ -169,7 +188,7 @@ static int get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 
 static int set_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
-	if (!(cpu->msr.mcg_cap & MCG_CTL_P) && (value || !host))
+	if (!(cpu->msr.mcg_cap & MCE_CAP_CTL) && (value || !host))
 		return -EINVAL;
 	if (value != 0 && value != ANY)
 		return -EINVAL;
@@ -370,6 +389,8 @@ static const struct msr_desc table[] = {
 	RANGE(0x268, 0x26f, "MTRR_FIX4K", MSR_AT(mtrr_fixed[3]), MSR_SAVE, MTRR_TYPES, NULL,
 		set_memory_types),
 	RULED(0x277, "PAT", MSR_AT(pat), MSR_SAVE, PAT_TYPES, NULL, set_memory_types),
+	RANGE(0x280, 0x29f, "MC_CTL2", 0, 0, MC_CTL2_CMCI_ENABLE | 0x7fff, get_mc_ctl2,
+		set_mc_ctl2),
 	RULED(0x2ff, "MTRR_DEF_TYPE", MSR_AT(mtrr_def_type), MSR_SAVE, 0xcff, NULL,
 		set_mtrr_def_type),
 	CONST(0x345, 0x345, "PERF_CAPABILITIES", 0),
@@ -452,7 +473,7 @@ static const struct msr_desc *msr_find(u32 index)
 
 /* ---- access ---- */
 
-/* What CPUID hides does not exist, for nobody. */
+/* What CPUID hides does not exist. But the VMM may save it, as 0, and restore that: it is in the list. */
 static bool msr_hidden(const struct cpu *cpu, const struct msr_desc *d)
 {
 	return d->pv && !(cpu->pv_allowed & d->pv);
@@ -462,8 +483,12 @@ int msr_get(struct cpu *cpu, u32 index, u64 *ret, bool host)
 {
 	const struct msr_desc *d = msr_find(index);
 
-	if (!d || msr_hidden(cpu, d))
+	if (!d)
 		return -ENOENT;
+	if (msr_hidden(cpu, d)) {
+		*ret = 0;
+		return host ? 0 : -ENOENT;
+	}
 	if (d->flags & MSR_OUTER_R)
 		return MSR_IS_OUTER;
 	if (d->get)
@@ -476,8 +501,10 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 {
 	const struct msr_desc *d = msr_find(index);
 
-	if (!d || msr_hidden(cpu, d))
+	if (!d)
 		return -ENOENT;
+	if (msr_hidden(cpu, d))
+		return host && !value ? 0 : -ENOENT;
 	if (d->flags & MSR_OUTER_W)
 		return MSR_IS_OUTER;
 	if ((d->flags & MSR_RO) && !host)

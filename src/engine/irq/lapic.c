@@ -285,14 +285,25 @@ static void reset_registers(struct lapic *l)
 		reg_set(l, r, 0);
 	reg_set(l, R_ID, keep_id);
 	reg_set(l, R_LDR, keep_ldr);
-	reg_set(l, R_VERSION, LAPIC_VERSION);
+	reg_set(l, R_VERSION, lapic_version(l));
 	reg_set(l, R_DFR, 0xffffffff);
 	reg_set(l, R_SVR, 0xff);
 	for (unsigned r = R_LVT_TIMER; r <= R_LVT_ERROR; r++)
 		reg_set(l, r, LVT_MASKED);
+	if (l->cmci)
+		reg_set(l, R_CMCI, LVT_MASKED);
 	/* Firmware does this on real machines; guests that are started without one rely on it. */
 	if (is_bsp(l->vcpu) && machine_quirk(l->vcpu->machine, QUIRK_LINT0_REENABLED))
 		reg_set(l, R_LVT_LINT0, DELIVER_EXTINT << 8);
+}
+
+void lapic_set_cmci(struct lapic *l, bool exists)
+{
+	if (l->cmci == exists)
+		return;
+	l->cmci = exists;
+	reg_set(l, R_CMCI, exists ? LVT_MASKED : 0);
+	reg_set(l, R_VERSION, lapic_version(l));
 }
 
 /* SDM 3:10.4.7.1 power-up, 10.4.7.3 INIT: the id and the mode survive the latter. */

@@ -42,6 +42,7 @@ enum lapic_reg {
 };
 
 #define LAPIC_VERSION 0x50014
+#define LAPIC_CMCI    0x10000 /* in the version: one more local vector */
 #define LVT_MASKED    BIT(16)
 #define SVR_ENABLE    BIT(8)
 #define ICR_BUSY      BIT(12)
@@ -64,6 +65,7 @@ struct lapic {
 	_Atomic bool extint;        /* the IOAPIC sent an ExtINT message */
 	_Atomic u32 esr_pending;
 	int eoi_exit; /* vector, or -1 */
+	bool cmci;    /* the CMCI entry exists */
 	struct timer timer;
 	_Atomic u64 tsc_deadline;
 	u64 timer_first,
@@ -115,6 +117,11 @@ void lapic_recheck(struct lapic *l);
 void lapic_set_tpr(struct lapic *l, u8 tpr);
 void lapic_eoi(struct lapic *l);
 void lapic_update_ppr(struct lapic *l);
+void lapic_set_cmci(struct lapic *l, bool exists);
+static inline u32 lapic_version(const struct lapic *l)
+{
+	return l->cmci ? LAPIC_VERSION + LAPIC_CMCI : LAPIC_VERSION;
+}
 
 /* ---- lapic_reg.c ---- */
 

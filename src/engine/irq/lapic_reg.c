@@ -35,6 +35,7 @@ static const struct {
 	[R_TMR... R_TMR + 7] = {RX | R2},
 	[R_IRR... R_IRR + 7] = {RX | R2},
 	[R_ESR] = {RW},
+	[R_CMCI] = {RW, 0x107ff},
 	[R_ICR] = {RW, ~ICR_BUSY},
 	[R_ICR2] = {RX | WX, 0xff000000},
 	[R_LVT_TIMER] = {RW, 0x700ff},
@@ -101,6 +102,8 @@ static void write_svr(struct lapic *l, u32 value)
 		return;
 	for (unsigned r = R_LVT_TIMER; r <= R_LVT_ERROR; r++)
 		atomic_fetch_or(&l->reg[r], LVT_MASKED);
+	if (l->cmci)
+		atomic_fetch_or(&l->reg[R_CMCI], LVT_MASKED);
 }
 
 static void write_lvt(struct lapic *l, unsigned r, u32 value)
@@ -137,6 +140,7 @@ static void write_reg(struct lapic *l, unsigned r, u32 value)
 		reg_set(l, R_ICR, value);
 		send_ipi(l);
 		break;
+	case R_CMCI:
 	case R_LVT_TIMER ... R_LVT_ERROR: write_lvt(l, r, value); break;
 	case R_TIMER_INITIAL: lapic_timer_start(l, value); break;
 	case R_TIMER_DIVIDE: lapic_timer_set_divide(l, value); break;
@@ -147,9 +151,15 @@ static void write_reg(struct lapic *l, unsigned r, u32 value)
 
 /* ---- MMIO ---- */
 
-static bool known(unsigned r)
+/* Some register is there, whichever way it is accessed. */
+static bool exists(const struct lapic *l, unsigned r)
 {
-	return r < LAPIC_REGS && info[r].access & (RX | WX);
+	return r < LAPIC_REGS && info[r].access && (r != R_CMCI || l->cmci);
+}
+
+static bool known(const struct lapic *l, unsigned r)
+{
+	return exists(l, r) && info[r].access & (RX | WX);
 }
 
 /*
@@ -164,7 +174,7 @@ static void mmio_read(struct lapic *l, u32 offset, unsigned len, void *data)
 	memset(data, 0, len);
 	if (byte + len > 4)
 		return;
-	if (!known(r))
+	if (!known(l, r))
 		lapic_error(l, ESR_REGISTER);
 	else if (info[r].access & RX)
 		value = read_reg(l, r);
@@ -179,7 +189,7 @@ static void mmio_write(struct lapic *l, u32 offset, unsigned len, const void *da
 	if (len != 4 || offset & 0xf)
 		return;
 	memcpy(&value, data, sizeof(value));
-	if (!known(r))
+	if (!known(l, r))
 		lapic_error(l, ESR_REGISTER);
 	else if (info[r].access & WX)
 		write_reg(l, r, value);
@@ -262,7 +272,7 @@ int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret)
 	}
 	if (index < MSR_X2APIC || index > MSR_X2APIC_END)
 		return -ENOENT;
-	if (!l || !lapic_x2(l) || index - MSR_X2APIC >= LAPIC_REGS)
+	if (!l || !lapic_x2(l) || !exists(l, index - MSR_X2APIC))
 		return -EINVAL;
 	return x2_read(l, index - MSR_X2APIC, ret);
 }
@@ -356,7 +366,7 @@ int lapic_write_msr(struct vcpu *v, u32 index, u64 value)
 	}
 	if (index < MSR_X2APIC || index > MSR_X2APIC_END)
 		return -ENOENT;
-	if (!l || !lapic_x2(l) || index - MSR_X2APIC >= LAPIC_REGS)
+	if (!l || !lapic_x2(l) || !exists(l, index - MSR_X2APIC))
 		return -EINVAL;
 	return x2_write(l, index - MSR_X2APIC, value);
 }

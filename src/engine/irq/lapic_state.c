@@ -61,7 +61,7 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 	lapic_timer_stop(l);
 	for (unsigned r = 0; r < LAPIC_REGS; r++)
 		reg_set(l, r, page_get(regs, r));
-	reg_set(l, R_VERSION, LAPIC_VERSION);
+	reg_set(l, R_VERSION, lapic_version(l));
 	set_id(l, page_get(regs, R_ID));
 	v->cpu.cr8 = reg_get(l, R_TPR) >> 4 & 0xf;
 	lapic_update_ppr(l);

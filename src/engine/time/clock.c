@@ -203,10 +203,15 @@ u32 vcpu_tsc_khz(struct vcpu *v)
 	return machine_tsc_khz(v->machine);
 }
 
-int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
+bool machine_tsc_khz_possible(struct machine *m, u32 khz)
 {
-	u32 host = vcpu_tsc_khz(v);
+	u32 host = machine_tsc_khz(m);
 	u64 slack = (u64)host * 250 / 1000000;
 
-	return !khz || (khz + slack >= host && khz <= host + slack) ? 0 : -EINVAL;
+	return !khz || (khz + slack >= host && khz <= host + slack);
+}
+
+int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
+{
+	return machine_tsc_khz_possible(v->machine, khz) ? 0 : -EINVAL;
 }

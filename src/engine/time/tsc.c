@@ -42,3 +42,21 @@ void vcpu_set_tsc(struct vcpu *v, u64 value)
 	pthread_mutex_unlock(&c->lock);
 	pvclock_update(v);
 }
+
+s64 vcpu_tsc_offset(const struct vcpu *v)
+{
+	return v->cpu.tsc_offset;
+}
+
+/* The VMM knows exactly what it wants; TSCs that are set later join the last one. */
+void vcpu_set_tsc_offset(struct vcpu *v, s64 offset)
+{
+	struct clock *c = machine_clock(v->machine);
+
+	pthread_mutex_lock(&c->lock);
+	c->tsc_offset = offset;
+	c->tsc_was_set = true;
+	__atomic_store_n(&v->cpu.tsc_offset, offset, __ATOMIC_RELAXED);
+	pthread_mutex_unlock(&c->lock);
+	pvclock_update(v);
+}
