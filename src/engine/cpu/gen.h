@@ -106,7 +106,13 @@ struct gen_offset {
 bool gen_linear(struct gen *g, const struct gen_offset *at, unsigned kind, unsigned size);
 /* r9 is a target: the instruction goes to step() if it lies beyond the limit of cs. Changes no flags. */
 void gen_code_limit(struct gen *g);
-/* Segment registers in real mode, far transfers. */
+/* jecxz or jrcxz (wide) over a jump to step(), which gets rcx back from FRAME_RCX. */
+void gen_unless_zero(struct gen *g, bool wide);
+/* rcx = rcx - reg - more, a difference of 32-bit numbers; to step() if it is negative. reg is lost, no flag changes. */
+void gen_unless_below(struct gen *g, unsigned reg, s32 more);
+
+/* ---- gen_real.c: segment registers and far transfers of real mode ---- */
+
 bool gen_segment_insn(struct gen *g, const struct insn *in);
 
 /* ---- gen_mem.c ---- */
@@ -145,6 +151,8 @@ void gen_push_const(struct gen *g, u64 value, unsigned size);
 /* push r/m with a memory operand */
 bool gen_push_mem(struct gen *g, const struct insn *in);
 bool gen_push_seg(struct gen *g, const struct insn *in);
+/* r10 = selector */
+void gen_load_selector(struct gen *g, unsigned seg);
 bool gen_pusha(struct gen *g, const struct insn *in);
 bool gen_popa(struct gen *g, const struct insn *in);
 /* Push size bytes of r9. */
@@ -163,6 +171,18 @@ void gen_store_r10(struct gen *g, s32 disp, unsigned size);
 /* ---- gen_system.c ---- */
 
 bool gen_system(struct gen *g, const struct insn *in);
+/* mov dword gs:[field], imm32 */
+void gen_set32(struct gen *g, u32 field, u32 value);
+/* r9 = RFLAGS as PUSHF stores them; r10 is lost */
+void gen_flags_image(struct gen *g);
+/*
+ * What POPF and IRET of that size do at CPL 0 with the flags in r9: to step() unless those in memory stay as they are,
+ * or if an interrupt waits for the new IF. Then, when nothing can fail any more: IF and the host's flags. r10 is lost.
+ */
+void gen_new_flags(struct gen *g, unsigned size);
+void gen_put_flags(struct gen *g);
+/* To step() if the byte gs:[field] is not 0; flags are lost. */
+void gen_unless_byte(struct gen *g, u32 field);
 
 /* ---- gen_string.c ---- */
 

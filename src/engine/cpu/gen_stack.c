@@ -140,6 +140,18 @@ bool gen_push_mem(struct gen *g, const struct insn *in)
 	return true;
 }
 
+void gen_load_selector(struct gen *g, unsigned seg)
+{
+	emit8(&g->e, 0x65); /* movzx r10d, word gs:[selector] */
+	emit8(&g->e, 0x44);
+	emit8(&g->e, 0x0f);
+	emit8(&g->e, 0xb7);
+	emit8(&g->e, 0x14);
+	emit8(&g->e, 0x25);
+	emit32(&g->e,
+		(u32)offsetof(struct cpu, seg[0].selector) + (u32)sizeof(struct segment) * seg);
+}
+
 bool gen_push_seg(struct gen *g, const struct insn *in)
 {
 	unsigned size = in->op_size;
@@ -149,14 +161,7 @@ bool gen_push_seg(struct gen *g, const struct insn *in)
 		return false;
 	gen_push_check(g, size, &disp);
 	gen_fold(g, disp);
-	emit8(&g->e, 0x65); /* movzx r10d, word gs:[selector] */
-	emit8(&g->e, 0x44);
-	emit8(&g->e, 0x0f);
-	emit8(&g->e, 0xb7);
-	emit8(&g->e, 0x14);
-	emit8(&g->e, 0x25);
-	emit32(&g->e,
-		(u32)offsetof(struct cpu, seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
+	gen_load_selector(g, in->reg);
 	gen_store_r10(g, 0, size);
 	gen_move_sp(g, -(s32)size);
 	return true;

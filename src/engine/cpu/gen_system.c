@@ -15,8 +15,7 @@ static unsigned cpl(const struct gen *g)
 	return (g->t.key & BK_CPL_MASK) >> BK_CPL_SHIFT;
 }
 
-/* mov dword gs:[field], imm32 */
-static void gen_set32(struct gen *g, u32 field, u32 value)
+void gen_set32(struct gen *g, u32 field, u32 value)
 {
 	emit8(&g->e, 0x65);
 	emit8(&g->e, 0xc7);
@@ -76,8 +75,8 @@ static void gen_mask_r9(struct gen *g)
 	}
 }
 
-/* r9 = RFLAGS as PUSHF stores them: the host's status flags and DF, IF, and the rest as saved on entry. */
-static void gen_flags_image(struct gen *g)
+/* The host's status flags and DF, IF, and the rest as saved on entry. */
+void gen_flags_image(struct gen *g)
 {
 	struct emit *e = &g->e;
 
@@ -117,8 +116,20 @@ static u32 popf_system_bits(unsigned size)
 	return size == 2 ? bits : bits | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID;
 }
 
-/* To step() unless what r9 holds leaves the system flags as they are; or if an interrupt waits for its IF. */
-static void gen_popf_check(struct gen *g, unsigned size)
+void gen_unless_byte(struct gen *g, u32 field)
+{
+	struct emit *e = &g->e;
+
+	emit8(e, 0x65); /* cmp byte gs:[field], 0 */
+	emit8(e, 0x80);
+	emit8(e, 0x3c);
+	emit8(e, 0x25);
+	emit32(e, field);
+	emit8(e, 0);
+	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
+}
+
+void gen_new_flags(struct gen *g, unsigned size)
 {
 	struct emit *e = &g->e;
 	u8 *off;
@@ -131,17 +142,11 @@ static void gen_popf_check(struct gen *g, unsigned size)
 	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
 	gen_test(g, H_R9, FL_IF);
 	off = emit_jcc32(e, CC_E);
-	emit8(e, 0x65); /* cmp byte gs:[irq_waiting], 0 */
-	emit8(e, 0x80);
-	emit8(e, 0x3c);
-	emit8(e, 0x25);
-	emit32(e, FIELD(irq_waiting));
-	emit8(e, 0);
-	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
+	gen_unless_byte(g, FIELD(irq_waiting));
 	emit_patch32(off, e->p);
 }
 
-/* and r9d, imm32, for r9 and r10 */
+/* and r32, imm32; for r9 and r10 */
 static void gen_and(struct gen *g, unsigned reg, u32 imm)
 {
 	emit8(&g->e, 0x41);
@@ -150,27 +155,31 @@ static void gen_and(struct gen *g, unsigned reg, u32 imm)
 	emit32(&g->e, imm);
 }
 
-/*
- * At CPL 0, where IF is allowed to change. No flag needs to be kept: all are replaced. Like sti not at the end of a block.
- */
-static bool gen_popf(struct gen *g, const struct insn *in)
+void gen_put_flags(struct gen *g)
 {
 	struct emit *e = &g->e;
+
+	emit_mov_rr32(e, H_R10, H_R9);
+	gen_and(g, H_R10, FL_IF);
+	emit_gs(e, false, 0x89, H_R10, CPU_IFLAG);
+	gen_and(g, H_R9, HOST_FLAGS);
+	emit8(e, 0x41); /* push r9; popfq */
+	emit8(e, 0x51);
+	emit8(e, 0x9d);
+}
+
+/* No flag needs to be kept: all are replaced. Like sti not at the end of a block, where interrupts are looked for. */
+static bool gen_popf(struct gen *g, const struct insn *in)
+{
 	s32 disp;
 
 	if (cpl(g) != 0 || !gen_stack_fits(g, in->op_size) || g->now + 1 == g->count)
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
 	gen_access(g, 0x8b, H_R9, disp, in->op_size);
-	gen_popf_check(g, in->op_size);
-	emit_mov_rr32(e, H_R10, H_R9);
-	gen_and(g, H_R10, FL_IF);
-	emit_gs(e, false, 0x89, H_R10, CPU_IFLAG);
+	gen_new_flags(g, in->op_size);
 	gen_move_sp(g, in->op_size);
-	gen_and(g, H_R9, HOST_FLAGS);
-	emit8(e, 0x41); /* push r9; popfq */
-	emit8(e, 0x51);
-	emit8(e, 0x9d);
+	gen_put_flags(g);
 	return true;
 }
 

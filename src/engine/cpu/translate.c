@@ -102,6 +102,7 @@ static u16 flags_read(const struct insn *in)
 	case OP_PUSH_SEG:
 	case OP_POP_SEG:
 	case OP_POPF:
+	case OP_IRET:
 	case OP_PUSHA:
 	case OP_POPA:
 	case OP_ENTER:
