@@ -82,24 +82,21 @@ static bool gen_element(
 	return true;
 }
 
-/*
- * ptr, which the host's instruction has moved on from the address in the frame, is the guest's again: as it was, in slot,
- * and moved by as much. No flag changes.
- */
-static void gen_move_pointer(
-	struct gen *g, const struct insn *in, unsigned ptr, u8 frame, unsigned slot)
+/* r9, the host address that the host's instruction has moved ptr on from, becomes what it was moved by. */
+static void gen_moved_by(struct gen *g, unsigned ptr)
 {
-	struct emit *e = &g->e;
+	emit8(&g->e, 0x49); /* not r9: no flag changes */
+	emit8(&g->e, 0xf7);
+	emit8(&g->e, 0xd1);
+	emit_lea(&g->e, true, H_R9, ptr, H_R9, 1, 1);
+}
 
-	emit_load_frame(e, H_R9, frame);
-	emit8(e, 0x49); /* not r9 */
-	emit8(e, 0xf7);
-	emit8(e, 0xd1);
-	emit_lea(e, true, H_R9, ptr, H_R9, 1, 1);
-	emit_load(e, ptr, CPU_SCRATCH(slot));
+/* Add r9 to the guest's pointer, as wide as addresses are. */
+static void gen_add_pointer(struct gen *g, const struct insn *in, unsigned ptr)
+{
 	if (in->addr_size == 2)
-		emit8(e, 0x66);
-	emit_lea(e, false, ptr, ptr, H_R9, 1, 0);
+		emit8(&g->e, 0x66);
+	emit_lea(&g->e, false, ptr, ptr, H_R9, 1, 0);
 }
 
 static void gen_bare(struct gen *g, const struct insn *in)
@@ -109,35 +106,64 @@ static void gen_bare(struct gen *g, const struct insn *in)
 	emit8(&g->e, in->opcode);
 }
 
-static bool gen_single(struct gen *g, const struct insn *in)
+/* What locate_fault() puts back. */
+static void gen_save_pointers(struct gen *g)
 {
-	unsigned op = in->desc->op;
-	bool src = op == OP_MOVS || op == OP_LODS || op == OP_CMPS, dst = op != OP_LODS;
-	bool writes = op == OP_MOVS || op == OP_STOS;
+	emit_store(&g->e, RSI, CPU_SCRATCH(SLOT_STRING_SRC));
+	emit_store(&g->e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
+}
+
+/* lods, stos, scas: all in registers. */
+static bool gen_one_pointer(
+	struct gen *g, const struct insn *in, unsigned ptr, unsigned seg, unsigned kind)
+{
 	struct emit *e = &g->e;
 
+	if (!gen_element(g, in, ptr, seg, kind))
+		return false;
+	gen_save_pointers(g);
+	emit_mov_rr(e, H_R10, ptr);
+	emit_mov_rr(e, ptr, H_R9);
+	gen_bare(g, in);
+	gen_moved_by(g, ptr);
+	emit_mov_rr(e, ptr, H_R10);
+	gen_add_pointer(g, in, ptr);
+	return true;
+}
+
+/* movs, cmps */
+static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind)
+{
+	struct emit *e = &g->e;
+
+	if (!gen_element(g, in, RSI, in->seg, TLB_READ))
+		return false;
+	emit_store_frame(e, H_R9, FRAME_CALL);
+	if (!gen_element(g, in, RDI, SEG_ES, kind))
+		return false;
+	gen_save_pointers(g);
+	emit_load_frame(e, RSI, FRAME_CALL);
+	emit_mov_rr(e, RDI, H_R9);
+	gen_bare(g, in);
+	gen_moved_by(g, RDI);
+	emit_load(e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
+	gen_add_pointer(g, in, RDI);
+	emit_load(e, RSI, CPU_SCRATCH(SLOT_STRING_SRC));
+	gen_add_pointer(g, in, RSI);
+	return true;
+}
+
+static bool gen_single(struct gen *g, const struct insn *in)
+{
 	if (in->pfx & (PFX_REP | PFX_REPNE))
 		return false;
-	if (src && !gen_element(g, in, RSI, in->seg, TLB_READ))
-		return false;
-	if (src)
-		emit_store_frame(e, H_R9, FRAME_CALL);
-	if (dst && !gen_element(g, in, RDI, SEG_ES, writes ? TLB_WRITE : TLB_READ))
-		return false;
-	if (dst)
-		emit_store_frame(e, H_R9, FRAME_STRING);
-	emit_store(e, RSI, CPU_SCRATCH(SLOT_STRING_SRC));
-	emit_store(e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
-	if (src)
-		emit_load_frame(e, RSI, FRAME_CALL);
-	if (dst)
-		emit_mov_rr(e, RDI, H_R9);
-	gen_bare(g, in);
-	if (src)
-		gen_move_pointer(g, in, RSI, FRAME_CALL, SLOT_STRING_SRC);
-	if (dst)
-		gen_move_pointer(g, in, RDI, FRAME_STRING, SLOT_STRING_DST);
-	return true;
+	switch (in->desc->op) {
+	case OP_LODS: return gen_one_pointer(g, in, RSI, in->seg, TLB_READ);
+	case OP_STOS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
+	case OP_SCAS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_READ);
+	case OP_MOVS: return gen_two_pointers(g, in, TLB_WRITE);
+	default: return gen_two_pointers(g, in, TLB_READ);
+	}
 }
 
 bool gen_string(struct gen *g, const struct insn *in)

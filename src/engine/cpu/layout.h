@@ -42,7 +42,6 @@
 #define FRAME_RCX    24            /* rcx during a flag-free check */
 #define FRAME_CALL   32            /* a value while the stack is checked */
 #define FRAME_FAR    40            /* selector of a far pointer */
-#define FRAME_STRING 40            /* host address of a string instruction's destination */
 #define FRAME_SIZE   64
 
 #endif
