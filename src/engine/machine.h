@@ -43,9 +43,10 @@ struct machine {
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
 	pthread_mutex_t pause_lock;
 	pthread_cond_t resumed;
-	_Atomic bool pausing; /* one machine_pause() at a time */
-	unsigned held;        /* vcpus that wait to go in; under pause_lock */
-	struct tick *tick;    /* tick.c */
+	_Atomic bool pausing;      /* one machine_pause() at a time */
+	unsigned held;             /* vcpus that wait to go in; under pause_lock */
+	struct tick *tick;         /* tick.c */
+	_Atomic u32 device_events; /* recheck.c */
 };
 
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
@@ -72,7 +73,9 @@ struct vcpu {
 	int wait_fd; /* the caller's, or -1 */
 	u64 own_stats[STAT_WORDS_MAX];
 	struct dirty_ring *ring; /* mem/ring.c; NULL: none */
-	struct cpu cpu;          /* page aligned; large */
+	_Atomic u32 entries;     /* this and the following: recheck.c */
+	u32 events_seen, activity_seen, ticks;
+	struct cpu cpu; /* page aligned; large */
 };
 
 /* ---- vcpu.c: called by irq/ and time/ from any thread ---- */
@@ -114,6 +117,14 @@ bool hypercall_inside(struct vcpu *v, struct exit *x);
 int tick_create(struct machine *m);
 void tick_destroy(struct machine *m);
 void tick_need(struct machine *m);
+
+/* ---- recheck.c: writes to code that nobody announces. The first three on the vcpu's own thread, outside. ---- */
+
+void recheck_on_entry(struct vcpu *v);
+void recheck_on_interrupt(struct vcpu *v);
+void recheck_on_tick(struct vcpu *v);
+/* The VMM was called by, or spoke to, the guest without an exit. Any thread. */
+void recheck_device_event(struct machine *m);
 
 /* For each existing vcpu of m. */
 #define for_each_vcpu(m, v)                                                                        \

@@ -286,6 +286,7 @@ static int deliver_interrupt(struct vcpu *v)
 	if (vector < 0)
 		return CPU_OK;
 	stat_inc(cpu, STAT_IRQ_INJECTIONS);
+	recheck_on_interrupt(v);
 	begin_delivery(v);
 	r = event_deliver_interrupt(cpu, vector);
 	end_delivery(v);
@@ -490,17 +491,20 @@ static bool serve_outer(struct vcpu *v)
 		hv_timers_serve(v);
 	if (req & REQ_KICK)
 		return true;
-	return (req & REQ_POLL) && v->poll && v->poll(v->poll_opaque);
+	if (!(req & REQ_POLL))
+		return false;
+	recheck_on_tick(v);
+	return v->poll && v->poll(v->poll_opaque);
 }
 
 static enum run_result run_inside(struct vcpu *v)
 {
 	enum run_result r;
 
-	if (v->poll)
-		tick_need(v->machine);
 	stat_inc(&v->cpu, STAT_EXITS);
 	go_in(v);
+	if (v->poll) /* only now: a tick that fires before finds nobody inside and is the last */
+		tick_need(v->machine);
 	recover_enter(&v->cpu);
 	r = cpu_run_guest(&v->cpu);
 	recover_enter(NULL);
@@ -588,8 +592,7 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 	bool complete = flags & RUN_COMPLETE_ONLY, waits;
 
 	take_answer(cpu);
-	if (!(cpu->cr0 & CR0_PG)) /* such a guest never says that code has changed */
-		mmu_recheck_code(cpu);
+	recheck_on_entry(v);
 	for (;;) {
 		if (post_writes(v))
 			return 0;

@@ -86,6 +86,8 @@ bool ioevent_write(struct machine *m, bool pio, u64 addr, unsigned len, const vo
 	pthread_rwlock_rdlock(&irq->ioevent_lock);
 	ret = signal_match(irq->ioevents, pio, addr, len, value);
 	pthread_rwlock_unlock(&irq->ioevent_lock);
+	if (ret)
+		recheck_device_event(m);
 	return ret;
 }
 

@@ -31,6 +31,7 @@ static void ready(void *opaque, u32 events)
 			fd_unwatch(irq->machine, f->fd, f);
 		return;
 	}
+	recheck_device_event(irq->machine);
 	pthread_mutex_lock(&irq->lock);
 	if (f->resample_fd >= 0)
 		line_set(irq, f->gsi, LINE_RESAMPLE, true);

@@ -325,6 +325,7 @@ int irq_msi(struct machine *m, const struct msi *msi)
 
 	if (irq->mode == IRQCHIP_NONE)
 		return -EINVAL;
+	recheck_device_event(m);
 	err = msi_decode(irq, msi, &msg);
 	return err ? err : apic_deliver(irq, &msg, &fresh);
 }

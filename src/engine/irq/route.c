@@ -275,6 +275,7 @@ int irq_line(struct machine *m, u32 gsi, bool level)
 
 	if (irq->mode == IRQCHIP_NONE)
 		return -ENXIO;
+	recheck_device_event(m);
 	pthread_mutex_lock(&irq->lock);
 	ret = line_set(irq, gsi, LINE_USER, level);
 	pthread_mutex_unlock(&irq->lock);

@@ -46,6 +46,10 @@ void vcpu_post_unhalt(struct vcpu *v)
 {
 }
 
+void recheck_device_event(struct machine *m)
+{
+}
+
 void vcpu_post_init(struct vcpu *v)
 {
 	atomic_store(&v->pending_init, true);
