@@ -213,6 +213,12 @@ static inline int sys_tgkill(int pid, int tid, int signo)
 	return (int)SYS_CALL3(SYS_tgkill, pid, tid, signo);
 }
 
+struct rlimit;
+static inline int sys_getrlimit(int resource, struct rlimit *ret)
+{
+	return (int)SYS_CALL2(SYS_getrlimit, resource, ret);
+}
+
 static inline int sys_sched_yield(void)
 {
 	return (int)sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);

@@ -20,6 +20,7 @@
 #include "engine/mem/mem.h"
 #include "engine/stat.h"
 #include "engine/vcpu_priv.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
 /* ---- answers to reads ---- */
@@ -435,7 +436,7 @@ static void sleep_until_request(struct vcpu *v)
 	u64 count;
 
 	if (v->wake_fd < 0)
-		v->wake_fd = sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		v->wake_fd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	struct pollfd fds[] = {
 		{.fd = v->wake_fd, .events = POLLIN}, {.fd = v->wait_fd, .events = POLLIN}};
 

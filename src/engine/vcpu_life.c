@@ -18,6 +18,7 @@
 #include "engine/stat.h"
 #include "engine/hv/hv.h"
 #include "engine/vcpu_priv.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
 static void init_translation(struct cpu *cpu)
@@ -64,7 +65,7 @@ static void vcpu_free(struct vcpu *v)
 {
 	hv_vp_destroy(v);
 	if (v->wake_fd >= 0)
-		sys_close(v->wake_fd);
+		fd_drop(v->wake_fd);
 	free(v->ring);
 	vcpu_unmap(v);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -10,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include "abi/dev.h"
+#include "base/fd.h"
 #include "base/sys.h"
 #include "shim/shim.h"
 #include "shim/trace.h"
@@ -147,12 +149,26 @@ long shim_opened(int dirfd, const char *path, int flags, long result)
 
 /* ---- requests ---- */
 
+/* A /dev/kvm that this process was sent or started with, and has not opened itself. */
+static bool comes_from_outside(int fd)
+{
+	static const char name[] = "/memfd:uservisor-kvm";
+	char path[32], link[sizeof(name)];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = sys_readlink(path, link, sizeof(link));
+	return n >= (ssize_t)sizeof(name) - 1 && !memcmp(link, name, sizeof(name) - 1);
+}
+
 /* mask: see dev_ioctl_masked(); NULL if signals are as the program has them. */
 static long serve(int fd, unsigned long request, unsigned long arg, const u64 *mask)
 {
 	long r;
 
-	if (shim_mode() == SHIM_IDLE || _IOC_TYPE(request) != SHIM_IOCTL_TYPE)
+	if (_IOC_TYPE(request) != SHIM_IOCTL_TYPE)
+		return NOT_OURS;
+	if (unlikely(shim_mode() == SHIM_IDLE) && (!comes_from_outside(fd) || shim_start()))
 		return NOT_OURS;
 	if (shim_mode() != SHIM_ENGINE)
 		return trace_ioctl(shim.dev, fd, request, arg, mask);
@@ -191,6 +207,11 @@ long shim_close(int fd)
 {
 	struct dev *d = shim_dev();
 
+	if (shim_mode() == SHIM_IDLE)
+		return NOT_OURS;
+	/* The program does not know of them, so as far as it is concerned there is nothing. */
+	if (fd_is_kept(fd))
+		return -EBADF;
 	if (shim_mode() >= SHIM_TRACE)
 		trace_closed(fd);
 	if (!d || !dev_knows(d, fd) || dev_in_vfork_child(d))
@@ -206,6 +227,19 @@ void shim_duplicated(int from, int fd)
 		return;
 	dev_forget(d, fd);
 	dev_owns(d, fd);
+}
+
+bool shim_next_range(unsigned *first, unsigned last, unsigned *end)
+{
+	long kept;
+
+	for (; *first <= last; *first = (unsigned)kept + 1) {
+		kept = fd_next_kept(*first, last);
+		*end = kept < 0 ? last : (unsigned)kept - 1;
+		if (kept != (long)*first)
+			return true;
+	}
+	return false;
 }
 
 void shim_closing_range(unsigned first, unsigned last)

@@ -58,6 +58,11 @@ long shim_ioctl_error(int fd, long error);
 long shim_close(int fd);
 /* fd was replaced by, or has become, a duplicate of from. */
 void shim_duplicated(int from, int fd);
+/*
+ * first..last without the engine's own descriptors, piece by piece: true if there is a piece, which
+ * is first..end. The next one is looked for after end.
+ */
+bool shim_next_range(unsigned *first, unsigned last, unsigned *end);
 /* The kernel closes them, or has just closed them. */
 void shim_closing_range(unsigned first, unsigned last);
 

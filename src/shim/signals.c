@@ -11,8 +11,6 @@
 #include "base/sys.h"
 #include "shim/shim.h"
 
-#define SA_RESTORER_FLAG 0x04000000 /* the kernel's own; the C library does not show it */
-
 static bool engine_uses(int signo)
 {
 	return signo == SIGSEGV || signo == SIGBUS || signo == SIGFPE || signo == SIGILL;
@@ -30,7 +28,7 @@ static void from_kernel(const struct sys_sigaction *k, struct sigaction *a)
 {
 	memset(a, 0, sizeof(*a));
 	a->sa_handler = (__sighandler_t)k->handler;
-	a->sa_flags = (int)(k->flags & ~(unsigned long)SA_RESTORER_FLAG);
+	a->sa_flags = (int)k->flags;
 	memcpy(&a->sa_mask, &k->mask, sizeof(k->mask));
 }
 

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 
 #include "abi/dev.h"
+#include "base/fd.h"
 #include "base/sys.h"
 #include "shim/trace.h"
 #include "uapi/kvm_more.h"
@@ -35,15 +36,9 @@ static void open_file(const char *path)
 	int fd = path ? sys_open_mode(
 				path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644)
 		      : -1;
-	int high;
 
-	if (fd < 0)
-		return;
-	/* Out of the way of programs that expect their own low numbers. */
-	high = sys_fcntl(fd, F_DUPFD_CLOEXEC, 200);
-	if (high >= 0)
-		sys_close(fd);
-	trace.fd = high >= 0 ? high : fd;
+	if (fd >= 0)
+		trace.fd = fd_keep(fd);
 }
 
 enum shim_mode trace_start(void)

@@ -18,6 +18,7 @@
 #include <sys/signalfd.h>
 
 #include "abi/kvm/kvm.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
 /* ---- signals ---- */
@@ -82,9 +83,9 @@ static int signal_fd_look_for(struct kvm_vcpu *v, u64 set)
 	fd = sys_signalfd(v->signal_fd, set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (fd < 0)
 		return -errno;
-	v->signal_fd = fd;
+	v->signal_fd = v->signal_fd < 0 ? fd_keep(fd) : fd;
 	v->signal_fd_set = set;
-	vcpu_set_wait_fd(v->cpu, fd);
+	vcpu_set_wait_fd(v->cpu, v->signal_fd);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "abi/kvm/kvm.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
 static int vm_make(struct dev *d, struct object *o, unsigned long type)
@@ -105,7 +106,7 @@ static void vcpu_free(struct kvm_vcpu *v)
 	vcpu_destroy(v->cpu);
 	stats_free(&v->stats);
 	if (v->signal_fd >= 0)
-		sys_close(v->signal_fd);
+		fd_drop(v->signal_fd);
 	sys_munmap(v->run, vcpu_file_bytes(v->vm));
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);

@@ -101,11 +101,12 @@ static void die(int signo, const siginfo_t *info)
 /* What the kernel does: the mask is the handler's, and the interrupted one comes back after it. */
 static void call_handler(int signo, siginfo_t *info, void *context, const struct sys_sigaction *a)
 {
-	const struct sys_sigaction dfl = {0};
+	struct sys_sigaction reset = *a;
 	u64 mask = a->mask | (a->flags & SA_NODEFER ? 0 : BIT64(signo - 1));
 
+	reset.handler = SIG_DFL;
 	if (a->flags & SA_RESETHAND)
-		chained_set(signo, &dfl);
+		chained_set(signo, &reset);
 	sys_sigprocmask(SIG_BLOCK, &mask, NULL);
 	((void (*)(int, siginfo_t *, void *))a->handler)(signo, info, context);
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "engine/irq/fabric.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
 /* /proc tells, if it is there (it is not in many jails). -1: it is not. */
@@ -51,7 +52,7 @@ int eventfd_hold(int fd)
 	if (!is_one || (is_one < 0 && !behaves_like_eventfd(fd)))
 		return -EINVAL;
 	own = sys_fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	return own < 0 ? -errno : own;
+	return own < 0 ? -errno : fd_keep(own);
 }
 
 /* The kernel's own id (Linux 5.2); where it cannot be read, descriptors are told apart by number. */

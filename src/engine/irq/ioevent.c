@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "engine/irq/fabric.h"
-#include "base/sys.h"
+#include "base/fd.h"
 
 struct ioevent {
 	struct ioeventfd_config c; /* c.fd is our own descriptor */
@@ -176,7 +176,7 @@ static int remove_at(struct irq *irq, unsigned i)
 	memcpy(t->e, old->e, i * sizeof(t->e[0]));
 	memcpy(t->e + i, old->e + i + 1, (t->n - i) * sizeof(t->e[0]));
 	replace(irq, t);
-	sys_close(fd);
+	fd_drop(fd);
 	return 0;
 }
 
@@ -196,7 +196,7 @@ int ioeventfd_assign(struct machine *m, const struct ioeventfd_config *c)
 	err = insert(irq, &e);
 	pthread_mutex_unlock(&irq->config_lock);
 	if (err)
-		sys_close(e.c.fd);
+		fd_drop(e.c.fd);
 	return err;
 }
 
@@ -217,7 +217,7 @@ int ioeventfd_deassign(struct machine *m, const struct ioeventfd_config *c)
 
 	if (own < 0)
 		return own;
-	sys_close(own);
+	fd_drop(own);
 	pthread_mutex_lock(&irq->config_lock);
 	err = find_and_remove(irq, c, eventfd_identity(c->fd));
 	pthread_mutex_unlock(&irq->config_lock);
@@ -229,7 +229,7 @@ void ioevent_destroy_all(struct irq *irq)
 	struct ioevents *t = irq->ioevents;
 
 	for (unsigned i = 0; t && i < t->n; i++)
-		sys_close(t->e[i].c.fd);
+		fd_drop(t->e[i].c.fd);
 	free(t);
 	irq->ioevents = NULL;
 }

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "engine/irq/fabric.h"
-#include "base/sys.h"
+#include "base/fd.h"
 
 struct irqfd {
 	struct irqfd *next;
@@ -62,9 +62,9 @@ void irqfd_ack(struct irq *irq, u32 gsi)
 static void irqfd_free(struct irqfd *f)
 {
 	if (f->fd >= 0)
-		sys_close(f->fd);
+		fd_drop(f->fd);
 	if (f->resample_fd >= 0)
-		sys_close(f->resample_fd);
+		fd_drop(f->resample_fd);
 	free(f);
 }
 
@@ -163,7 +163,7 @@ int irqfd_deassign(struct machine *m, int fd, u32 gsi)
 
 	if (own < 0)
 		return own;
-	sys_close(own);
+	fd_drop(own);
 	pthread_mutex_lock(&irq->config_lock);
 	f = find(irq, eventfd_identity(fd));
 	if (f && f->gsi == gsi)

@@ -22,6 +22,7 @@
 
 #include "engine/machine.h"
 #include "engine/time/time.h"
+#include "base/fd.h"
 #include "base/sys.h"
 
 #define GRACE_NS 200000ull
@@ -348,7 +349,7 @@ static void close_all(struct timers *ts)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
-			sys_close(fds[i]);
+			fd_drop(fds[i]);
 	pthread_cond_destroy(&ts->idle);
 	pthread_mutex_destroy(&ts->lock);
 	free(ts);
@@ -365,9 +366,9 @@ int timers_create(struct machine *m)
 	pthread_cond_init(&ts->idle, NULL);
 	ts->next_key = KEY_FIRST_WATCH;
 	ts->wakes_at = UINT64_MAX;
-	ts->epoll = sys_epoll_create1(EPOLL_CLOEXEC);
-	ts->timerfd = sys_timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	ts->eventfd = sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	ts->epoll = fd_keep(sys_epoll_create1(EPOLL_CLOEXEC));
+	ts->timerfd = fd_keep(sys_timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	ts->eventfd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	err = ts->epoll < 0 ? -errno : add_own(ts, ts->timerfd, KEY_TIMER);
 	if (!err)
 		err = add_own(ts, ts->eventfd, KEY_WAKE);

@@ -48,8 +48,17 @@ HOOK int close(int fd)
 
 HOOK int close_range(unsigned first, unsigned last, int flags)
 {
-	int r = NEXT(close_range)(first, last, flags);
+	unsigned at = first, end;
+	int r = 0;
 
+	if (first > last)
+		return NEXT(close_range)(first, last, flags);
+	while (!r && shim_next_range(&at, last, &end)) {
+		r = NEXT(close_range)(at, end, flags);
+		if (end == UINT_MAX)
+			break;
+		at = end + 1;
+	}
 	if (!r && !(flags & (int)CLOSE_RANGE_CLOEXEC))
 		shim_closing_range(first, last);
 	return r;
@@ -57,8 +66,10 @@ HOOK int close_range(unsigned first, unsigned last, int flags)
 
 HOOK void closefrom(int first)
 {
-	NEXT(closefrom)(first);
-	shim_closing_range(first < 0 ? 0 : (unsigned)first, UINT_MAX);
+	if (shim_mode() == SHIM_IDLE)
+		NEXT(closefrom)(first);
+	else
+		close_range(first < 0 ? 0 : (unsigned)first, UINT_MAX, 0);
 }
 
 HOOK int dup(int fd)

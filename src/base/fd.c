@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* See fd.h. A number beyond the table is kept as well, only unprotected. */
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define TABLE_MAX  65536u
+#define FIRST_KEPT 512 /* or half of what the process may have */
+
+static _Atomic u64 kept[TABLE_MAX / 64];
+
+static long first_number(void)
+{
+	struct rlimit limit;
+
+	if (sys_getrlimit(RLIMIT_NOFILE, &limit))
+		return 0;
+	return (long)MIN(limit.rlim_cur / 2, (rlim_t)FIRST_KEPT);
+}
+
+int fd_keep(int fd)
+{
+	int high = fd < 0 ? -1 : sys_fcntl(fd, F_DUPFD_CLOEXEC, first_number());
+
+	if (high >= 0) {
+		sys_close(fd);
+		fd = high;
+	}
+	if (fd >= 0 && (unsigned)fd < TABLE_MAX)
+		atomic_fetch_or(&kept[fd / 64], BIT64(fd % 64));
+	return fd;
+}
+
+void fd_drop(int fd)
+{
+	if (fd >= 0 && (unsigned)fd < TABLE_MAX)
+		atomic_fetch_and(&kept[fd / 64], ~BIT64(fd % 64));
+	sys_close(fd);
+}
+
+bool fd_is_kept(int fd)
+{
+	return fd >= 0 && (unsigned)fd < TABLE_MAX &&
+	       (atomic_load_explicit(&kept[fd / 64], memory_order_relaxed) & BIT64(fd % 64));
+}
+
+long fd_next_kept(unsigned first, unsigned last)
+{
+	unsigned fd = first;
+
+	while (fd <= last && fd < TABLE_MAX) {
+		u64 word = atomic_load(&kept[fd / 64]) >> (fd % 64);
+
+		if (word) {
+			fd += (unsigned)__builtin_ctzll(word);
+			return fd <= last ? (long)fd : -1;
+		}
+		fd = (fd | 63) + 1;
+	}
+	return -1;
+}

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: MIT */
+/* Other processes: children, programs that are started, descriptors that are sent. */
+#include "tests/shim/preload/client.h"
+
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static void check_status(pid_t pid, int wanted)
+{
+	int status;
+
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+	if (status != wanted)
+		printf("status 0x%x\n", status);
+	CHECK(status == wanted);
+}
+
+static void check_runs(struct guest *g)
+{
+	GUEST_CODE(g, OUT_AL_42);
+	CHECK(!ioctl(g->vcpu, KVM_RUN, 0) && g->run->exit_reason == KVM_EXIT_IO);
+}
+
+static void forked(void)
+{
+	struct guest g, own;
+	pid_t pid;
+
+	guest_open(&g, false);
+	pid = fork();
+	if (!pid) {
+		CHECK_ERRNO(ioctl(g.vm, KVM_CHECK_EXTENSION, 0), EIO);
+		CHECK_ERRNO(ioctl(g.vcpu, KVM_RUN, 0), EIO);
+		check_ours(g.sys);
+		guest_open(&own, true);
+		check_runs(&own);
+		guest_close(&own);
+		close(g.vcpu);
+		close(g.vm);
+		_exit(0);
+	}
+	check_status(pid, 0);
+	check_runs(&g);
+	guest_close(&g);
+}
+
+/* The child works in our memory, on descriptors of its own. */
+static void vforked(void)
+{
+	struct guest g;
+	int null = open("/dev/null", O_RDWR);
+	pid_t pid;
+
+	guest_open(&g, false);
+	pid = vfork();
+	if (!pid) {
+		close(g.vm);
+		dup2(null, g.vcpu);
+		close_range(3, ~0u, 0);
+		execl("/bin/true", "true", NULL);
+		_exit(1);
+	}
+	check_status(pid, 0);
+	CHECK(ioctl(g.vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+	check_runs(&g);
+	guest_close(&g);
+}
+
+/* What the started program does: descriptor 50 is a /dev/kvm that came with it. */
+static void started(void)
+{
+	int vm;
+
+	CHECK(ioctl(50, KVM_GET_API_VERSION, 0) == 12);
+	vm = ioctl(50, KVM_CREATE_VM, 0);
+	CHECK(vm >= 0 && ioctl(vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+	check_ours(open("/dev/kvm", O_RDWR));
+}
+
+static void exec_clean(int how)
+{
+	char *argv[] = {(char *)client_path, "started", NULL}, *none[] = {NULL};
+
+	switch (how) {
+	case 0: execve(client_path, argv, none); break;
+	case 1: execle(client_path, client_path, "started", NULL, none); break;
+	case 2: execvpe(client_path, argv, none); break;
+	case 3: clearenv(), execv(client_path, argv); break;
+	case 4: clearenv(), execl(client_path, client_path, "started", NULL); break;
+	case 5: clearenv(), execvp(client_path, argv); break;
+	case 6: clearenv(), execlp(client_path, client_path, "started", NULL); break;
+	case 7: fexecve(open(client_path, O_RDONLY | O_CLOEXEC), argv, none); break;
+	case 8: execveat(AT_FDCWD, client_path, argv, none, 0); break;
+	}
+	_exit(99);
+}
+
+/* With nothing of us in the environment that they are given. */
+static void executed(void)
+{
+	char *argv[] = {(char *)client_path, "started", NULL}, *none[] = {"A=b", NULL};
+	int fd = open("/dev/kvm", O_RDWR);
+	pid_t pid;
+
+	CHECK(dup2(fd, 50) == 50);
+	for (int how = 0; how <= 8; how++) {
+		pid = fork();
+		if (!pid)
+			exec_clean(how);
+		check_status(pid, 0);
+	}
+	CHECK(!posix_spawn(&pid, client_path, NULL, NULL, argv, none));
+	check_status(pid, 0);
+	CHECK(!posix_spawnp(&pid, client_path, NULL, NULL, argv, none));
+	check_status(pid, 0);
+	CHECK_ERRNO(execve("/nosuch", argv, none), ENOENT);
+}
+
+static void send_fd(int socket, int fd)
+{
+	char data = 0, control[CMSG_SPACE(sizeof(int))] = {0};
+	struct iovec iov = {&data, 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(int));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	CHECK(sendmsg(socket, &m, 0) == 1);
+}
+
+static int receive_fd(int socket)
+{
+	char data, control[CMSG_SPACE(sizeof(int))];
+	struct iovec iov = {&data, 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	int fd;
+
+	CHECK(recvmsg(socket, &m, 0) == 1 && CMSG_FIRSTHDR(&m));
+	memcpy(&fd, CMSG_DATA(CMSG_FIRSTHDR(&m)), sizeof(fd));
+	return fd;
+}
+
+/* Within a process it is a duplicate, in another one the machine is not at home. */
+static void sent(void)
+{
+	struct guest g;
+	int pair[2], fd;
+	pid_t pid;
+
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	pid = fork();
+	if (!pid) {
+		CHECK(ioctl(receive_fd(pair[1]), KVM_GET_API_VERSION, 0) == -1 && errno == ENOTTY);
+		check_ours(receive_fd(pair[1]));
+		CHECK_ERRNO(ioctl(receive_fd(pair[1]), KVM_CHECK_EXTENSION, 0), EIO);
+		_exit(0);
+	}
+	guest_open(&g, false);
+	send_fd(pair[0], pair[0]);
+	send_fd(pair[0], g.sys);
+	send_fd(pair[0], g.vm);
+	check_status(pid, 0);
+	send_fd(pair[0], g.vcpu);
+	fd = receive_fd(pair[1]);
+	CHECK(!close(g.vcpu));
+	g.vcpu = fd;
+	check_runs(&g);
+	guest_close(&g);
+}
+
+/* The user's own libraries are still there, after ours. */
+static void preload_kept(void)
+{
+	const char *list = getenv("LD_PRELOAD");
+
+	CHECK(list && strstr(list, "libuservisor-preload.so:libm.so.6"));
+	check_ours(open("/dev/kvm", O_RDWR));
+}
+
+const struct client_case process_cases[] = {
+	{"forked", forked},
+	{"vforked", vforked},
+	{"started", started},
+	{"executed", executed},
+	{"sent", sent},
+	{"preload-kept", preload_kept},
+	{NULL, NULL},
+};

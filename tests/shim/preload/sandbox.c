@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* A program that takes away from itself all system calls that it does not need, as Solo5's hvt does. */
+#include "tests/shim/preload/client.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+#define ALLOW(nr)                                                                                  \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+enum way { BY_PRCTL, BY_SECCOMP, BY_TSYNC };
+
+/* The accumulator must be 0 at the start: the first instruction counts on it. */
+static void forbid(unsigned verdict, enum way way)
+{
+	struct sock_filter code[] = {
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(SYS_ioctl),
+		ALLOW(SYS_futex),
+		ALLOW(SYS_write),
+		ALLOW(SYS_rt_sigreturn),
+		ALLOW(SYS_exit_group),
+		BPF_STMT(BPF_RET | BPF_K, verdict),
+	};
+	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
+
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	if (way == BY_PRCTL)
+		CHECK(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0));
+	else
+		CHECK(!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+			way == BY_TSYNC ? SECCOMP_FILTER_FLAG_TSYNC : 0, &prog));
+}
+
+static volatile sig_atomic_t kicks, traps;
+
+static void on_kick(int signo)
+{
+	kicks++;
+}
+
+static void on_trap(int signo, siginfo_t *info, void *context)
+{
+	traps++;
+}
+
+/* Port exits, a kick out of a running and out of a halted guest, interrupts through an eventfd. */
+static void work(struct guest *g, int irq)
+{
+	unsigned long one = 1;
+	struct kvm_regs r;
+
+	for (int i = 0; i < 1000; i++) {
+		while (ioctl(g->vcpu, KVM_RUN, 0))
+			CHECK(errno == EINTR);
+		CHECK(g->run->exit_reason == KVM_EXIT_IO && g->run->io.port == 0x42);
+	}
+	CHECK(!ioctl(g->vcpu, KVM_GET_REGS, &r));
+	r.rip = 0x100; /* jmp . */
+	CHECK(!ioctl(g->vcpu, KVM_SET_REGS, &r));
+	while (!kicks)
+		CHECK_ERRNO(ioctl(g->vcpu, KVM_RUN, 0), EINTR);
+	r.rip = 0x200; /* sti; hlt */
+	CHECK(!ioctl(g->vcpu, KVM_SET_REGS, &r));
+	while (kicks < 2)
+		CHECK_ERRNO(ioctl(g->vcpu, KVM_RUN, 0), EINTR);
+	/* Line 4 of a PIC in its reset state is vector 4, whose entry in the table says 0:0. */
+	CHECK(write(irq, &one, sizeof(one)) == sizeof(one));
+	while (ioctl(g->vcpu, KVM_RUN, 0))
+		CHECK(errno == EINTR && kicks < 100);
+	CHECK(g->run->exit_reason == KVM_EXIT_IO);
+}
+
+static int prepare(struct guest *g)
+{
+	static const unsigned char out[] = {OUT_AL_42, 0xeb, 0xfc}, self[] = {JMP_SELF},
+				   halt[] = {STI_HLT_LOOP};
+	struct kvm_irqfd irqfd = {.fd = (unsigned)eventfd(0, EFD_CLOEXEC), .gsi = 4};
+	struct itimerval t = {.it_value.tv_usec = 50000, .it_interval.tv_usec = 50000};
+	struct sigaction kick = {.sa_handler = on_kick, .sa_flags = SA_RESTART};
+	struct sigaction trap = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+
+	guest_open(g, true);
+	guest_code(g, out, sizeof(out));
+	memcpy(g->ram + 0x100, self, sizeof(self));
+	memcpy(g->ram + 0x200, halt, sizeof(halt));
+	CHECK(!ioctl(g->vm, KVM_IRQFD, &irqfd));
+	sigaction(SIGALRM, &kick, NULL);
+	sigaction(SIGSYS, &trap, NULL);
+	setitimer(ITIMER_REAL, &t, NULL);
+	return (int)irqfd.fd;
+}
+
+/* The status of a child that works under the filter and then does what is forbidden. */
+static int sandboxed(unsigned verdict, enum way way)
+{
+	volatile bool *done =
+		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pid = fork();
+	struct guest g;
+	int status, irq;
+
+	if (!pid) {
+		irq = prepare(&g);
+		forbid(verdict, way);
+		work(&g, irq);
+		CHECK(!traps);
+		*done = true;
+		/* 7: refused as the filter says. */
+		status = syscall(SYS_getppid) == -1 && errno == EPERM ? 7 : traps ? 8 : 9;
+		_exit(status);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(*done);
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+static void sandbox_kill(void)
+{
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_PRCTL) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_SECCOMP) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_TSYNC) == -SIGSYS);
+}
+
+static void sandbox_trap(void)
+{
+	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_PRCTL) == 8);
+	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_TSYNC) == 8);
+}
+
+static void sandbox_errno(void)
+{
+	CHECK(sandboxed(SECCOMP_RET_ERRNO | EPERM, BY_SECCOMP) == 7);
+	CHECK(sandboxed(SECCOMP_RET_ERRNO | EPERM, BY_TSYNC) == 7);
+}
+
+const struct client_case sandbox_cases[] = {
+	{"sandbox-kill", sandbox_kill},
+	{"sandbox-trap", sandbox_trap},
+	{"sandbox-errno", sandbox_errno},
+	{NULL, NULL},
+};
