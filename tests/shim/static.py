@@ -38,7 +38,18 @@ def run(argv, timeout=60, **more):
                           stderr=subprocess.PIPE, timeout=timeout, **more)
 
 
+def refused(uservisor, program):
+    """Why this kernel cannot do it at all, or None."""
+    r = run([uservisor, 'exec', '--', program])
+    text = r.stderr.decode(errors='replace')
+    return text.strip() if r.returncode == 126 and 'Syscall User Dispatch' in text else None
+
+
 def scenarios(uservisor, program, native):
+    why = refused(uservisor, program)
+    if why:
+        print(f'skipped: {why}')
+        return 77
     failed = 0
     count = 0
     for name in run([program]).stdout.decode().split():
@@ -67,6 +78,10 @@ def busybox(uservisor):
     path = shutil.which('busybox')
     if not path or b'/ld-linux' in open(path, 'rb').read(4096):
         print('skipped: no static busybox is installed (Debian: busybox-static)')
+        return 77
+    why = refused(uservisor, path)
+    if why:
+        print(f'skipped: {why}')
         return 77
     failed = 0
     for script in SESSIONS:
