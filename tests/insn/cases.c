@@ -16,6 +16,18 @@
 #define HOLE     (L_DATA - 0x100ull)
 #define BAD      0x1234567890abcdefull /* not canonical */
 
+/* Cases with segments: those of data begin where data does, that of code where code does, unless said otherwise. */
+#define LOW_SP  0x1800
+#define LOW_TOP (LOW_DATA + LOW_SP)
+#define LOW_RIP 0x100
+#define REAL    .kind = KIND_REAL
+#define V86     .kind = KIND_V86
+#define PROT    .kind = KIND_PROT
+#define UNREAL  .kind = KIND_REAL, .limit = 0xffffffff
+#define CS_END                                                                                     \
+	.cs_base = LOW_CODE + 2 * PAGE_SIZE -                                                      \
+		   0x10000 /* its last byte is the last of the code pages */
+
 #define BYTES(...)                                                                                 \
 	sizeof((const u8[]){__VA_ARGS__}),                                                         \
 	{                                                                                          \
@@ -31,6 +43,9 @@ static const struct {
 	u64 rax, rcx, rbx, rbp; /* rsp is STACK, r9 DATA, the others 0 */
 	u64 rip, at, value; /* [at] = value, if at is not 0 */
 	u16 fcw, fsw;
+	u8 kind;
+	u32 limit, cs_base, cs_limit; /* 0: 64 KiB, LOW_CODE, 64 KiB */
+	u32 rsp;                      /* 0: LOW_SP */
 } cases[] = {
 	{"ret to an address that is not canonical", 8, 3, BYTES(0xc3), .at = STACK, .value = BAD},
 	{"ret n to an address that is not canonical", 8, 3, BYTES(0xc2, 0x10, 0x00), .at = STACK, .value = BAD},
@@ -89,8 +104,102 @@ static const struct {
 	{"popf with the trap flag", 8, 3, BYTES(0x9d, 0x01, 0xc9, 0x01, 0xc0), .at = STACK, .value = 0x302},
 	{"std; rep movsb backwards", 8, 3,
 		BYTES(0x4c, 0x89, 0xce, 0x48, 0x8d, 0x7e, 0x03, 0xfd, 0xf3, 0xa4), .rcx = 40},
+
+	{"the handler of a fault has the next instruction's rip", 2, 0,
+		BYTES(0xc4, 0xe3, 0xc1, 0x20, 0xba, 0x09, 0xfd, 0xa6, 0x90), REAL, .rip = 0x3fe},
+	{"a word at the end of 64 KiB", 2, 0, BYTES(0x8b, 0x07), REAL, .rbx = 0xffff},
+	{"a word at the end of 64 KiB, flags live", 2, 0, BYTES(0x01, 0xc8, 0x8b, 0x07), REAL, .rbx = 0xffff},
+	{"a word at the end of 64 KiB, unreal", 2, 0, BYTES(0x8b, 0x07), UNREAL, .rbx = 0xffff},
+	{"a word beyond a limit of protected mode", 2, 3, BYTES(0x8b, 0x07), PROT, .rbx = 0x7ff, .limit = 0x7ff},
+	{"a word at a limit of protected mode", 2, 3, BYTES(0x8b, 0x07), PROT, .rbx = 0x7fe, .limit = 0x7ff},
+	{"32-bit offset beyond 64 KiB, real", 2, 0, BYTES(0x67, 0x8b, 0x03), REAL, .rbx = 0x10000},
+	{"32-bit offset beyond 64 KiB, unreal", 2, 0, BYTES(0x67, 0x8b, 0x03), UNREAL, .rbx = 0x10000},
+	{"32-bit offset that wraps, unreal", 2, 0, BYTES(0x67, 0x66, 0x8b, 0x03), UNREAL, .rbx = -2u},
+	{"16-bit offset that wraps", 2, 0, BYTES(0x8b, 0x40, 0x20), REAL, .rbx = 0x12340fff0},
+	{"push at the bottom of the stack", 2, 0, BYTES(0x50), REAL, .rsp = 0x10001},
+	{"push that wraps the stack pointer", 2, 3, BYTES(0x66, 0x50), PROT, .rsp = 2},
+	{"push keeps the upper half of esp", 2, 0, BYTES(0x50, 0x66, 0x50, 0x54), REAL, .rsp = 0x123417fe},
+	{"pop sp after a carry", 4, 3, BYTES(0x66, 0x5c), PROT, .rsp = 0x17fe},
+	{"pop sp", 2, 0, BYTES(0x5c), REAL, .at = LOW_TOP, .value = 0x1234},
+	{"pop esp", 2, 0, BYTES(0x66, 0x5c), REAL, .at = LOW_TOP, .value = 0x12345678},
+	{"leave with a 16-bit stack pointer", 2, 0, BYTES(0xc9), REAL, .rbp = 0x99990800},
+	{"pusha, popa", 2, 0, BYTES(0x60, 0x01, 0xc0, 0x66, 0x60, 0x66, 0x61, 0x61), REAL, .rax = 0x12345678},
+	{"pusha where the words straddle 64 KiB", 2, 3, BYTES(0x60), PROT, .rsp = 6},
+	{"enter", 2, 0, BYTES(0xc8, 0x10, 0x00, 0x02), REAL, .rbp = 0x1700},
+	{"ret to beyond 64 KiB", 2, 0, BYTES(0x66, 0xc3), REAL, .at = LOW_TOP, .value = 0x10100},
+	{"ret n to beyond 64 KiB", 2, 0, BYTES(0x66, 0xc2, 4, 0), REAL, .at = LOW_TOP, .value = 0x10100},
+	{"call to beyond 64 KiB", 2, 0, BYTES(0x66, 0xff, 0xd0), REAL, .rax = 0x10100},
+	{"jmp to beyond 64 KiB", 2, 0, BYTES(0x66, 0xff, 0xe0), REAL, .rax = 0x10100},
+	{"direct jmp to beyond 64 KiB", 2, 0, BYTES(0x66, 0xe9, 0, 0, 1, 0), REAL},
+	{"direct jmp that wraps at 64 KiB", 2, 0, BYTES(0xe9, 0x00, 0xf0), REAL},
+	{"jcc to beyond 64 KiB, taken and not", 2, 0,
+		BYTES(0x66, 0x0f, 0x85, 0, 0, 1, 0, 0x66, 0x0f, 0x84, 0, 0, 1, 0), REAL},
+	{"jcc at the end of the segment, not taken", 2, 0, BYTES(0x75, 0x80), REAL, CS_END, .rip = 0xfffd},
+	{"an instruction across the end of the segment", 2, 0, BYTES(0xb8, 0x00, 0x00), REAL, CS_END, .rip = 0xfffd},
+	{"an instruction beyond a limit", 2, 3, BYTES(0x90, 0xb8, 0x34, 0x12), PROT, .cs_limit = LOW_RIP + 2},
+	{"a jump beyond a limit", 2, 3, BYTES(0x90, 0xeb, 0x10), PROT, .cs_limit = LOW_RIP + 8},
+	{"a jcc beyond a limit", 2, 3, BYTES(0x90, 0x74, 0x10), PROT, .cs_limit = LOW_RIP + 8},
+	{"a call beyond a limit", 2, 3, BYTES(0x90, 0xe8, 0x10, 0), PROT, .cs_limit = LOW_RIP + 8},
+	{"a ret beyond a limit", 2, 3, BYTES(0x90, 0xc3), PROT, .cs_limit = LOW_RIP + 8, .at = LOW_TOP,
+		.value = LOW_RIP + 9},
+	{"loop", 2, 0, BYTES(0x40, 0xe2, 0xfd), REAL, .rcx = 0x50005},
+	{"loopne", 2, 0, BYTES(0x4b, 0xe0, 0xfd), REAL, .rcx = 5, .rbx = 3},
+	{"loope with ecx", 2, 0, BYTES(0x39, 0xdb, 0x67, 0xe1, 0xfc), REAL, .rcx = 0x10001},
+	{"jcxz with something above", 2, 0, BYTES(0xe3, 0x01, 0x40, 0x67, 0xe3, 0x01, 0x40), REAL, .rcx = 0x10000},
+	{"lodsb, stosw, scasb at the end of 64 KiB", 2, 0, BYTES(0xac, 0xab, 0xae, 0xa6, 0xa5), REAL},
+	{"mov ss and what follows", 2, 0, BYTES(0x8e, 0xd0, 0xbc, 0x00, 0x10, 0x50), REAL, .rax = 0x3080},
+	{"lds, les, lss", 2, 0, BYTES(0xc5, 0x07, 0xc4, 0x07, 0x0f, 0xb2, 0x27), REAL, .rbx = 0x400,
+		.at = LOW_DATA + 0x400, .value = 0x3000000000800400},
+	{"pop ds, push of it", 2, 0, BYTES(0x1f, 0x1e, 0x8c, 0xd8, 0x8c, 0x1f), REAL, .at = LOW_TOP, .value = 0x3010},
+	{"mov ds in virtual-8086 mode", 2, 3, BYTES(0x8e, 0xd8, 0x8a, 0x07), V86, .rax = 0x3010},
+	{"cli in virtual-8086 mode", 2, 3, BYTES(0xfa), V86},
+	{"pushf in virtual-8086 mode", 2, 3, BYTES(0x9c), V86},
+	{"int in virtual-8086 mode", 2, 3, BYTES(0xcd, 0x21), V86},
+	{"int", 2, 0, BYTES(0x90, 0xcd, 0x21), REAL},
+	{"iret", 2, 0, BYTES(0xcf), REAL, .at = LOW_TOP, .value = 0x0ad750000101},
+	{"iret with the trap flag", 2, 0, BYTES(0xcf, 0x90, 0x90), REAL, .at = LOW_TOP, .value = 0x0bd750000101},
+	{"iret with another IOPL", 2, 0, BYTES(0xcf), REAL, .at = LOW_TOP, .value = 0x3ad750000101},
+	{"popf", 2, 0, BYTES(0x9d, 0x9c, 0xfb, 0x9c), REAL, .at = LOW_TOP, .value = 0x0ad7},
+	{"popf with NT", 2, 0, BYTES(0x9d, 0x90), REAL, .at = LOW_TOP, .value = 0x4ad7},
+	{"popfd with AC", 2, 0, BYTES(0x66, 0x9d, 0x90), REAL, .at = LOW_TOP, .value = 0x40ad7},
+	{"far call and return", 2, 0, BYTES(0x9a, 0x06, 0x00, 0x10, 0x50, 0x90, 0xcb), REAL},
+	{"far jump to the same place in another segment", 2, 0, BYTES(0xea, 0x05, 0x00, 0x10, 0x50), REAL},
+	{"store through cs", 2, 0, BYTES(0x2e, 0xc6, 0x06, 0x08, 0x01, 0x42, 0x90, 0x90, 0x40), REAL},
+	{"store through cs in protected mode", 2, 3, BYTES(0x2e, 0xc6, 0x06, 0x08, 0x01, 0x42), PROT},
+	{"fs in 32-bit code", 4, 3, BYTES(0x64, 0x8b, 0x03, 0x64, 0x89, 0x43, 0x04), PROT, .rbx = 0x400},
+	{"fs in 32-bit code, beyond", 4, 3, BYTES(0x64, 0x8b, 0x03), PROT, .rbx = 0xfffd},
+	{"sse in real mode", 2, 0, BYTES(0x0f, 0x28, 0x07, 0x66, 0x0f, 0xef, 0xc0), REAL, .rbx = 0x400},
 };
 /* clang-format on */
+
+static void set_segments(unsigned i, struct insn_case *c)
+{
+	u32 limit = cases[i].limit ? cases[i].limit : 0xffff;
+	u32 cs_limit = cases[i].cs_limit ? cases[i].cs_limit : 0xffff;
+	u32 cs_base = cases[i].cs_base ? cases[i].cs_base : LOW_CODE;
+	bool prot = c->kind == KIND_PROT;
+	u32 big = c->mode == 4 ? SEG_DB : 0, granular = limit > 0xfffff ? SEG_G : 0;
+	u32 attr = c->kind == KIND_REAL ? 0x93 : 0xf3;
+
+	for (unsigned s = 0; s < 6; s++)
+		c->seg[s] = (struct seg_state){.selector = prot ? 0x23 + 8 * s : LOW_DATA >> 4,
+			.base = LOW_DATA,
+			.limit = limit,
+			.attr = attr | granular | (prot ? big : 0)};
+	if (prot) /* exceptions need no stack of the case there: this one may be of any size */
+		c->seg[SEG_SS].limit = 0xffff, c->seg[SEG_SS].attr &= ~SEG_G;
+	c->seg[SEG_CS] = (struct seg_state){.selector = prot ? 0x2b : (u16)(cs_base >> 4),
+		.base = cs_base,
+		.limit = cs_limit,
+		.attr = prot                   ? 0xfb | big
+			: c->kind == KIND_REAL ? 0x9b
+					       : 0xf3};
+	c->start.gpr[RSP] = cases[i].rsp ? cases[i].rsp : LOW_SP;
+	c->start.gpr[R9] = 0;
+	c->start.rip = cases[i].rip ? cases[i].rip : LOW_RIP;
+	if (c->kind == KIND_V86)
+		c->start.rflags |= FL_VM;
+}
 
 static void start(unsigned i, struct insn_case *c)
 {
@@ -109,6 +218,9 @@ static void start(unsigned i, struct insn_case *c)
 	g[R9] = c->mode == 8 ? DATA : 0;
 	c->start.rip = cases[i].rip ? cases[i].rip : RIP;
 	c->start.rflags = FL_FIXED | FL_IF | FL_CF | FL_ZF;
+	c->kind = cases[i].kind;
+	if (c->kind != KIND_FLAT)
+		set_segments(i, c);
 	random_vectors(&r, c->start.xsave);
 	memcpy(c->start.xsave, (const u16[]){cases[i].fcw ? cases[i].fcw : 0x37f, cases[i].fsw}, 4);
 	memcpy(c->start.xsave + 24, (const u32[]){0x1f80}, 4);
@@ -133,6 +245,10 @@ static void add_code(unsigned i, struct insn_case *c)
 		c->bytes += in.len;
 	}
 	c->at[c->count] = c->bytes = cases[i].n;
+	if (c->kind != KIND_FLAT) {
+		c->code[c->bytes++] = 0xcc;
+		return;
+	}
 	rel = (s32)(land - (c->start.rip + c->bytes + 5));
 	c->code[c->bytes] = 0xe9;
 	memcpy(c->code + c->bytes + 1, &rel, 4);

@@ -357,9 +357,8 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 	case REC_STEP:
 		cpu->rip = t->rip + rec->guest;
 		r = step_cached(cpu, rec, t);
-		if (r)
-			return deliver(cpu,
-				r); /* perhaps to a handler with the same rip in another segment */
+		if (r) /* not on in the block: the handler may have the same rip in another segment */
+			return deliver(cpu, r);
 		next->host = resume_at(cpu, rec, t);
 		return CPU_OK;
 	case REC_GROUP:
