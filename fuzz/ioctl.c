@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz-ioctl [--seconds N] [--seed S] [--threads T]: random sequences of KVM requests with arguments that
- * are half right, over our own KVM in this process.
+ * fuzz-ioctl [--seconds N] [--requests N] [--seed S] [--threads T]: random sequences of KVM requests with
+ * arguments that are half right, over our own KVM in this process.
  *
  * Nothing that a caller passes may crash it, hang it, leak, or change memory that was not named. The
- * seed is printed; with one thread the same seed makes the same requests again. Exit code 0, or
- * an abort. A ticker thread sends signals, so that no KVM_RUN lasts; if requests stop coming for
- * HANG_SECONDS, that is a hang.
+ * seed is printed; with one thread the same seed makes the same requests again. Exit code 0, 1 for a leak,
+ * or an abort. A ticker thread sends signals, so that no KVM_RUN lasts; if requests stop coming for
+ * HANG_SECONDS, that is a hang. The work is done in ROUNDS, each with a device of its own: what the process
+ * holds after the last must be what it held after the first.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -30,6 +32,9 @@
 #define RAM_BYTES    0x40000
 #define SCRATCH      0x8000
 #define HANG_SECONDS 30
+#define ROUNDS       3
+#define HEAP_SLACK   (64 << 10) /* the C library's own, of threads that come and go */
+#define MAPPED_SLACK (8 << 20)
 
 struct slot {
 	_Atomic int fd;
@@ -43,14 +48,15 @@ static struct {
 	int event;
 	struct slot pool[POOL];
 	pthread_mutex_t lock; /* closing and creating */
-	unsigned long count;  /* requests, unless seconds are given */
+	unsigned long count;  /* requests in a round, unless seconds are given */
+	unsigned seconds;     /* in a round */
 	time_t end;
 	pthread_barrier_t finished;
 	_Atomic unsigned long done;
 	_Atomic bool stop;
 	unsigned threads;
 	pthread_t thread[THREADS_MAX];
-} fz = {.lock = PTHREAD_MUTEX_INITIALIZER, .count = 6000, .threads = 1};
+} fz = {.lock = PTHREAD_MUTEX_INITIALIZER, .count = 2000, .threads = 1};
 
 struct worker {
 	u64 random;
@@ -130,6 +136,17 @@ static void make_region(struct worker *w, void *p)
 		r->memory_size = RAM_BYTES - at;
 	if (r->userspace_addr == 0x10000 && r->memory_size > 0x100000)
 		r->memory_size = 0x100000; /* nothing is mapped that low */
+}
+
+/* Begins as the older structure does. */
+static void make_region2(struct worker *w, void *p)
+{
+	struct kvm_userspace_memory_region2 *r = p;
+
+	make_region(w, p);
+	r->flags |= chance(w, 20) ? KVM_MEM_GUEST_MEMFD : 0;
+	r->guest_memfd = interesting(w);
+	r->guest_memfd_offset = chance(w, 90) ? below(w, 8) * 0x8000 : interesting(w);
 }
 
 static void make_sregs(struct worker *w, void *p, int fd)
@@ -239,6 +256,7 @@ static unsigned long make_argument(struct worker *w, const struct request *r, in
 	make_inner_pointer(w, r->number, p);
 	switch (r->number) {
 	case (u32)KVM_SET_USER_MEMORY_REGION: make_region(w, p); break;
+	case (u32)KVM_SET_USER_MEMORY_REGION2: make_region2(w, p); break;
 	case (u32)KVM_SET_SREGS: make_sregs(w, p, fd); break;
 	case (u32)KVM_SET_REGS: make_regs(w, p); break;
 	case (u32)KVM_SET_CPUID2: make_cpuid(w, p, fd); break;
@@ -351,6 +369,14 @@ static struct slot pick(struct worker *w)
 	return s;
 }
 
+static void request(struct worker *w, const struct request *r, int fd)
+{
+	long result = dev_ioctl(fz.dev, fd, r->number, make_argument(w, r, fd));
+
+	if (result >= 0 && (r->number == KVM_GET_STATS_FD || r->number == KVM_CREATE_GUEST_MEMFD))
+		dev_close(fz.dev, (int)result);
+}
+
 static void one_request(struct worker *w)
 {
 	const struct slot s = pick(w);
@@ -366,7 +392,7 @@ static void one_request(struct worker *w)
 	if (chance(w, 2))
 		dev_ioctl(fz.dev, fd, _IO(KVMIO, 0xff) - below(w, 16), interesting(w));
 	else
-		dev_ioctl(fz.dev, fd, r->number, make_argument(w, r, fd));
+		request(w, r, fd);
 }
 
 static void one_step(struct worker *w)
@@ -430,19 +456,58 @@ static void nothing(int sig)
 {
 }
 
-static int open_fds(void)
-{
-	int fd, n = 0;
+/* What must not grow from round to round. */
+struct holdings {
+	long fds, heap, mapped;
+};
 
-	for (fd = 0; fd < 1024; fd++)
+static long open_fds(void)
+{
+	long n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
 		n += fcntl(fd, F_GETFD) >= 0;
 	return n;
+}
+
+/* Address space in bytes, without what the sanitizers and the C library keep for threads. */
+static long mapped_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long pages = 0;
+
+	if (!f || fscanf(f, "%ld", &pages) != 1)
+		abort();
+	fclose(f);
+	return pages * 4096;
+}
+
+static struct holdings look(void)
+{
+	return (struct holdings){open_fds(), (long)mallinfo2().uordblks, mapped_bytes()};
+}
+
+static bool leaked(const char *what, long before, long after, long slack)
+{
+	if (after <= before + slack)
+		return false;
+	fprintf(stderr, "%s leaked: %ld after the first round, %ld after the last\n", what, before,
+		after);
+	return true;
+}
+
+static bool any_leak(const struct holdings *a, const struct holdings *b)
+{
+	return leaked("descriptors", a->fds, b->fds, 0) |
+	       leaked("heap", a->heap, b->heap, HEAP_SLACK) |
+	       leaked("mapped memory", a->mapped, b->mapped, MAPPED_SLACK);
 }
 
 static u64 parse(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"seconds", required_argument, NULL, 'n'},
+		{"requests", required_argument, NULL, 'r'},
 		{"seed", required_argument, NULL, 's'},
 		{"threads", required_argument, NULL, 't'},
 		{0},
@@ -453,7 +518,8 @@ static u64 parse(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		switch (c) {
 		case 's': seed = strtoull(optarg, NULL, 0); break;
-		case 'n': fz.end = time(NULL) + strtoul(optarg, NULL, 0); break;
+		case 'n': fz.seconds = strtoul(optarg, NULL, 0) / ROUNDS; break;
+		case 'r': fz.count = strtoul(optarg, NULL, 0) / ROUNDS; break;
 		case 't': fz.threads = strtoul(optarg, NULL, 0); break;
 		default: exit(2);
 		}
@@ -474,8 +540,6 @@ static void setup(u64 seed)
 		fz.pool[i].fd = -1;
 	fz.event = eventfd(0, EFD_NONBLOCK);
 	pthread_barrier_init(&fz.finished, NULL, fz.threads + 1);
-	if (dev_create(&fz.dev))
-		exit(1);
 }
 
 static void run_threads(u64 seed)
@@ -494,24 +558,37 @@ static void run_threads(u64 seed)
 		pthread_join(fz.thread[i], NULL);
 }
 
+static struct holdings run_round(u64 seed)
+{
+	fz.done = 0;
+	fz.stop = false;
+	fz.end = time(NULL) + fz.seconds;
+	if (dev_create(&fz.dev))
+		exit(1);
+	run_threads(seed);
+	for (unsigned i = 0; i < POOL; i++)
+		pool_close(&fz.pool[i]);
+	dev_destroy(fz.dev);
+	return look();
+}
+
 int main(int argc, char **argv)
 {
 	u64 seed = parse(argc, argv);
-	int before = open_fds(), after;
-	unsigned i;
+	struct holdings first, last;
+	unsigned long requests;
 
 	printf("fuzz-ioctl --seed %#llx --threads %u\n", (unsigned long long)seed, fz.threads);
 	fflush(stdout);
 	setup(seed);
-	run_threads(seed);
-	for (i = 0; i < POOL; i++)
-		pool_close(&fz.pool[i]);
-	dev_destroy(fz.dev);
-	close(fz.event);
-	after = open_fds();
-	if (after != before)
-		fprintf(stderr, "descriptors leaked: %d before, %d after\n", before, after);
-	else
-		printf("%lu requests\n", fz.done);
-	return after != before;
+	first = run_round(seed);
+	requests = fz.done;
+	for (unsigned i = 1; i < ROUNDS; i++) {
+		last = run_round(seed + i);
+		requests += fz.done;
+	}
+	if (any_leak(&first, &last))
+		return 1;
+	printf("%lu requests\n", requests);
+	return 0;
 }

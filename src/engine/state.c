@@ -132,14 +132,17 @@ static bool sregs_valid(const struct cpu *cpu, const struct vcpu_state *s)
 	       s->cr8 <= 15 && paging_valid(cpu, s);
 }
 
-static bool xsave_valid(const struct vcpu_state *s)
+/* Without any component MXCSR is not looked at, as in Linux. */
+static bool xsave_valid(struct cpu *cpu, const struct vcpu_state *s)
 {
 	const struct fpu_image *image = (const struct fpu_image *)s->xsave;
-	u64 reserved = image->xcomp_bv;
+	u64 reserved = image->xcomp_bv | (image->xstate_bv & ~XSTATE_OFFERED);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(image->header); i++)
 		reserved |= image->header[i];
-	return !(image->xstate_bv & ~XSTATE_OFFERED) && !reserved && !(image->mxcsr >> 18);
+	if (image->xstate_bv & XSTATE_OFFERED)
+		reserved |= image->mxcsr & ~fpu_mxcsr_mask(fpu_image(cpu));
+	return !reserved;
 }
 
 static bool xcr0_valid(const struct cpu *cpu, u64 xcr0)
@@ -148,11 +151,11 @@ static bool xcr0_valid(const struct cpu *cpu, u64 xcr0)
 	       (xcr0 & (XSTATE_SSE | XSTATE_AVX)) != XSTATE_AVX;
 }
 
-static bool state_valid(const struct cpu *cpu, u32 groups, const struct vcpu_state *s)
+static bool state_valid(struct cpu *cpu, u32 groups, const struct vcpu_state *s)
 {
 	if ((groups & ST_SREGS) && !sregs_valid(cpu, s))
 		return false;
-	if ((groups & ST_XSAVE) && !xsave_valid(s))
+	if ((groups & ST_XSAVE) && !xsave_valid(cpu, s))
 		return false;
 	if ((groups & ST_XCR) && !xcr0_valid(cpu, s->xcr0))
 		return false;

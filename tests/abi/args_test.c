@@ -738,9 +738,13 @@ static void test_vcpu_small(void **state)
 	guest_close(&g);
 }
 
+#define XSAVE_MXCSR     (24 / 4)
+#define XSAVE_XSTATE_BV (512 / 4)
+
 static void test_state_checks(void **state)
 {
 	struct guest g;
+	struct kvm_xsave xsave;
 	struct kvm_debugregs d;
 	struct kvm_xcrs x;
 	struct kvm_vcpu_events e;
@@ -756,6 +760,13 @@ static void test_state_checks(void **state)
 	d.flags = 0;
 	d.dr7 |= 1ull << 32;
 	IS(g.vcpu, KVM_SET_DEBUGREGS, &d, -EINVAL);
+	IS(g.vcpu, KVM_GET_XSAVE, &xsave, 0);
+	IS(g.vcpu, KVM_SET_XSAVE, &xsave, 0);
+	xsave.region[XSAVE_MXCSR] |= 1u << 16; /* no processor has it: loading it would fault */
+	xsave.region[XSAVE_XSTATE_BV] = 0;     /* and is not looked at without its components */
+	IS(g.vcpu, KVM_SET_XSAVE, &xsave, 0);
+	xsave.region[XSAVE_XSTATE_BV] = 3;
+	IS(g.vcpu, KVM_SET_XSAVE, &xsave, -EINVAL);
 	IS(g.vcpu, KVM_GET_XCRS, &x, 0);
 	assert_int_equal(x.nr_xcrs, 1);
 	IS(g.vcpu, KVM_SET_XCRS, &x, 0);

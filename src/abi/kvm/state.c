@@ -8,6 +8,7 @@
 /* ---- XSAVE image and its legacy part, SDM 1:13.4 ---- */
 
 #define XSTATE_BV_OFFSET 512
+#define MXCSR_ANY_HOST   0xffbfu /* bits that every processor has, SDM 1:11.6.6 */
 #define XSTATE_X87_SSE   3ull
 
 /* FXSAVE, 64-bit format, SDM 1:10.5.1 */
@@ -59,7 +60,7 @@ long vcpu_set_fpu(struct call *c)
 	x.opcode = f->last_opcode;
 	x.ip = f->last_ip;
 	x.dp = f->last_dp;
-	x.mxcsr = f->mxcsr;
+	x.mxcsr = f->mxcsr & MXCSR_ANY_HOST; /* this request never fails */
 	memcpy(s.xsave, &x, sizeof(x));
 	memcpy(&present, s.xsave + XSTATE_BV_OFFSET, sizeof(present));
 	present |= XSTATE_X87_SSE;

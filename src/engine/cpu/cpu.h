@@ -102,19 +102,19 @@ struct exception {
 	bool resume; /* #DB: RF in the saved flags, as all other faults have it */
 };
 
-/* Answers to reads that left the engine, in the order in which the restarted instruction asks. */
+/* Answers to reads that left the engine, in the order in which the restarted instruction asks: see replay.h. */
 #define REPLAY_MAX 16
+struct answer {
+	u64 addr; /* gpa, port or MSR */
+	u64 value;
+	u8 reason; /* enum exit_reason */
+	u8 len;
+	bool error;
+};
 struct replay {
 	u8 filled; /* answers present */
 	u8 next;   /* next one to hand out; reset at each restart */
-	struct {
-		/* gpa, port or MSR: must match, else the guest changed the world: ask again */
-		u64 addr;
-		u64 value;
-		u8 reason; /* enum exit_reason */
-		u8 len;
-		bool error;
-	} answer[REPLAY_MAX];
+	struct answer answer[REPLAY_MAX];
 	u32 io_count; /* string input: items available in io_data */
 };
 

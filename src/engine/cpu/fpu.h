@@ -40,6 +40,12 @@ static inline struct fpu_image *fpu_image(struct cpu *cpu)
 	return (struct fpu_image *)cpu->xsave_area;
 }
 
+/* Bits of MXCSR that this host has; others fault when they are loaded (SDM 1:11.6.6). */
+static inline u32 fpu_mxcsr_mask(const struct fpu_image *f)
+{
+	return f->mxcsr_mask ? f->mxcsr_mask : 0xffbf;
+}
+
 /* FIP and FDP point to host code and data: no guest may see them (and FCS, FDS do not exist). */
 static inline void fpu_scrub(struct fpu_image *f)
 {

@@ -30,11 +30,6 @@ static void zero(void *dst, u64 n)
 	__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(0) : "memory");
 }
 
-static u32 mxcsr_mask(const struct fpu_image *f)
-{
-	return f->mxcsr_mask ? f->mxcsr_mask : 0xffbf; /* SDM 1:11.6.6 */
-}
-
 static int state_linear(struct cpu *cpu, const struct insn *in, unsigned len, unsigned align,
 	unsigned acc, u64 *ret)
 {
@@ -80,7 +75,7 @@ int op_fxrstor(struct cpu *cpu, const struct insn *in)
 	if (r)
 		return r;
 	struct fpu_image *f = fpu_live_to_area(cpu);
-	if (image.mxcsr & ~mxcsr_mask(f))
+	if (image.mxcsr & ~fpu_mxcsr_mask(f))
 		return cpu_gp0(cpu);
 	load_x87(f, &image);
 	copy(f->xmm, image.xmm, vector_bytes(in));
@@ -275,7 +270,7 @@ static int xrstor_common(struct cpu *cpu, const struct insn *in, bool compact_on
 		return cpu_gp0(cpu);
 	struct fpu_image *f = fpu_live_to_area(cpu);
 	bool mxcsr = loads_mxcsr(&image, rfbm);
-	if (mxcsr && (image.mxcsr & ~mxcsr_mask(f)))
+	if (mxcsr && (image.mxcsr & ~fpu_mxcsr_mask(f)))
 		return cpu_gp0(cpu);
 	load_components(f, in, &image, rfbm);
 	if (mxcsr)

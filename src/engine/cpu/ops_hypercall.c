@@ -3,23 +3,11 @@
  * VMCALL and VMMCALL: hypercalls of KVM's interface, Hyper-V's or Xen's. The instruction leaves with the arguments
  * and is restarted with the answer; outer code (engine/hypercall.c, engine/hv) or the VMM does the work.
  */
+#include "engine/cpu/replay.h"
 #include "engine/cpu/segment.h"
 #include "engine/feat/feat.h"
 #include "engine/hv/hv.h"
 #include "engine/machine.h"
-
-static bool answered(struct cpu *cpu, u8 reason, u64 nr, u64 *ret, bool *undefined)
-{
-	struct replay *rp = &cpu->replay;
-	unsigned i = rp->next;
-
-	if (i >= rp->filled || rp->answer[i].reason != reason || rp->answer[i].addr != nr)
-		return false;
-	rp->next++;
-	*ret = rp->answer[i].value;
-	*undefined = rp->answer[i].error;
-	return true;
-}
 
 /* ---- KVM (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
 
@@ -30,25 +18,27 @@ static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
 	static const u8 args[] = {RBX, RCX, RDX, RSI};
 	struct exit *x = &cpu->exit;
 
-	x->reason = EXIT_HYPERCALL;
 	x->hypercall.nr = nr;
 	x->hypercall.ret = 0;
 	x->hypercall.long_mode = size == 8;
 	for (unsigned i = 0; i < ARRAY_SIZE(x->hypercall.args); i++)
 		x->hypercall.args[i] =
 			i < ARRAY_SIZE(args) ? reg_read(cpu, args[i], size, true) : 0;
-	return CPU_EXIT;
+	return replay_ask(cpu, EXIT_HYPERCALL);
 }
 
 static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 {
 	unsigned size = in->mode == 8 ? 8 : 4;
-	u64 nr = reg_read(cpu, RAX, size, true), ret = -KVM_EPERM;
-	bool undefined;
+	u64 nr = reg_read(cpu, RAX, size, true);
+	const struct answer *a = NULL;
 
-	if (cpu->cpl == 0 && !answered(cpu, EXIT_HYPERCALL, nr, &ret, &undefined))
-		return hypercall_ask(cpu, nr, size);
-	reg_write(cpu, RAX, size, true, ret);
+	if (cpu->cpl == 0) {
+		a = replay_answer(cpu, EXIT_HYPERCALL, nr, 8);
+		if (!a)
+			return hypercall_ask(cpu, nr, size);
+	}
+	reg_write(cpu, RAX, size, true, a ? a->value : -(u64)KVM_EPERM);
 	return CPU_OK;
 }
 
@@ -77,24 +67,26 @@ static u64 register_pair(const struct cpu *cpu, unsigned high, unsigned low)
 /* TLFS 3.7: registers of both forms. Only at level 0 of protected mode (TLFS 3.3). */
 static int hyperv_call(struct cpu *cpu, const struct insn *in)
 {
-	bool wide = in->mode == 8, undefined;
-	u64 arg[3], ret;
+	const struct answer *a;
+	bool wide = in->mode == 8;
+	u64 arg[3];
 
 	if (cpu->cpl || !cpu_protected(cpu))
 		return cpu_raise(cpu, X86_UD);
 	arg[0] = wide ? cpu->gpr[RCX] : register_pair(cpu, RDX, RAX);
 	arg[1] = wide ? cpu->gpr[RDX] : register_pair(cpu, RBX, RCX);
 	arg[2] = wide ? cpu->gpr[R8] : register_pair(cpu, RDI, RSI);
-	if (!answered(cpu, EXIT_HYPERV, arg[0], &ret, &undefined)) {
-		cpu->exit = (struct exit){.reason = EXIT_HYPERV,
+	a = replay_answer(cpu, EXIT_HYPERV, arg[0], 8);
+	if (!a) {
+		cpu->exit = (struct exit){
 			.hyperv = {.kind = HYPERV_CALL, .arg = {arg[0], arg[1], arg[2]}}};
-		return CPU_EXIT;
+		return replay_ask(cpu, EXIT_HYPERV);
 	}
-	if (undefined)
+	if (a->error)
 		return cpu_raise(cpu, X86_UD);
-	cpu->gpr[RAX] = wide ? ret : (u32)ret;
+	cpu->gpr[RAX] = wide ? a->value : (u32)a->value;
 	if (!wide)
-		cpu->gpr[RDX] = ret >> 32;
+		cpu->gpr[RDX] = a->value >> 32;
 	return CPU_OK;
 }
 
@@ -102,18 +94,17 @@ static int xen_call(struct cpu *cpu, const struct insn *in)
 {
 	static const u8 regs[2][6] = {{RBX, RCX, RDX, RSI, RDI, RBP}, {RDI, RSI, RDX, R10, R8, R9}};
 	unsigned size = in->mode == 8 ? 8 : 4;
-	u64 nr = reg_read(cpu, RAX, size, true), ret;
-	bool undefined;
+	u64 nr = reg_read(cpu, RAX, size, true);
+	const struct answer *a = replay_answer(cpu, EXIT_XEN, nr, 8);
 
-	if (answered(cpu, EXIT_XEN, nr, &ret, &undefined)) {
-		reg_write(cpu, RAX, size, true, ret);
+	if (a) {
+		reg_write(cpu, RAX, size, true, a->value);
 		return CPU_OK;
 	}
-	cpu->exit = (struct exit){
-		.reason = EXIT_XEN, .xen = {.nr = nr, .cpl = cpu->cpl, .long_mode = size == 8}};
+	cpu->exit = (struct exit){.xen = {.nr = nr, .cpl = cpu->cpl, .long_mode = size == 8}};
 	for (unsigned i = 0; i < ARRAY_SIZE(regs[0]); i++)
 		cpu->exit.xen.args[i] = reg_read(cpu, regs[size == 8][i], size, true);
-	return CPU_EXIT;
+	return replay_ask(cpu, EXIT_XEN);
 }
 
 static int hypercall(struct cpu *cpu, const struct insn *in)

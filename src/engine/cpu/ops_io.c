@@ -11,6 +11,7 @@
  */
 #include "engine/cpu/debug.h"
 #include "engine/cpu/ops.h"
+#include "engine/cpu/replay.h"
 
 #define TSS_IO_BASE 0x66 /* SDM 3:7.2.1, the same place in the 64-bit TSS */
 
@@ -61,29 +62,13 @@ static unsigned io_size(const struct insn *in)
 	return MIN(in->op_size, 4);
 }
 
-static bool io_answer(struct cpu *cpu, u16 port, unsigned size, u64 *value)
-{
-	struct replay *rp = &cpu->replay;
-
-	if (rp->next >= rp->filled)
-		return false;
-	unsigned i = rp->next;
-	if (rp->answer[i].reason != EXIT_IO_IN || rp->answer[i].addr != port ||
-		rp->answer[i].len != size)
-		return false;
-	rp->next++;
-	*value = rp->answer[i].value;
-	return true;
-}
-
 static int io_ask(struct cpu *cpu, u16 port, unsigned size, u32 count)
 {
-	cpu->exit.reason = EXIT_IO_IN;
 	cpu->exit.io.port = port;
 	cpu->exit.io.size = size;
 	cpu->exit.io.count = count;
 	cpu->exit.io.data = cpu->io_data;
-	return CPU_EXIT;
+	return replay_ask(cpu, EXIT_IO_IN);
 }
 
 static void io_tell(struct cpu *cpu, u16 port, unsigned size, u64 value)
@@ -99,14 +84,15 @@ static void io_tell(struct cpu *cpu, u16 port, unsigned size, u64 value)
 
 static int io_in(struct cpu *cpu, u16 port, unsigned size)
 {
-	u64 value;
+	const struct answer *a;
 	int r = io_check(cpu, port, size);
 
 	if (r)
 		return r;
-	if (!io_answer(cpu, port, size, &value))
+	a = replay_answer(cpu, EXIT_IO_IN, port, size);
+	if (!a)
 		return io_ask(cpu, port, size, 1);
-	reg_write(cpu, RAX, size, true, value);
+	reg_write(cpu, RAX, size, true, a->value);
 	return CPU_OK;
 }
 
@@ -192,7 +178,8 @@ static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remain
 
 int op_ins(struct cpu *cpu, const struct insn *in)
 {
-	u64 remaining = io_remaining(cpu, in), lin, first;
+	u64 remaining = io_remaining(cpu, in), lin;
+	const struct answer *a;
 	u16 port = cpu->gpr[RDX];
 	unsigned size = io_size(in);
 
@@ -207,10 +194,12 @@ int op_ins(struct cpu *cpu, const struct insn *in)
 	if (r)
 		return r;
 	u64 n = ins_batch(cpu, in, lin, remaining);
-	if (!io_answer(cpu, port, size, &first))
+	a = replay_answer(cpu, EXIT_IO_IN, port, size);
+	if (!a)
 		return io_ask(cpu, port, size, n);
 	n = MIN(n, MAX(cpu->replay.io_count, 1u));
-	r = mem_write(cpu, lin, n > 1 ? (void *)cpu->io_data : (void *)&first, n * size, ACC_WRITE);
+	r = mem_write(cpu, lin, n > 1 ? (const void *)cpu->io_data : (const void *)&a->value,
+		n * size, ACC_WRITE);
 	if (r)
 		return r;
 	io_advance(cpu, in, RDI, n, remaining);

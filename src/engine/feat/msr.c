@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 
+#include "engine/cpu/replay.h"
 #include "engine/cpu/segment.h"
 #include "engine/feat/feat.h"
 #include "engine/cpu/smm.h"
@@ -533,27 +534,13 @@ void msr_reset(struct cpu *cpu)
 
 /* ---- rdmsr, wrmsr ---- */
 
-static bool msr_answer(struct cpu *cpu, u8 reason, u32 index, u64 *value, bool *error)
-{
-	struct replay *rp = &cpu->replay;
-	unsigned i = rp->next;
-
-	if (i >= rp->filled || rp->answer[i].reason != reason || rp->answer[i].addr != index)
-		return false;
-	rp->next++;
-	*value = rp->answer[i].value;
-	*error = rp->answer[i].error;
-	return true;
-}
-
 static int msr_ask(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
 {
-	cpu->exit.reason = reason;
 	cpu->exit.msr.index = index;
 	cpu->exit.msr.why = why;
 	cpu->exit.msr.data = data;
 	cpu->exit.msr.error = false;
-	return CPU_EXIT;
+	return replay_ask(cpu, reason);
 }
 
 /* The guest may not, or cannot: #GP, unless the VMM wants to know (KVM_CAP_X86_USER_SPACE_MSR). */
@@ -564,10 +551,12 @@ static int msr_refuse(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
 
 int msr_read(struct cpu *cpu, u32 index, u64 *ret)
 {
-	bool error;
+	const struct answer *a = replay_answer(cpu, EXIT_RDMSR, index, 8);
 
-	if (cpu->replay.filled && msr_answer(cpu, EXIT_RDMSR, index, ret, &error))
-		return error ? cpu_gp0(cpu) : CPU_OK;
+	if (a) {
+		*ret = a->value;
+		return a->error ? cpu_gp0(cpu) : CPU_OK;
+	}
 	if (!msr_allowed(cpu, index, MSR_FILTER_READ))
 		return msr_refuse(cpu, EXIT_RDMSR, index, 0, MSR_WHY_FILTER);
 	switch (msr_get(cpu, index, ret, false)) {
@@ -586,11 +575,10 @@ static bool is_xen_msr(const struct cpu *cpu, u32 index)
 
 int msr_write(struct cpu *cpu, u32 index, u64 value)
 {
-	u64 unused;
-	bool error;
+	const struct answer *a = replay_answer(cpu, EXIT_WRMSR, index, 8);
 
-	if (cpu->replay.filled && msr_answer(cpu, EXIT_WRMSR, index, &unused, &error))
-		return error ? cpu_gp0(cpu) : CPU_OK;
+	if (a)
+		return a->error ? cpu_gp0(cpu) : CPU_OK;
 	if (!msr_allowed(cpu, index, MSR_FILTER_WRITE))
 		return msr_refuse(cpu, EXIT_WRMSR, index, value, MSR_WHY_FILTER);
 	if (unlikely(is_xen_msr(cpu, index)))

@@ -8,6 +8,7 @@
  * answers in cpu->replay), writes wait in cpu->posted for the end of the instruction.
  */
 #include "engine/cpu/debug.h"
+#include "engine/cpu/replay.h"
 #include "engine/mem/access_raw.h"
 #include "engine/mem/mem_priv.h"
 
@@ -55,28 +56,22 @@ static int mmio_ask(struct cpu *cpu, u64 gpa, unsigned len)
 {
 	struct exit *e = &cpu->exit;
 
-	if (cpu->replay.next == REPLAY_MAX)
+	if (replay_full(cpu))
 		return mem_internal_error(cpu);
-	/* Whatever was answered from here on belonged to another course of events. */
-	cpu->replay.filled = cpu->replay.next;
-	e->reason = EXIT_MMIO_READ;
 	e->mmio.gpa = gpa;
 	e->mmio.len = len;
 	for (unsigned i = 0; i < sizeof(e->mmio.data); i++)
 		e->mmio.data[i] = 0;
-	return CPU_EXIT;
+	return replay_ask(cpu, EXIT_MMIO_READ);
 }
 
 static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
 {
-	struct replay *r = &cpu->replay;
-	unsigned n = r->next;
+	const struct answer *a = replay_answer(cpu, EXIT_MMIO_READ, gpa, len);
 
-	if (n >= r->filled || r->answer[n].reason != EXIT_MMIO_READ || r->answer[n].addr != gpa ||
-		r->answer[n].len != len)
+	if (!a)
 		return mmio_ask(cpu, gpa, len);
-	copy_bytes(buf, (const u8 *)&r->answer[n].value, len);
-	r->next++;
+	copy_bytes(buf, (const u8 *)&a->value, len);
 	return CPU_OK;
 }
 
