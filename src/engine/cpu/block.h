@@ -3,7 +3,7 @@
  * Translated basic blocks: the table in which they are found, and what becomes of them when their code
  * changes.
  *
- * A block is known by the guest-physical address of its first byte, its linear address (rip-relative
+ * A block is known by the guest-physical address of its first byte, its rip (rip-relative
  * operands and return addresses are constants in its code) and the mode bits of cpu->block_key. It
  * lies within one page, except for single instructions that cross. Records are only appended, so look-ups need no lock; a block whose guest code
  * has changed is marked dead and its entry patched to leave, so whoever jumps there comes out.
