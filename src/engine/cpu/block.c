@@ -193,22 +193,6 @@ void blocks_reset(struct blocks *b)
 	memset(b->page, 0, sizeof(b->page));
 }
 
-/* Unaligned 8-byte steps, the last one overlapping: blocks are short, a call would cost more. */
-static bool same_bytes(const u8 *p, const u8 *q, unsigned n)
-{
-	typedef u64 __attribute__((may_alias, aligned(1))) word;
-
-	if (n < 8) {
-		while (n && p[n - 1] == q[n - 1])
-			n--;
-		return n == 0;
-	}
-	for (unsigned i = 0; i + 8 < n; i += 8)
-		if (*(const word *)(p + i) != *(const word *)(q + i))
-			return false;
-	return *(const word *)(p + n - 8) == *(const word *)(q + n - 8);
-}
-
 static unsigned bytes_in_page(const struct block *t)
 {
 	return MIN((unsigned)t->bytes, (unsigned)(PAGE_SIZE - (t->gpa & ~PAGE_MASK)));
@@ -223,12 +207,13 @@ static bool page_overlaps(const struct blocks *b, const struct page_blocks *page
 	return false;
 }
 
+/* Also if the caller has taken the page away. */
 static bool page_differs(const struct blocks *b, const struct page_blocks *page, const u8 *hva)
 {
 	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page) {
 		const struct block *t = &b->block[i];
 
-		if (!t->dead && !same_bytes(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK),
+		if (!t->dead && guest_compare(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK),
 					bytes_in_page(t)))
 			return true;
 	}
@@ -274,11 +259,10 @@ void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
 {
 	struct code_cache *c = cpu->machine->code;
 	struct page_blocks *page;
-	u8 byte; /* the caller may have taken the page away */
 
 	cache_lock(cpu);
 	page = page_entry(c->blocks, gpa, false);
-	if (page && (guest_copy(&byte, hva, 1) || page_differs(c->blocks, page, hva)))
+	if (page && page_differs(c->blocks, page, hva))
 		kill_page(cpu->machine, gpa);
 	cache_unlock(cpu);
 }

@@ -277,8 +277,12 @@ struct cpu {
 		u32 key; /* block_key + 1; 0: empty */
 		int number;
 	} jump_table_of[16];
-	/* code pages compared with memory in this epoch: page | 1, see jump.c */
-	u64 page_checked[2048];
+	/* code pages that were compared with memory, and when; see jump.c */
+	struct checked_page {
+		u64 page; /* | CHECKED_GLOBAL */
+		u64 epoch;
+	} page_checked[2048];
+	u64 check_epoch[2]; /* [global]: checks of other epochs no longer count */
 	/* decoded instructions that step() does for translated code, run.c */
 	struct insn_cache *insns;
 	/* grows whenever a linear-to-physical translation of code may have changed */

@@ -13,8 +13,7 @@
 #include "engine/machine.h"
 #include "engine/mem/mem.h"
 
-#define CHECKED        1ull
-#define CHECKED_GLOBAL 2ull
+#define CHECKED_GLOBAL 1ull
 
 static void forget_all_tables(struct cpu *cpu)
 {
@@ -37,9 +36,9 @@ static void forget_logged(struct cpu *cpu, bool global)
 
 static void forget_checks(struct cpu *cpu, bool keep_global)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(cpu->page_checked); i++)
-		if (!keep_global || !(cpu->page_checked[i] & CHECKED_GLOBAL))
-			cpu->page_checked[i] = 0;
+	cpu->check_epoch[0]++;
+	if (!keep_global)
+		cpu->check_epoch[1]++;
 }
 
 void jump_flush(struct cpu *cpu)
@@ -122,10 +121,15 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 
 void jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
 {
-	u64 *seen = &cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
+	struct checked_page *seen =
+		&cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
+	bool global;
 
-	if (ALIGN_DOWN(*seen, PAGE_SIZE) == page && (*seen & CHECKED))
+	if ((seen->page & PAGE_MASK) == page &&
+		seen->epoch == cpu->check_epoch[seen->page & CHECKED_GLOBAL])
 		return;
 	blocks_validate_page(cpu, page, hva);
-	*seen = page | CHECKED | (mmu_fetch_global(cpu, lin) ? CHECKED_GLOBAL : 0);
+	global = mmu_fetch_global(cpu, lin);
+	seen->page = page | (global ? CHECKED_GLOBAL : 0);
+	seen->epoch = cpu->check_epoch[global];
 }

@@ -5,6 +5,7 @@
  * what the TLB can no longer answer for and recomputes the processor mode.
  */
 #include "engine/cpu/segment.h"
+#include "engine/mem/access_raw.h"
 
 #define CR0_SUPPORTED                                                                              \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
@@ -30,9 +31,11 @@ static bool pdptes_valid(struct cpu *cpu, u64 cr3)
 
 	if (!page)
 		return false;
-	const u64 *pdpte = (const u64 *)(page + (gpa & ~PAGE_MASK));
 	for (unsigned i = 0; i < 4; i++) {
-		u64 e = __atomic_load_n(&pdpte[i], __ATOMIC_RELAXED);
+		u64 e;
+
+		if (guest_load_pte(&e, page + (gpa & ~PAGE_MASK) + i * sizeof(e), sizeof(e)))
+			return false;
 		if ((e & PTE_P) && (e & reserved))
 			return false;
 	}

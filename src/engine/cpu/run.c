@@ -15,6 +15,7 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpu/translate.h"
 #include "engine/machine.h"
+#include "engine/mem/access_raw.h"
 #include "engine/stat.h"
 
 #define SERVED (REQ_FLUSH | REQ_FLUSH_W)
@@ -74,10 +75,12 @@ static u64 code_room(const struct cpu *cpu)
 static bool crosses_page(const struct cpu *cpu, const u8 *hva, u64 lin)
 {
 	unsigned offset = lin & ~PAGE_MASK;
+	u8 code[INSN_MAX];
 	struct insn in;
 
 	return offset > PAGE_SIZE - INSN_MAX && code_room(cpu) > PAGE_SIZE - offset &&
-	       insn_decode(&in, hva + offset, PAGE_SIZE - offset, cpu->code_size) == INSN_SHORT;
+	       !guest_copy(code, hva + offset, PAGE_SIZE - offset) &&
+	       insn_decode(&in, code, PAGE_SIZE - offset, cpu->code_size) == INSN_SHORT;
 }
 
 /* Where the code at lin is; at->hva NULL: not where it can be translated from. */

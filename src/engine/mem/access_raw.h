@@ -14,6 +14,8 @@
 
 /* 0 or -1. One of the two sides is guest RAM; parts may have been copied before a fault. */
 int guest_copy(void *dst, const void *src, size_t len);
+/* 0 the same, 1 not, -1. */
+int guest_compare(const void *a, const void *b, size_t len);
 /* A paging-structure entry, read once. size is 4 or 8. 0 or -1. */
 int guest_load_pte(u64 *ret, const u8 *host, unsigned size);
 /* Locked compare and exchange: 1 done, 0 the entry was not old, -1. */

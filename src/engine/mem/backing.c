@@ -78,7 +78,17 @@ static void join(struct backing *b, struct slot *s)
 	s->backing = b;
 	s->state = b->state + ((s->hva - b->hva) >> PAGE_SHIFT);
 	s->next_user = b->users;
+	s->user_link = &b->users;
+	if (s->next_user)
+		s->next_user->user_link = &s->next_user;
 	b->users = s;
+}
+
+static void leave(struct slot *s)
+{
+	*s->user_link = s->next_user;
+	if (s->next_user)
+		s->next_user->user_link = s->user_link;
 }
 
 static void move_users(struct machine *m, struct backing *from, struct backing *to)
@@ -88,7 +98,7 @@ static void move_users(struct machine *m, struct backing *from, struct backing *
 	for (s = from->users; s; s = s->next_user)
 		slot_end_watches(m, s, s->gpa, s->size);
 	while ((s = from->users)) {
-		from->users = s->next_user;
+		leave(s);
 		join(to, s);
 	}
 }
@@ -142,11 +152,8 @@ int backing_attach(struct machine *m, struct slot *s)
 void backing_detach(struct memory *mem, struct slot *s)
 {
 	struct backing *b = s->backing;
-	struct slot **link = &b->users;
 
-	while (*link != s)
-		link = &(*link)->next_user;
-	*link = s->next_user;
+	leave(s);
 	s->backing = NULL;
 	s->state = NULL;
 	if (b->users)

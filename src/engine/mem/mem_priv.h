@@ -22,7 +22,7 @@ struct slot {
 	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY */
 	u64 watched_parts; /* bit n: a page in the n-th 64th of the slot has been watched */
 	struct backing *backing;
-	struct slot *next_user; /* of the same backing */
+	struct slot *next_user, **user_link; /* of the same backing, and what points here */
 	/* SLOT_PRIVATE: the same addresses as the guest sees them where they are private; never in ranges */
 	struct slot *private;
 };

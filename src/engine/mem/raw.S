@@ -95,6 +95,43 @@ guest_cmpxchg_pte:
 	ret
 	.size guest_cmpxchg_pte, . - guest_cmpxchg_pte
 
+/* int guest_compare(const void *a, const void *b, size_t len) */
+	.globl guest_compare
+	.hidden guest_compare
+	.type guest_compare, @function
+	.p2align 4
+guest_compare:
+	cmp rdx, 8
+	jb 3f
+1:	mov rax, [rsi]
+	cmp rax, [rdi]
+	jne 5f
+	sub rdx, 8
+	add rsi, 8
+	add rdi, 8
+	cmp rdx, 8
+	jae 1b
+	test rdx, rdx
+	jz 4f
+	mov rax, [rsi + rdx - 8]	/* the last eight again */
+	cmp rax, [rdi + rdx - 8]
+	jne 5f
+	xor eax, eax
+	ret
+2:	mov al, [rsi]
+	cmp al, [rdi]
+	jne 5f
+	inc rsi
+	inc rdi
+	dec rdx
+3:	test rdx, rdx
+	jnz 2b
+4:	xor eax, eax
+	ret
+5:	mov eax, 1
+	ret
+	.size guest_compare, . - guest_compare
+
 guest_raw_end:
 
 guest_raw_fault:
