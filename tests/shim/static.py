@@ -29,6 +29,7 @@ SESSIONS = [
     'ulimit -c 0; sh -c "kill -SEGV \\$\\$"; echo $?; sh -c "kill -TERM \\$\\$"; echo $?; sh -c "kill -SYS \\$\\$"; echo $?',
     'timeout 0.2 sleep 5; echo $?; nice -n 5 nice; env -i X=1 env; xargs -n 1 echo < /dev/null; find . | sort',
     'awk "BEGIN { for (i = 0; i < 100000; i++) s += i; print s }"; dd if=/dev/zero bs=1k count=100 2>/dev/null | md5sum',
+    'tr "\\0" " " < /proc/$$/cmdline; env -i A=b cat /proc/self/environ /proc/self/cmdline | tr "\\0" " "',
     '/bin/echo dynamic; cat /etc/hostname | cmp - /etc/hostname && echo same',
 ]
 

@@ -104,6 +104,8 @@ int inject_run(const struct inject_config *cfg)
 	close(cfg->fd);
 	s.interpreter_base = interpreter.base;
 	sp = stack_create(&s);
+	if (sp)
+		stack_show(sp);
 	return sp ? become(p, interpreter.entry ? interpreter.entry : program.entry, sp,
 			    cfg->filters)
 		  : -ENOMEM;

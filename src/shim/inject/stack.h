@@ -14,5 +14,7 @@ struct start {
 
 /* The initial stack pointer, or 0: no memory. */
 u64 stack_create(const struct start *s);
+/* Let /proc show what is there. */
+void stack_show(u64 sp);
 
 #endif
