@@ -49,6 +49,14 @@ struct machine {
 	_Atomic u32 device_events; /* recheck.c */
 };
 
+/* time/steal.c */
+struct steal {
+	u64 asked, last; /* when the host was asked, and what it said; ns */
+	u32 version;     /* as last written */
+	int fd, tid;     /* of the thread's file, plus 1; 0: none */
+	bool have_last;
+};
+
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
 
 struct vcpu {
@@ -72,6 +80,7 @@ struct vcpu {
 	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
 	int wait_fd; /* the caller's, or -1 */
 	u64 own_stats[STAT_WORDS_MAX];
+	struct steal steal;
 	struct dirty_ring *ring; /* mem/ring.c; NULL: none */
 	_Atomic u32 entries;     /* this and the following: recheck.c */
 	u32 events_seen, activity_seen, ticks;
@@ -199,6 +208,13 @@ void vcpu_set_tsc(struct vcpu *v, u64 value);
 /* kvmclock: (re)write the guest's pvclock page for v, if it has one. time/pvclock.c, outer code. */
 void pvclock_update(struct vcpu *v);
 void pvclock_write_wall_clock(struct machine *m, u64 gpa);
+
+/* Steal time, if the guest has asked: time/steal.c, on the vcpu's thread, outer code. */
+#define STEAL_ENABLED BIT64(0)     /* in the MSR */
+void steal_enter(struct vcpu *v);  /* KVM_RUN begins */
+void steal_update(struct vcpu *v); /* once a tick */
+void steal_set_asleep(struct vcpu *v, bool asleep);
+void steal_close(struct steal *s);
 
 /* ---- mem/ ---- */
 

@@ -462,9 +462,11 @@ static void sleep_counted(struct vcpu *v)
 {
 	u64 start = host_ns();
 
+	steal_set_asleep(v, true);
 	stat_set(&v->cpu, STAT_BLOCKING, 1);
 	sleep_until_request(v);
 	stat_set(&v->cpu, STAT_BLOCKING, 0);
+	steal_set_asleep(v, false);
 	count_sleep(&v->cpu, host_ns() - start);
 }
 
@@ -494,6 +496,8 @@ static bool serve_outer(struct vcpu *v)
 		return true;
 	if (!(req & REQ_POLL))
 		return false;
+	if (v->cpu.msr.kvm_steal_time & STEAL_ENABLED)
+		steal_update(v);
 	recheck_on_tick(v);
 	return v->poll && v->poll(v->poll_opaque);
 }
@@ -594,6 +598,8 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 
 	take_answer(cpu);
 	recheck_on_entry(v);
+	if (unlikely(cpu->msr.kvm_steal_time & STEAL_ENABLED))
+		steal_enter(v);
 	for (;;) {
 		if (post_writes(v))
 			return 0;

@@ -63,6 +63,7 @@ static struct vcpu *vcpu_alloc(void)
 
 static void vcpu_free(struct vcpu *v)
 {
+	steal_close(&v->steal);
 	hv_vp_destroy(v);
 	if (v->wake_fd >= 0)
 		fd_drop(v->wake_fd);

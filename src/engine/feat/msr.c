@@ -282,6 +282,20 @@ static int set_misc_enable(
 	return 0;
 }
 
+/* The page is found when the vcpu runs next. It is 64 bytes, aligned; bit 0 switches on. */
+static int set_steal_time(
+	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	const u64 reserved = 0x3e;
+
+	if (value & reserved)
+		return -EINVAL;
+	cpu->msr.kvm_steal_time = value;
+	if (cpu->vcpu)
+		cpu->vcpu->steal.have_last = false; /* another page, another version */
+	return 0;
+}
+
 #define HWCR_BITS    (BIT64(18) | BIT64(24))          /* McStatusWrEn, TscFreqSel */
 #define HWCR_IGNORED (BIT64(3) | BIT64(6) | BIT64(8)) /* TLB cache, flush filter, IGNNE */
 
@@ -424,7 +438,8 @@ static const struct msr_desc table[] = {
 	PV(0x4b564d01, "KVM_SYSTEM_TIME_NEW", PV_CLOCK2, MSR_AT(kvm_system_time),
 		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
 	PV(0x4b564d02, "KVM_ASYNC_PF_EN", PV_ASYNC_PF, MSR_AT(kvm_async_pf), 0, 0, NULL),
-	PV(0x4b564d03, "KVM_STEAL_TIME", PV_STEAL_TIME, MSR_AT(kvm_steal_time), 0, 0, NULL),
+	PV(0x4b564d03, "KVM_STEAL_TIME", PV_STEAL_TIME, MSR_AT(kvm_steal_time), MSR_SAVE, 0,
+		set_steal_time),
 	PV(0x4b564d04, "KVM_PV_EOI_EN", PV_EOI, MSR_AT(kvm_eoi), 0, 0, NULL),
 	PV(0x4b564d05, "KVM_POLL_CONTROL", PV_POLL_CONTROL, MSR_AT(kvm_poll_control), MSR_SAVE, 1,
 		NULL),

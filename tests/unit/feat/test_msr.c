@@ -83,7 +83,7 @@ static const struct {
 	{0xc0010015, BIT64(18) | BIT64(24), true}, {0xc0010015, 1, false}, {0x4b564d05, 0, true},
 	{0x4b564d05, 2, false}, {0x4b564d08, 0, false}, {0xc0000080, EFER_SCE | EFER_LME | EFER_NX, true},
 	{0xc0000080, EFER_SCE | EFER_NX, false}, /* LME while paging */
-	{0xc0000080, EFER_LME | BIT64(12), false}, {0x4b564d03, 1, false},
+	{0xc0000080, EFER_LME | BIT64(12), false}, {0x4b564d03, 1, true}, {0x4b564d03, 3, false},
 	{0x12345678, 0, false}, {0x33, 0, false}, {0xc0010117, 0, false},
 };
 /* clang-format on */
