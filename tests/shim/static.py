@@ -3,6 +3,7 @@
 """Static programs under `uservisor exec`.
 
 usage: static.py USERVISOR scenarios [--native] PROGRAM     every scenario that PROGRAM lists
+       static.py USERVISOR go COMPILER SOURCE FOLDER         must print what it prints natively
        static.py USERVISOR busybox                          shell sessions, compared with the native ones
 
 --native: also without uservisor, where the same must hold.
@@ -68,6 +69,23 @@ def scenarios(uservisor, program, native):
     return 1 if failed or not count else 0
 
 
+def golang(uservisor, compiler, source, folder):
+    program = os.path.join(folder, 'static-go')
+    env = dict(os.environ, CGO_ENABLED='0', GO111MODULE='off', GOCACHE=os.path.join(folder, 'go-cache'))
+    subprocess.run([compiler, 'build', '-p', '2', '-o', program, source], env=env, check=True)
+    why = refused(uservisor, program)
+    if why:
+        print(f'skipped: {why}')
+        return 77
+    results = [run(prefix + [program], 120) for prefix in ([], [uservisor, 'exec', '--'])]
+    native, ours = [(r.returncode, r.stdout, r.stderr) for r in results]
+    guest = run([uservisor, 'exec', '--', program, 'kvm'], 120)
+    if native != ours or guest.returncode or b'exits 1000 reason 5' not in guest.stdout:
+        print(f'native {native}\nours   {ours}\nguest  {guest}')
+        return 1
+    return 0
+
+
 def session(prefix, busybox, script):
     with tempfile.TemporaryDirectory() as folder:
         env = {'PATH': os.environ['PATH'], 'BUSYBOX': busybox, 'LC_ALL': 'C'}
@@ -100,6 +118,8 @@ def main():
     uservisor = os.path.abspath(sys.argv[1])
     if sys.argv[2] == 'busybox':
         return busybox(uservisor)
+    if sys.argv[2] == 'go':
+        return golang(uservisor, *map(os.path.abspath, sys.argv[3:6]))
     return scenarios(uservisor, os.path.abspath(sys.argv[-1]), '--native' in sys.argv)
 
 

@@ -18,7 +18,9 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <ucontext.h>
@@ -118,6 +120,33 @@ static void exits(void)
 	CHECK(!close(v.vm) && ioctl(v.vm, KVM_CREATE_VCPU, 7) == -1 && errno == EBADF);
 	errno = 0;
 	CHECK(ioctl(v.system, KVM_CREATE_VM, 99) == -1 && errno == EINVAL);
+	/* Who closes everything does not close what the engine has open for another machine. */
+	v = vm_open();
+	CHECK(!syscall(SYS_close_range, v.vm + 1, ~0u, 0));
+	for (copy = v.vm + 1; copy < 1024; copy++)
+		close(copy);
+	count_on_two(&v);
+	CHECK(fcntl(v.vm, F_DUPFD_CLOEXEC, 100) == 100 && !close(v.vm));
+	CHECK(ioctl(100, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) == 1);
+	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, 100, 0) == MAP_FAILED);
+}
+
+/* What programs ask before they open it. */
+static void looks(void)
+{
+	struct stat st;
+	char *name = "/dev/../dev/kvm";
+	int fd;
+
+	CHECK(!stat("/dev/kvm", &st) && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232));
+	CHECK(!access("/dev/kvm", R_OK | W_OK) && access("/dev/kvm", X_OK) == -1);
+	CHECK(!symlink(name, "kvm-link") && (fd = open("kvm-link", O_RDWR)) >= 0);
+	CHECK(!unlink("kvm-link") && ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+	CHECK(!fstat(fd, &st) && S_ISCHR(st.st_mode));
+	CHECK((fd = open(name, O_RDWR)) >= 0 && ioctl(fd, KVM_GET_API_VERSION, 0) == 12);
+	CHECK((fd = openat(AT_FDCWD, "/dev/kvm", O_RDONLY | O_CLOEXEC)) >= 0);
+	CHECK(fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	CHECK(open("/dev/kvm", O_RDWR | O_DIRECTORY) == -1 && errno == ENOTDIR);
 }
 
 /* ---- signals ---- */
@@ -451,6 +480,7 @@ static void speed(void)
 
 static const struct scenario scenarios[] = {
 	{"exits", exits},
+	{"looks", looks},
 	{"signals", signals},
 	{"sandbox", sandbox},
 	{"sandbox_exec", sandbox_exec},

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -211,11 +212,24 @@ long call_close(struct thread *t, struct context *c)
 	return shim_close((int)c->rdi);
 }
 
+/* Around the engine's own descriptors, which the program does not know of. */
 long call_close_range(struct thread *t, struct context *c)
 {
-	if (!(c->rdx & CLOSE_RANGE_CLOEXEC) && (u32)c->rdi <= (u32)c->rsi)
-		shim_closing_range((u32)c->rdi, (u32)c->rsi);
-	return CALL_PASS;
+	unsigned first = (unsigned)c->rdi, last = (unsigned)c->rsi, end;
+	u32 flags = (u32)c->rdx;
+	long r = 0;
+
+	if (first > last || shim_mode() == SHIM_IDLE)
+		return CALL_PASS;
+	while (!r && shim_next_range(&first, last, &end)) {
+		r = RAW(SYS_close_range, first, end, flags);
+		if (end == UINT_MAX)
+			break;
+		first = end + 1;
+	}
+	if (!r && !(flags & CLOSE_RANGE_CLOEXEC))
+		shim_closing_range((unsigned)c->rdi, last);
+	return r;
 }
 
 long call_dup(struct thread *t, struct context *c)
@@ -242,4 +256,21 @@ long call_fcntl(struct thread *t, struct context *c)
 	if (r >= 0)
 		shim_duplicated((int)c->rdi, (int)r);
 	return r;
+}
+
+/* ---- memory behind a descriptor ---- */
+
+long call_mmap(struct thread *t, struct context *c)
+{
+	long r;
+
+	if (c->r10 & MAP_ANONYMOUS)
+		return CALL_PASS;
+	r = shim_mmap_check((int)c->r8, (int)c->rdx, (int)c->r10, c->rsi, c->r9);
+	return r ? r : CALL_PASS;
+}
+
+long call_fallocate(struct thread *t, struct context *c)
+{
+	return shim_fallocate((int)c->rdi, (int)c->rsi, (s64)c->rdx, (s64)c->r10);
 }
