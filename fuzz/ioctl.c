@@ -28,8 +28,9 @@
 #include "abi/kvm/kvm.h"
 
 #define THREADS_MAX  8
-#define POOL         12
+#define POOL         13
 #define RAM_BYTES    0x40000
+#define RING_BYTES   0x4000 /* of dirty page numbers, where a vm has that */
 #define SCRATCH      0x8000
 #define HANG_SECONDS 30
 #define ROUNDS       3
@@ -115,6 +116,25 @@ static void fill(struct worker *w, void *p, size_t n)
 	}
 }
 
+/* ---- the pool ---- */
+
+/* Some slots are for the device, some for vms, most for vcpus. */
+static enum fd_kind slot_kind(unsigned i)
+{
+	return i < 1 ? FD_SYSTEM : i < 4 ? FD_VM : i < 5 ? FD_GUEST_MEMFD : FD_VCPU;
+}
+
+/* Some open descriptor of a kind, or -1. */
+static int any_of(struct worker *w, enum fd_kind kind)
+{
+	unsigned i, at = below(w, POOL);
+
+	for (i = 0; i < POOL; i++)
+		if (slot_kind((at + i) % POOL) == kind && fz.pool[(at + i) % POOL].fd >= 0)
+			return fz.pool[(at + i) % POOL].fd;
+	return -1;
+}
+
 /* ---- arguments that go deeper if they are right ---- */
 
 static void make_region(struct worker *w, void *p)
@@ -145,7 +165,7 @@ static void make_region2(struct worker *w, void *p)
 
 	make_region(w, p);
 	r->flags |= chance(w, 20) ? KVM_MEM_GUEST_MEMFD : 0;
-	r->guest_memfd = interesting(w);
+	r->guest_memfd = chance(w, 90) ? any_of(w, FD_GUEST_MEMFD) : (int)interesting(w);
 	r->guest_memfd_offset = chance(w, 90) ? below(w, 8) * 0x8000 : interesting(w);
 }
 
@@ -188,11 +208,38 @@ static void make_cap(struct worker *w, void *p)
 {
 	static const u16 caps[] = {KVM_CAP_SPLIT_IRQCHIP, KVM_CAP_X2APIC_API,
 		KVM_CAP_EXCEPTION_PAYLOAD, KVM_CAP_X86_USER_SPACE_MSR, KVM_CAP_DISABLE_QUIRKS,
-		KVM_CAP_X86_APIC_BUS_CYCLES_NS};
+		KVM_CAP_X86_APIC_BUS_CYCLES_NS, KVM_CAP_MAX_VCPU_ID,
+		KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, KVM_CAP_DIRTY_LOG_RING,
+		KVM_CAP_DIRTY_LOG_RING_ACQ_REL, KVM_CAP_X86_TRIPLE_FAULT_EVENT,
+		KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_X86_DISABLE_EXITS, KVM_CAP_MSR_PLATFORM_INFO,
+		KVM_CAP_EXIT_HYPERCALL, KVM_CAP_EXIT_ON_EMULATION_FAILURE, KVM_CAP_HYPERV_SYNIC,
+		KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_ENFORCE_CPUID};
 	struct kvm_enable_cap *e = p;
 
 	e->cap = caps[below(w, ARRAY_SIZE(caps))];
 	e->flags = 0;
+	if (e->cap == KVM_CAP_DIRTY_LOG_RING && chance(w, 50))
+		e->args[0] = RING_BYTES;
+}
+
+static void make_attributes(struct worker *w, void *p)
+{
+	*(struct kvm_memory_attributes *)p = (struct kvm_memory_attributes){
+		.address = below(w, 16) * 0x4000,
+		.size = chance(w, 90) ? below(w, 16) * 0x4000 : interesting(w),
+		.attributes =
+			chance(w, 90) ? below(w, 2) * KVM_MEMORY_ATTRIBUTE_PRIVATE : interesting(w),
+		.flags = chance(w, 95) ? 0 : interesting(w),
+	};
+}
+
+static void make_clear_log(struct worker *w, void *p)
+{
+	struct kvm_clear_dirty_log *c = p;
+
+	c->slot = below(w, 4);
+	c->first_page = chance(w, 80) ? 0 : below(w, 3) * 64;
+	c->num_pages = chance(w, 80) ? RAM_BYTES / 4096 : interesting(w);
 }
 
 /* The eventfd that is for this, or no eventfd at all: others in this process are the engine's own. */
@@ -206,6 +253,8 @@ static void make_eventfd(struct worker *w, u32 number, void *p)
 	if (number == KVM_IRQFD) {
 		((struct kvm_irqfd *)p)->fd = some_fd(w);
 		((struct kvm_irqfd *)p)->resamplefd = some_fd(w);
+	} else if (number == KVM_HYPERV_EVENTFD) {
+		((struct kvm_hyperv_eventfd *)p)->fd = some_fd(w);
 	} else {
 		((struct kvm_ioeventfd *)p)->fd = some_fd(w);
 	}
@@ -229,7 +278,10 @@ static void make_inner_pointer(struct worker *w, u32 number, void *p)
 
 	if (number == KVM_GET_DIRTY_LOG)
 		((struct kvm_dirty_log *)p)->padding2 = inner;
-	if (number == KVM_GET_DEVICE_ATTR)
+	if (number == KVM_CLEAR_DIRTY_LOG)
+		((struct kvm_clear_dirty_log *)p)->padding2 = inner;
+	if (number == KVM_GET_DEVICE_ATTR || number == KVM_SET_DEVICE_ATTR ||
+		number == KVM_HAS_DEVICE_ATTR)
 		((struct kvm_device_attr *)p)->addr = inner;
 	if (number == KVM_X86_SET_MSR_FILTER)
 		for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES; i++)
@@ -253,39 +305,25 @@ static unsigned long make_argument(struct worker *w, const struct request *r, in
 	/* Only what is there completely gets details; sizes of ARG_PTR are the request's own business. */
 	if (p + 16 * 1024 > w->scratch + SCRATCH)
 		return (unsigned long)p;
-	make_inner_pointer(w, r->number, p);
 	switch (r->number) {
 	case (u32)KVM_SET_USER_MEMORY_REGION: make_region(w, p); break;
 	case (u32)KVM_SET_USER_MEMORY_REGION2: make_region2(w, p); break;
 	case (u32)KVM_SET_SREGS: make_sregs(w, p, fd); break;
 	case (u32)KVM_SET_REGS: make_regs(w, p); break;
 	case (u32)KVM_SET_CPUID2: make_cpuid(w, p, fd); break;
+	case (u32)KVM_SET_MEMORY_ATTRIBUTES: make_attributes(w, p); break;
+	case (u32)KVM_CLEAR_DIRTY_LOG: make_clear_log(w, p); break;
+	case (u32)KVM_HYPERV_EVENTFD:
 	case (u32)KVM_IRQFD:
 	case (u32)KVM_IOEVENTFD: make_eventfd(w, r->number, p); break;
 	case (u32)KVM_ENABLE_CAP: make_cap(w, p); break;
 	case (u32)KVM_SET_SIGNAL_MASK: make_signal_mask(w, p); break;
 	}
+	make_inner_pointer(w, r->number, p);
 	return (unsigned long)p;
 }
 
 /* ---- one step ---- */
-
-/* Some slots are for the device, some for vms, most for vcpus. */
-static enum fd_kind slot_kind(unsigned i)
-{
-	return i < 1 ? FD_SYSTEM : i < 4 ? FD_VM : FD_VCPU;
-}
-
-/* Some open descriptor of a kind, or -1. */
-static int any_of(struct worker *w, enum fd_kind kind)
-{
-	unsigned i, at = below(w, POOL);
-
-	for (i = 0; i < POOL; i++)
-		if (slot_kind((at + i) % POOL) == kind && fz.pool[(at + i) % POOL].fd >= 0)
-			return fz.pool[(at + i) % POOL].fd;
-	return -1;
-}
 
 static void pool_close(struct slot *s)
 {
@@ -304,12 +342,17 @@ static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
 	const int prot = PROT_READ | PROT_WRITE;
 	struct kvm_userspace_memory_region r = {
 		.memory_size = RAM_BYTES, .userspace_addr = (u64)fz.ram};
+	struct kvm_create_guest_memfd memfd = {.size = RAM_BYTES};
 	long fd;
 
 	if (kind == FD_SYSTEM)
 		fd = dev_open_kvm(fz.dev, 0);
 	else if (kind == FD_VM)
-		fd = dev_ioctl(fz.dev, any_of(w, FD_SYSTEM), KVM_CREATE_VM, 0);
+		fd = dev_ioctl(fz.dev, any_of(w, FD_SYSTEM), KVM_CREATE_VM,
+			chance(w, 30) ? KVM_X86_SW_PROTECTED_VM : KVM_X86_DEFAULT_VM);
+	else if (kind == FD_GUEST_MEMFD)
+		fd = dev_ioctl(
+			fz.dev, any_of(w, FD_VM), KVM_CREATE_GUEST_MEMFD, (unsigned long)&memfd);
 	else
 		fd = dev_ioctl(fz.dev, any_of(w, FD_VM), KVM_CREATE_VCPU, below(w, 4));
 	if (fd < 0)
@@ -401,6 +444,10 @@ static void one_step(struct worker *w)
 
 	if (what < 4)
 		refill(w);
+	else if (what < 6)
+		dev_fallocate(fz.dev, any_of(w, FD_GUEST_MEMFD), (int)below(w, 4),
+			(s64)(chance(w, 80) ? below(w, 64) * 0x1000 : interesting(w)),
+			(s64)(chance(w, 80) ? below(w, 64) * 0x1000 : interesting(w)));
 	else if (what < 20)
 		scribble(w, &fz.pool[below(w, POOL)]);
 	else
