@@ -82,7 +82,7 @@
 		SYS("rdtscp", RDTSCP, IA_IMPL, IMPL(rAX | rCX | rDX))))
 
 #define BASE_REG(n, op) PFX(NONE, NONE, SYS(n, op, IA_ONLY64 | IA_OP48, Ry), NONE)
-#define FENCE(n) NP(SYS(n, NATIVE, 0))
+#define FENCE(n) NP(SYS(n, NATIVE, IA_OP48))
 #define STATE(n, op, m, attr) NP(SYS(n, op, attr, MEM_(m, STATE)))
 #define XSTATE(n, op, m, attr) NP(SYS(n, op, IA_IMPL | (attr), MEM_(m, STATE), IMPL(rAX | rDX)))
 #define CACHE_LINE(n) SYS(n, CLFLUSH, 0, .mem = MEM_ADDR)

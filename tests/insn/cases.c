@@ -168,6 +168,9 @@ static const struct {
 	{"store through cs in protected mode", 2, 3, BYTES(0x2e, 0xc6, 0x06, 0x08, 0x01, 0x42), PROT},
 	{"fs in 32-bit code", 4, 3, BYTES(0x64, 0x8b, 0x03, 0x64, 0x89, 0x43, 0x04), PROT, .rbx = 0x400},
 	{"fs in 32-bit code, beyond", 4, 3, BYTES(0x64, 0x8b, 0x03), PROT, .rbx = 0xfffd},
+	{"fences in 16-bit code", 2, 3, BYTES(0x0f, 0xae, 0xe8, 0x0f, 0xae, 0xf0, 0x0f, 0xae, 0xf8), PROT},
+	{"adcx, adox in 16-bit code", 2, 3, BYTES(0x66, 0x0f, 0x38, 0xf6, 0xc1, 0xf3, 0x0f, 0x38, 0xf6, 0xc1), PROT,
+		.rax = 0xffff8000, .rcx = 0x12345678},
 	{"sse in real mode", 2, 0, BYTES(0x0f, 0x28, 0x07, 0x66, 0x0f, 0xef, 0xc0), REAL, .rbx = 0x400},
 };
 /* clang-format on */
@@ -182,18 +185,19 @@ static void set_segments(unsigned i, struct insn_case *c)
 	u32 attr = c->kind == KIND_REAL ? 0x93 : 0xf3;
 
 	for (unsigned s = 0; s < 6; s++)
-		c->seg[s] = (struct seg_state){.selector = prot ? 0x23 + 8 * s : LOW_DATA >> 4,
+		c->seg[s] = (struct seg_state){.selector = prot ? LOW_SELECTOR(s) : LOW_DATA >> 4,
 			.base = LOW_DATA,
 			.limit = limit,
 			.attr = attr | granular | (prot ? big : 0)};
 	if (prot) /* exceptions need no stack of the case there: this one may be of any size */
 		c->seg[SEG_SS].limit = 0xffff, c->seg[SEG_SS].attr &= ~SEG_G;
-	c->seg[SEG_CS] = (struct seg_state){.selector = prot ? 0x2b : (u16)(cs_base >> 4),
-		.base = cs_base,
-		.limit = cs_limit,
-		.attr = prot                   ? 0xfb | big
-			: c->kind == KIND_REAL ? 0x9b
-					       : 0xf3};
+	c->seg[SEG_CS] =
+		(struct seg_state){.selector = prot ? LOW_SELECTOR(SEG_CS) : (u16)(cs_base >> 4),
+			.base = cs_base,
+			.limit = cs_limit,
+			.attr = prot                   ? 0xfb | big
+				: c->kind == KIND_REAL ? 0x9b
+						       : 0xf3};
 	c->start.gpr[RSP] = cases[i].rsp ? cases[i].rsp : LOW_SP;
 	c->start.gpr[R9] = 0;
 	c->start.rip = cases[i].rip ? cases[i].rip : LOW_RIP;

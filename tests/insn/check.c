@@ -24,7 +24,7 @@ static bool with_host(const struct insn_case *c)
 #ifdef __SANITIZE_ADDRESS__
 	return false;
 #else
-	return c->with_host && c->kind == KIND_FLAT;
+	return c->with_host;
 #endif
 }
 
@@ -62,7 +62,7 @@ static bool repeatable(struct diff *d, const struct insn_case *c)
 	return compare(c, LEG_HOST, &o[LEG_HOST], LEG_HOST, &again, NULL) != DIFF_FOUND;
 }
 
-enum difference check_case(struct diff *d, const struct insn_case *c, struct tally *t, FILE *out)
+enum difference check_case(struct diff *d, struct insn_case *c, struct tally *t, FILE *out)
 {
 	enum difference found;
 
@@ -82,7 +82,7 @@ enum difference check_case(struct diff *d, const struct insn_case *c, struct tal
 
 /* ---- making it small ---- */
 
-static bool still_differs(struct diff *d, const struct insn_case *c)
+static bool still_differs(struct diff *d, struct insn_case *c)
 {
 	struct tally unused = {0};
 

@@ -89,7 +89,7 @@ void diff_close(struct diff *d);
 /* The common content of the data pages. */
 void diff_fill(struct diff *d, u64 seed);
 /* Put the code of a case in place; once before its legs. */
-void diff_load(struct diff *d, const struct insn_case *c);
+void diff_load(struct diff *d, struct insn_case *c);
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
 /* ---- low.c: the legs of cases that are not flat ---- */
@@ -99,7 +99,8 @@ struct low;
 struct low *low_open(void);
 void low_close(struct low *l);
 void low_fill(struct low *l, const u8 *data);
-void low_load(struct low *l, const struct insn_case *c);
+/* Clears c->with_host if the host cannot run it. */
+void low_load(struct low *l, struct insn_case *c);
 void low_run(struct low *l, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
 /* Where the data and the code of a case begin in linear memory. */
@@ -119,6 +120,8 @@ static inline u64 case_end(const struct insn_case *c)
 
 bool host_open(void);
 void host_close(void);
+/* A descriptor of the LDT; false if the host has none. */
+bool host_set_segment(unsigned entry, const struct seg_state *s);
 /* Run at c->start.rip; memory is in place. Sets all but ret->data and ret->code. */
 void host_run(const struct insn_case *c, struct outcome *ret);
 /* Call this regularly from a run that may hang: kick is called on the alarm of a run that lasts too long. */
@@ -169,7 +172,7 @@ struct tally {
 	u64 cases, insns, faults, excused, stuck;
 };
 /* All legs of a case and their comparison. */
-enum difference check_case(struct diff *d, const struct insn_case *c, struct tally *t, FILE *out);
+enum difference check_case(struct diff *d, struct insn_case *c, struct tally *t, FILE *out);
 /* What check_case() has found last. */
 void print_differences(const struct insn_case *c, FILE *out);
 /* Replace by nops what is not needed for the difference. */

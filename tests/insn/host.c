@@ -7,13 +7,16 @@
  * One thread only. What the context page and signal actions hold belongs to the process, hence the
  * static variables.
  */
+#include <asm/ldt.h>
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "insn/diff.h"
 
@@ -23,7 +26,8 @@ struct host_context {
 	u32 rip_low;
 	u32 rip_high; /* selector of the far pointer */
 	u64 target, land, signal_fs, signal_gs;
-	u64 unused[7];
+	u16 segments[5];
+	u16 unused[23];
 	struct regs regs;
 };
 _Static_assert(offsetof(struct host_context, host_rsp) == HC_HOST_RSP, "layout.h");
@@ -31,13 +35,14 @@ _Static_assert(offsetof(struct host_context, rip_low) == HC_RIP, "layout.h");
 _Static_assert(offsetof(struct host_context, target) == HC_TARGET, "layout.h");
 _Static_assert(offsetof(struct host_context, land) == HC_LAND, "layout.h");
 _Static_assert(offsetof(struct host_context, signal_gs) == HC_SIGNAL_GS, "layout.h");
+_Static_assert(offsetof(struct host_context, segments) == HC_SEGMENTS, "layout.h");
 _Static_assert(offsetof(struct host_context, regs) == HC_REGS, "layout.h");
 _Static_assert(offsetof(struct regs, gs_base) == R_GS, "layout.h");
 _Static_assert(offsetof(struct regs, xsave) == R_XSAVE, "layout.h");
 
 /* host_enter.S */
 int host_enter(void);
-extern const char host_go[], host_go32[], host_land[], host_unwind[];
+extern const char host_go[], host_go32[], host_go_low[], host_land[], host_unwind[];
 void host_signal(int signo, siginfo_t *info, void *context);
 void host_signal_other(int signo, siginfo_t *info, void *context);
 int host_signal_inside(int signo, siginfo_t *info, void *context);
@@ -115,7 +120,8 @@ int host_signal_inside(int signo, siginfo_t *info, void *where)
 	g[REG_RSP] = (greg_t)hc->host_rsp;
 	g[REG_RAX] = 1;
 	g[REG_EFL] = FL_FIXED | FL_IF;
-	g[REG_CSGSFS] = (g[REG_CSGSFS] & ~0xffffll) | SEL_USER_CODE;
+	g[REG_CSGSFS] = SEL_USER_CODE | (greg_t)SEL_USER_DATA
+						<< 48; /* the others are not restored */
 	return 1;
 }
 
@@ -209,6 +215,34 @@ void host_watch(void (*new_kick)(void *opaque), void *opaque)
 	kick_opaque = opaque;
 }
 
+/* ---- segments, in the LDT ---- */
+
+bool host_set_segment(unsigned entry, const struct seg_state *s)
+{
+	bool code = s->attr & 8;
+	struct user_desc d = {.entry_number = entry,
+		.base_addr = s->base,
+		.limit = s->attr & SEG_G ? s->limit >> 12 : s->limit,
+		.seg_32bit = (s->attr & SEG_DB) != 0,
+		.contents = code ? 2 : s->attr >> 2 & 1,
+		.read_exec_only = !(s->attr & 2),
+		.limit_in_pages = (s->attr & SEG_G) != 0};
+
+	return syscall(SYS_modify_ldt, 0x11, &d, sizeof(d)) == 0;
+}
+
+static void aim(struct host_context *hc, const struct insn_case *c)
+{
+	static const u8 order[] = {SEG_ES, SEG_SS, SEG_DS, SEG_FS, SEG_GS};
+	bool low = c->kind != KIND_FLAT;
+
+	hc->rip_low = (u32)c->start.rip;
+	hc->rip_high = low ? c->seg[SEG_CS].selector : c->mode == 4 ? SEL_USER_CODE32 : 0;
+	hc->target = (u64)(low ? host_go_low : c->mode == 4 ? host_go32 : host_go);
+	for (unsigned i = 0; i < ARRAY_SIZE(order); i++)
+		hc->segments[i] = low ? c->seg[order[i]].selector : 0;
+}
+
 void host_run(const struct insn_case *c, struct outcome *ret)
 {
 	struct host_context *hc = context();
@@ -216,12 +250,12 @@ void host_run(const struct insn_case *c, struct outcome *ret)
 	runs++;
 	outcome = ret;
 	hc->regs = c->start;
-	hc->rip_low = (u32)c->start.rip;
-	hc->rip_high = c->mode == 4 ? SEL_USER_CODE32 : 0;
-	hc->target = (u64)(c->mode == 4 ? host_go32 : host_go);
+	aim(hc, c);
 	if (!host_enter()) {
 		ret->end = END_DONE;
 		hc->regs.rip = c->mode == 4 ? L_LAND32 : L_LAND;
 	}
 	ret->regs = hc->regs;
+	if (c->kind != KIND_FLAT && ret->vector == X86_BP && ret->regs.rip == case_end(c))
+		ret->end = END_DONE, ret->vector = 0;
 }

@@ -69,6 +69,17 @@ host_go32:
 	.byte 0xff, 0x2c, 0x25 /* jmp m16:32 */
 	.long L_CONTEXT + HC_RIP
 
+/* Segments of the LDT; the far pointer's is one, too. */
+	.globl host_go_low
+host_go_low:
+	mov es, word ptr C(HC_SEGMENTS + 0)
+	mov ds, word ptr C(HC_SEGMENTS + 4)
+	mov fs, word ptr C(HC_SEGMENTS + 6)
+	mov gs, word ptr C(HC_SEGMENTS + 8)
+	mov ss, word ptr C(HC_SEGMENTS + 2)
+	.byte 0xff, 0x2c, 0x25 /* jmp m16:32 */
+	.long L_CONTEXT + HC_RIP
+
 /* The sequence is done: L_LAND jumps here. */
 	.globl host_land
 host_land:
@@ -112,6 +123,19 @@ host_unwind:
 	mov rsp, C(HC_HOST_RSP)
 	mov byte ptr C(HC_IN), 0
 	mov byte ptr C(HC_SELECTOR), 0
+	cmp word ptr C(HC_SEGMENTS), 0
+	je 1f
+	mov ecx, SEL_USER_DATA
+	mov ds, ecx
+	mov es, ecx
+	xor ecx, ecx
+	mov fs, ecx
+	mov gs, ecx
+	mov rcx, C(HC_HOST_FS)
+	wrfsbase rcx
+	mov rcx, C(HC_HOST_GS)
+	wrgsbase rcx
+1:
 	fninit
 	vzeroupper
 	ldmxcsr [rsp]

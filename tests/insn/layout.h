@@ -28,6 +28,10 @@
 #define LOW_DATA   0x30000 /* like L_DATA: two pages to write, one read-only */
 #define LOW_CODE   0x50000 /* two pages to write */
 
+/* Protected mode has the segments of a case in the LDT, where the host's kernel allows them, too. */
+#define LOW_ENTRY       4
+#define LOW_SELECTOR(i) ((LOW_ENTRY + (i)) * 8 + 7)
+
 /* The selectors that Linux gives its processes, so that storing one is the same everywhere. */
 #define SEL_USER_CODE32 0x23
 #define SEL_USER_DATA   0x2b
@@ -45,6 +49,7 @@
 #define HC_LAND      48
 #define HC_SIGNAL_FS 56
 #define HC_SIGNAL_GS 64
+#define HC_SEGMENTS  72 /* of cases with segments: words, 0 or the selectors of es, ss, ds, fs, gs */
 #define HC_REGS      128 /* struct regs, in and out */
 
 /* struct regs */

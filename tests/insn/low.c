@@ -2,7 +2,7 @@
 /*
  * The machine of cases whose segments are not flat: real mode, virtual-8086 mode, protected mode with bases and
  * limits. No paging, so what a case may write is decided by memory slots, and everything else is MMIO, which
- * ends a case as well as a fault does. Two executors only: the host's kernel runs no such code.
+ * ends a case as well as a fault does. The host can run those of protected mode, from its LDT.
  *
  * A case is done when it comes to the int3 behind its last instruction. In real mode exceptions go through a vector
  * table, with the frame on the case's own stack; otherwise to level 0, with a stack of its own.
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "engine/cpu/ops.h"
 #include "engine/feat/feat.h"
@@ -21,6 +22,7 @@
 #define S_HANDLERS 0x400
 #define S_GDT      0x800
 #define S_TSS      0xc00
+#define S_LDT      0xd00
 #define S_IDT      0x1000
 
 #define SEL_CODE   0x08 /* flat, level 0 */
@@ -33,19 +35,30 @@ struct low {
 	struct vcpu *v;
 	u8 *system, *stack, *data, *code;
 	u8 common[DATA_BYTES];
-	struct cpu clean; /* not all of it: what a case may change beside registers */
+	int fd;
+	unsigned used; /* pages of it */
+	bool host;     /* the host has the memory, too */
 };
 
 /* ---- memory ---- */
 
-static u8 *pages(unsigned n)
+/* For us, at a page of the file. */
+static u8 *pages(struct low *l, unsigned n)
 {
-	u8 *p = mmap(
-		NULL, n * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	u8 *p = mmap(NULL, n * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, l->fd,
+		l->used * PAGE_SIZE);
 
+	l->used += n;
 	if (p == MAP_FAILED)
 		abort();
 	return p;
+}
+
+/* For the host, which runs cases of protected mode at their own addresses. */
+static bool map_host(struct low *l, u64 lin, unsigned from, unsigned n, int prot)
+{
+	return mmap((void *)lin, n * PAGE_SIZE, prot, MAP_SHARED | MAP_FIXED_NOREPLACE, l->fd,
+		       from * PAGE_SIZE) == (void *)lin;
 }
 
 static void slot(struct low *l, u32 id, u64 gpa, const u8 *hva, unsigned n, bool read_only)
@@ -62,10 +75,21 @@ static void slot(struct low *l, u32 id, u64 gpa, const u8 *hva, unsigned n, bool
 
 static void make_memory(struct low *l)
 {
-	l->system = pages(2);
-	l->stack = pages(1);
-	l->data = pages(L_DATA_PAGES);
-	l->code = pages(CODE_PAGES);
+	unsigned data, code;
+
+	l->fd = memfd_create("low", MFD_CLOEXEC);
+	if (l->fd < 0 || ftruncate(l->fd, 16 * PAGE_SIZE))
+		abort();
+	l->system = pages(l, 2);
+	l->stack = pages(l, 1);
+	data = l->used;
+	l->data = pages(l, L_DATA_PAGES);
+	code = l->used;
+	l->code = pages(l, CODE_PAGES);
+	l->host = map_host(l, LOW_DATA, data, L_DATA_RW, PROT_READ | PROT_WRITE) &&
+		  map_host(l, LOW_DATA + L_DATA_RW * PAGE_SIZE, data + L_DATA_RW,
+			  L_DATA_PAGES - L_DATA_RW, PROT_READ) &&
+		  map_host(l, LOW_CODE, code, CODE_PAGES, PROT_READ | PROT_WRITE | PROT_EXEC);
 	slot(l, 0, LOW_SYSTEM, l->system, 2, true);
 	slot(l, 1, LOW_STACK, l->stack, 1, false);
 	slot(l, 2, LOW_DATA, l->data, L_DATA_RW, false);
@@ -148,6 +172,9 @@ void low_close(struct low *l)
 	munmap(l->stack, PAGE_SIZE);
 	munmap(l->data, L_DATA_PAGES * PAGE_SIZE);
 	munmap(l->code, CODE_PAGES * PAGE_SIZE);
+	munmap((void *)LOW_DATA, L_DATA_PAGES * PAGE_SIZE);
+	munmap((void *)LOW_CODE, CODE_PAGES * PAGE_SIZE);
+	close(l->fd);
 	free(l);
 }
 
@@ -175,14 +202,24 @@ static void write_changed(struct low *l, const struct insn_case *c)
 		machine_write(l->m, LOW_CODE, want, sizeof(want));
 }
 
-void low_load(struct low *l, const struct insn_case *c)
+static bool load_host(const struct insn_case *c)
+{
+	for (unsigned i = 0; i < 6; i++)
+		if (!(c->seg[i].attr & SEG_P) || !host_set_segment(LOW_ENTRY + i, &c->seg[i]))
+			return false;
+	return true;
+}
+
+void low_load(struct low *l, struct insn_case *c)
 {
 	for (unsigned i = 0; i < 6; i++) {
 		const struct seg_state *s = &c->seg[i];
+		u64 d = descriptor(s->base, s->limit, s->attr);
 
 		if (c->kind == KIND_PROT)
-			gdt_set(l, s->selector, descriptor(s->base, s->limit, s->attr));
+			memcpy(l->system + S_LDT + (LOW_ENTRY + i) * 8, &d, 8);
 	}
+	c->with_host = c->with_host && c->kind == KIND_PROT && l->host && load_host(c);
 	write_changed(l, c);
 }
 
@@ -195,7 +232,8 @@ static void set_segments(struct cpu *cpu, const struct insn_case *c)
 			.base = c->seg[i].base,
 			.limit = c->seg[i].limit,
 			.attr = c->seg[i].attr};
-	cpu->seg[SEG_LDTR] = (struct segment){.attr = SEG_UNUSABLE};
+	cpu->seg[SEG_LDTR] = (struct segment){
+		.selector = SEL_TSS, .base = LOW_SYSTEM + S_LDT, .limit = 0x4f, .attr = 0x82};
 	cpu->seg[SEG_TR] = (struct segment){
 		.selector = SEL_TSS, .base = LOW_SYSTEM + S_TSS, .limit = 0x67, .attr = 0x8b};
 	cpu->gdt = (struct dtable){.base = LOW_SYSTEM + S_GDT, .limit = 0x7f};
@@ -325,14 +363,10 @@ static void kick_vcpu(void *v)
 	vcpu_kick(v);
 }
 
-void low_run(struct low *l, const struct insn_case *c, enum leg leg, struct outcome *ret)
+static void guest_run(struct low *l, const struct insn_case *c, enum leg leg, struct outcome *ret)
 {
 	struct cpu *cpu = &l->v->cpu;
 
-	memset(l->stack, 0, PAGE_SIZE);
-	memcpy(l->data, l->common, DATA_BYTES);
-	for (unsigned i = 0; i < c->patches; i++)
-		memcpy(l->data + (c->patch[i].addr - LOW_DATA), &c->patch[i].value, 8);
 	set_cpu(cpu, c);
 	if (c->cold && leg != LEG_AGAIN)
 		tlb_flush_all(cpu);
@@ -340,6 +374,18 @@ void low_run(struct low *l, const struct insn_case *c, enum leg leg, struct outc
 	host_watch(kick_vcpu, l->v);
 	vcpu_run(l->v, 0);
 	take_cpu(l, c, ret);
+}
+
+void low_run(struct low *l, const struct insn_case *c, enum leg leg, struct outcome *ret)
+{
+	memset(l->stack, 0, PAGE_SIZE);
+	memcpy(l->data, l->common, DATA_BYTES);
+	for (unsigned i = 0; i < c->patches; i++)
+		memcpy(l->data + (c->patch[i].addr - LOW_DATA), &c->patch[i].value, 8);
+	if (leg == LEG_HOST)
+		host_run(c, ret);
+	else
+		guest_run(l, c, leg, ret);
 	memcpy(ret->data, l->data, DATA_BYTES);
 	memcpy(ret->code, l->code, sizeof(ret->code));
 	write_changed(l, c);

@@ -277,7 +277,7 @@ static void write_code(struct diff *d, u64 at, const void *bytes, unsigned n)
 	machine_write(d->m, G_CODE + (at - L_CODE), bytes, n);
 }
 
-void diff_load(struct diff *d, const struct insn_case *c)
+void diff_load(struct diff *d, struct insn_case *c)
 {
 	static u8 blank[CODE_MAX];
 

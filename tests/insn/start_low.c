@@ -98,13 +98,13 @@ static void protected_segments(struct random *r, struct insn_case *c)
 		}
 		if (code ? c->mode == 4 : percent(r, i == SEG_SS ? 60 : 50))
 			attr |= SEG_DB;
-		c->seg[i] = (struct seg_state){.selector = (u16)(0x23 + 8 * i),
+		c->seg[i] = (struct seg_state){.selector = (u16)(LOW_SELECTOR(i)),
 			.base = base,
 			.limit = limit,
 			.attr = attr};
 		if (i > SEG_CS && i != SEG_SS && percent(r, 4))
-			c->seg[i] =
-				(struct seg_state){.selector = 0x23 + 8 * i, .attr = attr & ~SEG_P};
+			c->seg[i] = (struct seg_state){
+				.selector = LOW_SELECTOR(i), .attr = attr & ~SEG_P};
 	}
 }
 
@@ -164,6 +164,7 @@ void start_low(struct random *r, struct insn_case *c)
 		protected_segments(r, c);
 	else
 		real_segments(r, c);
+	c->with_host = c->kind == KIND_PROT; /* and if low_load() finds that it can */
 	c->start.rip = start_rip(r, c);
 	for (unsigned i = 0; i < 8; i++)
 		start_register(r, c, i);

@@ -193,7 +193,7 @@ static void emit_imm(struct emit *e, const struct insn *in)
 /* 66 selects the operand size of integer instructions, and the opcode of vector ones. */
 static bool wants_66(const struct insn *in)
 {
-	if (in->mode == 2 && !(in->desc->attr & (IA_SSE | IA_MMX | IA_X87 | IA_BYTE)))
+	if (in->mode == 2 && !(in->desc->attr & (IA_SSE | IA_MMX | IA_X87 | IA_BYTE | IA_OP48)))
 		return in->op_size == 2;
 	return in->pfx & PFX_66;
 }
