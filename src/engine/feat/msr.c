@@ -408,7 +408,11 @@ static const struct msr_desc table[] = {
 		set_mc_ctl2),
 	RULED(0x2ff, "MTRR_DEF_TYPE", MSR_AT(mtrr_def_type), MSR_SAVE, 0xcff, NULL,
 		set_mtrr_def_type),
-	CONST(0x345, 0x345, "PERF_CAPABILITIES", 0),
+	{.first = 0x345,
+		.last = 0x345,
+		.name = "PERF_CAPABILITIES",
+		.flags = MSR_ZERO | MSR_FEATURE,
+		.valid = 0},
 	RANGE(0x400, 0x47f, "MC_BANKS", 0, 0, ANY, get_mc_bank, set_mc_bank),
 	CONST(0x606, 0x606, "RAPL_POWER_UNIT", 0),
 	CONST(0x611, 0x611, "PKG_ENERGY_STATUS", 0),
@@ -638,6 +642,7 @@ int engine_feature_msr(u32 index, u64 *ret)
 	case 0x8b: *ret = BIOS_SIGN; return 0;
 	case 0xce: *ret = PLATFORM_INFO; return 0;
 	case 0x10a: *ret = ARCH_CAPABILITIES; return 0;
+	case 0x345: *ret = 0; return 0; /* no performance counters */
 	default: return -ENOENT;
 	}
 }
