@@ -31,7 +31,7 @@ help:
 	@echo "make boot       build, fetch Debian's cloud kernel, boot it with a shell in this terminal"
 	@echo "                CPUS=$(CPUS) MEMORY=$(MEMORY) ENGINE=$(ENGINE) APPEND='more kernel options'"
 	@echo "make check      everything that must hold: builds, rules, tests, sanitizers, boots"
-	@echo "make check-clients  the kernel's own KVM selftests on our engine"
+	@echo "make check-clients  on our engine: the kernel's own KVM selftests, Debian's QEMU (half an hour)"
 	@echo "make bench      programs run natively, on our engine and under QEMU TCG (BENCH=--quick)"
 	@echo "make fuzz       every fuzzer for SECONDS_EACH=$(SECONDS_EACH) seconds"
 	@echo "make format     clang-format all C files"
@@ -59,7 +59,7 @@ check:
 # Programs that know nothing of us: built or fetched on demand, minutes the first time.
 check-clients:
 	@tools/setup check
-	@tools/check --only build,selftests
+	@tools/check --only build,selftests,clients
 
 bench:
 	@tools/setup bench

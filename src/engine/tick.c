@@ -68,7 +68,6 @@ void tick_destroy(struct machine *m)
 void tick_need(struct machine *m)
 {
 	/* Our being inside is stored before this is loaded; tick_fire() does the two in the other order. */
-	if (!atomic_load(&m->tick->armed) &&
-		!atomic_exchange(&m->tick->armed, true))
+	if (!atomic_load(&m->tick->armed) && !atomic_exchange(&m->tick->armed, true))
 		timer_arm(m, &m->tick->timer, host_ns() + TICK_NS);
 }
