@@ -162,16 +162,30 @@ static void preload_into(const struct thread *t, struct exec *e)
 
 /* ---- both ---- */
 
-static long start(struct thread *t, struct context *c, struct exec *e, const char *path, u64 *argv)
+static void detour(struct thread *t, struct context *c, struct exec *e)
 {
 	t->detour_from = *c;
 	t->detour_memory = e;
+	call_detour(t, c);
+}
+
+static long start(struct thread *t, struct context *c, struct exec *e, const char *path, u64 *argv)
+{
+	detour(t, c, e);
 	c->rax = SYS_execve;
 	c->rdi = (u64)path;
 	c->rsi = (u64)argv;
 	c->rdx = (u64)e->envp;
-	call_detour(t, c);
 	return CALL_DONE;
+}
+
+/* Not a program for us: the kernel's, unless it would lose its sandbox. */
+static long foreign(const struct thread *t, struct exec *e)
+{
+	bool loses = t->seccomp_mode && !faccessat(AT_FDCWD, e->path, X_OK, AT_EACCESS);
+
+	exec_free(e);
+	return loses ? -EPERM : CALL_PASS;
 }
 
 /* e->target is known. */
@@ -208,10 +222,8 @@ static long exec_path(struct thread *t, struct context *c, u64 path, u64 argv, u
 		e->program_fd >= 0 ? fcntl(e->program_fd, F_DUPFD_CLOEXEC, 0)
 				   : open(e->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),
 		&e->target);
-	if (e->target.kind == IMAGE_FOREIGN) {
-		exec_free(e);
-		return CALL_PASS;
-	}
+	if (e->target.kind == IMAGE_FOREIGN)
+		return foreign(t, e);
 	if (e->target.kind == IMAGE_DYNAMIC && e->program_fd >= 0)
 		snprintf(e->path, sizeof(e->path), "%s", t->program->path);
 	return exec_target(t, c, e);
@@ -251,8 +263,12 @@ long call_execveat(struct thread *t, struct context *c)
 	snprintf(e->path, sizeof(e->path), "/dev/fd/%d", e->program_fd);
 	target_find(e->path, e->program_fd < 0 ? -1 : fcntl(e->program_fd, F_DUPFD_CLOEXEC, 0),
 		&e->target);
-	if (e->target.kind == IMAGE_STATIC && !e->target.count)
+	if (e->target.kind == IMAGE_FOREIGN)
+		return foreign(t, e);
+	if ((e->target.kind == IMAGE_STATIC && !e->target.count) || t->seccomp_mode)
 		return exec_target(t, c, e);
-	exec_free(e);
-	return CALL_PASS;
+	preload_into(t, e);
+	detour(t, c, e);
+	c->r10 = (u64)e->envp;
+	return CALL_DONE;
 }
