@@ -19,22 +19,20 @@ static u64 backing_bytes(const struct backing *b)
 	return (b->size >> PAGE_SHIFT) * sizeof(u64);
 }
 
-static void backing_free(struct backing *b)
+static void backing_free(struct memory *mem, struct backing *b)
 {
-	if (!b)
-		return;
-	array_destroy(b->state, backing_bytes(b));
+	pool_give(&mem->pool, b->state, backing_bytes(b));
 	free(b);
 }
 
-static struct backing *backing_create(u8 *hva, u64 size)
+static struct backing *backing_create(struct memory *mem, u8 *hva, u64 size)
 {
 	struct backing *b = calloc(1, sizeof(*b));
 
 	if (!b)
 		return NULL;
 	*b = (struct backing){.hva = hva, .size = size};
-	b->state = array_create(backing_bytes(b));
+	b->state = pool_take(&mem->pool, backing_bytes(b));
 	if (b->state)
 		return b;
 	free(b);
@@ -43,14 +41,19 @@ static struct backing *backing_create(u8 *hva, u64 size)
 
 /* ---- the sorted array ---- */
 
+static struct backing *backing_at(const struct memory *mem, u32 i)
+{
+	return ((struct backing **)seq_begin(&mem->backings))[i];
+}
+
 /* The first backing that ends above hva. */
 static u32 first_above(const struct memory *mem, const u8 *hva)
 {
-	u32 low = 0, high = mem->backing_count;
+	u32 low = 0, high = mem->backings.count;
 
 	while (low < high) {
 		u32 mid = low + (high - low) / 2;
-		const struct backing *b = mem->backings[mid];
+		const struct backing *b = backing_at(mem, mid);
 
 		if (b->hva + b->size > hva)
 			high = mid;
@@ -58,17 +61,6 @@ static u32 first_above(const struct memory *mem, const u8 *hva)
 			low = mid + 1;
 	}
 	return low;
-}
-
-/* Put b where n others stood. */
-static void replace(struct memory *mem, u32 at, u32 n, struct backing *b)
-{
-	u32 tail = mem->backing_count - at - n;
-
-	memmove(&mem->backings[at + !!b], &mem->backings[at + n], tail * sizeof(b));
-	if (b)
-		mem->backings[at] = b;
-	mem->backing_count = at + !!b + tail;
 }
 
 /* ---- joining and leaving ---- */
@@ -107,23 +99,25 @@ static void move_users(struct machine *m, struct backing *from, struct backing *
 static struct backing *unite(struct machine *m, u32 at, u32 n, u8 *hva, u8 *end)
 {
 	struct memory *mem = m->mem;
-	struct backing *b, *last = n ? mem->backings[at + n - 1] : NULL;
+	struct backing *b, *last = n ? backing_at(mem, at + n - 1) : NULL;
 
 	if (last) {
-		hva = MIN(hva, mem->backings[at]->hva);
-		end = last->hva + last->size > end ? last->hva + last->size : end;
+		hva = MIN(hva, backing_at(mem, at)->hva);
+		end = MAX(end, last->hva + last->size);
 	}
-	if (array_reserve(
-		    &mem->backings, mem->backing_count, &mem->backing_room, sizeof(*mem->backings)))
+	if (seq_reserve(&mem->backings))
 		return NULL;
-	b = backing_create(hva, end - hva);
+	b = backing_create(mem, hva, end - hva);
 	if (!b)
 		return NULL;
-	for (u32 i = at; i < at + n; i++) {
-		move_users(m, mem->backings[i], b);
-		backing_free(mem->backings[i]);
+	for (; n; n--) {
+		struct backing *old = backing_at(mem, at);
+
+		move_users(m, old, b);
+		seq_close(&mem->backings, at);
+		backing_free(mem, old);
 	}
-	replace(mem, at, n, b);
+	*(struct backing **)seq_open(&mem->backings, at) = b;
 	return b;
 }
 
@@ -139,10 +133,11 @@ int backing_attach(struct machine *m, struct slot *s)
 	u32 at = first_above(mem, s->hva), n = 0;
 	struct backing *b;
 
-	while (at + n < mem->backing_count && mem->backings[at + n]->hva < end)
+	while (at + n < mem->backings.count && backing_at(mem, at + n)->hva < end)
 		n++;
-	b = n == 1 && contains(mem->backings[at], s->hva, end) ? mem->backings[at]
-							       : unite(m, at, n, s->hva, end);
+	b = n == 1 ? backing_at(mem, at) : NULL;
+	if (!b || !contains(b, s->hva, end))
+		b = unite(m, at, n, s->hva, end);
 	if (!b)
 		return -ENOMEM;
 	join(b, s);
@@ -158,6 +153,6 @@ void backing_detach(struct memory *mem, struct slot *s)
 	s->state = NULL;
 	if (b->users)
 		return;
-	replace(mem, first_above(mem, b->hva), 1, NULL);
-	backing_free(b);
+	seq_close(&mem->backings, first_above(mem, b->hva));
+	backing_free(mem, b);
 }

@@ -13,6 +13,7 @@
 
 #include "engine/machine.h"
 #include "engine/mem/mem.h"
+#include "engine/mem/pool.h"
 
 struct slot {
 	u32 id, flags; /* SLOT_* */
@@ -46,12 +47,12 @@ struct range {
 
 struct memory {
 	pthread_rwlock_t lock;
-	u32 count, room;
+	u32 count; /* ranges: the sequence range_seq, as look-ups want it */
 	struct range *ranges;
 	struct slot **by_id; /* MACHINE_SPACES * MACHINE_MAX_SLOTS pointers */
-	/* sorted by hva, not overlapping */
-	u32 backing_count, backing_room;
-	struct backing **backings;
+	struct seq range_seq;
+	struct seq backings; /* pointers, sorted by hva, not overlapping */
+	struct pool pool;
 	/* what is private: sorted, not overlapping, not touching */
 	u32 private_count, private_room;
 	struct private_range *private;
@@ -201,12 +202,6 @@ void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size);
 /* private.c; all cpus are paused and the lock is held. -EEXIST, -ENOMEM. */
 int slot_add_private(struct machine *m, struct slot *s, u64 hva);
 void slot_drop_private(struct memory *mem, struct slot *s);
-
-/* slot.c: zeroed arrays, committed only where touched. */
-void *array_create(u64 size);
-void array_destroy(void *p, u64 size);
-/* Room for one more item of the given size in *array; all arrays here double. */
-int array_reserve(void *array, u32 count, u32 *room, size_t item);
 
 /* slot.c: set REQ_* bits in all cpus, which are paused and will serve them on entry. */
 void memory_request_all(struct machine *m, u32 req);

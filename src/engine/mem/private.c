@@ -60,6 +60,22 @@ static void ranges_replace(
 	mem->private_count = at + count + tail;
 }
 
+/* Room for one more. */
+static int private_reserve(struct memory *mem)
+{
+	u32 more = mem->private_room ? mem->private_room * 2 : 16;
+	struct private_range *larger;
+
+	if (mem->private_count < mem->private_room)
+		return 0;
+	larger = realloc(mem->private, more * sizeof(*larger));
+	if (!larger)
+		return -ENOMEM;
+	mem->private = larger;
+	mem->private_room = more;
+	return 0;
+}
+
 /* [gpa, end) becomes private, and one with the ranges that it touches. */
 static void range_add(struct memory *mem, u64 gpa, u64 end)
 {
@@ -119,8 +135,7 @@ int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private)
 
 	machine_pause(m);
 	pthread_rwlock_wrlock(&mem->lock);
-	r = array_reserve(
-		&mem->private, mem->private_count, &mem->private_room, sizeof(*mem->private));
+	r = private_reserve(mem);
 	if (!r) {
 		end_watches(m, gpa, gpa + size);
 		if (private)

@@ -24,28 +24,7 @@ static u64 config_gpa(const struct memslot_config *c)
 	return c->gpa | (c->id >> 16 ? GPA_SMM : 0);
 }
 
-/* ---- per-page arrays: zeroed, committed only where touched ---- */
-
-#define SMALL_ARRAY 65536 /* below that, thousands of slots must not cost a mapping each */
-
-void *array_create(u64 size)
-{
-	void *p;
-
-	if (size < SMALL_ARRAY)
-		return calloc(1, size);
-	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return p == MAP_FAILED ? NULL : p;
-}
-
-void array_destroy(void *p, u64 size)
-{
-	if (size < SMALL_ARRAY)
-		free(p);
-	else if (p)
-		sys_munmap(p, size);
-}
+/* ---- slots ---- */
 
 static u64 dirty_bytes(const struct slot *s)
 {
@@ -59,16 +38,16 @@ static void slot_destroy(struct memory *mem, struct slot *s)
 	slot_drop_private(mem, s);
 	if (s->backing)
 		backing_detach(mem, s);
-	array_destroy(s->dirty, dirty_bytes(s));
+	pool_give(&mem->pool, s->dirty, dirty_bytes(s));
 	free(s);
 }
 
 /* Manual mode may want a log that begins with everything; rings are never asked for that. */
-static int log_create(const struct memory *mem, struct slot *s)
+static int log_create(struct memory *mem, struct slot *s)
 {
 	u64 pages = s->size >> PAGE_SHIFT;
 
-	s->dirty = array_create(dirty_bytes(s));
+	s->dirty = pool_take(&mem->pool, dirty_bytes(s));
 	if (!s->dirty)
 		return -ENOMEM;
 	if (!(mem->log_flags & DIRTY_LOG_INITIALLY_SET) || mem->ring)
@@ -112,28 +91,19 @@ static int slot_create(struct machine *m, const struct memslot_config *c, struct
 
 /* ---- the sorted array ---- */
 
-int array_reserve(void *array, u32 count, u32 *room, size_t item)
+static void ranges_changed(struct memory *mem)
 {
-	u32 more = *room ? *room * 2 : 16;
-	void **p = array, *larger;
-
-	if (count < *room)
-		return 0;
-	larger = realloc(*p, more * item);
-	if (!larger)
-		return -ENOMEM;
-	*p = larger;
-	*room = more;
-	return 0;
+	mem->ranges = seq_begin(&mem->range_seq);
+	mem->count = mem->range_seq.count;
 }
 
+/* Room was reserved. */
 static void ranges_insert(struct memory *mem, struct slot *s)
 {
-	u32 at = ranges_search(mem, s->gpa);
+	struct range *r = seq_open(&mem->range_seq, ranges_search(mem, s->gpa));
 
-	memmove(&mem->ranges[at + 1], &mem->ranges[at], (mem->count - at) * sizeof(struct range));
-	mem->ranges[at] = (struct range){s->gpa, s};
-	mem->count++;
+	*r = (struct range){s->gpa, s};
+	ranges_changed(mem);
 }
 
 static void ranges_remove(struct memory *mem, const struct slot *s)
@@ -141,8 +111,8 @@ static void ranges_remove(struct memory *mem, const struct slot *s)
 	u32 at = ranges_search(mem, s->gpa);
 
 	uv_assert(at < mem->count && mem->ranges[at].slot == s);
-	mem->count--;
-	memmove(&mem->ranges[at], &mem->ranges[at + 1], (mem->count - at) * sizeof(struct range));
+	seq_close(&mem->range_seq, at);
+	ranges_changed(mem);
 }
 
 /* Does anything but self lie in the range? */
@@ -219,8 +189,9 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 
 	if (ranges_overlap(mem, config_gpa(c), c->size, NULL))
 		return -EEXIST;
-	if (array_reserve(&mem->ranges, mem->count, &mem->room, sizeof(*mem->ranges)))
+	if (seq_reserve(&mem->range_seq))
 		return -ENOMEM;
+	ranges_changed(mem);
 	r = slot_create(m, c, &s);
 	if (r)
 		return r;
@@ -231,13 +202,13 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 }
 
 /* A new log starts empty; the flush by our callers makes the next store to each page be noticed. */
-static int set_logging(const struct memory *mem, struct slot *s, u32 flags)
+static int set_logging(struct memory *mem, struct slot *s, u32 flags)
 {
 	if ((flags & SLOT_LOG_DIRTY) && !s->dirty) {
 		if (log_create(mem, s))
 			return -ENOMEM;
 	} else if (!(flags & SLOT_LOG_DIRTY) && s->dirty) {
-		array_destroy(s->dirty, dirty_bytes(s));
+		pool_give(&mem->pool, s->dirty, dirty_bytes(s));
 		s->dirty = NULL;
 	}
 	s->flags = flags;
@@ -251,6 +222,9 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 
 	if (ranges_overlap(m->mem, config_gpa(c), c->size, s))
 		return -EEXIST;
+	if (seq_reserve(&m->mem->range_seq))
+		return -ENOMEM;
+	ranges_changed(m->mem);
 	r = set_logging(m->mem, s, c->flags);
 	if (r)
 		return r;
@@ -338,6 +312,8 @@ int memory_create(struct machine *m)
 
 	if (!mem)
 		return -ENOMEM;
+	mem->range_seq.item = sizeof(struct range);
+	mem->backings.item = sizeof(struct backing *);
 	mem->by_id = calloc(MACHINE_SPACES * MACHINE_MAX_SLOTS, sizeof(*mem->by_id));
 	if (!mem->by_id || pthread_rwlock_init(&mem->lock, NULL)) {
 		free(mem->by_id);
@@ -357,9 +333,10 @@ void memory_destroy(struct machine *m)
 	for (u32 i = 0; i < mem->count; i++)
 		slot_destroy(mem, mem->ranges[i].slot);
 	pthread_rwlock_destroy(&mem->lock);
-	free(mem->ranges);
-	free(mem->backings);
+	free(mem->range_seq.storage);
+	free(mem->backings.storage);
 	free(mem->private);
+	pool_destroy(&mem->pool);
 	free(mem->by_id);
 	free(mem);
 	m->mem = NULL;
