@@ -8,7 +8,8 @@
  * the interfaces make theirs here: every one comes from the one instruction before sys_return, and a
  * filter can let exactly that one through.
  *
- * Each function is what the C library's of the same name is: -1 and errno.
+ * Each function is what the C library's of the same name is: -1 and errno. Sanitizers must see what is
+ * done to memory and signals, so in their builds some are the C library's (sys_seen.c).
  */
 #ifndef BASE_SYS_H
 #define BASE_SYS_H
@@ -50,6 +51,14 @@ static inline int sys_open_mode(const char *path, int flags, unsigned mode)
 	return (int)SYS_CALL3(SYS_open, path, flags, mode);
 }
 
+#if UV_SANITIZED
+int sys_close(int fd);
+ssize_t sys_read(int fd, void *buffer, size_t n);
+ssize_t sys_write(int fd, const void *buffer, size_t n);
+void *sys_mmap(void *addr, size_t n, int prot, int flags, int fd, off_t offset);
+int sys_munmap(void *addr, size_t n);
+int sys_sigprocmask(int how, const u64 *set, u64 *old);
+#else
 static inline int sys_close(int fd)
 {
 	return (int)SYS_CALL1(SYS_close, fd);
@@ -64,6 +73,23 @@ static inline ssize_t sys_write(int fd, const void *buffer, size_t n)
 {
 	return SYS_CALL3(SYS_write, fd, buffer, n);
 }
+
+static inline void *sys_mmap(void *addr, size_t n, int prot, int flags, int fd, off_t offset)
+{
+	return (void *)SYS_CALL6(SYS_mmap, addr, n, prot, flags, fd, offset);
+}
+
+static inline int sys_munmap(void *addr, size_t n)
+{
+	return (int)SYS_CALL2(SYS_munmap, addr, n);
+}
+
+/* A signal set is the kernel's: bit n-1 is signal n. */
+static inline int sys_sigprocmask(int how, const u64 *set, u64 *old)
+{
+	return (int)SYS_CALL4(SYS_rt_sigprocmask, how, set, old, sizeof(*set));
+}
+#endif
 
 static inline ssize_t sys_preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
@@ -169,16 +195,6 @@ static inline int sys_timerfd_settime(
 
 /* ---- memory ---- */
 
-static inline void *sys_mmap(void *addr, size_t n, int prot, int flags, int fd, off_t offset)
-{
-	return (void *)SYS_CALL6(SYS_mmap, addr, n, prot, flags, fd, offset);
-}
-
-static inline int sys_munmap(void *addr, size_t n)
-{
-	return (int)SYS_CALL2(SYS_munmap, addr, n);
-}
-
 static inline int sys_madvise(void *addr, size_t n, int advice)
 {
 	return (int)SYS_CALL3(SYS_madvise, addr, n, advice);
@@ -222,11 +238,6 @@ static inline int sys_getrlimit(int resource, struct rlimit *ret)
 static inline int sys_sched_yield(void)
 {
 	return (int)sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
-}
-
-static inline int sys_sigprocmask(int how, const u64 *set, u64 *old)
-{
-	return (int)SYS_CALL4(SYS_rt_sigprocmask, how, set, old, sizeof(*set));
 }
 
 static inline int sys_sigpending(u64 *ret)

@@ -8,13 +8,15 @@
  */
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 
+#include "base/sys.h"
 #include "engine/time/time.h"
 
 struct start {
 	void *(*run)(void *);
 	void *opaque;
-	pthread_barrier_t runs; /* no cancellation point, as semaphores are */
+	_Atomic bool runs;
 };
 
 static void *begin(void *arg)
@@ -23,7 +25,7 @@ static void *begin(void *arg)
 	void *(*run)(void *) = s->run;
 	void *opaque = s->opaque;
 
-	pthread_barrier_wait(&s->runs); /* *s is gone now */
+	atomic_store(&s->runs, true); /* *s is gone now */
 	return run(opaque);
 }
 
@@ -33,13 +35,12 @@ int thread_start(pthread_t *ret, void *(*run)(void *), void *opaque)
 	sigset_t all, old;
 	int err;
 
-	pthread_barrier_init(&s.runs, NULL, 2);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(ret, NULL, begin, &s);
-	if (!err)
-		pthread_barrier_wait(&s.runs);
+	/* Soon; and unlike semaphores and conditions this is no cancellation point. */
+	while (!err && !atomic_load(&s.runs))
+		sys_sched_yield();
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	pthread_barrier_destroy(&s.runs);
 	return err;
 }
