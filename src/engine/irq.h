@@ -87,6 +87,10 @@ int machine_set_pit_reinject(struct machine *m, bool on);
 /* Register page of a vcpu's LAPIC, 1024 bytes, registers at their xAPIC offsets. The vcpu must not run. -EINVAL none. */
 int vcpu_get_lapic(struct vcpu *v, u8 ret[1024]);
 int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024]);
+/* Leave with EXIT_TPR_ACCESS after each access of the guest to the TPR by memory. */
+void vcpu_report_tpr(struct vcpu *v, bool on);
+/* Four bytes of guest memory that show the TPR, and set it (0: none). -EINVAL no LAPIC, no RAM. Not while the vcpu runs. */
+int vcpu_set_vapic(struct vcpu *v, u64 gpa);
 /*
  * ids32: MSI routes and the register page carry 32-bit x2APIC ids (KVM_X2APIC_API_USE_32BIT_IDS).
  * no_quirk: 0xff addresses one APIC in x2APIC mode, not all (KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK).

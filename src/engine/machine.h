@@ -73,8 +73,13 @@ struct vcpu {
 	_Atomic u32 pending_nmi; /* count, at most 2 */
 	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
 	bool want_irq_window;
-	bool smi_in_halt; /* woken from HLT by the SMI that comes next */
-	int eoi_exit;     /* vector of an EOI that user space has not seen yet, or -1 */
+	bool smi_in_halt;           /* woken from HLT by the SMI that comes next */
+	struct {                    /* vapic.c */
+		bool report, waits; /* an access that user space has not seen yet */
+		bool write;
+		u64 rip, page; /* page: gpa, 0 none */
+	} tpr;
+	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	void *poll_opaque;
 	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */

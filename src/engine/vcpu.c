@@ -83,12 +83,27 @@ static void take_answer(struct cpu *cpu)
 
 /* ---- engine devices ---- */
 
-static bool device_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write)
+#define APIC_BASE_XAPIC_ON BIT64(11)
+#define APIC_BASE_X2APIC   BIT64(10)
+
+static bool is_tpr(const struct vcpu *v, u64 gpa)
+{
+	u64 base = v->cpu.apic_base;
+
+	return (base & (APIC_BASE_XAPIC_ON | APIC_BASE_X2APIC)) == APIC_BASE_XAPIC_ON &&
+	       gpa == (base & PAGE_MASK) + 0x80;
+}
+
+/* rip: of the instruction. */
+static bool device_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write, u64 rip)
 {
 	if (write && ioevent_write(v->machine, false, gpa, len, data))
 		return true;
-	return (v->lapic && lapic_mmio(v, gpa, len, data, write)) ||
-	       irq_mmio(v->machine, gpa, len, data, write);
+	if (!v->lapic || !lapic_mmio(v, gpa, len, data, write))
+		return irq_mmio(v->machine, gpa, len, data, write);
+	if (unlikely(v->tpr.report) && is_tpr(v, gpa))
+		tpr_accessed(v, rip, write);
+	return true;
 }
 
 static bool device_pio(struct vcpu *v, struct exit *x, bool write)
@@ -147,7 +162,8 @@ static bool handle_inside(struct vcpu *v)
 
 	count(v, inside_stat, x->reason);
 	switch (x->reason) {
-	case EXIT_MMIO_READ: return device_mmio(v, x->mmio.gpa, x->mmio.len, x->mmio.data, false);
+	case EXIT_MMIO_READ:
+		return device_mmio(v, x->mmio.gpa, x->mmio.len, x->mmio.data, false, v->cpu.rip);
 	case EXIT_IO_IN: return device_pio(v, x, false);
 	case EXIT_IO_OUT: return device_pio(v, x, true);
 	case EXIT_RDMSR:
@@ -171,7 +187,7 @@ static bool post_writes(struct vcpu *v)
 	while (cpu->posted_next < cpu->posted_count) {
 		struct posted_write *w = &cpu->posted[cpu->posted_next++];
 
-		if (device_mmio(v, w->gpa, w->len, w->data, true))
+		if (device_mmio(v, w->gpa, w->len, w->data, true, w->rip))
 			continue;
 		cpu->exit.reason = EXIT_MMIO_WRITE;
 		cpu->exit.mmio.gpa = w->gpa;
@@ -507,6 +523,8 @@ static enum run_result run_inside(struct vcpu *v)
 	enum run_result r;
 
 	stat_inc(&v->cpu, STAT_EXITS);
+	if (unlikely(v->tpr.page))
+		vapic_to_guest(v);
 	go_in(v);
 	if (v->poll) /* only now: a tick that fires before finds nobody inside and is the last */
 		tick_need(v->machine);
@@ -514,6 +532,8 @@ static enum run_result run_inside(struct vcpu *v)
 	r = cpu_run_guest(&v->cpu);
 	recover_enter(NULL);
 	atomic_store(&v->where, VCPU_OUT);
+	if (unlikely(v->tpr.page))
+		vapic_from_guest(v);
 	return r;
 }
 
@@ -566,6 +586,27 @@ static int leave_for_hv(struct vcpu *v)
 	return 0;
 }
 
+static int leave_for_tpr(struct vcpu *v)
+{
+	v->tpr.waits = false;
+	v->cpu.exit.tpr.rip = v->tpr.rip;
+	v->cpu.exit.tpr.is_write = v->tpr.write;
+	return leave(v, EXIT_TPR_ACCESS);
+}
+
+/* Something that an instruction did and that user space must see once it has completed. */
+static bool exit_waits(struct vcpu *v)
+{
+	return eoi_waits(v) || v->hv->exit_waits || v->tpr.waits;
+}
+
+static int leave_for_waiting(struct vcpu *v)
+{
+	if (v->eoi_exit >= 0)
+		return leave_for_eoi(v);
+	return v->tpr.waits ? leave_for_tpr(v) : leave_for_hv(v);
+}
+
 static int leave_for_shutdown(struct vcpu *v)
 {
 	v->cpu.events.triple_fault = false;
@@ -603,9 +644,9 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 	for (;;) {
 		if (post_writes(v))
 			return 0;
-		waits = eoi_waits(v) || v->hv->exit_waits;
+		waits = exit_waits(v);
 		if (waits && !cpu->replay.filled)
-			return v->eoi_exit >= 0 ? leave_for_eoi(v) : leave_for_hv(v);
+			return leave_for_waiting(v);
 		if (complete && !cpu->replay.filled)
 			return leave(v, EXIT_INTR);
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v))

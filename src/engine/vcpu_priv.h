@@ -11,4 +11,9 @@ int outer_msr_write(struct vcpu *v, u32 index, u64 value);
 /* cpu->tsc_offset has changed: rewrite the kvmclock page, arm the deadline anew. */
 void outer_tsc_moved(struct vcpu *v);
 
+/* vapic.c: the guest has accessed its LAPIC's TPR. */
+void tpr_accessed(struct vcpu *v, u64 rip, bool write);
+void vapic_to_guest(struct vcpu *v);
+void vapic_from_guest(struct vcpu *v);
+
 #endif

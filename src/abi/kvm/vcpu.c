@@ -49,29 +49,25 @@ long vcpu_set_lapic_page(struct call *c)
 	return vcpu_set_lapic(c->vcpu->cpu, regs);
 }
 
-/*
- * Help for a hypervisor whose guest touches the TPR too often. Here such an access is no more
- * expensive than any other, so none is reported.
- */
 long vcpu_tpr_reporting(struct call *c)
 {
 	const struct kvm_tpr_access_ctl *t = c->data;
 
-	return t->flags ? -EINVAL : 0;
+	if (t->flags)
+		return -EINVAL;
+	vcpu_report_tpr(c->vcpu->cpu, t->enabled);
+	return 0;
 }
 
-long vcpu_set_vapic(struct call *c)
+long vcpu_set_vapic_addr(struct call *c)
 {
 	struct kvm_vapic_addr a;
-	u32 tpr;
 
 	if (!vm_has_irqchip(c->vm))
 		return -EINVAL;
 	if (copy_in(c->dev, &a, c->arg, sizeof(a)))
 		return -EFAULT;
-	if (a.vapic_addr && machine_read(c->vm->machine, a.vapic_addr, &tpr, sizeof(tpr)))
-		return -EINVAL;
-	return 0;
+	return vcpu_set_vapic(c->vcpu->cpu, a.vapic_addr);
 }
 
 /* ---- time ---- */

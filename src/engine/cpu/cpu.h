@@ -122,6 +122,7 @@ struct replay {
 #define POSTED_MAX 16
 struct posted_write {
 	u64 gpa;
+	u64 rip; /* of the instruction */
 	u8 len;
 	u8 data[8];
 };

@@ -37,6 +37,16 @@ static int highest(const struct lapic *l, unsigned first)
 	return -1;
 }
 
+int lapic_highest_isr(const struct lapic *l)
+{
+	return highest(l, R_ISR);
+}
+
+int lapic_highest_irr(const struct lapic *l)
+{
+	return highest(l, R_IRR);
+}
+
 /* ---- incoming ---- */
 
 static enum accept_result accept_vector(struct lapic *l, u8 vector, bool level)

@@ -117,6 +117,8 @@ void lapic_recheck(struct lapic *l);
 void lapic_set_tpr(struct lapic *l, u8 tpr);
 void lapic_eoi(struct lapic *l);
 void lapic_update_ppr(struct lapic *l);
+int lapic_highest_isr(const struct lapic *l); /* -1: none */
+int lapic_highest_irr(const struct lapic *l);
 void lapic_set_cmci(struct lapic *l, bool exists);
 static inline u32 lapic_version(const struct lapic *l)
 {

@@ -102,6 +102,7 @@ static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
 		struct posted_write *w = &cpu->posted[cpu->posted_count++];
 
 		w->gpa = (gpa & GPA_BITS) + done;
+		w->rip = cpu->rip;
 		w->len = MIN(len - done, 8);
 		copy_bytes(w->data, buf + done, w->len);
 	}
