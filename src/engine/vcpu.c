@@ -649,8 +649,12 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 			return leave_for_waiting(v);
 		if (complete && !cpu->replay.filled)
 			return leave(v, EXIT_INTR);
-		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v))
-			return leave(v, EXIT_INTR);
+		/* What user space has answered is done first, whoever wants out. */
+		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v)) {
+			if (!cpu->replay.filled)
+				return leave(v, EXIT_INTR);
+			complete = true;
+		}
 		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->replay.filled)
 			return leave(v, EXIT_DIRTY_RING_FULL);
 		if (unlikely(cpu->events.triple_fault))
