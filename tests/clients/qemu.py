@@ -75,7 +75,8 @@ def boots(tmp):
     append = 'console=ttyS0 panic=-1 quiet RUN=nproc'
     disk = ['-drive', f'file={boot_disk(tmp, append)},format=raw,snapshot=on']
     return {
-        'microvm': ['-M', 'microvm'] + run,
+        # By default QEMU leaves out the clock when it believes to have KVM; the guest then looks for it for a second.
+        'microvm': ['-M', 'microvm,rtc=on'] + run,
         'pc': ['-M', 'pc'] + run,
         'q35': ['-M', 'q35'] + run,
         'pc, by the BIOS': ['-M', 'pc'] + disk,
@@ -84,7 +85,7 @@ def boots(tmp):
     }
 
 
-def one_boot(machine, tmp, args, cpus=1, seconds=180):
+def one_boot(machine, tmp, args, cpus=1, seconds=90):
     with Vmm(machine, tmp, ['-m', '512', '-no-reboot', '-smp', str(cpus)] + args, monitor=False) as vm:
         try:
             took = vm.until_init(seconds)
@@ -101,16 +102,20 @@ def table(title, rows):
     """rows: name, seconds under our engine, seconds under tcg."""
     print(f'{title:28} {"kvm":>8} {"tcg":>8} {"ratio":>6}')
     for name, ours, tcg in rows:
-        print(f'{name:28} {ours:7.2f}s {tcg:7.2f}s {ours / tcg:6.2f}', flush=True)
+        peer = f'{tcg:7.2f}s {ours / tcg:6.2f}' if tcg else '  failed      -'
+        print(f'{name:28} {ours:7.2f}s {peer}', flush=True)
 
 
 def in_turns(rounds, run):
-    """The best of some runs of each: run(machine) -> seconds."""
+    """The best of some runs of each: run(machine) -> seconds. None for tcg if it cannot do it: that is not our failure."""
     times = {'kvm': [], 'tcg': []}
     for _ in range(rounds):
-        for machine in times:
-            times[machine].append(run(machine))
-    return min(times['kvm']), min(times['tcg'])
+        times['kvm'].append(run('kvm'))
+        try:
+            times['tcg'].append(run('tcg'))
+        except (Timeout, Failure) as why:
+            print(f'tcg: {why}', flush=True)
+    return min(times['kvm']), min(times['tcg'], default=None)
 
 
 def boot(args, tmp):
@@ -119,7 +124,7 @@ def boot(args, tmp):
     for name, argv in boots(tmp).items():
         for cpus in (1, 2):
             rows.append((f'{name}, {cpus} CPU', *in_turns(args.rounds, lambda m, a=argv, c=cpus: one_boot(m, tmp, a, c))))
-            print(f'{rows[-1][0]}: {rows[-1][1]:.2f} s, tcg {rows[-1][2]:.2f} s', flush=True)
+            print(f'{rows[-1][0]}: {rows[-1][1]:.2f} s', flush=True)
     table('start to init', rows)
 
 
