@@ -120,16 +120,23 @@ func main() {
 	_, err = exec.Command("/nowhere").Output()
 	fmt.Println(err)
 	// busy goroutines are preempted by signals
-	done := false
-	for i := 0; i < 4; i++ {
-		go func() {
-			for !done {
+	var sums2 [4]uint64
+	var left sync.WaitGroup
+	for i := range sums2 {
+		left.Add(1)
+		go func(i int) {
+			defer left.Done()
+			for n := uint64(1); n < 200000000; n++ {
+				sums2[i] += n ^ sums2[i]>>3
 			}
-		}()
+		}(i)
 	}
-	time.Sleep(50 * time.Millisecond)
-	runtime.GC()
-	done = true
+	for i := 0; i < 5; i++ {
+		time.Sleep(5 * time.Millisecond)
+		runtime.GC()
+	}
+	left.Wait()
+	fmt.Println(sums2[0] == sums2[3])
 	if len(os.Args) > 1 {
 		kvm()
 	}
