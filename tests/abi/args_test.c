@@ -56,30 +56,15 @@ static void test_unknown(void **state)
 	guest_close(&g);
 }
 
+/* The known ones are in caps_test.c. */
 static void test_capabilities(void **state)
 {
-	/* Without these some client refuses to start, and most compare with 1. */
-	static const u16 ones[] = {0, 1, 3, 4, 7, 14, 16, 21, 22, 26, 30, 32, 33, 35, 36, 37, 40,
-		41, 50, 51, 55, 56, 61, 72, 77, 81, 82, 98, 105, 121, 122, 136, 162, 164, 188, 189,
-		200, 209};
 	int sys = kvm_open(), vm = kvm(sys, KVM_CREATE_VM, 0);
-	unsigned i;
 
-	for (i = 0; i < ARRAY_SIZE(ones); i++) {
-		IS_N(sys, KVM_CHECK_EXTENSION, ones[i], 1);
-		IS_N(vm, KVM_CHECK_EXTENSION, ones[i], 1);
-	}
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_NR_MEMSLOTS, 32764);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO, 2);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_IRQ_ROUTING, 4096);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_MCE, 32);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_ADJUST_CLOCK, 14);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_SYNC_REGS, 7);
-	assert_int_equal(kvm(sys, KVM_CHECK_EXTENSION, KVM_CAP_X2APIC_API) & 3, 3);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2, 4096);
-	IS_N(sys, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS, 1024);
 	IS_N(sys, KVM_CHECK_EXTENSION, 100000, 0);
 	IS_N(sys, KVM_CHECK_EXTENSION, -1ul, 0);
+	IS_N(vm, KVM_CHECK_EXTENSION, 100000, 0);
+	IS_N(vm, KVM_CHECK_EXTENSION, -1ul, 0);
 	kvm_close(vm);
 	kvm_close(sys);
 }
