@@ -6,6 +6,8 @@
  * At most SHORT bytes from pointers that are at least as far from both ends of their page: then the direction
  * flag does not matter. The host's own instruction runs on host addresses; the differences to the guest's are kept
  * in SLOT_STRING_* so that a host fault in the middle can be turned back (run.c).
+ *
+ * Outside 64-bit mode single elements of all string instructions are inline, and repeated ones go through step().
  */
 #include "engine/cpu/gen.h"
 #include "engine/cpu/layout.h"

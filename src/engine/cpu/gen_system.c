@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Privileged instructions that are frequent enough to be inline: interrupt flag, flags image, time stamp,
- * swapgs, segment register reads. No flag of the host changes but where the guest's would.
+ * Privileged instructions that are frequent enough to be inline: interrupt flag, flags and their image, time
+ * stamp, swapgs, segment register reads. No flag of the host changes but where the guest's would.
  */
 #include "engine/cpu/gen.h"
 #include "engine/cpu/layout.h"
