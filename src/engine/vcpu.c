@@ -581,7 +581,7 @@ static int leave_for_eoi(struct vcpu *v)
 
 static int leave_for_hv(struct vcpu *v)
 {
-	v->hv->exit_waits = false;
+	v->hv_exit_waits = false;
 	v->cpu.exit = v->hv->exit;
 	return 0;
 }
@@ -597,7 +597,7 @@ static int leave_for_tpr(struct vcpu *v)
 /* Something that an instruction did and that user space must see once it has completed. */
 static bool exit_waits(struct vcpu *v)
 {
-	return eoi_waits(v) || v->hv->exit_waits || v->tpr.waits;
+	return eoi_waits(v) || v->hv_exit_waits || v->tpr.waits;
 }
 
 static int leave_for_waiting(struct vcpu *v)

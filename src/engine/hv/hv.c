@@ -51,7 +51,7 @@ void hv_vp_destroy(struct vcpu *v)
 void hv_exit_later(struct vcpu *v, const struct exit *x)
 {
 	v->hv->exit = *x;
-	v->hv->exit_waits = true;
+	v->hv_exit_waits = true;
 	vcpu_post_event(v);
 }
 

@@ -133,8 +133,7 @@ struct hv_vp {
 	struct hv_timer timers[HV_TIMERS];
 	_Atomic u32 timers_due; /* bits set by any thread */
 	u64 syndbg[6];          /* control, status, send, receive, pending, options */
-	/* What user space must see once the instruction has completed. */
-	bool exit_waits;
+	/* What user space must see once the instruction has completed: vcpu.hv_exit_waits. */
 	struct exit exit;
 };
 
