@@ -61,12 +61,22 @@ static void back_again(u8 *p)
 	assert_ptr_equal(r, p);
 }
 
-enum harm { UNMAPPED, NO_ACCESS, READ_ONLY, HARMS };
+enum harm { NO_PAGE, NO_ACCESS, READ_ONLY, HARMS };
+
+/* SIGBUS. (What is merely unmapped may be taken by whoever maps something next.) */
+static void beyond_file(u8 *p)
+{
+	int fd = memfd_create("empty", 0);
+
+	assert_ptr_equal(
+		mmap(p, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED, fd, 0), p);
+	close(fd);
+}
 
 static void harm(u8 *p, enum harm how)
 {
 	switch (how) {
-	case UNMAPPED: assert_int_equal(munmap(p, PAGE_SIZE), 0); break;
+	case NO_PAGE: beyond_file(p); break;
 	case NO_ACCESS: assert_int_equal(mprotect(p, PAGE_SIZE, PROT_NONE), 0); break;
 	default: assert_int_equal(mprotect(p, PAGE_SIZE, PROT_READ), 0); break;
 	}
@@ -135,7 +145,8 @@ static void touch_one(struct guest *g, unsigned i, enum harm how)
 		if (kvm(g->vcpu, KVM_RUN, 0) != -EFAULT)
 			fail_msg("%s, harm %d: no fault", touches[i].name, how);
 		assert_int_equal(reg_rip(g), RAM_GPA);
-		assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), -EFAULT); /* as long as it lasts */
+		if (kvm(g->vcpu, KVM_RUN, 0) != -EFAULT) /* as long as it lasts */
+			fail_msg("%s, harm %d: no second fault", touches[i].name, how);
 		back_again(page(g, VICTIM));
 		run_to(g, KVM_EXIT_HLT);
 	}
@@ -194,7 +205,7 @@ static void test_code_goes(void **state)
 		return;
 	open_with_handlers(&g);
 	for (int ran = 0; ran < 2; ran++) {
-		for (enum harm how = UNMAPPED; how <= NO_ACCESS; how++) {
+		for (enum harm how = NO_PAGE; how <= NO_ACCESS; how++) {
 			GUEST_CODE(&g, 0xe9, 0xfa, 0x3f); /* jmp 0x4ffd */
 			memcpy(page(&g, 0x4ffd), "\xb8\x34\x12\xf4", 4);
 			if (ran)

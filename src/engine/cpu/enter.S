@@ -114,8 +114,8 @@ code_leave:
 	mov eax, 7
 	xor edx, edx
 	xsave64 [rcx]
-	mov dword ptr gs:[CPU_SCRATCH(4)], 0x1f80
-	ldmxcsr gs:[CPU_SCRATCH(4)]
+	mov dword ptr gs:[CPU_SCRATCH(SLOT_MXCSR)], 0x1f80
+	ldmxcsr gs:[CPU_SCRATCH(SLOT_MXCSR)]
 	fninit
 1:
 	mov rax, gs:[CPU_SCRATCH(SLOT_RECORD)]

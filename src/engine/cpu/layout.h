@@ -32,6 +32,7 @@
 #define SLOT_STRING_SRC 2
 #define SLOT_STRING_DST 4
 #define SLOT_BORROW     3 /* value of a borrowed register */
+#define SLOT_MXCSR      5 /* sanitized builds, on the way out */
 #define SLOT_SYSFLAGS   6 /* RFLAGS without what lives in the host's flags, IF, RF and VM */
 
 /*
