@@ -483,7 +483,8 @@ static void need_target(struct making *m, const struct insn *in)
 /*
  * 66 before a near branch cuts the target to 16 bits on AMD's processors and has no effect on Intel's; F2 and F3
  * change the condition of LOOPE and LOOPNE on some. With a count of zero some ask for permission to do no I/O. VEX.W
- * outside 64-bit mode, where there are no 64-bit registers to insert, is ignored or #UD.
+ * outside 64-bit mode, where there are no 64-bit registers to insert, is ignored or #UD. ENTER of 32 bits on a 16-bit
+ * stack makes a frame pointer of SP or of ESP.
  */
 static bool differs_by_vendor(const struct making *m, const struct form *f, const struct insn *in)
 {
@@ -491,6 +492,9 @@ static bool differs_by_vendor(const struct making *m, const struct form *f, cons
 		return true;
 	if ((in->desc->op == OP_INS || in->desc->op == OP_OUTS) &&
 		(in->pfx & (PFX_REP | PFX_REPNE)))
+		return true;
+	if (m->low && in->desc->op == OP_ENTER && in->op_size == 4 &&
+		!(m->c->seg[SEG_SS].attr & SEG_DB))
 		return true;
 	if (m->c->mode != 8 && f->enc == ENC_VEX && in->desc->msize == MS_OP48 && f->w)
 		return true;
