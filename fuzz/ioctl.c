@@ -545,9 +545,11 @@ static bool leaked(const char *what, long before, long after, long slack)
 
 static bool any_leak(const struct holdings *a, const struct holdings *b)
 {
-	return leaked("descriptors", a->fds, b->fds, 0) |
-	       leaked("heap", a->heap, b->heap, HEAP_SLACK) |
-	       leaked("mapped memory", a->mapped, b->mapped, MAPPED_SLACK);
+	bool fds = leaked("descriptors", a->fds, b->fds, 0);
+	bool heap = leaked("heap", a->heap, b->heap, HEAP_SLACK);
+	bool mapped = leaked("mapped memory", a->mapped, b->mapped, MAPPED_SLACK);
+
+	return fds || heap || mapped;
 }
 
 static u64 parse(int argc, char **argv)

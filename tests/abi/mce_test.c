@@ -155,7 +155,7 @@ static void test_cmci(void **state)
 	struct kvm_x86_mce mce = {.status = VAL | UC, .addr = 0x9abc, .bank = 1};
 	struct kvm_lapic_state l;
 	struct guest g;
-	u64 supported;
+	u64 supported = 0;
 	u32 cmci = 0xa9, svr = 0x1ff;
 
 	guest_open_irqchip(&g);

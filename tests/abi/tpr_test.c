@@ -22,7 +22,7 @@ static void run_to(struct guest *g, u32 reason)
 
 static struct kvm_regs regs_of(struct guest *g)
 {
-	struct kvm_regs r;
+	struct kvm_regs r = {0};
 
 	assert_int_equal(kvm_p(g->vcpu, KVM_GET_REGS, &r), 0);
 	return r;
