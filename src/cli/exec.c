@@ -51,22 +51,27 @@ struct choice {
 	char **args; /* of the program; args[0] is its name */
 };
 
-/* Beside the executable, as in the build tree, or where it was installed. */
-static bool find_library(char *path, size_t size)
+/*
+ * Beside the executable, as in the build tree; where it lies from there once installed, also if the whole was
+ * moved; or where it was to be installed. path has PATH_MAX bytes.
+ */
+static bool find_library(char *path)
 {
-	char self[PATH_MAX - sizeof("/" LIBRARY)];
+	static const char *const places[] = {"/" LIBRARY, "/" UV_LIBDIR_FROM_BIN "/" LIBRARY};
+	char self[PATH_MAX], at[PATH_MAX + 256];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
 
 	self[n < 0 ? 0 : n] = 0;
 	slash = strrchr(self, '/');
-	if (slash) {
+	if (slash)
 		*slash = 0;
-		snprintf(path, size, "%s/" LIBRARY, self);
-		if (!access(path, R_OK))
+	for (size_t i = 0; slash && i < ARRAY_SIZE(places); i++) {
+		snprintf(at, sizeof(at), "%s%s", self, places[i]);
+		if (!access(at, R_OK) && realpath(at, path))
 			return true;
 	}
-	snprintf(path, size, "%s/" LIBRARY, UV_LIBDIR);
+	snprintf(path, PATH_MAX, "%s/" LIBRARY, UV_LIBDIR);
 	return !access(path, R_OK);
 }
 
@@ -92,7 +97,7 @@ static int run_dynamic(const struct choice *o)
 {
 	char library[PATH_MAX];
 
-	if (!find_library(library, sizeof(library))) {
+	if (!find_library(library)) {
 		cli_say("exec", "%s is neither beside this executable nor in %s: install it again",
 			LIBRARY, UV_LIBDIR);
 		return 126;
@@ -162,7 +167,7 @@ static int run_inside(const struct choice *o, const char *path, const struct tar
 		.fd = t->fd,
 		.argv = program_args(o, t),
 		.envp = environ,
-		.preload = find_library(library, sizeof(library)) ? library : NULL,
+		.preload = find_library(library) ? library : NULL,
 		.filters = o->filters};
 	int r = cfg.argv ? inject_run(&cfg) : -ENOMEM;
 
