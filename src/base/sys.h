@@ -32,6 +32,8 @@ long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
 /* Where the kernel sees all of them come from: seccomp_data.instruction_pointer. */
 extern const char sys_return[];
 
+#define SYS_FACCESSAT2 439 /* headers before 5.8 do not name it */
+
 #define SYS_CALL1(nr, a)          sys_call(nr, (long)(a), 0, 0, 0, 0, 0)
 #define SYS_CALL2(nr, a, b)       sys_call(nr, (long)(a), (long)(b), 0, 0, 0, 0)
 #define SYS_CALL3(nr, a, b, c)    sys_call(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
@@ -44,6 +46,11 @@ extern const char sys_return[];
 static inline int sys_open(const char *path, int flags)
 {
 	return (int)SYS_CALL2(SYS_open, path, flags);
+}
+
+static inline int sys_openat(int dirfd, const char *path, int flags)
+{
+	return (int)SYS_CALL3(SYS_openat, dirfd, path, flags);
 }
 
 static inline int sys_open_mode(const char *path, int flags, unsigned mode)
@@ -91,6 +98,11 @@ static inline int sys_sigprocmask(int how, const u64 *set, u64 *old)
 }
 #endif
 
+static inline ssize_t sys_pread(int fd, void *buffer, size_t n, off_t offset)
+{
+	return SYS_CALL4(SYS_pread64, fd, buffer, n, offset);
+}
+
 static inline ssize_t sys_preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
 	return SYS_CALL6(SYS_preadv2, fd, iov, n, offset, 0, flags);
@@ -104,6 +116,16 @@ static inline int sys_fstat(int fd, struct stat *st)
 static inline int sys_fstatat(int dirfd, const char *path, struct stat *st, int flags)
 {
 	return (int)SYS_CALL4(SYS_newfstatat, dirfd, path, st, flags);
+}
+
+static inline int sys_access(const char *path, int mode)
+{
+	return (int)SYS_CALL2(SYS_access, path, mode);
+}
+
+static inline int sys_faccessat2(int dirfd, const char *path, int mode, int flags)
+{
+	return (int)SYS_CALL4(SYS_FACCESSAT2, dirfd, path, mode, flags);
 }
 
 static inline off_t sys_lseek(int fd, off_t offset, int whence)

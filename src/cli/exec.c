@@ -19,7 +19,7 @@
 
 #include "cli/cli.h"
 #include "shim/inject/inject.h"
-#include "shim/inject/target.h"
+#include "shim/target.h"
 
 #define LIBRARY "libuservisor-preload.so"
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "shim/inject/private.h"
-#include "shim/inject/target.h"
+#include "shim/target.h"
 
 #define SELF_ARGS 10 /* of uservisor exec, before the program's */
 

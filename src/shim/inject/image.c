@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Loads an ELF program as the kernel would (System V gABI chapter 5; elf(5)). */
-#include <elf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,63 +8,15 @@
 
 #include "shim/inject/image.h"
 
-#define PHDRS_MAX 128
-
 #ifndef MAP_FIXED_NOREPLACE
 #define MAP_FIXED_NOREPLACE 0x100000
 #endif
-
-struct headers {
-	Elf64_Ehdr e;
-	Elf64_Phdr p[PHDRS_MAX];
-};
-
-static int headers_read(int fd, struct headers *h)
-{
-	size_t bytes;
-
-	if (pread(fd, &h->e, sizeof(h->e), 0) != sizeof(h->e))
-		return -ENOEXEC;
-	if (memcmp(h->e.e_ident, ELFMAG, SELFMAG) || h->e.e_ident[EI_CLASS] != ELFCLASS64 ||
-		h->e.e_machine != EM_X86_64)
-		return -ENOEXEC;
-	if (h->e.e_type != ET_EXEC && h->e.e_type != ET_DYN)
-		return -ENOEXEC;
-	if (h->e.e_phentsize != sizeof(Elf64_Phdr) || !h->e.e_phnum || h->e.e_phnum > PHDRS_MAX)
-		return -ENOEXEC;
-	bytes = h->e.e_phnum * sizeof(Elf64_Phdr);
-	if (pread(fd, h->p, bytes, (off_t)h->e.e_phoff) != (ssize_t)bytes)
-		return -ENOEXEC;
-	return 0;
-}
-
-static const Elf64_Phdr *find(const struct headers *h, u32 type)
-{
-	for (unsigned i = 0; i < h->e.e_phnum; i++)
-		if (h->p[i].p_type == type)
-			return &h->p[i];
-	return NULL;
-}
-
-enum image_kind image_kind(int fd)
-{
-	struct headers h;
-	char magic[2];
-
-	if (pread(fd, magic, 2, 0) == 2 && magic[0] == '#' && magic[1] == '!')
-		return IMAGE_SCRIPT;
-	if (headers_read(fd, &h))
-		return IMAGE_FOREIGN;
-	return find(&h, PT_INTERP) ? IMAGE_DYNAMIC : IMAGE_STATIC;
-}
-
-/* ---- loading ---- */
 
 struct span {
 	u64 low, high, align;
 };
 
-static int span_of(const struct headers *h, struct span *s)
+static int span_of(const struct elf_headers *h, struct span *s)
 {
 	*s = (struct span){.low = ~0ull, .align = PAGE_SIZE};
 	for (unsigned i = 0; i < h->e.e_phnum; i++) {
@@ -86,7 +37,7 @@ static int span_of(const struct headers *h, struct span *s)
 }
 
 /* Room for the whole program; *ret_base is what its addresses are moved by. */
-static int reserve(const struct headers *h, const struct span *s, u64 *ret_base)
+static int reserve(const struct elf_headers *h, const struct span *s, u64 *ret_base)
 {
 	int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 	size_t size = s->high - s->low, slack = s->align > PAGE_SIZE ? s->align : 0;
@@ -135,9 +86,9 @@ static int map_segment(int fd, const Elf64_Phdr *p, u64 base)
 	return 0;
 }
 
-static int interpreter_read(int fd, const struct headers *h, struct image *ret)
+static int interpreter_read(int fd, const struct elf_headers *h, struct image *ret)
 {
-	const Elf64_Phdr *p = find(h, PT_INTERP);
+	const Elf64_Phdr *p = elf_find(h, PT_INTERP);
 
 	ret->interpreter[0] = 0;
 	if (!p)
@@ -151,9 +102,9 @@ static int interpreter_read(int fd, const struct headers *h, struct image *ret)
 }
 
 /* Where the program headers are in memory: PT_PHDR, or the segment that holds them. */
-static u64 phdrs_address(const struct headers *h, u64 base)
+static u64 phdrs_address(const struct elf_headers *h, u64 base)
 {
-	const Elf64_Phdr *own = find(h, PT_PHDR);
+	const Elf64_Phdr *own = elf_find(h, PT_PHDR);
 
 	if (own)
 		return base + own->p_vaddr;
@@ -169,10 +120,10 @@ static u64 phdrs_address(const struct headers *h, u64 base)
 
 int image_load(int fd, struct image *ret)
 {
-	struct headers h;
+	struct elf_headers h;
 	const Elf64_Phdr *stack;
 	struct span s;
-	int r = headers_read(fd, &h);
+	int r = elf_read(fd, &h);
 
 	r = r ? r : interpreter_read(fd, &h, ret);
 	r = r ? r : span_of(&h, &s);
@@ -182,7 +133,7 @@ int image_load(int fd, struct image *ret)
 			r = map_segment(fd, &h.p[i], ret->base);
 	if (r)
 		return r;
-	stack = find(&h, PT_GNU_STACK);
+	stack = elf_find(&h, PT_GNU_STACK);
 	ret->exec_stack = stack && (stack->p_flags & PF_X);
 	ret->entry = ret->base + h.e.e_entry;
 	ret->phdrs = phdrs_address(&h, ret->base);

@@ -38,6 +38,9 @@ long hook_fallocate(int fd, int mode, off_t offset, off_t len);
 long hook_seccomp(unsigned operation, unsigned flags, void *arg);
 int hook_prctl(int option, const unsigned long arg[4]); /* with errno */
 
+/* Has the program given itself a filter? (sandbox.c) */
+bool hook_sandboxed(void);
+
 /* A result of the kernel's kind as the C library returns it. */
 static inline long hook_return(long r)
 {

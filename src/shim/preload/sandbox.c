@@ -10,6 +10,13 @@
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
 
+static _Atomic bool sandboxed;
+
+bool hook_sandboxed(void)
+{
+	return sandboxed;
+}
+
 int hook_prctl(int option, const unsigned long arg[4])
 {
 	const bool filter = option == PR_SET_SECCOMP && arg[0] == SECCOMP_MODE_FILTER && arg[1];
@@ -18,6 +25,8 @@ int hook_prctl(int option, const unsigned long arg[4])
 
 	r = NEXT(prctl)(option, arg[0], ours ? (unsigned long)ours : arg[1], arg[2], arg[3]);
 	error = errno;
+	if (option == PR_SET_SECCOMP && !r)
+		sandboxed = true;
 	if (ours)
 		shim_seccomp(NULL, ours);
 	errno = error;
@@ -43,6 +52,8 @@ long hook_seccomp(unsigned operation, unsigned flags, void *arg)
 	struct sock_fprog *ours = filter ? shim_seccomp(arg, NULL) : NULL;
 	long r = hook_result(NEXT(syscall)(SYS_seccomp, operation, flags, ours ? ours : arg));
 
+	if (operation <= SECCOMP_SET_MODE_FILTER && r >= 0)
+		sandboxed = true;
 	if (ours)
 		shim_seccomp(NULL, ours);
 	return r;

@@ -82,6 +82,9 @@ static long by_number(long nr, const long a[6])
 	case SYS_prctl: return AS_RESULT(hook_prctl((int)a[0], option));
 	case SYS_seccomp: return hook_seccomp((unsigned)a[0], (unsigned)a[1], (void *)a[2]);
 	case SYS_execve: return AS_RESULT(execve(path, (char **)a[1], (char **)a[2]));
+	case SYS_execveat:
+		return AS_RESULT(
+			execveat((int)a[0], path_at, (char **)a[2], (char **)a[3], (int)a[4]));
 	default: return pass(nr, a);
 	}
 }

@@ -7,7 +7,7 @@
 #define RAM_BYTES 0x10000
 #define RUN_BYTES 12288
 
-const char *client_path;
+const char *client_path, *static_path;
 
 void check_ours(int fd)
 {
@@ -78,6 +78,7 @@ int main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IONBF, 0); /* messages are made in sandboxes, too */
 	client_path = argv[0];
+	static_path = argc > 2 ? argv[2] : NULL;
 	for (unsigned i = 0; argc > 1 && i < sizeof(groups) / sizeof(groups[0]); i++)
 		if (run(groups[i], argv[1]))
 			return 0;

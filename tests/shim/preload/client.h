@@ -26,6 +26,7 @@ extern const struct client_case open_cases[], fd_cases[], process_cases[], signa
 	sandbox_cases[];
 
 extern const char *client_path; /* of this program */
+extern const char *static_path; /* of the static one, if the case needs it */
 
 #define CHECK(expr)                                                                                \
 	((expr) ? (void)0                                                                          \

@@ -2,8 +2,10 @@
 /* Other processes: children, programs that are started, descriptors that are sent. */
 #include "tests/shim/preload/client.h"
 
+#include <libgen.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 static void check_status(pid_t pid, int wanted)
@@ -78,43 +80,94 @@ static void started(void)
 	check_ours(open("/dev/kvm", O_RDWR));
 }
 
-static void exec_clean(int how)
+static char *no_env[] = {"A=b", NULL};
+
+/* By every function, with nothing of us in the environment. */
+static void exec_clean(int how, const char *path, char **argv)
 {
-	char *argv[] = {(char *)client_path, "started", NULL}, *none[] = {NULL};
+	char *dir = dirname(strdup(path));
 
 	switch (how) {
-	case 0: execve(client_path, argv, none); break;
-	case 1: execle(client_path, client_path, "started", NULL, none); break;
-	case 2: execvpe(client_path, argv, none); break;
-	case 3: clearenv(), execv(client_path, argv); break;
-	case 4: clearenv(), execl(client_path, client_path, "started", NULL); break;
-	case 5: clearenv(), execvp(client_path, argv); break;
-	case 6: clearenv(), execlp(client_path, client_path, "started", NULL); break;
-	case 7: fexecve(open(client_path, O_RDONLY | O_CLOEXEC), argv, none); break;
-	case 8: execveat(AT_FDCWD, client_path, argv, none, 0); break;
+	case 0: execve(path, argv, no_env); break;
+	case 1: execle(path, argv[0], argv[1], argv[2], NULL, no_env); break;
+	case 2: execvpe(path, argv, no_env); break;
+	case 3: clearenv(), execv(path, argv); break;
+	case 4: clearenv(), execl(path, argv[0], argv[1], argv[2], NULL); break;
+	case 5: clearenv(), execvp(path, argv); break;
+	case 6: clearenv(), execlp(path, argv[0], argv[1], argv[2], NULL); break;
+	case 7: fexecve(open(path, O_RDONLY | O_CLOEXEC), argv, no_env); break;
+	case 8: execveat(AT_FDCWD, path, argv, no_env, 0); break;
+	case 9: syscall(SYS_execve, path, argv, no_env); break;
+	case 10: syscall(SYS_execveat, AT_FDCWD, path, argv, no_env, 0); break;
+	case 11:
+		clearenv();
+		setenv("PATH", dir, 1);
+		execvp(path + strlen(dir) + 1, argv);
+		break;
 	}
 	_exit(99);
 }
 
-/* With nothing of us in the environment that they are given. */
-static void executed(void)
+static void check_started(const char *path, char **argv)
 {
-	char *argv[] = {(char *)client_path, "started", NULL}, *none[] = {"A=b", NULL};
-	int fd = open("/dev/kvm", O_RDWR);
 	pid_t pid;
 
-	CHECK(dup2(fd, 50) == 50);
-	for (int how = 0; how <= 8; how++) {
+	for (int how = 0; how <= 11; how++) {
 		pid = fork();
 		if (!pid)
-			exec_clean(how);
+			exec_clean(how, path, argv);
 		check_status(pid, 0);
 	}
-	CHECK(!posix_spawn(&pid, client_path, NULL, NULL, argv, none));
+	pid = vfork();
+	if (!pid) {
+		execve(path, argv, no_env);
+		_exit(99);
+	}
 	check_status(pid, 0);
-	CHECK(!posix_spawnp(&pid, client_path, NULL, NULL, argv, none));
+	CHECK(!posix_spawn(&pid, path, NULL, NULL, argv, no_env));
 	check_status(pid, 0);
-	CHECK_ERRNO(execve("/nosuch", argv, none), ENOENT);
+	CHECK(!posix_spawnp(&pid, path, NULL, NULL, argv, no_env));
+	check_status(pid, 0);
+	CHECK(!posix_spawn(&pid, path, NULL, NULL, argv, environ));
+	check_status(pid, 0);
+}
+
+static void executed(void)
+{
+	char *argv[] = {(char *)client_path, "started", NULL};
+	int fd = open("/dev/kvm", O_RDWR);
+
+	CHECK(dup2(fd, 50) == 50);
+	check_started(client_path, argv);
+	CHECK_ERRNO(execve("/nosuch", argv, no_env), ENOENT);
+}
+
+/* A static program, which executes a dynamic one in its turn. */
+static void executed_static(void)
+{
+	char *argv[] = {"name of its own", (char *)client_path, "started", NULL};
+	int fd = open("/dev/kvm", O_RDWR);
+
+	CHECK(dup2(fd, 50) == 50);
+	check_started(static_path, argv);
+}
+
+/* By the C library's own ways. */
+static void shelled(void)
+{
+	const char *paths[] = {client_path, static_path};
+	char command[4096];
+
+	CHECK(dup2(open("/dev/kvm", O_RDWR), 50) == 50);
+	clearenv();
+	for (int i = 0; i < 2; i++) {
+		snprintf(command, sizeof(command), i ? "%s %s started" : "%s started", paths[i],
+			client_path);
+		CHECK(!system(command));
+		CHECK(!pclose(popen(command, "r")));
+	}
+	CHECK(system(NULL) == 1);
+	CHECK(WEXITSTATUS(system("a='it'; test \"$a's $0\" = \"it's sh\" || exit 2; exit 3")) == 3);
 }
 
 static void send_fd(int socket, int fd)
@@ -191,6 +244,8 @@ const struct client_case process_cases[] = {
 	{"vforked", vforked},
 	{"started", started},
 	{"executed", executed},
+	{"executed-static", executed_static},
+	{"shelled", shelled},
 	{"sent", sent},
 	{"preload-kept", preload_kept},
 	{NULL, NULL},

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What executing a file will really execute: the interpreter of a script, and of that... */
-#ifndef SHIM_INJECT_TARGET_H
-#define SHIM_INJECT_TARGET_H
+#ifndef SHIM_TARGET_H
+#define SHIM_TARGET_H
 
-#include "shim/inject/image.h"
+#include <limits.h>
+
+#include "shim/elffile.h"
 
 #define SCRIPT_DEPTH 5 /* as many as the kernel follows */
 #define SCRIPT_LINE  256
@@ -21,6 +23,7 @@ struct target {
 /*
  * fd is an open descriptor of the file called name, which is closed or handed over in ret. Whether it may
  * be executed at all is for the kernel to say: what cannot be read or followed is IMAGE_FOREIGN.
+ * Allocates nothing, so that a child of vfork() may ask.
  */
 void target_find(const char *name, int fd, struct target *ret);
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "shim/inject/target.h"
+#include "base/sys.h"
+#include "shim/target.h"
 
 static bool is_blank(char c)
 {
@@ -48,9 +50,9 @@ static void insert(struct target *t, char *arg)
 static bool follow(struct target *t, unsigned depth)
 {
 	char *line = t->text[depth], *script = line + SCRIPT_LINE, *interpreter, *argument;
-	ssize_t n = pread(t->fd, line, SCRIPT_LINE - 1, 2);
+	ssize_t n = sys_pread(t->fd, line, SCRIPT_LINE - 1, 2);
 
-	close(t->fd);
+	sys_close(t->fd);
 	t->fd = -1;
 	line[n < 0 ? 0 : n] = 0;
 	if (!parse_line(line, &interpreter, &argument))
@@ -65,20 +67,38 @@ static bool follow(struct target *t, unsigned depth)
 		insert(t, argument);
 	insert(t, interpreter);
 	snprintf(t->name, sizeof(t->name), "%s", interpreter);
-	t->fd = open(t->name, O_RDONLY | O_CLOEXEC);
+	t->fd = sys_open(t->name, O_RDONLY | O_CLOEXEC);
 	return t->fd >= 0;
+}
+
+/* By the rights that count for execve(). faccessat2() came with Linux 5.8. */
+static bool is_executable(int fd)
+{
+	char path[32];
+
+	if (!sys_faccessat2(fd, "", X_OK, AT_EACCESS | AT_EMPTY_PATH))
+		return true;
+	if (errno != ENOSYS)
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return !sys_access(path, X_OK);
+}
+
+/* A program that is the more for them, but for root. */
+static bool has_capabilities(int fd)
+{
+	return SYS_CALL4(SYS_fgetxattr, fd, "security.capability", NULL, 0) > 0 &&
+	       sys_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
 }
 
 /* Not for us: what the kernel will refuse, and what gains privilege (it ignores LD_PRELOAD, too). */
 static bool may_run(int fd)
 {
 	struct stat st;
-	char path[32];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	return !fstat(fd, &st) && S_ISREG(st.st_mode) && !(st.st_mode & S_ISUID) &&
-	       (st.st_mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP) &&
-	       !faccessat(AT_FDCWD, path, X_OK, AT_EACCESS);
+	return !sys_fstat(fd, &st) && S_ISREG(st.st_mode) && !(st.st_mode & S_ISUID) &&
+	       (st.st_mode & (S_ISGID | S_IXGRP)) != (S_ISGID | S_IXGRP) && is_executable(fd) &&
+	       !has_capabilities(fd);
 }
 
 void target_find(const char *name, int fd, struct target *t)
@@ -98,7 +118,7 @@ void target_find(const char *name, int fd, struct target *t)
 			break;
 	}
 	if (t->kind == IMAGE_FOREIGN && t->fd >= 0) {
-		close(t->fd);
+		sys_close(t->fd);
 		t->fd = -1;
 	}
 }

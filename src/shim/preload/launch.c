@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: MIT */
+/* Which program is started, and for a static one: how `uservisor exec` is told of it. See start.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+
+#include "base/sys.h"
+#include "shim/preload/hook.h"
+#include "shim/preload/start.h"
+#include "shim/target.h"
+
+#define OWN_ARGS            8  /* before the program's own, and the end */
+#define DISPATCH            59 /* PR_SET_SYSCALL_USER_DISPATCH */
+#define DISPATCH_ON         1
+#define HWCAP2_HAS_FSGSBASE BIT64(1)
+#define DEFAULT_PATH        "/bin:/usr/bin" /* as execvp() has it */
+
+struct static_launch {
+	size_t bytes;
+	int program; /* handed over, or -1 */
+	char number[12];
+	char exe[PATH_MAX], path[PATH_MAX];
+	struct target target;
+	char *argv[];
+};
+
+/* Beside the library, as in the build tree, or where it was installed. */
+static bool find_uservisor(char *exe)
+{
+	const char *library = own_path(), *slash = library ? strrchr(library, '/') : NULL;
+
+	if (!slash)
+		return false;
+	snprintf(exe, PATH_MAX, "%.*s/uservisor", (int)(slash - library), library);
+	if (!sys_access(exe, X_OK))
+		return true;
+	snprintf(exe, PATH_MAX, "%s/uservisor", UV_BINDIR);
+	return !sys_access(exe, X_OK);
+}
+
+/*
+ * Can this kernel hand a program's system calls to us? A bad pointer is found out before anything
+ * is changed, and after the request was understood.
+ */
+static bool can_inject(void)
+{
+	if (!(getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE))
+		return false;
+	return SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 && errno == EFAULT;
+}
+
+static void fill_argv(struct static_launch *s, char *const *argv)
+{
+	char **at = s->argv;
+
+	*at++ = "uservisor";
+	*at++ = "exec";
+	*at++ = "--argv0";
+	*at++ = argv && argv[0] ? argv[0] : "";
+	if (s->program >= 0) {
+		snprintf(s->number, sizeof(s->number), "%d", s->program);
+		*at++ = "--program";
+		*at++ = s->number;
+	}
+	*at++ = "--";
+	*at++ = s->path;
+	if (argv && argv[0])
+		while (*++argv)
+			*at++ = *argv;
+	*at = NULL;
+}
+
+static struct static_launch *make(char *const *argv)
+{
+	struct static_launch *s;
+	size_t argc = 0, bytes;
+
+	while (argv && argv[argc])
+		argc++;
+	bytes = sizeof(*s) + (argc + OWN_ARGS + 1) * sizeof(char *);
+	s = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (s == MAP_FAILED)
+		return NULL;
+	s->bytes = bytes;
+	s->program = -1;
+	return s;
+}
+
+static void discard(struct static_launch *s)
+{
+	if (s->program >= 0)
+		sys_close(s->program);
+	sys_munmap(s, s->bytes);
+}
+
+/* fd, which is closed, is the file called path. True: it is static, and we can load it. */
+static bool is_for_us(struct static_launch *s, const char *path, int fd)
+{
+	if (fd < 0 || strlen(path) >= sizeof(s->path))
+		return fd >= 0 && sys_close(fd) && false;
+	strcpy(s->path, path);
+	target_find(path, fd, &s->target);
+	if (s->target.fd >= 0)
+		sys_close(s->target.fd);
+	/* In a sandbox, uservisor would be refused what the program has no need of. */
+	return s->target.kind == IMAGE_STATIC && !hook_sandboxed() && can_inject() &&
+	       find_uservisor(s->exe);
+}
+
+static void as_it_is(struct launch *l, const char *path, char *const *argv, char *const *envp)
+{
+	*l = (struct launch){.path = path, .argv = argv};
+	l->envp = env_keep(&l->env, envp);
+}
+
+/* Takes s, which may be NULL. */
+static void decide(struct launch *l, struct static_launch *s, bool ours, const char *path,
+	char *const *argv, char *const *envp)
+{
+	if (!ours) {
+		if (s)
+			discard(s);
+		as_it_is(l, path, argv, envp);
+		return;
+	}
+	fill_argv(s, argv);
+	*l = (struct launch){.path = s->exe, .argv = s->argv, .is_static = s};
+	l->envp = env_without(&l->env, envp);
+}
+
+static int open_program(int dirfd, const char *path, int flags)
+{
+	return sys_openat(dirfd, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | flags);
+}
+
+void launch_path(struct launch *l, const char *path, char *const *argv, char *const *envp)
+{
+	struct static_launch *s = path ? make(argv) : NULL;
+
+	decide(l, s, s && is_for_us(s, path, open_program(AT_FDCWD, path, 0)), path, argv, envp);
+}
+
+/* The first file of this name that could be executed; what is wrong with others is for execvp() to say. */
+static bool search(struct static_launch *s, const char *file)
+{
+	const char *list = getenv("PATH"), *end;
+	char path[PATH_MAX];
+
+	for (list = list ? list : DEFAULT_PATH;; list = end + 1) {
+		end = strchrnul(list, ':');
+		snprintf(path, sizeof(path), "%.*s%s%s", (int)(end - list), list,
+			end > list ? "/" : "", file);
+		if (!sys_access(path, X_OK))
+			return is_for_us(s, path, open_program(AT_FDCWD, path, 0));
+		if (!*end)
+			return false;
+	}
+}
+
+void launch_search(struct launch *l, const char *file, char *const *argv, char *const *envp)
+{
+	struct static_launch *s;
+
+	if (!file || !*file || strchr(file, '/')) {
+		launch_path(l, file, argv, envp);
+		return;
+	}
+	s = make(argv);
+	decide(l, s, s && search(s, file), file, argv, envp);
+}
+
+/* A descriptor of it is handed over: its name may lead elsewhere or nowhere. */
+static bool by_descriptor(struct static_launch *s, int dirfd, const char *path, int flags)
+{
+	char name[32];
+	int fd;
+
+	if (*path) {
+		s->program =
+			open_program(dirfd, path, flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : 0);
+	} else {
+		snprintf(name, sizeof(name), "/proc/self/fd/%d", dirfd);
+		s->program = flags & AT_EMPTY_PATH ? open_program(AT_FDCWD, name, 0) : -1;
+	}
+	fd = s->program < 0 ? -1 : sys_fcntl(s->program, F_DUPFD_CLOEXEC, 0);
+	snprintf(name, sizeof(name), "/dev/fd/%d", s->program);
+	/* A script's interpreter opens it by name, when uservisor has closed the descriptor. */
+	return is_for_us(s, name, fd) && !s->target.count && !sys_fcntl(s->program, F_SETFD, 0);
+}
+
+void launch_at(struct launch *l, int dirfd, const char *path, char *const *argv, char *const *envp,
+	int flags)
+{
+	struct static_launch *s = path ? make(argv) : NULL;
+
+	decide(l, s, s && by_descriptor(s, dirfd, path, flags), path, argv, envp);
+}
+
+void launch_end(struct launch *l)
+{
+	const int error = errno;
+
+	env_free(&l->env);
+	if (l->is_static)
+		discard(l->is_static);
+	errno = error;
+}
