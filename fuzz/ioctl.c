@@ -197,9 +197,7 @@ static void make_cpuid(struct worker *w, void *p, int fd)
 
 	(void)fd;
 	c->nent = 256;
-	for (unsigned i = 0; i < POOL; i++)
-		if (fz.pool[i].kind == FD_SYSTEM && fz.pool[i].fd >= 0)
-			dev_ioctl(fz.dev, fz.pool[i].fd, KVM_GET_SUPPORTED_CPUID, (unsigned long)c);
+	dev_ioctl(fz.dev, any_of(w, FD_SYSTEM), KVM_GET_SUPPORTED_CPUID, (unsigned long)c);
 	if (chance(w, 20))
 		c->nent = interesting(w);
 }
