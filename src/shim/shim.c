@@ -219,6 +219,13 @@ long shim_close(int fd)
 	return dev_close(d, fd);
 }
 
+long shim_replace_check(int from, int fd)
+{
+	if (likely(!fd_is_kept(fd)) || (shim_dev() && dev_in_vfork_child(shim.dev)))
+		return 0;
+	return fd_is_kept(from) || sys_fcntl(from, F_GETFD, 0) < 0 ? -EBADF : -EBUSY;
+}
+
 void shim_duplicated(int from, int fd)
 {
 	struct dev *d = shim_dev();

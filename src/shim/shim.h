@@ -56,6 +56,8 @@ long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mas
 long shim_ioctl_error(int fd, long error);
 
 long shim_close(int fd);
+/* Before fd becomes a duplicate of from, which closes it: 0, or -EBUSY for the engine's own descriptors. */
+long shim_replace_check(int from, int fd);
 /* fd was replaced by, or has become, a duplicate of from. */
 void shim_duplicated(int from, int fd);
 /*

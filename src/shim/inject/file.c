@@ -234,8 +234,10 @@ long call_close_range(struct thread *t, struct context *c)
 
 long call_dup(struct thread *t, struct context *c)
 {
-	long r;
+	long r = c->rax == SYS_dup ? 0 : shim_replace_check((int)c->rdi, (int)c->rsi);
 
+	if (r)
+		return r;
 	/* dup2() and dup3() close what the number stood for. */
 	if (!is_known(c->rdi) && (c->rax == SYS_dup || !is_known(c->rsi)))
 		return CALL_PASS;

@@ -83,7 +83,8 @@ HOOK int dup(int fd)
 
 HOOK int dup2(int fd, int to)
 {
-	int r = NEXT(dup2)(fd, to);
+	long refused = shim_replace_check(fd, to);
+	int r = refused ? (int)hook_return(refused) : NEXT(dup2)(fd, to);
 
 	if (r >= 0 && fd != to)
 		shim_duplicated(fd, r);
@@ -92,7 +93,8 @@ HOOK int dup2(int fd, int to)
 
 HOOK int dup3(int fd, int to, int flags)
 {
-	int r = NEXT(dup3)(fd, to, flags);
+	long refused = shim_replace_check(fd, to);
+	int r = refused ? (int)hook_return(refused) : NEXT(dup3)(fd, to, flags);
 
 	if (r >= 0)
 		shim_duplicated(fd, r);

@@ -2,6 +2,7 @@
 /* The life of descriptors. */
 #include "tests/shim/preload/client.h"
 
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -80,6 +81,49 @@ static void close_ranges(void)
 	guest_close(&g);
 }
 
+static void on_alarm(int signo)
+{
+}
+
+/* Is it one that the program has not opened? Those have high numbers. */
+static bool is_engines(int fd)
+{
+	return fd >= 500 && fcntl(fd, F_GETFD) >= 0;
+}
+
+/* Nothing that the program does to the engine's own descriptors, by any call, reaches them. */
+static void engine_descriptors(void)
+{
+	struct guest g;
+	unsigned char halt[] = {STI_HLT_LOOP};
+	int null = open("/dev/null", O_RDWR), found = 0;
+
+	guest_open(&g, true);
+	guest_code(&g, halt, sizeof(halt));
+	for (int fd = 0; fd < 1000; fd++) {
+		if (!is_engines(fd))
+			continue;
+		found++;
+		CHECK_ERRNO(close(fd), EBADF);
+		CHECK_ERRNO(dup2(null, fd), EBUSY);
+		CHECK_ERRNO(dup3(null, fd, O_CLOEXEC), EBUSY);
+		CHECK_ERRNO(syscall(SYS_dup2, null, fd), EBUSY);
+		CHECK_ERRNO(dup2(999, fd), EBADF);
+		CHECK_ERRNO(dup2(fd, fd), EBADF);
+		CHECK(!close_range((unsigned)fd, (unsigned)fd, 0));
+		CHECK(!syscall(SYS_close_range, fd, fd, 0));
+		CHECK(is_engines(fd));
+	}
+	CHECK(found);
+	CHECK(!close_range(500, ~0u, 0));
+	/* Timers and the wake-up of a halted processor live on them. */
+	CHECK(dup2(null, 499) == 499);
+	alarm(1);
+	signal(SIGALRM, on_alarm);
+	CHECK_ERRNO(ioctl(g.vcpu, KVM_RUN, 0), EINTR);
+	guest_close(&g);
+}
+
 /* The vcpu keeps the machine. */
 static void close_order(void)
 {
@@ -120,6 +164,7 @@ const struct client_case fd_cases[] = {
 	{"duplicates", duplicates},
 	{"numbers-again", numbers_again},
 	{"close-ranges", close_ranges},
+	{"engine-descriptors", engine_descriptors},
 	{"close-order", close_order},
 	{"request-errors", request_errors},
 	{NULL, NULL},
