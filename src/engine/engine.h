@@ -39,6 +39,11 @@ struct sys_sigaction; /* base/sys.h */
  * stays. get receives what the process has set. 0 or -errno.
  */
 int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+/*
+ * A copy of which one side may not be there, or be protected: -EFAULT then, after a part has been copied. On any thread
+ * on which SIGSEGV and SIGBUS are not blocked, any time. -ENOSYS: there has been no machine, so no handler.
+ */
+int host_copy(void *to, const void *from, size_t n);
 
 /* ---- what the VMM may switch; running vcpus see it at once, more or less ---- */
 

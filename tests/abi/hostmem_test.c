@@ -25,21 +25,6 @@ static void run_to(struct guest *g, u32 reason)
 	assert_int_equal(g->run->exit_reason, reason);
 }
 
-/* cmocka sets its own handlers at each test; the engine set its own once, with the first machine. */
-static void open_with_handlers(struct guest *g)
-{
-	static struct sigaction segv, bus;
-
-	guest_open(g);
-	if (segv.sa_sigaction) {
-		sigaction(SIGSEGV, &segv, NULL);
-		sigaction(SIGBUS, &bus, NULL);
-	} else {
-		sigaction(SIGSEGV, NULL, &segv);
-		sigaction(SIGBUS, NULL, &bus);
-	}
-}
-
 static u64 reg_rip(struct guest *g)
 {
 	struct kvm_regs r;
@@ -160,7 +145,7 @@ static void test_touches(void **state)
 
 	if (port.real) /* an instruction emulator that is used in real mode makes MMIO of it */
 		return;
-	open_with_handlers(&g);
+	guest_open(&g);
 	for (unsigned i = 0; i < ARRAY_SIZE(touches); i++)
 		for (enum harm how = 0; how < HARMS; how++)
 			touch_one(&g, i, how);
@@ -175,7 +160,7 @@ static void test_loop(void **state)
 
 	if (port.real)
 		return;
-	open_with_handlers(&g);
+	guest_open(&g);
 	GUEST_CODE(&g, 0xbb, 0x00, 0x30, /* mov $0x3000, %bx */
 		0xb9, 0x00, 0x50,        /* mov $0x5000, %cx */
 		0xfe, 0x07,              /* 1: incb (%bx) */
@@ -203,7 +188,7 @@ static void test_code_goes(void **state)
 
 	if (port.real)
 		return;
-	open_with_handlers(&g);
+	guest_open(&g);
 	for (int ran = 0; ran < 2; ran++) {
 		for (enum harm how = NO_PAGE; how <= NO_ACCESS; how++) {
 			GUEST_CODE(&g, 0xe9, 0xfa, 0x3f); /* jmp 0x4ffd */
@@ -229,7 +214,7 @@ static void test_exchanged(void **state)
 	struct guest g;
 	u8 *p;
 
-	open_with_handlers(&g);
+	guest_open(&g);
 	GUEST_CODE(&g, 0xfe, 0x06, 0x00, 0x30, 0xf4, 0xeb, 0xf9); /* incb 0x3000; hlt; again */
 	p = page(&g, 0x3000);
 	*p = 7;
@@ -295,7 +280,7 @@ static void test_code_written(void **state)
 	if (port.real) /* 32-bit paging is more than a kernel without hardware can be asked for */
 		return;
 	for (int paging = 0; paging < 2; paging++) {
-		open_with_handlers(&g);
+		guest_open(&g);
 		/* jmp to 0x2000, which says 1, jumps to 0x3000, which tells it, and comes back */
 		GUEST_CODE(&g, 0xeb, 0x0e);
 		memcpy(page(&g, 0x1010), "\xe9\xed\x0f", 3);
@@ -329,7 +314,7 @@ static void test_alias(void **state)
 {
 	struct guest g;
 
-	open_with_handlers(&g);
+	guest_open(&g);
 	assert_int_equal(slot(&g, 1, 0, 0x20000, RAM_BYTES, g.ram), 0);
 	/* ds is at the second slot: its 0x1002 is the operand of the mov at 0x2001 */
 	GUEST_CODE(&g, 0xb8, 0x00, 0x20, 0x8e, 0xd8, /* mov $0x2000, %ax; mov %ax, %ds */
@@ -354,7 +339,7 @@ static void test_alias_changes(void **state)
 {
 	struct guest g;
 
-	open_with_handlers(&g);
+	guest_open(&g);
 	GUEST_CODE(&g, 0xb8, 0x00, 0x20, 0x8e, 0xd8, 0xbb, 0x01, 0x00, 0xe9, 0xf5, 0x0f);
 	memcpy(page(&g, 0x2000), "\xb0\x01\xe6\x10\xfe\x07\xeb\xf8", 8);
 	/* ds:0 is gpa 0x20000 = the page at 0x2000 */
@@ -393,7 +378,7 @@ static void test_many_slots(void **state)
 		NULL, PAGE_SIZE * 2, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct guest g;
 
-	open_with_handlers(&g);
+	guest_open(&g);
 	GUEST_CODE(&g, 0xa0, 0x00, 0x10, 0xf4);
 	/* Downwards, which is the hard way for a sorted array, and all on two pages. */
 	for (u32 i = n; i; i--)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,12 +46,29 @@ int port_end(int failures)
 	return failures != 0;
 }
 
+/* cmocka sets its own handlers at each test; the engine set its own once, with the first machine. */
+static void keep_handlers(bool has_machine)
+{
+	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+	static struct sigaction engine[ARRAY_SIZE(signals)];
+	static bool known;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
+		if (known)
+			sigaction(signals[i], &engine[i], NULL);
+		else if (has_machine)
+			sigaction(signals[i], NULL, &engine[i]);
+	known = known || has_machine;
+}
+
 int kvm_open(void)
 {
 	int fd = port.real ? open("/dev/kvm", O_RDWR | O_CLOEXEC)
 			   : dev_open_kvm(port.dev, O_CLOEXEC);
 
 	assert_true(fd >= 0);
+	if (!port.real)
+		keep_handlers(false);
 	return fd;
 }
 
@@ -58,8 +76,12 @@ long kvm(int fd, unsigned long request, unsigned long arg)
 {
 	long r;
 
-	if (!port.real)
-		return dev_ioctl(port.dev, fd, request, arg);
+	if (!port.real) {
+		r = dev_ioctl(port.dev, fd, request, arg);
+		if (request == KVM_CREATE_VM && r >= 0)
+			keep_handlers(true);
+		return r;
+	}
 	r = ioctl(fd, request, arg);
 	return r < 0 ? -errno : r;
 }

@@ -18,7 +18,7 @@ static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 /* Process-wide by nature. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* who changes the following */
-static bool installed;
+static _Atomic bool installed;
 
 /* What the process wants done with what is not ours. Handlers read it, which cannot wait for a lock. */
 static struct {
@@ -121,6 +121,13 @@ static void pass_on(int signo, siginfo_t *info, void *context)
 		die(signo, info);
 	else
 		call_handler(signo, info, context, &a);
+}
+
+int host_copy(void *to, const void *from, size_t n)
+{
+	if (unlikely(!atomic_load_explicit(&installed, memory_order_acquire)))
+		return -ENOSYS;
+	return guest_copy(to, from, n) ? -EFAULT : 0;
 }
 
 /* ---- ours ---- */
