@@ -31,6 +31,8 @@ long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
 /* Where the kernel sees all of them come from: seccomp_data.instruction_pointer. */
 extern const char sys_return[];
+/* And the end of the engine's signal handlers. */
+extern const char sys_restorer_return[];
 
 #define SYS_FACCESSAT2 439 /* headers before 5.8 do not name it */
 

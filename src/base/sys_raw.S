@@ -4,8 +4,8 @@
 
 	.text
 	.p2align 4
-	.globl sys_raw, sys_return, sys_restorer
-	.hidden sys_raw, sys_return, sys_restorer
+	.globl sys_raw, sys_return, sys_restorer, sys_restorer_return
+	.hidden sys_raw, sys_return, sys_restorer, sys_restorer_return
 	.type sys_raw, @function
 sys_raw:
 	.cfi_startproc
@@ -32,6 +32,7 @@ sys_return:
 sys_restorer:
 	mov $SYS_rt_sigreturn, %rax
 	syscall
+sys_restorer_return:
 	.size sys_restorer, . - sys_restorer
 
 	.section .note.GNU-stack, "", @progbits

@@ -21,13 +21,17 @@
 #define SKIP_UNLESS(k, to) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(k), 0, to)
 #define IP_HIGH            offsetof(struct seccomp_data, instruction_pointer) + 4
 
-/* The accumulator is 0 at the start of a filter, and is again at the start of the program's. */
+/*
+ * The accumulator is 0 at the start of a filter, and is again at the start of the program's. The two
+ * places are some bytes apart, so the upper half of their addresses is the same.
+ */
 static unsigned prologue(struct sock_filter *ret)
 {
 	const u64 ip = (u64)sys_return;
 	const struct sock_filter code[] = {
 		LOAD(instruction_pointer),
-		SKIP_UNLESS(ip, 3),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)ip, 1, 0),
+		SKIP_UNLESS((u64)sys_restorer_return, 3),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, IP_HIGH),
 		SKIP_UNLESS(ip >> 32, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
@@ -43,24 +47,46 @@ struct page {
 	struct sock_filter code[FILTER_MAX];
 };
 
-/* Not by malloc(): after this the program may not be allowed to give memory back. */
+/* The program's memory: what is wrong with it, the kernel will say. */
+static bool read_program(void *to, const void *from, size_t n)
+{
+	struct iovec here = {to, n}, there = {(void *)from, n};
+
+	return sys_process_vm_readv(sys_getpid(), &here, &there) == (ssize_t)n;
+}
+
+static bool make(struct page *p, const struct sock_fprog *filter)
+{
+	unsigned n = prologue(p->code);
+	struct sock_fprog own;
+
+	if (!read_program(&own, filter, sizeof(own)) || !own.len || own.len > FILTER_MAX - n ||
+		!read_program(p->code + n, own.filter, own.len * sizeof(*p->code)))
+		return false;
+	p->prog.len = (u16)(n + own.len);
+	p->prog.filter = p->code;
+	return true;
+}
+
+/*
+ * Also before the first open: /dev/kvm may be opened in the sandbox. Not by malloc(): after this the
+ * program may not be allowed to give memory back.
+ */
 struct sock_fprog *shim_seccomp(const struct sock_fprog *filter, struct sock_fprog *old)
 {
 	struct page *p;
-	unsigned n;
 
 	if (!filter) {
 		sys_munmap(old, sizeof(*p));
 		return NULL;
 	}
-	if (!shim_dev() || !filter->len || filter->len > FILTER_MAX - 16)
+	if (shim_mode() == SHIM_KERNEL)
 		return NULL;
 	p = sys_mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)
 		return NULL;
-	n = prologue(p->code);
-	memcpy(p->code + n, filter->filter, filter->len * sizeof(*p->code));
-	p->prog.len = (u16)(n + filter->len);
-	p->prog.filter = p->code;
-	return &p->prog;
+	if (make(p, filter))
+		return &p->prog;
+	sys_munmap(p, sizeof(*p));
+	return NULL;
 }

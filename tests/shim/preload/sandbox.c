@@ -19,21 +19,18 @@
 
 enum way { BY_PRCTL, BY_SECCOMP, BY_TSYNC };
 
-/* The accumulator must be 0 at the start: the first instruction counts on it. */
-static void forbid(unsigned verdict, enum way way)
+/* What a program needs that opens /dev/kvm in its sandbox, and here one thread of the engine's. */
+#define EARLY                                                                                      \
+	ALLOW(SYS_openat), ALLOW(SYS_readlink), ALLOW(SYS_close), ALLOW(SYS_mmap),                 \
+		ALLOW(SYS_munmap), ALLOW(SYS_brk), ALLOW(SYS_getrandom), ALLOW(SYS_mprotect),      \
+		ALLOW(SYS_madvise), ALLOW(SYS_clone3), ALLOW(SYS_clone),                           \
+		ALLOW(SYS_rt_sigprocmask), ALLOW(SYS_set_robust_list), ALLOW(334 /* rseq */),      \
+		ALLOW(SYS_exit), ALLOW(SYS_eventfd2), ALLOW(SYS_setitimer),                        \
+		ALLOW(SYS_rt_sigaction)
+
+static void install(struct sock_filter *code, size_t bytes, enum way way)
 {
-	struct sock_filter code[] = {
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		ALLOW(SYS_ioctl),
-		ALLOW(SYS_futex),
-		ALLOW(SYS_write),
-		ALLOW(SYS_rt_sigreturn),
-		ALLOW(SYS_exit_group),
-		BPF_STMT(BPF_RET | BPF_K, verdict),
-	};
-	struct sock_fprog prog = {sizeof(code) / sizeof(code[0]), code};
+	struct sock_fprog prog = {(unsigned short)(bytes / sizeof(*code)), code};
 
 	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
 	if (way == BY_PRCTL)
@@ -41,6 +38,28 @@ static void forbid(unsigned verdict, enum way way)
 	else
 		CHECK(!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 			way == BY_TSYNC ? SECCOMP_FILTER_FLAG_TSYNC : 0, &prog));
+}
+
+/* The accumulator must be 0 at the start: the first instruction counts on it. */
+#define BEGIN                                                                                      \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),                                              \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),                               \
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),             \
+		ALLOW(SYS_ioctl), ALLOW(SYS_futex), ALLOW(SYS_write), ALLOW(SYS_rt_sigreturn),     \
+		ALLOW(SYS_exit_group)
+
+static void forbid(unsigned verdict, enum way way)
+{
+	struct sock_filter code[] = {BEGIN, BPF_STMT(BPF_RET | BPF_K, verdict)};
+
+	install(code, sizeof(code), way);
+}
+
+static void forbid_early(unsigned verdict, enum way way)
+{
+	struct sock_filter code[] = {BEGIN, EARLY, BPF_STMT(BPF_RET | BPF_K, verdict)};
+
+	install(code, sizeof(code), way);
 }
 
 static volatile sig_atomic_t kicks, traps;
@@ -103,7 +122,7 @@ static int prepare(struct guest *g)
 }
 
 /* The status of a child that works under the filter and then does what is forbidden. */
-static int sandboxed(unsigned verdict, enum way way)
+static int sandboxed(unsigned verdict, enum way way, bool early)
 {
 	volatile bool *done =
 		mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -112,8 +131,11 @@ static int sandboxed(unsigned verdict, enum way way)
 	int status, irq;
 
 	if (!pid) {
+		if (early)
+			forbid_early(verdict, way);
 		irq = prepare(&g);
-		forbid(verdict, way);
+		if (!early)
+			forbid(verdict, way);
 		work(&g, irq);
 		CHECK(!traps);
 		*done = true;
@@ -128,26 +150,53 @@ static int sandboxed(unsigned verdict, enum way way)
 
 static void sandbox_kill(void)
 {
-	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_PRCTL) == -SIGSYS);
-	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_SECCOMP) == -SIGSYS);
-	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_TSYNC) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_PRCTL, false) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_SECCOMP, false) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_TSYNC, false) == -SIGSYS);
 }
 
 static void sandbox_trap(void)
 {
-	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_PRCTL) == 8);
-	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_TSYNC) == 8);
+	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_PRCTL, false) == 8);
+	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_TSYNC, false) == 8);
 }
 
 static void sandbox_errno(void)
 {
-	CHECK(sandboxed(SECCOMP_RET_ERRNO | EPERM, BY_SECCOMP) == 7);
-	CHECK(sandboxed(SECCOMP_RET_ERRNO | EPERM, BY_TSYNC) == 7);
+	CHECK(sandboxed(SECCOMP_RET_ERRNO | EPERM, BY_SECCOMP, false) == 7);
+	CHECK(sandboxed(SECCOMP_RET_ERRNO | EPERM, BY_TSYNC, false) == 7);
+}
+
+/* The sandbox comes before everything else: the first open of /dev/kvm is in it. */
+static void sandbox_early(void)
+{
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_PRCTL, true) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_KILL_PROCESS, BY_TSYNC, true) == -SIGSYS);
+	CHECK(sandboxed(SECCOMP_RET_TRAP, BY_SECCOMP, true) == 8);
+}
+
+/* What the kernel refuses it refuses still, by the same error. */
+static void sandbox_refused(void)
+{
+	struct sock_filter bad = BPF_STMT(0xff, 0);
+	struct sock_fprog none = {0, &bad}, nowhere = {1, (void *)8}, wrong = {1, &bad};
+
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, NULL, 0, 0), EFAULT);
+	CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, 8, 0, 0), EFAULT);
+	CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &nowhere, 0, 0), EFAULT);
+	CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &none, 0, 0), EINVAL);
+	CHECK_ERRNO(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &wrong, 0, 0), EINVAL);
+	CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &nowhere), EFAULT);
+	CHECK_ERRNO(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0x4000, &wrong), EINVAL);
+	CHECK(prctl(PR_GET_SECCOMP) == 0);
 }
 
 const struct client_case sandbox_cases[] = {
 	{"sandbox-kill", sandbox_kill},
 	{"sandbox-trap", sandbox_trap},
 	{"sandbox-errno", sandbox_errno},
+	{"sandbox-early", sandbox_early},
+	{"sandbox-refused", sandbox_refused},
 	{NULL, NULL},
 };
