@@ -660,6 +660,9 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 		if (unlikely(cpu->events.triple_fault))
 			return leave_for_shutdown(v);
 		if (!runnable(v)) {
+			/* What user space has answered is done when it runs again; who wants out does not wait. */
+			if (complete)
+				return leave(v, EXIT_INTR);
 			/* Between HLT and sleep, too, user space may inject. */
 			if (window_open(v) && atomic_load(&v->mp_state) == MP_HALTED)
 				return leave(v, EXIT_IRQ_WINDOW);

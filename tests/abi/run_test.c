@@ -663,6 +663,28 @@ static void test_waiting_for_sipi(void **state)
 	guest_close(&g);
 }
 
+/* A vcpu that is made to halt in the middle of an access: whoever wants out gets out, and the access is not lost. */
+static void test_halted_in_access(void **state)
+{
+	struct kvm_mp_state halted = {KVM_MP_STATE_HALTED}, runnable = {KVM_MP_STATE_RUNNABLE};
+	struct guest g;
+
+	guest_open_irqchip(&g);
+	GUEST_CODE(&g, 0xe4, 0x10, 0xe6, 0x80); /* in al, 10h; out 80h, al */
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+	*((u8 *)g.run + g.run->io.data_offset) = 0x5a;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_MP_STATE, &halted), 0);
+	g.run->immediate_exit = 1;
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
+	g.run->immediate_exit = 0;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_MP_STATE, &runnable), 0);
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+	assert_int_equal(*((u8 *)g.run + g.run->io.data_offset), 0x5a);
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -690,6 +712,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signals_that_do_not_count),
 		cmocka_unit_test(test_request_waits),
 		cmocka_unit_test(test_waiting_for_sipi),
+		cmocka_unit_test(test_halted_in_access),
 	};
 
 	port_start(argc, argv);
