@@ -277,7 +277,8 @@ static void test_timer_message(void **state)
 	wrmsr(&w, STIMER0_CONFIG, 2 << 16 | BIT(3)); /* auto-enable, SINT 2 */
 	due = now(&w) + 50000;                       /* 5 ms */
 	wrmsr(&w, STIMER0_COUNT, due);
-	assert_int_equal(msr_of(&w, STIMER0_CONFIG) & 1, 1);
+	/* Enabled; or, on a busy machine, over already. */
+	assert_true((msr_of(&w, STIMER0_CONFIG) & 1) || now(&w) >= due);
 	wait_for_interrupt(&w);
 	assert_true(now(&w) >= due);
 	assert_int_equal(message_type(&w, 2), 0x80000010);
