@@ -44,7 +44,7 @@ int code_cache_create(struct code_cache **ret)
 {
 	struct code_cache *c = calloc(1, sizeof(*c));
 	int fd = code_memfd();
-	int r = -ENOMEM;
+	int r = fd < 0 ? -errno : -ENOMEM;
 
 	if (!c || fd < 0)
 		goto fail;
