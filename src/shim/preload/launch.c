@@ -29,18 +29,20 @@ struct static_launch {
 	char *argv[];
 };
 
-/* Beside the library, as in the build tree, or where it was installed. */
+/* Beside the library, as in the build tree; where it lies from there once installed; or where that was to be. */
 static bool find_uservisor(char *exe)
 {
+	static const char *const places[] = {"", "/" UV_BINDIR_FROM_LIB};
 	const char *library = own_path(), *slash = library ? strrchr(library, '/') : NULL;
 
-	if (!slash)
-		return false;
-	snprintf(exe, PATH_MAX, "%.*s/uservisor", (int)(slash - library), library);
-	if (!sys_access(exe, X_OK))
-		return true;
+	for (unsigned i = 0; slash && i < ARRAY_SIZE(places); i++) {
+		snprintf(exe, PATH_MAX, "%.*s%s/uservisor", (int)(slash - library), library,
+			places[i]);
+		if (!sys_access(exe, X_OK))
+			return true;
+	}
 	snprintf(exe, PATH_MAX, "%s/uservisor", UV_BINDIR);
-	return !sys_access(exe, X_OK);
+	return slash && !sys_access(exe, X_OK);
 }
 
 /*
