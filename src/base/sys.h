@@ -140,6 +140,11 @@ static inline int sys_fcntl(int fd, int command, long arg)
 	return (int)SYS_CALL3(SYS_fcntl, fd, command, arg);
 }
 
+static inline int sys_dup3(int fd, int to, int flags)
+{
+	return (int)SYS_CALL3(SYS_dup3, fd, to, flags);
+}
+
 static inline int sys_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	return (int)SYS_CALL3(SYS_ioctl, fd, request, arg);

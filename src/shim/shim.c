@@ -98,14 +98,15 @@ long shim_open(int dirfd, const char *path, int flags)
 
 /*
  * A device under another name (a jail's own node, a symbolic link) is found by looking at what was opened. To ask
- * about every file would cost all programs a system call for each, so only likely ones are.
+ * about every file would cost all programs a system call for each, so only likely ones are; take_place()
+ * finds the others when they are asked for something. Of what is not there a link is worth a look.
  */
-static bool may_be_device(const char *path, int flags)
+static bool may_be_device(const char *path, int flags, long result)
 {
 	if (flags & (O_CREAT | O_PATH | O_DIRECTORY))
 		return false;
-	return (flags & O_ACCMODE) == O_RDWR || strstr(path, "kvm") || !strncmp(path, "/dev/", 5) ||
-	       !strncmp(path, "/proc/", 6);
+	return (flags & O_ACCMODE) == O_RDWR || result == -ENOENT || strstr(path, "kvm") ||
+	       !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6);
 }
 
 static bool is_kvm_device(int fd)
@@ -135,7 +136,10 @@ long shim_opened(int dirfd, const char *path, int flags, long result)
 	/* A number that the kernel gives out anew cannot be a descriptor that we know. */
 	if (result >= 0 && shim.dev && !dev_in_vfork_child(shim.dev))
 		dev_forget(shim.dev, (int)result);
-	if (!path || !may_be_device(path, flags))
+	/* Where there is no device to hold by its path, ours is held open. */
+	if (result == -ENOENT && (flags & O_PATH) && path_is_kvm(dirfd, path))
+		return open_kvm(O_RDWR | (flags & O_CLOEXEC));
+	if (!path || !may_be_device(path, flags, result))
 		return result;
 	if (result >= 0)
 		return is_kvm_device((int)result) ? replace((int)result, flags) : result;
@@ -161,21 +165,50 @@ static bool comes_from_outside(int fd)
 	return n >= (ssize_t)sizeof(name) - 1 && !memcmp(link, name, sizeof(name) - 1);
 }
 
+/*
+ * The machine's own /dev/kvm, by a way that no hook has seen: opened under an innocent name, inherited
+ * or sent. Ours takes its place under the same number. True: fd is ours now.
+ */
+static bool take_place(int fd)
+{
+	int cloexec, own;
+
+	if (!is_kvm_device(fd) || shim_start() || shim_mode() == SHIM_KERNEL)
+		return false;
+	cloexec = sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
+	own = dev_open_kvm(shim.dev, (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) | O_CLOEXEC);
+	if (own < 0)
+		return false;
+	if (sys_dup3(own, fd, cloexec) >= 0)
+		shim_duplicated(own, fd);
+	dev_close(shim.dev, own);
+	return true;
+}
+
 /* mask: see dev_ioctl_masked(); NULL if signals are as the program has them. */
-static long serve(int fd, unsigned long request, unsigned long arg, const u64 *mask)
+static long ask(int fd, unsigned long request, unsigned long arg, const u64 *mask)
 {
 	long r;
 
-	if (_IOC_TYPE(request) != SHIM_IOCTL_TYPE)
-		return NOT_OURS;
-	if (unlikely(shim_mode() == SHIM_IDLE) && (!comes_from_outside(fd) || shim_start()))
-		return NOT_OURS;
 	if (shim_mode() != SHIM_ENGINE)
 		return trace_ioctl(shim.dev, fd, request, arg, mask);
 	r = mask ? dev_ioctl_masked(shim.dev, fd, request, arg, *mask)
 		 : dev_ioctl(shim.dev, fd, request, arg);
 	/* An answer, if the descriptor is ours; else it has only this type byte in common with us. */
 	return r == -EBADF && !dev_knows(shim.dev, fd) ? NOT_OURS : r;
+}
+
+static long serve(int fd, unsigned long request, unsigned long arg, const u64 *mask)
+{
+	long r;
+
+	if (_IOC_TYPE(request) != SHIM_IOCTL_TYPE)
+		return NOT_OURS;
+	if (unlikely(shim_mode() == SHIM_IDLE) && !take_place(fd) &&
+		(!comes_from_outside(fd) || shim_start()))
+		return NOT_OURS;
+	r = ask(fd, request, arg, mask);
+	return r == NOT_OURS && take_place(fd) ? ask(fd, request, arg, mask) : r;
 }
 
 long shim_ioctl(int fd, unsigned long request, unsigned long arg)

@@ -91,6 +91,7 @@ long shim_access(int dirfd, const char *path, int mode);
 /* After the kernel: result is its answer. 0 or -errno. */
 long shim_stat(int dirfd, const char *path, struct stat *st, long result);
 long shim_fstat(int fd, struct stat *st, long result);
+long shim_fstatx(int fd, struct statx *st, long result);
 long shim_statx(int dirfd, const char *path, struct statx *st, long result);
 
 /* ---- signals and sandboxes (signals.c, seccomp.c) ---- */

@@ -91,6 +91,28 @@ long shim_fstat(int fd, struct stat *st, long result)
 	return result;
 }
 
+static void fill_statx(struct statx *st, u32 mode, s64 size)
+{
+	memset(st, 0, sizeof(*st));
+	st->stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE;
+	st->stx_mode = (u16)mode;
+	st->stx_nlink = 1;
+	st->stx_size = (u64)size;
+	st->stx_blksize = (u32)PAGE_SIZE;
+	st->stx_rdev_major = S_ISCHR(mode) ? KVM_MAJOR : 0;
+	st->stx_rdev_minor = S_ISCHR(mode) ? KVM_MINOR : 0;
+}
+
+long shim_fstatx(int fd, struct statx *st, long result)
+{
+	struct stat own = {.st_mode = S_IFREG};
+
+	if (result || !shim_dev() || shim_fstat(fd, &own, 0) || S_ISREG(own.st_mode))
+		return result;
+	fill_statx(st, own.st_mode, 0);
+	return 0;
+}
+
 long shim_statx(int dirfd, const char *path, struct statx *st, long result)
 {
 	s64 size;
@@ -101,15 +123,8 @@ long shim_statx(int dirfd, const char *path, struct statx *st, long result)
 	mode = mode_of(dirfd, path, &size);
 	if (!mode)
 		return result;
-	if (result) {
-		memset(st, 0, sizeof(*st));
-		st->stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE;
-		st->stx_nlink = 1;
-		st->stx_size = (u64)size;
-		st->stx_blksize = (u32)PAGE_SIZE;
-		st->stx_rdev_major = S_ISCHR(mode) ? KVM_MAJOR : 0;
-		st->stx_rdev_minor = S_ISCHR(mode) ? KVM_MINOR : 0;
-	}
+	if (result)
+		fill_statx(st, mode, size);
 	st->stx_mode = (u16)mode;
 	return 0;
 }

@@ -37,14 +37,22 @@ bool path_is_own_exe(const char *path)
 	return !strcmp(path, "exe");
 }
 
+static bool is_known(u64 fd)
+{
+	return shim_dev() && dev_knows(shim_dev(), (int)fd);
+}
+
 /* Under whatever name: the device's own node, or a link to it. */
 static bool may_be_kvm(int dirfd, const char *path, int flags)
 {
 	struct stat st;
 
-	if ((flags & (O_CREAT | O_PATH | O_DIRECTORY)) ||
-		((flags & O_ACCMODE) != O_RDWR && !strstr(path, "kvm")))
+	if (flags & O_PATH)
+		return path_is_kvm(dirfd, path);
+	if (flags & (O_CREAT | O_DIRECTORY))
 		return false;
+	if ((flags & O_ACCMODE) != O_RDWR && !strstr(path, "kvm"))
+		return path_leads_to_kvm(dirfd, path);
 	if (fstatat(dirfd, path, &st, 0))
 		return path_leads_to_kvm(dirfd, path);
 	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
@@ -180,19 +188,19 @@ long call_statx(struct thread *t, struct context *c)
 	int dirfd = (int)c->rdi;
 	long r;
 
-	if (get_string(path, c->rsi, sizeof(path)) < 0 ||
-		shim_access(dirfd, path, F_OK) == NOT_OURS)
+	if (get_string(path, c->rsi, sizeof(path)) < 0)
+		return CALL_PASS;
+	if (!path[0] && is_known((u64)dirfd)) {
+		r = shim_fstatx(dirfd, &st, RAW(SYS_statx, dirfd, path, c->rdx, c->r10, &st));
+		return r ? r : put_bytes(c->r8, &st, sizeof(st));
+	}
+	if (shim_access(dirfd, path, F_OK) == NOT_OURS)
 		return CALL_PASS;
 	r = shim_statx(dirfd, path, &st, RAW(SYS_statx, dirfd, path, c->rdx, c->r10, &st));
 	return r ? r : put_bytes(c->r8, &st, sizeof(st));
 }
 
 /* ---- descriptors ---- */
-
-static bool is_known(u64 fd)
-{
-	return shim_dev() && dev_knows(shim_dev(), (int)fd);
-}
 
 long call_ioctl(struct thread *t, struct context *c)
 {

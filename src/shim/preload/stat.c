@@ -27,10 +27,16 @@ static int by_fd(int fd, struct stat *st, int result)
 	return (int)hook_return(shim_fstat(fd, st, hook_result(result)));
 }
 
+/* No path at all is as good for the kernel since Linux 6.11. */
+static bool is_empty(const char *path)
+{
+	return !path || !*path;
+}
+
 /* With an empty path (AT_EMPTY_PATH) it is the descriptor that counts. */
 static int at(int dirfd, const char *path, struct stat *st, int result)
 {
-	if (path && !*path && result == 0)
+	if (is_empty(path) && result == 0)
 		return by_fd(dirfd, st, result);
 	return by_path(dirfd, path, st, result);
 }
@@ -90,6 +96,8 @@ HOOK int statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
 {
 	long r = hook_result(NEXT(statx)(dirfd, path, flags, mask, st));
 
+	if (is_empty(path))
+		return (int)hook_return(shim_fstatx(dirfd, st, r));
 	return (int)hook_return(shim_statx(dirfd, path, st, r));
 }
 

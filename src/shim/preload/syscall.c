@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* syscall(): the same calls as everywhere else, by number. */
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -52,6 +53,19 @@ static long by_sigaction(const long a[6])
 	return 0;
 }
 
+static long by_openat2(const long a[6])
+{
+	const struct open_how *how = (void *)a[2];
+	const bool plain = how && (size_t)a[3] >= sizeof(*how) && !how->resolve;
+	const char *path = (const char *)a[1];
+	long r = plain ? shim_open((int)a[0], path, (int)how->flags) : NOT_OURS;
+
+	if (r != NOT_OURS)
+		return r;
+	r = pass(SYS_openat2, a);
+	return plain ? shim_opened((int)a[0], path, (int)how->flags, r) : r;
+}
+
 static long by_number(long nr, const long a[6])
 {
 	const unsigned long option[4] = {
@@ -63,6 +77,7 @@ static long by_number(long nr, const long a[6])
 	case SYS_ioctl: return hook_ioctl((int)a[0], (unsigned long)a[1], (unsigned long)a[2]);
 	case SYS_open: return hook_openat(AT_FDCWD, path, (int)a[1], (mode_t)a[2]);
 	case SYS_openat: return hook_openat((int)a[0], path_at, (int)a[2], (mode_t)a[3]);
+	case SYS_openat2: return by_openat2(a);
 	case SYS_close: return hook_close((int)a[0]);
 	case SYS_close_range: return AS_RESULT(close_range((u32)a[0], (u32)a[1], (int)a[2]));
 	case SYS_dup: return AS_RESULT(dup((int)a[0]));

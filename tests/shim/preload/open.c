@@ -2,6 +2,7 @@
 /* Every way to open /dev/kvm, and to ask about it first. */
 #include "tests/shim/preload/client.h"
 
+#include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -79,6 +80,45 @@ static void open_paths(void)
 	close(dev);
 }
 
+/* Ways that end at the machine's own device, if it has one, or at nothing. */
+static void open_hidden(void)
+{
+	char dir[] = "/tmp/shim-XXXXXX", link[64], path[32];
+	struct open_how how = {.flags = O_RDWR | O_CLOEXEC};
+	int fd, copy;
+
+	CHECK(mkdtemp(dir));
+	snprintf(link, sizeof(link), "%s/link", dir);
+	CHECK(!symlink("/dev/kvm", link));
+	fd = open(link, O_RDONLY | O_CLOEXEC);
+	CHECK(ioctl(fd, KVM_GET_API_VERSION, 0) == 12 && fcntl(fd, F_GETFD) == FD_CLOEXEC);
+	check_ours(fd);
+	copy = dup(fd);
+	CHECK(!close(fd));
+	check_and_close(copy);
+	check_and_close((int)syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", &how, sizeof(how)));
+	check_and_close((int)syscall(SYS_openat2, AT_FDCWD, link, &how, sizeof(how)));
+	CHECK(!unlink(link) && !rmdir(dir));
+	fd = open("/dev/kvm", O_PATH | O_CLOEXEC);
+	CHECK(fd >= 0);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	check_and_close(open(path, O_RDWR));
+	check_and_close(open(path, O_RDONLY));
+	CHECK(!close(fd));
+}
+
+/* A stream's descriptor, too: no hook has seen it opened. */
+static void open_stream(void)
+{
+	FILE *f = freopen("/dev/kvm", "r+", fopen("/dev/null", "r"));
+
+	if (!f)
+		return; /* the machine has none, and streams do not come to us */
+	CHECK(ioctl(fileno(f), KVM_GET_API_VERSION, 0) == 12);
+	check_ours(fileno(f));
+	fclose(f);
+}
+
 static void check_device(const struct stat *st)
 {
 	CHECK(S_ISCHR(st->st_mode) && st->st_rdev == makedev(10, 232));
@@ -109,6 +149,15 @@ static void stat_device(void)
 	fd = open("/dev/kvm", O_RDWR);
 	CHECK(!fstat(fd, &st));
 	check_device(&st);
+	CHECK(!fstatat(fd, "", &st, AT_EMPTY_PATH));
+	check_device(&st);
+	CHECK(!statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx));
+	CHECK(S_ISCHR(stx.stx_mode) && stx.stx_rdev_major == 10 && stx.stx_rdev_minor == 232);
+	CHECK(!syscall(SYS_statx, fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx));
+	CHECK(S_ISCHR(stx.stx_mode) && stx.stx_size == 0);
+	fd = ioctl(fd, KVM_CREATE_VM, 0);
+	CHECK(!statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx));
+	CHECK(!(stx.stx_mode & S_IFMT));
 	close(fd);
 	CHECK(!stat("/dev/null", &st) && st.st_rdev == makedev(1, 3));
 	CHECK_ERRNO(stat("/nosuch/kvm", &st), ENOENT);
@@ -141,6 +190,8 @@ const struct client_case open_cases[] = {
 	{"open-functions", open_functions},
 	{"open-flags", open_flags},
 	{"open-paths", open_paths},
+	{"open-hidden", open_hidden},
+	{"open-stream", open_stream},
 	{"stat-device", stat_device},
 	{"module-parameters", module_parameters},
 	{NULL, NULL},
