@@ -11,12 +11,6 @@
 #define DR7_GD (1u << 13)
 #define DR6_BD (1u << 13)
 
-static void run_to(const struct guest *g, u32 reason)
-{
-	IS_N(g->vcpu, KVM_RUN, 0, 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
 /* Ours only: kernels that emulate real mode in software (kvm_pvm, old VMX) do not look at DR7 there. */
 static void test_general_detect(void **state)
 {

@@ -51,12 +51,6 @@ static long clear(struct guest *g, u64 first, u32 pages, u64 mask)
 	return kvm_p(g->vm, KVM_CLEAR_DIRTY_LOG, &c);
 }
 
-static void run_to(struct guest *g, u32 reason)
-{
-	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
 /* Writes to pages 8 and 9 of the slot, and stops; the loop does it again. */
 static void write_two(struct guest *g)
 {

@@ -9,12 +9,6 @@
 
 #define IS(fd, req, p, want) assert_int_equal(kvm_p(fd, req, p), want)
 
-static void run_to(struct guest *g, u32 reason)
-{
-	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
 struct cpuid {
 	struct kvm_cpuid2 head;
 	struct kvm_cpuid_entry2 e[200];

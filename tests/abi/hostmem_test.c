@@ -19,12 +19,6 @@ static long slot(struct guest *g, u32 id, u32 flags, u64 gpa, u64 size, const vo
 	return kvm_p(g->vm, KVM_SET_USER_MEMORY_REGION, &r);
 }
 
-static void run_to(struct guest *g, u32 reason)
-{
-	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
 static u64 reg_rip(struct guest *g)
 {
 	struct kvm_regs r;

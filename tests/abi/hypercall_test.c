@@ -19,20 +19,6 @@ static long enable(int fd, u32 cap, u64 arg)
 	return kvm_p(fd, KVM_ENABLE_CAP, &e);
 }
 
-static void run_to(struct guest *g, u32 reason)
-{
-	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
-static struct kvm_regs regs_of(struct guest *g)
-{
-	struct kvm_regs r = {0};
-
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_REGS, &r), 0);
-	return r;
-}
-
 static void set_args(struct guest *g, u32 nr, u64 a, u64 b, u64 c, u64 d)
 {
 	struct kvm_regs r = regs_of(g);

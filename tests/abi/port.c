@@ -158,3 +158,17 @@ void guest_code(struct guest *g, const void *code, size_t len)
 	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &sregs), 0);
 	assert_int_equal(kvm_p(g->vcpu, KVM_SET_REGS, &regs), 0);
 }
+
+void run_to(const struct guest *g, u32 reason)
+{
+	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
+	assert_int_equal(g->run->exit_reason, reason);
+}
+
+struct kvm_regs regs_of(const struct guest *g)
+{
+	struct kvm_regs r = {0};
+
+	assert_int_equal(kvm_p(g->vcpu, KVM_GET_REGS, &r), 0);
+	return r;
+}

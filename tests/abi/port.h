@@ -57,6 +57,10 @@ void guest_code(struct guest *g, const void *code, size_t len);
 		guest_code(g, code_, sizeof(code_));                                               \
 	} while (0)
 
+/* KVM_RUN succeeds and ends with this exit. */
+void run_to(const struct guest *g, u32 reason);
+struct kvm_regs regs_of(const struct guest *g);
+
 /* Ours and the kernel's differ on purpose here; the text says why. Prints it once per run. */
 bool differs(const char *why);
 

@@ -149,12 +149,6 @@ static void test_file(void **state)
 	guest_close(&g);
 }
 
-static void run_to(struct guest *g, u32 reason)
-{
-	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
 static void test_counting(void **state)
 {
 	struct guest g;

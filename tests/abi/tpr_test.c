@@ -14,20 +14,6 @@ static long report(struct guest *g, u32 enabled, u32 flags)
 	return kvm_p(g->vcpu, KVM_TPR_ACCESS_REPORTING, &t);
 }
 
-static void run_to(struct guest *g, u32 reason)
-{
-	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);
-	assert_int_equal(g->run->exit_reason, reason);
-}
-
-static struct kvm_regs regs_of(struct guest *g)
-{
-	struct kvm_regs r = {0};
-
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_REGS, &r), 0);
-	return r;
-}
-
 static u32 tpr_of(struct guest *g)
 {
 	struct kvm_lapic_state l;
