@@ -236,6 +236,10 @@ u64 vm_memory_attributes(const struct kvm_vm *vm); /* those that can be set; vm 
 
 /* Put a write into the ring of coalesced writes; false: it must exit. */
 bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);
+/* kvm_run holds the answer to the exit that the engine showed last. */
+void exit_take_answer(struct kvm_vcpu *v);
+/* Show it; what KVM_RUN returns. r: what vcpu_run() returned. */
+int exit_show(struct kvm_vcpu *v, int r);
 bool run_poll(void *kvm_vcpu);
 void run_init(struct kvm_vcpu *v);
 
