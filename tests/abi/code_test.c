@@ -98,6 +98,76 @@ static void test_by_the_vmm(void **state)
 	guest_close(&g);
 }
 
+#define FUNCTIONS 128 /* as many as there are in a page, one every STRIDE bytes */
+#define STRIDE    32u
+#define LIMIT     0x8000 /* where the guest reads the end of the last one that it calls */
+
+/* mov eax, value; ret */
+static void put_function(const struct guest *g, unsigned i, u32 value)
+{
+	u8 *p = at(g, FUNCTION + i * STRIDE);
+
+	p[0] = 0xb8;
+	memcpy(p + 1, &value, sizeof(value));
+	p[5] = 0xc3;
+}
+
+static void expect_sum(const struct guest *g, const u32 *value, unsigned n)
+{
+	u32 sum = 0, got;
+
+	for (unsigned i = 0; i < n; i++)
+		sum += value[i];
+	IS_N(g->vcpu, KVM_RUN, 0, 0);
+	assert_int_equal(g->run->exit_reason, KVM_EXIT_IO);
+	memcpy(&got, (u8 *)g->run + g->run->io.data_offset, sizeof(got));
+	assert_int_equal(got, sum);
+}
+
+/* A page of ever more functions, any of which may change, also right after it was run for the first time. */
+static void test_many_in_a_page(void **state)
+{
+	static const u8 code[] = {
+		0x8b, 0x0c, 0x25, 0x00, 0x80, 0, 0, /* again: mov ecx, [LIMIT] */
+		0xbb, 0x00, 0x70, 0, 0,             /* mov ebx, FUNCTION */
+		0x31, 0xd2,                         /* xor edx, edx */
+		0xff, 0xd3,                         /* next: call rbx */
+		0x01, 0xc2,                         /* add edx, eax */
+		0x83, 0xc3, STRIDE,                 /* add ebx, STRIDE */
+		0x39, 0xcb,                         /* cmp ebx, ecx */
+		0x75, 0xf5,                         /* jne next */
+		0x89, 0xd0,                         /* mov eax, edx */
+		0xe7, 0x10,                         /* out 0x10, eax */
+		0xeb, 0xe1,                         /* jmp again */
+	};
+	u32 value[FUNCTIONS];
+	struct guest g;
+
+	open_long(&g);
+	memcpy(at(&g, MAIN), code, sizeof(code));
+	for (unsigned n = 1; n <= FUNCTIONS; n++) {
+		unsigned old = (n * 5 + 3) % n, any = n % 2 ? n - 1 : (n * 7 + 5) % n;
+
+		value[n - 1] = n << 16 | n;
+		put_function(&g, n - 1, value[n - 1]);
+		put(&g, LIMIT, FUNCTION + n * STRIDE);
+		for (unsigned i = 0; i < 3; i++)
+			expect_sum(&g, value, n);
+		if (n % 3)
+			continue;
+		value[any] ^= 0x01000000u << n % 8;
+		put_function(&g, any, value[any]);
+		expect_sum(&g, value, n);
+		value[old] += n;
+		put_function(&g, old, value[old]);
+		expect_sum(&g, value, n);
+		/* Between the functions nothing is run. */
+		at(&g, FUNCTION + old * STRIDE)[6] ^= 0xff;
+		expect_sum(&g, value, n);
+	}
+	guest_close(&g);
+}
+
 /* The guest changes the function through its other address and calls it by the first. */
 static void test_through_an_alias(void **state)
 {
@@ -178,6 +248,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_by_the_vmm),
+		cmocka_unit_test(test_many_in_a_page),
 		cmocka_unit_test(test_through_an_alias),
 		cmocka_unit_test(test_both_run),
 		cmocka_unit_test(test_remapped),

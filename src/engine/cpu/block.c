@@ -189,13 +189,9 @@ void blocks_reset(struct blocks *b)
 	b->count = b->published = 0;
 	b->detail_used = 0;
 	b->pages_used = 0;
+	b->images_used = 0;
 	memset(b->bucket, 0, sizeof(b->bucket));
 	memset(b->page, 0, sizeof(b->page));
-}
-
-static unsigned bytes_in_page(const struct block *t)
-{
-	return MIN((unsigned)t->bytes, (unsigned)(PAGE_SIZE - (t->gpa & ~PAGE_MASK)));
 }
 
 static bool page_overlaps(const struct blocks *b, const struct page_blocks *page, u64 from, u64 to)
@@ -204,19 +200,6 @@ static bool page_overlaps(const struct blocks *b, const struct page_blocks *page
 		if (!b->block[i].dead && b->block[i].gpa < to &&
 			b->block[i].gpa + b->block[i].bytes > from)
 			return true;
-	return false;
-}
-
-/* Also if the caller has taken the page away. */
-static bool page_differs(const struct blocks *b, const struct page_blocks *page, const u8 *hva)
-{
-	for (u32 i = page->first; i != BLOCK_NONE; i = b->block[i].next_in_page) {
-		const struct block *t = &b->block[i];
-
-		if (!t->dead && guest_compare(block_guest_bytes(b, t), hva + (t->gpa & ~PAGE_MASK),
-					bytes_in_page(t)))
-			return true;
-	}
 	return false;
 }
 
@@ -229,7 +212,8 @@ static void kill_list(struct machine *m, struct page_blocks *page)
 			block_kill(m->code, &b->block[i]);
 			machine_stat_inc(m, MACHINE_STAT_BLOCKS_INVALIDATED);
 		}
-	page->first = BLOCK_NONE;
+	page->first = page->image_first = BLOCK_NONE;
+	page->image_blocks = 0;
 	page->invalidations++;
 }
 
@@ -262,7 +246,7 @@ void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva)
 
 	cache_lock(cpu);
 	page = page_entry(c->blocks, gpa, false);
-	if (page && page_differs(c->blocks, page, hva))
+	if (page && blocks_differ(c->blocks, page, hva))
 		kill_page(cpu->machine, gpa);
 	cache_unlock(cpu);
 }

@@ -19,6 +19,7 @@ struct code_cache;
 #define BLOCKS_MAX      (1u << 19)
 #define BLOCK_BUCKETS   (1u << 16)
 #define BLOCK_PAGES     (1u << 15)
+#define IMAGES_MAX      (1u << 12)
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_BYTES_MAX 1024
 
@@ -51,8 +52,21 @@ struct insn_place {
 
 struct page_blocks {
 	u64 gpa;   /* page address | 1: in use */
-	u32 first; /* list by next_in_page */
+	u32 first; /* list by next_in_page, the newest first */
 	u32 invalidations;
+	u32 image;       /* image.c; 0 none */
+	u32 image_first; /* what first was when the image was made: it has that block and all after it */
+	u32 image_blocks;
+};
+
+/* The guest bytes of a page that blocks were made from, each at its place, as sorted runs. */
+#define IMAGE_RUNS 126
+struct page_image {
+	u32 runs;
+	struct {
+		u16 from, to;
+	} run[IMAGE_RUNS];
+	u8 byte[PAGE_SIZE];
 };
 
 struct blocks {
@@ -64,6 +78,8 @@ struct blocks {
 	u32 bucket[BLOCK_BUCKETS];
 	struct page_blocks page[BLOCK_PAGES];
 	u32 pages_used;
+	struct page_image *image; /* [IMAGES_MAX], lazily committed, 0 unused */
+	u32 images_used;
 };
 
 /* Outer code. */
@@ -87,6 +103,13 @@ void block_forward(struct code_cache *c, const struct block *dead, const struct 
 const u8 *block_guest_bytes(const struct blocks *b, const struct block *t);
 /* The block whose generated code contains this cache offset, or NULL. */
 struct block *block_at_code(const struct blocks *b, u32 code);
+/* How many of the block's bytes are in the page of its address. */
+static inline unsigned block_bytes_in_page(const struct block *t)
+{
+	return MIN((unsigned)t->bytes, (unsigned)(PAGE_SIZE - (t->gpa & ~PAGE_MASK)));
+}
+/* With the cache lock held: has the guest's memory changed under a block of the page, or has the caller taken it away? */
+bool blocks_differ(struct blocks *b, struct page_blocks *page, const u8 *hva);
 /* Compare all blocks of a page with the guest's memory and kill those that differ (writes that nobody announced). */
 void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva);
 

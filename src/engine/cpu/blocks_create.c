@@ -25,7 +25,8 @@ int blocks_create(struct blocks **ret)
 	b->block = reserve(BLOCKS_MAX * sizeof(*b->block));
 	b->detail = reserve(DETAIL_BYTES);
 	b->detail_size = DETAIL_BYTES;
-	if (!b->block || !b->detail) {
+	b->image = reserve(IMAGES_MAX * sizeof(*b->image));
+	if (!b->block || !b->detail || !b->image) {
 		blocks_destroy(b);
 		return -ENOMEM;
 	}
@@ -41,5 +42,7 @@ void blocks_destroy(struct blocks *b)
 		sys_munmap(b->block, BLOCKS_MAX * sizeof(*b->block));
 	if (b->detail)
 		sys_munmap(b->detail, DETAIL_BYTES);
+	if (b->image)
+		sys_munmap(b->image, IMAGES_MAX * sizeof(*b->image));
 	sys_munmap(b, sizeof(*b));
 }

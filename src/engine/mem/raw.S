@@ -101,7 +101,35 @@ guest_cmpxchg_pte:
 	.type guest_compare, @function
 	.p2align 4
 guest_compare:
+	cmp rdx, 32
+	jb 7f
+6:	mov rax, [rsi]			/* long runs of whole pages' code come here (cpu/image.c) */
+	mov rcx, [rsi + 8]
+	mov r8, [rsi + 16]
+	mov r9, [rsi + 24]
+	xor rax, [rdi]
+	xor rcx, [rdi + 8]
+	xor r8, [rdi + 16]
+	xor r9, [rdi + 24]
+	or rax, rcx
+	or r8, r9
+	or rax, r8
+	jnz 5f
+	sub rdx, 32
+	add rsi, 32
+	add rdi, 32
+	cmp rdx, 32
+	jae 6b
+	test rdx, rdx
+	jz 4f
 	cmp rdx, 8
+	jae 1f
+	mov rax, [rsi + rdx - 8]	/* the last eight again */
+	cmp rax, [rdi + rdx - 8]
+	jne 5f
+	xor eax, eax
+	ret
+7:	cmp rdx, 8
 	jb 3f
 1:	mov rax, [rsi]
 	cmp rax, [rdi]
