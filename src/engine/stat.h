@@ -45,7 +45,8 @@ static inline void stat_set(struct cpu *cpu, enum vcpu_stat s, u64 value)
 
 static inline void machine_stat_inc(struct machine *m, enum machine_stat s)
 {
-	_Atomic u64 *stats = atomic_load_explicit(&m->stats, memory_order_relaxed);
+	/* Acquired: the words may have been moved to a new mapping. */
+	_Atomic u64 *stats = atomic_load_explicit(&m->stats, memory_order_acquire);
 
 	if (likely(stats))
 		atomic_fetch_add_explicit(&stats[s], 1, memory_order_relaxed);
