@@ -165,8 +165,10 @@ void vcpu_kick(struct vcpu *v);
 void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque);
 /*
  * While the vcpu sleeps nothing is polled: it calls the function when this descriptor is readable. abi/kvm's is a
- * signalfd. -1 (as after creation): none. Stays the caller's.
+ * signalfd. -1 (as after creation): none. Stays the caller's. WAIT_BY_POLLING: there was none to be had, so it is
+ * called once a millisecond.
  */
+#define WAIT_BY_POLLING (-2)
 void vcpu_set_wait_fd(struct vcpu *v, int fd);
 
 /* User-space interrupt controller: raise when IF and the shadow allow. Any time. */

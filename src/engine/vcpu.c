@@ -449,6 +449,7 @@ static void wake_up(struct vcpu *v)
 static void sleep_until_request(struct vcpu *v)
 {
 	struct timespec nap = {.tv_nsec = 1000000};
+	bool polls = v->wait_fd == WAIT_BY_POLLING;
 	u64 count;
 
 	if (v->wake_fd < 0)
@@ -458,11 +459,11 @@ static void sleep_until_request(struct vcpu *v)
 
 	atomic_store(&v->where, VCPU_ASLEEP);
 	if (!(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_OUTER))
-		sys_ppoll(fds, ARRAY_SIZE(fds), v->wake_fd < 0 ? &nap : NULL);
+		sys_ppoll(fds, ARRAY_SIZE(fds), v->wake_fd < 0 || polls ? &nap : NULL);
 	atomic_store(&v->where, VCPU_OUT);
 	if (fds[0].revents && sys_read(v->wake_fd, &count, sizeof(count)) < 0)
 		return; /* somebody was late: it is empty already */
-	if (fds[1].revents)
+	if (fds[1].revents || polls)
 		cpu_request(&v->cpu, REQ_POLL);
 }
 

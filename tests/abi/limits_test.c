@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -321,6 +322,29 @@ static void test_address_space(void **state)
 	assert_in_range(mapped_pages(), 0, before + 64);
 }
 
+static void on_alarm(int sig)
+{
+}
+
+/* KVM_RUN needs none that a program would have to think of, and still hears signals. */
+static void test_sleep_without_descriptors(void **state)
+{
+	struct itimerval once = {.it_value.tv_usec = 20000};
+	struct guest g;
+	rlim_t old;
+	long r;
+
+	guest_open_irqchip(&g);
+	GUEST_CODE(&g, 0xf4);
+	signal(SIGALRM, on_alarm);
+	old = limit(RLIMIT_NOFILE, 3); /* all in use */
+	setitimer(ITIMER_REAL, &once, NULL);
+	r = kvm(g.vcpu, KVM_RUN, 0);
+	limit(RLIMIT_NOFILE, old);
+	assert_int_equal(r, -EINTR);
+	guest_close(&g);
+}
+
 static void test_threads(void **state)
 {
 	int status;
@@ -397,6 +421,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_every_point),
 		cmocka_unit_test(test_descriptors),
 		cmocka_unit_test(test_address_space),
+		cmocka_unit_test(test_sleep_without_descriptors),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_forbidden),
 	};

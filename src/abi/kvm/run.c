@@ -73,20 +73,24 @@ bool run_poll(void *kvm_vcpu)
 	return __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED) || signal_waits(v);
 }
 
-/* A signalfd tells that a signal is pending without taking it; poll(2) with a mask would run its handler. */
-static int signal_fd_look_for(struct kvm_vcpu *v, u64 set)
+/*
+ * A signalfd tells that a signal is pending without taking it; poll(2) with a mask would run its handler. KVM_RUN does
+ * not fail where the process has no descriptor left for it.
+ */
+static void signal_fd_look_for(struct kvm_vcpu *v, u64 set)
 {
 	int fd;
 
 	if (v->signal_fd >= 0 && v->signal_fd_set == set)
-		return 0;
+		return;
 	fd = sys_signalfd(v->signal_fd, set, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (fd < 0)
-		return -errno;
+	if (fd < 0) {
+		vcpu_set_wait_fd(v->cpu, WAIT_BY_POLLING);
+		return;
+	}
 	v->signal_fd = v->signal_fd < 0 ? fd_keep(fd) : fd;
 	v->signal_fd_set = set;
 	vcpu_set_wait_fd(v->cpu, v->signal_fd);
-	return 0;
 }
 
 /* The descriptor comes with the first run: a process may have few, and a vm many vcpus. */
@@ -241,9 +245,7 @@ long vcpu_run_request(struct call *c)
 	if (ret)
 		return ret;
 	v->caller_mask = c->caller_mask;
-	ret = signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
-	if (ret)
-		return ret;
+	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
 	ret = run(v);
 	show_brief(v);
 	return ret;
