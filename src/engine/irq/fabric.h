@@ -39,7 +39,7 @@ struct pit_wire {
 
 struct irq {
 	struct machine *machine;
-	enum irqchip_mode mode;
+	_Atomic enum irqchip_mode mode; /* set once, when everything that it stands for is there */
 	pthread_mutex_t lock;
 	struct pic pic;
 	struct ioapic ioapic;
