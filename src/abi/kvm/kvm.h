@@ -81,19 +81,20 @@ struct kvm_vm {
 	struct dev *dev;
 	struct object *object;
 	struct machine *machine;
-	pthread_mutex_t lock; /* everything below */
+	/* Changes of everything below; what is atomic is read without it. */
+	pthread_mutex_t lock;
 	unsigned created_vcpus;
 	struct kvm_vcpu *vcpus;
 	u32 boot_id;
 	u32 max_ids; /* KVM_CAP_MAX_VCPU_ID: ids are below it; 0: nobody has asked for less */
 	bool pit;
-	bool private_memory;       /* KVM_X86_SW_PROTECTED_VM */
-	u32 ring_bytes;            /* dirty ring of each vcpu, 0: none */
-	u64 quirks_off, exits_off; /* KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_X86_DISABLE_EXITS */
-	bool exception_payload;    /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
-	bool triple_fault_event;   /* KVM_CAP_X86_TRIPLE_FAULT_EVENT enabled */
-	bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
-	bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
+	bool private_memory;               /* KVM_X86_SW_PROTECTED_VM */
+	_Atomic u32 ring_bytes;            /* dirty ring of each vcpu, 0: none */
+	_Atomic u64 quirks_off, exits_off; /* KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_X86_DISABLE_EXITS */
+	_Atomic bool exception_payload;    /* KVM_CAP_EXCEPTION_PAYLOAD enabled */
+	_Atomic bool triple_fault_event;   /* KVM_CAP_X86_TRIPLE_FAULT_EVENT enabled */
+	_Atomic bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
+	_Atomic bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
 	struct stats_page stats;
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
 	struct kvm_vcpu *ring_vcpu;
