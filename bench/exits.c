@@ -154,7 +154,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "usage: exits soft|kvm\n");
 		return 2;
 	}
-	kvm = uv_kvm_init(&callbacks, &left, *engine == 's' ? "soft" : "kernel");
+	kvm = uv_kvm_init(&callbacks, &left, *engine == 's' ? "soft" : "kernel", NULL, NULL);
 	if (!kvm)
 		fail("kvm_init", errno);
 	kvm_disable_irqchip_creation(kvm);

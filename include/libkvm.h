@@ -10,8 +10,8 @@
  * kvm_create_vcpu, registers, kvm_run in one thread per vCPU, kvm_finalize.
  *
  * Errors: functions that return int give -errno and leave errno set, those that return a pointer give
- * NULL and leave errno set, unless said otherwise. The library never ends the process and writes
- * nothing but what kvm_show_regs and kvm_dump_vcpu are asked to write (see uv_kvm_set_log).
+ * NULL and leave errno set, unless said otherwise. A sentence on what went wrong goes to stderr, or
+ * wherever uv_kvm_set_log says. The library never ends the process.
  *
  * Threads: one thread at a time may use one vCPU; everything else may be called from any thread.
  *
@@ -27,6 +27,7 @@
 #include <linux/kvm.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/select.h> /* sigset_t, which <signal.h> keeps from strict C99 */
 
 #if !defined(__x86_64__)
 #error "libkvm: only x86-64 is supported"
@@ -231,6 +232,19 @@ int kvm_is_containing_region(kvm_context_t kvm, unsigned long phys_start, unsign
 int kvm_destroy_memory_region_works(kvm_context_t kvm);
 
 /*
+ * Guest accesses to [phys_start, phys_start + len) behave as if to target_phys, whatever memory is there now or
+ * later; without any they are MMIO. An alias covers memory that is there itself until it is destroyed. Creating one
+ * at the start of another replaces that, with len 0 removes it. What is written through an alias is recorded as
+ * written to the target. -EINVAL: not page aligned, or the end wraps around; -EEXIST: overlaps another alias;
+ * -ENOSPC: no slot left. Aliases of aliases are not followed. Regions that have to be split or joined are out of the
+ * guest's sight for a moment: no vCPU that may touch them may be running.
+ */
+int kvm_create_memory_alias(
+	kvm_context_t kvm, uint64_t phys_start, uint64_t len, uint64_t target_phys);
+/* 0 also when no alias begins there. */
+int kvm_destroy_memory_alias(kvm_context_t kvm, uint64_t phys_start);
+
+/*
  * Pages written since the last call, of the region that contains phys_addr: bit n of the array of unsigned longs is
  * page n of the region. -ENOENT when there is no such region or its writes are not recorded.
  */
@@ -264,30 +278,52 @@ int kvm_get_shadow_pages(kvm_context_t kvm, unsigned int *nrshadow_pages);
 
 /* ---- Device assignment: gone from kernels since 2017, -ENOTTY ------------------------------------------ */
 
-struct kvm_assigned_pci_dev;
-struct kvm_assigned_irq;
+/* Kernel headers that still have these define this word with them. */
+#ifndef KVM_DEV_ASSIGN_ENABLE_IOMMU
+#define KVM_DEV_ASSIGN_ENABLE_IOMMU (1 << 0)
+
+struct kvm_assigned_pci_dev {
+	__u32 assigned_dev_id;
+	__u32 busnr;
+	__u32 devfn;
+	__u32 flags;
+	__u32 segnr;
+	__u32 reserved[11];
+};
+
+struct kvm_assigned_irq {
+	__u32 assigned_dev_id;
+	__u32 host_irq;
+	__u32 guest_irq;
+	__u32 flags;
+	__u32 reserved[12];
+};
+#endif
+
 int kvm_assign_pci_device(kvm_context_t kvm, struct kvm_assigned_pci_dev *assigned_dev);
 int kvm_assign_irq(kvm_context_t kvm, struct kvm_assigned_irq *assigned_irq);
 
 /* ---- Additions to the old interface -------------------------------------------------------------------- */
 
 /*
- * kvm_init with a choice of engine: "kernel" is the system's /dev/kvm, "soft" the engine in this library. NULL
- * takes the environment variable LIBKVM_ENGINE (the same two words) and without it the kernel's, or the soft one
- * where /dev/kvm cannot be opened. errno EINVAL: no such word.
- */
-kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine);
-/* "kernel" or "soft". */
-const char *uv_kvm_engine(kvm_context_t kvm);
-
-/*
- * Where text goes, one call a line, without the newline. UV_KVM_LOG_DUMP is what kvm_show_regs and
- * kvm_dump_vcpu were asked for and goes to stderr when no function is set; UV_KVM_LOG_ERROR says more about an error
- * than its number and goes nowhere then.
+ * Where text goes, one call a line, without the newline: a sentence for each error, and what kvm_show_regs and
+ * kvm_dump_vcpu were asked for. NULL stands for stderr.
  */
 enum uv_kvm_log_kind { UV_KVM_LOG_ERROR, UV_KVM_LOG_DUMP };
 typedef void (*uv_kvm_log_fn)(void *opaque, enum uv_kvm_log_kind kind, const char *line);
 void uv_kvm_set_log(kvm_context_t kvm, uv_kvm_log_fn log, void *opaque);
+
+/*
+ * kvm_init with a choice of engine: "kernel" is the system's /dev/kvm, "soft" the engine in this library. NULL
+ * takes the environment variable LIBKVM_ENGINE (the same two words), and without it the kernel's, or the soft one
+ * where /dev/kvm cannot be opened or the processor shows no virtualization hardware (what then calls itself
+ * /dev/kvm cannot run ordinary guests). errno EINVAL: no such word. `log` is set as by uv_kvm_set_log, and
+ * gets the reason of a failure of this call too.
+ */
+kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine,
+	uv_kvm_log_fn log, void *log_opaque);
+/* "kernel" or "soft". */
+const char *uv_kvm_engine(kvm_context_t kvm);
 
 /* The CPUID leaves that the engine can give a guest (the caller frees it), and setting them, sub-leaves included. */
 struct kvm_cpuid2 *uv_kvm_supported_cpuid(kvm_context_t kvm);

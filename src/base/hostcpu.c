@@ -37,6 +37,15 @@ bool host_cpu_is_amd(void)
 	return b == 0x68747541 /* Auth */ || b == 0x6f677948 /* Hygo */;
 }
 
+bool host_cpu_virtualizes(void)
+{
+	u32 a, b, c, d;
+
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & BIT(5)))
+		return true;                                            /* VMX: SDM 3:23.6 */
+	return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & BIT(2)); /* SVM: APM 2:15.4 */
+}
+
 const char *host_cpu_missing(const struct host_cpu *cpu)
 {
 	if (!cpu->bmi2)

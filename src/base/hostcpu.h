@@ -13,6 +13,8 @@ struct host_cpu {
 
 /* AMD or Hygon: VMMCALL instead of VMCALL, among other things. */
 bool host_cpu_is_amd(void);
+/* It has VT-x or AMD-V, and nobody has hidden it. */
+bool host_cpu_virtualizes(void);
 void host_cpu_look(struct host_cpu *ret);
 /* The first thing that is missing, in the words of the manuals, or NULL. */
 const char *host_cpu_missing(const struct host_cpu *cpu);

@@ -195,10 +195,9 @@ int pc_create(struct machine *m, const char *engine, u64 memory, struct failure 
 	m->ended = eventfd(0, EFD_CLOEXEC);
 	if (block_signals(m) < 0 || m->ended < 0)
 		return failure_set(f, "no descriptor left: raise `ulimit -n`");
-	m->kvm = uv_kvm_init(&m->callbacks, m, engine);
+	m->kvm = uv_kvm_init(&m->callbacks, m, engine, on_engine_text, m);
 	if (!m->kvm)
 		return cannot_open(engine, errno, f);
-	uv_kvm_set_log(m->kvm, on_engine_text, m);
 	r = kvm_create(m->kvm, memory, &base);
 	if (r < 0)
 		return create_failed(r, memory, f);

@@ -82,10 +82,15 @@ static int prepare_guest(kvm_context_t kvm)
 	return 0;
 }
 
+/* The verdict says it. */
+static void ignore_text(void *opaque, enum uv_kvm_log_kind kind, const char *line)
+{
+}
+
 static void run_guest(const char *engine, struct report *report)
 {
 	struct kvm_callbacks callbacks = {.outb = on_outb};
-	kvm_context_t kvm = uv_kvm_init(&callbacks, report, engine);
+	kvm_context_t kvm = uv_kvm_init(&callbacks, report, engine, ignore_text, NULL);
 	int r = kvm ? prepare_guest(kvm) : -errno;
 
 	report->error = -r;

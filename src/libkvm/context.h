@@ -32,6 +32,11 @@ struct vcpu {
 	struct kvm_run *run;
 };
 
+struct log {
+	uv_kvm_log_fn fn; /* NULL: stderr */
+	void *opaque;
+};
+
 struct kvm_context {
 	struct kvm_callbacks *callbacks;
 	void *opaque;
@@ -58,8 +63,7 @@ struct kvm_context {
 	pthread_mutex_t ring_lock;
 	int ring_page; /* of the coalesced ring in a vCPU's area; 0: none */
 
-	uv_kvm_log_fn log;
-	void *log_opaque;
+	struct log log;
 };
 
 /* Passes on a result, and sets errno when it is an error. */
@@ -98,6 +102,8 @@ struct slot *slot_containing(kvm_context_t kvm, u64 gpa, u64 len);
 /* Under lock: tells the hypervisor the slot as it is; a removed one has len 0. */
 int slot_commit(kvm_context_t kvm, struct slot *slot);
 
+void log_to(const struct log *log, enum uv_kvm_log_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

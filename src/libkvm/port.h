@@ -9,7 +9,8 @@
 #include "base/types.h"
 
 struct port_ops {
-	const char *name; /* what uv_kvm_engine says */
+	const char *name;        /* what uv_kvm_engine says */
+	const char *cannot_open; /* first half of a sentence; the second is the error */
 	/* Opens the system descriptor: the descriptor or -errno; *state is the port's own. */
 	int (*open)(void **state);
 	/* >= 0 or -errno. */

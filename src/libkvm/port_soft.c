@@ -38,6 +38,7 @@ static void soft_destroy(void *state)
 
 const struct port_ops port_soft = {
 	.name = "soft",
+	.cannot_open = "the engine cannot be used (`uservisor doctor` tells more)",
 	.open = soft_open,
 	.ioctl = soft_ioctl,
 	.close_fd = soft_close,

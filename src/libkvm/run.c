@@ -80,8 +80,7 @@ static int exit_failure(kvm_context_t kvm, int vcpu, int error, const char *what
 {
 	log_line(kvm, UV_KVM_LOG_ERROR, "vcpu %d: %s (0x%llx)", vcpu, what,
 		(unsigned long long)detail);
-	if (kvm->log)
-		kvm_show_regs(kvm, vcpu);
+	kvm_show_regs(kvm, vcpu);
 	return error;
 }
 

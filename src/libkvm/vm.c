@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hostcpu.h"
 #include "libkvm/context.h"
 
 /* Intel hosts need four pages of guest-physical space for real mode: just below a 256 KiB firmware image. */
@@ -30,14 +31,22 @@ static void context_free(kvm_context_t kvm)
 	free(kvm);
 }
 
-static kvm_context_t context_new(struct kvm_callbacks *callbacks, void *opaque)
+/* What the program handed over. */
+struct init {
+	struct kvm_callbacks *callbacks;
+	void *opaque;
+	struct log log;
+};
+
+static kvm_context_t context_new(const struct init *init)
 {
 	kvm_context_t kvm = calloc(1, sizeof(*kvm));
 
 	if (!kvm)
 		return NULL;
-	kvm->callbacks = callbacks;
-	kvm->opaque = opaque;
+	kvm->callbacks = init->callbacks;
+	kvm->opaque = init->opaque;
+	kvm->log = init->log;
 	kvm->fd = kvm->vm_fd = -1;
 	pthread_mutex_init(&kvm->lock, NULL);
 	pthread_mutex_init(&kvm->ring_lock, NULL);
@@ -69,10 +78,9 @@ static int context_open(kvm_context_t kvm, const struct port_ops *port)
 	return kvm->fd < 0 ? kvm->fd : context_size(kvm);
 }
 
-static kvm_context_t init_with(
-	struct kvm_callbacks *callbacks, void *opaque, const struct port_ops *port)
+static kvm_context_t init_with(const struct init *init, const struct port_ops *port)
 {
-	kvm_context_t kvm = context_new(callbacks, opaque);
+	kvm_context_t kvm = context_new(init);
 	int r;
 
 	if (!kvm)
@@ -86,34 +94,58 @@ static kvm_context_t init_with(
 	return kvm;
 }
 
-static kvm_context_t init_any(struct kvm_callbacks *callbacks, void *opaque)
+/* The error of the last one is told: it is the one that should always work. */
+static kvm_context_t init_first(const struct init *init, const struct port_ops *const *ports)
 {
-	kvm_context_t kvm = init_with(callbacks, opaque, &port_kernel);
+	kvm_context_t kvm = NULL;
+	int error;
 
-	return kvm ? kvm : init_with(callbacks, opaque, &port_soft);
+	for (; !kvm && *ports; ports++)
+		kvm = init_with(init, *ports);
+	if (kvm)
+		return kvm;
+	error = errno;
+	log_to(&init->log, UV_KVM_LOG_ERROR, "%s: %s", ports[-1]->cannot_open, strerror(error));
+	errno = error;
+	return NULL;
 }
 
-kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine)
+/* Without virtualization hardware /dev/kvm is a substitute for it, which runs only guests made for that. */
+static const struct port_ops *const *ports_of(const char *engine)
 {
-	if (!callbacks) {
-		errno = EINVAL;
-		return NULL;
-	}
+	static const struct port_ops *const any[] = {&port_kernel, &port_soft, NULL};
+	static const struct port_ops *const kernel[] = {&port_kernel, NULL};
+	static const struct port_ops *const soft[] = {&port_soft, NULL};
+
+	if (!engine || !*engine)
+		return host_cpu_virtualizes() ? any : soft;
+	if (!strcmp(engine, port_kernel.name))
+		return kernel;
+	return strcmp(engine, port_soft.name) ? NULL : soft;
+}
+
+kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine,
+	uv_kvm_log_fn log, void *log_opaque)
+{
+	const struct init init = {callbacks, opaque, {log, log_opaque}};
+	const struct port_ops *const *ports;
+
 	if (!engine)
 		engine = getenv("LIBKVM_ENGINE");
-	if (!engine || !*engine)
-		return init_any(callbacks, opaque);
-	if (!strcmp(engine, port_kernel.name))
-		return init_with(callbacks, opaque, &port_kernel);
-	if (!strcmp(engine, port_soft.name))
-		return init_with(callbacks, opaque, &port_soft);
+	ports = ports_of(engine);
+	if (callbacks && ports)
+		return init_first(&init, ports);
+	log_to(&init.log, UV_KVM_LOG_ERROR,
+		callbacks ? "there is no engine \"%s\", only \"kernel\" and \"soft\""
+			  : "kvm_init needs a struct kvm_callbacks, if an empty one",
+		engine);
 	errno = EINVAL;
 	return NULL;
 }
 
 kvm_context_t kvm_init(struct kvm_callbacks *callbacks, void *opaque)
 {
-	return uv_kvm_init(callbacks, opaque, NULL);
+	return uv_kvm_init(callbacks, opaque, NULL, NULL, NULL);
 }
 
 const char *uv_kvm_engine(kvm_context_t kvm)

@@ -24,9 +24,9 @@ static void init_refuses(void **state)
 	struct kvm_callbacks cb = {.inb = NULL};
 
 	errno = 0;
-	assert_null(uv_kvm_init(&cb, NULL, "steam"));
+	assert_null(uv_kvm_init(&cb, NULL, "steam", vm_quiet, NULL));
 	assert_int_equal(errno, EINVAL);
-	assert_null(uv_kvm_init(NULL, NULL, vm_engine));
+	assert_null(uv_kvm_init(NULL, NULL, vm_engine, vm_quiet, NULL));
 	kvm_finalize(NULL);
 }
 
@@ -47,7 +47,7 @@ static void engine_from_environment(void **state)
 static void finalize_early(void **state)
 {
 	struct kvm_callbacks cb = {.inb = NULL};
-	kvm_context_t kvm = uv_kvm_init(&cb, NULL, vm_engine);
+	kvm_context_t kvm = uv_kvm_init(&cb, NULL, vm_engine, vm_quiet, NULL);
 	int before = dup(0);
 
 	assert_non_null(kvm);
@@ -868,7 +868,7 @@ static void two_contexts(void **state)
 static int engine_missing(void)
 {
 	struct kvm_callbacks cb = {.inb = NULL};
-	kvm_context_t kvm = uv_kvm_init(&cb, NULL, vm_engine);
+	kvm_context_t kvm = uv_kvm_init(&cb, NULL, vm_engine, vm_quiet, NULL);
 
 	kvm_finalize(kvm);
 	return !kvm;

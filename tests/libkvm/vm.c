@@ -116,6 +116,11 @@ static const struct kvm_callbacks callbacks = {
 	.io_window = on_io_window,
 };
 
+/* Errors are tested by their numbers. */
+void vm_quiet(void *opaque, enum uv_kvm_log_kind kind, const char *line)
+{
+}
+
 static void create(struct vm *vm, unsigned long bytes, bool irqchip)
 {
 	void *mem = NULL;
@@ -124,7 +129,7 @@ static void create(struct vm *vm, unsigned long bytes, bool irqchip)
 	vm->callbacks = callbacks;
 	vm->ret_halt = vm->ret_shutdown = 7;
 	vm->ret_debug = vm->ret_window = 8;
-	vm->kvm = uv_kvm_init(&vm->callbacks, vm, vm_engine);
+	vm->kvm = uv_kvm_init(&vm->callbacks, vm, vm_engine, vm_quiet, NULL);
 	assert_non_null(vm->kvm);
 	if (!irqchip)
 		kvm_disable_irqchip_creation(vm->kvm);

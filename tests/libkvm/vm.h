@@ -34,6 +34,7 @@ struct vm {
 
 extern const char *vm_engine;
 
+void vm_quiet(void *opaque, enum uv_kvm_log_kind kind, const char *line);
 /* No interrupt controllers; `bytes` of memory as kvm_create makes it. */
 void vm_create(struct vm *vm, unsigned long bytes);
 void vm_create_with_irqchip(struct vm *vm, unsigned long bytes);
