@@ -14,6 +14,7 @@
 #include "base/types.h"
 
 #define CODE 0x1000
+#define MEM  (2ul << 20) /* of most guests */
 
 /* 16-bit code, assembled with the test: NAME and NAME_end. */
 #define GUEST(name, text)                                                                          \
@@ -44,5 +45,10 @@ void vm_load(struct vm *vm, const u8 *code, size_t size);
 void vm_start(struct vm *vm, int vcpu, u16 ip);
 int vm_run(struct vm *vm);
 void vm_forget(struct vm *vm);
+
+/* Ends a test that cannot be made here; the VM is let go, and the reason printed. */
+void vm_skip(struct vm *vm, const char *reason);
+/* The body of main: runs the tests on the engine that the command line names, see main.c. */
+int vm_main(int argc, char **argv, struct CMUnitTest *tests, size_t n);
 
 #endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Registers, MSRs and CPUID. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "vm.h"
+
+static void registers(void **state)
+{
+	struct kvm_regs regs = {.rax = 0x1122334455667788, .rip = 0x4321, .rflags = 2}, back;
+	struct kvm_fpu fpu = {.fcw = 0x27f, .mxcsr = 0x1f80}, fpu_back;
+	struct kvm_mp_state mp;
+	struct vm vm;
+
+	vm_create_with_irqchip(&vm, MEM);
+	assert_int_equal(kvm_set_regs(vm.kvm, 0, &regs), 0);
+	assert_int_equal(kvm_get_regs(vm.kvm, 0, &back), 0);
+	assert_memory_equal(&regs, &back, sizeof(regs));
+	fpu.xmm[15][15] = 0x77;
+	assert_int_equal(kvm_set_fpu(vm.kvm, 0, &fpu), 0);
+	assert_int_equal(kvm_get_fpu(vm.kvm, 0, &fpu_back), 0);
+	assert_int_equal(fpu_back.fcw, 0x27f);
+	assert_int_equal(fpu_back.xmm[15][15], 0x77);
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), 0);
+	assert_int_equal(kvm_get_mpstate(vm.kvm, 1, &mp), 0);
+	assert_int_equal(mp.mp_state, KVM_MP_STATE_UNINITIALIZED);
+	mp.mp_state = KVM_MP_STATE_RUNNABLE;
+	assert_int_equal(kvm_set_mpstate(vm.kvm, 1, &mp), 0);
+	assert_int_equal(kvm_reset_mpstate(vm.kvm, 1), 0);
+	assert_int_equal(kvm_get_mpstate(vm.kvm, 1, &mp), 0);
+	assert_int_equal(mp.mp_state, KVM_MP_STATE_UNINITIALIZED);
+	vm_destroy(&vm);
+}
+
+static void msrs(void **state)
+{
+	struct kvm_msr_entry entries[2] = {
+		{.index = 0xc0000081, .data = 0x1234}, {.index = 0xc0000082, .data = 0x5678}};
+	struct kvm_msr_list *list;
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	list = kvm_get_msr_list(vm.kvm);
+	assert_non_null(list);
+	assert_in_range(list->nmsrs, 5, 1000);
+	free(list);
+	assert_int_equal(kvm_set_msrs(vm.kvm, 0, entries, 2), 2);
+	entries[0].data = entries[1].data = 0;
+	assert_int_equal(kvm_get_msrs(vm.kvm, 0, entries, 2), 2);
+	assert_int_equal(entries[0].data, 0x1234);
+	assert_int_equal(entries[1].data, 0x5678);
+	entries[1].index = 0x12345; /* no such MSR: its index is the result */
+	assert_int_equal(kvm_get_msrs(vm.kvm, 0, entries, 2), 1);
+	assert_int_equal(kvm_get_msrs(vm.kvm, 0, NULL, 0), 0);
+	assert_int_equal(kvm_set_msrs(vm.kvm, 0, NULL, -1), -EINVAL);
+	vm_destroy(&vm);
+}
+
+GUEST(cpuid_code, "movl $0x40000000, %eax\ncpuid\nmovl %ebx, 0x2000\nhlt");
+
+/* The old format without sub-leaves, and the new one. */
+static void cpuid(void **state)
+{
+	struct kvm_cpuid_entry old = {.function = 0x40000000, .ebx = 0x44434241};
+	struct kvm_cpuid_entry2 new = {.function = 0x40000000, .ebx = 0x64636261};
+	struct kvm_cpuid2 *offered;
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	offered = uv_kvm_supported_cpuid(vm.kvm);
+	assert_non_null(offered);
+	assert_in_range(offered->nent, 5, 1000);
+	LOAD(&vm, cpuid_code);
+	assert_int_equal(uv_kvm_setup_cpuid2(vm.kvm, 0, 1, &new), 0);
+	assert_int_equal(kvm_setup_cpuid(vm.kvm, 0, 1, &old), 0);
+	assert_int_equal(vm_run(&vm), 7);
+	assert_memory_equal(vm.mem + 0x2000, "ABCD", 4);
+	assert_int_equal(kvm_setup_cpuid(vm.kvm, 0, 1 << 20, &old), -E2BIG);
+	free(offered);
+	vm_destroy(&vm);
+}
+
+int main(int argc, char **argv)
+{
+	struct CMUnitTest tests[] = {
+		cmocka_unit_test(registers),
+		cmocka_unit_test(msrs),
+		cmocka_unit_test(cpuid),
+	};
+
+	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));
+}
