@@ -7,7 +7,7 @@
 
 const char *vm_engine;
 
-__attribute__((format(printf, 2, 3))) static void note(struct vm *vm, const char *format, ...)
+void vm_note(struct vm *vm, const char *format, ...)
 {
 	size_t used = strlen(vm->trace);
 	va_list args;
@@ -17,13 +17,19 @@ __attribute__((format(printf, 2, 3))) static void note(struct vm *vm, const char
 	va_end(args);
 }
 
+/* What a handler of this kind returns now. */
+static int answer(struct vm *vm, int value)
+{
+	return ++vm->calls == vm->stop_at || !vm->stop_at ? value : 0;
+}
+
 static int on_inb(void *opaque, uint16_t addr, uint8_t *data)
 {
 	struct vm *vm = opaque;
 
 	*data = (u8)vm->in_value++;
-	note(vm, "inb:%x ", addr);
-	return vm->ret_io;
+	vm_note(vm, "inb:%x ", addr);
+	return answer(vm, vm->ret_io);
 }
 
 static int on_inw(void *opaque, uint16_t addr, uint16_t *data)
@@ -31,73 +37,77 @@ static int on_inw(void *opaque, uint16_t addr, uint16_t *data)
 	struct vm *vm = opaque;
 
 	*data = (u16)vm->in_value;
-	note(vm, "inw:%x ", addr);
-	return vm->ret_io;
+	vm_note(vm, "inw:%x ", addr);
+	return answer(vm, vm->ret_io);
 }
 
 static int on_inl(void *opaque, uint16_t addr, uint32_t *data)
 {
 	struct vm *vm = opaque;
 
-	*data = vm->in_value;
-	note(vm, "inl:%x ", addr);
-	return vm->ret_io;
+	*data = (u32)vm->in_value;
+	vm_note(vm, "inl:%x ", addr);
+	return answer(vm, vm->ret_io);
 }
 
 static int on_outb(void *opaque, uint16_t addr, uint8_t data)
 {
-	note(opaque, "outb:%x=%x ", addr, data);
-	return ((struct vm *)opaque)->ret_io;
+	vm_note(opaque, "outb:%x=%x ", addr, data);
+	return answer(opaque, ((struct vm *)opaque)->ret_io);
 }
 
 static int on_outw(void *opaque, uint16_t addr, uint16_t data)
 {
-	note(opaque, "outw:%x=%x ", addr, data);
-	return ((struct vm *)opaque)->ret_io;
+	vm_note(opaque, "outw:%x=%x ", addr, data);
+	return answer(opaque, ((struct vm *)opaque)->ret_io);
 }
 
 static int on_outl(void *opaque, uint16_t addr, uint32_t data)
 {
-	note(opaque, "outl:%x=%x ", addr, data);
-	return ((struct vm *)opaque)->ret_io;
+	vm_note(opaque, "outl:%x=%x ", addr, data);
+	return answer(opaque, ((struct vm *)opaque)->ret_io);
 }
 
 static int on_mmio_read(void *opaque, uint64_t addr, uint8_t *data, int len)
 {
 	struct vm *vm = opaque;
 
-	memcpy(data, &vm->in_value, (size_t)MIN(len, 4));
-	note(vm, "read:%llx/%d ", (unsigned long long)addr, len);
-	return vm->ret_mmio;
+	memcpy(data, &vm->in_value, (size_t)len);
+	vm_note(vm, "read:%llx/%d ", (unsigned long long)addr, len);
+	return answer(vm, vm->ret_mmio);
 }
 
 static int on_mmio_write(void *opaque, uint64_t addr, uint8_t *data, int len)
 {
-	note(opaque, "write:%llx/%d=%x ", (unsigned long long)addr, len, data[0]);
-	return ((struct vm *)opaque)->ret_mmio;
+	unsigned long long value = 0;
+
+	memcpy(&value, data, (size_t)len);
+	vm_note(opaque, "write:%llx/%d=%llx ", (unsigned long long)addr, len, value);
+	return answer(opaque, ((struct vm *)opaque)->ret_mmio);
 }
 
 static int on_debug(void *opaque, void *env, struct kvm_debug_exit_arch *arch)
 {
-	note(opaque, "debug:%d@%llx ", arch->exception, (unsigned long long)arch->pc);
+	vm_note(opaque, "debug:%d@%llx%s ", arch->exception, (unsigned long long)arch->pc,
+		env == &((struct vm *)opaque)->env ? "" : ":wrong-env");
 	return ((struct vm *)opaque)->ret_debug;
 }
 
 static int on_halt(void *opaque, int vcpu)
 {
-	note(opaque, "halt:%d ", vcpu);
+	vm_note(opaque, "halt:%d ", vcpu);
 	return ((struct vm *)opaque)->ret_halt;
 }
 
 static int on_shutdown(void *opaque, void *env)
 {
-	note(opaque, "shutdown%s ", env == &((struct vm *)opaque)->env ? "" : ":wrong-env");
+	vm_note(opaque, "shutdown%s ", env == &((struct vm *)opaque)->env ? "" : ":wrong-env");
 	return ((struct vm *)opaque)->ret_shutdown;
 }
 
 static int on_io_window(void *opaque)
 {
-	note(opaque, "window ");
+	vm_note(opaque, "window ");
 	return ((struct vm *)opaque)->ret_window;
 }
 
@@ -178,4 +188,5 @@ int vm_run(struct vm *vm)
 void vm_forget(struct vm *vm)
 {
 	vm->trace[0] = 0;
+	vm->calls = 0;
 }

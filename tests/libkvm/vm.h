@@ -29,7 +29,9 @@ struct vm {
 	u8 *mem;
 	char trace[2048]; /* one word for each callback, see vm.c */
 	int ret_io, ret_mmio, ret_halt, ret_shutdown, ret_debug, ret_pre, ret_window, ret_push;
-	u32 in_value;
+	u64 in_value;
+	int calls,
+		stop_at; /* with stop_at only that call of a port or MMIO handler returns ret_io, ret_mmio */
 	int env; /* its address is the env of kvm_run */
 };
 
@@ -45,6 +47,8 @@ void vm_load(struct vm *vm, const u8 *code, size_t size);
 void vm_start(struct vm *vm, int vcpu, u16 ip);
 int vm_run(struct vm *vm);
 void vm_forget(struct vm *vm);
+/* Adds to the trace. */
+void vm_note(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Ends a test that cannot be made here; the VM is let go, and the reason printed. */
 void vm_skip(struct vm *vm, const char *reason);
