@@ -307,7 +307,7 @@ int kvm_assign_irq(kvm_context_t kvm, struct kvm_assigned_irq *assigned_irq);
 
 /*
  * Where text goes, one call a line, without the newline: a sentence for each error, and what kvm_show_regs and
- * kvm_dump_vcpu were asked for. NULL stands for stderr.
+ * kvm_dump_vcpu were asked for. NULL stands for stderr. The function must not call the library.
  */
 enum uv_kvm_log_kind { UV_KVM_LOG_ERROR, UV_KVM_LOG_DUMP };
 typedef void (*uv_kvm_log_fn)(void *opaque, enum uv_kvm_log_kind kind, const char *line);

@@ -2,7 +2,7 @@
 /*
  * What a kvm_context holds. Nothing of it is shared between contexts.
  *
- * `lock` guards the slot table and the making of vCPUs; the entries of `vcpus` are set once under it and then read
+ * `lock` guards the memory tables and the making of vCPUs; the entries of `vcpus` are set once under it and then read
  * without. `ring_lock` serialises the readers of the one coalesced-MMIO ring of the VM.
  */
 #ifndef LIBKVM_CONTEXT_H
@@ -14,18 +14,8 @@
 
 #include "base/types.h"
 #include "libkvm.h"
+#include "libkvm/memory.h"
 #include "libkvm/port.h"
-
-struct slot {
-	u64 gpa;
-	u64 len; /* 0: free */
-	u8 *hva;
-	bool read_only;
-	bool owned;       /* made by kvm_create_phys_mem: unmapped with the slot */
-	bool provisional; /* made by kvm_create: gives way to what overlaps it */
-	bool log_base;    /* created with logging */
-	unsigned log_count;
-};
 
 struct vcpu {
 	int fd;
@@ -53,11 +43,7 @@ struct kvm_context {
 	int max_vcpus;
 	bool vcpu0_asked; /* vCPU 0 was asked for by name, not only made on first use */
 
-	struct slot *slots;
-	int nr_slots, max_slots;
-	bool log_all;
-	u8 *ram; /* the reservation of kvm_create */
-	size_t ram_size;
+	struct memory memory;
 	unsigned shadow_pages;
 
 	pthread_mutex_t ring_lock;
@@ -94,15 +80,10 @@ struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error);
 long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg);
 void vcpus_free(kvm_context_t kvm);
 
-/* The memory that kvm_create promises; and the end of everything in the slot table. */
-int mem_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem);
-void mem_free(kvm_context_t kvm);
-/* Under lock: the slot that contains the range (len >= 1), or NULL. */
-struct slot *slot_containing(kvm_context_t kvm, u64 gpa, u64 len);
-/* Under lock: tells the hypervisor the slot as it is; a removed one has len 0. */
-int slot_commit(kvm_context_t kvm, struct slot *slot);
-
 void log_to(const struct log *log, enum uv_kvm_log_kind kind, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* A sentence for the caller, then errno and the result: -errno. */
+int fail(kvm_context_t kvm, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -1,31 +1,170 @@
 /* SPDX-License-Identifier: MIT */
-/* Which pages the guest wrote and which exist: recording per slot, and the bitmaps. */
+/*
+ * Which pages the guest wrote and which exist: recording per region, and the bitmaps.
+ *
+ * Hypervisors record by slot. A region that is split, or shown by an alias, has several, and loses what was recorded
+ * whenever one of them is taken away; so pages are also remembered here, by guest-physical address, until they
+ * are asked for.
+ */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "libkvm/context.h"
 
-/* Fills buf with one bit for each page of the slot. */
-typedef int (*bitmap_fn)(kvm_context_t kvm, struct slot *slot, void *buf);
+/* Fills buf with one bit for each page of the region. */
+typedef int (*bitmap_fn)(kvm_context_t kvm, const struct region *region, void *buf);
 typedef int (*range_fn)(unsigned long start, unsigned long len, void *bitmap, void *opaque);
 
-static int dirty_bitmap(kvm_context_t kvm, struct slot *slot, void *buf)
+static size_t bitmap_bytes(u64 len)
 {
-	struct kvm_dirty_log log = {.slot = (u32)(slot - kvm->slots), .dirty_bitmap = buf};
+	return ALIGN_UP(len / PAGE_SIZE, 64) / 8;
+}
+
+/* ---- Remembered pages ------------------------------------------------------------------------------- */
+
+static int remember(struct memory *m, u64 gpa)
+{
+	struct dirty_chunk new = {.range = {gpa & ~(DIRTY_CHUNK - 1), DIRTY_CHUNK}};
+	struct dirty_chunk *chunk = ranges_containing(&m->dirty, gpa, 1);
+	int r = 0;
+
+	if (!chunk) {
+		r = ranges_insert(&m->dirty, &new);
+		chunk = ranges_containing(&m->dirty, gpa, 1);
+	}
+	if (r >= 0)
+		chunk->pages |= BIT64(gpa / PAGE_SIZE % 64);
+	return r;
+}
+
+/* Only if the slot's memory is still that of a region, and of one whose writes are recorded. */
+static int remember_of(struct memory *m, const struct slot *slot, u64 offset)
+{
+	const u64 gpa = slot->home + offset;
+	const struct region *region = ranges_containing(&m->regions, gpa, PAGE_SIZE);
+
+	if (!region || !region_logs(m, region) ||
+		region->hva + (gpa - region->range.gpa) != slot->hva + offset)
+		return 0;
+	return remember(m, gpa);
+}
+
+static int fetch(kvm_context_t kvm, u32 id, void *bitmap)
+{
+	struct kvm_dirty_log log = {.slot = id, .dirty_bitmap = bitmap};
 
 	return (int)vm_ioctl(kvm, KVM_GET_DIRTY_LOG, &log);
 }
 
-static int mapped_bitmap(kvm_context_t kvm, struct slot *slot, void *buf)
+int dirty_save(kvm_context_t kvm, const struct slot *slot)
 {
-	unsigned char there[256];
-	u64 pages = slot->len / PAGE_SIZE;
+	const size_t bytes = bitmap_bytes(slot->range.len);
+	u64 *bitmap = calloc(1, bytes);
+	int r = bitmap ? fetch(kvm, slot->id, bitmap) : -ENOMEM;
 
-	memset(buf, 0, ALIGN_UP(pages, 64) / 8);
+	for (u64 word = 0; r >= 0 && word < bytes / 8; word++)
+		for (u64 left = bitmap[word]; r >= 0 && left; left &= left - 1)
+			r = remember_of(&kvm->memory, slot,
+				(word * 64 + (u64)__builtin_ctzll(left)) * PAGE_SIZE);
+	free(bitmap);
+	return r;
+}
+
+static u64 pages_inside(const struct dirty_chunk *chunk, const struct range *range)
+{
+	u64 inside = 0;
+
+	for (unsigned i = 0; i < 64; i++) {
+		const u64 gpa = chunk->range.gpa + i * PAGE_SIZE;
+
+		if (gpa >= range->gpa && gpa < range_end(range))
+			inside |= BIT64(i);
+	}
+	return inside;
+}
+
+/* Moves the remembered pages of the range into the bitmap, which may be NULL. */
+static void recall(struct memory *m, const struct range *range, u8 *bitmap)
+{
+	int i = ranges_from(&m->dirty, range->gpa);
+	struct dirty_chunk *chunk;
+
+	while ((chunk = ranges_at(&m->dirty, i)) && chunk->range.gpa < range_end(range)) {
+		const u64 inside = pages_inside(chunk, range);
+
+		for (u64 left = chunk->pages & inside; bitmap && left; left &= left - 1) {
+			const u64 page = (chunk->range.gpa - range->gpa) / PAGE_SIZE +
+					 (u64)__builtin_ctzll(left);
+
+			bitmap[page / 8] |= (u8)BIT(page % 8);
+		}
+		chunk->pages &= ~inside;
+		if (chunk->pages)
+			i++;
+		else
+			ranges_remove(&m->dirty, chunk);
+	}
+}
+
+void dirty_forget(struct memory *m, const struct range *range)
+{
+	recall(m, range, NULL);
+}
+
+/* ---- Bitmaps ---------------------------------------------------------------------------------------- */
+
+static int save_logging(kvm_context_t kvm, const struct slot *slot, void *arg)
+{
+	return slot->log ? dirty_save(kvm, slot) : 0;
+}
+
+/* With one slot, and nothing remembered, the hypervisor's bitmap is the answer. */
+static const struct slot *only_slot(const struct memory *m, const struct region *region)
+{
+	const struct range *range = &region->range;
+	const struct slot *slot = ranges_containing(&m->slots, range->gpa, range->len);
+
+	if (m->aliases.n || ranges_overlapping(&m->dirty, range->gpa, range->len))
+		return NULL;
+	return slot;
+}
+
+static int dirty_bitmap(kvm_context_t kvm, const struct region *region, void *buf)
+{
+	struct memory *m = &kvm->memory;
+	const struct slot *slot = only_slot(m, region);
+	int r;
+
+	if (!region_logs(m, region))
+		return fail(kvm, -ENOENT,
+			"writes to the memory at 0x%lx are not recorded: "
+			"kvm_dirty_pages_log_enable_slot() starts it",
+			region->range.gpa);
+	if (!buf)
+		return fail(kvm, -EFAULT, "no buffer for the bitmap of written pages");
+	if (slot)
+		return fetch(kvm, slot->id, buf);
+	r = view_each(kvm, region, save_logging, NULL);
+	if (r < 0)
+		return r;
+	memset(buf, 0, bitmap_bytes(region->range.len));
+	recall(m, &region->range, buf);
+	return 0;
+}
+
+static int mapped_bitmap(kvm_context_t kvm, const struct region *region, void *buf)
+{
+	const u64 pages = region->range.len / PAGE_SIZE;
+	unsigned char there[256];
+
+	if (!buf)
+		return fail(kvm, -EFAULT, "no buffer for the bitmap of pages");
+	memset(buf, 0, bitmap_bytes(region->range.len));
 	for (u64 first = 0; first < pages; first += sizeof(there)) {
 		u64 n = MIN(pages - first, sizeof(there));
 
-		if (mincore(slot->hva + first * PAGE_SIZE, n * PAGE_SIZE, there) < 0)
+		if (mincore(region->hva + first * PAGE_SIZE, n * PAGE_SIZE, there) < 0)
 			return -errno;
 		for (u64 i = 0; i < n; i++)
 			if (there[i] & 1)
@@ -36,31 +175,36 @@ static int mapped_bitmap(kvm_context_t kvm, struct slot *slot, void *buf)
 
 static int bitmap_at(kvm_context_t kvm, u64 gpa, void *buf, bitmap_fn fill, int missing)
 {
-	struct slot *slot;
-	int r = missing;
+	const struct region *region;
+	int r;
 
 	pthread_mutex_lock(&kvm->lock);
-	slot = slot_containing(kvm, gpa, 1);
-	if (slot)
-		r = fill(kvm, slot, buf);
+	region = ranges_containing(&kvm->memory.regions, gpa, 1);
+	if (region)
+		r = fill(kvm, region, buf);
+	else
+		r = fail(kvm, missing, "no memory was registered at 0x%lx", gpa);
 	pthread_mutex_unlock(&kvm->lock);
 	return r;
 }
 
-/* The first slot from index *next on that is wholly in the range, its bitmap in buf; 0 when there is none. */
-static int bitmap_next(kvm_context_t kvm, int *next, const u64 range[2], void *buf, bitmap_fn fill,
-	struct slot *found)
+/* The first region wholly in [*from, end), its bitmap in buf; 0 when there is none. */
+static int bitmap_next(
+	kvm_context_t kvm, u64 *from, u64 end, void *buf, bitmap_fn fill, struct range *found)
 {
+	const struct region *region;
 	int r = 0;
 
 	pthread_mutex_lock(&kvm->lock);
-	for (; *next < kvm->nr_slots && r == 0; ++*next) {
-		struct slot *slot = &kvm->slots[*next];
-
-		if (!slot->len || slot->gpa < range[0] || slot->gpa + slot->len > range[1])
+	for (int i = ranges_from(&kvm->memory.regions, *from);
+		r == 0 && (region = ranges_at(&kvm->memory.regions, i)); i++) {
+		if (range_end(&region->range) > end)
+			break;
+		if (region->range.gpa < *from)
 			continue;
-		*found = *slot;
-		r = fill(kvm, slot, buf);
+		*found = region->range;
+		*from = range_end(found);
+		r = fill(kvm, region, buf);
 		if (r >= 0)
 			r = 1;
 	}
@@ -70,14 +214,13 @@ static int bitmap_next(kvm_context_t kvm, int *next, const u64 range[2], void *b
 
 /* The lock is not held while cb runs, so it may call the library. */
 static int bitmap_range(
-	kvm_context_t kvm, u64 start, u64 end, void *buf, void *opaque, range_fn cb, bitmap_fn fill)
+	kvm_context_t kvm, u64 from, u64 end, void *buf, void *opaque, range_fn cb, bitmap_fn fill)
 {
-	const u64 range[2] = {start, end};
-	struct slot slot;
-	int next = 0, r;
+	struct range found;
+	int r;
 
-	while ((r = bitmap_next(kvm, &next, range, buf, fill, &slot)) > 0) {
-		r = cb(slot.gpa, slot.len, buf, opaque);
+	while ((r = bitmap_next(kvm, &from, end, buf, fill, &found)) > 0) {
+		r = cb(found.gpa, found.len, buf, opaque);
 		if (r)
 			return r;
 	}
@@ -106,42 +249,82 @@ int kvm_get_mem_map_range(kvm_context_t kvm, unsigned long phys_addr, unsigned l
 	return bitmap_range(kvm, phys_addr, phys_addr + len, buf, opaque, cb, mapped_bitmap);
 }
 
-static int log_count(kvm_context_t kvm, u64 gpa, bool enable)
+/* ---- Recording -------------------------------------------------------------------------------------- */
+
+/* What was recorded before recording ended is nobody's any more. */
+static int follow_log(kvm_context_t kvm, const struct region *region)
 {
-	struct slot *slot;
-	int r = -EINVAL;
+	const struct range range = region->range;
+	int r = view_update(kvm, &range);
+
+	if (!region_logs(&kvm->memory, region))
+		dirty_forget(&kvm->memory, &range);
+	return r;
+}
+
+static int count(kvm_context_t kvm, struct region *region, int step)
+{
+	int r;
+
+	if (step < 0 && !region->log_count)
+		return 0;
+	region->log_count += (unsigned)step;
+	r = follow_log(kvm, region);
+	if (r < 0) {
+		region->log_count -= (unsigned)step;
+		follow_log(kvm, region);
+	}
+	return r;
+}
+
+static int log_count(kvm_context_t kvm, u64 gpa, int step)
+{
+	struct region *region;
+	int r;
 
 	pthread_mutex_lock(&kvm->lock);
-	slot = slot_containing(kvm, gpa, 1);
-	if (slot && (enable || slot->log_count)) {
-		slot->log_count += enable ? 1 : -1u;
-		r = slot_commit(kvm, slot);
-	} else if (slot) {
-		r = 0;
-	}
+	region = ranges_containing(&kvm->memory.regions, gpa, 1);
+	if (region)
+		r = count(kvm, region, step);
+	else
+		r = fail(kvm, -EINVAL, "no memory was registered at 0x%lx", gpa);
 	pthread_mutex_unlock(&kvm->lock);
 	return result(r);
 }
 
 int kvm_dirty_pages_log_enable_slot(kvm_context_t kvm, uint64_t phys_start, uint64_t len)
 {
-	return log_count(kvm, phys_start, true);
+	return log_count(kvm, phys_start, 1);
 }
 
 int kvm_dirty_pages_log_disable_slot(kvm_context_t kvm, uint64_t phys_start, uint64_t len)
 {
-	return log_count(kvm, phys_start, false);
+	return log_count(kvm, phys_start, -1);
+}
+
+static int follow_all(kvm_context_t kvm)
+{
+	const struct ranges *regions = &kvm->memory.regions;
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < regions->n; i++)
+		r = follow_log(kvm, ranges_at(regions, i));
+	return r;
 }
 
 static int log_all(kvm_context_t kvm, bool on)
 {
-	int r = 0;
+	bool before;
+	int r;
 
 	pthread_mutex_lock(&kvm->lock);
-	kvm->log_all = on;
-	for (int i = 0; i < kvm->nr_slots && r >= 0; i++)
-		if (kvm->slots[i].len)
-			r = slot_commit(kvm, &kvm->slots[i]);
+	before = kvm->memory.log_all;
+	kvm->memory.log_all = on;
+	r = follow_all(kvm);
+	if (r < 0) {
+		kvm->memory.log_all = before;
+		follow_all(kvm);
+	}
 	pthread_mutex_unlock(&kvm->lock);
 	return result(r);
 }

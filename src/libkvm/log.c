@@ -39,3 +39,13 @@ void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, 
 	log_args(&kvm->log, kind, format, args);
 	va_end(args);
 }
+
+int fail(kvm_context_t kvm, int error, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_args(&kvm->log, UV_KVM_LOG_ERROR, format, args);
+	va_end(args);
+	return result(error); /* last: the hook may have changed errno */
+}

@@ -27,7 +27,6 @@ static void context_free(kvm_context_t kvm)
 	pthread_mutex_destroy(&kvm->lock);
 	pthread_mutex_destroy(&kvm->ring_lock);
 	free(kvm->vcpus);
-	free(kvm->slots);
 	free(kvm);
 }
 
@@ -66,7 +65,7 @@ static int context_size(kvm_context_t kvm)
 	n = MAX(cap_value(kvm, KVM_CAP_MAX_VCPU_ID), cap_value(kvm, KVM_CAP_MAX_VCPUS));
 	kvm->max_vcpus = n > 0 ? (int)n : 4;
 	n = cap_value(kvm, KVM_CAP_NR_MEMSLOTS);
-	kvm->max_slots = n > 0 ? (int)n : 32;
+	memory_init(&kvm->memory, n > 0 ? (u32)n : 32);
 	kvm->vcpus = calloc((size_t)kvm->max_vcpus, sizeof(kvm->vcpus[0]));
 	return kvm->vcpus ? 0 : -ENOMEM;
 }
@@ -160,7 +159,7 @@ void kvm_finalize(kvm_context_t kvm)
 	vcpus_free(kvm);
 	if (kvm->vm_fd >= 0)
 		kvm->port->close_fd(kvm->port_state, kvm->vm_fd);
-	mem_free(kvm);
+	memory_free(&kvm->memory);
 	context_free(kvm);
 }
 
@@ -249,7 +248,7 @@ int kvm_create(kvm_context_t kvm, unsigned long phys_mem_bytes, void **phys_mem)
 	r = kvm_init_coalesced_mmio(kvm);
 	if (r < 0 || !phys_mem || !phys_mem_bytes)
 		return r;
-	return result(mem_create_initial(kvm, phys_mem_bytes, phys_mem));
+	return result(memory_create_initial(kvm, phys_mem_bytes, phys_mem));
 }
 
 int kvm_irqchip_in_kernel(kvm_context_t kvm)

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* See ranges.h. Sorted arrays: look-ups by bisection, thousands of ranges are still one short memmove. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "libkvm/ranges.h"
+
+int ranges_from(const struct ranges *t, u64 gpa)
+{
+	int low = 0, high = t->n;
+
+	while (low < high) {
+		int middle = (low + high) / 2;
+
+		if (range_end(ranges_at(t, middle)) > gpa)
+			high = middle;
+		else
+			low = middle + 1;
+	}
+	return low;
+}
+
+void *ranges_overlapping(const struct ranges *t, u64 gpa, u64 len)
+{
+	struct range *r = ranges_at(t, ranges_from(t, gpa));
+
+	return r && r->gpa < gpa + len ? r : NULL;
+}
+
+void *ranges_containing(const struct ranges *t, u64 gpa, u64 len)
+{
+	struct range *r = ranges_at(t, ranges_from(t, gpa));
+
+	return r && r->gpa <= gpa && len <= range_end(r) - gpa ? r : NULL;
+}
+
+static int grow(struct ranges *t)
+{
+	int room = t->room ? t->room * 2 : 8;
+	u8 *items = reallocarray(t->items, (size_t)room, t->item_size);
+
+	if (!items)
+		return -ENOMEM;
+	t->items = items;
+	t->room = room;
+	return 0;
+}
+
+int ranges_insert(struct ranges *t, const void *item)
+{
+	const struct range *new = item;
+	const int i = ranges_from(t, new->gpa);
+	u8 *place;
+
+	uv_assert(!ranges_overlapping(t, new->gpa, new->len));
+	if (t->n == t->room && grow(t) < 0)
+		return -ENOMEM;
+	place = t->items + (size_t)i * t->item_size;
+	memmove(place + t->item_size, place, (size_t)(t->n - i) * t->item_size);
+	memcpy(place, item, t->item_size);
+	t->n++;
+	return 0;
+}
+
+int ranges_copy(struct ranges *to, const struct ranges *from)
+{
+	*to = (struct ranges){.item_size = from->item_size};
+	if (!from->n)
+		return 0;
+	to->items = reallocarray(NULL, (size_t)from->n, from->item_size);
+	if (!to->items)
+		return -ENOMEM;
+	memcpy(to->items, from->items, (size_t)from->n * from->item_size);
+	to->n = to->room = from->n;
+	return 0;
+}
+
+void ranges_remove(struct ranges *t, const void *item)
+{
+	u8 *place = (u8 *)item;
+	const size_t behind = (size_t)(t->items + (size_t)t->n * t->item_size - place);
+
+	memmove(place, place + t->item_size, behind - t->item_size);
+	t->n--;
+}
+
+void ranges_free(struct ranges *t)
+{
+	free(t->items);
+	t->items = NULL;
+	t->n = t->room = 0;
+}
