@@ -11,13 +11,6 @@ static bool target_valid(u64 target, u64 len)
 	return !(target & ~PAGE_MASK) && target + len > target;
 }
 
-static int refuse_overlap(kvm_context_t kvm, const struct alias *new, const struct alias *other)
-{
-	return fail(kvm, -EEXIST,
-		"alias at 0x%lx+0x%lx overlaps the alias at 0x%lx+0x%lx: destroy that first",
-		new->range.gpa, new->range.len, other->range.gpa, other->range.len);
-}
-
 /* Under lock: removes the one that begins at gpa, which is what *old says then; its length is 0 if there is none. */
 static void take_out(kvm_context_t kvm, u64 gpa, struct alias *old)
 {
@@ -56,16 +49,27 @@ static int replace(kvm_context_t kvm, const struct alias *new)
 	return r;
 }
 
+/* The one that begins at the same address is no obstacle: it is replaced. */
+static const struct alias *obstacle(const struct ranges *aliases, const struct range *range)
+{
+	const struct alias *a;
+
+	for (int i = ranges_from(aliases, range->gpa);
+		(a = ranges_at(aliases, i)) && a->range.gpa < range_end(range); i++)
+		if (a->range.gpa != range->gpa)
+			return a;
+	return NULL;
+}
+
 static int alias_set(kvm_context_t kvm, const struct alias *new)
 {
-	const struct ranges *aliases = &kvm->memory.aliases;
-	const struct alias *other;
+	const struct alias *other = obstacle(&kvm->memory.aliases, &new->range);
 
-	for (int i = ranges_from(aliases, new->range.gpa); (other = ranges_at(aliases, i)); i++)
-		if (other->range.gpa >= range_end(&new->range))
-			break;
-		else if (other->range.gpa != new->range.gpa)
-			return refuse_overlap(kvm, new, other);
+	if (new->range.len && other)
+		return fail(kvm, -EEXIST,
+			"alias at 0x%lx+0x%lx overlaps the alias at 0x%lx+0x%lx: destroy that "
+			"first",
+			new->range.gpa, new->range.len, other->range.gpa, other->range.len);
 	return replace(kvm, new);
 }
 
@@ -76,9 +80,12 @@ int kvm_create_memory_alias(
 	int r;
 
 	if (len && (!range_valid(phys_start, len) || !target_valid(target_phys, len)))
-		return result(fail(kvm, -EINVAL,
-			"alias at 0x%lx+0x%lx of 0x%lx: all three must be whole pages",
-			alias.range.gpa, alias.range.len, alias.target));
+		return fail(kvm, -EINVAL,
+			"alias at 0x%lx+0x%lx of 0x%lx: all three must be whole pages, and end "
+			"below 2^64",
+			alias.range.gpa, alias.range.len, alias.target);
+	if (kvm->vm_fd < 0)
+		return fail(kvm, -EBADF, "no alias without a VM: kvm_create() makes one");
 	pthread_mutex_lock(&kvm->lock);
 	r = alias_set(kvm, &alias);
 	pthread_mutex_unlock(&kvm->lock);
