@@ -22,7 +22,9 @@ $(BUILD)/build.ninja:
 	@meson setup --prefix=$(PREFIX) $(MESON_OPTIONS) $(BUILD) >$(BUILD).log 2>&1 || { cat $(BUILD).log; rm -f $(BUILD).log; exit 1; }
 	@mv $(BUILD).log $(BUILD)/setup.log
 
+# A PREFIX that is asked for also reaches a folder that was configured with another one.
 all: $(BUILD)/build.ninja
+	@$(if $(filter-out file,$(origin PREFIX)),meson configure --prefix=$(PREFIX) $(BUILD))
 	@echo "== building $(BUILD)/uservisor"
 	@ninja -C $(BUILD)
 
@@ -76,8 +78,10 @@ format:
 	@tools/setup check
 	@tools/check-format --fix
 
+# Packagers, who set DESTDIR, and those who are not root have no business in the system's ldconfig cache.
 install: all
 	meson install -C $(BUILD) --no-rebuild
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then PATH="$$PATH:/sbin:/usr/sbin" ldconfig || :; fi
 
 clean:
 	rm -rf build build-*

@@ -37,6 +37,10 @@
 extern "C" {
 #endif
 #pragma GCC visibility push(default)
+#pragma GCC diagnostic push
+#ifdef __cplusplus
+#pragma GCC diagnostic ignored "-Wshadow" /* kvm_run is also a structure of <linux/kvm.h> */
+#endif
 
 /* Kernel headers dropped this when the kernel dropped the old device assignment. */
 #ifndef KVM_CAP_DEVICE_ASSIGNMENT
@@ -330,6 +334,7 @@ struct kvm_cpuid2 *uv_kvm_supported_cpuid(kvm_context_t kvm);
 int uv_kvm_setup_cpuid2(
 	kvm_context_t kvm, int vcpu, int nent, const struct kvm_cpuid_entry2 *entries);
 
+#pragma GCC diagnostic pop
 #pragma GCC visibility pop
 #ifdef __cplusplus
 }

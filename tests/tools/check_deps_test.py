@@ -36,6 +36,14 @@ CASES = [
     ('src/cli/a.c', '#include "boot/boot.h"', None),
     ('src/novel/a.c', '', 'belongs to no part'),
     ('include/a.h', '#include "base/types.h"', 'is in base'),
+    ('include/a.h', '#include <stdint.h>', None),
+    ('include/a.h', '#include <sys/select.h>', None),
+    ('include/a.h', '#include <pthread.h>', 'system header'),
+    ('src/abi/kvm/a.c', '#include <libkvm.h>', 'which abi/kvm may not use'),
+    ('examples/a.c', '#include <libkvm.h>', None),
+    ('examples/a.c', '#include <stdio.h>', None),
+    ('examples/a.c', '#include "base/types.h"', 'is in base'),
+    ('examples/a.c', '#include <libkvm/port.h>', 'is in libkvm'),
 ]
 
 
