@@ -94,8 +94,8 @@ static void recall(struct memory *m, const struct range *range, u8 *bitmap)
 		const u64 inside = pages_inside(chunk, range);
 
 		for (u64 left = chunk->pages & inside; bitmap && left; left &= left - 1) {
-			const u64 page = (chunk->range.gpa - range->gpa) / PAGE_SIZE +
-					 (u64)__builtin_ctzll(left);
+			const u64 gpa = chunk->range.gpa + (u64)__builtin_ctzll(left) * PAGE_SIZE;
+			const u64 page = (gpa - range->gpa) / PAGE_SIZE;
 
 			bitmap[page / 8] |= (u8)BIT(page % 8);
 		}

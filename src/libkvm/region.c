@@ -155,6 +155,8 @@ static int add(kvm_context_t kvm, const struct region *new)
 		r = add_over(kvm, new);
 	else
 		r = add_free(kvm, new);
+	if (r >= 0)
+		dirty_forget(&kvm->memory, &range); /* of the provisional region that was there */
 	pthread_mutex_unlock(&kvm->lock);
 	return r;
 }

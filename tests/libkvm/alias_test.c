@@ -253,6 +253,36 @@ static void refused(void **state)
 	vm_destroy(&vm);
 }
 
+/* No slot is left for the pieces of a split region: nothing changes, and freeing one slot lets it happen. */
+static void slots_run_out(void **state)
+{
+	const u64 base = 1ul << 32;
+	unsigned long n = 0;
+	struct vm vm;
+	u8 *page;
+
+	vm_create(&vm, 0xa0000);
+	vm.mem[0x80000] = 1;
+	vm.mem[0x30000] = 2;
+	page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(page != MAP_FAILED);
+	while (kvm_register_phys_mem(vm.kvm, base + 2 * n * PAGE_SIZE, page, PAGE_SIZE, 0) == 0)
+		n++;
+	assert_int_equal(errno, ENOSPC);
+	assert_true(n >= 100);
+	assert_int_equal(kvm_create_memory_alias(vm.kvm, 0x80000, 0x1000, 0x30000), -ENOSPC);
+	assert_int_equal(errno, ENOSPC);
+	touch(&vm);
+	assert_int_equal(vm.mem[0x2000], 1);
+	kvm_destroy_phys_mem(vm.kvm, base, 0);
+	kvm_destroy_phys_mem(vm.kvm, base + 2 * PAGE_SIZE, 0);
+	assert_int_equal(kvm_create_memory_alias(vm.kvm, 0x80000, 0x1000, 0x30000), 0);
+	touch(&vm);
+	assert_int_equal(vm.mem[0x2000], 2);
+	vm_destroy(&vm);
+	munmap(page, PAGE_SIZE);
+}
+
 static void without_vm(void **state)
 {
 	struct kvm_callbacks cb = {.inb = NULL};
@@ -277,6 +307,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(recorded_at_target),
 		cmocka_unit_test(recording_on_and_off),
 		cmocka_unit_test(refused),
+		cmocka_unit_test(slots_run_out),
 		cmocka_unit_test(without_vm),
 	};
 
