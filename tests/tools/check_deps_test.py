@@ -42,6 +42,8 @@ CASES = [
     ('src/abi/kvm/a.c', '#include <libkvm.h>', 'which abi/kvm may not use'),
     ('examples/a.c', '#include <libkvm.h>', None),
     ('examples/a.c', '#include <stdio.h>', None),
+    ('examples/a.c', '#include <pthread.h>', None),
+    ('examples/a.c', '#include <linux/kvm.h>', 'system header'),
     ('examples/a.c', '#include "base/types.h"', 'is in base'),
     ('examples/a.c', '#include <libkvm/port.h>', 'is in libkvm'),
 ]

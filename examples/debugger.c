@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * debugger: single steps through a guest that computes 4!, then lets it run into a breakpoint. The guest knows nothing
+ * of it; its flags and debug registers stay its own.
+ *
+ *     cc debugger.c -o debugger $(pkg-config --cflags --libs libkvm) && ./debugger
+ *
+ * prints
+ *
+ *     step: rip 0x3 ax 0
+ *     step: rip 0x6 ax 1
+ *     step: rip 0x8 ax 4
+ *     step: rip 0x9 ax 4
+ *     step: rip 0x6 ax 4
+ *     step: rip 0x8 ax 12
+ *     breakpoint: rip 0xb ax 24
+ *     halted: rip 0xc ax 24
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <libkvm.h>
+
+#define MEMORY     0x10000ul
+#define CODE       0x1000
+#define STEPS      6
+#define BREAKPOINT 0xb  /* the guest's rip at its HLT */
+#define INT3       0xcc /* the instruction of one byte that is a breakpoint */
+
+static const unsigned char guest[] = {
+	0xb9, 0x04, 0x00, /* 00        movw $4, %cx  */
+	0xb8, 0x01, 0x00, /* 03        movw $1, %ax  */
+	0xf7, 0xe1,       /* 06  next: mulw %cx      */
+	0x49,             /* 08        decw %cx      */
+	0x75, 0xfb,       /* 09        jnz next      */
+	0xf4,             /* 0b        hlt           */
+};
+
+/* What ends kvm_run. */
+enum { HALTED = 1, STEPPED, HIT };
+
+/* errno says why: every call of the library sets it. */
+static void check(int good, const char *what)
+{
+	if (good)
+		return;
+	perror(what);
+	exit(1);
+}
+
+/* Exception 1 is the end of a step, 3 is INT3. */
+static int debug(void *opaque, void *env, struct kvm_debug_exit_arch *info)
+{
+	(void)opaque, (void)env;
+	return info->exception == 3 ? HIT : STEPPED;
+}
+
+static int halted(void *opaque, int vcpu)
+{
+	(void)opaque, (void)vcpu;
+	return HALTED;
+}
+
+static void show(kvm_context_t kvm, const char *what)
+{
+	struct kvm_regs regs;
+
+	check(kvm_get_regs(kvm, 0, &regs) == 0, "kvm_get_regs");
+	printf("%s: rip %#llx ax %llu\n", what, regs.rip, regs.rax & 0xffff);
+}
+
+static void set_debug(kvm_context_t kvm, unsigned control)
+{
+	struct kvm_guest_debug debug = {.control = control};
+
+	check(kvm_set_guest_debug(kvm, 0, &debug) == 0, "kvm_set_guest_debug");
+}
+
+static void step(kvm_context_t kvm)
+{
+	set_debug(kvm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	check(kvm_run(kvm, 0, NULL) == STEPPED, "kvm_run, one step");
+	show(kvm, "step");
+}
+
+/* The guest stops in front of the breakpoint; the byte that was there is put back. */
+static void run_to(kvm_context_t kvm, unsigned char *where)
+{
+	unsigned char original = *where;
+
+	*where = INT3;
+	set_debug(kvm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP);
+	check(kvm_run(kvm, 0, NULL) == HIT, "kvm_run, to the breakpoint");
+	*where = original;
+	show(kvm, "breakpoint");
+}
+
+int main(void)
+{
+	struct kvm_callbacks callbacks = {.debug = debug, .halt = halted};
+	kvm_context_t kvm = kvm_init(&callbacks, NULL);
+	struct kvm_regs regs = {.rip = 0, .rflags = 2};
+	struct kvm_sregs sregs;
+	void *memory;
+	unsigned char *code;
+
+	check(kvm != NULL, "kvm_init");
+	kvm_disable_irqchip_creation(kvm); /* without interrupts, HLT comes to us */
+	check(kvm_create(kvm, MEMORY, &memory) == 0, "kvm_create");
+	code = (unsigned char *)memory + CODE;
+	memcpy(code, guest, sizeof(guest));
+	check(kvm_get_sregs(kvm, 0, &sregs) == 0, "kvm_get_sregs");
+	sregs.cs.selector = CODE >> 4;
+	sregs.cs.base = CODE;
+	check(kvm_set_sregs(kvm, 0, &sregs) == 0, "kvm_set_sregs");
+	check(kvm_set_regs(kvm, 0, &regs) == 0, "kvm_set_regs");
+
+	for (int i = 0; i < STEPS; i++)
+		step(kvm);
+	run_to(kvm, code + BREAKPOINT);
+	set_debug(kvm, 0);
+	check(kvm_run(kvm, 0, NULL) == HALTED, "kvm_run, to the end");
+	show(kvm, "halted");
+	kvm_finalize(kvm);
+	return 0;
+}

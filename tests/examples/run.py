@@ -1,0 +1,65 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""An example prints what its header comment says it prints.
+
+usage: run.py SOURCE PROGRAM soft|kernel
+
+The text is what stands indented behind the word "prints" in the comment. What calls itself /dev/kvm on a machine
+without virtualization hardware only emulates a part of real mode; an example that fails there is skipped.
+"""
+import os
+import re
+import subprocess
+import sys
+
+SLOW = float(os.environ.get('SLOW', '1'))
+
+
+def promised(source):
+    with open(source, encoding='utf-8') as f:
+        comments = re.findall(r'/\*\n(.*?)\*/', f.read(), re.S)
+    lines = comments[0].split('\n')
+    start = next(i for i, line in enumerate(lines) if line.startswith(' * prints'))
+    return ''.join(line[7:] + '\n' for line in lines[start:] if line.startswith(' *     '))
+
+
+def substitute():
+    with open('/proc/cpuinfo', encoding='utf-8') as f:
+        return not re.search(r'^flags.*\b(vmx|svm)\b', f.read(), re.M)
+
+
+def run(program, engine, seconds):
+    """Exit status or what happened instead, and the output."""
+    env = {**os.environ, 'LIBKVM_ENGINE': engine}
+    try:
+        r = subprocess.run([program], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                           timeout=seconds * SLOW, check=False)
+    except subprocess.TimeoutExpired:
+        return 'time out', '', ''
+    return r.returncode, r.stdout, r.stderr
+
+
+def main():
+    if len(sys.argv) != 4:
+        sys.exit(__doc__)
+    source, program, engine = sys.argv[1:]
+    want = promised(source)
+    if not want:
+        print(f'{source}: no output is promised')
+        return 1
+    if engine == 'kernel' and not os.access('/dev/kvm', os.R_OK | os.W_OK):
+        print('skipped: /dev/kvm cannot be opened')
+        return 77
+    partial = engine == 'kernel' and substitute()
+    status, out, err = run(program, engine, 5 if partial else 20)
+    if status == 0 and out == want and not err:
+        return 0
+    print(f'--- promised\n{want}--- status {status}, printed\n{out}--- and to stderr\n{err}---')
+    if partial:
+        print('skipped: this /dev/kvm runs without virtualization hardware, and not all of this')
+        return 77
+    return 1
+
+
+if __name__ == '__main__':
+    sys.exit(main())
