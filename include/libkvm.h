@@ -10,7 +10,7 @@
  * kvm_create_vcpu, registers, kvm_run in one thread per vCPU, kvm_finalize.
  *
  * Errors: functions that return int give -errno and leave errno set, those that return a pointer give
- * NULL and leave errno set, unless said otherwise. A sentence on what went wrong goes to stderr, or
+ * NULL and leave errno set, unless said otherwise. One sentence on what went wrong goes to stderr, or
  * wherever uv_kvm_set_log says. The library never ends the process.
  *
  * Threads: one thread at a time may use one vCPU; everything else may be called from any thread.
@@ -115,7 +115,7 @@ void kvm_disable_pit_creation(kvm_context_t kvm);
  *
  * so a guest-physical address is an offset from *phys_mem everywhere. These regions give way to
  * kvm_create_phys_mem and kvm_register_phys_mem. With phys_mem NULL or phys_mem_bytes 0 no memory is made.
- * vCPU 0 exists from the first call that names it.
+ * vCPU 0 exists from the first call that names it. After a failure the context is as before.
  */
 int kvm_create(kvm_context_t kvm, unsigned long phys_mem_bytes, void **phys_mem);
 
@@ -142,9 +142,10 @@ int kvm_has_sync_mmu(kvm_context_t kvm);
 
 /*
  * Runs the vCPU and serves its exits through the callbacks, until a callback returns non-zero (that value is
- * returned) or the vCPU cannot go on (-errno: -ENOEXEC when the processor refused the state, -EIO when the
- * hypervisor failed, -EPROTO for an exit that nobody asked for). A signal ends the guest's turn and io_window is
- * asked.
+ * returned) or the vCPU cannot go on (-errno: -ENOEXEC when the processor refused the state, -EFAULT for an
+ * exception that nobody handles or memory that is not there, -EIO when the hypervisor failed, -EPROTO for an exit
+ * that nobody asked for; what is known about it and the vCPU's state go the way of messages). A signal ends the
+ * guest's turn and io_window is asked.
  */
 int kvm_run(kvm_context_t kvm, int vcpu, void *env);
 
@@ -152,7 +153,7 @@ int kvm_run(kvm_context_t kvm, int vcpu, void *env);
  * turn and stays pending. */
 int kvm_set_signal_mask(kvm_context_t kvm, int vcpu, const sigset_t *sigset);
 
-/* State as of the last exit; no system call. */
+/* State as of the last exit; no system call. 0 with errno set when there is no such vCPU. */
 int kvm_get_interrupt_flag(kvm_context_t kvm, int vcpu);
 uint64_t kvm_get_apic_base(kvm_context_t kvm, int vcpu);
 int kvm_is_ready_for_interrupt_injection(kvm_context_t kvm, int vcpu);
@@ -311,7 +312,7 @@ int kvm_assign_irq(kvm_context_t kvm, struct kvm_assigned_irq *assigned_irq);
 
 /*
  * Where text goes, one call a line, without the newline: a sentence for each error, and what kvm_show_regs and
- * kvm_dump_vcpu were asked for. NULL stands for stderr. The function must not call the library.
+ * kvm_dump_vcpu were asked for. NULL stands for stderr. The function may change errno and must not call the library.
  */
 enum uv_kvm_log_kind { UV_KVM_LOG_ERROR, UV_KVM_LOG_DUMP };
 typedef void (*uv_kvm_log_fn)(void *opaque, enum uv_kvm_log_kind kind, const char *line);

@@ -44,7 +44,7 @@ struct kvm_context {
 	bool vcpu0_asked; /* vCPU 0 was asked for by name, not only made on first use */
 
 	struct memory memory;
-	unsigned shadow_pages;
+	_Atomic unsigned shadow_pages; /* last set */
 
 	pthread_mutex_t ring_lock;
 	int ring_page; /* of the coalesced ring in a vCPU's area; 0: none */
@@ -60,30 +60,49 @@ static inline int result(long r)
 	return (int)r;
 }
 
+/*
+ * Every failure is told once, in a sentence, where it is found; errno is set after that, since a hook may change it.
+ * The result of both is `error`.
+ */
+int fail(kvm_context_t kvm, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+/* The same for a request to the hypervisor; vcpu < 0: not of a vCPU. */
+#define NO_VCPU (-1)
+int request_failed(kvm_context_t kvm, int vcpu, unsigned long request, long error);
+
+/* Silent: most of what is asked here may fail. */
 static inline long sys_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
 {
 	return kvm->port->ioctl(kvm->port_state, kvm->fd, request, (unsigned long)arg);
 }
 
-static inline long vm_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
+/* The capability's own number; < 0 only on failure. */
+static inline long cap_value(kvm_context_t kvm, int cap)
 {
-	if (kvm->vm_fd < 0)
-		return -EBADF;
-	return kvm->port->ioctl(kvm->port_state, kvm->vm_fd, request, (unsigned long)arg);
+	return sys_ioctl(kvm, KVM_CHECK_EXTENSION, (void *)(long)cap);
 }
 
-/* The capability's own number; < 0 only on failure. */
-long cap_value(kvm_context_t kvm, int cap);
-
-/* NULL with *error set when there is no such vCPU; makes vCPU 0 on first use. */
-struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error);
+/* These tell of a failure. */
+long vm_ioctl(kvm_context_t kvm, unsigned long request, const void *arg);
 long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg);
+/* The same where a failure is none of the program's business. */
+long vcpu_try(kvm_context_t kvm, int slot, unsigned long request, void *arg);
+/* -ENOSYS when the request fails and the hypervisor lacks `cap`, called `name`. */
+int vcpu_optional(kvm_context_t kvm, int slot, unsigned long request, const void *arg, int cap,
+	const char *name);
+
+/* -EBADF and a sentence when there is no VM yet. */
+int vm_check(kvm_context_t kvm);
+/* NULL with *error set, and told, when there is no such vCPU; makes vCPU 0 on first use. */
+struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error);
 void vcpus_free(kvm_context_t kvm);
 
+/* An exit after which the vCPU cannot go on: told, with its state; the -errno that kvm_run gives. */
+int exit_failed(kvm_context_t kvm, int vcpu, const struct kvm_run *run);
+/* Registers and the code at rip, as far as they can be read. */
+int show_state(kvm_context_t kvm, int vcpu);
+
 void log_to(const struct log *log, enum uv_kvm_log_kind kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-/* A sentence for the caller, then errno and the result: -errno. */
-int fail(kvm_context_t kvm, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* Interrupt lines, injection, and the state of the chips in the kernel. */
-#include <string.h>
-
 #include "libkvm/context.h"
 
+/* What becomes of the line is known to the hypervisor alone: a failure is told, and the answer is still 1. */
 int kvm_set_irq_level(kvm_context_t kvm, int irq, int level)
 {
 	struct kvm_irq_level line = {.irq = (u32)irq, .level = (u32)level};
-	long r;
 
 	if (!kvm->irqchip)
 		return 0;
-	r = vm_ioctl(kvm, KVM_IRQ_LINE, &line);
-	if (r < 0)
-		log_line(kvm, UV_KVM_LOG_ERROR, "setting line %d failed: %s", irq,
-			strerror((int)-r));
+	result(vm_ioctl(kvm, KVM_IRQ_LINE, &line));
 	return 1;
 }
 
@@ -50,41 +45,23 @@ int kvm_set_lapic(kvm_context_t kvm, int vcpu, struct kvm_lapic_state *s)
 	return kvm->irqchip ? result(vcpu_ioctl(kvm, vcpu, KVM_SET_LAPIC, s)) : 0;
 }
 
-/* struct kvm_pit_state is the beginning of struct kvm_pit_state2. */
 int kvm_get_pit(kvm_context_t kvm, struct kvm_pit_state *s)
 {
-	struct kvm_pit_state2 state;
-	long r;
-
-	if (!kvm->pit)
-		return 0;
-	if (!kvm_check_extension(kvm, KVM_CAP_PIT_STATE2))
-		return result(vm_ioctl(kvm, KVM_GET_PIT, s));
-	r = vm_ioctl(kvm, KVM_GET_PIT2, &state);
-	if (r >= 0)
-		memcpy(s->channels, state.channels, sizeof(s->channels));
-	return result(r);
+	return kvm->pit ? result(vm_ioctl(kvm, KVM_GET_PIT, s)) : 0;
 }
 
+/* Not KVM_SET_PIT2: that would also change flags, of which this structure says nothing. */
 int kvm_set_pit(kvm_context_t kvm, struct kvm_pit_state *s)
 {
-	struct kvm_pit_state2 state = {.flags = 0};
-
-	if (!kvm->pit)
-		return 0;
-	if (!kvm_check_extension(kvm, KVM_CAP_PIT_STATE2))
-		return result(vm_ioctl(kvm, KVM_SET_PIT, s));
-	memcpy(state.channels, s->channels, sizeof(s->channels));
-	return result(vm_ioctl(kvm, KVM_SET_PIT2, &state));
+	return kvm->pit ? result(vm_ioctl(kvm, KVM_SET_PIT, s)) : 0;
 }
 
 static int tpr_reporting(kvm_context_t kvm, int vcpu, u32 enabled)
 {
 	struct kvm_tpr_access_ctl control = {.enabled = enabled};
 
-	if (!kvm_check_extension(kvm, KVM_CAP_VAPIC))
-		return result(-ENOSYS);
-	return result(vcpu_ioctl(kvm, vcpu, KVM_TPR_ACCESS_REPORTING, &control));
+	return vcpu_optional(kvm, vcpu, KVM_TPR_ACCESS_REPORTING, &control, KVM_CAP_VAPIC,
+		"reports of TPR accesses");
 }
 
 int kvm_enable_tpr_access_reporting(kvm_context_t kvm, int vcpu)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The one way text leaves the library. */
+/* The one way text leaves the library, and the sentences about failures. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "libkvm/context.h"
 
@@ -47,5 +48,46 @@ int fail(kvm_context_t kvm, int error, const char *format, ...)
 	va_start(args, format);
 	log_args(&kvm->log, UV_KVM_LOG_ERROR, format, args);
 	va_end(args);
-	return result(error); /* last: the hook may have changed errno */
+	return result(error);
+}
+
+/* What a failure most likely means, where its number does not say. */
+static const struct advice {
+	unsigned long request;
+	int error;
+	const char *text;
+} advice[] = {
+	{KVM_CREATE_IRQCHIP, EINVAL, "it comes before the first vCPU"},
+	{KVM_SET_NR_MMU_PAGES, EINVAL, "the least is 64"},
+	{KVM_GET_DIRTY_LOG, ENOENT, "writes to that memory are not recorded"},
+	{KVM_GET_IRQCHIP, EINVAL, "chip_id is 0 or 1 (the PICs) or 2 (the IOAPIC)"},
+	{KVM_SET_IRQCHIP, EINVAL, "chip_id is 0 or 1 (the PICs) or 2 (the IOAPIC)"},
+	{KVM_INTERRUPT, ENXIO, "the irqchip in the kernel delivers interrupts"},
+	{KVM_INTERRUPT, EINVAL, "vectors are 0 to 255"},
+	{KVM_SET_CPUID2, E2BIG, "the hypervisor takes fewer leaves"},
+	{KVM_SET_CPUID2, EINVAL, "not what it can give, or the vCPU has run already"},
+	{KVM_GET_MSRS, E2BIG, "in smaller portions, please"},
+	{KVM_SET_MSRS, E2BIG, "in smaller portions, please"},
+	{KVM_SET_MP_STATE, EINVAL, "no such state, or one of an irqchip in the kernel"},
+	{KVM_SET_GUEST_DEBUG, EBUSY, "an exception waits already"},
+	{KVM_SET_VAPIC_ADDR, EINVAL, "it takes an irqchip in the kernel, and memory there"},
+};
+
+static const char *advice_on(unsigned long request, int error)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(advice); i++)
+		if (advice[i].request == request && advice[i].error == error)
+			return advice[i].text;
+	return NULL;
+}
+
+int request_failed(kvm_context_t kvm, int vcpu, unsigned long request, long error)
+{
+	const char *text = advice_on(request, (int)-error);
+	char who[24] = "";
+
+	if (vcpu != NO_VCPU)
+		snprintf(who, sizeof(who), "vCPU %d: ", vcpu);
+	return fail(kvm, (int)error, "%s%s failed: %s%s%s", who, request_name(request),
+		strerror((int)-error), text ? "; " : "", text ? text : "");
 }

@@ -20,6 +20,9 @@ struct port_ops {
 	void (*destroy)(void *state);
 };
 
+/* A request's name for people, on either road. */
+const char *request_name(unsigned long request);
+
 extern const struct port_ops port_kernel;
 extern const struct port_ops port_soft;
 

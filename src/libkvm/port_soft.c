@@ -36,6 +36,16 @@ static void soft_destroy(void *state)
 	dev_destroy(state);
 }
 
+const char *request_name(unsigned long request)
+{
+	static const enum dev_kind kinds[] = {DEV_SYSTEM, DEV_VM, DEV_VCPU};
+	const char *name = NULL;
+
+	for (size_t i = 0; !name && i < ARRAY_SIZE(kinds); i++)
+		name = dev_request_name(kinds[i], request);
+	return name ? name : "a request";
+}
+
 const struct port_ops port_soft = {
 	.name = "soft",
 	.cannot_open = "the engine cannot be used (`uservisor doctor` tells more)",

@@ -37,56 +37,66 @@ int kvm_set_sregs(kvm_context_t kvm, int vcpu, struct kvm_sregs *regs)
 
 struct kvm_msr_list *kvm_get_msr_list(kvm_context_t kvm)
 {
-	struct kvm_msr_list size = {.nmsrs = 0}, *list;
+	struct kvm_msr_list size = {.nmsrs = 0}, *list = NULL;
 	long r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, &size);
 
-	if (r < 0 && r != -E2BIG) {
-		result(r);
-		return NULL;
+	if (r >= 0 || r == -E2BIG) {
+		list = calloc(1, sizeof(*list) + size.nmsrs * sizeof(list->indices[0]));
+		r = -ENOMEM;
 	}
-	list = calloc(1, sizeof(*list) + size.nmsrs * sizeof(list->indices[0]));
-	if (!list)
-		return NULL;
-	list->nmsrs = size.nmsrs;
-	r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, list);
-	if (r < 0) {
-		free(list);
-		result(r);
-		return NULL;
+	if (list) {
+		list->nmsrs = size.nmsrs;
+		r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, list);
 	}
-	return list;
+	if (r >= 0)
+		return list;
+	free(list);
+	request_failed(kvm, NO_VCPU, KVM_GET_MSR_INDEX_LIST, r);
+	return NULL;
 }
 
-static long msrs_transfer(
-	kvm_context_t kvm, int vcpu, unsigned long request, struct kvm_msr_entry *msrs, size_t n)
+/* What a program passes as a list; `what` names its entries. Limits are the hypervisor's. */
+static int list_check(kvm_context_t kvm, const char *what, int n, const void *entries)
 {
-	struct kvm_msrs *list = calloc(1, sizeof(*list) + n * sizeof(*msrs));
-	long r;
+	if (n < 0)
+		return fail(kvm, -EINVAL, "%d %s: the number is negative", n, what);
+	if (n > 0 && !entries)
+		return fail(kvm, -EFAULT, "%d %s: the pointer to them is NULL", n, what);
+	return 0;
+}
 
+static int msrs_transfer(
+	kvm_context_t kvm, int vcpu, unsigned long request, struct kvm_msr_entry *msrs, int n)
+{
+	const size_t size = (size_t)MAX(n, 0) * sizeof(*msrs);
+	struct kvm_msrs *list;
+	long r = list_check(kvm, "MSRs", n, msrs);
+
+	if (r < 0 || n == 0)
+		return (int)r;
+	list = calloc(1, sizeof(*list) + size);
 	if (!list)
-		return -ENOMEM;
+		return fail(kvm, -ENOMEM, "no memory for %d MSRs", n);
 	list->nmsrs = (u32)n;
-	memcpy(list->entries, msrs, n * sizeof(*msrs));
+	memcpy(list->entries, msrs, size);
 	r = vcpu_ioctl(kvm, vcpu, request, list);
 	if (r >= 0 && request == KVM_GET_MSRS)
-		memcpy(msrs, list->entries, n * sizeof(*msrs));
+		memcpy(msrs, list->entries, size);
 	free(list);
-	return r;
+	return result(r);
 }
 
 int kvm_get_msrs(kvm_context_t kvm, int vcpu, struct kvm_msr_entry *msrs, int n)
 {
-	if (n <= 0)
-		return n ? result(-EINVAL) : 0;
-	return result(msrs_transfer(kvm, vcpu, KVM_GET_MSRS, msrs, (size_t)n));
+	return msrs_transfer(kvm, vcpu, KVM_GET_MSRS, msrs, n);
 }
 
 int kvm_set_msrs(kvm_context_t kvm, int vcpu, struct kvm_msr_entry *msrs, int n)
 {
-	if (n <= 0)
-		return n ? result(-EINVAL) : 0;
-	return result(msrs_transfer(kvm, vcpu, KVM_SET_MSRS, msrs, (size_t)n));
+	return msrs_transfer(kvm, vcpu, KVM_SET_MSRS, msrs, n);
 }
+
+#define CPUID_MAX_ENTRIES 1024 /* far above what any hypervisor takes or gives */
 
 static struct kvm_cpuid2 *cpuid_alloc(int nent)
 {
@@ -98,44 +108,57 @@ static struct kvm_cpuid2 *cpuid_alloc(int nent)
 	return cpuid;
 }
 
-#define CPUID_MAX_ENTRIES 1024 /* far above what any hypervisor takes or gives */
+/* NULL with *error set, and told, when the program's list cannot be taken. */
+static struct kvm_cpuid2 *cpuid_list(kvm_context_t kvm, int nent, const void *entries, int *error)
+{
+	struct kvm_cpuid2 *cpuid = NULL;
+
+	*error = list_check(kvm, "CPUID leaves", nent, entries);
+	if (*error < 0)
+		return NULL;
+	if (nent > CPUID_MAX_ENTRIES)
+		*error = fail(
+			kvm, -E2BIG, "%d CPUID leaves: %d are the most", nent, CPUID_MAX_ENTRIES);
+	else if (!(cpuid = cpuid_alloc(nent)))
+		*error = fail(kvm, -ENOMEM, "no memory for %d CPUID leaves", nent);
+	return cpuid;
+}
+
+static int cpuid_set(kvm_context_t kvm, int vcpu, struct kvm_cpuid2 *cpuid)
+{
+	long r = vcpu_ioctl(kvm, vcpu, KVM_SET_CPUID2, cpuid);
+
+	free(cpuid);
+	return result(r);
+}
 
 int kvm_setup_cpuid(kvm_context_t kvm, int vcpu, int nent, struct kvm_cpuid_entry *entries)
 {
-	struct kvm_cpuid2 *cpuid;
-	long r;
+	int error;
+	struct kvm_cpuid2 *cpuid = cpuid_list(kvm, nent, entries, &error);
 
-	if (nent < 0 || nent > CPUID_MAX_ENTRIES)
-		return result(-E2BIG);
-	cpuid = cpuid_alloc(nent);
 	if (!cpuid)
-		return result(-ENOMEM);
+		return error;
 	for (int i = 0; i < nent; i++)
 		cpuid->entries[i] = (struct kvm_cpuid_entry2){.function = entries[i].function,
 			.eax = entries[i].eax,
 			.ebx = entries[i].ebx,
 			.ecx = entries[i].ecx,
 			.edx = entries[i].edx};
-	r = vcpu_ioctl(kvm, vcpu, KVM_SET_CPUID2, cpuid);
-	free(cpuid);
-	return result(r);
+	return cpuid_set(kvm, vcpu, cpuid);
 }
 
 int uv_kvm_setup_cpuid2(
 	kvm_context_t kvm, int vcpu, int nent, const struct kvm_cpuid_entry2 *entries)
 {
-	struct kvm_cpuid2 *cpuid;
-	long r;
+	int error;
+	struct kvm_cpuid2 *cpuid = cpuid_list(kvm, nent, entries, &error);
 
-	if (nent < 0 || nent > CPUID_MAX_ENTRIES)
-		return result(-E2BIG);
-	cpuid = cpuid_alloc(nent);
 	if (!cpuid)
-		return result(-ENOMEM);
-	memcpy(cpuid->entries, entries, (size_t)nent * sizeof(*entries));
-	r = vcpu_ioctl(kvm, vcpu, KVM_SET_CPUID2, cpuid);
-	free(cpuid);
-	return result(r);
+		return error;
+	if (nent)
+		memcpy(cpuid->entries, entries, (size_t)nent * sizeof(*entries));
+	return cpuid_set(kvm, vcpu, cpuid);
 }
 
 /* KVM says only that the space was too small, not what it needs. */
@@ -146,13 +169,11 @@ struct kvm_cpuid2 *uv_kvm_supported_cpuid(kvm_context_t kvm)
 	for (int nent = 128; r == -E2BIG && nent <= CPUID_MAX_ENTRIES; nent *= 2) {
 		struct kvm_cpuid2 *cpuid = cpuid_alloc(nent);
 
-		if (!cpuid)
-			return NULL;
-		r = sys_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid);
+		r = cpuid ? sys_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) : -ENOMEM;
 		if (r >= 0)
 			return cpuid;
 		free(cpuid);
 	}
-	result(r);
+	request_failed(kvm, NO_VCPU, KVM_GET_SUPPORTED_CPUID, r);
 	return NULL;
 }

@@ -42,7 +42,7 @@ static int exit_io(kvm_context_t kvm, struct kvm_run *run)
 	int first = 0;
 
 	if (size != 1 && size != 2 && size != 4)
-		return -EMSGSIZE;
+		return fail(kvm, -EMSGSIZE, "port %x: an access of %u bytes", run->io.port, size);
 	for (u32 i = 0; i < run->io.count; i++, data += size) {
 		int r = in ? io_in(kvm, run->io.port, size, data)
 			   : io_out(kvm, run->io.port, size, data);
@@ -76,14 +76,6 @@ static int exit_mmio(kvm_context_t kvm, struct kvm_run *run)
 	return cb->mmio_read(kvm->opaque, gpa, run->mmio.data, (int)run->mmio.len);
 }
 
-static int exit_failure(kvm_context_t kvm, int vcpu, int error, const char *what, u64 detail)
-{
-	log_line(kvm, UV_KVM_LOG_ERROR, "vcpu %d: %s (0x%llx)", vcpu, what,
-		(unsigned long long)detail);
-	kvm_show_regs(kvm, vcpu);
-	return error;
-}
-
 static int exit_shutdown(kvm_context_t kvm, void *env)
 {
 	struct kvm_callbacks *cb = kvm->callbacks;
@@ -101,6 +93,12 @@ static int exit_tpr(kvm_context_t kvm, int vcpu, struct kvm_run *run)
 		kvm->opaque, vcpu, run->tpr_access.rip, (int)run->tpr_access.is_write);
 }
 
+static bool ends_system(u32 event)
+{
+	return event == KVM_SYSTEM_EVENT_SHUTDOWN || event == KVM_SYSTEM_EVENT_RESET ||
+	       event == KVM_SYSTEM_EVENT_CRASH;
+}
+
 static int serve_exit(kvm_context_t kvm, int vcpu, struct kvm_run *run, void *env)
 {
 	struct kvm_callbacks *cb = kvm->callbacks;
@@ -114,21 +112,13 @@ static int serve_exit(kvm_context_t kvm, int vcpu, struct kvm_run *run, void *en
 	case KVM_EXIT_HLT: return cb->halt ? cb->halt(kvm->opaque, vcpu) : STOP;
 	case KVM_EXIT_DEBUG:
 		return cb->debug ? cb->debug(kvm->opaque, env, &run->debug.arch) : STOP;
-	case KVM_EXIT_SHUTDOWN:
-	case KVM_EXIT_SYSTEM_EVENT: return exit_shutdown(kvm, env);
+	case KVM_EXIT_SHUTDOWN: return exit_shutdown(kvm, env);
 	case KVM_EXIT_TPR_ACCESS: return exit_tpr(kvm, vcpu, run);
-	case KVM_EXIT_FAIL_ENTRY:
-		return exit_failure(kvm, vcpu, -ENOEXEC, "the processor refused the vCPU's state",
-			run->fail_entry.hardware_entry_failure_reason);
-	case KVM_EXIT_UNKNOWN:
-		return exit_failure(
-			kvm, vcpu, -EIO, "unknown hardware exit", run->hw.hardware_exit_reason);
-	case KVM_EXIT_EXCEPTION:
-		return exit_failure(kvm, vcpu, -EFAULT, "unhandled exception", run->ex.exception);
-	case KVM_EXIT_INTERNAL_ERROR:
-		return exit_failure(kvm, vcpu, -EIO, "the hypervisor cannot go on, suberror",
-			run->internal.suberror);
-	default: return exit_failure(kvm, vcpu, -EPROTO, "exit nobody asked for", run->exit_reason);
+	case KVM_EXIT_SYSTEM_EVENT:
+		if (ends_system(run->system_event.type))
+			return exit_shutdown(kvm, env);
+		/* fallthrough */
+	default: return exit_failed(kvm, vcpu, run);
 	}
 }
 
@@ -140,7 +130,9 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 	if (!kvm->ring_page)
 		return;
 	ring = (void *)((u8 *)run + (size_t)kvm->ring_page * PAGE_SIZE);
-	if (ring->first == __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
+	/* Without the lock it is a guess: who fills the ring meanwhile empties it himself. */
+	if (__atomic_load_n(&ring->first, __ATOMIC_RELAXED) ==
+		__atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&kvm->ring_lock);
 	while (ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
@@ -151,6 +143,16 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 			&ring->first, (ring->first + 1) % KVM_COALESCED_MMIO_MAX, __ATOMIC_RELEASE);
 	}
 	pthread_mutex_unlock(&kvm->ring_lock);
+}
+
+/* The vCPU's state tells something when it was the guest that touched what is not there. */
+static int run_failed(kvm_context_t kvm, int vcpu, long error)
+{
+	int r = request_failed(kvm, vcpu, KVM_RUN, error);
+
+	if (error == -EFAULT)
+		show_state(kvm, vcpu);
+	return r;
 }
 
 /* One turn of the guest; 0 means: again. */
@@ -170,8 +172,8 @@ static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env
 	r = kvm->port->ioctl(kvm->port_state, v->fd, KVM_RUN, 0);
 	if (cb->post_kvm_run)
 		cb->post_kvm_run(kvm->opaque, env);
-	if (r < 0 && r != -EINTR && r != -EAGAIN)
-		return exit_failure(kvm, vcpu, (int)r, "running the vCPU failed", (u64)-r);
+	if (unlikely(r < 0 && r != -EINTR && r != -EAGAIN))
+		return run_failed(kvm, vcpu, r);
 	drain_ring(kvm, v->run);
 	if (r < 0)
 		return cb->io_window ? cb->io_window(kvm->opaque) : STOP;
@@ -184,7 +186,7 @@ int kvm_run(kvm_context_t kvm, int vcpu, void *env)
 	struct vcpu *v = context_vcpu(kvm, vcpu, &r);
 
 	if (!v)
-		return result(r);
+		return r;
 	do
 		r = run_once(kvm, vcpu, v, env);
 	while (r == 0);
@@ -196,7 +198,7 @@ int kvm_init_coalesced_mmio(kvm_context_t kvm)
 	long page = cap_value(kvm, KVM_CAP_COALESCED_MMIO);
 
 	if (page < 0)
-		return result(page);
+		return request_failed(kvm, NO_VCPU, KVM_CHECK_EXTENSION, page);
 	if ((size_t)(page + 1) * PAGE_SIZE > kvm->run_size)
 		page = 0;
 	kvm->ring_page = (int)page;
@@ -207,8 +209,14 @@ static int coalesced_zone(kvm_context_t kvm, unsigned long request, u64 addr, u3
 {
 	struct kvm_coalesced_mmio_zone zone = {.addr = addr, .size = size};
 
+	int r = vm_check(kvm);
+
+	if (r < 0)
+		return r;
 	if (!kvm->ring_page)
-		return result(-ENOSYS);
+		return fail(kvm, -ENOSYS,
+			"no coalesced MMIO: this hypervisor has none, or kvm_init_coalesced_mmio() "
+			"is missing");
 	return result(vm_ioctl(kvm, request, &zone));
 }
 

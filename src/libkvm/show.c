@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A vCPU's state as text, through the log hook. */
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "libkvm/context.h"
+#include "x86/regs.h"
 
 #define DUMP(...) log_line(kvm, UV_KVM_LOG_DUMP, __VA_ARGS__)
 
@@ -38,7 +43,38 @@ static void show_system(kvm_context_t kvm, const struct kvm_sregs *s)
 		s->cr2, s->cr3, s->cr4, s->cr8, s->efer, s->apic_base);
 }
 
-static int show_regs(kvm_context_t kvm, int vcpu)
+/* One byte of the guest's code, or -1. The program may have unmapped it meanwhile: so not by a pointer. */
+static int code_byte(kvm_context_t kvm, int vcpu, u64 gva)
+{
+	struct kvm_translation where = {.linear_address = gva};
+	u8 byte;
+	struct iovec to = {&byte, 1}, from = {NULL, 1};
+
+	if (vcpu_try(kvm, vcpu, KVM_TRANSLATE, &where) < 0 || !where.valid)
+		return -1;
+	from.iov_base = memory_host(kvm, where.physical_address, 1);
+	return process_vm_readv(getpid(), &to, 1, &from, 1, 0) == 1 ? byte : -1;
+}
+
+#define CODE_BEFORE 16
+#define CODE_AFTER  24
+
+/* The byte at rip is in brackets. */
+static void show_code(kvm_context_t kvm, int vcpu, u64 rip, const struct kvm_sregs *s)
+{
+	const bool long_mode = s->efer & EFER_LMA && s->cs.l;
+	const u64 pc = long_mode ? rip : (u32)(s->cs.base + rip);
+	char line[3 * (CODE_BEFORE + CODE_AFTER) + sizeof("<>")], *end = line;
+
+	for (int i = -CODE_BEFORE; i < CODE_AFTER; i++) {
+		int byte = code_byte(kvm, vcpu, pc + (u64)(s64)i);
+
+		end += sprintf(end, byte < 0 ? " xx" : i ? " %02x" : " <%02x>", (unsigned)byte);
+	}
+	DUMP("code%s", line);
+}
+
+static int show_regs(kvm_context_t kvm, int vcpu, bool code)
 {
 	struct kvm_sregs sregs;
 	struct kvm_regs regs;
@@ -50,24 +86,53 @@ static int show_regs(kvm_context_t kvm, int vcpu)
 		return r;
 	show_general(kvm, &regs);
 	show_system(kvm, &sregs);
+	if (code)
+		show_code(kvm, vcpu, regs.rip, &sregs);
 	return 0;
+}
+
+int show_state(kvm_context_t kvm, int vcpu)
+{
+	return show_regs(kvm, vcpu, true);
 }
 
 void kvm_show_regs(kvm_context_t kvm, int vcpu)
 {
-	if (show_regs(kvm, vcpu) < 0)
-		log_line(kvm, UV_KVM_LOG_ERROR, "vcpu %d: registers cannot be read", vcpu);
+	show_regs(kvm, vcpu, false);
+}
+
+static void dump_vector(kvm_context_t kvm, const char *name, unsigned n, const u8 bytes[16])
+{
+	u64 half[2];
+
+	memcpy(half, bytes, sizeof(half));
+	DUMP("%s%-2u %016llx%016llx", name, n, (unsigned long long)half[1],
+		(unsigned long long)half[0]);
 }
 
 static void dump_fpu(kvm_context_t kvm, int vcpu)
 {
-	struct kvm_debugregs debug;
-	struct kvm_fpu fpu;
+	struct kvm_fpu f;
 
-	if (kvm_get_fpu(kvm, vcpu, &fpu) >= 0)
-		DUMP("fcw %04x fsw %04x ftw %02x mxcsr %08x", fpu.fcw, fpu.fsw, fpu.ftwx,
-			fpu.mxcsr);
-	if (vcpu_ioctl(kvm, vcpu, KVM_GET_DEBUGREGS, &debug) >= 0)
+	if (vcpu_try(kvm, vcpu, KVM_GET_FPU, &f) < 0)
+		return;
+	DUMP("fcw %04x fsw %04x ftw %02x mxcsr %08x fop %04x fip %llx fdp %llx", f.fcw, f.fsw,
+		f.ftwx, f.mxcsr, f.last_opcode, f.last_ip, f.last_dp);
+	for (unsigned i = 0; i < ARRAY_SIZE(f.fpr); i++)
+		dump_vector(kvm, "fpr", i, f.fpr[i]);
+	for (unsigned i = 0; i < ARRAY_SIZE(f.xmm); i++)
+		dump_vector(kvm, "xmm", i, f.xmm[i]);
+}
+
+static void dump_control(kvm_context_t kvm, int vcpu)
+{
+	struct kvm_debugregs debug;
+	struct kvm_xcrs xcrs;
+
+	if (vcpu_try(kvm, vcpu, KVM_GET_XCRS, &xcrs) >= 0)
+		for (u32 i = 0; i < MIN(xcrs.nr_xcrs, (u32)ARRAY_SIZE(xcrs.xcrs)); i++)
+			DUMP("xcr%u %llx", xcrs.xcrs[i].xcr, xcrs.xcrs[i].value);
+	if (vcpu_try(kvm, vcpu, KVM_GET_DEBUGREGS, &debug) >= 0)
 		DUMP("dr0 %llx dr1 %llx dr2 %llx dr3 %llx dr6 %llx dr7 %llx", debug.db[0],
 			debug.db[1], debug.db[2], debug.db[3], debug.dr6, debug.dr7);
 }
@@ -76,7 +141,7 @@ static void dump_events(kvm_context_t kvm, int vcpu)
 {
 	struct kvm_vcpu_events e;
 
-	if (vcpu_ioctl(kvm, vcpu, KVM_GET_VCPU_EVENTS, &e) < 0)
+	if (vcpu_try(kvm, vcpu, KVM_GET_VCPU_EVENTS, &e) < 0)
 		return;
 	DUMP("exception injected %d nr %d error %x, interrupt injected %d nr %d soft %d shadow %d",
 		e.exception.injected, e.exception.nr, e.exception.error_code, e.interrupt.injected,
@@ -102,7 +167,7 @@ static void dump_lapic(kvm_context_t kvm, int vcpu)
 {
 	struct kvm_lapic_state s;
 
-	if (!kvm->irqchip || kvm_get_lapic(kvm, vcpu, &s) < 0)
+	if (!kvm->irqchip || vcpu_try(kvm, vcpu, KVM_GET_LAPIC, &s) < 0)
 		return;
 	/* The registers are 32 bits wide at multiples of 16 (SDM 3:11.4.1, table 11-1). */
 	for (unsigned reg = 0; reg < sizeof(s.regs); reg += 0x40) {
@@ -114,11 +179,12 @@ static void dump_lapic(kvm_context_t kvm, int vcpu)
 
 int kvm_dump_vcpu(kvm_context_t kvm, int vcpu)
 {
-	int r = show_regs(kvm, vcpu);
+	int r = show_state(kvm, vcpu);
 
 	if (r < 0)
 		return r;
 	dump_fpu(kvm, vcpu);
+	dump_control(kvm, vcpu);
 	dump_events(kvm, vcpu);
 	dump_msrs(kvm, vcpu);
 	dump_lapic(kvm, vcpu);

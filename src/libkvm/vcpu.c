@@ -11,17 +11,19 @@
 
 static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu *vcpu)
 {
-	long r = vm_ioctl(kvm, KVM_CREATE_VCPU, (void *)(long)slot);
+	long r =
+		kvm->port->ioctl(kvm->port_state, kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)slot);
 	void *run;
 
 	if (r < 0)
-		return (int)r;
+		return request_failed(kvm, slot, KVM_CREATE_VCPU, r);
 	vcpu->fd = (int)r;
 	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
 	if (run == MAP_FAILED) {
 		r = -errno;
 		kvm->port->close_fd(kvm->port_state, vcpu->fd);
-		return (int)r;
+		return fail(kvm, (int)r, "vCPU %d: its area cannot be mapped: %s", slot,
+			strerror((int)-r));
 	}
 	vcpu->run = run;
 	return 0;
@@ -33,7 +35,7 @@ static int vcpu_make(kvm_context_t kvm, int slot)
 	int r;
 
 	if (!vcpu)
-		return -ENOMEM;
+		return fail(kvm, -ENOMEM, "no memory for a vCPU");
 	r = vcpu_open(kvm, slot, vcpu);
 	if (r < 0)
 		free(vcpu);
@@ -47,19 +49,45 @@ static bool slot_valid(kvm_context_t kvm, int slot)
 	return slot >= 0 && slot < kvm->max_vcpus;
 }
 
+/* Whether there can be a vCPU of that number. */
+static int slot_check(kvm_context_t kvm, int slot)
+{
+	if (slot_valid(kvm, slot))
+		return vm_check(kvm);
+	return fail(kvm, -EINVAL, "there can be no vCPU %d: the numbers are 0 to %d", slot,
+		kvm->max_vcpus - 1);
+}
+
 int kvm_create_vcpu(kvm_context_t kvm, int slot)
 {
-	int r = 0;
+	int r = slot_check(kvm, slot);
 
-	if (!slot_valid(kvm, slot))
-		return result(-EINVAL);
+	if (r < 0)
+		return r;
 	pthread_mutex_lock(&kvm->lock);
 	if (!kvm->vcpus[slot])
 		r = vcpu_make(kvm, slot);
 	else if (slot != 0 || kvm->vcpu0_asked)
-		r = -EEXIST;
+		r = fail(kvm, -EEXIST, "vCPU %d exists already", slot);
 	if (slot == 0 && r == 0)
 		kvm->vcpu0_asked = true;
+	pthread_mutex_unlock(&kvm->lock);
+	return result(r);
+}
+
+/* Only vCPU 0 comes by itself. */
+static int vcpu_first_use(kvm_context_t kvm, int slot)
+{
+	int r = slot_check(kvm, slot);
+
+	if (r < 0)
+		return r;
+	if (slot != 0)
+		return fail(
+			kvm, -EINVAL, "vCPU %d does not exist: kvm_create_vcpu() makes it", slot);
+	pthread_mutex_lock(&kvm->lock);
+	if (!kvm->vcpus[0])
+		r = vcpu_make(kvm, 0);
 	pthread_mutex_unlock(&kvm->lock);
 	return result(r);
 }
@@ -68,21 +96,15 @@ struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error)
 {
 	struct vcpu *vcpu = NULL;
 
-	*error = -EINVAL;
-	if (!slot_valid(kvm, slot))
-		return NULL;
-	vcpu = atomic_load_explicit(&kvm->vcpus[slot], memory_order_acquire);
-	if (vcpu || slot != 0)
+	if (slot_valid(kvm, slot))
+		vcpu = atomic_load_explicit(&kvm->vcpus[slot], memory_order_acquire);
+	if (likely(vcpu))
 		return vcpu;
-	pthread_mutex_lock(&kvm->lock);
-	if (!kvm->vcpus[0])
-		*error = vcpu_make(kvm, 0);
-	vcpu = kvm->vcpus[0];
-	pthread_mutex_unlock(&kvm->lock);
-	return vcpu;
+	*error = vcpu_first_use(kvm, slot);
+	return *error < 0 ? NULL : kvm->vcpus[slot];
 }
 
-long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg)
+long vcpu_try(kvm_context_t kvm, int slot, unsigned long request, void *arg)
 {
 	int error;
 	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
@@ -90,6 +112,36 @@ long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *
 	if (!vcpu)
 		return error;
 	return kvm->port->ioctl(kvm->port_state, vcpu->fd, request, (unsigned long)arg);
+}
+
+long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg)
+{
+	int error;
+	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	long r;
+
+	if (!vcpu)
+		return error;
+	r = kvm->port->ioctl(kvm->port_state, vcpu->fd, request, (unsigned long)arg);
+	return r < 0 ? request_failed(kvm, slot, request, r) : r;
+}
+
+/* Asking for the capability only after a failure keeps the usual case at one request. */
+int vcpu_optional(kvm_context_t kvm, int slot, unsigned long request, const void *arg, int cap,
+	const char *name)
+{
+	int error;
+	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	long r;
+
+	if (!vcpu)
+		return error;
+	r = kvm->port->ioctl(kvm->port_state, vcpu->fd, request, (unsigned long)arg);
+	if (r >= 0)
+		return (int)r;
+	if (cap_value(kvm, cap) > 0)
+		return request_failed(kvm, slot, request, r);
+	return fail(kvm, -ENOSYS, "this hypervisor has no %s", name);
 }
 
 void vcpus_free(kvm_context_t kvm)
@@ -105,14 +157,12 @@ void vcpus_free(kvm_context_t kvm)
 	}
 }
 
-/* The area that the hypervisor fills at each exit; NULL when there is no such vCPU. */
+/* The area that the hypervisor fills at each exit; NULL with errno set when there is no such vCPU. */
 static struct kvm_run *run_area(kvm_context_t kvm, int slot)
 {
 	int error;
 	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
 
-	if (!vcpu)
-		errno = -error;
 	return vcpu ? vcpu->run : NULL;
 }
 
@@ -154,16 +204,12 @@ void kvm_set_cr8(kvm_context_t kvm, int vcpu, uint64_t cr8)
 
 int kvm_get_mpstate(kvm_context_t kvm, int vcpu, struct kvm_mp_state *mp_state)
 {
-	if (!kvm_check_extension(kvm, KVM_CAP_MP_STATE))
-		return result(-ENOSYS);
-	return result(vcpu_ioctl(kvm, vcpu, KVM_GET_MP_STATE, mp_state));
+	return vcpu_optional(kvm, vcpu, KVM_GET_MP_STATE, mp_state, KVM_CAP_MP_STATE, "MP states");
 }
 
 int kvm_set_mpstate(kvm_context_t kvm, int vcpu, struct kvm_mp_state *mp_state)
 {
-	if (!kvm_check_extension(kvm, KVM_CAP_MP_STATE))
-		return result(-ENOSYS);
-	return result(vcpu_ioctl(kvm, vcpu, KVM_SET_MP_STATE, mp_state));
+	return vcpu_optional(kvm, vcpu, KVM_SET_MP_STATE, mp_state, KVM_CAP_MP_STATE, "MP states");
 }
 
 int kvm_set_guest_debug(kvm_context_t kvm, int vcpu, struct kvm_guest_debug *dbg)

@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: MIT */
+/* Life of a context: choosing the engine, opening it, and releasing everything. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hostcpu.h"
+#include "libkvm/context.h"
+
+static void context_free(kvm_context_t kvm)
+{
+	if (kvm->fd >= 0)
+		kvm->port->close_fd(kvm->port_state, kvm->fd);
+	if (kvm->fd >= 0)
+		kvm->port->destroy(kvm->port_state);
+	pthread_mutex_destroy(&kvm->lock);
+	pthread_mutex_destroy(&kvm->ring_lock);
+	free(kvm->vcpus);
+	free(kvm);
+}
+
+/* What the program handed over. */
+struct init {
+	struct kvm_callbacks *callbacks;
+	void *opaque;
+	struct log log;
+};
+
+static kvm_context_t context_new(const struct init *init)
+{
+	kvm_context_t kvm = calloc(1, sizeof(*kvm));
+
+	if (!kvm)
+		return NULL;
+	kvm->callbacks = init->callbacks;
+	kvm->opaque = init->opaque;
+	kvm->log = init->log;
+	kvm->fd = kvm->vm_fd = -1;
+	pthread_mutex_init(&kvm->lock, NULL);
+	pthread_mutex_init(&kvm->ring_lock, NULL);
+	return kvm;
+}
+
+static int context_size(kvm_context_t kvm)
+{
+	long n = sys_ioctl(kvm, KVM_GET_API_VERSION, NULL);
+
+	if (n != KVM_API_VERSION)
+		return n < 0 ? (int)n : -EPROTONOSUPPORT;
+	n = sys_ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	if (n < (long)sizeof(struct kvm_run))
+		return n < 0 ? (int)n : -EPROTO;
+	kvm->run_size = (size_t)n;
+	n = MAX(cap_value(kvm, KVM_CAP_MAX_VCPU_ID), cap_value(kvm, KVM_CAP_MAX_VCPUS));
+	kvm->max_vcpus = n > 0 ? (int)n : 4;
+	n = cap_value(kvm, KVM_CAP_NR_MEMSLOTS);
+	memory_init(&kvm->memory, n > 0 ? (u32)n : 32);
+	kvm->vcpus = calloc((size_t)kvm->max_vcpus, sizeof(kvm->vcpus[0]));
+	return kvm->vcpus ? 0 : -ENOMEM;
+}
+
+static int context_open(kvm_context_t kvm, const struct port_ops *port)
+{
+	kvm->port = port;
+	kvm->fd = port->open(&kvm->port_state);
+	return kvm->fd < 0 ? kvm->fd : context_size(kvm);
+}
+
+static kvm_context_t init_with(const struct init *init, const struct port_ops *port)
+{
+	kvm_context_t kvm = context_new(init);
+	int r;
+
+	if (!kvm)
+		return NULL;
+	r = context_open(kvm, port);
+	if (r < 0) {
+		context_free(kvm);
+		errno = -r;
+		return NULL;
+	}
+	return kvm;
+}
+
+/* The error of the last one is told: it is the one that should always work. */
+static kvm_context_t init_first(const struct init *init, const struct port_ops *const *ports)
+{
+	kvm_context_t kvm = NULL;
+	int error;
+
+	for (; !kvm && *ports; ports++)
+		kvm = init_with(init, *ports);
+	if (kvm)
+		return kvm;
+	error = errno;
+	log_to(&init->log, UV_KVM_LOG_ERROR, "%s: %s", ports[-1]->cannot_open,
+		error == EPROTONOSUPPORT ? "not version 12 of the interface" : strerror(error));
+	errno = error;
+	return NULL;
+}
+
+/* Without virtualization hardware /dev/kvm is a substitute for it, which runs only guests made for that. */
+static const struct port_ops *const *ports_of(const char *engine)
+{
+	static const struct port_ops *const any[] = {&port_kernel, &port_soft, NULL};
+	static const struct port_ops *const kernel[] = {&port_kernel, NULL};
+	static const struct port_ops *const soft[] = {&port_soft, NULL};
+
+	if (!engine || !*engine)
+		return host_cpu_virtualizes() ? any : soft;
+	if (!strcmp(engine, port_kernel.name))
+		return kernel;
+	return strcmp(engine, port_soft.name) ? NULL : soft;
+}
+
+kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine,
+	uv_kvm_log_fn log, void *log_opaque)
+{
+	const struct init init = {callbacks, opaque, {log, log_opaque}};
+	const struct port_ops *const *ports;
+
+	if (!engine)
+		engine = getenv("LIBKVM_ENGINE");
+	ports = ports_of(engine);
+	if (callbacks && ports)
+		return init_first(&init, ports);
+	log_to(&init.log, UV_KVM_LOG_ERROR,
+		callbacks ? "there is no engine \"%s\", only \"kernel\" and \"soft\""
+			  : "kvm_init needs a struct kvm_callbacks, if an empty one",
+		engine);
+	errno = EINVAL;
+	return NULL;
+}
+
+kvm_context_t kvm_init(struct kvm_callbacks *callbacks, void *opaque)
+{
+	return uv_kvm_init(callbacks, opaque, NULL, NULL, NULL);
+}
+
+const char *uv_kvm_engine(kvm_context_t kvm)
+{
+	return kvm->port->name;
+}
+
+void kvm_finalize(kvm_context_t kvm)
+{
+	if (!kvm)
+		return;
+	vcpus_free(kvm);
+	if (kvm->vm_fd >= 0)
+		kvm->port->close_fd(kvm->port_state, kvm->vm_fd);
+	memory_free(&kvm->memory);
+	context_free(kvm);
+}
