@@ -15,16 +15,6 @@ int kvm_set_regs(kvm_context_t kvm, int vcpu, struct kvm_regs *regs)
 	return result(vcpu_ioctl(kvm, vcpu, KVM_SET_REGS, regs));
 }
 
-int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
-{
-	return result(vcpu_ioctl(kvm, vcpu, KVM_GET_FPU, fpu));
-}
-
-int kvm_set_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
-{
-	return result(vcpu_ioctl(kvm, vcpu, KVM_SET_FPU, fpu));
-}
-
 int kvm_get_sregs(kvm_context_t kvm, int vcpu, struct kvm_sregs *regs)
 {
 	return result(vcpu_ioctl(kvm, vcpu, KVM_GET_SREGS, regs));

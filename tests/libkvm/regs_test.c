@@ -2,6 +2,7 @@
 /* Registers, MSRs and CPUID. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "vm.h"
 
@@ -29,6 +30,35 @@ static void registers(void **state)
 	assert_int_equal(kvm_reset_mpstate(vm.kvm, 1), 0);
 	assert_int_equal(kvm_get_mpstate(vm.kvm, 1, &mp), 0);
 	assert_int_equal(mp.mp_state, KVM_MP_STATE_UNINITIALIZED);
+	vm_destroy(&vm);
+}
+
+GUEST(fpu_code, "movl $0x200, %eax; movl %eax, %cr4\n" /* CR4.OSFXSR */
+		"movups %xmm1, 0x2000\n"
+		"fnstcw 0x2010\n"
+		"movups 0x2020, %xmm1\n"
+		"hlt");
+
+/* Registers set before the guest ever used them are there when it does, and what it leaves in them is seen. */
+static void fpu_reaches_guest(void **state)
+{
+	struct kvm_fpu fpu;
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, fpu_code);
+	memcpy(vm.mem + 0x2020, "fedcba9876543210", 16);
+	assert_int_equal(kvm_get_fpu(vm.kvm, 0, &fpu), 0);
+	memcpy(fpu.xmm[1], "0123456789abcdef", 16);
+	fpu.fcw = 0x27f;
+	assert_int_equal(kvm_set_fpu(vm.kvm, 0, &fpu), 0);
+	assert_int_equal(vm_run(&vm), 7);
+	assert_memory_equal(vm.mem + 0x2000, "0123456789abcdef", 16);
+	assert_memory_equal(vm.mem + 0x2010, "\x7f\x02", 2);
+	assert_int_equal(kvm_get_fpu(vm.kvm, 0, &fpu), 0);
+	assert_memory_equal(fpu.xmm[1], "fedcba9876543210", 16);
+	assert_int_equal(kvm_get_fpu(vm.kvm, 9, &fpu), -EINVAL);
+	assert_int_equal(kvm_set_fpu(vm.kvm, 9, &fpu), -EINVAL);
 	vm_destroy(&vm);
 }
 
@@ -84,6 +114,7 @@ int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(registers),
+		cmocka_unit_test(fpu_reaches_guest),
 		cmocka_unit_test(msrs),
 		cmocka_unit_test(cpuid),
 	};
