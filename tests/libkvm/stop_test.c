@@ -43,35 +43,30 @@ static void halt_other_vcpu(void **state)
 	vm_destroy(&vm);
 }
 
-/* An empty IDT and an exception: triple fault. */
-GUEST(fault_code, "lidtw %cs:0x1100\nud2\n"
-		  ".fill 0x80 - (. - fault_code), 1, 0x90\noutb %al, $0x10\nhlt");
-
-static void load_fault(struct vm *vm)
-{
-	vm_create(vm, MEM);
-	LOAD(vm, fault_code);
-	memset(vm->mem + 0x1100, 0, 6);
-}
-
 static void fault(struct vm *vm, int expected)
 {
-	int r = vm_run(vm);
+	vm_load_fault(vm);
+	assert_int_equal(vm_run(vm), expected);
+}
 
-	if (r == -EIO)
-		vm_skip(vm, "this KVM emulates real mode, and not its triple faults");
-	assert_int_equal(r, expected);
+static void create_for_fault(struct vm *vm)
+{
+	if (vm_emulates())
+		vm_skip(NULL, "this KVM emulates real mode, and not its triple faults");
+	vm_create(vm, MEM);
 }
 
 static void triple_fault(void **state)
 {
 	struct vm vm;
 
-	load_fault(&vm);
+	create_for_fault(&vm);
 	fault(&vm, 7);
 	assert_string_equal(vm.trace, "shutdown ");
 	vm_destroy(&vm);
 }
+
+GUEST(restarted_code, "outb %al, $0x10\nhlt");
 
 static int restart(void *opaque, void *env)
 {
@@ -79,7 +74,7 @@ static int restart(void *opaque, void *env)
 
 	vm_note(vm, "restart ");
 	assert_ptr_equal(env, &vm->env);
-	vm_start(vm, 0, CODE + 0x80);
+	LOAD(vm, restarted_code);
 	return 0;
 }
 
@@ -88,7 +83,7 @@ static void shutdown_restarts(void **state)
 {
 	struct vm vm;
 
-	load_fault(&vm);
+	create_for_fault(&vm);
 	vm.callbacks.shutdown = restart;
 	fault(&vm, 7);
 	assert_string_equal(vm.trace, "restart outb:10=0 halt:0 ");
@@ -99,7 +94,7 @@ static void shutdown_without_handler(void **state)
 {
 	struct vm vm;
 
-	load_fault(&vm);
+	create_for_fault(&vm);
 	vm.callbacks.shutdown = NULL;
 	fault(&vm, 1);
 	vm_destroy(&vm);

@@ -41,14 +41,34 @@ void vm_quiet(void *opaque, enum uv_kvm_log_kind kind, const char *line);
 /* No interrupt controllers; `bytes` of memory as kvm_create makes it. */
 void vm_create(struct vm *vm, unsigned long bytes);
 void vm_create_with_irqchip(struct vm *vm, unsigned long bytes);
+/* After kvm_create, for tests that make their VM themselves. */
+void vm_fault_signals(void);
 void vm_destroy(struct vm *vm);
 /* Code at CODE, and vCPU 0 in front of it in real mode with flat zero segments, stack below. */
 void vm_load(struct vm *vm, const u8 *code, size_t size);
 void vm_start(struct vm *vm, int vcpu, u16 ip);
+/* Entry `vector` of the real-mode table, at 0: segment 0. */
+void vm_vector(struct vm *vm, unsigned vector, u16 ip);
 int vm_run(struct vm *vm);
 void vm_forget(struct vm *vm);
 /* Adds to the trace. */
 void vm_note(struct vm *vm, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Code that ends in a triple fault. */
+void vm_load_fault(struct vm *vm);
+/*
+ * Does this KVM run real mode by its emulator of instructions, for want of hardware? That emulator has no triple
+ * faults, breakpoints and reports of TPR accesses.
+ */
+bool vm_emulates(void);
+
+/* The call gives -number, and leaves errno so. */
+#define FAILS(number, call)                                                                        \
+	do {                                                                                       \
+		errno = 0;                                                                         \
+		assert_int_equal((call), -(number));                                               \
+		assert_int_equal(errno, (number));                                                 \
+	} while (0)
 
 /* Ends a test that cannot be made here; the VM is let go, and the reason printed. */
 void vm_skip(struct vm *vm, const char *reason);
