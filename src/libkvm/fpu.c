@@ -27,11 +27,17 @@ struct legacy {
 
 _Static_assert(offsetof(struct legacy, xstate_bv) == 512, "as in the manual");
 
-static struct legacy *image_alloc(kvm_context_t kvm)
+/* NULL with *error set, and told; also when the program's own structure is missing. */
+static struct legacy *image_alloc(kvm_context_t kvm, const struct kvm_fpu *fpu, int *error)
 {
 	long size = MAX(cap_value(kvm, KVM_CAP_XSAVE2), (long)sizeof(struct kvm_xsave));
+	struct legacy *image = fpu ? calloc(1, (size_t)size) : NULL;
 
-	return calloc(1, (size_t)size);
+	if (!fpu)
+		*error = fail(kvm, -EFAULT, "no struct kvm_fpu: the pointer is NULL");
+	else if (!image)
+		*error = fail(kvm, -ENOMEM, "no memory for an XSAVE image");
+	return image;
 }
 
 static long image_get(kvm_context_t kvm, int vcpu, struct legacy *image)
@@ -72,13 +78,14 @@ static void fpu_to_image(const struct kvm_fpu *fpu, struct legacy *image)
 int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 {
 	struct legacy *image;
+	int error;
 	long r;
 
 	if (cap_value(kvm, KVM_CAP_XSAVE) <= 0)
 		return result(vcpu_ioctl(kvm, vcpu, KVM_GET_FPU, fpu));
-	image = image_alloc(kvm);
+	image = image_alloc(kvm, fpu, &error);
 	if (!image)
-		return result(-ENOMEM);
+		return error;
 	r = image_get(kvm, vcpu, image);
 	if (r >= 0)
 		fpu_from_image(fpu, image);
@@ -90,13 +97,14 @@ int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 int kvm_set_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 {
 	struct legacy *image;
+	int error;
 	long r;
 
 	if (cap_value(kvm, KVM_CAP_XSAVE) <= 0)
 		return result(vcpu_ioctl(kvm, vcpu, KVM_SET_FPU, fpu));
-	image = image_alloc(kvm);
+	image = image_alloc(kvm, fpu, &error);
 	if (!image)
-		return result(-ENOMEM);
+		return error;
 	r = image_get(kvm, vcpu, image);
 	if (r >= 0) {
 		fpu_to_image(fpu, image);

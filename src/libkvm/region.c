@@ -184,14 +184,13 @@ int memory_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem)
 {
 	const u64 mem = ALIGN_UP(bytes, PAGE_SIZE);
 	const u64 span = mem > HOLE ? mem + (ABOVE_4G - HOLE) : mem;
-	void *ram;
+	void *ram = MAP_FAILED;
 	int r;
 
-	if (mem < bytes || span < mem)
-		return -ENOMEM;
-	ram = mmap(NULL, span, PROT_READ | PROT_WRITE, NO_BACKUP, -1, 0);
+	if (mem >= bytes && span >= mem)
+		ram = mmap(NULL, span, PROT_READ | PROT_WRITE, NO_BACKUP, -1, 0);
 	if (ram == MAP_FAILED)
-		return -errno;
+		return fail(kvm, -ENOMEM, "no %lu bytes of memory for the guest", bytes);
 	kvm->memory.ram = ram;
 	kvm->memory.ram_size = span;
 	r = add_initial(kvm, 0, MIN(mem, LOW_END));

@@ -114,7 +114,7 @@ static void dump_fpu(kvm_context_t kvm, int vcpu)
 {
 	struct kvm_fpu f;
 
-	if (vcpu_try(kvm, vcpu, KVM_GET_FPU, &f) < 0)
+	if (kvm_get_fpu(kvm, vcpu, &f) < 0)
 		return;
 	DUMP("fcw %04x fsw %04x ftw %02x mxcsr %08x fop %04x fip %llx fdp %llx", f.fcw, f.fsw,
 		f.ftwx, f.mxcsr, f.last_opcode, f.last_ip, f.last_dp);

@@ -62,7 +62,7 @@ static int slot_add(kvm_context_t kvm, const struct slot *wanted)
 	int r = id_take(m, &slot.id);
 
 	if (r < 0)
-		return r;
+		return fail(kvm, r, "no slot for more memory: the hypervisor has %u", m->max_slots);
 	r = ranges_insert(&m->slots, &slot);
 	if (r >= 0) {
 		r = commit(kvm, &slot, slot.range.len);
