@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""libkvm's manual pages say what the header says, are well-formed, and their examples work.
+
+usage: manpages.py names HEADER MAN_DIR PAGE=NAME[,NAME...]...
+       manpages.py lint MAN_DIR
+       manpages.py examples INCLUDE_DIR MAN_DIR LIBRARY COMPILER...
+
+names: every function of the header is in one page, with the same prototype, and is installed as a link; nothing else
+is; the members of struct kvm_callbacks are described; references lead somewhere. The arguments are the links that
+man/meson.build makes. lint: mandoc and groff have no warning. examples: the first display of each EXAMPLES section is
+a program that compiles without a warning and prints the second, on the soft engine.
+"""
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+SKIP = 77
+NAME = r'(?:uv_)?kvm_\w+'
+TROFF = {'\\e': '\\', '\\-': '-', '\\(aq': "'", '\\(ga': '`', '\\(ha': '^', '\\(ti': '~', '\\&': ''}
+
+
+def read(path):
+    with open(path, encoding='utf-8') as f:
+        return f.read()
+
+
+def pages(man_dir):
+    return {os.path.basename(p)[:-2]: read(p) for p in sorted(glob.glob(os.path.join(man_dir, '*.3')))}
+
+
+def untroff(text):
+    return re.sub(r'\\(?:\(..|.)', lambda m: TROFF[m.group(0)], text)
+
+
+# ---- Prototypes
+
+def split_arguments(text):
+    """At commas that are in no parentheses."""
+    parts, depth = [''], 0
+    for c in text:
+        depth += (c == '(') - (c == ')')
+        if c == ',' and depth == 0:
+            parts.append('')
+        else:
+            parts[-1] += c
+    return parts
+
+
+def tidy(text):
+    text = re.sub(r'\s+', ' ', text).strip()
+    return re.sub(r'\* (?=\w)', '*', text)
+
+
+def tidy_argument(text):
+    """The arguments of a function pointer may have names or not."""
+    m = re.match(r'(.*\(\*\w+\))\((.*)\)$', tidy(text))
+    if not m:
+        return tidy(text)
+    types = [re.sub(r'(?<=[\s*])\w+$', '', a) if not re.fullmatch(r'unsigned long', tidy(a)) else a
+             for a in map(tidy, m.group(2).split(','))]
+    return m.group(1) + '(' + ', '.join(map(tidy, types)) + ')'
+
+
+def prototype(result, name, arguments):
+    return f'{tidy(result)} {name}({", ".join(map(tidy_argument, arguments))})'
+
+
+def without_comments(header):
+    header = re.sub(r'/\*.*?\*/', ' ', header, flags=re.S)
+    return re.sub(r'^#.*$', '', header, flags=re.M)
+
+
+def header_prototypes(header):
+    found = re.findall(r'(?:static inline )?([\w ]+?[\s*]+)\b(' + NAME + r')\(((?:[^()]|\([^()]*\))*)\)\s*[;{]',
+                       without_comments(header))
+    return {name: prototype(result, name, split_arguments(arguments))
+            for result, name, arguments in found if not result.strip().startswith(('return', 'typedef'))}
+
+
+def words(line):
+    return re.findall(r'"([^"]*)"|(\S+)', line)
+
+
+def page_prototypes(text):
+    """.Ft and then .Fn, or .Fo, .Fa and .Fc, in SYNOPSIS."""
+    result, opened, found = '', None, {}
+    for line in section(text, 'SYNOPSIS').splitlines():
+        macro, _, rest = line.partition(' ')
+        args = [a or b for a, b in words(rest)]
+        if macro == '.Ft':
+            result = ' '.join(args)
+        elif macro == '.Fn':
+            found[args[0]] = prototype(result, args[0], args[1:])
+        elif macro == '.Fo':
+            opened = [args[0]]
+        elif macro == '.Fa':
+            opened += args
+        elif macro == '.Fc':
+            found[opened[0]] = prototype(result, opened[0], opened[1:])
+    return found
+
+
+def section(text, name):
+    m = re.search(rf'^\.Sh {name}\n(.*?)(?=^\.Sh |\Z)', text, re.M | re.S)
+    return m.group(1) if m else ''
+
+
+def callbacks_of(text):
+    m = re.search(r'struct kvm_callbacks \{(.*?)\};', text, re.S)
+    return [tidy(member) for member in m.group(1).split(';') if tidy(member)]
+
+
+# ---- names
+
+class Faults(list):
+    def same(self, what, a, b):
+        if a != b:
+            self.append(f'{what}:\n  header {a}\n  page   {b}')
+
+
+def check_prototypes(faults, header, texts):
+    ours, theirs = header_prototypes(header), {}
+    for page, text in texts.items():
+        for name, proto in page_prototypes(text).items():
+            if name in theirs:
+                faults.append(f'{page}(3): {name} has a page already')
+            theirs[name] = proto
+    for name in sorted(ours.keys() | theirs.keys()):
+        faults.same(name, ours.get(name), theirs.get(name))
+    return ours
+
+
+def check_links(faults, texts, links):
+    if texts.keys() != links.keys():
+        faults.append(f'installed pages: {sorted(texts.keys() ^ links.keys())} are not, or do not exist')
+    for page, text in texts.items():
+        named = set(re.findall(r'^\.Nm (\w+)', section(text, 'NAME'), re.M))
+        faults.same(f'{page}(3): links and names', sorted(links.get(page, set()) | {page}), sorted(named))
+        functions = set(page_prototypes(text)) | {page}
+        others = named - functions - {'kvm_callbacks'}
+        missing = functions - named
+        if others or missing:
+            faults.append(f'{page}(3): NAME and SYNOPSIS differ: {sorted(others | missing)}')
+
+
+def check_described(faults, texts):
+    for page, text in texts.items():
+        described = section(text, 'DESCRIPTION')
+        for name in page_prototypes(text):
+            if not re.search(rf'\bFn {name}\b', described):
+                faults.append(f'{page}(3): {name} is not described')
+
+
+def check_callbacks(faults, header, text):
+    ours = callbacks_of(without_comments(header))
+    faults.same('struct kvm_callbacks', ours, callbacks_of(text))
+    for member in (re.search(r'\(\*(\w+)\)', m).group(1) for m in ours):
+        if not re.search(rf'^\.It Fa .*\b{member}\b', text, re.M):
+            faults.append(f'kvm_run(3): the callback {member} is not described')
+
+
+def check_references(faults, texts, links):
+    known = set(links) | {name for names in links.values() for name in names}
+    for page, text in texts.items():
+        for name in re.findall(rf'\bXr ({NAME}|libkvm) 3', text):
+            if name not in known and name != 'kvm_open':
+                faults.append(f'{page}(3) refers to {name}(3), which does not exist')
+
+
+def names(header_path, man_dir, *link_args):
+    header, texts, faults = read(header_path), pages(man_dir), Faults()
+    links = {page: set(filter(None, of.split(','))) for page, of in (arg.split('=') for arg in link_args)}
+    functions = check_prototypes(faults, header, texts)
+    check_links(faults, texts, links)
+    check_described(faults, texts)
+    check_callbacks(faults, header, texts['kvm_run'])
+    check_references(faults, texts, links)
+    print('\n'.join(faults) or f'{len(functions)} functions in {len(texts)} pages')
+    return 1 if faults or not functions else 0
+
+
+# ---- lint
+
+def lint(man_dir):
+    tools = [['mandoc', '-T', 'lint', '-W', 'warning'], ['groff', '-mandoc', '-Tutf8', '-ww', '-z', '-rLL=78n']]
+    tools = [tool for tool in tools if shutil.which(tool[0])]
+    complaints = ''
+    for tool in tools:
+        for page in sorted(glob.glob(os.path.join(man_dir, '*.[1-9]'))):
+            r = subprocess.run(tool + [page], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            complaints += r.stdout or ('' if r.returncode == 0 else f'{tool[0]} {page}: {r.returncode}\n')
+    print(complaints or ('neither mandoc nor groff is installed' if not tools else 'no warning'))
+    return 1 if complaints else 0 if tools else SKIP
+
+
+# ---- examples
+
+def displays(text):
+    return [untroff(d) for d in re.findall(r'^\.Bd -literal[^\n]*\n(.*?)^\.Ed', section(text, 'EXAMPLES'), re.M | re.S)]
+
+
+def run_example(folder, page, program, compiler, include_dir, library):
+    """What is wrong with it, or nothing."""
+    source, binary = os.path.join(folder, page + '.c'), os.path.join(folder, page)
+    with open(source, 'w', encoding='utf-8') as f:
+        f.write(program)
+    r = subprocess.run([*compiler, '-std=c17', '-Wall', '-Wextra', '-Werror', '-I', include_dir, '-o', binary, source,
+                        library, '-Wl,-rpath,' + os.path.dirname(library)],
+                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if r.returncode:
+        return None, r.stdout
+    try:
+        r = subprocess.run([binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                           env={**os.environ, 'LIBKVM_ENGINE': 'soft'}, text=True, timeout=20, check=False)
+    except subprocess.TimeoutExpired:
+        return None, 'does not end'
+    return r.stdout, f'exit status {r.returncode}' if r.returncode else ''
+
+
+def examples(include_dir, man_dir, library, *compiler):
+    faults, texts = [], pages(man_dir)
+    with tempfile.TemporaryDirectory() as folder:
+        for page, text in texts.items():
+            shown = displays(text)
+            if len(shown) != 2:
+                faults.append(f'{page}(3): {len(shown)} displays in EXAMPLES instead of a program and its output')
+                continue
+            output, wrong = run_example(folder, page, shown[0], compiler, include_dir, os.path.realpath(library))
+            if wrong or output != shown[1]:
+                faults.append(f'{page}(3): {wrong}\n--- expected\n{shown[1]}--- got\n{output}')
+    print('\n'.join(faults) or f'{len(texts)} examples')
+    return 1 if faults or not texts else 0
+
+
+if __name__ == '__main__':
+    modes = {'names': names, 'lint': lint, 'examples': examples}
+    sys.exit(modes[sys.argv[1]](*sys.argv[2:]))
