@@ -9,7 +9,7 @@ usage: manpages.py names HEADER MAN_DIR PAGE=NAME[,NAME...]...
 names: every function of the header is in one page, with the same prototype, and is installed as a link; nothing else
 is; the members of struct kvm_callbacks are described; references lead somewhere. The arguments are the links that
 man/meson.build makes. lint: mandoc and groff have no warning. examples: the first display of each EXAMPLES section is
-a program that compiles without a warning and prints the second, on the soft engine.
+a program that compiles without a warning and writes the second to standard output, on the soft engine.
 """
 import glob
 import os
@@ -205,7 +205,7 @@ def displays(text):
 
 
 def run_example(folder, page, program, compiler, include_dir, library):
-    """What is wrong with it, or nothing."""
+    """What it writes to standard output, and what is wrong with it otherwise."""
     source, binary = os.path.join(folder, page + '.c'), os.path.join(folder, page)
     with open(source, 'w', encoding='utf-8') as f:
         f.write(program)
@@ -215,11 +215,11 @@ def run_example(folder, page, program, compiler, include_dir, library):
     if r.returncode:
         return None, r.stdout
     try:
-        r = subprocess.run([binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        r = subprocess.run([binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                            env={**os.environ, 'LIBKVM_ENGINE': 'soft'}, text=True, timeout=20, check=False)
     except subprocess.TimeoutExpired:
         return None, 'does not end'
-    return r.stdout, f'exit status {r.returncode}' if r.returncode else ''
+    return r.stdout, f'exit status {r.returncode}: {r.stderr}' if r.returncode else ''
 
 
 def examples(include_dir, man_dir, library, *compiler):
