@@ -43,6 +43,9 @@ static int exit_io(kvm_context_t kvm, struct kvm_run *run)
 
 	if (size != 1 && size != 2 && size != 4)
 		return fail(kvm, -EMSGSIZE, "port %x: an access of %u bytes", run->io.port, size);
+	if (run->io.direction > KVM_EXIT_IO_OUT)
+		return fail(kvm, -EPROTO, "port %x: an access in direction %u", run->io.port,
+			run->io.direction);
 	for (u32 i = 0; i < run->io.count; i++, data += size) {
 		int r = in ? io_in(kvm, run->io.port, size, data)
 			   : io_out(kvm, run->io.port, size, data);

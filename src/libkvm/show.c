@@ -67,9 +67,12 @@ static void show_code(kvm_context_t kvm, int vcpu, u64 rip, const struct kvm_sre
 	char line[3 * (CODE_BEFORE + CODE_AFTER) + sizeof("<>")], *end = line;
 
 	for (int i = -CODE_BEFORE; i < CODE_AFTER; i++) {
-		int byte = code_byte(kvm, vcpu, pc + (u64)(s64)i);
+		const int byte = code_byte(kvm, vcpu, pc + (u64)(s64)i);
+		char text[3] = "xx";
 
-		end += sprintf(end, byte < 0 ? " xx" : i ? " %02x" : " <%02x>", (unsigned)byte);
+		if (byte >= 0)
+			snprintf(text, sizeof(text), "%02x", (unsigned)byte);
+		end += sprintf(end, i ? " %s" : " <%s>", text);
 	}
 	DUMP("code%s", line);
 }

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A hypervisor that breaks: the road to the engine is replaced by one that lets single requests fail, or puts an exit
+ * into the vCPU's area that no guest can bring about. What is told, given and left behind.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "libkvm/context.h"
+#include "vm.h"
+
+static struct {
+	const struct port_ops *real;
+	unsigned long request; /* this one ... */
+	int skip;              /* ... after that many of them */
+	int times;             /* ... so often */
+	long result;           /* ... gives that, without being made */
+	struct kvm_run exit;   /* what a KVM_RUN that gives 0 leaves */
+	u32 then;              /* and the next one */
+	struct kvm_run *area;
+	int runs, sentences;
+	char told[256], dumped[8192];
+} broken;
+
+#define ANY 0ul /* request */
+
+static long broken_ioctl(void *state, int fd, unsigned long request, unsigned long arg)
+{
+	const bool it = broken.request == ANY || broken.request == request;
+
+	if (!it || broken.skip-- > 0 || broken.times-- <= 0)
+		return broken.real->ioctl(state, fd, request, arg);
+	if (request != KVM_RUN)
+		return broken.result;
+	broken.runs++;
+	if (broken.area) {
+		broken.area->exit_reason = broken.exit.exit_reason;
+		memcpy(broken.area->padding, broken.exit.padding, sizeof(broken.exit.padding));
+		broken.exit.exit_reason = broken.then;
+	}
+	errno = broken.runs; /* of no meaning here: the result says it */
+	return broken.result;
+}
+
+static void hear(void *opaque, enum uv_kvm_log_kind kind, const char *line)
+{
+	errno = EDOM;
+	if (kind == UV_KVM_LOG_ERROR) {
+		broken.sentences++;
+		strncpy(broken.told, line, sizeof(broken.told) - 1);
+	} else if (strlen(broken.dumped) + strlen(line) + 2 < sizeof(broken.dumped)) {
+		strcat(strcat(broken.dumped, line), "\n");
+	}
+}
+
+static void on_post(void *opaque, void *env)
+{
+	errno = ERANGE;
+}
+
+static struct port_ops broken_port;
+
+static void break_context(kvm_context_t kvm)
+{
+	memset(&broken, 0, sizeof(broken));
+	broken.real = kvm->port;
+	broken_port = *kvm->port;
+	broken_port.ioctl = broken_ioctl;
+	kvm->port = &broken_port;
+	uv_kvm_set_log(kvm, hear, NULL);
+}
+
+/* vCPU 0 in front of `nop; nop; <hlt>`, with every KVM_RUN replaced. */
+static void begin(struct vm *vm)
+{
+	static const u8 code[] = {0x90, 0x90, 0xf4};
+
+	vm_create(vm, MEM);
+	vm_load(vm, code, sizeof(code));
+	vm_start(vm, 0, CODE + 2);
+	vm->callbacks.post_kvm_run = on_post;
+	break_context(vm->kvm);
+	broken.request = KVM_RUN;
+	broken.times = 1000;
+	broken.area = vm->kvm->vcpus[0]->run;
+}
+
+static void exit_is(u32 reason)
+{
+	memset(&broken.exit, 0, sizeof(broken.exit));
+	broken.exit.exit_reason = reason;
+	broken.sentences = broken.runs = 0;
+	broken.dumped[0] = 0;
+}
+
+#define GIVES(vm, error, words)                                                                    \
+	do {                                                                                       \
+		assert_int_equal(vm_run(vm), -(error));                                            \
+		assert_int_equal(errno, error);                                                    \
+		assert_int_equal(broken.sentences, 1);                                             \
+		assert_int_equal(broken.runs, 1);                                                  \
+		if (!strstr(broken.told, words))                                                   \
+			fail_msg("%s: %s", words, broken.told);                                    \
+	} while (0)
+
+static void assert_dumped(const char *words)
+{
+	if (!strstr(broken.dumped, words))
+		fail_msg("%s is not in:\n%s", words, broken.dumped);
+}
+
+static void assert_state_dumped(void)
+{
+	assert_dumped("rip 0000000000001002");
+	assert_dumped("cr0 ");
+	assert_dumped(" 90 90 <f4> 00");
+}
+
+static void fatal_exits(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	exit_is(KVM_EXIT_UNKNOWN);
+	broken.exit.hw.hardware_exit_reason = 0xabc;
+	GIVES(&vm, EIO, "unknown to the hypervisor (0xabc)");
+	assert_state_dumped();
+	exit_is(KVM_EXIT_EXCEPTION);
+	broken.exit.ex.exception = 14;
+	broken.exit.ex.error_code = 0x15;
+	GIVES(&vm, EFAULT, "vCPU 0: exception 14, error code 0x15");
+	assert_state_dumped();
+	exit_is(KVM_EXIT_FAIL_ENTRY);
+	broken.exit.fail_entry.hardware_entry_failure_reason = 0x80000021;
+	broken.exit.fail_entry.cpu = 5;
+	GIVES(&vm, ENOEXEC, "(0x80000021, on CPU 5)");
+	assert_state_dumped();
+	exit_is(KVM_EXIT_DIRTY_RING_FULL);
+	GIVES(&vm, EPROTO, "exit 31, which nobody asked for");
+	assert_state_dumped();
+	vm_destroy(&vm);
+}
+
+static void internal_errors(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	exit_is(KVM_EXIT_INTERNAL_ERROR);
+	broken.exit.emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	broken.exit.emulation_failure.ndata = 4;
+	broken.exit.emulation_failure.flags = KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+	broken.exit.emulation_failure.insn_size = 3;
+	memcpy(broken.exit.emulation_failure.insn_bytes, "\x0f\x01\xd9", 3);
+	broken.exit.internal.data[3] = 0x1234;
+	GIVES(&vm, EIO, "an instruction cannot be emulated (suberror 1)");
+	assert_dumped("instruction 0f 01 d9\n");
+	assert_dumped("data 3 0000000000001234\n");
+	assert_null(strstr(broken.dumped, "data 4"));
+	assert_state_dumped();
+	/* Numbers from outside the known ones stay in bounds. */
+	exit_is(KVM_EXIT_INTERNAL_ERROR);
+	broken.exit.internal.suberror = 77;
+	broken.exit.internal.ndata = ~0u;
+	GIVES(&vm, EIO, "(suberror 77)");
+	assert_dumped("data 15 ");
+	assert_null(strstr(broken.dumped, "data 16"));
+	exit_is(KVM_EXIT_INTERNAL_ERROR);
+	broken.exit.internal.suberror = KVM_INTERNAL_ERROR_DELIVERY_EV;
+	broken.exit.internal.ndata = 1;
+	GIVES(&vm, EIO, "event was delivered (suberror 3)");
+	assert_null(strstr(broken.dumped, "instruction"));
+	vm_destroy(&vm);
+}
+
+static void system_events(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	for (u32 type = KVM_SYSTEM_EVENT_SHUTDOWN; type <= KVM_SYSTEM_EVENT_CRASH; type++) {
+		exit_is(KVM_EXIT_SYSTEM_EVENT);
+		broken.exit.system_event.type = type;
+		vm_forget(&vm);
+		assert_int_equal(vm_run(&vm), 7);
+		assert_string_equal(vm.trace, "shutdown ");
+		assert_int_equal(broken.sentences, 0);
+	}
+	vm_forget(&vm);
+	exit_is(KVM_EXIT_SYSTEM_EVENT);
+	broken.exit.system_event.type = 4;
+	GIVES(&vm, EPROTO, "system event 4");
+	exit_is(KVM_EXIT_SYSTEM_EVENT);
+	GIVES(&vm, EPROTO, "system event 0");
+	assert_string_equal(vm.trace, "");
+	vm_destroy(&vm);
+}
+
+static void malformed_io(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	exit_is(KVM_EXIT_IO);
+	broken.exit.io.size = 3;
+	broken.exit.io.count = 1;
+	broken.exit.io.port = 0x3f8;
+	GIVES(&vm, EMSGSIZE, "port 3f8: an access of 3 bytes");
+	exit_is(KVM_EXIT_IO);
+	broken.exit.io.size = 1;
+	broken.exit.io.direction = 2;
+	GIVES(&vm, EPROTO, "direction");
+	assert_string_equal(vm.trace, "");
+	vm_destroy(&vm);
+}
+
+/* Of the old days: three bytes at the edge of video memory are nobody's. The vCPU goes on, to a second exit. */
+static void three_bytes(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	vm.ret_mmio = 5;
+	for (u64 gpa = 0xa0000 - 4; gpa <= 0xa0001; gpa++) {
+		const bool nobodys = gpa > 0xa0000 - 4 && gpa <= 0xa0000;
+
+		exit_is(KVM_EXIT_MMIO);
+		broken.exit.mmio.phys_addr = gpa;
+		broken.exit.mmio.len = 3;
+		broken.then = KVM_EXIT_HLT;
+		vm_forget(&vm);
+		assert_int_equal(vm_run(&vm), nobodys ? 7 : 5);
+		assert_int_equal(broken.runs, nobodys ? 2 : 1);
+	}
+	vm_destroy(&vm);
+}
+
+static void run_fails(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	exit_is(0);
+	broken.result = -EIO;
+	GIVES(&vm, EIO, "vCPU 0: KVM_RUN failed: Input/output error");
+	assert_string_equal(broken.dumped, "");
+	exit_is(0);
+	broken.result = -EFAULT;
+	GIVES(&vm, EFAULT, "vCPU 0: KVM_RUN failed: Bad address");
+	assert_state_dumped();
+	assert_string_equal(vm.trace, "");
+	vm_destroy(&vm);
+}
+
+/* The exit reason is that of an earlier exit then, and must not be looked at. */
+static void interrupted(void **state)
+{
+	static const int errors[] = {EINTR, EAGAIN};
+	struct vm vm;
+
+	begin(&vm);
+	for (size_t i = 0; i < ARRAY_SIZE(errors); i++) {
+		exit_is(KVM_EXIT_SHUTDOWN);
+		vm_forget(&vm);
+		broken.result = -errors[i];
+		assert_int_equal(vm_run(&vm), 8);
+		assert_string_equal(vm.trace, "window ");
+		assert_int_equal(broken.sentences, 0);
+	}
+	vm_destroy(&vm);
+}
+
+/* Memory that the program took away below the guest: no crash, and no byte of it in the dump. */
+static void code_gone(void **state)
+{
+	struct vm vm;
+
+	begin(&vm);
+	assert_int_equal(mprotect(vm.mem + CODE, PAGE_SIZE, PROT_NONE), 0);
+	exit_is(KVM_EXIT_UNKNOWN);
+	GIVES(&vm, EIO, "unknown");
+	assert_dumped(" xx xx <xx> xx");
+	assert_int_equal(mprotect(vm.mem + CODE, PAGE_SIZE, PROT_READ | PROT_WRITE), 0);
+	vm_destroy(&vm);
+}
+
+/* kvm_create with the request after `skip` others failing; false when there are not so many. */
+static bool create_fails(int skip, int *failures)
+{
+	struct kvm_callbacks cb = {.inb = NULL};
+	kvm_context_t kvm = uv_kvm_init(&cb, NULL, vm_engine, vm_quiet, NULL);
+	struct kvm_regs regs;
+	void *mem = NULL;
+	bool broke;
+	int r;
+
+	assert_non_null(kvm);
+	break_context(kvm);
+	broken.result = -EIO;
+	broken.skip = skip;
+	broken.times = 1;
+	r = kvm_create(kvm, MEM, &mem);
+	broke = broken.times < 1;
+	broken.times = 0;
+	if (r < 0) {
+		++*failures;
+		assert_int_equal(r, -EIO);
+		assert_int_equal(errno, EIO);
+		assert_int_equal(broken.sentences, 1);
+		assert_null(mem);
+		assert_false(kvm_irqchip_in_kernel(kvm));
+		assert_false(kvm_is_containing_region(kvm, 0, 1));
+		assert_int_equal(kvm_create(kvm, MEM, &mem), 0);
+		assert_true(kvm_irqchip_in_kernel(kvm));
+	}
+	assert_non_null(mem);
+	assert_int_equal(kvm_get_regs(kvm, 0, &regs), 0);
+	kvm_finalize(kvm);
+	return broke;
+}
+
+/* Whichever request fails: told once, nothing left, and the next try succeeds. */
+static void create_fails_anywhere(void **state)
+{
+	int failures = 0;
+
+	for (int skip = 0; create_fails(skip, &failures); skip++)
+		;
+	assert_true(failures >= 5); /* the VM, two pages for real mode, the PIT, memory */
+}
+
+int main(int argc, char **argv)
+{
+	struct CMUnitTest tests[] = {
+		cmocka_unit_test(fatal_exits),
+		cmocka_unit_test(internal_errors),
+		cmocka_unit_test(system_events),
+		cmocka_unit_test(malformed_io),
+		cmocka_unit_test(three_bytes),
+		cmocka_unit_test(run_fails),
+		cmocka_unit_test(interrupted),
+		cmocka_unit_test(code_gone),
+		cmocka_unit_test(create_fails_anywhere),
+	};
+
+	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));
+}
