@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The loop of kvm_run: who is called when, and how signals end it. */
+/* The loop of kvm_run: who is called when. */
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "vm.h"
 
@@ -76,73 +73,65 @@ static void callback_order_irqchip(void **state)
 	vm_destroy(&vm);
 }
 
-static int handler_calls;
+/* Collected writes come between the guest's turn and the exit's own handler, in the client's lock as all handlers. */
+GUEST(store_out_code, "movw $0xa000, %ax\nmovw %ax, %ds\nmovb $1, 0\noutb %al, $0x10\nhlt");
 
-static void on_signal(int number)
+static void collected_before_the_exit(void **state)
 {
-	handler_calls++;
-}
-
-static sigset_t only(int number)
-{
-	sigset_t set;
-
-	sigemptyset(&set);
-	sigaddset(&set, number);
-	return set;
-}
-
-GUEST(spin_code, "1: jmp 1b");
-
-/* A blocked signal that the mask lets in ends the guest's turn, stays pending, and runs no handler. */
-static void signal_mask(void **state)
-{
-	struct sigaction action = {.sa_handler = on_signal};
-	sigset_t usr1 = only(SIGUSR1), none, pending;
 	struct vm vm;
 
 	vm_create(&vm, MEM);
-	LOAD(&vm, spin_code);
-	sigaction(SIGUSR1, &action, NULL);
-	pthread_sigmask(SIG_BLOCK, &usr1, NULL);
-	sigemptyset(&none);
-	assert_int_equal(kvm_set_signal_mask(vm.kvm, 0, &none), 0);
-	pthread_kill(pthread_self(), SIGUSR1);
-	handler_calls = 0;
-	assert_int_equal(vm_run(&vm), 8);
-	assert_string_equal(vm.trace, "window ");
-	assert_int_equal(handler_calls, 0);
-	sigpending(&pending);
-	assert_true(sigismember(&pending, SIGUSR1));
-	assert_int_equal(vm_run(&vm), 8);
-	sigwaitinfo(&usr1, NULL);
-	pthread_sigmask(SIG_UNBLOCK, &usr1, NULL);
-	assert_int_equal(kvm_set_signal_mask(vm.kvm, 0, NULL), 0);
+	if (kvm_register_coalesced_mmio(vm.kvm, 0xa0000, PAGE_SIZE) == -ENOSYS)
+		vm_skip(&vm, "KVM_CAP_COALESCED_MMIO is not there");
+	LOAD(&vm, store_out_code);
+	trace_hooks(&vm);
+	vm.ret_io = 5;
+	assert_int_equal(vm_run(&vm), 5);
+	assert_string_equal(vm.trace, "nmi push pre post write:a0000/1=1 outb:10=0 ");
 	vm_destroy(&vm);
 }
 
-static void *kick_later(void *opaque)
+/* Only the exit's own handler ends the run. */
+static void env_is_passed_on(void **state)
 {
-	usleep(50000);
-	pthread_kill(*(pthread_t *)opaque, SIGUSR1);
-	return NULL;
-}
-
-/* From another thread, while the guest spins. */
-static void signal_from_outside(void **state)
-{
-	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-	pthread_t self = pthread_self(), kicker;
 	struct vm vm;
 
 	vm_create(&vm, MEM);
-	LOAD(&vm, spin_code);
-	sigaction(SIGUSR1, &action, NULL);
-	handler_calls = 0;
-	pthread_create(&kicker, NULL, kick_later, &self);
-	assert_int_equal(vm_run(&vm), 8);
-	pthread_join(kicker, NULL);
-	assert_int_equal(handler_calls, 1);
+	LOAD(&vm, out_code);
+	trace_hooks(&vm);
+	vm.ret_io = 5;
+	assert_int_equal(kvm_run(vm.kvm, 0, NULL), 5);
+	assert_string_equal(vm.trace, "nmi push pre:wrong-env post outb:10=0 ");
+	vm_destroy(&vm);
+}
+
+/* Each hook may be missing. */
+static void no_hooks(void **state)
+{
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, out_code);
+	trace_hooks(&vm);
+	vm.callbacks.pre_kvm_run = NULL;
+	vm.callbacks.push_nmi = NULL;
+	vm.ret_io = 5;
+	assert_int_equal(vm_run(&vm), 5);
+	vm.callbacks.post_kvm_run = NULL;
+	vm.callbacks.try_push_interrupts = NULL;
+	assert_int_equal(vm_run(&vm), 7);
+	assert_string_equal(vm.trace, "push post outb:10=0 halt:0 ");
+	vm_destroy(&vm);
+}
+
+static void run_refused(void **state)
+{
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	FAILS(EINVAL, kvm_run(vm.kvm, 1, NULL));
+	FAILS(EINVAL, kvm_run(vm.kvm, -1, NULL));
+	FAILS(EINVAL, kvm_run(vm.kvm, 1 << 30, NULL));
 	vm_destroy(&vm);
 }
 
@@ -151,8 +140,10 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(callback_order),
 		cmocka_unit_test(callback_order_irqchip),
-		cmocka_unit_test(signal_mask),
-		cmocka_unit_test(signal_from_outside),
+		cmocka_unit_test(collected_before_the_exit),
+		cmocka_unit_test(env_is_passed_on),
+		cmocka_unit_test(no_hooks),
+		cmocka_unit_test(run_refused),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));
