@@ -148,31 +148,40 @@ void vm_fault_signals(void)
 	known = true;
 }
 
-static void create(struct vm *vm, unsigned long bytes, bool irqchip)
+static int create(struct vm *vm, unsigned long bytes, bool irqchip)
 {
 	void *mem = NULL;
+	int r;
 
 	memset(vm, 0, sizeof(*vm));
 	vm->callbacks = callbacks;
 	vm->ret_halt = vm->ret_shutdown = 7;
 	vm->ret_debug = vm->ret_window = 8;
 	vm->kvm = uv_kvm_init(&vm->callbacks, vm, vm_engine, vm_quiet, NULL);
-	assert_non_null(vm->kvm);
+	if (!vm->kvm)
+		return -errno;
 	if (!irqchip)
 		kvm_disable_irqchip_creation(vm->kvm);
-	assert_int_equal(kvm_create(vm->kvm, bytes, bytes ? &mem : NULL), 0);
-	vm_fault_signals();
+	r = kvm_create(vm->kvm, bytes, bytes ? &mem : NULL);
 	vm->mem = mem;
+	return r;
+}
+
+int vm_try_create(struct vm *vm, unsigned long bytes)
+{
+	return create(vm, bytes, false);
 }
 
 void vm_create(struct vm *vm, unsigned long bytes)
 {
-	create(vm, bytes, false);
+	assert_int_equal(create(vm, bytes, false), 0);
+	vm_fault_signals();
 }
 
 void vm_create_with_irqchip(struct vm *vm, unsigned long bytes)
 {
-	create(vm, bytes, true);
+	assert_int_equal(create(vm, bytes, true), 0);
+	vm_fault_signals();
 }
 
 void vm_destroy(struct vm *vm)
@@ -180,16 +189,22 @@ void vm_destroy(struct vm *vm)
 	kvm_finalize(vm->kvm);
 }
 
-void vm_start(struct vm *vm, int vcpu, u16 ip)
+int vm_try_start(struct vm *vm, int vcpu, u16 ip)
 {
 	struct kvm_regs regs = {.rip = ip, .rsp = CODE, .rflags = 2};
 	struct kvm_sregs sregs;
+	int r = kvm_get_sregs(vm->kvm, vcpu, &sregs);
 
-	assert_int_equal(kvm_get_sregs(vm->kvm, vcpu, &sregs), 0);
 	sregs.cs.selector = 0;
 	sregs.cs.base = 0;
-	assert_int_equal(kvm_set_sregs(vm->kvm, vcpu, &sregs), 0);
-	assert_int_equal(kvm_set_regs(vm->kvm, vcpu, &regs), 0);
+	if (r >= 0)
+		r = kvm_set_sregs(vm->kvm, vcpu, &sregs);
+	return r < 0 ? r : kvm_set_regs(vm->kvm, vcpu, &regs);
+}
+
+void vm_start(struct vm *vm, int vcpu, u16 ip)
+{
+	assert_int_equal(vm_try_start(vm, vcpu, ip), 0);
 }
 
 void vm_load(struct vm *vm, const u8 *code, size_t size)

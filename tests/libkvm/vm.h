@@ -49,6 +49,9 @@ void vm_load(struct vm *vm, const u8 *code, size_t size);
 void vm_start(struct vm *vm, int vcpu, u16 ip);
 /* Entry `vector` of the real-mode table, at 0: segment 0. */
 void vm_vector(struct vm *vm, unsigned vector, u16 ip);
+/* For threads, in which a check cannot fail: 0 or -errno. */
+int vm_try_create(struct vm *vm, unsigned long bytes);
+int vm_try_start(struct vm *vm, int vcpu, u16 ip);
 int vm_run(struct vm *vm);
 void vm_forget(struct vm *vm);
 /* Adds to the trace. */
