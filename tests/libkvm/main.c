@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "vm.h"
 
@@ -89,9 +90,21 @@ static int engine_missing(void)
 	return !kvm;
 }
 
+/* A vCPU has a descriptor, and tests make many. */
+static void allow_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	limit.rlim_cur = MIN(limit.rlim_max, 65536);
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int vm_main(int argc, char **argv, struct CMUnitTest *tests, size_t n)
 {
 	vm_engine = argc > 1 ? argv[1] : "soft";
+	allow_descriptors();
 	if (engine_missing()) {
 		printf("skipped: engine %s cannot be used here (%s)\n", vm_engine, strerror(errno));
 		return 77;
