@@ -146,6 +146,9 @@ int kvm_has_sync_mmu(kvm_context_t kvm);
  * exception that nobody handles or memory that is not there, -EIO when the hypervisor failed, -EPROTO for an exit
  * that nobody asked for; what is known about it and the vCPU's state go the way of messages). A signal ends the
  * guest's turn and io_window is asked.
+ *
+ * A vCPU that still is as it was created begins at 0xfffffff0; or, as on kernels before 3.9, at 0xffff0 when there
+ * is memory there and none at the former.
  */
 int kvm_run(kvm_context_t kvm, int vcpu, void *env);
 

@@ -20,6 +20,7 @@
 struct vcpu {
 	int fd;
 	struct kvm_run *run;
+	bool entered; /* kvm_run was called */
 };
 
 struct log {
@@ -97,6 +98,8 @@ int vm_check(kvm_context_t kvm);
 struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error);
 void vcpus_free(kvm_context_t kvm);
 
+/* Before the first entry: a vCPU still as reset left it begins where there is memory. */
+void reset_vector_find(kvm_context_t kvm, int vcpu);
 /* An exit after which the vCPU cannot go on: told, with its state; the -errno that kvm_run gives. */
 int exit_failed(kvm_context_t kvm, int vcpu, const struct kvm_run *run);
 /* Registers and the code at rip, as far as they can be read. */

@@ -190,6 +190,10 @@ int kvm_run(kvm_context_t kvm, int vcpu, void *env)
 
 	if (!v)
 		return r;
+	if (unlikely(!v->entered)) {
+		v->entered = true;
+		reset_vector_find(kvm, vcpu);
+	}
 	do
 		r = run_once(kvm, vcpu, v, env);
 	while (r == 0);

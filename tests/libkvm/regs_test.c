@@ -62,6 +62,29 @@ static void fpu_reaches_guest(void **state)
 	vm_destroy(&vm);
 }
 
+/* A vCPU that nobody gave registers begins at the top of 4 GiB; or of 1 MiB, as in 2008, when only there is memory. */
+static void reset_vector(void **state)
+{
+	static const u8 low[] = {0xe6, 0x11, 0xf4}, high[] = {0xe6, 0x22, 0xf4}; /* outb; hlt */
+	u8 *firmware;
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	memcpy(vm.mem + 0xffff0, low, sizeof(low));
+	assert_int_equal(vm_run(&vm), 7);
+	assert_string_equal(vm.trace, "outb:11=0 halt:0 ");
+	vm_destroy(&vm);
+
+	vm_create(&vm, MEM);
+	memcpy(vm.mem + 0xffff0, low, sizeof(low));
+	firmware = kvm_create_phys_mem(vm.kvm, 0xffff0000, 0x10000, 0, 1);
+	assert_non_null(firmware);
+	memcpy(firmware + 0xfff0, high, sizeof(high));
+	assert_int_equal(vm_run(&vm), 7);
+	assert_string_equal(vm.trace, "outb:22=0 halt:0 ");
+	vm_destroy(&vm);
+}
+
 static void msrs(void **state)
 {
 	struct kvm_msr_entry entries[2] = {
@@ -115,6 +138,7 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(registers),
 		cmocka_unit_test(fpu_reaches_guest),
+		cmocka_unit_test(reset_vector),
 		cmocka_unit_test(msrs),
 		cmocka_unit_test(cpuid),
 	};

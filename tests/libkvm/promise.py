@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""An example prints what its header comment says it prints.
+"""A program prints what the comment at the beginning of its source says it prints.
 
-usage: run.py SOURCE PROGRAM soft|kernel
+usage: run.py SOURCE soft|kernel PROGRAM [ARGUMENT...]
 
 The text is what stands indented behind the word "prints" in the comment. What calls itself /dev/kvm on a machine
-without virtualization hardware only emulates a part of real mode; an example that fails there is skipped.
+without virtualization hardware only emulates a part of real mode; a program that fails there is skipped.
 """
 import os
 import re
@@ -17,8 +17,8 @@ SLOW = float(os.environ.get('SLOW', '1'))
 
 def promised(source):
     with open(source, encoding='utf-8') as f:
-        comments = re.findall(r'/\*\n(.*?)\*/', f.read(), re.S)
-    lines = comments[0].split('\n')
+        comment = re.search(r'/\*\n.*?\*/', f.read(), re.S)
+    lines = comment[0].split('\n')
     start = next(i for i, line in enumerate(lines) if line.startswith(' * prints'))
     return ''.join(line[7:] + '\n' for line in lines[start:] if line.startswith(' *     '))
 
@@ -28,11 +28,11 @@ def substitute():
         return not re.search(r'^flags.*\b(vmx|svm)\b', f.read(), re.M)
 
 
-def run(program, engine, seconds):
+def run(command, engine, seconds):
     """Exit status or what happened instead, and the output."""
     env = {**os.environ, 'LIBKVM_ENGINE': engine}
     try:
-        r = subprocess.run([program], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        r = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                            timeout=seconds * SLOW, check=False)
     except subprocess.TimeoutExpired:
         return 'time out', '', ''
@@ -40,9 +40,9 @@ def run(program, engine, seconds):
 
 
 def main():
-    if len(sys.argv) != 4:
+    if len(sys.argv) < 4:
         sys.exit(__doc__)
-    source, program, engine = sys.argv[1:]
+    source, engine, command = sys.argv[1], sys.argv[2], sys.argv[3:]
     want = promised(source)
     if not want:
         print(f'{source}: no output is promised')
@@ -51,7 +51,7 @@ def main():
         print('skipped: /dev/kvm cannot be opened')
         return 77
     partial = engine == 'kernel' and substitute()
-    status, out, err = run(program, engine, 5 if partial else 20)
+    status, out, err = run(command, engine, 5 if partial else 20)
     if status == 0 and out == want and not err:
         return 0
     print(f'--- promised\n{want}--- status {status}, printed\n{out}--- and to stderr\n{err}---')
