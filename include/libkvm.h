@@ -13,7 +13,11 @@
  * NULL and leave errno set, unless said otherwise. One sentence on what went wrong goes to stderr, or
  * wherever uv_kvm_set_log says. The library never ends the process.
  *
- * Threads: one thread at a time may use one vCPU; everything else may be called from any thread.
+ * Threads: one thread at a time may use one vCPU. What makes the VM or ends it (kvm_disable_..., kvm_create,
+ * kvm_create_vm, kvm_create_irqchip, kvm_init_coalesced_mmio, kvm_finalize), and uv_kvm_set_log, want the context for
+ * themselves. Everything else may be called from any thread.
+ *
+ * libkvm(3) tells all this in full, and what the library does to the process: signal handlers, descriptors, fork.
  *
  * Names that begin with uv_kvm_ are additions to the old interface; they stand at the end.
  */
