@@ -112,15 +112,20 @@ def section(text, name):
 
 def callbacks_of(text):
     m = re.search(r'struct kvm_callbacks \{(.*?)\};', text, re.S)
-    return [tidy(member) for member in m.group(1).split(';') if tidy(member)]
+    return [tidy(member) for member in m.group(1).split(';') if tidy(member)] if m else []
 
 
 # ---- names
 
 class Faults(list):
-    def same(self, what, a, b):
-        if a != b:
-            self.append(f'{what}:\n  header {a}\n  page   {b}')
+    def same(self, what, wanted, found):
+        """Both lists; only what is in one of them is told."""
+        for w in wanted:
+            if w not in found:
+                self.append(f'{what}: missing or different: {w}')
+        for f in found:
+            if f not in wanted:
+                self.append(f'{what}: too much, or different: {f}')
 
 
 def check_prototypes(faults, header, texts):
@@ -130,8 +135,7 @@ def check_prototypes(faults, header, texts):
             if name in theirs:
                 faults.append(f'{page}(3): {name} has a page already')
             theirs[name] = proto
-    for name in sorted(ours.keys() | theirs.keys()):
-        faults.same(name, ours.get(name), theirs.get(name))
+    faults.same('prototypes', ours.values(), theirs.values())
     return ours
 
 
@@ -178,7 +182,7 @@ def names(header_path, man_dir, *link_args):
     functions = check_prototypes(faults, header, texts)
     check_links(faults, texts, links)
     check_described(faults, texts)
-    check_callbacks(faults, header, texts['kvm_run'])
+    check_callbacks(faults, header, texts.get('kvm_run', ''))
     check_references(faults, texts, links)
     print('\n'.join(faults) or f'{len(functions)} functions in {len(texts)} pages')
     return 1 if faults or not functions else 0
