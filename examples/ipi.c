@@ -105,13 +105,6 @@ static int done(void *opaque, uint16_t port, uint8_t byte)
 	return 1; /* kvm_run returns with this, in the thread of the vCPU that wrote */
 }
 
-/* KVM_RUN came back because of a signal, or because a vCPU that was waiting for its SIPI got it: go on. */
-static int again(void *opaque)
-{
-	(void)opaque;
-	return 0;
-}
-
 static void *run(void *arg)
 {
 	const struct vcpu *vcpu = arg;
@@ -145,7 +138,7 @@ static void point_at_code(kvm_context_t kvm, int vcpu)
 
 int main(void)
 {
-	struct kvm_callbacks callbacks = {.outb = done, .io_window = again};
+	struct kvm_callbacks callbacks = {.outb = done};
 	kvm_context_t kvm = kvm_init(&callbacks, NULL);
 	struct vcpu vcpus[2];
 	uint32_t counters[2];

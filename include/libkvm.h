@@ -81,7 +81,8 @@ struct kvm_callbacks {
 	int (*halt)(void *opaque, int vcpu);
 	/* Triple fault, or the guest asked the hypervisor for shutdown or reset. */
 	int (*shutdown)(void *opaque, void *env);
-	/* A signal interrupted the vCPU; non-zero makes kvm_run return. */
+	/* A signal interrupted the vCPU, or one that waited for its SIPI has it; non-zero makes kvm_run return. NULL
+	 * tells these two apart: the latter goes on. */
 	int (*io_window)(void *opaque);
 	/* Only without an irqchip in the kernel, before each entry: 1 asks for an exit when the guest can take an
 	 * interrupt. */

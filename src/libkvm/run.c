@@ -158,6 +158,16 @@ static int run_failed(kvm_context_t kvm, int vcpu, long error)
 	return r;
 }
 
+/* -EAGAIN is no signal: a vCPU that waited for its SIPI has it, and can begin. */
+static int interrupted(kvm_context_t kvm, long error)
+{
+	struct kvm_callbacks *cb = kvm->callbacks;
+
+	if (cb->io_window)
+		return cb->io_window(kvm->opaque);
+	return error == -EAGAIN ? 0 : STOP;
+}
+
 /* One turn of the guest; 0 means: again. */
 static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env)
 {
@@ -179,7 +189,7 @@ static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env
 		return run_failed(kvm, vcpu, r);
 	drain_ring(kvm, v->run);
 	if (r < 0)
-		return cb->io_window ? cb->io_window(kvm->opaque) : STOP;
+		return interrupted(kvm, r);
 	return serve_exit(kvm, vcpu, v->run, env);
 }
 

@@ -169,6 +169,23 @@ static void mask_blocks(void **state)
 	vm_destroy(&vm);
 }
 
+/* A SIPI ends the wait for it, and without an io_window kvm_run goes on by itself. */
+static void sipi_is_no_signal(void **state)
+{
+	struct kvm_mp_state mp = {KVM_MP_STATE_SIPI_RECEIVED};
+	struct vm vm;
+
+	vm_create_with_irqchip(&vm, MEM);
+	vm.callbacks.io_window = NULL;
+	vm.ret_io = 5;
+	memcpy(vm.mem, "\xe6\x10", 2); /* outb to 0x10; the vector was 0 */
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), 0);
+	assert_int_equal(kvm_set_mpstate(vm.kvm, 1, &mp), 0);
+	assert_int_equal(kvm_run(vm.kvm, 1, &vm.env), 5);
+	assert_string_equal(vm.trace, "outb:10=0 ");
+	vm_destroy(&vm);
+}
+
 /* A vCPU that waits for INIT and SIPI sleeps in the kernel; a signal brings it out. */
 static void signal_wakes_sleeper(void **state)
 {
@@ -200,6 +217,7 @@ static void mask_refused(void **state)
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
+		cmocka_unit_test(sipi_is_no_signal),
 		cmocka_unit_test(signal_mask),
 		cmocka_unit_test(signal_from_outside),
 		cmocka_unit_test(window_goes_on),
