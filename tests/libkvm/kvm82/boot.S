@@ -29,5 +29,5 @@ gdt_pointer:
 
 	.org 0xfff0
 	.code16
-	jmp start
+	ljmpw $0xf000, $0
 	.org 0x10000
