@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -331,6 +332,67 @@ static void create_fails_anywhere(void **state)
 	assert_true(failures >= 5); /* the VM, two pages for real mode, the PIT, memory */
 }
 
+/* A vCPU whose area cannot be mapped, or that cannot be made: no trace of it, and it can be made later. */
+static void vcpu_fails(void **state)
+{
+	struct kvm_regs regs;
+	struct vm vm;
+	int other;
+
+	vm_create(&vm, MEM);
+	break_context(vm.kvm);
+	other = eventfd(0, EFD_CLOEXEC);
+	broken.request = KVM_CREATE_VCPU;
+	broken.times = 1;
+	broken.result = other;
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), -ENODEV);
+	assert_int_equal(errno, ENODEV);
+	assert_non_null(strstr(broken.told, "vCPU 1: its area cannot be mapped"));
+	assert_int_equal(close(other), -1);
+	broken.times = 1;
+	broken.result = -ENOMEM;
+	assert_int_equal(kvm_get_regs(vm.kvm, 0, &regs), -ENOMEM);
+	assert_string_equal(broken.told, "vCPU 0: KVM_CREATE_VCPU failed: Cannot allocate memory");
+	assert_int_equal(broken.sentences, 2);
+	assert_int_equal(kvm_get_regs(vm.kvm, 0, &regs), 0);
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), 0);
+	vm_destroy(&vm);
+}
+
+/* Requests that not every hypervisor has. */
+static void missing_capabilities(void **state)
+{
+	struct kvm_mp_state mp = {KVM_MP_STATE_RUNNABLE};
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 0), 0);
+	break_context(vm.kvm);
+	broken.times = 1000;
+	broken.request = KVM_CHECK_EXTENSION;
+	assert_int_equal(kvm_check_extension(vm.kvm, KVM_CAP_USER_MEMORY), 0);
+	assert_int_equal(kvm_set_shadow_pages(vm.kvm, 100), -ENOSYS);
+	assert_int_equal(kvm_init_coalesced_mmio(vm.kvm), 0);
+	assert_int_equal(kvm_register_coalesced_mmio(vm.kvm, 0, 8), -ENOSYS);
+	assert_int_equal(errno, ENOSYS);
+	assert_int_equal(broken.sentences, 2);
+	/* The request fails, and then the question after its capability does too. */
+	broken.request = ANY;
+	assert_int_equal(broken.result, 0);
+	broken.result = -ENOTTY;
+	assert_int_equal(kvm_get_mpstate(vm.kvm, 0, &mp), -ENOSYS);
+	assert_int_equal(kvm_set_mpstate(vm.kvm, 0, &mp), -ENOSYS);
+	assert_int_equal(kvm_enable_tpr_access_reporting(vm.kvm, 0), -ENOSYS);
+	assert_int_equal(errno, ENOSYS);
+	assert_int_equal(broken.sentences, 5);
+	assert_null(kvm_get_msr_list(vm.kvm));
+	assert_int_equal(errno, ENOTTY);
+	assert_null(uv_kvm_supported_cpuid(vm.kvm));
+	assert_int_equal(errno, ENOTTY);
+	assert_int_equal(broken.sentences, 7);
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -343,6 +405,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(interrupted),
 		cmocka_unit_test(code_gone),
 		cmocka_unit_test(create_fails_anywhere),
+		cmocka_unit_test(vcpu_fails),
+		cmocka_unit_test(missing_capabilities),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));

@@ -35,6 +35,10 @@ static void text(void **state)
 	assert_non_null(strstr(seen, "rbx feedfacecafebeef"));
 	assert_non_null(strstr(seen, "msr c0000081"));
 	assert_non_null(strstr(seen, "lapic 000:"));
+	assert_non_null(strstr(seen, "xmm15 "));
+	assert_non_null(strstr(seen, "xcr0 1\n"));
+	assert_non_null(strstr(seen, "dr0 0"));
+	assert_non_null(strstr(seen, "code xx"));
 	uv_kvm_set_log(vm.kvm, NULL, NULL);
 	assert_int_equal(kvm_dump_vcpu(vm.kvm, 5), -EINVAL);
 	vm_destroy(&vm);
