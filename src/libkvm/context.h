@@ -28,27 +28,29 @@ struct log {
 	void *opaque;
 };
 
+/* What every call looks at comes first: behind an exit of the guest nothing of it is in the processor's caches. */
 struct kvm_context {
 	struct kvm_callbacks *callbacks;
 	void *opaque;
 	const struct port_ops *port;
 	void *port_state;
-	int fd;
-	int vm_fd;
-	bool no_irqchip, no_pit;
-	bool irqchip, pit;
-	size_t run_size;
-
-	pthread_mutex_t lock;
 	_Atomic(struct vcpu *) *vcpus;
 	int max_vcpus;
+	int vm_fd;
+	int ring_page; /* of the coalesced ring in a vCPU's area; 0: none */
+	bool irqchip, pit;
+	atomic_bool coalesces; /* a zone was registered, so the ring is worth a look */
+
+	bool no_irqchip, no_pit;
 	bool vcpu0_asked; /* vCPU 0 was asked for by name, not only made on first use */
+	int fd;
+	size_t run_size;
+	pthread_mutex_t lock;
 
 	struct memory memory;
 	_Atomic unsigned shadow_pages; /* last set */
 
 	pthread_mutex_t ring_lock;
-	int ring_page; /* of the coalesced ring in a vCPU's area; 0: none */
 
 	struct log log;
 };

@@ -130,7 +130,7 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 {
 	struct kvm_coalesced_mmio_ring *ring;
 
-	if (!kvm->ring_page)
+	if (!atomic_load_explicit(&kvm->coalesces, memory_order_acquire))
 		return;
 	ring = (void *)((u8 *)run + (size_t)kvm->ring_page * PAGE_SIZE);
 	/* Without the lock it is a guess: who fills the ring meanwhile empties it himself. */
@@ -225,7 +225,6 @@ int kvm_init_coalesced_mmio(kvm_context_t kvm)
 static int coalesced_zone(kvm_context_t kvm, unsigned long request, u64 addr, u32 size)
 {
 	struct kvm_coalesced_mmio_zone zone = {.addr = addr, .size = size};
-
 	int r = vm_check(kvm);
 
 	if (r < 0)
@@ -234,6 +233,7 @@ static int coalesced_zone(kvm_context_t kvm, unsigned long request, u64 addr, u3
 		return fail(kvm, -ENOSYS,
 			"no coalesced MMIO: this hypervisor has none, or kvm_init_coalesced_mmio() "
 			"is missing");
+	kvm->coalesces = true;
 	return result(vm_ioctl(kvm, request, &zone));
 }
 
