@@ -180,10 +180,12 @@ static int bitmap_at(kvm_context_t kvm, u64 gpa, void *buf, bitmap_fn fill, int 
 
 	pthread_mutex_lock(&kvm->lock);
 	region = ranges_containing(&kvm->memory.regions, gpa, 1);
-	if (region)
-		r = fill(kvm, region, buf);
-	else
+	if (!region)
 		r = fail(kvm, missing, "no memory was registered at 0x%lx", gpa);
+	else if (!buf)
+		r = fail(kvm, -EFAULT, "the pointer to a bitmap is NULL");
+	else
+		r = fill(kvm, region, buf);
 	pthread_mutex_unlock(&kvm->lock);
 	return r;
 }
@@ -219,6 +221,8 @@ static int bitmap_range(
 	struct range found;
 	int r;
 
+	if (!buf || !cb)
+		return fail(kvm, -EFAULT, "the pointer to a bitmap or a callback is NULL");
 	while ((r = bitmap_next(kvm, &from, end, buf, fill, &found)) > 0) {
 		r = cb(found.gpa, found.len, buf, opaque);
 		if (r)
@@ -246,7 +250,9 @@ int kvm_get_mem_map(kvm_context_t kvm, unsigned long phys_addr, void *bitmap)
 int kvm_get_mem_map_range(kvm_context_t kvm, unsigned long phys_addr, unsigned long len, void *buf,
 	void *opaque, range_fn cb)
 {
-	return bitmap_range(kvm, phys_addr, phys_addr + len, buf, opaque, cb, mapped_bitmap);
+	const u64 end = phys_addr + MIN(len, ~phys_addr);
+
+	return bitmap_range(kvm, phys_addr, end, buf, opaque, cb, mapped_bitmap);
 }
 
 /* ---- Recording -------------------------------------------------------------------------------------- */
