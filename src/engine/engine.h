@@ -164,6 +164,11 @@ void vcpu_kick(struct vcpu *v);
  */
 void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque);
 /*
+ * The same question about a vcpu that cannot ask because it has been asleep in guest RAM for a while (userfaultfd):
+ * asked by another thread, with the id of the one that sleeps; same opaque. True: it is woken, and asks itself.
+ */
+void vcpu_set_asked_for(struct vcpu *v, bool (*asked_for)(void *opaque, int thread));
+/*
  * While the vcpu sleeps nothing is polled: it calls the function when this descriptor is readable. abi/kvm's is a
  * signalfd. -1 (as after creation): none. Stays the caller's. WAIT_BY_POLLING: there was none to be had, so it is
  * called once a millisecond.

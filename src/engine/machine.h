@@ -82,7 +82,10 @@ struct vcpu {
 	} tpr;
 	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
+	bool (*asked_for)(void *opaque, int thread);
 	void *poll_opaque;
+	_Atomic bool calling; /* this and the following: tick.c */
+	unsigned late;
 	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
 	int wait_fd; /* the caller's, or -1 */
 	u64 own_stats[STAT_WORDS_MAX];

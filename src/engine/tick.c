@@ -2,20 +2,54 @@
 /*
  * The heartbeat: while vcpus run, their poll functions are called at least once a millisecond, so that signals
  * which the caller blocked are noticed. Armed by a vcpu that enters, stops by itself when none runs.
+ *
+ * A vcpu that does not come to its poll function for LATE ticks may be asleep in guest RAM (userfaultfd), and whoever
+ * is to wake it may be waiting for us. So it is called away (recover.h), but only if somebody wants something of it:
+ * to go back to sleep means to ask once more for the same page.
  */
 #include <errno.h>
 #include <stdlib.h>
 
 #include "engine/cpu/cache.h"
+#include "engine/cpu/recover.h"
 #include "engine/machine.h"
 
 #define TICK_NS 1000000ull
+#define LATE    8
 
 struct tick {
 	struct timer timer;
 	struct machine *machine;
 	_Atomic bool armed;
 };
+
+static bool wanted(struct vcpu *v)
+{
+	u32 req = __atomic_load_n(&v->cpu.exit_request, __ATOMIC_RELAXED);
+	int thread = __atomic_load_n(&v->cpu.away.thread, __ATOMIC_RELAXED);
+
+	return (req & ~REQ_POLL) || (v->asked_for && v->asked_for(v->poll_opaque, thread));
+}
+
+/* It does not return to its caller meanwhile. */
+static void call_away(struct vcpu *v)
+{
+	atomic_store(&v->calling, true);
+	if (atomic_load(&v->where) == VCPU_IN && wanted(v))
+		recover_call_away(&v->cpu);
+	atomic_store(&v->calling, false);
+}
+
+static void poke(struct vcpu *v)
+{
+	if (__atomic_load_n(&v->cpu.exit_request, __ATOMIC_RELAXED) & REQ_POLL)
+		v->late++;
+	else
+		v->late = 0;
+	cpu_request(&v->cpu, REQ_POLL);
+	if (unlikely(v->late) && v->late % LATE == 0)
+		call_away(v);
+}
 
 static bool poke_running(struct machine *m)
 {
@@ -27,7 +61,7 @@ static bool poke_running(struct machine *m)
 	{
 		if (atomic_load(&v->where) != VCPU_IN || !v->poll)
 			continue;
-		cpu_request(&v->cpu, REQ_POLL);
+		poke(v);
 		any = true;
 	}
 	pthread_mutex_unlock(&m->lock);

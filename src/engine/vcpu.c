@@ -532,6 +532,11 @@ static enum run_result run_inside(struct vcpu *v)
 	recover_enter(&v->cpu);
 	r = cpu_run_guest(&v->cpu);
 	recover_enter(NULL);
+	if (r == RUN_EXIT && unlikely(v->cpu.exit.reason == EXIT_MEMORY_FAULT) &&
+		v->cpu.away.left) {
+		v->cpu.exit.reason = EXIT_NONE;
+		r = RUN_REQUEST;
+	}
 	atomic_store(&v->where, VCPU_OUT);
 	if (unlikely(v->tpr.page))
 		vapic_from_guest(v);
@@ -680,8 +685,12 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 
 int vcpu_run(struct vcpu *v, u32 flags)
 {
-	int r = run_until_exit(v, flags);
+	int r;
 
+	recover_thread(&v->cpu);
+	r = run_until_exit(v, flags);
+	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
+		sys_sched_yield();
 	stat_inc(&v->cpu, STAT_USER_EXITS);
 	count(v, user_stat, v->cpu.exit.reason);
 	return r;

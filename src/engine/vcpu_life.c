@@ -280,6 +280,11 @@ void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque)
 	v->poll_opaque = opaque;
 }
 
+void vcpu_set_asked_for(struct vcpu *v, bool (*asked_for)(void *opaque, int thread))
+{
+	v->asked_for = asked_for;
+}
+
 void vcpu_set_wait_fd(struct vcpu *v, int fd)
 {
 	v->wait_fd = fd;

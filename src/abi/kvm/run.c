@@ -13,7 +13,10 @@
  * believed twice, and what the answer belongs to is taken from the engine's exit.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
 
@@ -73,6 +76,37 @@ bool run_poll(void *kvm_vcpu)
 	return __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED) || signal_waits(v);
 }
 
+/* A line of /proc/.../status, in hexadecimal; all signals if it is not there: waking for nothing is the lesser evil. */
+static u64 status_signals(const char *text, const char *name)
+{
+	const char *line = strstr(text, name);
+
+	return line ? strtoull(line + strlen(name), NULL, 16) : ~0ull;
+}
+
+/* What sigpending(2) says in that thread. */
+static u64 pending_in(int thread)
+{
+	char path[64], text[4096];
+	ssize_t n = -1;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%d/status", thread);
+	fd = sys_open(path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		n = sys_read(fd, text, sizeof(text) - 1);
+		sys_close(fd);
+	}
+	text[MAX(n, 0)] = 0;
+	return status_signals(text, "\nSigPnd:") | status_signals(text, "\nShdPnd:");
+}
+
+/* The engine has seen to it that the vcpu's thread stays in KVM_RUN. */
+static bool run_asked_for(void *kvm_vcpu, int thread)
+{
+	return pending_in(thread) & ~blocked_signals(kvm_vcpu) & ~SIG_IN_SYNC;
+}
+
 /*
  * A signalfd tells that a signal is pending without taking it; poll(2) with a mask would run its handler. KVM_RUN does
  * not fail where the process has no descriptor left for it.
@@ -98,6 +132,7 @@ void run_init(struct kvm_vcpu *v)
 {
 	v->signal_fd = -1;
 	vcpu_set_poll(v->cpu, run_poll, v);
+	vcpu_set_asked_for(v->cpu, run_asked_for);
 }
 
 long vcpu_set_signal_mask(struct call *c)

@@ -264,11 +264,17 @@ struct cpu {
 	struct native_cache *native; /* stubs of step, native.c */
 	/* cache epochs that the stubs and the jump tables belong to */
 	u32 native_epoch, code_epoch;
-	struct gen *gen;    /* the translator's workspace */
-	struct host_fault { /* set by the signal handler when generated code faulted */
-		int signo, code;
+	struct gen *gen;         /* the translator's workspace */
+	struct host_fault {      /* set by the signal handler when generated code faulted */
+		int signo, code; /* signo 0: it was called away, see recover.h */
 		u64 addr, pc;
 	} host_fault;
+	struct calling_away {    /* recover.c */
+		int thread;      /* that runs the cpu */
+		bool *called;    /* that thread's */
+		bool left;       /* the host's "fault" was none */
+		bool has_stored; /* the instruction that C executes has changed memory: it must end */
+	} away;
 
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */

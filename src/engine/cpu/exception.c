@@ -94,7 +94,9 @@ static int deliver_at_rip(struct cpu *cpu, const struct event *ev)
 
 	cpu->next_rip = cpu->rip;
 	cpu->replay.next = 0;
+	cpu->away.has_stored = false;
 	r = deliver(cpu, ev);
+	cpu->away.has_stored = false;
 	if (r == CPU_OK) {
 		cpu->rip = cpu->next_rip;
 		cpu->shadow = 0;

@@ -43,6 +43,16 @@ static inline bool host_mem_fixup(u64 *pc)
 	return true;
 }
 
+/* For an access at pc: is it one to guest RAM, and not to struct host_string in r8? */
+static inline bool host_mem_at_access(u64 pc)
+{
+	const u8 *insn = (const u8 *)pc;
+
+	if (pc < (u64)host_mem_begin || pc >= (u64)host_mem_end)
+		return false;
+	return pc >= (u64)host_mem_mid || insn[0] == 0xf3 || insn[0] == 0xf2 || insn[0] == 0x66;
+}
+
 /* The exit for it. Which page it was is not known here. */
 static inline int host_refused(struct cpu *cpu)
 {

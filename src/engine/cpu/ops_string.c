@@ -70,6 +70,7 @@ static void string_advance(struct cpu *cpu, struct string *s, u64 done, unsigned
 	if (s->rep)
 		add_to_register(cpu, s, RCX, -done);
 	s->remaining -= done;
+	cpu->away.has_stored = false; /* what is done is done */
 }
 
 /*

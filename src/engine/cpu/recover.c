@@ -28,6 +28,11 @@ static struct {
 
 static _Thread_local struct cpu *running;
 
+/* Calling away: see recover.h. The signal is one of those whose handlers are ours anyway. */
+#define CALL SIGILL
+static _Thread_local int thread_id;
+static _Thread_local bool called;
+
 /* ---- the process's own actions ---- */
 
 static void chained_set(int signo, const struct sys_sigaction *a)
@@ -140,6 +145,58 @@ static void note_fault(struct cpu *cpu, int signo, const siginfo_t *info, u64 pc
 	cpu->host_fault.pc = pc;
 }
 
+static void leave_code(struct cpu *cpu, greg_t *regs)
+{
+	regs[REG_R10] = (greg_t)cpu->machine->code->fault;
+	regs[REG_RIP] = (greg_t)code_leave;
+}
+
+/*
+ * Is the instruction at pc, ours or one that we made, an access to guest RAM? What else they access is in struct
+ * cpu, on the stack, or next to the code.
+ */
+static bool accesses_guest(u64 pc)
+{
+	struct insn in;
+
+	if (insn_decode(&in, (const u8 *)pc, INSN_MAX, 8) != INSN_OK)
+		return false;
+	if (in.desc->attr & IA_STRING)
+		return true;
+	return in.is_mem && in.desc->mem != MEM_NONE && in.desc->mem != MEM_ADDR &&
+	       in.seg != SEG_GS && in.base != REG_NONE && in.base != BASE_RIP && in.base != RSP;
+}
+
+/* Nothing may be half done: neither the instruction, nor the copy. */
+static bool at_first_access(const struct cpu *cpu, u64 pc, const greg_t *regs)
+{
+	if (cpu->away.has_stored || !accesses_guest(pc))
+		return false;
+	return guest_raw_at_start(pc, (u64)regs[REG_RCX], (u64)regs[REG_RDX]) ||
+	       host_mem_at_access(pc);
+}
+
+static void call_away(struct cpu *cpu, greg_t *regs)
+{
+	u64 pc = (u64)regs[REG_RIP];
+
+	if (cache_contains(cpu->machine->code, pc) ? !accesses_guest(pc)
+						   : !at_first_access(cpu, pc, regs))
+		return;
+	cpu->away.left = true;
+	if (guest_raw_fixup(&pc) || host_mem_fixup(&pc)) {
+		regs[REG_RIP] = (greg_t)pc;
+		return;
+	}
+	cpu->host_fault = (struct host_fault){.pc = pc};
+	leave_code(cpu, regs);
+}
+
+static bool take_call(void)
+{
+	return __atomic_exchange_n(&called, false, __ATOMIC_SEQ_CST);
+}
+
 static void handler(int signo, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -147,10 +204,14 @@ static void handler(int signo, siginfo_t *info, void *context)
 	struct cpu *cpu = running;
 	u64 pc = (u64)regs[REG_RIP];
 
+	if (signo == CALL && !raised_here(info) && take_call()) {
+		if (cpu)
+			call_away(cpu, regs);
+		return;
+	}
 	if (cpu && cache_contains(cpu->machine->code, pc)) {
 		note_fault(cpu, signo, info, pc);
-		regs[REG_R10] = (greg_t)cpu->machine->code->fault;
-		regs[REG_RIP] = (greg_t)code_leave;
+		leave_code(cpu, regs);
 		return;
 	}
 	if (guest_raw_fixup(&pc) || host_mem_fixup(&pc)) {
@@ -188,4 +249,29 @@ int recover_install(void)
 void recover_enter(struct cpu *cpu)
 {
 	running = cpu;
+	if (cpu)
+		cpu->away.left = cpu->away.has_stored = false;
+}
+
+void recover_thread(struct cpu *cpu)
+{
+	if (unlikely(!thread_id))
+		thread_id = sys_gettid();
+	__atomic_store_n(&cpu->away.thread, thread_id, __ATOMIC_RELAXED);
+	__atomic_store_n(&cpu->away.called, &called, __ATOMIC_RELAXED);
+}
+
+/* One signal for each time that called is set, or the handler would take one for the program's. */
+void recover_call_away(struct cpu *cpu)
+{
+	int thread = __atomic_load_n(&cpu->away.thread, __ATOMIC_RELAXED);
+	bool *flag = __atomic_load_n(&cpu->away.called, __ATOMIC_RELAXED);
+	struct sys_sigaction a;
+
+	if (sys_sigaction(CALL, NULL, &a) || a.handler != (void *)handler)
+		return; /* the program has taken it: it would not understand */
+	if (__atomic_exchange_n(flag, true, __ATOMIC_SEQ_CST))
+		return; /* it is on its way */
+	if (sys_tgkill(sys_getpid(), thread, CALL))
+		__atomic_store_n(flag, false, __ATOMIC_SEQ_CST);
 }

@@ -21,4 +21,19 @@ int recover_install(void);
 /* The cpu whose generated code this thread may be running, or NULL. */
 void recover_enter(struct cpu *cpu);
 
+/*
+ * Calling away. A thread that touches guest RAM can be put to sleep there by the host for as long as it pleases somebody:
+ * that is how userfaultfd works. From the sleep a signal wakes it, one of ours that KVM_RUN does not block. If the
+ * handler then finds the thread at an access to guest RAM that has not happened yet, the access ends as if it had been
+ * refused; but the cpu leaves inner code without an exit, before the instruction, and what is asked of it is served.
+ */
+
+/* It is this thread that runs the cpu from now on. */
+void recover_thread(struct cpu *cpu);
+/*
+ * Any thread; the cpu is in inner code and stays in vcpu_run() until this returns. An EXIT_MEMORY_FAULT with away.left
+ * set is no fault.
+ */
+void recover_call_away(struct cpu *cpu);
+
 #endif

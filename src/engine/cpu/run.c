@@ -375,7 +375,9 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		cpu->rip = t->rip;
 		next->dead = t;
 		return CPU_OK;
-	case REC_FAULT: locate_fault(cpu); return step_deliver(cpu);
+	case REC_FAULT:
+		locate_fault(cpu);
+		return cpu->host_fault.signo ? step_deliver(cpu) : CPU_OK; /* called away */
 	case REC_INDIRECT:
 		cpu->rip -= cpu->code_tag;
 		if (rec->block && unlikely(!rip_valid(cpu)))

@@ -419,6 +419,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 	cpu->next_rip = following_rip(cpu, in->len);
 	cpu->shadow = 0;
 	cpu->replay.next = 0;
+	cpu->away.has_stored = false;
 	cpu->rflags &= ~FL_RF;
 	r = execute(cpu, in);
 	if (r) {
@@ -432,6 +433,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 		cpu->rflags |= flags & FL_RF;
 	cpu->rip = cpu->next_rip;
 	cpu->replay.filled = 0;
+	cpu->away.has_stored = false;
 	return after_trap(cpu, in, flags, resume);
 }
 

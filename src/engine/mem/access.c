@@ -159,12 +159,11 @@ int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 
 static int write_part(struct cpu *cpu, const struct part *p, const u8 *buf)
 {
-	if (!p->to.hva) {
+	if (!p->to.hva)
 		mmio_post(cpu, p->to.gpa, buf, p->len);
-		return CPU_OK;
-	}
-	if (guest_copy(p->to.hva, buf, p->len))
+	else if (guest_copy(p->to.hva, buf, p->len))
 		return mem_host_fault(cpu, p->to.gpa, p->len);
+	cpu->away.has_stored = true;
 	return CPU_OK;
 }
 
@@ -205,6 +204,7 @@ int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned 
 	hva = tlb_lookup(cpu, access_view(cpu, acc), TLB_WRITE, lin, len);
 	if (unlikely(!hva || guest_copy(hva, buf, len)))
 		return write_slow(cpu, lin, buf, len, acc);
+	cpu->away.has_stored = true;
 	return CPU_OK;
 }
 

@@ -35,4 +35,14 @@ static inline bool guest_raw_fixup(u64 *pc)
 	return true;
 }
 
+extern const u8 guest_copy_long[], guest_copy_end[];
+
+/* For an access of raw.S at pc: has its function not copied anything yet? A loop has counted rcx down from rdx then. */
+static inline bool guest_raw_at_start(u64 pc, u64 rcx, u64 rdx)
+{
+	if (pc < (u64)guest_raw_begin || pc >= (u64)guest_raw_end)
+		return false;
+	return pc < (u64)guest_copy_long || pc >= (u64)guest_copy_end || rcx == rdx;
+}
+
 #endif

@@ -11,6 +11,8 @@
 
 	.globl guest_raw_begin, guest_raw_end, guest_raw_fault
 	.hidden guest_raw_begin, guest_raw_end, guest_raw_fault
+	.globl guest_copy_long, guest_copy_end
+	.hidden guest_copy_long, guest_copy_end
 
 guest_raw_begin:
 
@@ -45,6 +47,7 @@ guest_copy:
 	xor eax, eax
 	ret
 4:	mov rcx, rdx
+guest_copy_long:
 	cmp rcx, 128
 	jae 6f
 5:	cmp rcx, 8
@@ -56,6 +59,7 @@ guest_copy:
 	sub rcx, 8
 	jmp 5b
 6:	rep movsb
+guest_copy_end:
 	xor eax, eax
 	ret
 	.size guest_copy, . - guest_copy
