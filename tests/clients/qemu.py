@@ -427,6 +427,19 @@ def snapshot(args, tmp):
     print('two snapshots, loaded three times, and by a new process')
 
 
+def migrated(vm, seconds=180, wanted=('completed',)):
+    """Waits for the end of a migration, or for another of its states; what query-migrate says then."""
+    end = time.monotonic() + seconds * SLOW
+    while True:
+        status = vm.monitor.do('query-migrate')
+        if status.get('status') in wanted + ('completed', 'failed', 'cancelled'):
+            break
+        need(time.monotonic() < end, f'migration: {status}')
+        time.sleep(0.05)
+    need(status['status'] in wanted, f'migration: {status}')
+    return status
+
+
 def migration(args, tmp):
     """A busy guest moves to another process while it runs."""
     path = os.path.join(tmp, 'migration')
@@ -438,14 +451,7 @@ def migration(args, tmp):
             at = ticks_on(source)
             source.monitor.do('migrate-set-parameters', **{'downtime-limit': 2000, 'max-bandwidth': 1 << 32})
             source.monitor.do('migrate', uri=f'unix:{path}')
-            end = time.monotonic() + 180 * SLOW
-            while True:
-                status = source.monitor.do('query-migrate')
-                if status['status'] in ('completed', 'failed', 'cancelled'):
-                    break
-                need(time.monotonic() < end, f'migration: {status}')
-                time.sleep(0.2)
-            need(status['status'] == 'completed', f'migration: {status}')
+            status = migrated(source)
             source.monitor.do('quit')
             source.ends()
             last = ticks_on(target, 20)
@@ -455,6 +461,51 @@ def migration(args, tmp):
             target.ends()
         print(f'{cpus} CPU: moved in {status["total-time"]} ms, stood still {status["downtime"]} ms, '
               f'{status["ram"]["dirty-sync-count"]} rounds')
+
+
+def enable(vm, *capabilities):
+    vm.monitor.do('migrate-set-capabilities',
+                  capabilities=[{'capability': name, 'state': True} for name in capabilities])
+
+
+def need_userfaultfd():
+    """What QEMU asks the kernel for, it gives to root alone, or to all where the administrator says so."""
+    with open('/proc/sys/vm/unprivileged_userfaultfd', encoding='utf-8') as f:
+        if os.geteuid() and f.read().strip() != '1':
+            raise Skip('userfaultfd is not for ordinary users here (sysctl vm.unprivileged_userfaultfd)')
+
+
+def postcopy(args, tmp):
+    """A busy guest moves before its memory does: its processors wait for pages in userfaultfd."""
+    need_userfaultfd()
+    path = os.path.join(tmp, 'migration')
+    for cpus in (1, 2):
+        argv = ['-M', 'q35', '-m', '256', '-smp', str(cpus)] + busy_linux(tmp)
+        with Vmm(args.machine, tmp, argv) as source, \
+                Vmm(args.machine, tmp, argv + ['-incoming', 'defer']) as target:
+            for vm in (source, target):
+                enable(vm, 'postcopy-ram', 'postcopy-blocktime')
+            target.monitor.do('migrate-incoming', uri=f'unix:{path}')
+            source.until_init()
+            at = ticks_on(source)
+            # Too little to be done before post-copy starts, and then slow enough for the guest to be ahead of it.
+            source.monitor.do('migrate-set-parameters',
+                              **{'max-bandwidth': 8 << 20, 'max-postcopy-bandwidth': 32 << 20})
+            source.monitor.do('migrate', uri=f'unix:{path}')
+            migrated(source, wanted=('active',))
+            ticks_on(source, 3)
+            source.monitor.do('migrate-start-postcopy')
+            status = migrated(source)
+            ram, blocked = status['ram'], target.monitor.do('query-migrate')
+            need(ram['postcopy-requests'] > 0, f'no page was asked for: {status}')
+            source.monitor.do('quit')
+            source.ends()
+            last = ticks_on(target, 20)
+            need(last > at, f'tick {last} after {at}')
+            target.monitor.do('quit')
+            target.ends()
+        print(f'{cpus} CPU: moved in {status["total-time"]} ms, {ram["postcopy-requests"]} pages asked for, '
+              f'blocked {blocked.get("postcopy-blocktime")} ms')
 
 
 # ---- debugger ----
@@ -517,7 +568,7 @@ def gdb(args, tmp):
     print('breakpoints, steps and registers as expected; booted afterwards')
 
 
-TESTS = (quick, boot, controllers, processors, options, installer, devices, balloon, monitor, snapshot, migration, gdb)
+TESTS = (quick, boot, controllers, processors, options, installer, devices, balloon, monitor, snapshot, migration, postcopy, gdb)
 
 
 def main():
