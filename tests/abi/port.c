@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "abi/dev.h"
+#include "base/sys.h"
 
 struct port port;
 
@@ -46,18 +47,21 @@ int port_end(int failures)
 	return failures != 0;
 }
 
-/* cmocka sets its own handlers at each test; the engine set its own once, with the first machine. */
+/*
+ * cmocka sets its own handlers at each test; the engine set its own once, with the first machine. Not through libc: the
+ * thread sanitizer's would put its own in front.
+ */
 static void keep_handlers(bool has_machine)
 {
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
-	static struct sigaction engine[ARRAY_SIZE(signals)];
+	static struct sys_sigaction engine[ARRAY_SIZE(signals)];
 	static bool known;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
 		if (known)
-			sigaction(signals[i], &engine[i], NULL);
+			sys_sigaction(signals[i], &engine[i], NULL);
 		else if (has_machine)
-			sigaction(signals[i], NULL, &engine[i]);
+			sys_sigaction(signals[i], NULL, &engine[i]);
 	known = known || has_machine;
 }
 

@@ -178,12 +178,12 @@ static void test_protected(void **state)
 			skip();
 		}
 		run_to(&g, KVM_EXIT_HLT);
+		userfault_stop(&u);
 		assert_int_equal(u.given, 5);
 		for (unsigned i = 0; i < 0x5000; i++) {
 			assert_int_equal(page(&g, 0x3000)[i], (u8)(i + round + 1));
 			assert_int_equal(saved[0x2000 + i], (u8)(i + round));
 		}
-		userfault_stop(&u);
 	}
 	guest_close(&g);
 }
@@ -210,9 +210,9 @@ static void test_protected_code(void **state)
 		}
 		run_to(&g, KVM_EXIT_HLT);
 		assert_int_equal(regs_of(&g).rax & 0xff, 7);
+		userfault_stop(&u);
 		assert_int_equal(u.given, 1);
 		assert_int_equal(saved[4], 1);
-		userfault_stop(&u);
 	}
 	guest_close(&g);
 }
@@ -520,7 +520,7 @@ static void test_signal_protected(void **state)
 }
 
 /* The thread that brings the page asks for things first that do not wait for a vcpu in the kernel's KVM. */
-static long instead_result;
+static _Atomic long instead_result;
 
 static void other_requests(struct userfault *u)
 {
@@ -618,7 +618,7 @@ static void die_waiting(bool by_signal)
 	if (by_signal)
 		kill(getpid(), SIGTERM);
 	else
-		exit(3);
+		_exit(3);
 	for (;;)
 		pause();
 }
