@@ -393,6 +393,30 @@ static void missing_capabilities(void **state)
 	vm_destroy(&vm);
 }
 
+/* Lists that the library allocates: NULL, and nothing to free. */
+static void lists_fail(void **state)
+{
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	break_context(vm.kvm);
+	broken.result = -EIO;
+	broken.request = KVM_GET_MSR_INDEX_LIST;
+	broken.times = 1;
+	assert_null(kvm_get_msr_list(vm.kvm));
+	assert_int_equal(errno, EIO);
+	broken.skip = 1; /* the size is told, and then not the list */
+	broken.times = 1;
+	assert_null(kvm_get_msr_list(vm.kvm));
+	assert_int_equal(errno, EIO);
+	broken.request = KVM_GET_SUPPORTED_CPUID;
+	broken.times = 1;
+	assert_null(uv_kvm_supported_cpuid(vm.kvm));
+	assert_int_equal(errno, EIO);
+	assert_int_equal(broken.sentences, 3);
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -407,6 +431,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(create_fails_anywhere),
 		cmocka_unit_test(vcpu_fails),
 		cmocka_unit_test(missing_capabilities),
+		cmocka_unit_test(lists_fail),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));

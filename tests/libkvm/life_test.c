@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "vm.h"
@@ -31,6 +32,17 @@ static void engine_from_environment(void **state)
 	kvm_finalize(kvm);
 }
 
+static void engine_refused(void **state)
+{
+	struct kvm_callbacks cb = {.inb = NULL};
+
+	setenv("LIBKVM_ENGINE", "steam", 1);
+	errno = 0;
+	assert_null(kvm_init(&cb, NULL)); /* the one line on stderr that is meant to be there */
+	assert_int_equal(errno, EINVAL);
+	unsetenv("LIBKVM_ENGINE");
+}
+
 /* A context without a VM leaves every descriptor of the program alone. */
 static void finalize_early(void **state)
 {
@@ -48,18 +60,9 @@ static void finalize_early(void **state)
 	close(before);
 }
 
-static unsigned open_descriptors(void)
-{
-	unsigned n = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		n += fcntl(fd, F_GETFD) >= 0;
-	return n;
-}
-
+/* The descriptors and mappings are counted around each test. */
 static void finalize_closes_all(void **state)
 {
-	unsigned before = open_descriptors();
 	struct vm vm;
 
 	vm_create(&vm, MEM);
@@ -67,7 +70,6 @@ static void finalize_closes_all(void **state)
 		assert_int_equal(kvm_create_vcpu(vm.kvm, i), 0);
 	assert_non_null(kvm_create_phys_mem(vm.kvm, 16 << 20, PAGE_SIZE, 0, 1));
 	vm_destroy(&vm);
-	assert_int_equal(open_descriptors(), before);
 }
 
 static void vm_only_once(void **state)
@@ -113,6 +115,79 @@ static void many_vcpus(void **state)
 GUEST(in_code, "inb $0x20, %al\nhlt");
 GUEST(out_code, "outb %al, $0x10\nhlt");
 
+static int stop_run(void *opaque, uint16_t addr, uint8_t data)
+{
+	return 3;
+}
+
+static kvm_context_t init(struct vm *vm)
+{
+	memset(vm, 0, sizeof(*vm));
+	vm->kvm = uv_kvm_init(&vm->callbacks, vm, vm_engine, vm_quiet, NULL);
+	assert_non_null(vm->kvm);
+	return vm->kvm;
+}
+
+static void assert_chips(kvm_context_t kvm, int irqchip, int pit)
+{
+	struct kvm_pit_state state;
+
+	assert_int_equal(kvm_irqchip_in_kernel(kvm), irqchip);
+	assert_int_equal(kvm_pit_in_kernel(kvm), pit);
+	memset(&state, 0x5a, sizeof(state));
+	assert_int_equal(kvm_get_pit(kvm, &state), 0);
+	assert_int_equal(state.channels[0].count == 0x5a5a5a5a, !pit);
+	assert_int_equal(kvm_set_irq_level(kvm, 3, 1), irqchip);
+}
+
+/* No timer, or no chips and with them no timer; too late once the VM is there. */
+static void chips_disabled(void **state)
+{
+	struct vm vm;
+	kvm_context_t kvm = init(&vm);
+
+	kvm_disable_pit_creation(kvm);
+	assert_int_equal(kvm_create(kvm, 0, NULL), 0);
+	kvm_disable_irqchip_creation(kvm);
+	assert_chips(kvm, 1, 0);
+	kvm_finalize(kvm);
+	kvm = init(&vm);
+	kvm_disable_irqchip_creation(kvm);
+	assert_int_equal(kvm_create(kvm, 0, NULL), 0);
+	assert_chips(kvm, 0, 0);
+	kvm_finalize(kvm);
+	kvm = init(&vm);
+	assert_int_equal(kvm_create(kvm, 0, NULL), 0);
+	kvm_disable_pit_creation(kvm);
+	assert_chips(kvm, 1, 1);
+	kvm_finalize(kvm);
+}
+
+/* What kvm_create does, in steps and without memory of its own; coalesced MMIO is looked for then too. */
+static void by_hand(void **state)
+{
+	struct vm vm;
+	kvm_context_t kvm = init(&vm);
+	u8 *mem;
+
+	assert_int_equal(kvm_create_vm(kvm), 0);
+	kvm_create_irqchip(kvm);
+	assert_chips(kvm, 1, 0);
+	kvm_create_irqchip(kvm); /* is there already */
+	assert_chips(kvm, 1, 0);
+	assert_int_equal(kvm_init_coalesced_mmio(kvm), 0);
+	if (kvm_check_extension(kvm, KVM_CAP_COALESCED_MMIO))
+		assert_int_equal(kvm_register_coalesced_mmio(kvm, 0xa0000, PAGE_SIZE), 0);
+	mem = kvm_create_phys_mem(kvm, 0, 0x4000, 0, 1);
+	assert_non_null(mem);
+	assert_int_equal(kvm_create_vcpu(kvm, 0), 0);
+	memcpy(mem + CODE, out_code, (size_t)(out_code_end - out_code));
+	vm_start(&vm, 0, CODE);
+	vm.callbacks.outb = stop_run;
+	assert_int_equal(vm_run(&vm), 3);
+	kvm_finalize(kvm);
+}
+
 /* Nothing is shared between two contexts. */
 static void two_contexts(void **state)
 {
@@ -136,11 +211,14 @@ int main(int argc, char **argv)
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(init_refuses),
 		cmocka_unit_test(engine_from_environment),
+		cmocka_unit_test(engine_refused),
 		cmocka_unit_test(finalize_early),
 		cmocka_unit_test(finalize_closes_all),
 		cmocka_unit_test(vm_only_once),
 		cmocka_unit_test(vcpu_zero),
 		cmocka_unit_test(many_vcpus),
+		cmocka_unit_test(chips_disabled),
+		cmocka_unit_test(by_hand),
 		cmocka_unit_test(two_contexts),
 	};
 
