@@ -109,12 +109,18 @@ static void msrs(void **state)
 	vm_destroy(&vm);
 }
 
-GUEST(cpuid_code, "movl $0x40000000, %eax\ncpuid\nmovl %ebx, 0x2000\nhlt");
+GUEST(cpuid_code,
+	"movl $0x40000000, %eax\ncpuid\n"
+	"movl %eax, 0x2000\nmovl %ebx, 0x2004\nmovl %ecx, 0x2008\nmovl %edx, 0x200c\nhlt");
 
 /* The old format without sub-leaves, and the new one. */
 static void cpuid(void **state)
 {
-	struct kvm_cpuid_entry old = {.function = 0x40000000, .ebx = 0x44434241};
+	struct kvm_cpuid_entry old = {.function = 0x40000000,
+		.eax = 0x44434241,
+		.ebx = 0x48474645,
+		.ecx = 0x4c4b4a49,
+		.edx = 0x504f4e4d};
 	struct kvm_cpuid_entry2 new = {.function = 0x40000000, .ebx = 0x64636261};
 	struct kvm_cpuid2 *offered;
 	struct vm vm;
@@ -127,7 +133,7 @@ static void cpuid(void **state)
 	assert_int_equal(uv_kvm_setup_cpuid2(vm.kvm, 0, 1, &new), 0);
 	assert_int_equal(kvm_setup_cpuid(vm.kvm, 0, 1, &old), 0);
 	assert_int_equal(vm_run(&vm), 7);
-	assert_memory_equal(vm.mem + 0x2000, "ABCD", 4);
+	assert_memory_equal(vm.mem + 0x2000, "ABCDEFGHIJKLMNOP", 16);
 	assert_int_equal(kvm_setup_cpuid(vm.kvm, 0, 1 << 20, &old), -E2BIG);
 	free(offered);
 	vm_destroy(&vm);

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,7 +15,7 @@
 #include "vm.h"
 
 #define VCPUS  4
-#define ROUNDS 200
+#define ROUNDS 300
 
 struct machine {
 	kvm_context_t kvm;
@@ -22,6 +23,7 @@ struct machine {
 	u8 *mem;
 	atomic_int outs[VCPUS], reads, writes, wrong;
 	atomic_bool over;
+	pthread_barrier_t start;
 };
 
 struct worker {
@@ -31,10 +33,10 @@ struct worker {
 };
 
 /*
- * 200 rounds: a port with the vCPU's number, a store to its own page, a store that may be collected, a read that
+ * 300 rounds: a port with the vCPU's number, a store to its own page, a store that may be collected, a read that
  * nobody serves. BX is the vCPU's number, DS its page, ES video memory.
  */
-GUEST(work_code, "movw $200, %cx\n"
+GUEST(work_code, "movw $300, %cx\n"
 		 "1: movb %bl, %al\noutb %al, $0x10\n"
 		 "movb %cl, 0\n"
 		 "movb %bl, %es:0\n"
@@ -60,6 +62,7 @@ static int on_write(void *opaque, uint64_t addr, uint8_t *data, int len)
 	struct machine *m = opaque;
 
 	m->writes++;
+	sched_yield(); /* let another find the same entry, if it can */
 	m->wrong += addr != 0xa0000 || len != 1 || data[0] >= VCPUS;
 	return 0;
 }
@@ -123,7 +126,9 @@ static void *vcpu_thread(void *opaque)
 	struct worker *w = opaque;
 	struct kvm_regs regs;
 
-	if (vcpu_prepare(w->m, w->vcpu) < 0 || kvm_run(w->m->kvm, w->vcpu, w) != 5)
+	w->m->wrong += vcpu_prepare(w->m, w->vcpu) < 0;
+	pthread_barrier_wait(&w->m->start); /* or the first is done before the last begins */
+	if (kvm_run(w->m->kvm, w->vcpu, w) != 5)
 		w->m->wrong++;
 	else if (kvm_get_regs(w->m->kvm, w->vcpu, &regs) < 0 || (u8)regs.rax != 0xff)
 		w->m->wrong++;
@@ -172,6 +177,7 @@ static void *memory_thread(void *opaque)
 
 static void start_vcpus(struct machine *m, struct worker workers[VCPUS])
 {
+	pthread_barrier_init(&m->start, NULL, VCPUS);
 	for (int i = 0; i < VCPUS; i++) {
 		workers[i] = (struct worker){.m = m, .vcpu = i};
 		assert_int_equal(
@@ -183,6 +189,7 @@ static void join_vcpus(struct worker workers[VCPUS])
 {
 	for (int i = 0; i < VCPUS; i++)
 		pthread_join(workers[i].thread, NULL);
+	pthread_barrier_destroy(&workers[0].m->start);
 }
 
 /* Every access was served once, whoever emptied the ring. */
