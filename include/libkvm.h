@@ -60,8 +60,9 @@ typedef struct kvm_context *kvm_context_t;
  * changed between two calls. A NULL member stands for: reads give all ones, writes are dropped, halt, shutdown,
  * debug, tpr_access and io_window end kvm_run with 1, the rest do nothing.
  *
- * A handler that returns non-zero ends kvm_run with that value. All elements of a repeated string instruction
- * are delivered first; the first non-zero result counts.
+ * A handler that returns non-zero ends kvm_run with that value. Elements of a repeated string instruction that the
+ * hypervisor hands over together (some do so, some one by one) are all delivered first, and the first non-zero result
+ * counts; the next kvm_run goes on with the rest.
  */
 struct kvm_callbacks {
 	/* Port reads of 1, 2 and 4 bytes: fill *data. */
