@@ -106,8 +106,10 @@ static int serve_exit(kvm_context_t kvm, int vcpu, struct kvm_run *run, void *en
 {
 	struct kvm_callbacks *cb = kvm->callbacks;
 
+	/* Not through the jump table: the processor does not know where to, so soon after the kernel. */
+	if (likely(run->exit_reason == KVM_EXIT_IO))
+		return exit_io(kvm, run);
 	switch (run->exit_reason) {
-	case KVM_EXIT_IO: return exit_io(kvm, run);
 	case KVM_EXIT_MMIO: return exit_mmio(kvm, run);
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:
