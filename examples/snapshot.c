@@ -180,7 +180,10 @@ static void machine_boot(struct machine *m)
 	check(kvm_set_regs(m->kvm, 0, &regs) == 0, "kvm_set_regs");
 }
 
-/* No vCPU runs, here and in the next. */
+/*
+ * No vCPU runs, here and in the next. The interface knows no debug registers, no AVX and no event that is half
+ * delivered; this guest has none.
+ */
 static void machine_save(struct machine *m, struct state *s)
 {
 	struct kvm_msr_list *list = kvm_get_msr_list(m->kvm);
