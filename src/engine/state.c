@@ -129,7 +129,7 @@ static bool paging_valid(const struct cpu *cpu, const struct vcpu_state *s)
 static bool sregs_valid(const struct cpu *cpu, const struct vcpu_state *s)
 {
 	return cr0_valid(s->cr0) && !(s->cr4 & ~cpu->cr4_allowed) && !(s->efer & ~EFER_OFFERED) &&
-	       s->cr8 <= 15 && paging_valid(cpu, s);
+	       paging_valid(cpu, s);
 }
 
 /* Without any component MXCSR is not looked at, as in Linux. */
@@ -190,6 +190,8 @@ static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
 	cpu->cr3 = s->cr3 & ~CR3_NOFLUSH;
 	cpu->cr4 = s->cr4;
 	cpu->efer = s->efer;
+	if (s->cr8 > 15) /* Linux takes the rest */
+		return;
 	cpu->cr8 = s->cr8;
 	if (v->lapic)
 		lapic_set_cr8(v, s->cr8);

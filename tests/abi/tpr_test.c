@@ -113,11 +113,31 @@ static void test_vapic(void **state)
 	guest_close(&g);
 }
 
+/* An impossible cr8 is left out, the rest of the registers is taken. */
+static void test_cr8_too_large(void **state)
+{
+	struct kvm_sregs sregs;
+	struct guest g;
+
+	guest_open(&g);
+	assert_int_equal(kvm_p(g.vcpu, KVM_GET_SREGS, &sregs), 0);
+	sregs.cr8 = 5;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SREGS, &sregs), 0);
+	sregs.cr8 = 16;
+	sregs.cr2 = 0x1234;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SREGS, &sregs), 0);
+	assert_int_equal(kvm_p(g.vcpu, KVM_GET_SREGS, &sregs), 0);
+	assert_int_equal(sregs.cr8, 5);
+	assert_int_equal(sregs.cr2, 0x1234);
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_reporting),
 		cmocka_unit_test(test_vapic),
+		cmocka_unit_test(test_cr8_too_large),
 	};
 
 	port_start(argc, argv);

@@ -64,7 +64,7 @@ void guest_memfd_free(struct kvm_guest_memfd *g); /* drops the vm */
 
 /* ---- what is behind them ---- */
 
-#define COALESCED_ZONES_MAX 100
+#define COALESCED_ZONES_MAX 1000 /* as many devices as a Linux VM has room for */
 struct coalesced_zone {
 	u64 addr;
 	u32 size;

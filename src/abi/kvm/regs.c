@@ -151,7 +151,7 @@ static int common_set(struct kvm_vcpu *v, struct vcpu_state *s, u32 groups)
 {
 	int r = vcpu_set(v->cpu, groups, s);
 
-	if (!r)
+	if (!r && s->cr8 <= 15)
 		v->cr8 = s->cr8;
 	return r;
 }
