@@ -27,16 +27,13 @@ struct legacy {
 
 _Static_assert(offsetof(struct legacy, xstate_bv) == 512, "as in the manual");
 
-/* NULL with *error set, and told; also when the program's own structure is missing. */
-static struct legacy *image_alloc(kvm_context_t kvm, const struct kvm_fpu *fpu, int *error)
+static struct legacy *image_alloc(kvm_context_t kvm)
 {
 	long size = MAX(cap_value(kvm, KVM_CAP_XSAVE2), (long)sizeof(struct kvm_xsave));
-	struct legacy *image = fpu ? calloc(1, (size_t)size) : NULL;
+	struct legacy *image = calloc(1, (size_t)size);
 
-	if (!fpu)
-		*error = fail(kvm, -EFAULT, "no struct kvm_fpu: the pointer is NULL");
-	else if (!image)
-		*error = fail(kvm, -ENOMEM, "no memory for an XSAVE image");
+	if (!image)
+		fail(kvm, -ENOMEM, "no memory for an XSAVE image");
 	return image;
 }
 
@@ -75,17 +72,13 @@ static void fpu_to_image(const struct kvm_fpu *fpu, struct legacy *image)
 	image->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
 }
 
-int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
+static int get_through_image(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 {
-	struct legacy *image;
-	int error;
+	struct legacy *image = image_alloc(kvm);
 	long r;
 
-	if (cap_value(kvm, KVM_CAP_XSAVE) <= 0)
-		return result(vcpu_ioctl(kvm, vcpu, KVM_GET_FPU, fpu));
-	image = image_alloc(kvm, fpu, &error);
 	if (!image)
-		return error;
+		return -ENOMEM;
 	r = image_get(kvm, vcpu, image);
 	if (r >= 0)
 		fpu_from_image(fpu, image);
@@ -94,17 +87,13 @@ int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 }
 
 /* What struct kvm_fpu does not know stays as it is. */
-int kvm_set_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
+static int set_through_image(kvm_context_t kvm, int vcpu, const struct kvm_fpu *fpu)
 {
-	struct legacy *image;
-	int error;
+	struct legacy *image = image_alloc(kvm);
 	long r;
 
-	if (cap_value(kvm, KVM_CAP_XSAVE) <= 0)
-		return result(vcpu_ioctl(kvm, vcpu, KVM_SET_FPU, fpu));
-	image = image_alloc(kvm, fpu, &error);
 	if (!image)
-		return error;
+		return -ENOMEM;
 	r = image_get(kvm, vcpu, image);
 	if (r >= 0) {
 		fpu_to_image(fpu, image);
@@ -112,4 +101,23 @@ int kvm_set_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 	}
 	free(image);
 	return result(r);
+}
+
+/* The plain request comes first: after it the pointer is known to be good, and so is what it points to. */
+int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
+{
+	long r = vcpu_ioctl(kvm, vcpu, KVM_GET_FPU, fpu);
+
+	if (r < 0 || cap_value(kvm, KVM_CAP_XSAVE) <= 0)
+		return result(r);
+	return get_through_image(kvm, vcpu, fpu);
+}
+
+int kvm_set_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
+{
+	long r = vcpu_ioctl(kvm, vcpu, KVM_SET_FPU, fpu);
+
+	if (r < 0 || cap_value(kvm, KVM_CAP_XSAVE) <= 0)
+		return result(r);
+	return set_through_image(kvm, vcpu, fpu);
 }

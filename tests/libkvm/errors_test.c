@@ -171,6 +171,8 @@ static void bad_pointers(void **state)
 	BAD(kvm_set_sregs(vm.kvm, 0, NULL));
 	BAD(kvm_get_fpu(vm.kvm, 0, NULL));
 	BAD(kvm_set_fpu(vm.kvm, 0, NULL));
+	BAD(kvm_get_fpu(vm.kvm, 0, (void *)8));
+	BAD(kvm_set_fpu(vm.kvm, 0, (void *)8));
 	BAD(kvm_get_mpstate(vm.kvm, 0, NULL));
 	BAD(kvm_set_mpstate(vm.kvm, 0, NULL));
 	BAD(kvm_get_msrs(vm.kvm, 0, NULL, 1));
