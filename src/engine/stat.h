@@ -43,6 +43,13 @@ static inline void stat_set(struct cpu *cpu, enum vcpu_stat s, u64 value)
 		__atomic_store_n(&cpu->stats[s], value, __ATOMIC_RELAXED);
 }
 
+/* table: which statistic an exit is, plus one; 0 none. */
+static inline void stat_inc_exit(struct cpu *cpu, const u8 table[EXIT_COUNT], u32 reason)
+{
+	if (table[reason])
+		stat_inc(cpu, table[reason] - 1);
+}
+
 static inline void machine_stat_inc(struct machine *m, enum machine_stat s)
 {
 	/* Acquired: the words may have been moved to a new mapping. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Between vcpu.c, vcpu_life.c and msr_outer.c. */
+/* What msr_outer.c and vapic.c do for the rest of a vcpu. */
 #ifndef ENGINE_VCPU_PRIV_H
 #define ENGINE_VCPU_PRIV_H
 
