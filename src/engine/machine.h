@@ -96,7 +96,7 @@ struct vcpu {
 	struct cpu cpu; /* page aligned; large */
 };
 
-/* ---- vcpu.c: called by irq/ and time/ from any thread ---- */
+/* ---- vcpu_life.c: called by irq/ and time/ from any thread ---- */
 
 /* Something that an interrupt check would notice may have changed: come out or wake up. */
 void vcpu_post_event(struct vcpu *v);

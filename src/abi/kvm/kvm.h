@@ -22,7 +22,7 @@
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
 
-/* ---- descriptors (dev.c) ---- */
+/* ---- descriptors (object.c) ---- */
 
 enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_GUEST_MEMFD, FD_KINDS };
 

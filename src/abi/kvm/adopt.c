@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Descriptors that the table does not know: duplicates, made by means that we were not told of, are recognised by
+ * the inode that they share with an object; those of other processes, inherited over exec or received, by the name of
+ * their memfd. When the last descriptor known is closed, such a duplicate takes its place.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/kvm/object.h"
+#include "base/check.h"
+
+static bool same_file(const struct object *o, const struct stat *st)
+{
+	return o->st_dev == st->st_dev && o->st_ino == st->st_ino;
+}
+
+/* Under d->lock, where an object with table entries cannot die. */
+static struct object *object_by_inode(struct dev *d, const struct stat *st)
+{
+	struct object *o;
+
+	for (o = d->objects; o; o = o->next)
+		if (o->fds && same_file(o, st))
+			return o;
+	return NULL;
+}
+
+/* Is this a memfd that another process named? Its kind, or FD_KINDS. */
+static enum fd_kind kind_by_name(int fd)
+{
+	char path[32], name[64];
+	ssize_t n;
+	int kind;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = sys_readlink(path, name, sizeof(name) - 1);
+	if (n <= 0)
+		return FD_KINDS;
+	name[n] = 0;
+	if (strncmp(name, "/memfd:", 7))
+		return FD_KINDS;
+	for (kind = FD_KINDS - 1; kind >= 0; kind--)
+		if (!strncmp(name + 7, memfd_name[kind], strlen(memfd_name[kind])))
+			return kind;
+	return FD_KINDS;
+}
+
+/* Under d->lock. An object for a descriptor that was inherited over exec or received. */
+static struct object *object_foreign(struct dev *d, int fd, const struct stat *st)
+{
+	enum fd_kind kind;
+	struct object *o;
+
+	if (!S_ISREG(st->st_mode) || st->st_nlink)
+		return NULL;
+	kind = kind_by_name(fd);
+	o = kind == FD_KINDS ? NULL : object_new(d);
+	if (!o)
+		return NULL;
+	o->kind = kind;
+	o->foreign = true;
+	o->st_dev = st->st_dev;
+	o->st_ino = st->st_ino;
+	return o;
+}
+
+struct object *object_adopt(struct dev *d, int fd)
+{
+	struct object *_Atomic *e;
+	struct object *o = NULL, *old, *created;
+	struct stat st;
+	u64 mask;
+
+	if (fd < 0 || sys_fstat(fd, &st))
+		return NULL;
+	dev_lock(d, &mask);
+	o = object_by_inode(d, &st);
+	created = o ? NULL : object_foreign(d, fd, &st);
+	o = o ? o : created;
+	e = o ? table_entry_make(d, fd) : NULL;
+	if (e) {
+		old = table_entry_set(e, o);
+		if (old)
+			object_put(d, old);
+		object_hold(o);
+	}
+	if (created)
+		object_put(d, created);
+	dev_unlock(d, mask);
+	return e ? o : NULL;
+}
+
+/* Does the kernel still agree that fd is this object's file? */
+static bool still_same(int fd, const struct object *o)
+{
+	struct stat st;
+
+	return !sys_fstat(fd, &st) && same_file(o, &st);
+}
+
+bool dev_owns(struct dev *d, int fd)
+{
+	struct object *o;
+	bool same;
+
+	while ((o = object_get(d, fd))) {
+		same = still_same(fd, o);
+		object_put(d, o);
+		if (same)
+			return true;
+		dev_forget(d, fd); /* closed and used again behind our back: look once more */
+	}
+	return false;
+}
+
+/* ---- duplicates of what is closed ---- */
+
+/* As the kernel writes them. */
+struct dir_entry {
+	u64 ino;
+	s64 offset;
+	u16 length;
+	u8 type;
+	char name[];
+};
+
+/* The descriptor in n bytes of directory entries that is o's file, though not by the table, or -1. */
+static int find_in_entries(struct dev *d, const char *entries, long n, const struct object *o)
+{
+	const struct dir_entry *e;
+	long at;
+
+	for (at = 0; at < n; at += e->length) {
+		int fd;
+
+		e = (const void *)(entries + at);
+		fd = atoi(e->name);
+		if (e->name[0] != '.' && !dev_knows(d, fd) && still_same(fd, o))
+			return fd;
+	}
+	return -1;
+}
+
+/* Under d->lock: some other descriptor of this process for o's file, or -1. */
+static int find_duplicate(struct dev *d, const struct object *o)
+{
+	int dir = sys_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
+	char entries[1024] __attribute__((aligned(8)));
+	long n;
+
+	while (dir >= 0 && found < 0 && (n = sys_getdents64(dir, entries, sizeof(entries))) > 0)
+		found = find_in_entries(d, entries, n, o);
+	if (dir >= 0)
+		sys_close(dir);
+	return found;
+}
+
+void object_forget(struct dev *d, int fd, struct object *o)
+{
+	struct object *_Atomic *e = table_entry(d, fd);
+	struct object *old = NULL;
+	u64 mask;
+	int other;
+
+	dev_lock(d, &mask);
+	if (e && atomic_load(e) == o) {
+		/* fd itself is still in the table, so it is not what is found. */
+		other = o->fds > 1 ? -1 : find_duplicate(d, o);
+		old = table_entry_set(e, NULL);
+		e = other < 0 ? NULL : table_entry_make(d, other);
+		if (e)
+			uv_assert(!table_entry_set(e, o));
+	}
+	dev_unlock(d, mask);
+	if (old)
+		object_put(d, old);
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+/* Objects: their table, their references, and the descriptors that they are made with. See object.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "abi/kvm/object.h"
+
+const char *const memfd_name[FD_KINDS] = {
+	[FD_SYSTEM] = "uservisor-kvm",
+	[FD_VM] = "uservisor-kvm-vm",
+	[FD_VCPU] = "uservisor-kvm-vcpu",
+	[FD_GUEST_MEMFD] = "uservisor-kvm-vmem",
+};
+
+/* ---- table ---- */
+
+struct object *_Atomic *table_entry_make(struct dev *d, int fd)
+{
+	struct object *_Atomic *e = table_entry(d, fd);
+	struct chunk *c;
+
+	if (e || (u32)fd >= CHUNKS * CHUNK_SIZE)
+		return e;
+	c = calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	atomic_store_explicit(&d->chunks[(u32)fd >> CHUNK_BITS], c, memory_order_release);
+	return table_entry(d, fd);
+}
+
+struct object *table_entry_set(struct object *_Atomic *e, struct object *o)
+{
+	struct object *old;
+
+	if (o) {
+		atomic_fetch_add(&o->refs, 1);
+		o->fds++;
+	}
+	old = atomic_exchange(e, o);
+	if (old)
+		old->fds--;
+	return old;
+}
+
+/* ---- references ---- */
+
+static void object_dead(struct dev *d, struct object *o)
+{
+	/* In a child the engine's threads do not exist: nothing can be stopped in order. */
+	bool ours = !o->foreign && o->mm == d->mm;
+
+	if (ours && o->kind == FD_VM)
+		vm_free(o->vm);
+	if (ours && o->kind == FD_VCPU)
+		vcpu_release(o->vcpu);
+	if (ours && o->kind == FD_GUEST_MEMFD)
+		guest_memfd_free(o->memory);
+}
+
+void object_put(struct dev *d, struct object *o)
+{
+	u32 refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
+
+	while (!atomic_compare_exchange_weak(&o->refs, &refs, refs == 1 ? REFS_DYING : refs - 1))
+		;
+	if (refs != 1)
+		return;
+	object_dead(d, o);
+	atomic_store(&o->refs, 0);
+}
+
+struct object *object_new(struct dev *d)
+{
+	struct object *o;
+
+	for (o = d->objects; o; o = o->next) {
+		u32 freed = 0;
+
+		if (atomic_compare_exchange_strong(&o->refs, &freed, REFS_DYING))
+			break;
+	}
+	if (!o) {
+		o = calloc(1, sizeof(*o));
+		if (!o)
+			return NULL;
+		o->next = d->objects;
+		d->objects = o;
+	}
+	o->fds = 0;
+	o->foreign = false;
+	o->mm = d->mm;
+	o->vm = NULL;
+	atomic_store(&o->refs, 1);
+	return o;
+}
+
+struct object *object_get(struct dev *d, int fd)
+{
+	struct object *_Atomic *e;
+	struct object *o;
+
+	check_fork(d);
+	e = table_entry(d, fd);
+	for (;;) {
+		o = e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
+		if (!o)
+			return object_adopt(d, fd);
+		if (!object_hold(o))
+			continue; /* on its way out: the entry is about to change */
+		if (likely(atomic_load(e) == o))
+			return o;
+		object_put(d, o);
+	}
+}
+
+/* ---- descriptors ---- */
+
+static int memfd_make(const char *name, size_t size, bool cloexec)
+{
+	int fd = sys_memfd_create(name, MFD_ALLOW_SEALING | (cloexec ? MFD_CLOEXEC : 0));
+	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
+
+	if (fd < 0)
+		return -errno;
+	/* Nobody may take away the pages that we have mapped. */
+	if ((size && sys_ftruncate(fd, size)) || sys_fcntl(fd, F_ADD_SEALS, seals)) {
+		int err = -errno;
+
+		sys_close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size, bool cloexec,
+	struct object **ret)
+{
+	struct object *o;
+	struct stat st;
+	char name[64];
+	u64 mask;
+	int fd;
+
+	snprintf(name, sizeof(name), "%s%s", memfd_name[kind], suffix);
+	fd = memfd_make(name, size, cloexec);
+	if (fd < 0)
+		return fd;
+	dev_lock(d, &mask);
+	o = sys_fstat(fd, &st) ? NULL : object_new(d);
+	dev_unlock(d, mask);
+	if (!o) {
+		sys_close(fd);
+		return -ENOMEM;
+	}
+	o->kind = kind;
+	o->st_dev = st.st_dev;
+	o->st_ino = st.st_ino;
+	*ret = o;
+	return fd;
+}
+
+int fd_publish(struct dev *d, int fd, struct object *o)
+{
+	struct object *_Atomic *e;
+	struct object *old = NULL;
+	u64 mask;
+
+	dev_lock(d, &mask);
+	e = table_entry_make(d, fd);
+	if (e)
+		old = table_entry_set(e, o);
+	dev_unlock(d, mask);
+	if (old)
+		object_put(d, old);
+	if (!e)
+		sys_close(fd);
+	object_put(d, o); /* the creator's reference: without an entry, this frees it */
+	return e ? fd : -EMFILE;
+}
+
+void fd_abandon(struct dev *d, int fd, struct object *o)
+{
+	sys_close(fd);
+	atomic_store(&o->refs, 0);
+}
