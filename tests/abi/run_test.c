@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * KVM_RUN with small real-mode guests: what each exit shows, where rip is then, signals, and the
- * ways in beside it (immediate_exit, interrupt window, synchronised registers, coalesced writes).
+ * KVM_RUN with small real-mode guests: what each exit shows, where rip is then, and the
+ * ways in beside it (immediate_exit, interrupt window, synchronised registers, coalesced writes). Signals are in
+ * signal_test.c.
  */
 #include "tests/abi/port.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 static u64 rip_of(struct guest *g)
 {
@@ -408,247 +405,6 @@ static void test_user_msr(void **state)
 	guest_close(&g);
 }
 
-/* ---- signals ---- */
-
-static volatile sig_atomic_t handled;
-
-static void on_signal(int sig)
-{
-	handled++;
-}
-
-static void catch (int sig, int flags)
-{
-	struct sigaction a = {.sa_handler = on_signal, .sa_flags = flags};
-
-	handled = 0;
-	sigaction(sig, &a, NULL);
-}
-
-struct later {
-	pthread_t self, target;
-	int sig;
-	long ms;
-	u8 *immediate_exit;
-};
-
-static void *signal_later(void *arg)
-{
-	struct later *l = arg;
-	struct timespec t = {.tv_nsec = l->ms * 1000000};
-
-	nanosleep(&t, NULL);
-	pthread_kill(l->target, l->sig);
-	return NULL;
-}
-
-static void later_ms(struct later *l, int sig, long ms)
-{
-	*l = (struct later){.target = pthread_self(), .sig = sig, .ms = ms};
-	assert_int_equal(pthread_create(&l->self, NULL, signal_later, l), 0);
-}
-
-static void later(struct later *l, int sig)
-{
-	later_ms(l, sig, 20);
-}
-
-/* KVM_RUN returns EINTR after the handler ran, SA_RESTART or not. */
-static void test_signal(void **state)
-{
-	struct guest g;
-	struct later l;
-
-	guest_open(&g);
-	GUEST_CODE(&g, 0xeb, 0xfe); /* jmp . */
-	catch (SIGUSR1, SA_RESTART);
-	later(&l, SIGUSR1);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTR);
-	assert_int_equal(handled, 1);
-	assert_int_equal(rip_of(&g), 0x1000);
-	pthread_join(l.self, NULL);
-	guest_close(&g);
-}
-
-/* A halted vcpu with a local APIC sleeps; a signal wakes it all the same. */
-static void test_signal_wakes(void **state)
-{
-	struct guest g;
-	struct later l;
-
-	guest_open_irqchip(&g);
-	GUEST_CODE(&g, 0xf4);
-	catch (SIGUSR1, 0);
-	later(&l, SIGUSR1);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	assert_int_equal(handled, 1);
-	pthread_join(l.self, NULL);
-	guest_close(&g);
-}
-
-/* With a mask of its own, KVM_RUN is left but the signal stays pending and no handler runs. */
-static void test_signal_mask(void **state)
-{
-	struct guest g;
-	struct {
-		struct kvm_signal_mask head;
-		u8 set[8];
-	} mask = {.head = {.len = 8}};
-	sigset_t usr1, old, pending;
-
-	guest_open(&g);
-	GUEST_CODE(&g, 0xeb, 0xfe);
-	catch (SIGUSR1, 0);
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, &usr1, &old);
-	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SIGNAL_MASK, &mask), 0);
-	pthread_kill(pthread_self(), SIGUSR1);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTR);
-	assert_int_equal(handled, 0);
-	sigpending(&pending);
-	assert_true(sigismember(&pending, SIGUSR1));
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	assert_int_equal(handled, 1);
-	guest_close(&g);
-}
-
-/* The same while halted: the sleep ends at once and leaves the signal where it is. */
-static void test_signal_mask_halted(void **state)
-{
-	struct guest g;
-	struct later l;
-	struct {
-		struct kvm_signal_mask head;
-		u8 set[8];
-	} mask = {.head = {.len = 8}};
-	sigset_t usr1, old, pending;
-
-	guest_open_irqchip(&g);
-	GUEST_CODE(&g, 0xf4);
-	catch (SIGUSR1, 0);
-	sigemptyset(&usr1);
-	sigaddset(&usr1, SIGUSR1);
-	pthread_sigmask(SIG_BLOCK, &usr1, &old);
-	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SIGNAL_MASK, &mask), 0);
-	later(&l, SIGUSR1);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTR);
-	assert_int_equal(handled, 0);
-	sigpending(&pending);
-	assert_true(sigismember(&pending, SIGUSR1));
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	assert_int_equal(handled, 1);
-	pthread_join(l.self, NULL);
-	guest_close(&g);
-}
-
-/* An ignored signal neither ends the sleep nor keeps it from being one. */
-static void test_ignored_signal_halted(void **state)
-{
-	struct guest g;
-	struct later ignored, real;
-	struct timespec before, after;
-	u64 ns;
-
-	guest_open_irqchip(&g);
-	GUEST_CODE(&g, 0xf4);
-	catch (SIGUSR1, 0);
-	signal(SIGCHLD, SIG_DFL);
-	later(&ignored, SIGCHLD);
-	later_ms(&real, SIGUSR1, 200);
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
-	assert_int_equal(handled, 1);
-	ns = (after.tv_sec - before.tv_sec) * 1000000000ull + after.tv_nsec - before.tv_nsec;
-	assert_true(ns < 50000000);
-	pthread_join(ignored.self, NULL);
-	pthread_join(real.self, NULL);
-	guest_close(&g);
-}
-
-/* A signal that the process ignores interrupts nothing; one that the mask blocks waits. */
-static void test_signals_that_do_not_count(void **state)
-{
-	struct guest g;
-	struct later ignored, blocked, real;
-	sigset_t usr2, old;
-
-	guest_open(&g);
-	GUEST_CODE(&g, 0xeb, 0xfe);
-	catch (SIGUSR1, 0);
-	signal(SIGCHLD, SIG_DFL);
-	sigemptyset(&usr2);
-	sigaddset(&usr2, SIGUSR2);
-	pthread_sigmask(SIG_BLOCK, &usr2, &old);
-	signal(SIGUSR2, on_signal);
-	later(&ignored, SIGCHLD);
-	later(&blocked, SIGUSR2);
-	pthread_join(ignored.self, NULL);
-	pthread_join(blocked.self, NULL);
-	later(&real, SIGUSR1);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	assert_int_equal(handled, 1);
-	pthread_join(real.self, NULL);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	assert_int_equal(handled, 2);
-	guest_close(&g);
-}
-
-static void *get_regs_thread(void *arg)
-{
-	struct kvm_regs r;
-
-	return (void *)kvm_p(*(int *)arg, KVM_GET_REGS, &r);
-}
-
-/* A request on a running vcpu waits until it has come out. */
-static void test_request_waits(void **state)
-{
-	struct guest g;
-	struct later l;
-	pthread_t other;
-	void *ret = NULL;
-
-	guest_open(&g);
-	GUEST_CODE(&g, 0xeb, 0xfe);
-	catch (SIGUSR1, 0);
-	later(&l, SIGUSR1);
-	pthread_create(&other, NULL, get_regs_thread, &g.vcpu);
-	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
-	pthread_join(other, &ret);
-	pthread_join(l.self, NULL);
-	assert_null(ret);
-	guest_close(&g);
-}
-
-/* An application processor waits for INIT and SIPI; a signal gets the caller out. */
-static void test_waiting_for_sipi(void **state)
-{
-	struct guest g;
-	struct later l;
-	struct kvm_mp_state mp = {9};
-	int ap;
-
-	guest_open_irqchip(&g);
-	ap = kvm(g.vm, KVM_CREATE_VCPU, 1);
-	assert_true(ap >= 0);
-	assert_int_equal(kvm_p(ap, KVM_GET_MP_STATE, &mp), 0);
-	assert_int_equal(mp.mp_state, KVM_MP_STATE_UNINITIALIZED);
-	assert_int_equal(kvm_p(g.vcpu, KVM_GET_MP_STATE, &mp), 0);
-	assert_int_equal(mp.mp_state, KVM_MP_STATE_RUNNABLE);
-	catch (SIGUSR1, 0);
-	later(&l, SIGUSR1);
-	assert_int_equal(kvm(ap, KVM_RUN, 0), -EINTR);
-	assert_int_equal(handled, 1);
-	pthread_join(l.self, NULL);
-	kvm_close(ap);
-	guest_close(&g);
-}
-
 /* A vcpu that is made to halt in the middle of an access: whoever wants out gets out, and the access is not lost. */
 static void test_halted_in_access(void **state)
 {
@@ -690,14 +446,6 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_breakpoint),
 		cmocka_unit_test(test_protected_ram),
 		cmocka_unit_test(test_user_msr),
-		cmocka_unit_test(test_signal),
-		cmocka_unit_test(test_signal_wakes),
-		cmocka_unit_test(test_signal_mask),
-		cmocka_unit_test(test_signal_mask_halted),
-		cmocka_unit_test(test_ignored_signal_halted),
-		cmocka_unit_test(test_signals_that_do_not_count),
-		cmocka_unit_test(test_request_waits),
-		cmocka_unit_test(test_waiting_for_sipi),
 		cmocka_unit_test(test_halted_in_access),
 	};
 
