@@ -21,7 +21,9 @@ static u64 length(void)
 
 static int vcpu(void)
 {
-	return chance(90) ? (int)below(3) : (int)edge();
+	if (chance(70))
+		return 0;
+	return chance(80) ? (int)below(3) : (int)edge();
 }
 
 /* Room for anything, or NULL. */
@@ -71,12 +73,6 @@ void make_context(void)
 		finding("uv_kvm_init", 0);
 }
 
-static void call_finalize(void)
-{
-	kvm_finalize(KVM);
-	make_context();
-}
-
 static void call_init(void)
 {
 	static const char *const bad[] = {"steam", "SOFT", "soft ", "kernel0"};
@@ -94,10 +90,26 @@ static void call_create(void)
 	if (bytes > MOST_MEMORY && bytes < 1ull << 50)
 		bytes = MOST_MEMORY;
 	check(kvm_create(KVM, bytes, chance(90) ? &mem : NULL));
-	if (mem)
-		fz.c->mem = mem;
-	if (mem && bytes > 0x2000)
-		write_code(fz.c->mem + 0x1000);
+	if (!mem || bytes < 0x2000)
+		return;
+	fz.c->mem = mem;
+	write_code(fz.c->mem + 0x1000);
+}
+
+static void call_vcpu(void)
+{
+	check(kvm_create_vcpu(KVM, vcpu()));
+}
+
+/* Most of the calls are about a VM with vCPUs. */
+static void call_finalize(void)
+{
+	kvm_finalize(KVM);
+	make_context();
+	if (chance(70))
+		call_create();
+	if (chance(70))
+		call_vcpu();
 }
 
 static void call_settings(void)
@@ -128,11 +140,6 @@ static void call_questions(void)
 	kvm_set_cr8(KVM, vcpu(), below(20));
 }
 
-static void call_vcpu(void)
-{
-	check(kvm_create_vcpu(KVM, vcpu()));
-}
-
 /* Real mode at the code, mostly. */
 static void start(int number)
 {
@@ -158,6 +165,8 @@ static void call_run(void)
 	const int number = vcpu();
 	int r;
 
+	if (chance(30) && fz.c->mem && kvm_is_containing_region(KVM, 0x1000, PAGE_SIZE))
+		write_code(fz.c->mem + 0x1000);
 	if (chance(70))
 		start(number);
 	fz.c->left = BUDGET;
@@ -379,9 +388,9 @@ static const struct {
 	void (*fn)(void);
 	unsigned weight;
 } calls[] = {
-	CALL(finalize, 1),
+	CALL(finalize, 2),
 	CALL(init, 1),
-	CALL(create, 6),
+	CALL(create, 3),
 	CALL(settings, 3),
 	CALL(questions, 3),
 	CALL(vcpu, 4),

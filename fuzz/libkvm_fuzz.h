@@ -19,7 +19,7 @@
 struct context {
 	kvm_context_t kvm;
 	struct kvm_callbacks callbacks;
-	u8 *mem;  /* of kvm_create */
+	u8 *mem;  /* of kvm_create, with code in its second page */
 	int left; /* of BUDGET */
 };
 
