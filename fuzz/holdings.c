@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* What this process holds: descriptors, heap, address space. */
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "ioctl_fuzz.h"
+
+#define HEAP_SLACK   (64 << 10) /* the C library's own, of threads that come and go */
+#define MAPPED_SLACK (8 << 20)
+
+static long open_fds(void)
+{
+	long n = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+/* Address space in bytes, without what the sanitizers and the C library keep for threads. */
+static long mapped_bytes(void)
+{
+	FILE *f = fopen("/proc/self/statm", "re");
+	long pages = 0;
+
+	if (!f || fscanf(f, "%ld", &pages) != 1)
+		abort();
+	fclose(f);
+	return pages * 4096;
+}
+
+struct holdings look(void)
+{
+	return (struct holdings){open_fds(), (long)mallinfo2().uordblks, mapped_bytes()};
+}
+
+static bool leaked(const char *what, long before, long after, long slack)
+{
+	if (after <= before + slack)
+		return false;
+	fprintf(stderr, "%s leaked: %ld after the first round, %ld after the last\n", what, before,
+		after);
+	return true;
+}
+
+bool any_leak(const struct holdings *a, const struct holdings *b)
+{
+	bool fds = leaked("descriptors", a->fds, b->fds, 0);
+	bool heap = leaked("heap", a->heap, b->heap, HEAP_SLACK);
+	bool mapped = leaked("mapped memory", a->mapped, b->mapped, MAPPED_SLACK);
+
+	return fds || heap || mapped;
+}

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fuzz-ioctl: ioctl.c runs threads that take one step after the other (ioctl_step.c), most of them a request with an
+ * argument (ioctl_args.c), and sees that nothing leaks (holdings.c).
+ */
+#ifndef FUZZ_IOCTL_FUZZ_H
+#define FUZZ_IOCTL_FUZZ_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "abi/dev.h"
+#include "abi/kvm/kvm.h"
+
+#define POOL      13
+#define RAM_BYTES 0x40000
+#define SCRATCH   0x8000
+
+struct slot {
+	_Atomic int fd;
+	enum fd_kind kind;
+	void *run; /* a vcpu's pages */
+};
+
+/* What the threads have in common. */
+struct playground {
+	struct dev *dev;
+	u8 *ram;
+	int event;
+	struct slot pool[POOL];
+	pthread_mutex_t lock; /* closing and creating */
+};
+extern struct playground pg;
+
+struct worker {
+	u64 random;
+	u8 *scratch; /* SCRATCH bytes, then a page that is not there */
+};
+
+static inline u64 next(struct worker *w)
+{
+	w->random ^= w->random << 13;
+	w->random ^= w->random >> 7;
+	w->random ^= w->random << 17;
+	return w->random;
+}
+
+static inline u64 below(struct worker *w, u64 n)
+{
+	return (next(w) >> 11) % n;
+}
+
+static inline bool chance(struct worker *w, unsigned percent)
+{
+	return below(w, 100) < percent;
+}
+
+/* ---- ioctl_step.c ---- */
+
+void one_step(struct worker *w);
+void pool_close(struct slot *s);
+/* Some open descriptor of a kind, or -1. */
+int any_of(struct worker *w, enum fd_kind kind);
+
+/* ---- ioctl_args.c ---- */
+
+/* Numbers that tend to sit on the edge of something. */
+u64 interesting(struct worker *w);
+/* For a request on fd: half right, often at the end of w->scratch. */
+unsigned long make_argument(struct worker *w, const struct request *r, int fd);
+
+/* ---- holdings.c ---- */
+
+/* What must not grow from round to round. */
+struct holdings {
+	long fds, heap, mapped;
+};
+
+struct holdings look(void);
+/* Says what has grown between two rounds, on stderr. */
+bool any_leak(const struct holdings *a, const struct holdings *b);
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+/* One step: a request on some descriptor, or what a program does beside: open, close, write to kvm_run. */
+#include <sys/mman.h>
+
+#include "ioctl_fuzz.h"
+
+/* ---- the pool ---- */
+
+/* Some slots are for the device, some for vms, most for vcpus. */
+static enum fd_kind slot_kind(unsigned i)
+{
+	return i < 1 ? FD_SYSTEM : i < 4 ? FD_VM : i < 5 ? FD_GUEST_MEMFD : FD_VCPU;
+}
+
+int any_of(struct worker *w, enum fd_kind kind)
+{
+	unsigned i, at = below(w, POOL);
+
+	for (i = 0; i < POOL; i++)
+		if (slot_kind((at + i) % POOL) == kind && pg.pool[(at + i) % POOL].fd >= 0)
+			return pg.pool[(at + i) % POOL].fd;
+	return -1;
+}
+
+void pool_close(struct slot *s)
+{
+	int fd = atomic_exchange(&s->fd, -1);
+
+	if (fd < 0)
+		return;
+	if (s->run)
+		munmap(s->run, 12288);
+	s->run = NULL;
+	dev_close(pg.dev, fd);
+}
+
+static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
+{
+	const int prot = PROT_READ | PROT_WRITE;
+	struct kvm_userspace_memory_region r = {
+		.memory_size = RAM_BYTES, .userspace_addr = (u64)pg.ram};
+	struct kvm_create_guest_memfd memfd = {.size = RAM_BYTES};
+	long fd;
+
+	if (kind == FD_SYSTEM)
+		fd = dev_open_kvm(pg.dev, 0);
+	else if (kind == FD_VM)
+		fd = dev_ioctl(pg.dev, any_of(w, FD_SYSTEM), KVM_CREATE_VM,
+			chance(w, 30) ? KVM_X86_SW_PROTECTED_VM : KVM_X86_DEFAULT_VM);
+	else if (kind == FD_GUEST_MEMFD)
+		fd = dev_ioctl(
+			pg.dev, any_of(w, FD_VM), KVM_CREATE_GUEST_MEMFD, (unsigned long)&memfd);
+	else
+		fd = dev_ioctl(pg.dev, any_of(w, FD_VM), KVM_CREATE_VCPU, below(w, 4));
+	if (fd < 0)
+		return;
+	if (kind == FD_VM && chance(w, 70))
+		dev_ioctl(pg.dev, fd, KVM_SET_USER_MEMORY_REGION, (unsigned long)&r);
+	if (kind == FD_VM && chance(w, 50))
+		dev_ioctl(pg.dev, fd, KVM_CREATE_IRQCHIP, 0);
+	s->kind = kind;
+	s->run = kind == FD_VCPU ? mmap(NULL, 12288, prot, MAP_SHARED, fd, 0) : NULL;
+	s->fd = fd;
+}
+
+static void refill(struct worker *w)
+{
+	unsigned i = below(w, POOL);
+	struct slot *s = &pg.pool[i];
+
+	pthread_mutex_lock(&pg.lock);
+	if (s->fd < 0)
+		pool_open(w, s, slot_kind(i));
+	else if (chance(w, 10))
+		pool_close(s);
+	pthread_mutex_unlock(&pg.lock);
+}
+
+/* ---- one step ---- */
+
+/* The caller may write anything to kvm_run at any time. */
+static void scribble(struct worker *w, struct slot *s)
+{
+	pthread_mutex_lock(&pg.lock);
+	if (s->fd >= 0 && s->run) {
+		u8 *p = s->run;
+
+		p[chance(w, 80) ? below(w, sizeof(struct kvm_run)) : below(w, 12288)] = next(w);
+		((struct kvm_run *)p)->immediate_exit = chance(w, 10);
+		if (chance(w, 50))
+			((struct kvm_run *)p)->kvm_valid_regs =
+				((struct kvm_run *)p)->kvm_dirty_regs = 0;
+	}
+	pthread_mutex_unlock(&pg.lock);
+}
+
+static bool makes_descriptor(const struct request *r)
+{
+	return r->number == KVM_CREATE_VM || r->number == KVM_CREATE_VCPU;
+}
+
+/* What is in some slot now; another thread may close it before it is used, and that is wanted. */
+static struct slot pick(struct worker *w)
+{
+	unsigned i = below(w, POOL);
+	struct slot s;
+
+	pthread_mutex_lock(&pg.lock);
+	s = pg.pool[i];
+	pthread_mutex_unlock(&pg.lock);
+	return s;
+}
+
+static void request(struct worker *w, const struct request *r, int fd)
+{
+	long result = dev_ioctl(pg.dev, fd, r->number, make_argument(w, r, fd));
+
+	if (result >= 0 && (r->number == KVM_GET_STATS_FD || r->number == KVM_CREATE_GUEST_MEMFD))
+		dev_close(pg.dev, (int)result);
+}
+
+static void one_request(struct worker *w)
+{
+	const struct slot s = pick(w);
+	unsigned rows;
+	const struct request *table = request_table(&rows), *r;
+	int fd = s.fd;
+
+	do
+		r = &table[below(w, rows)];
+	while (makes_descriptor(r) || (r->fd_kind != s.kind && chance(w, 90)));
+	if (s.kind == FD_VCPU && chance(w, 25))
+		r = request_find(FD_VCPU, KVM_RUN);
+	if (chance(w, 2))
+		dev_ioctl(pg.dev, fd, _IO(KVMIO, 0xff) - below(w, 16), interesting(w));
+	else
+		request(w, r, fd);
+}
+
+void one_step(struct worker *w)
+{
+	unsigned what = below(w, 100);
+
+	if (what < 4)
+		refill(w);
+	else if (what < 6)
+		dev_fallocate(pg.dev, any_of(w, FD_GUEST_MEMFD), (int)below(w, 4),
+			(s64)(chance(w, 80) ? below(w, 64) * 0x1000 : interesting(w)),
+			(s64)(chance(w, 80) ? below(w, 64) * 0x1000 : interesting(w)));
+	else if (what < 20)
+		scribble(w, &pg.pool[below(w, POOL)]);
+	else
+		one_request(w);
+}
