@@ -149,7 +149,7 @@ void recheck_device_event(struct machine *m);
 	for (unsigned v##_i = 0; v##_i < atomic_load(&(m)->vcpu_high); v##_i++)                    \
 		if (((v) = atomic_load(&(m)->vcpus[v##_i])))
 
-/* ---- irq/: called by vcpu.c on the vcpu's own thread, outer code ---- */
+/* ---- irq/: called by vcpu_inject.c and others on the vcpu's own thread, outer code ---- */
 
 int irq_create(struct machine *m);
 void irq_destroy(struct machine *m);

@@ -8,7 +8,8 @@
  *
  * What costs time here is branches that depend on the code decoded, so the common path (no prefix
  * but REX, no VEX) selects with conditional moves and table look-ups, keeps its position in a register, and
- * leaves everything rare to functions of their own.
+ * leaves everything rare to functions of their own. They stand here, as the compiler then knows which registers they
+ * leave alone: in a file of their own they made decoding 2 % slower.
  * Source: Intel SDM volume 2, chapter 2 and appendix A.
  */
 #include "x86/insn_table.h"
