@@ -148,7 +148,7 @@ struct machine *vcpu_machine(const struct vcpu *v);
 /*
  * Run guest code on the calling thread until something must leave; the reason and its details are
  * in *vcpu_exit(v), which is also where the answer to the previous exit is read from. -EAGAIN if
- * the vcpu waits for INIT/SIPI and was kicked. Blocks while the vcpu is halted or waits for SIPI,
+ * the vcpu was uninitialized and INIT has come. Blocks while the vcpu is halted or waits for INIT and SIPI,
  * when the engine has the local APIC.
  */
 int vcpu_run(struct vcpu *v, u32 flags);

@@ -4,6 +4,8 @@
  * space. Events are injected by vcpu_inject.c, exits that engine devices answer go to vcpu_answer.c, and
  * vcpus that have nothing to do sleep in vcpu_sleep.c.
  */
+#include <errno.h>
+
 #include "engine/cpu/cache.h"
 #include "engine/cpu/guest.h"
 #include "engine/cpu/recover.h"
@@ -83,6 +85,12 @@ static bool after_run(struct vcpu *v, enum run_result r)
 	}
 }
 
+/* As in Linux, the caller hears that INIT has come, once. */
+static bool uninitialized(const struct vcpu *v)
+{
+	return atomic_load(&v->mp_state) == MP_UNINITIALIZED;
+}
+
 static bool runnable(const struct vcpu *v)
 {
 	return atomic_load(&v->mp_state) == MP_RUNNABLE;
@@ -160,6 +168,7 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
 	bool complete = flags & RUN_COMPLETE_ONLY, waits;
+	const bool was_uninitialized = uninitialized(v);
 
 	vcpu_take_answer(cpu);
 	recheck_on_entry(v);
@@ -179,6 +188,8 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 				return leave(v, EXIT_INTR);
 			complete = true;
 		}
+		if (unlikely(was_uninitialized) && !uninitialized(v))
+			return -EAGAIN;
 		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->replay.filled)
 			return leave(v, EXIT_DIRTY_RING_FULL);
 		if (unlikely(cpu->events.triple_fault))
@@ -215,6 +226,7 @@ int vcpu_run(struct vcpu *v, u32 flags)
 	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
 		sys_sched_yield();
 	stat_inc(&v->cpu, STAT_USER_EXITS);
-	stat_inc_exit(&v->cpu, user_stat, v->cpu.exit.reason);
+	if (likely(!r))
+		stat_inc_exit(&v->cpu, user_stat, v->cpu.exit.reason);
 	return r;
 }
