@@ -13,7 +13,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { READ_WRITE, READ_ONLY, NONE, HOLE, EMPTY_FILE, PAGES };
+/* The largest structure has a page, and is also tried a little before one. */
+enum { BEFORE, READ_WRITE, READ_ONLY, NONE, HOLE, EMPTY_FILE, PAGES };
 
 static u8 *pages;
 
