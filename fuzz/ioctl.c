@@ -18,7 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ioctl_fuzz.h"
+#include "fuzz/holdings.h"
+#include "fuzz/ioctl_fuzz.h"
 
 #define THREADS_MAX  8
 #define HANG_SECONDS 30

@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <string.h>
 
-#include "ioctl_fuzz.h"
+#include "fuzz/ioctl_fuzz.h"
 
 #define RING_BYTES 0x4000 /* of dirty page numbers, where a vm has that */
 

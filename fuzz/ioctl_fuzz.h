@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz-ioctl: ioctl.c runs threads that take one step after the other (ioctl_step.c), most of them a request with an
- * argument (ioctl_args.c), and sees that nothing leaks (holdings.c).
+ * argument (ioctl_args.c), and sees that nothing leaks.
  */
 #ifndef FUZZ_IOCTL_FUZZ_H
 #define FUZZ_IOCTL_FUZZ_H
@@ -68,16 +68,5 @@ int any_of(struct worker *w, enum fd_kind kind);
 u64 interesting(struct worker *w);
 /* For a request on fd: half right, often at the end of w->scratch. */
 unsigned long make_argument(struct worker *w, const struct request *r, int fd);
-
-/* ---- holdings.c ---- */
-
-/* What must not grow from round to round. */
-struct holdings {
-	long fds, heap, mapped;
-};
-
-struct holdings look(void);
-/* Says what has grown between two rounds, on stderr. */
-bool any_leak(const struct holdings *a, const struct holdings *b);
 
 #endif

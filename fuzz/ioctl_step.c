@@ -2,7 +2,7 @@
 /* One step: a request on some descriptor, or what a program does beside: open, close, write to kvm_run. */
 #include <sys/mman.h>
 
-#include "ioctl_fuzz.h"
+#include "fuzz/ioctl_fuzz.h"
 
 /* ---- the pool ---- */
 

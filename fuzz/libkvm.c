@@ -9,7 +9,6 @@
  * the last must be what it held after the first. Exit code 0, 1 for a finding, or an abort.
  */
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,12 +16,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "fuzz/holdings.h"
 #include "fuzz/libkvm_fuzz.h"
 
 #define ROUNDS       3
 #define HANG_SECONDS 30
-#define HEAP_SLACK   (256 << 10) /* what malloc keeps for a thread counts as used */
-#define MAPPED_SLACK (8 << 20)
 
 struct fuzz fz = {.count = 4000};
 
@@ -50,42 +48,6 @@ static void *tick(void *arg)
 
 static void nothing(int number)
 {
-}
-
-struct holdings {
-	long fds, heap, mapped;
-};
-
-static struct holdings look(void)
-{
-	FILE *f = fopen("/proc/self/statm", "re");
-	struct holdings h = {.heap = (long)mallinfo2().uordblks};
-
-	if (!f || fscanf(f, "%ld", &h.mapped) != 1)
-		abort();
-	h.mapped *= 4096;
-	h.fds = fileno(f); /* the lowest that is free */
-	fclose(f);
-	return h;
-}
-
-static bool leaked(const char *what, long before, long after, long slack)
-{
-	if (after <= before + slack)
-		return false;
-	fprintf(stderr, "%s leaked: %ld after the first round, %ld after the last\n", what, before,
-		after);
-	return true;
-}
-
-static bool any_leak(const struct holdings *a, const struct holdings *b)
-{
-	const bool fds = leaked("descriptors", a->fds, b->fds, 0);
-	const bool heap = leaked("heap", a->heap, b->heap, HEAP_SLACK);
-
-	/* The sanitizers keep what was unmapped. */
-	return (!UV_SANITIZED && leaked("mapped memory", a->mapped, b->mapped, MAPPED_SLACK)) ||
-	       fds || heap;
 }
 
 static struct holdings run_round(u64 seed)
