@@ -87,10 +87,12 @@ static u64 pages_inside(const struct dirty_chunk *chunk, const struct range *ran
 /* Moves the remembered pages of the range into the bitmap, which may be NULL. */
 static void recall(struct memory *m, const struct range *range, u8 *bitmap)
 {
-	int i = ranges_from(&m->dirty, range->gpa);
+	const int first = ranges_from(&m->dirty, range->gpa);
+	int i, kept = first;
 	struct dirty_chunk *chunk;
 
-	while ((chunk = ranges_at(&m->dirty, i)) && chunk->range.gpa < range_end(range)) {
+	for (i = first; (chunk = ranges_at(&m->dirty, i)) && chunk->range.gpa < range_end(range);
+		i++) {
 		const u64 inside = pages_inside(chunk, range);
 
 		for (u64 left = chunk->pages & inside; bitmap && left; left &= left - 1) {
@@ -101,10 +103,9 @@ static void recall(struct memory *m, const struct range *range, u8 *bitmap)
 		}
 		chunk->pages &= ~inside;
 		if (chunk->pages)
-			i++;
-		else
-			ranges_remove(&m->dirty, chunk);
+			*(struct dirty_chunk *)ranges_at(&m->dirty, kept++) = *chunk;
 	}
+	ranges_cut(&m->dirty, kept, i);
 }
 
 void dirty_forget(struct memory *m, const struct range *range)
@@ -117,6 +118,20 @@ void dirty_forget(struct memory *m, const struct range *range)
 static int save_logging(kvm_context_t kvm, const struct slot *slot, void *arg)
 {
 	return slot->log ? dirty_save(kvm, slot) : 0;
+}
+
+int dirty_save_range(kvm_context_t kvm, const struct range *range)
+{
+	const struct memory *m = &kvm->memory;
+	const struct region *region;
+	int r = 0;
+
+	for (int i = ranges_from(&m->regions, range->gpa);
+		r >= 0 && (region = ranges_at(&m->regions, i)) &&
+		region->range.gpa < range_end(range);
+		i++)
+		r = view_each(kvm, region, save_logging, NULL);
+	return r;
 }
 
 /* With one slot, and nothing remembered, the hypervisor's bitmap is the answer. */

@@ -81,6 +81,8 @@ int view_each(kvm_context_t kvm, const struct region *region,
 
 /* Moves what the hypervisor knows of written pages of a slot into m->dirty. */
 int dirty_save(kvm_context_t kvm, const struct slot *slot);
+/* The same for all memory of the range: before a change that the hypervisor may refuse. */
+int dirty_save_range(kvm_context_t kvm, const struct range *range);
 void dirty_forget(struct memory *m, const struct range *range);
 
 #endif

@@ -79,11 +79,18 @@ int ranges_copy(struct ranges *to, const struct ranges *from)
 
 void ranges_remove(struct ranges *t, const void *item)
 {
-	u8 *place = (u8 *)item;
-	const size_t behind = (size_t)(t->items + (size_t)t->n * t->item_size - place);
+	const int i = (int)((size_t)((const u8 *)item - t->items) / t->item_size);
 
-	memmove(place, place + t->item_size, behind - t->item_size);
-	t->n--;
+	ranges_cut(t, i, i + 1);
+}
+
+void ranges_cut(struct ranges *t, int from, int to)
+{
+	if (from == to)
+		return;
+	memmove(t->items + (size_t)from * t->item_size, t->items + (size_t)to * t->item_size,
+		(size_t)(t->n - to) * t->item_size);
+	t->n -= to - from;
 }
 
 void ranges_free(struct ranges *t)

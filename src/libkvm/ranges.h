@@ -40,6 +40,8 @@ int ranges_insert(struct ranges *t, const void *item);
 /* *to is empty; -ENOMEM. */
 int ranges_copy(struct ranges *to, const struct ranges *from);
 void ranges_remove(struct ranges *t, const void *item);
+/* Removes those from index `from` up to but not including `to`, at once. */
+void ranges_cut(struct ranges *t, int from, int to);
 void ranges_free(struct ranges *t);
 
 #endif

@@ -102,8 +102,10 @@ static int add_over(kvm_context_t kvm, const struct region *new)
 {
 	struct memory *m = &kvm->memory;
 	struct ranges before;
-	int r = ranges_copy(&before, &m->regions);
+	int r = dirty_save_range(kvm, &new->range);
 
+	if (r >= 0)
+		r = ranges_copy(&before, &m->regions);
 	if (r < 0)
 		return r;
 	r = trim(&m->regions, &new->range);
@@ -167,7 +169,10 @@ static int region_add(kvm_context_t kvm, const struct region *new)
 	if (!range_valid(new->range.gpa, new->range.len) || ((uintptr_t) new->hva & ~PAGE_MASK))
 		return fail(kvm, -EINVAL,
 			"memory at 0x%lx+0x%lx: address, length and host address must be whole "
-			"pages, and not 0",
+			"pages, the length not 0, and the end below 2^64",
+			new->range.gpa, new->range.len);
+	if (!new->hva)
+		return fail(kvm, -EFAULT, "memory at 0x%lx+0x%lx: the host address is NULL",
 			new->range.gpa, new->range.len);
 	return add(kvm, new);
 }
@@ -242,8 +247,10 @@ static int region_remove(kvm_context_t kvm, const struct region *region)
 {
 	struct memory *m = &kvm->memory;
 	const struct region old = *region;
-	int r;
+	int r = dirty_save_range(kvm, &old.range);
 
+	if (r < 0)
+		return r;
 	ranges_remove(&m->regions, region);
 	r = view_update(kvm, &old.range);
 	if (r < 0) {

@@ -343,6 +343,91 @@ static void create_fails_anywhere(void **state)
 	assert_true(failures >= 5); /* the VM, two pages for real mode, the PIT, memory */
 }
 
+/* Pages that the guest wrote of the first two MiB's regions; asking ends their record. */
+static u64 written(struct vm *vm)
+{
+	u64 low[3] = {0}, high[5] = {0};
+
+	assert_int_equal(kvm_get_dirty_pages(vm->kvm, 0, low), 0);
+	assert_int_equal(kvm_get_dirty_pages(vm->kvm, 0xc0000, high), 0);
+	return low[0];
+}
+
+/* Stores to pages 2 and 5, and through an alias to page 7. */
+GUEST(stores_code, "movb $1, 0x2000\nmovb $1, 0x5000\n"
+		   "movw $0x8000, %ax\nmovw %ax, %ds\nmovb $1, 0\nhlt");
+#define STORES (BIT64(2) | BIT64(5) | BIT64(7))
+
+static u8 *own;
+
+static int change_over(kvm_context_t kvm)
+{
+	return kvm_register_phys_mem(kvm, 0x4000, own, 4 * PAGE_SIZE, 0);
+}
+
+static int change_beside(kvm_context_t kvm)
+{
+	return kvm_register_phys_mem(kvm, 1 << 24, own, PAGE_SIZE, 1);
+}
+
+static int change_alias(kvm_context_t kvm)
+{
+	return kvm_create_memory_alias(kvm, 0x4000, 4 * PAGE_SIZE, 0xc0000);
+}
+
+static int change_removal(kvm_context_t kvm)
+{
+	errno = 0;
+	kvm_destroy_phys_mem(kvm, 0, 0);
+	return -errno;
+}
+
+/* The change with the request after `skip` others failing; false when there are not so many. */
+static bool change_fails(int (*change)(kvm_context_t kvm), int skip)
+{
+	struct vm vm;
+	bool broke;
+	int r;
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, stores_code);
+	assert_int_equal(kvm_create_memory_alias(vm.kvm, 0x80000, PAGE_SIZE, 0x7000), 0);
+	assert_int_equal(kvm_dirty_pages_log_enable_all(vm.kvm), 0);
+	assert_int_equal(vm_run(&vm), 7);
+	break_context(vm.kvm);
+	broken.result = -EIO;
+	broken.skip = skip;
+	broken.times = 1;
+	r = change(vm.kvm);
+	broke = broken.times < 1;
+	broken.times = 0;
+	assert_int_equal(r, broke ? -EIO : 0);
+	assert_int_equal(broken.sentences, broke);
+	if (broke)
+		assert_int_equal(written(&vm) & STORES, STORES);
+	if (broke && change != change_removal)
+		assert_int_equal(change(vm.kvm), 0);
+	vm_destroy(&vm);
+	return broke;
+}
+
+/* Whichever request fails: told once, and memory and its record are as before. */
+static void changes_fail_anywhere(void **state)
+{
+	static int (*const changes[])(kvm_context_t kvm) = {
+		change_over, change_beside, change_alias, change_removal};
+	int skip;
+
+	own = mmap(NULL, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_true(own != MAP_FAILED);
+	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
+		for (skip = 0; change_fails(changes[i], skip); skip++)
+			;
+		assert_true(skip > 0);
+	}
+	munmap(own, 4 * PAGE_SIZE);
+}
+
 /* A vCPU whose area cannot be mapped, or that cannot be made: no trace of it, and it can be made later. */
 static void vcpu_fails(void **state)
 {
@@ -440,6 +525,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(interrupted),
 		cmocka_unit_test(code_gone),
 		cmocka_unit_test(create_fails_anywhere),
+		cmocka_unit_test(changes_fail_anywhere),
 		cmocka_unit_test(vcpu_fails),
 		cmocka_unit_test(missing_capabilities),
 		cmocka_unit_test(lists_fail),

@@ -110,12 +110,33 @@ static void dirty_range(void **state)
 	free(bitmap);
 }
 
+/* Memory that the hypervisor does not take leaves everything as it was: also what is known of the memory below it. */
+static void refused_keeps_record(void **state)
+{
+	void *const nowhere = (void *)(1ul << 63); /* the kernel's half */
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	assert_int_equal(kvm_create_memory_alias(vm.kvm, 0xa0000, 0x10000, 0), 0);
+	assert_int_equal(kvm_dirty_pages_log_enable_all(vm.kvm), 0);
+	dirty_bits(&vm);
+	run_dirty(&vm);
+	FAILS(EINVAL, kvm_register_phys_mem(vm.kvm, 0x3000, nowhere, 0x2000, 0));
+	assert_int_equal(dirty_bits(&vm), 0xc);
+	assert_int_equal(kvm_destroy_memory_alias(vm.kvm, 0xa0000), 0);
+	run_dirty(&vm);
+	FAILS(EINVAL, kvm_register_phys_mem(vm.kvm, 0x3000, nowhere, 0x2000, 0));
+	assert_int_equal(dirty_bits(&vm), 0xc);
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(dirty_log_counts),
 		cmocka_unit_test(dirty_log_all),
 		cmocka_unit_test(dirty_range),
+		cmocka_unit_test(refused_keeps_record),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));
