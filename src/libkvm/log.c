@@ -15,12 +15,16 @@ static void log_args(
 	const struct log *log, enum uv_kvm_log_kind kind, const char *format, va_list args)
 {
 	char line[256];
+	int cancel;
 
+	/* Locks may be held; writing is where threads are cancelled. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	vsnprintf(line, sizeof(line), format, args);
 	if (log->fn)
 		log->fn(log->opaque, kind, line);
 	else
 		fprintf(stderr, kind == UV_KVM_LOG_ERROR ? "libkvm: %s\n" : "%s\n", line);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 void log_to(const struct log *log, enum uv_kvm_log_kind kind, const char *format, ...)
@@ -58,6 +62,8 @@ static const struct advice {
 	const char *text;
 } advice[] = {
 	{KVM_CREATE_IRQCHIP, EINVAL, "it comes before the first vCPU"},
+	{KVM_SET_USER_MEMORY_REGION, EINVAL,
+		"it is too large, or lies beyond what the guest or this program can address"},
 	{KVM_SET_NR_MMU_PAGES, EINVAL, "the least is 64"},
 	{KVM_GET_DIRTY_LOG, ENOENT, "writes to that memory are not recorded"},
 	{KVM_GET_IRQCHIP, EINVAL, "chip_id is 0 or 1 (the PICs) or 2 (the IOAPIC)"},

@@ -127,7 +127,15 @@ static int serve_exit(kvm_context_t kvm, int vcpu, struct kvm_run *run, void *en
 	}
 }
 
-/* The producer is the hypervisor on any vCPU; entries are given up only after they were served. */
+static void unlock(void *mutex)
+{
+	pthread_mutex_unlock(mutex);
+}
+
+/*
+ * The producer is the hypervisor on any vCPU; entries are given up only after they were served. A handler may end its
+ * thread.
+ */
 static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 {
 	struct kvm_coalesced_mmio_ring *ring;
@@ -140,6 +148,7 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 		__atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&kvm->ring_lock);
+	pthread_cleanup_push(unlock, &kvm->ring_lock);
 	while (ring->first != __atomic_load_n(&ring->last, __ATOMIC_ACQUIRE)) {
 		struct kvm_coalesced_mmio *m = &ring->coalesced_mmio[ring->first];
 
@@ -147,7 +156,7 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 		__atomic_store_n(
 			&ring->first, (ring->first + 1) % KVM_COALESCED_MMIO_MAX, __ATOMIC_RELEASE);
 	}
-	pthread_mutex_unlock(&kvm->ring_lock);
+	pthread_cleanup_pop(true);
 }
 
 /* The vCPU's state tells something when it was the guest that touched what is not there. */

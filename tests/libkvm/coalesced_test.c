@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Writes that are collected and delivered later. */
 #include <errno.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "vm.h"
@@ -113,6 +114,43 @@ static void ended(void **state)
 	vm_destroy(&vm);
 }
 
+static int end_thread(void *opaque, uint64_t addr, uint8_t *data, int len)
+{
+	vm_note(opaque, "ends ");
+	pthread_exit(opaque);
+}
+
+static void *run_in_thread(void *opaque)
+{
+	vm_run(opaque);
+	return NULL;
+}
+
+/*
+ * A thread that ends in the handler is in nobody's way: the write that it was at is handed over again. The read that
+ * had brought it out is lost with it.
+ */
+static void thread_ends_in_handler(void **state)
+{
+	pthread_t thread;
+	struct vm vm;
+	void *result;
+	int (*handler)(void *, uint64_t, uint8_t *, int);
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, mmio_code);
+	collect(&vm, 0xa0000, 0x18);
+	handler = vm.callbacks.mmio_write;
+	vm.callbacks.mmio_write = end_thread;
+	assert_int_equal(pthread_create(&thread, NULL, run_in_thread, &vm), 0);
+	pthread_join(thread, &result);
+	assert_ptr_equal(result, &vm);
+	vm.callbacks.mmio_write = handler;
+	assert_int_equal(vm_run(&vm), 7);
+	assert_string_equal(vm.trace, "ends write:a0010/1=77 halt:0 ");
+	vm_destroy(&vm);
+}
+
 static void without_vm(void **state)
 {
 	struct kvm_callbacks cb = {.inb = NULL};
@@ -132,6 +170,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(ring_overflows),
 		cmocka_unit_test(without_handler),
 		cmocka_unit_test(ended),
+		cmocka_unit_test(thread_ends_in_handler),
 		cmocka_unit_test(without_vm),
 	};
 
