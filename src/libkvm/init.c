@@ -117,16 +117,19 @@ kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const c
 {
 	const struct init init = {callbacks, opaque, {log, log_opaque}};
 	const struct port_ops *const *ports;
+	const char *from = engine ? "" : "LIBKVM_ENGINE: ";
 
 	if (!engine)
 		engine = getenv("LIBKVM_ENGINE");
 	ports = ports_of(engine);
 	if (callbacks && ports)
 		return init_first(&init, ports);
-	log_to(&init.log, UV_KVM_LOG_ERROR,
-		callbacks ? "there is no engine \"%s\", only \"kernel\" and \"soft\""
-			  : "kvm_init needs a struct kvm_callbacks, if an empty one",
-		engine);
+	if (callbacks)
+		log_to(&init.log, UV_KVM_LOG_ERROR,
+			"%sthere is no engine \"%s\", only \"kernel\" and \"soft\"", from, engine);
+	else
+		log_to(&init.log, UV_KVM_LOG_ERROR,
+			"kvm_init needs a struct kvm_callbacks, if an empty one");
 	errno = EINVAL;
 	return NULL;
 }

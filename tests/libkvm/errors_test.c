@@ -71,6 +71,11 @@ static void no_engine(void **state)
 	forget();
 	assert_null(uv_kvm_init(NULL, NULL, vm_engine, hear, NULL));
 	check("uv_kvm_init", EINVAL, "struct kvm_callbacks");
+	forget();
+	setenv("LIBKVM_ENGINE", "steam", 1);
+	assert_null(uv_kvm_init(&cb, NULL, NULL, hear, NULL));
+	unsetenv("LIBKVM_ENGINE");
+	check("uv_kvm_init", EINVAL, "LIBKVM_ENGINE: there is no engine \"steam\"");
 }
 
 static void no_vm(void **state)
@@ -154,6 +159,20 @@ static void no_such_vcpu(void **state)
 	WRONG_0(assert_int_equal(kvm_get_interrupt_flag(vm.kvm, 99), 0), EINVAL, "vCPU 99");
 	WRONG_0(assert_int_equal(kvm_is_ready_for_interrupt_injection(vm.kvm, -1), 0), EINVAL,
 		"vCPU -1");
+	vm_destroy(&vm);
+}
+
+/* What no hypervisor takes is refused with what is wrong about it. */
+static void regions(void **state)
+{
+	static u8 pages[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	struct vm vm;
+
+	begin(&vm, false);
+	WRONG(kvm_register_phys_mem(vm.kvm, 1 << 24, NULL, PAGE_SIZE, 0), EFAULT, "is NULL");
+	WRONG(kvm_register_phys_mem(vm.kvm, -PAGE_SIZE, pages, PAGE_SIZE, 0), EINVAL, "below 2^64");
+	WRONG(kvm_register_phys_mem(vm.kvm, 1ul << 56, pages, PAGE_SIZE, 0), EINVAL, "can address");
+	WRONG_0(kvm_create_phys_mem(vm.kvm, 100, PAGE_SIZE, 0, 1), EINVAL, "whole pages");
 	vm_destroy(&vm);
 }
 
@@ -290,6 +309,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(made_twice),
 		cmocka_unit_test(create_too_large),
 		cmocka_unit_test(no_such_vcpu),
+		cmocka_unit_test(regions),
 		cmocka_unit_test(bad_pointers),
 		cmocka_unit_test(lists),
 		cmocka_unit_test(interrupts),

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "vm.h"
@@ -206,6 +207,72 @@ static void two_contexts(void **state)
 	vm_destroy(&a);
 }
 
+/* One context of each engine, where both are there, taking turns. */
+static void both_engines(void **state)
+{
+	const char *mine = vm_engine, *other = strcmp(mine, "soft") ? "soft" : "kernel";
+	kvm_context_t probe =
+		uv_kvm_init(&(struct kvm_callbacks){.inb = NULL}, NULL, other, vm_quiet, NULL);
+	struct vm a, b;
+
+	kvm_finalize(probe);
+	if (!probe)
+		return;
+	vm_create(&a, MEM);
+	vm_engine = other;
+	vm_create(&b, MEM);
+	vm_engine = mine;
+	assert_string_equal(uv_kvm_engine(b.kvm), other);
+	LOAD(&a, out_code);
+	LOAD(&b, out_code);
+	a.ret_io = b.ret_io = 3;
+	assert_int_equal(vm_run(&a), 3);
+	assert_int_equal(vm_run(&b), 3);
+	assert_int_equal(vm_run(&a), 7);
+	vm_destroy(&a);
+	assert_int_equal(vm_run(&b), 7);
+	assert_string_equal(b.trace, "outb:10=0 halt:0 ");
+	vm_destroy(&b);
+}
+
+/* In a child: the VM and its vCPUs are not its own; a VM of its own it may have. */
+static int child(struct vm *vm)
+{
+	struct kvm_regs regs;
+	int wrong = 0;
+
+	wrong += kvm_get_regs(vm->kvm, 0, &regs) != -EIO || errno != EIO;
+	wrong += kvm_run(vm->kvm, 0, NULL) != -EIO;
+	wrong += kvm_create_vcpu(vm->kvm, 1) != -EIO;
+	wrong += kvm_create_phys_mem(vm->kvm, 1ul << 32, PAGE_SIZE, 0, 1) || errno != EIO;
+	wrong += kvm_check_extension(vm->kvm, KVM_CAP_USER_MEMORY) != 1;
+	kvm_finalize(vm->kvm);
+	if (UV_SANITIZED)
+		return wrong; /* the thread sanitizer allows no threads here */
+	wrong += vm_try_create(vm, MEM) != 0;
+	wrong += kvm_get_regs(vm->kvm, 0, &regs) != 0;
+	kvm_finalize(vm->kvm);
+	return wrong;
+}
+
+static void forked(void **state)
+{
+	struct vm vm;
+	int status;
+	pid_t pid;
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, out_code);
+	pid = fork();
+	if (!pid)
+		_exit(child(&vm));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(vm_run(&vm), 7);
+	assert_string_equal(vm.trace, "outb:10=0 halt:0 ");
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -220,6 +287,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(chips_disabled),
 		cmocka_unit_test(by_hand),
 		cmocka_unit_test(two_contexts),
+		cmocka_unit_test(both_engines),
+		cmocka_unit_test(forked),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));
