@@ -180,7 +180,10 @@ static int mapped_bitmap(kvm_context_t kvm, const struct region *region, void *b
 		u64 n = MIN(pages - first, sizeof(there));
 
 		if (mincore(region->hva + first * PAGE_SIZE, n * PAGE_SIZE, there) < 0)
-			return -errno;
+			return fail(kvm, -errno,
+				"memory at 0x%lx is no longer mapped in this program, or not all "
+				"of it",
+				region->range.gpa);
 		for (u64 i = 0; i < n; i++)
 			if (there[i] & 1)
 				((u8 *)buf)[(first + i) / 8] |= (u8)BIT((first + i) % 8);
@@ -241,7 +244,7 @@ static int bitmap_range(
 	while ((r = bitmap_next(kvm, &from, end, buf, fill, &found)) > 0) {
 		r = cb(found.gpa, found.len, buf, opaque);
 		if (r)
-			return r;
+			break;
 	}
 	return result(r);
 }

@@ -112,14 +112,15 @@ static int vm_fill(kvm_context_t kvm, unsigned long phys_mem_bytes, void **phys_
 
 static void vm_undo(kvm_context_t kvm)
 {
-	const u32 max_slots = kvm->memory.max_slots;
+	const struct memory before = kvm->memory;
 
 	kvm->port->close_fd(kvm->port_state, kvm->vm_fd);
 	kvm->vm_fd = -1;
 	kvm->irqchip = kvm->pit = false;
 	memory_free(&kvm->memory);
 	memset(&kvm->memory, 0, sizeof(kvm->memory));
-	memory_init(&kvm->memory, max_slots);
+	memory_init(&kvm->memory, before.max_slots);
+	kvm->memory.log_all = before.log_all;
 }
 
 /* After a failure the context is as before, for another try (with less memory, say). */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "vm.h"
 
@@ -117,15 +118,19 @@ static void create_too_large(void **state)
 	struct kvm_callbacks cb = {.inb = NULL};
 	kvm_context_t kvm = uv_kvm_init(&cb, NULL, vm_engine, hear, NULL);
 	void *mem = NULL;
+	u64 bitmap[3];
 
 	WRONG(kvm_create(kvm, 1ul << 60, &mem), ENOMEM, "bytes of memory");
 	assert_null(mem);
+	WRONG(kvm_create(kvm, ~0ul, &mem), ENOMEM, "bytes of memory");
+	assert_int_equal(kvm_dirty_pages_log_enable_all(kvm), 0);
 	WRONG(kvm_create(kvm, ~0ul, &mem), ENOMEM, "bytes of memory");
 	assert_false(kvm_irqchip_in_kernel(kvm));
 	assert_int_equal(kvm_create(kvm, MEM, &mem), 0);
 	assert_true(kvm_irqchip_in_kernel(kvm));
 	assert_true(kvm_is_containing_region(kvm, 0, 0xa0000));
 	assert_int_equal(((char *)mem)[MEM - 1], 0);
+	assert_int_equal(kvm_get_dirty_pages(kvm, 0, bitmap), 0); /* still wanted */
 	kvm_finalize(kvm);
 }
 
@@ -166,13 +171,19 @@ static void no_such_vcpu(void **state)
 static void regions(void **state)
 {
 	static u8 pages[2 * PAGE_SIZE] __attribute__((aligned(PAGE_SIZE)));
+	u64 bitmap[1];
 	struct vm vm;
+	void *mem;
 
 	begin(&vm, false);
 	WRONG(kvm_register_phys_mem(vm.kvm, 1 << 24, NULL, PAGE_SIZE, 0), EFAULT, "is NULL");
 	WRONG(kvm_register_phys_mem(vm.kvm, -PAGE_SIZE, pages, PAGE_SIZE, 0), EINVAL, "below 2^64");
 	WRONG(kvm_register_phys_mem(vm.kvm, 1ul << 56, pages, PAGE_SIZE, 0), EINVAL, "can address");
 	WRONG_0(kvm_create_phys_mem(vm.kvm, 100, PAGE_SIZE, 0, 1), EINVAL, "whole pages");
+	mem = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	assert_int_equal(kvm_register_phys_mem(vm.kvm, 1 << 24, mem, PAGE_SIZE, 0), 0);
+	munmap(mem, PAGE_SIZE);
+	WRONG(kvm_get_mem_map(vm.kvm, 1 << 24, bitmap), ENOMEM, "no longer mapped");
 	vm_destroy(&vm);
 }
 
