@@ -37,7 +37,7 @@ static int replace(kvm_context_t kvm, const struct alias *new)
 
 	take_out(kvm, new->range.gpa, &old);
 	both = (struct range){new->range.gpa, MAX(new->range.len, old.range.len)};
-	r = put_in(kvm, new);
+	r = table_grown(kvm, put_in(kvm, new));
 	if (r >= 0 && both.len)
 		r = view_update(kvm, &both);
 	if (r >= 0)

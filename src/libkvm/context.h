@@ -73,6 +73,12 @@ int fail(kvm_context_t kvm, int error, const char *format, ...)
 #define NO_VCPU (-1)
 int request_failed(kvm_context_t kvm, int vcpu, unsigned long request, long error);
 
+/* Of a failure of the tables in ranges.h, which do not tell. */
+static inline int table_grown(kvm_context_t kvm, int r)
+{
+	return r < 0 ? fail(kvm, r, "no memory for the table of the guest's memory") : r;
+}
+
 /* Silent: most of what is asked here may fail. */
 static inline long sys_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
 {

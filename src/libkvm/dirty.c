@@ -61,12 +61,13 @@ int dirty_save(kvm_context_t kvm, const struct slot *slot)
 {
 	const size_t bytes = bitmap_bytes(slot->range.len);
 	u64 *bitmap = calloc(1, bytes);
-	int r = bitmap ? fetch(kvm, slot->id, bitmap) : -ENOMEM;
+	int r = bitmap ? fetch(kvm, slot->id, bitmap) : table_grown(kvm, -ENOMEM);
 
 	for (u64 word = 0; r >= 0 && word < bytes / 8; word++)
 		for (u64 left = bitmap[word]; r >= 0 && left; left &= left - 1)
-			r = remember_of(&kvm->memory, slot,
-				(word * 64 + (u64)__builtin_ctzll(left)) * PAGE_SIZE);
+			r = table_grown(
+				kvm, remember_of(&kvm->memory, slot,
+					     (word * 64 + (u64)__builtin_ctzll(left)) * PAGE_SIZE));
 	free(bitmap);
 	return r;
 }

@@ -105,12 +105,13 @@ static int add_over(kvm_context_t kvm, const struct region *new)
 	int r = dirty_save_range(kvm, &new->range);
 
 	if (r >= 0)
-		r = ranges_copy(&before, &m->regions);
+		r = table_grown(kvm, ranges_copy(&before, &m->regions));
 	if (r < 0)
 		return r;
 	r = trim(&m->regions, &new->range);
 	if (r >= 0)
 		r = ranges_insert(&m->regions, new);
+	r = table_grown(kvm, r);
 	if (r >= 0)
 		r = view_update(kvm, &new->range);
 	if (r < 0) {
@@ -127,7 +128,7 @@ static int add_over(kvm_context_t kvm, const struct region *new)
 static int add_free(kvm_context_t kvm, const struct region *new)
 {
 	struct memory *m = &kvm->memory;
-	int r = ranges_insert(&m->regions, new);
+	int r = table_grown(kvm, ranges_insert(&m->regions, new));
 
 	if (r < 0)
 		return r;

@@ -61,9 +61,11 @@ static int slot_add(kvm_context_t kvm, const struct slot *wanted)
 	struct slot slot = *wanted;
 	int r = id_take(m, &slot.id);
 
-	if (r < 0)
+	if (r == -ENOSPC)
 		return fail(kvm, r, "no slot for more memory: the hypervisor has %u", m->max_slots);
-	r = ranges_insert(&m->slots, &slot);
+	if (r < 0)
+		return table_grown(kvm, r);
+	r = table_grown(kvm, ranges_insert(&m->slots, &slot));
 	if (r >= 0) {
 		r = commit(kvm, &slot, slot.range.len);
 		if (r < 0)
@@ -229,7 +231,7 @@ static int update(kvm_context_t kvm, struct range range)
 	int r;
 
 	widen(memory_of(kvm), &range);
-	r = flatten(memory_of(kvm), &range, &wanted);
+	r = table_grown(kvm, flatten(memory_of(kvm), &range, &wanted));
 	if (r >= 0)
 		r = save_all(kvm, &range, &wanted);
 	if (r >= 0)

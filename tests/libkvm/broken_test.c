@@ -4,6 +4,7 @@
  * into the vCPU's area that no guest can bring about. What is told, given and left behind.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -382,8 +383,18 @@ static int change_removal(kvm_context_t kvm)
 	return -errno;
 }
 
-/* The change with the request after `skip` others failing; false when there are not so many. */
-static bool change_fails(int (*change)(kvm_context_t kvm), int skip)
+/* The library's tables grow by this, and not the one after so many. */
+static int allocations = -1;
+
+void *reallocarray(void *old, size_t n, size_t size)
+{
+	if (allocations >= 0 && allocations-- == 0)
+		return NULL;
+	return realloc(old, n * size);
+}
+
+/* The change with the request after `skip` others failing, or the growing; false when there are not so many. */
+static bool change_fails(int (*change)(kvm_context_t kvm), int skip, int error)
 {
 	struct vm vm;
 	bool broke;
@@ -397,13 +408,15 @@ static bool change_fails(int (*change)(kvm_context_t kvm), int skip)
 	break_context(vm.kvm);
 	broken.result = -EIO;
 	broken.skip = skip;
-	broken.times = 1;
+	broken.times = error == EIO;
+	allocations = error == ENOMEM ? skip : -1;
 	r = change(vm.kvm);
-	broke = broken.times < 1;
+	broke = error == EIO ? broken.times < 1 : allocations < 0;
 	broken.times = 0;
-	assert_int_equal(r, broke ? -EIO : 0);
+	allocations = -1;
+	assert_int_equal(r, broke ? -error : 0);
 	assert_int_equal(broken.sentences, broke);
-	if (broke)
+	if (broke && error == EIO)
 		assert_int_equal(written(&vm) & STORES, STORES);
 	if (broke && change != change_removal)
 		assert_int_equal(change(vm.kvm), 0);
@@ -411,8 +424,8 @@ static bool change_fails(int (*change)(kvm_context_t kvm), int skip)
 	return broke;
 }
 
-/* Whichever request fails: told once, and memory and its record are as before. */
-static void changes_fail_anywhere(void **state)
+/* Whichever request fails: told once, and memory and its record are as before. Without memory there is no record. */
+static void changes_fail(int error)
 {
 	static int (*const changes[])(kvm_context_t kvm) = {
 		change_over, change_beside, change_alias, change_removal};
@@ -421,11 +434,21 @@ static void changes_fail_anywhere(void **state)
 	own = mmap(NULL, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_true(own != MAP_FAILED);
 	for (size_t i = 0; i < ARRAY_SIZE(changes); i++) {
-		for (skip = 0; change_fails(changes[i], skip); skip++)
+		for (skip = 0; change_fails(changes[i], skip, error); skip++)
 			;
 		assert_true(skip > 0);
 	}
 	munmap(own, 4 * PAGE_SIZE);
+}
+
+static void changes_fail_anywhere(void **state)
+{
+	changes_fail(EIO);
+}
+
+static void changes_without_memory(void **state)
+{
+	changes_fail(ENOMEM);
 }
 
 /* A vCPU whose area cannot be mapped, or that cannot be made: no trace of it, and it can be made later. */
@@ -526,6 +549,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(code_gone),
 		cmocka_unit_test(create_fails_anywhere),
 		cmocka_unit_test(changes_fail_anywhere),
+		cmocka_unit_test(changes_without_memory),
 		cmocka_unit_test(vcpu_fails),
 		cmocka_unit_test(missing_capabilities),
 		cmocka_unit_test(lists_fail),

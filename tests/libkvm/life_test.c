@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/hostcpu.h"
 #include "vm.h"
 
 static void init_refuses(void **state)
@@ -41,6 +42,29 @@ static void engine_refused(void **state)
 	errno = 0;
 	assert_null(kvm_init(&cb, NULL)); /* the one line on stderr that is meant to be there */
 	assert_int_equal(errno, EINVAL);
+	unsetenv("LIBKVM_ENGINE");
+}
+
+/* Nobody chooses: the kernel's where it can be opened and the processor shows what it takes. */
+static void engine_by_default(void **state)
+{
+	struct kvm_callbacks cb = {.inb = NULL};
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	const char *expected = fd >= 0 && host_cpu_virtualizes() ? "kernel" : "soft";
+	kvm_context_t kvm;
+
+	if (fd >= 0)
+		close(fd);
+	unsetenv("LIBKVM_ENGINE");
+	kvm = kvm_init(&cb, NULL);
+	assert_non_null(kvm);
+	assert_string_equal(uv_kvm_engine(kvm), expected);
+	kvm_finalize(kvm);
+	setenv("LIBKVM_ENGINE", "", 1); /* as if not set */
+	kvm = kvm_init(&cb, NULL);
+	assert_non_null(kvm);
+	assert_string_equal(uv_kvm_engine(kvm), expected);
+	kvm_finalize(kvm);
 	unsetenv("LIBKVM_ENGINE");
 }
 
@@ -279,6 +303,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(init_refuses),
 		cmocka_unit_test(engine_from_environment),
 		cmocka_unit_test(engine_refused),
+		cmocka_unit_test(engine_by_default),
 		cmocka_unit_test(finalize_early),
 		cmocka_unit_test(finalize_closes_all),
 		cmocka_unit_test(vm_only_once),

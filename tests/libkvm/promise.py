@@ -55,7 +55,7 @@ def main():
     if status == 0 and out == want and not err:
         return 0
     print(f'--- promised\n{want}--- status {status}, printed\n{out}--- and to stderr\n{err}---')
-    if partial:
+    if partial and status != 0:
         print('skipped: this /dev/kvm runs without virtualization hardware, and not all of this')
         return 77
     return 1
