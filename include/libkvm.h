@@ -233,7 +233,8 @@ int kvm_enable_vapic(kvm_context_t kvm, int vcpu, uint64_t vapic);
 /* Allocates zeroed guest memory; `log` records writes to it, without `writable` guest writes become MMIO. */
 void *kvm_create_phys_mem(
 	kvm_context_t kvm, unsigned long phys_start, unsigned long len, int log, int writable);
-/* Gives the guest memory of the program's. -EEXIST: overlaps; -EINVAL: not page aligned; -ENOSPC: no slot left. */
+/* Gives the guest memory of the program's. -EEXIST: overlaps; -EINVAL: not page aligned; -EFAULT: NULL;
+ * -ENOSPC: no slot left. */
 int kvm_register_phys_mem(kvm_context_t kvm, unsigned long phys_start, void *userspace_addr,
 	unsigned long len, int log);
 /* Removes the region that contains phys_start; memory of kvm_create_phys_mem is freed. `len` is not looked at. */

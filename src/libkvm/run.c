@@ -144,7 +144,7 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 		return;
 	ring = (void *)((u8 *)run + (size_t)kvm->ring_page * PAGE_SIZE);
 	/* Without the lock it is a guess: who fills the ring meanwhile empties it himself. */
-	if (__atomic_load_n(&ring->first, __ATOMIC_RELAXED) ==
+	if (__atomic_load_n(&ring->first, __ATOMIC_ACQUIRE) ==
 		__atomic_load_n(&ring->last, __ATOMIC_ACQUIRE))
 		return;
 	pthread_mutex_lock(&kvm->ring_lock);
