@@ -64,6 +64,20 @@ static void set_regs_raw(long n)
 		raw(vcpu_fd, KVM_SET_REGS, &regs);
 }
 
+static struct kvm_fpu fpu;
+
+static void get_fpu(long n)
+{
+	while (n--)
+		kvm_get_fpu(kvm, 0, &fpu);
+}
+
+static void get_fpu_raw(long n)
+{
+	while (n--)
+		raw(vcpu_fd, KVM_GET_FPU, &fpu);
+}
+
 static volatile int flag;
 
 static void interrupt_flag(long n)
@@ -128,6 +142,7 @@ static const struct pair {
 } pairs[] = {
 	{"get-regs", get_regs, get_regs_raw},
 	{"set-regs", set_regs, set_regs_raw},
+	{"get-fpu", get_fpu, get_fpu_raw},
 	{"get-interrupt-flag", interrupt_flag, interrupt_flag_raw},
 	{"set-irq-level", irq_level, irq_level_raw},
 	{"run", round_trip, round_trip_raw},

@@ -57,7 +57,7 @@ typedef struct kvm_context *kvm_context_t;
 /*
  * What the program does for the guest. The first argument is the `opaque` of kvm_init; `env` is the last
  * argument of kvm_run. The structure is used in place: it must live as long as the context and members may be
- * changed between two calls. A NULL member stands for: reads give all ones, writes are dropped, halt, shutdown,
+ * changed while no vCPU runs. A NULL member stands for: reads give all ones, writes are dropped, halt, shutdown,
  * debug, tpr_access and io_window end kvm_run with 1, the rest do nothing.
  *
  * A handler that returns non-zero ends kvm_run with that value. Elements of a repeated string instruction that the

@@ -45,6 +45,7 @@ struct kvm_context {
 	bool vcpu0_asked; /* vCPU 0 was asked for by name, not only made on first use */
 	int fd;
 	size_t run_size;
+	size_t xsave_size; /* 0: the plain requests for the FPU do */
 	pthread_mutex_t lock;
 
 	struct memory memory;

@@ -23,31 +23,29 @@ static size_t bitmap_bytes(u64 len)
 
 /* ---- Remembered pages ------------------------------------------------------------------------------- */
 
-static int remember(struct memory *m, u64 gpa)
+/* There is room. */
+static void remember(struct memory *m, u64 gpa)
 {
 	struct dirty_chunk new = {.range = {gpa & ~(DIRTY_CHUNK - 1), DIRTY_CHUNK}};
 	struct dirty_chunk *chunk = ranges_containing(&m->dirty, gpa, 1);
-	int r = 0;
 
 	if (!chunk) {
-		r = ranges_insert(&m->dirty, &new);
+		ranges_insert(&m->dirty, &new);
 		chunk = ranges_containing(&m->dirty, gpa, 1);
 	}
-	if (r >= 0)
-		chunk->pages |= BIT64(gpa / PAGE_SIZE % 64);
-	return r;
+	chunk->pages |= BIT64(gpa / PAGE_SIZE % 64);
 }
 
 /* Only if the slot's memory is still that of a region, and of one whose writes are recorded. */
-static int remember_of(struct memory *m, const struct slot *slot, u64 offset)
+static void remember_of(struct memory *m, const struct slot *slot, u64 offset)
 {
 	const u64 gpa = slot->home + offset;
 	const struct region *region = ranges_containing(&m->regions, gpa, PAGE_SIZE);
 
 	if (!region || !region_logs(m, region) ||
 		region->hva + (gpa - region->range.gpa) != slot->hva + offset)
-		return 0;
-	return remember(m, gpa);
+		return;
+	remember(m, gpa);
 }
 
 static int fetch(kvm_context_t kvm, u32 id, void *bitmap)
@@ -57,17 +55,18 @@ static int fetch(kvm_context_t kvm, u32 id, void *bitmap)
 	return (int)vm_ioctl(kvm, KVM_GET_DIRTY_LOG, &log);
 }
 
+/* Asking the hypervisor makes it forget, so what is needed to remember is got before. */
 int dirty_save(kvm_context_t kvm, const struct slot *slot)
 {
 	const size_t bytes = bitmap_bytes(slot->range.len);
 	u64 *bitmap = calloc(1, bytes);
-	int r = bitmap ? fetch(kvm, slot->id, bitmap) : table_grown(kvm, -ENOMEM);
+	int r = bitmap ? ranges_reserve(&kvm->memory.dirty, bytes / 8 + 1) : -ENOMEM;
 
+	r = r < 0 ? table_grown(kvm, r) : fetch(kvm, slot->id, bitmap);
 	for (u64 word = 0; r >= 0 && word < bytes / 8; word++)
-		for (u64 left = bitmap[word]; r >= 0 && left; left &= left - 1)
-			r = table_grown(
-				kvm, remember_of(&kvm->memory, slot,
-					     (word * 64 + (u64)__builtin_ctzll(left)) * PAGE_SIZE));
+		for (u64 left = bitmap[word]; left; left &= left - 1)
+			remember_of(&kvm->memory, slot,
+				(word * 64 + (u64)__builtin_ctzll(left)) * PAGE_SIZE);
 	free(bitmap);
 	return r;
 }

@@ -2,7 +2,8 @@
 /*
  * The floating-point and vector registers that struct kvm_fpu knows, through the XSAVE image where there is one.
  * KVM_GET_FPU and KVM_SET_FPU of the kernel pass the image's legacy part without its XSTATE_BV (SDM 1:13.4.2), so what
- * is set in a component that the guest has not used yet is lost at the next entry, and what is got may be stale.
+ * is set in a component that the guest has not used yet is lost at the next entry, and what is got may be stale. Not
+ * so the soft engine's.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +30,7 @@ _Static_assert(offsetof(struct legacy, xstate_bv) == 512, "as in the manual");
 
 static struct legacy *image_alloc(kvm_context_t kvm)
 {
-	long size = MAX(cap_value(kvm, KVM_CAP_XSAVE2), (long)sizeof(struct kvm_xsave));
-	struct legacy *image = calloc(1, (size_t)size);
+	struct legacy *image = calloc(1, kvm->xsave_size);
 
 	if (!image)
 		fail(kvm, -ENOMEM, "no memory for an XSAVE image");
@@ -39,7 +39,7 @@ static struct legacy *image_alloc(kvm_context_t kvm)
 
 static long image_get(kvm_context_t kvm, int vcpu, struct legacy *image)
 {
-	bool large = cap_value(kvm, KVM_CAP_XSAVE2) > 0;
+	const bool large = kvm->xsave_size > sizeof(struct kvm_xsave);
 
 	return vcpu_ioctl(kvm, vcpu, large ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, image);
 }
@@ -108,7 +108,7 @@ int kvm_get_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 {
 	long r = vcpu_ioctl(kvm, vcpu, KVM_GET_FPU, fpu);
 
-	if (r < 0 || cap_value(kvm, KVM_CAP_XSAVE) <= 0)
+	if (r < 0 || !kvm->xsave_size)
 		return result(r);
 	return get_through_image(kvm, vcpu, fpu);
 }
@@ -117,7 +117,7 @@ int kvm_set_fpu(kvm_context_t kvm, int vcpu, struct kvm_fpu *fpu)
 {
 	long r = vcpu_ioctl(kvm, vcpu, KVM_SET_FPU, fpu);
 
-	if (r < 0 || cap_value(kvm, KVM_CAP_XSAVE) <= 0)
+	if (r < 0 || !kvm->xsave_size)
 		return result(r);
 	return set_through_image(kvm, vcpu, fpu);
 }

@@ -54,6 +54,9 @@ static int context_size(kvm_context_t kvm)
 	kvm->max_vcpus = n > 0 ? (int)n : 4;
 	n = cap_value(kvm, KVM_CAP_NR_MEMSLOTS);
 	memory_init(&kvm->memory, n > 0 ? (u32)n : 32);
+	if (!kvm->port->fpu_complete && cap_value(kvm, KVM_CAP_XSAVE) > 0)
+		kvm->xsave_size =
+			(size_t)MAX(cap_value(kvm, KVM_CAP_XSAVE2), (long)sizeof(struct kvm_xsave));
 	kvm->vcpus = calloc((size_t)kvm->max_vcpus, sizeof(kvm->vcpus[0]));
 	return kvm->vcpus ? 0 : -ENOMEM;
 }

@@ -57,10 +57,11 @@ int fail(kvm_context_t kvm, int error, const char *format, ...)
 
 /* What a failure most likely means, where its number does not say. */
 static const struct advice {
-	unsigned long request;
+	unsigned long request; /* 0: any */
 	int error;
 	const char *text;
 } advice[] = {
+	{0, EIO, "a VM serves only the process that made it, not its children"},
 	{KVM_CREATE_IRQCHIP, EINVAL, "it comes before the first vCPU"},
 	{KVM_SET_USER_MEMORY_REGION, EINVAL,
 		"it is too large, or lies beyond what the guest or this program can address"},
@@ -82,7 +83,8 @@ static const struct advice {
 static const char *advice_on(unsigned long request, int error)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(advice); i++)
-		if (advice[i].request == request && advice[i].error == error)
+		if ((!advice[i].request || advice[i].request == request) &&
+			advice[i].error == error)
 			return advice[i].text;
 	return NULL;
 }

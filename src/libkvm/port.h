@@ -11,6 +11,8 @@
 struct port_ops {
 	const char *name;        /* what uv_kvm_engine says */
 	const char *cannot_open; /* first half of a sentence; the second is the error */
+	/* KVM_GET_FPU and KVM_SET_FPU know which components the guest has used; see fpu.c. */
+	bool fpu_complete;
 	/* Opens the system descriptor: the descriptor or -errno; *state is the port's own. */
 	int (*open)(void **state);
 	/* >= 0 or -errno. */

@@ -48,6 +48,7 @@ const char *request_name(unsigned long request)
 
 const struct port_ops port_soft = {
 	.name = "soft",
+	.fpu_complete = true,
 	.cannot_open = "the engine cannot be used (`uservisor doctor` tells more)",
 	.open = soft_open,
 	.ioctl = soft_ioctl,

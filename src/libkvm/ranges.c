@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* See ranges.h. Sorted arrays: look-ups by bisection, thousands of ranges are still one short memmove. */
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,15 +37,18 @@ void *ranges_containing(const struct ranges *t, u64 gpa, u64 len)
 	return r && r->gpa <= gpa && len <= range_end(r) - gpa ? r : NULL;
 }
 
-static int grow(struct ranges *t)
+int ranges_reserve(struct ranges *t, size_t n)
 {
-	int room = t->room ? t->room * 2 : 8;
-	u8 *items = reallocarray(t->items, (size_t)room, t->item_size);
+	const size_t least = (size_t)t->n + n, room = MAX(least, (size_t)t->room * 2);
+	u8 *items;
 
+	if (least <= (size_t)t->room)
+		return 0;
+	items = room > INT_MAX ? NULL : reallocarray(t->items, room, t->item_size);
 	if (!items)
 		return -ENOMEM;
 	t->items = items;
-	t->room = room;
+	t->room = (int)room;
 	return 0;
 }
 
@@ -55,7 +59,7 @@ int ranges_insert(struct ranges *t, const void *item)
 	u8 *place;
 
 	uv_assert(!ranges_overlapping(t, new->gpa, new->len));
-	if (t->n == t->room && grow(t) < 0)
+	if (ranges_reserve(t, 1) < 0)
 		return -ENOMEM;
 	place = t->items + (size_t)i * t->item_size;
 	memmove(place + t->item_size, place, (size_t)(t->n - i) * t->item_size);

@@ -35,6 +35,8 @@ int ranges_from(const struct ranges *t, u64 gpa);
 void *ranges_overlapping(const struct ranges *t, u64 gpa, u64 len);
 /* The one that contains all of [gpa, gpa + len), len > 0, or NULL. */
 void *ranges_containing(const struct ranges *t, u64 gpa, u64 len);
+/* The next n insertions do not fail. -ENOMEM. */
+int ranges_reserve(struct ranges *t, size_t n);
 /* Copies the item in; it must overlap no other. -ENOMEM. Pointers into the table do not survive. */
 int ranges_insert(struct ranges *t, const void *item);
 /* *to is empty; -ENOMEM. */
