@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * debugger: single steps through a guest that computes 4!, then lets it run into a breakpoint. The guest knows nothing
- * of it; its flags and debug registers stay its own.
+ * of it: its memory, flags and debug registers stay its own.
  *
  *     cc debugger.c -o debugger $(pkg-config --cflags --libs libkvm) && ./debugger
  *
@@ -25,8 +25,9 @@
 #define MEMORY     0x10000ul
 #define CODE       0x1000
 #define STEPS      6
-#define BREAKPOINT 0xb  /* the guest's rip at its HLT */
-#define INT3       0xcc /* the instruction of one byte that is a breakpoint */
+#define BREAKPOINT 0xb /* the guest's rip at its HLT */
+#define DR6_B0     1   /* the breakpoint in DR0 was met */
+#define DR7_L0     1   /* DR0 is the address of an instruction to stop in front of */
 
 static const unsigned char guest[] = {
 	0xb9, 0x04, 0x00, /* 00        movw $4, %cx  */
@@ -49,11 +50,11 @@ static void check(int good, const char *what)
 	exit(1);
 }
 
-/* Exception 1 is the end of a step, 3 is INT3. */
+/* Exception 1, of a breakpoint or at the end of a step. */
 static int debug(void *opaque, void *env, struct kvm_debug_exit_arch *info)
 {
 	(void)opaque, (void)env;
-	return info->exception == 3 ? HIT : STEPPED;
+	return info->dr6 & DR6_B0 ? HIT : STEPPED;
 }
 
 static int halted(void *opaque, int vcpu)
@@ -70,30 +71,44 @@ static void show(kvm_context_t kvm, const char *what)
 	printf("%s: rip %#llx ax %llu\n", what, regs.rip, regs.rax & 0xffff);
 }
 
-static void set_debug(kvm_context_t kvm, unsigned control)
+static void run_until(kvm_context_t kvm, int event, const char *what)
 {
-	struct kvm_guest_debug debug = {.control = control};
+	int r = kvm_run(kvm, 0, NULL);
 
+	check(r >= 0, "kvm_run");
+	if (r != event) {
+		fprintf(stderr, "kvm_run: %d came instead of %s\n", r, what);
+		exit(1);
+	}
+	show(kvm, what);
+}
+
+static void set_debug(kvm_context_t kvm, struct kvm_guest_debug debug)
+{
 	check(kvm_set_guest_debug(kvm, 0, &debug) == 0, "kvm_set_guest_debug");
 }
 
 static void step(kvm_context_t kvm)
 {
-	set_debug(kvm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
-	check(kvm_run(kvm, 0, NULL) == STEPPED, "kvm_run, one step");
-	show(kvm, "step");
+	set_debug(kvm,
+		(struct kvm_guest_debug){.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP});
+	run_until(kvm, STEPPED, "step");
 }
 
-/* The guest stops in front of the breakpoint; the byte that was there is put back. */
-static void run_to(kvm_context_t kvm, unsigned char *where)
+/* The processor compares linear addresses: the segment's base is in them. */
+static void run_to(kvm_context_t kvm, unsigned long address)
 {
-	unsigned char original = *where;
+	set_debug(kvm,
+		(struct kvm_guest_debug){.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+			.arch.debugreg = {[0] = address, [7] = DR7_L0}});
+	run_until(kvm, HIT, "breakpoint");
+}
 
-	*where = INT3;
-	set_debug(kvm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP);
-	check(kvm_run(kvm, 0, NULL) == HIT, "kvm_run, to the breakpoint");
-	*where = original;
-	show(kvm, "breakpoint");
+/* Undisturbed. */
+static void run_on(kvm_context_t kvm)
+{
+	set_debug(kvm, (struct kvm_guest_debug){.control = 0});
+	run_until(kvm, HALTED, "halted");
 }
 
 int main(void)
@@ -103,13 +118,11 @@ int main(void)
 	struct kvm_regs regs = {.rip = 0, .rflags = 2};
 	struct kvm_sregs sregs;
 	void *memory;
-	unsigned char *code;
 
 	check(kvm != NULL, "kvm_init");
 	kvm_disable_irqchip_creation(kvm); /* without interrupts, HLT comes to us */
 	check(kvm_create(kvm, MEMORY, &memory) == 0, "kvm_create");
-	code = (unsigned char *)memory + CODE;
-	memcpy(code, guest, sizeof(guest));
+	memcpy((char *)memory + CODE, guest, sizeof(guest));
 	check(kvm_get_sregs(kvm, 0, &sregs) == 0, "kvm_get_sregs");
 	sregs.cs.selector = CODE >> 4;
 	sregs.cs.base = CODE;
@@ -118,10 +131,8 @@ int main(void)
 
 	for (int i = 0; i < STEPS; i++)
 		step(kvm);
-	run_to(kvm, code + BREAKPOINT);
-	set_debug(kvm, 0);
-	check(kvm_run(kvm, 0, NULL) == HALTED, "kvm_run, to the end");
-	show(kvm, "halted");
+	run_to(kvm, CODE + BREAKPOINT);
+	run_on(kvm);
 	kvm_finalize(kvm);
 	return 0;
 }
