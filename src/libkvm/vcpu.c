@@ -9,6 +9,12 @@
 
 #include "libkvm/context.h"
 
+static int area_failed(kvm_context_t kvm, int slot, int error)
+{
+	return fail(kvm, -error, "vCPU %d: its area cannot be mapped: %s", slot, strerror(error));
+}
+
+/* Into the reserved place, so that it does not fail for want of address space. */
 static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu *vcpu)
 {
 	long r =
@@ -18,15 +24,28 @@ static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu *vcpu)
 	if (r < 0)
 		return request_failed(kvm, slot, KVM_CREATE_VCPU, r);
 	vcpu->fd = (int)r;
-	run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
-	if (run == MAP_FAILED) {
-		r = -errno;
-		kvm->port->close_fd(kvm->port_state, vcpu->fd);
-		return fail(kvm, (int)r, "vCPU %d: its area cannot be mapped: %s", slot,
-			strerror((int)-r));
-	}
+	run = mmap(vcpu->run, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
+		vcpu->fd, 0);
+	if (run != MAP_FAILED)
+		return 0;
+	r = errno;
+	kvm->port->close_fd(kvm->port_state, vcpu->fd);
+	return area_failed(kvm, slot, (int)r);
+}
+
+/* The VM keeps a vCPU whose descriptor was closed, and has it only once: the place for its area comes first. */
+static int vcpu_reserve(kvm_context_t kvm, int slot, struct vcpu *vcpu)
+{
+	void *run = mmap(NULL, kvm->run_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (run == MAP_FAILED)
+		return area_failed(kvm, slot, errno);
 	vcpu->run = run;
-	return 0;
+	r = vcpu_open(kvm, slot, vcpu);
+	if (r < 0)
+		munmap(run, kvm->run_size);
+	return r;
 }
 
 static int vcpu_make(kvm_context_t kvm, int slot)
@@ -36,7 +55,7 @@ static int vcpu_make(kvm_context_t kvm, int slot)
 
 	if (!vcpu)
 		return fail(kvm, -ENOMEM, "no memory for a vCPU");
-	r = vcpu_open(kvm, slot, vcpu);
+	r = vcpu_reserve(kvm, slot, vcpu);
 	if (r < 0)
 		free(vcpu);
 	else

@@ -13,11 +13,7 @@
 
 #include "vm.h"
 
-struct held {
-	unsigned descriptors, mappings;
-};
-
-static struct held held_before;
+static struct vm_held held_before;
 
 static unsigned count_descriptors(void)
 {
@@ -47,22 +43,27 @@ static unsigned count_mappings(void)
 	return n;
 }
 
-static struct held count_held(void)
+struct vm_held vm_held(void)
 {
-	return (struct held){count_descriptors(), count_mappings()};
+	return (struct vm_held){count_descriptors(), count_mappings()};
+}
+
+bool vm_held_same(struct vm_held a, struct vm_held b)
+{
+	return a.descriptors == b.descriptors && a.mappings == b.mappings;
 }
 
 static int before_test(void **state)
 {
-	held_before = count_held();
+	held_before = vm_held();
 	return 0;
 }
 
 static int after_test(void **state)
 {
-	struct held now = count_held();
+	struct vm_held now = vm_held();
 
-	if (now.descriptors == held_before.descriptors && now.mappings == held_before.mappings)
+	if (vm_held_same(now, held_before))
 		return 0;
 	print_error("left behind: %d descriptors, %d shared mappings\n",
 		(int)(now.descriptors - held_before.descriptors),

@@ -73,6 +73,14 @@ bool vm_emulates(void);
 		assert_int_equal(errno, (number));                                                 \
 	} while (0)
 
+/* Open descriptors, and shared mappings: memory of guests, areas of vCPUs. */
+struct vm_held {
+	unsigned descriptors, mappings;
+};
+
+struct vm_held vm_held(void);
+bool vm_held_same(struct vm_held a, struct vm_held b);
+
 /* Ends a test that cannot be made here; the VM is let go, and the reason printed. */
 void vm_skip(struct vm *vm, const char *reason);
 /* The body of main: runs the tests on the engine that the command line names, see main.c. */
