@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The thread rules of the header: one thread a vCPU, everything else from anywhere. Four vCPUs run while other threads
- * read what was written, set lines, and make and remove memory that no guest touches. Meant for the thread sanitizer
+ * read what was written, set lines, make vCPUs, change what is collected and how the VM is set up, and make and remove
+ * memory and aliases that no guest touches. Meant for the thread sanitizer
  * too, so what the guests share with the test is read with atomics, and threads count what went wrong: a check of
  * cmocka's cannot fail in one.
  */
@@ -9,6 +10,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -21,8 +23,9 @@ struct machine {
 	kvm_context_t kvm;
 	struct kvm_callbacks callbacks;
 	u8 *mem;
-	atomic_int outs[VCPUS], reads, writes, wrong;
+	atomic_int outs[VCPUS], reads, writes, made, wrong;
 	atomic_bool over;
+	bool collects;
 	pthread_barrier_t start;
 };
 
@@ -92,7 +95,8 @@ static void machine_create(struct machine *m)
 	m->mem = mem;
 	memcpy(m->mem + CODE, work_code, (size_t)(work_code_end - work_code));
 	assert_int_equal(kvm_dirty_pages_log_enable_slot(m->kvm, 0, 0), 0);
-	if (kvm_check_extension(m->kvm, KVM_CAP_COALESCED_MMIO))
+	m->collects = kvm_check_extension(m->kvm, KVM_CAP_COALESCED_MMIO);
+	if (m->collects)
 		assert_int_equal(kvm_register_coalesced_mmio(m->kvm, 0xa0000, PAGE_SIZE), 0);
 }
 
@@ -135,43 +139,126 @@ static void *vcpu_thread(void *opaque)
 	return NULL;
 }
 
-static void *dirty_thread(void *opaque)
+/* ---- What other threads do, once each time ------------------------------------------------------------ */
+
+#define BITMAP_WORDS (MEM / PAGE_SIZE / 64)
+
+static int no_pages(unsigned long start, unsigned long len, void *bitmap, void *opaque)
 {
 	struct machine *m = opaque;
-	u64 bitmap[0xa0 / 64 + 1];
 
-	while (!m->over)
-		m->wrong += kvm_get_dirty_pages(m->kvm, 0, bitmap) < 0;
-	return NULL;
+	m->wrong += start != 0 && start != 0xc0000; /* no region of another thread's */
+	return 0;
 }
 
-static void *lines_thread(void *opaque)
+static void ask_dirty(struct machine *m)
 {
-	struct machine *m = opaque;
+	u64 bitmap[BITMAP_WORDS];
+
+	m->wrong += kvm_get_dirty_pages(m->kvm, 0, bitmap) < 0;
+	m->wrong += kvm_get_dirty_pages_range(m->kvm, 0, 0xa0000, bitmap, m, no_pages) < 0;
+}
+
+/* Recording goes on in memory for which it was asked by itself. */
+static void set_dirty(struct machine *m)
+{
+	m->wrong += kvm_dirty_pages_log_enable_all(m->kvm) < 0;
+	m->wrong += kvm_dirty_pages_log_enable_slot(m->kvm, 0, 0) < 0;
+	m->wrong += kvm_dirty_pages_log_disable_slot(m->kvm, 0, 0) < 0;
+	m->wrong += kvm_dirty_pages_log_reset(m->kvm) < 0;
+}
+
+static void ask_map(struct machine *m)
+{
+	u64 bitmap[BITMAP_WORDS] = {0};
+
+	m->wrong += kvm_get_mem_map(m->kvm, 0, bitmap) < 0;
+	m->wrong += !(bitmap[0] & 1u << CODE / PAGE_SIZE);
+	m->wrong += kvm_get_mem_map_range(m->kvm, 0, MEM, bitmap, m, no_pages) < 0;
+}
+
+static void set_lines(struct machine *m)
+{
 	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
+	struct kvm_pit_state pit;
 
-	for (int level = 0; !m->over; level ^= 1) {
+	for (int level = 0; level <= 1; level++)
 		m->wrong += kvm_set_irq_level(m->kvm, 5, level) != 1;
-		m->wrong += kvm_get_irqchip(m->kvm, &chip) < 0;
-	}
-	return NULL;
+	m->wrong += kvm_get_irqchip(m->kvm, &chip) < 0;
+	m->wrong += kvm_get_pit(m->kvm, &pit) < 0;
 }
 
-static void *memory_thread(void *opaque)
+static void set_memory(struct machine *m)
 {
-	struct machine *m = opaque;
 	const unsigned long at = 0x10000000;
+	u8 *mem = kvm_create_phys_mem(m->kvm, at, 4 * PAGE_SIZE, 0, 1);
 
-	while (!m->over) {
-		u8 *mem = kvm_create_phys_mem(m->kvm, at, 4 * PAGE_SIZE, 0, 1);
+	m->wrong += !mem || !kvm_is_containing_region(m->kvm, at, 4 * PAGE_SIZE);
+	m->wrong += kvm_dirty_pages_log_enable_slot(m->kvm, at, 0) < 0;
+	m->wrong += kvm_create_memory_alias(m->kvm, at + 0x100000, PAGE_SIZE, at) < 0;
+	m->wrong += kvm_destroy_memory_alias(m->kvm, at + 0x100000) < 0;
+	kvm_destroy_phys_mem(m->kvm, at, 0);
+	m->wrong += kvm_is_containing_region(m->kvm, at, 1);
+}
 
-		m->wrong += !mem || !kvm_is_containing_region(m->kvm, at, 4 * PAGE_SIZE);
-		m->wrong += kvm_dirty_pages_log_enable_slot(m->kvm, at, 0) < 0;
-		m->wrong += kvm_create_memory_alias(m->kvm, at + 0x100000, PAGE_SIZE, at) < 0;
-		m->wrong += kvm_destroy_memory_alias(m->kvm, at + 0x100000) < 0;
-		kvm_destroy_phys_mem(m->kvm, at, 0);
-		m->wrong += kvm_is_containing_region(m->kvm, at, 1);
+/* A second sight of what the guests write; none of them looks through it. */
+static void set_alias(struct machine *m)
+{
+	const u64 at = 0x20000000;
+
+	m->wrong += kvm_create_memory_alias(m->kvm, at, 0x4000, 0x8000) < 0;
+	m->wrong += kvm_create_memory_alias(m->kvm, at, 0x8000, 0x4000) < 0;
+	m->wrong += kvm_destroy_memory_alias(m->kvm, at) < 0;
+}
+
+/* The guests' own writes, so that some are collected and some are not. */
+static void set_zones(struct machine *m)
+{
+	if (!m->collects)
+		return;
+	m->wrong += kvm_unregister_coalesced_mmio(m->kvm, 0xa0000, PAGE_SIZE) < 0;
+	m->wrong += kvm_register_coalesced_mmio(m->kvm, 0xa0000, PAGE_SIZE) < 0;
+}
+
+#define MORE_VCPUS 12
+
+/* Each is made once, whoever else tries. */
+static void make_vcpus(struct machine *m)
+{
+	for (int i = VCPUS; i < VCPUS + MORE_VCPUS; i++) {
+		const int r = kvm_create_vcpu(m->kvm, i);
+
+		m->made += r == 0;
+		m->wrong += r < 0 && r != -EEXIST;
 	}
+}
+
+static void set_vm(struct machine *m)
+{
+	unsigned pages;
+
+	free(kvm_get_msr_list(m->kvm));
+	free(uv_kvm_supported_cpuid(m->kvm));
+	m->wrong += !kvm_check_extension(m->kvm, KVM_CAP_USER_MEMORY);
+	if (kvm_set_shadow_pages(m->kvm, 1000) == 0)
+		m->wrong += kvm_get_shadow_pages(m->kvm, &pages) < 0 || pages != 1000;
+}
+
+typedef void (*task)(struct machine *m);
+
+struct other {
+	struct machine *m;
+	task task;
+	pthread_t thread;
+};
+
+static void *other_thread(void *opaque)
+{
+	struct other *other = opaque;
+
+	do
+		other->task(other->m);
+	while (!other->m->over);
 	return NULL;
 }
 
@@ -216,56 +303,63 @@ static void vcpus_at_once(void **state)
 	kvm_finalize(m.kvm);
 }
 
-static void run_beside(void *(*other)(void *opaque))
+#define MOST_OTHERS 12
+
+static void run_beside(const task tasks[], size_t n)
 {
+	struct other others[MOST_OTHERS];
 	struct worker workers[VCPUS];
 	struct machine m;
-	pthread_t thread;
 
 	machine_create(&m);
-	assert_int_equal(pthread_create(&thread, NULL, other, &m), 0);
+	for (size_t i = 0; i < n; i++) {
+		others[i] = (struct other){.m = &m, .task = tasks[i]};
+		assert_int_equal(
+			pthread_create(&others[i].thread, NULL, other_thread, &others[i]), 0);
+	}
 	start_vcpus(&m, workers);
 	join_vcpus(workers);
 	m.over = true;
-	pthread_join(thread, NULL);
+	for (size_t i = 0; i < n; i++)
+		pthread_join(others[i].thread, NULL);
 	assert_all_served(&m);
+	assert_true(m.made == 0 || m.made == MORE_VCPUS);
 	kvm_finalize(m.kvm);
 }
 
+#define RUN_BESIDE(...)                                                                            \
+	run_beside((const task[]){__VA_ARGS__}, sizeof((const task[]){__VA_ARGS__}) / sizeof(task))
+
 static void beside_dirty_log(void **state)
 {
-	run_beside(dirty_thread);
+	RUN_BESIDE(ask_dirty, set_dirty);
 }
 
 static void beside_lines(void **state)
 {
-	run_beside(lines_thread);
+	RUN_BESIDE(set_lines);
 }
 
 static void beside_memory(void **state)
 {
-	run_beside(memory_thread);
+	RUN_BESIDE(set_memory, set_alias, ask_map);
 }
 
-/* All of them, and each thread of another kind twice. */
+static void beside_zones(void **state)
+{
+	RUN_BESIDE(set_zones, set_zones);
+}
+
+static void beside_new_vcpus(void **state)
+{
+	RUN_BESIDE(make_vcpus, make_vcpus);
+}
+
+/* All of them, and some twice. */
 static void beside_everything(void **state)
 {
-	static void *(*const others[])(void *opaque) = {
-		dirty_thread, lines_thread, memory_thread, dirty_thread, lines_thread};
-	pthread_t threads[ARRAY_SIZE(others)];
-	struct worker workers[VCPUS];
-	struct machine m;
-
-	machine_create(&m);
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		assert_int_equal(pthread_create(&threads[i], NULL, others[i], &m), 0);
-	start_vcpus(&m, workers);
-	join_vcpus(workers);
-	m.over = true;
-	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
-		pthread_join(threads[i], NULL);
-	assert_all_served(&m);
-	kvm_finalize(m.kvm);
+	RUN_BESIDE(ask_dirty, set_dirty, set_lines, set_memory, set_alias, ask_map, set_zones,
+		make_vcpus, set_vm, ask_dirty, set_lines, set_vm);
 }
 
 static void *create_thread(void *opaque)
@@ -303,6 +397,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(beside_dirty_log),
 		cmocka_unit_test(beside_lines),
 		cmocka_unit_test(beside_memory),
+		cmocka_unit_test(beside_zones),
+		cmocka_unit_test(beside_new_vcpus),
 		cmocka_unit_test(beside_everything),
 		cmocka_unit_test(vcpus_made_once),
 	};
