@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,14 +56,18 @@ static void keep_handlers(bool has_machine)
 {
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 	static struct sys_sigaction engine[ARRAY_SIZE(signals)];
+	static pthread_mutex_t lock =
+		PTHREAD_MUTEX_INITIALIZER; /* tests open machines on many threads */
 	static bool known;
 
+	pthread_mutex_lock(&lock);
 	for (unsigned i = 0; i < ARRAY_SIZE(signals); i++)
 		if (known)
 			sys_sigaction(signals[i], &engine[i], NULL);
 		else if (has_machine)
 			sys_sigaction(signals[i], NULL, &engine[i]);
 	known = known || has_machine;
+	pthread_mutex_unlock(&lock);
 }
 
 int kvm_open(void)
