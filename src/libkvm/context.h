@@ -116,7 +116,5 @@ int show_state(kvm_context_t kvm, int vcpu);
 
 void log_to(const struct log *log, enum uv_kvm_log_kind kind, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 
 #endif

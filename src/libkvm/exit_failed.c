@@ -7,7 +7,7 @@
 
 #include "libkvm/context.h"
 
-#define TELL(...) log_line(kvm, UV_KVM_LOG_ERROR, __VA_ARGS__)
+#define TELL(...) log_to(&kvm->log, UV_KVM_LOG_ERROR, __VA_ARGS__)
 
 static const char *suberror_name(u32 suberror)
 {
@@ -24,7 +24,8 @@ static const char *suberror_name(u32 suberror)
 static void show_words(kvm_context_t kvm, const u64 *words, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		log_line(kvm, UV_KVM_LOG_DUMP, "data %u %016llx", i, (unsigned long long)words[i]);
+		log_to(&kvm->log, UV_KVM_LOG_DUMP, "data %u %016llx", i,
+			(unsigned long long)words[i]);
 }
 
 static void show_instruction(kvm_context_t kvm, const u8 *bytes, unsigned n)
@@ -33,7 +34,7 @@ static void show_instruction(kvm_context_t kvm, const u8 *bytes, unsigned n)
 
 	for (unsigned i = 0; i < n; i++)
 		snprintf(line + 3 * i, sizeof(line) - 3 * i, " %02x", bytes[i]);
-	log_line(kvm, UV_KVM_LOG_DUMP, "instruction%s", line);
+	log_to(&kvm->log, UV_KVM_LOG_DUMP, "instruction%s", line);
 }
 
 static void internal_error(kvm_context_t kvm, int vcpu, const struct kvm_run *run)

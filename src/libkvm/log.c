@@ -36,15 +36,6 @@ void log_to(const struct log *log, enum uv_kvm_log_kind kind, const char *format
 	va_end(args);
 }
 
-void log_line(kvm_context_t kvm, enum uv_kvm_log_kind kind, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	log_args(&kvm->log, kind, format, args);
-	va_end(args);
-}
-
 int fail(kvm_context_t kvm, int error, const char *format, ...)
 {
 	va_list args;

@@ -9,7 +9,7 @@
 #include "libkvm/context.h"
 #include "x86/regs.h"
 
-#define DUMP(...) log_line(kvm, UV_KVM_LOG_DUMP, __VA_ARGS__)
+#define DUMP(...) log_to(&kvm->log, UV_KVM_LOG_DUMP, __VA_ARGS__)
 
 static void show_general(kvm_context_t kvm, const struct kvm_regs *r)
 {

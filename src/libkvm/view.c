@@ -8,11 +8,6 @@
 
 #include "libkvm/context.h"
 
-static struct memory *memory_of(kvm_context_t kvm)
-{
-	return &kvm->memory;
-}
-
 /* ---- Slots as the hypervisor knows them ------------------------------------------------------------- */
 
 static int commit(kvm_context_t kvm, const struct slot *slot, u64 len)
@@ -57,7 +52,7 @@ static void id_give(struct memory *m, u32 id)
 
 static int slot_add(kvm_context_t kvm, const struct slot *wanted)
 {
-	struct memory *m = memory_of(kvm);
+	struct memory *m = &kvm->memory;
 	struct slot slot = *wanted;
 	int r = id_take(m, &slot.id);
 
@@ -79,7 +74,7 @@ static int slot_add(kvm_context_t kvm, const struct slot *wanted)
 
 static int slot_remove(kvm_context_t kvm, const struct slot *slot)
 {
-	struct memory *m = memory_of(kvm);
+	struct memory *m = &kvm->memory;
 	const u32 id = slot->id;
 	int r = commit(kvm, slot, 0);
 
@@ -185,7 +180,7 @@ static bool stays(const struct slot *slot, const struct ranges *wanted)
 
 static int save_all(kvm_context_t kvm, const struct range *range, const struct ranges *wanted)
 {
-	const struct memory *m = memory_of(kvm);
+	const struct memory *m = &kvm->memory;
 	const struct slot *slot;
 	int r = 0;
 
@@ -199,7 +194,7 @@ static int save_all(kvm_context_t kvm, const struct range *range, const struct r
 
 static int remove_all(kvm_context_t kvm, const struct range *range, const struct ranges *wanted)
 {
-	struct memory *m = memory_of(kvm);
+	struct memory *m = &kvm->memory;
 	int i = ranges_from(&m->slots, range->gpa), r = 0;
 	struct slot *slot;
 
@@ -213,7 +208,7 @@ static int remove_all(kvm_context_t kvm, const struct range *range, const struct
 
 static int add_all(kvm_context_t kvm, const struct ranges *wanted)
 {
-	const struct memory *m = memory_of(kvm);
+	const struct memory *m = &kvm->memory;
 	int r = 0;
 
 	for (int i = 0; r >= 0 && i < wanted->n; i++) {
@@ -230,8 +225,8 @@ static int update(kvm_context_t kvm, struct range range)
 	struct ranges wanted = {.item_size = sizeof(struct slot)};
 	int r;
 
-	widen(memory_of(kvm), &range);
-	r = table_grown(kvm, flatten(memory_of(kvm), &range, &wanted));
+	widen(&kvm->memory, &range);
+	r = table_grown(kvm, flatten(&kvm->memory, &range, &wanted));
 	if (r >= 0)
 		r = save_all(kvm, &range, &wanted);
 	if (r >= 0)
@@ -249,7 +244,7 @@ static bool shows(const struct alias *alias, const struct range *range)
 
 int view_update(kvm_context_t kvm, const struct range *range)
 {
-	const struct memory *m = memory_of(kvm);
+	const struct memory *m = &kvm->memory;
 	int r = update(kvm, *range);
 
 	for (int i = 0; r >= 0 && i < m->aliases.n; i++) {
@@ -265,7 +260,7 @@ int view_update(kvm_context_t kvm, const struct range *range)
 static int each_in(kvm_context_t kvm, const struct range *place, const struct range *region,
 	int (*fn)(kvm_context_t kvm, const struct slot *slot, void *arg), void *arg)
 {
-	const struct memory *m = memory_of(kvm);
+	const struct memory *m = &kvm->memory;
 	const struct slot *slot;
 	int r = 0;
 
@@ -280,7 +275,7 @@ static int each_in(kvm_context_t kvm, const struct range *place, const struct ra
 int view_each(kvm_context_t kvm, const struct region *region,
 	int (*fn)(kvm_context_t kvm, const struct slot *slot, void *arg), void *arg)
 {
-	const struct memory *m = memory_of(kvm);
+	const struct memory *m = &kvm->memory;
 	const struct range range = region->range;
 	int r = each_in(kvm, &range, &range, fn, arg);
 
