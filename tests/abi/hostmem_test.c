@@ -211,30 +211,6 @@ static void test_exchanged(void **state)
 
 /* ---- code that the VMM writes ---- */
 
-static void protected_mode(struct guest *g)
-{
-	struct kvm_segment flat = {.limit = 0xffffffff,
-		.selector = 8,
-		.type = 11,
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1};
-	u32 *directory = (u32 *)page(g, 0xf000);
-	struct kvm_sregs s;
-
-	directory[0] = 0x83; /* 4 MiB, identical */
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_SREGS, &s), 0);
-	s.cs = flat;
-	flat.type = 3;
-	flat.selector = 16;
-	s.ds = s.es = s.ss = flat;
-	s.cr4 |= 0x10;
-	s.cr3 = 0xf000;
-	s.cr0 |= 0x80000001;
-	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &s), 0);
-}
-
 /* With paging the guest is never told that it should forget anything, and no register is set. */
 static void test_code_written(void **state)
 {
@@ -255,8 +231,10 @@ static void test_code_written(void **state)
 		memcpy(page(&g, 0x3000),
 			paging ? "\xe6\x10\xe9\xf9\xef\xff\xff" : "\xe6\x10\xe9\xfb\xef",
 			paging ? 7 : 5);
-		if (paging)
-			protected_mode(&g);
+		if (paging) {
+			*(u32 *)page(&g, 0xf000) = GUEST_PDE;
+			guest_paging(&g, 0xf000);
+		}
 		for (int i = 1; i < 100; i++) {
 			*page(&g, 0x2001) = (u8)i;
 			run_to(&g, KVM_EXIT_IO);

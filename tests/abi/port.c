@@ -155,6 +155,28 @@ void guest_close(struct guest *g)
 	munmap(g->ram, RAM_BYTES);
 }
 
+void guest_paging(struct guest *g, u64 cr3)
+{
+	struct kvm_segment flat = {.limit = 0xffffffff,
+		.selector = 8,
+		.type = 11,
+		.present = 1,
+		.db = 1,
+		.s = 1,
+		.g = 1};
+	struct kvm_sregs s;
+
+	assert_int_equal(kvm_p(g->vcpu, KVM_GET_SREGS, &s), 0);
+	s.cs = flat;
+	flat.type = 3;
+	flat.selector = 16;
+	s.ds = s.es = s.ss = flat;
+	s.cr4 |= 0x10;
+	s.cr3 = cr3;
+	s.cr0 |= 0x80000001;
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &s), 0);
+}
+
 void guest_code(struct guest *g, const void *code, size_t len)
 {
 	struct kvm_regs regs = {.rip = RAM_GPA, .rflags = 2, .rsp = 0x8000};

@@ -57,6 +57,10 @@ void guest_code(struct guest *g, const void *code, size_t len);
 		guest_code(g, code_, sizeof(code_));                                               \
 	} while (0)
 
+/* Flat 32-bit protected mode with paging; the directory at cr3 needs GUEST_PDE, the first 4 MiB as they are. */
+void guest_paging(struct guest *g, u64 cr3);
+#define GUEST_PDE 0x83
+
 /* KVM_RUN succeeds and ends with this exit. */
 void run_to(const struct guest *g, u32 reason);
 struct kvm_regs regs_of(const struct guest *g);

@@ -40,13 +40,20 @@ static struct userfault served(struct guest *g, enum uf_mode mode, u64 gpa, unsi
 		.saved = saved};
 }
 
-/* False: skip. */
 static bool start_missing(struct userfault *u)
 {
 	if (!userfault_start(u))
 		return false;
 	drop(u->base, u->pages);
 	return true;
+}
+
+static void or_skip(struct guest *g, bool started)
+{
+	if (started)
+		return;
+	guest_close(g);
+	skip();
 }
 
 static void set_code(struct guest *g, const u8 *code, unsigned n)
@@ -86,10 +93,7 @@ static void test_missing(void **state)
 		source[i] = (u8)(i * 7 + i / PAGE_SIZE);
 	GUEST_CODE(&g, INC_ALL);
 	run_to(&g, KVM_EXIT_HLT); /* now it is translated, and the software TLB is full */
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	for (int round = 0; round < 3; round++) {
 		drop(u.base, u.pages);
 		GUEST_CODE(&g, INC_ALL);
@@ -112,10 +116,7 @@ static void test_touches(void **state)
 	guest_open(&g);
 	memset(source, 0, sizeof(source));
 	u = served(&g, UF_MISSING, 0x6000, 1);
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	for (unsigned i = 0; i < ARRAY_SIZE(touches); i++) {
 		for (int round = 0; round < 3; round++) {
 			drop(u.base, 1);
@@ -138,10 +139,7 @@ static void test_code(void **state)
 	guest_open(&g);
 	u = served(&g, UF_MISSING, 0x3000, 1);
 	memset(source, 0, sizeof(source));
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	for (int i = 1; i < 20; i++) {
 		memcpy(source, "\xb0\x00\xe6\x10\xeb\xfa", 6); /* mov $i, %al; out %al, $0x10 */
 		source[1] = (u8)i;
@@ -173,10 +171,7 @@ static void test_protected(void **state)
 			page(&g, 0x3000)[i] = (u8)(i + round);
 		GUEST_CODE(&g, INC_ALL);
 		memset(saved, 0xee, sizeof(saved));
-		if (!userfault_start(&u)) {
-			guest_close(&g);
-			skip();
-		}
+		or_skip(&g, userfault_start(&u));
 		run_to(&g, KVM_EXIT_HLT);
 		userfault_stop(&u);
 		assert_int_equal(u.given, 5);
@@ -204,10 +199,7 @@ static void test_protected_code(void **state)
 			0xf4);
 		u = served(&g, UF_PROTECT, 0x1000, 1);
 		u.delay_us = 2000;
-		if (!userfault_start(&u)) {
-			guest_close(&g);
-			skip();
-		}
+		or_skip(&g, userfault_start(&u));
 		run_to(&g, KVM_EXIT_HLT);
 		assert_int_equal(regs_of(&g).rax & 0xff, 7);
 		userfault_stop(&u);
@@ -231,10 +223,7 @@ static void test_minor(void **state)
 		mmap(u.base, 0x5000, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_SHARED, fd, 0),
 		u.base);
 	other = mmap(NULL, 0x5000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (!userfault_start(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, userfault_start(&u));
 	for (int round = 0; round < 3; round++) {
 		memset(other, 0x40 + round, 0x5000);
 		drop(u.base, 5);
@@ -252,28 +241,6 @@ static void test_minor(void **state)
 
 /* ---- not the guest's instruction itself ---- */
 
-static void protected_mode(struct guest *g)
-{
-	struct kvm_segment flat = {.limit = 0xffffffff,
-		.selector = 8,
-		.type = 11,
-		.present = 1,
-		.db = 1,
-		.s = 1,
-		.g = 1};
-	struct kvm_sregs s;
-
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_SREGS, &s), 0);
-	s.cs = flat;
-	flat.type = 3;
-	flat.selector = 16;
-	s.ds = s.es = s.ss = flat;
-	s.cr4 |= 0x10;
-	s.cr3 = 0xf000;
-	s.cr0 |= 0x80000001;
-	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &s), 0);
-}
-
 static void test_page_walk(void **state)
 {
 	struct kvm_translation t = {.linear_address = 0x5678};
@@ -286,15 +253,12 @@ static void test_page_walk(void **state)
 	u = served(&g, UF_MISSING, 0xf000, 1);
 	u.delay_us = 3000;
 	memset(source, 0, sizeof(source));
-	((u32 *)source)[0] = 0x83; /* 4 MiB, identical */
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	((u32 *)source)[0] = GUEST_PDE;
+	or_skip(&g, start_missing(&u));
 	for (int i = 1; i < 4; i++) {
 		GUEST_CODE(&g, 0xfe, 0x05, 0x00, 0x30, 0x00, 0x00, 0xf4); /* incb 0x3000 */
 		drop(u.base, 1);
-		protected_mode(&g);
+		guest_paging(&g, 0xf000);
 		run_to(&g, KVM_EXIT_HLT);
 		assert_int_equal(*page(&g, 0x3000), i);
 		assert_int_equal(u.given, i * 2 - 1);
@@ -324,10 +288,7 @@ static void test_clock_page(void **state)
 	u = served(&g, UF_MISSING, 0x6000, 1);
 	u.delay_us = 3000;
 	memset(source, 0, sizeof(source));
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	GUEST_CODE(&g, 0xf4);
 	assert_int_equal(kvm_p(g.vcpu, KVM_SET_MSRS, &m), 1);
 	run_to(&g, KVM_EXIT_HLT);
@@ -429,10 +390,7 @@ static void test_signal(void **state)
 	guest_open(&g);
 	memset(source, 0, sizeof(source));
 	u = served(&g, UF_MISSING, 0x6000, 1);
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	for (unsigned i = 0; i < ARRAY_SIZE(touches); i++) {
 		set_code(&g, touches[i].code, touches[i].length);
 		run_to(&g, KVM_EXIT_HLT);
@@ -458,10 +416,7 @@ static void test_signal_fetch(void **state)
 	guest_open(&g);
 	memset(source, 0xf4, sizeof(source));
 	u = served(&g, UF_MISSING, 0x6000, 1);
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	for (int round = 0; round < 3; round++) {
 		drop(u.base, 1);
 		GUEST_CODE(&g, 0xe9, 0xfd, 0x4f); /* jmp 0x6000 */
@@ -482,10 +437,7 @@ static void test_signal_protected(void **state)
 		return;
 	guest_open(&g);
 	u = served(&g, UF_PROTECT, 0x6000, 1);
-	if (!userfault_start(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, userfault_start(&u));
 	for (unsigned first = 1; first < 3; first++) { /* 5fff, 6000 and the like */
 		for (int round = 0; round < 3; round++) {
 			u32 v = 0x00fffeff;
@@ -554,10 +506,7 @@ static void test_requests(void **state)
 	u.instead = other_requests;
 	u.opaque = &g;
 	memset(source, 0, sizeof(source));
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	for (int round = 0; round < 2; round++) {
 		drop(u.base, 5);
 		instead_result = 1;
@@ -588,10 +537,7 @@ static void test_patience(void **state)
 	u = served(&g, UF_MISSING, 0x3000, 5);
 	u.delay_us = 200000;
 	memset(source, 0, sizeof(source));
-	if (!start_missing(&u)) {
-		guest_close(&g);
-		skip();
-	}
+	or_skip(&g, start_missing(&u));
 	GUEST_CODE(&g, INC_ALL);
 	run_to(&g, KVM_EXIT_HLT);
 	assert_int_equal(u.given, 5);
