@@ -47,6 +47,10 @@ static void keys(void **state)
 	w.cpu.debug_flags = DBG_HW_BP;
 	cpu_update_mode(&w.cpu);
 	assert_int_equal(w.cpu.block_key, base | BK_STEPPING);
+}
+
+static void keys_of_other_modes(void **state)
+{
 	start_protected(3);
 	assert_int_equal(w.cpu.block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_CPL_MASK);
 	w.cpu.cr0 |= CR0_AM;
@@ -102,6 +106,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(keys),
+		cmocka_unit_test(keys_of_other_modes),
 		cmocka_unit_test(reset_and_init),
 	};
 
