@@ -121,12 +121,13 @@ static void test_wait_fd(void **state)
 
 	world_open(&w, IRQCHIP_FULL);
 	WORLD_CODE(&w, 0xf4);
-	atomic_store(&poll_answer, true);
 	vcpu_set_poll(w.v, count_polls, NULL);
 	vcpu_set_wait_fd(w.v, fd);
 	runner_start(&r, w.v);
 	nap_ms(20);
 	assert_false(atomic_load(&r.done));
+	atomic_store(&poll_answer,
+		true); /* not earlier: it is asked on the way to HLT, too, if that takes long */
 	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
 	runner_end(&r, EXIT_INTR);
 	atomic_store(&poll_answer, false);
