@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What generated code uses of the host's processor beyond the x86-64 baseline. */
+/* What is used of the host's processor beyond the x86-64 baseline: by generated code, but for FSGSBASE. */
 #ifndef BASE_HOSTCPU_H
 #define BASE_HOSTCPU_H
 
@@ -8,7 +8,7 @@
 struct host_cpu {
 	bool bmi2;
 	bool avx;      /* with XSAVE, and switched on by the system */
-	bool fsgsbase; /* switched on by the system: Linux 5.9 or later */
+	bool fsgsbase; /* switched on by the system: Linux 5.9 or later. Saves the injected form of the shim system calls. */
 };
 
 /* AMD or Hygon: VMMCALL instead of VMCALL, among other things. */

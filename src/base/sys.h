@@ -229,6 +229,11 @@ static inline int sys_madvise(void *addr, size_t n, int advice)
 	return (int)SYS_CALL3(SYS_madvise, addr, n, advice);
 }
 
+static inline int sys_mprotect(void *addr, size_t n, int prot)
+{
+	return (int)SYS_CALL3(SYS_mprotect, addr, n, prot);
+}
+
 static inline ssize_t sys_process_vm_readv(
 	int pid, const struct iovec *here, const struct iovec *there)
 {
@@ -267,6 +272,11 @@ static inline int sys_getrlimit(int resource, struct rlimit *ret)
 static inline int sys_sched_yield(void)
 {
 	return (int)sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
+static inline int sys_sigaltstack(const stack_t *set, stack_t *get)
+{
+	return (int)SYS_CALL2(SYS_sigaltstack, set, get);
 }
 
 static inline int sys_sigpending(u64 *ret)

@@ -60,6 +60,7 @@ struct steal {
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
 
 struct vcpu {
+	struct cpu cpu; /* page aligned; large; its stack lies below (cpu/layout.h) */
 	struct machine *machine;
 	struct lapic *lapic; /* NULL without an in-engine local APIC */
 	struct hv_vp *hv;    /* hv/hv.h */
@@ -93,7 +94,6 @@ struct vcpu {
 	struct dirty_ring *ring; /* mem/ring.c; NULL: none */
 	_Atomic u32 entries;     /* this and the following: recheck.c */
 	u32 events_seen, activity_seen, ticks;
-	struct cpu cpu; /* page aligned; large */
 };
 
 /* ---- vcpu_life.c: called by irq/ and time/ from any thread ---- */

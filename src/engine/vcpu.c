@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "engine/cpu/altstack.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/guest.h"
 #include "engine/cpu/recover.h"
@@ -219,10 +220,13 @@ static const u8 user_stat[EXIT_COUNT] = {
 
 int vcpu_run(struct vcpu *v, u32 flags)
 {
+	struct altstack alternate;
 	int r;
 
 	recover_thread(&v->cpu);
+	altstack_cut(&v->cpu, (u64)__builtin_frame_address(0), &alternate);
 	r = run_until_exit(v, flags);
+	altstack_restore(&v->cpu, &alternate);
 	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
 		sys_sched_yield();
 	stat_inc(&v->cpu, STAT_USER_EXITS);

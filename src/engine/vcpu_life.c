@@ -35,22 +35,29 @@ static void init_translation(struct cpu *cpu)
 	}
 }
 
+#define VCPU_BYTES (CPU_STACK_GUARD + CPU_STACK + sizeof(struct vcpu))
+
 static void vcpu_unmap(struct vcpu *v)
 {
 	free(v->cpu.native);
 	free(v->cpu.gen);
 	free(v->cpu.insns);
-	sys_munmap(v, sizeof(*v));
+	sys_munmap((u8 *)v - CPU_STACK_GUARD - CPU_STACK, VCPU_BYTES);
 }
 
-/* Large and mostly never touched (the TLBs), so it comes straight from mmap. */
+/* Large and mostly never touched (the TLBs, the stack below it), so it comes straight from mmap. */
 static struct vcpu *vcpu_alloc(void)
 {
-	struct vcpu *v = sys_mmap(NULL, sizeof(*v), PROT_READ | PROT_WRITE,
+	u8 *p = sys_mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct vcpu *v = (struct vcpu *)(p + CPU_STACK_GUARD + CPU_STACK);
 
-	if (v == MAP_FAILED)
+	if (p == MAP_FAILED)
 		return NULL;
+	if (sys_mprotect(p, CPU_STACK_GUARD, PROT_NONE)) {
+		sys_munmap(p, VCPU_BYTES);
+		return NULL;
+	}
 	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
 	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
 	v->cpu.insns = calloc(1, sizeof(*v->cpu.insns));

@@ -8,6 +8,7 @@
 #include "engine/machine.h"
 
 #define SAME(offset, field) _Static_assert((offset) == offsetof(struct cpu, field), #field)
+SAME(FRAME_GPR(9), frame);
 SAME(CPU_GPR(0), gpr);
 SAME(CPU_RIP, rip);
 SAME(CPU_RFLAGS, rflags);

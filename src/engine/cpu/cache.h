@@ -59,7 +59,7 @@ struct code_cache {
 };
 
 /* enter.S */
-const struct exit_record *code_enter(const void *target, void *area);
+const struct exit_record *code_enter(struct cpu *cpu, const void *target, void *area);
 void code_leave(void);
 
 int code_cache_create(struct code_cache **ret);

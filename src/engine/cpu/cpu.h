@@ -2,8 +2,8 @@
 /*
  * struct cpu: one virtual processor as the executors see it. Private to engine/.
  *
- * While guest code runs, the host's gs base points here, so translated code reaches every field
- * with a constant displacement. Guest general registers live in host registers while translated
+ * While guest code runs, the host's stack pointer points here, so translated code reaches every field
+ * with a constant displacement; below is the stack of whatever interrupts it (layout.h). Guest general registers live in host registers while translated
  * code runs and here otherwise; guest x87/SSE/AVX state lives in the host's registers for the
  * whole time between cpu_enter() and cpu_leave().
  *
@@ -21,6 +21,7 @@
 
 #include "base/check.h"
 #include "base/types.h"
+#include "engine/cpu/layout.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "x86/insn.h"
@@ -173,16 +174,17 @@ struct msr_state {
 #define GPA_BITS (GPA_SMM - 1)
 
 struct cpu {
-	/* Touched by translated code and assembly: keep the order, offsets are asserted in enter.S's header. */
+	/* Touched by translated code and assembly: keep the order, the offsets are those of layout.h. */
+	u64 frame[FRAME_SIZE / 8]; /* FRAME_*: spill slots that translated code uses most */
+	u32 exit_request;          /* REQ_*; written by any thread with atomic or, read by polls */
+	u32 iflag;                 /* RFLAGS.IF while translated code runs: 0 or FL_IF */
+	u64 high_mask;             /* ~0xfff, for the flag-free TLB check */
+	u64 jump_mask; /* index mask of the indirect-branch table; 0 makes every look-up miss */
 	u64 gpr[GPR_COUNT];
 	u64 rip;    /* of the instruction being executed */
 	u64 rflags; /* complete while C code runs; stale status bits while translated code runs */
-	u32 iflag;  /* RFLAGS.IF while translated code runs: 0 or FL_IF */
-	u32 exit_request; /* REQ_*; written by any thread with atomic or, read by polls */
-	u64 scratch[8];   /* spill slots for translated code */
-	u64 host_rsp;
-	u64 high_mask;  /* ~0xfff, for the flag-free TLB check */
-	u64 jump_mask;  /* index mask of the indirect-branch table; 0 makes every look-up miss */
+	u64 scratch[8]; /* more spill slots */
+	u64 host_rsp;   /* of who entered generated code */
 	u64 bounce_ptr; /* where a native stub finds its memory operand */
 	s64 tsc_offset;
 	struct segment seg[SEG_COUNT];
@@ -275,6 +277,7 @@ struct cpu {
 		bool left;       /* the host's "fault" was none */
 		bool has_stored; /* the instruction that C executes has changed memory: it must end */
 	} away;
+	u64 plain_sp; /* a stack pointer of KVM_RUN's caller that was on no alternate stack; altstack.c */
 
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */

@@ -2,16 +2,18 @@
 /*
  * Writing host instructions into the code cache, byte by byte.
  *
- * Host register numbers are the encoding's (0-15). Memory at gs:[disp32] is a field of struct cpu.
+ * Host register numbers are the encoding's (0-15). Fields of struct cpu are at [rsp + disp] (layout.h).
  * The caller makes sure that there is room (cache_reserve).
  */
 #ifndef ENGINE_CPU_EMIT_H
 #define ENGINE_CPU_EMIT_H
 
 #include "base/types.h"
+#include "x86/insn.h"
 
 #define H_RAX 0
 #define H_RCX 1
+#define H_RSP 4  /* struct cpu */
 #define H_R9  9  /* scratch: address base after a memory check */
 #define H_R10 10 /* scratch: linear address, then offset in page */
 #define H_R11 11 /* the guest's rsp */
@@ -36,55 +38,53 @@ static inline void emit64(struct emit *e, u64 v)
 	e->p += 8;
 }
 
-/* REX.W op reg, gs:[disp] (or without W for 32-bit). */
-static inline void emit_gs(struct emit *e, bool wide, u8 op, unsigned reg, u32 disp)
+/* lea dst, [base + index*scale + disp]; REG_NONE for absent parts. wide false: 32-bit result. */
+void emit_lea(struct emit *e, bool wide, unsigned dst, unsigned base, unsigned index,
+	unsigned scale, s32 disp);
+/* A modrm with memory [base + disp] or [base + index], register field reg (low three bits). */
+void emit_modrm_mem(
+	struct emit *e, unsigned reg, unsigned base, unsigned index, unsigned scale, s32 disp);
+
+/* The operand of an instruction that is a field of struct cpu, which the host's rsp points to; register field reg. */
+static inline void emit_field(struct emit *e, unsigned reg, u32 field)
 {
-	emit8(e, 0x65);
+	emit_modrm_mem(e, reg, H_RSP, REG_NONE, 1, (s32)field);
+}
+/* REX.W op reg, field of struct cpu (or without W for 32-bit). */
+static inline void emit_cpu(struct emit *e, bool wide, u8 op, unsigned reg, u32 field)
+{
 	if (wide || reg >= 8)
 		emit8(e, 0x40 | (wide ? 8 : 0) | (reg >= 8 ? 4 : 0));
 	emit8(e, op);
-	emit8(e, 0x04 | (reg & 7) << 3);
-	emit8(e, 0x25);
-	emit32(e, disp);
+	emit_field(e, reg, field);
 }
-static inline void emit_load(struct emit *e, unsigned reg, u32 disp)
+static inline void emit_load(struct emit *e, unsigned reg, u32 field)
 {
-	emit_gs(e, true, 0x8b, reg, disp);
+	emit_cpu(e, true, 0x8b, reg, field);
 }
-static inline void emit_load32(struct emit *e, unsigned reg, u32 disp)
+static inline void emit_load32(struct emit *e, unsigned reg, u32 field)
 {
-	emit_gs(e, false, 0x8b, reg, disp);
+	emit_cpu(e, false, 0x8b, reg, field);
 }
-static inline void emit_store(struct emit *e, unsigned reg, u32 disp)
+/* movzx */
+static inline void emit_load16(struct emit *e, unsigned reg, u32 field)
 {
-	emit_gs(e, true, 0x89, reg, disp);
+	if (reg >= 8)
+		emit8(e, 0x44);
+	emit8(e, 0x0f);
+	emit8(e, 0xb7);
+	emit_field(e, reg, field);
 }
-/* mov between a register and the frame at rsp (layout.h) */
-static inline void emit_frame(struct emit *e, u8 op, unsigned reg, u8 disp)
+static inline void emit_store(struct emit *e, unsigned reg, u32 field)
 {
-	emit8(e, 0x48 | (reg >= 8 ? 4 : 0));
-	emit8(e, op);
-	emit8(e, 0x44 | (reg & 7) << 3);
-	emit8(e, 0x24);
-	emit8(e, disp);
+	emit_cpu(e, true, 0x89, reg, field);
 }
-static inline void emit_load_frame(struct emit *e, unsigned reg, u8 disp)
+/* op reg, field[index] of struct cpu, eight bytes each */
+static inline void emit_cpu_index(struct emit *e, u8 op, unsigned reg, unsigned index, u32 field)
 {
-	emit_frame(e, 0x8b, reg, disp);
-}
-static inline void emit_store_frame(struct emit *e, unsigned reg, u8 disp)
-{
-	emit_frame(e, 0x89, reg, disp);
-}
-/* op reg, gs:[index*8 + disp] */
-static inline void emit_gs_index(struct emit *e, u8 op, unsigned reg, unsigned index, u32 disp)
-{
-	emit8(e, 0x65);
 	emit8(e, 0x48 | (reg >= 8 ? 4 : 0) | (index >= 8 ? 2 : 0));
 	emit8(e, op);
-	emit8(e, 0x04 | (reg & 7) << 3);
-	emit8(e, 0xc5 | (index & 7) << 3);
-	emit32(e, disp);
+	emit_modrm_mem(e, reg, H_RSP, index, 8, (s32)field);
 }
 static inline void emit_mov_rr(struct emit *e, unsigned dst, unsigned src)
 {
@@ -142,13 +142,6 @@ static inline void emit_mov_imm(struct emit *e, unsigned reg, u64 v)
 		emit64(e, v);
 	}
 }
-/* lea dst, [base + index*scale + disp]; REG_NONE for absent parts. wide false: 32-bit result. */
-void emit_lea(struct emit *e, bool wide, unsigned dst, unsigned base, unsigned index,
-	unsigned scale, s32 disp);
-/* A modrm with memory [base + disp] or [base + index], register field reg (low three bits). */
-void emit_modrm_mem(
-	struct emit *e, unsigned reg, unsigned base, unsigned index, unsigned scale, s32 disp);
-
 /* jmp/jcc rel32 to a place not known yet: returns where the displacement is. */
 static inline u8 *emit_jmp32(struct emit *e)
 {

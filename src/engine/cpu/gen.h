@@ -171,7 +171,7 @@ void gen_store_r10(struct gen *g, s32 disp, unsigned size);
 /* ---- gen_system.c ---- */
 
 bool gen_system(struct gen *g, const struct insn *in);
-/* mov dword gs:[field], imm32 */
+/* mov dword [field], imm32 */
 void gen_set32(struct gen *g, u32 field, u32 value);
 /* r9 = RFLAGS as PUSHF stores them; r10 is lost */
 void gen_flags_image(struct gen *g);
@@ -181,7 +181,7 @@ void gen_flags_image(struct gen *g);
  */
 void gen_new_flags(struct gen *g, unsigned size);
 void gen_put_flags(struct gen *g);
-/* To step() if the byte gs:[field] is not 0; flags are lost. */
+/* To step() if the byte [field] is not 0; flags are lost. */
 void gen_unless_byte(struct gen *g, u32 field);
 
 /* ---- gen_string.c ---- */

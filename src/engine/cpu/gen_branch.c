@@ -64,27 +64,21 @@ void gen_indirect_tagged(struct gen *g)
 		gen_cold(g, emit_jmp32(e), REC_INDIRECT, false);
 		return;
 	}
-	emit8(e, 0x65); /* pext r10, r9, gs:[jump_mask] */
-	emit8(e, 0xc4);
+	emit8(e, 0xc4); /* pext r10, r9, [jump_mask] */
 	emit8(e, 0x62);
 	emit8(e, 0xb2);
 	emit8(e, 0xf5);
-	emit8(e, 0x14);
-	emit8(e, 0x25);
-	emit32(e, CPU_JUMP_MASK);
-	emit_store_frame(e, H_RCX, FRAME_RCX);
-	emit_gs_index(e, 0x8b, H_RCX, H_R10, neg);
+	emit_field(e, H_R10, CPU_JUMP_MASK);
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_cpu_index(e, 0x8b, H_RCX, H_R10, neg);
 	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), REC_INDIRECT, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
-	emit8(e, 0x65); /* jmp gs:[r10*8 + host] */
-	emit8(e, 0x42);
+	emit_load(e, H_RCX, FRAME_RCX);
+	emit8(e, 0x42); /* jmp host[r10] */
 	emit8(e, 0xff);
-	emit8(e, 0x24);
-	emit8(e, 0xd5);
-	emit32(e, host);
+	emit_modrm_mem(e, 4, H_RSP, H_R10, 8, (s32)host);
 }
 
 /*
@@ -228,9 +222,9 @@ static bool gen_call_rm(struct gen *g, const struct insn *in)
 {
 	if (!gen_stack_fits(g, in->op_size) || !gen_rm_target(g, in))
 		return false;
-	emit_store_frame(&g->e, H_R9, FRAME_CALL);
+	emit_store(&g->e, H_R9, FRAME_CALL);
 	gen_push_const(g, gen_next_rip(g), in->op_size);
-	emit_load_frame(&g->e, H_R9, FRAME_CALL);
+	emit_load(&g->e, H_R9, FRAME_CALL);
 	gen_indirect(g);
 	return true;
 }

@@ -11,7 +11,7 @@ unsigned gen_source(struct gen *g, unsigned reg, unsigned temp)
 		return H_R11;
 	if (!reg_displaced(reg))
 		return reg;
-	emit_load_frame(&g->e, temp, FRAME_GPR(reg));
+	emit_load(&g->e, temp, FRAME_GPR(reg));
 	return temp;
 }
 
@@ -94,8 +94,8 @@ static void gen_tlb_index(struct gen *g)
 
 static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
 {
-	emit_gs_index(&g->e, 0x03, H_R10, H_R9, neg_tag); /* add r10, neg_tag */
-	emit8(&g->e, 0x49);                               /* cmp r10, 4096 - size */
+	emit_cpu_index(&g->e, 0x03, H_R10, H_R9, neg_tag); /* add r10, neg_tag */
+	emit8(&g->e, 0x49);                                /* cmp r10, 4096 - size */
 	emit8(&g->e, 0x81);
 	emit8(&g->e, 0xfa);
 	emit32(&g->e, PAGE_SIZE - size);
@@ -107,22 +107,19 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum
 {
 	struct emit *e = &g->e;
 
-	emit_store_frame(e, H_RCX, FRAME_RCX);
-	emit_gs_index(e, 0x8b, H_RCX, H_R9, neg_tag);
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_cpu_index(e, 0x8b, H_RCX, H_R9, neg_tag);
 	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
 	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
-	emit8(e, 0x65); /* pext rcx, rcx, gs:[high_mask]: zero if the last byte is in the page */
-	emit8(e, 0xc4);
+	emit8(e, 0xc4); /* pext rcx, rcx, [high_mask]: zero if the last byte is in the page */
 	emit8(e, 0xe2);
 	emit8(e, 0xf2);
 	emit8(e, 0xf5);
-	emit8(e, 0x0c);
-	emit8(e, 0x25);
-	emit32(e, CPU_HIGH_MASK);
+	emit_field(e, H_RCX, CPU_HIGH_MASK);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), miss, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum record_kind miss)
@@ -135,7 +132,7 @@ static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum recor
 		gen_check_live_flags(g, neg_tag, size, miss);
 	else
 		gen_check_dead_flags(g, neg_tag, size, miss);
-	emit_gs_index(&g->e, 0x8b, H_R9, H_R9, hva);
+	emit_cpu_index(&g->e, 0x8b, H_R9, H_R9, hva);
 }
 
 void gen_check(struct gen *g, unsigned kind, unsigned size)
@@ -225,6 +222,6 @@ bool gen_lea(struct gen *g, const struct insn *in)
 	if (in->op_size == 4 && in->addr_size == 8)
 		emit_mov_rr32(&g->e, dst, dst);
 	if (displaced)
-		emit_store_frame(&g->e, dst, FRAME_GPR(in->reg));
+		emit_store(&g->e, dst, FRAME_GPR(in->reg));
 	return true;
 }

@@ -17,11 +17,11 @@
 
 /* ---- segment registers in real mode ---- */
 
-/* op word gs:[selector of seg], r9w or the like */
+/* op word [selector of seg], r9w or the like */
 static void gen_selector(struct gen *g, u8 op, unsigned reg, unsigned seg)
 {
 	emit8(&g->e, 0x66);
-	emit_gs(&g->e, false, op, reg, SELECTOR(seg));
+	emit_cpu(&g->e, false, op, reg, SELECTOR(seg));
 }
 
 /* seg = selector in r9, zero-extended; r9 = base */
@@ -126,13 +126,13 @@ static void gen_enter_segment(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	emit_load_frame(e, H_R9, FRAME_FAR);
+	emit_load(e, H_R9, FRAME_FAR);
 	gen_load_real(g, SEG_CS);
 	emit_movzx16(e, H_R10, H_R9);
 	emit_rorx(e, true, H_R9, H_R9, 32);
 	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
 	emit_store(e, H_R9, FIELD(code_tag));
-	emit_load_frame(e, H_R10, FRAME_CALL);
+	emit_load(e, H_R10, FRAME_CALL);
 	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
 	gen_indirect_tagged(g);
 }
@@ -146,7 +146,7 @@ static void gen_far_pointer(struct gen *g, unsigned size)
 	emit8(e, 0x0f);
 	emit8(e, 0xb7);
 	emit_modrm_mem(e, H_R10, H_R9, REG_NONE, 1, (s32)size);
-	emit_store_frame(e, H_R10, FRAME_FAR);
+	emit_store(e, H_R10, FRAME_FAR);
 	emit8(e, 0x45);
 	if (size == 2) { /* movzx r9d, word [r9]; or mov r9d, [r9] */
 		emit8(e, 0x0f);
@@ -155,14 +155,14 @@ static void gen_far_pointer(struct gen *g, unsigned size)
 		emit8(e, 0x8b);
 	}
 	emit_modrm_mem(e, H_R9, H_R9, REG_NONE, 1, 0);
-	emit_store_frame(e, H_R9, FRAME_CALL);
+	emit_store(e, H_R9, FRAME_CALL);
 	if (size == 2)
 		return;
-	emit_store_frame(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_RCX, FRAME_RCX);
 	emit_rorx(e, false, H_RCX, H_R9, 16);
 	emit_movzx16(e, H_RCX, H_RCX);
 	gen_unless_zero(g, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 static bool gen_far_pointer_imm(struct gen *g, const struct insn *in)
@@ -172,9 +172,9 @@ static bool gen_far_pointer_imm(struct gen *g, const struct insn *in)
 	if (offset > 0xffff)
 		return false;
 	emit_mov_imm(&g->e, H_R9, offset);
-	emit_store_frame(&g->e, H_R9, FRAME_CALL);
+	emit_store(&g->e, H_R9, FRAME_CALL);
 	emit_mov_imm(&g->e, H_R9, in->imm2);
-	emit_store_frame(&g->e, H_R9, FRAME_FAR);
+	emit_store(&g->e, H_R9, FRAME_FAR);
 	return true;
 }
 
@@ -230,8 +230,6 @@ static bool gen_ret_far(struct gen *g, const struct insn *in)
 
 /* ---- interrupts ---- */
 
-#define FRAME_FLAGS 48
-
 /*
  * To step() if a flag above the lowest 16 is set that lives in memory: AC, which INT clears, and rare ones.
  */
@@ -239,12 +237,12 @@ static void gen_no_high_flags(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	emit_store_frame(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_RCX, CPU_SYS_FLAGS);
 	emit_rorx(e, false, H_RCX, H_RCX, 16);
 	emit_movzx16(e, H_RCX, H_RCX);
 	gen_unless_zero(g, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 /* FRAME_CALL, FRAME_FAR = entry of the vector table */
@@ -253,16 +251,11 @@ static void gen_vector(struct gen *g, u8 vector)
 	struct emit *e = &g->e;
 	s32 offset = vector * 4;
 
-	emit_store_frame(e, H_RCX, FRAME_RCX);
-	emit8(e, 0x65); /* movzx ecx, word gs:[idt.limit] */
-	emit8(e, 0x0f);
-	emit8(e, 0xb7);
-	emit8(e, 0x0c);
-	emit8(e, 0x25);
-	emit32(e, FIELD(idt.limit));
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_load16(e, H_RCX, FIELD(idt.limit));
 	emit_mov_imm(e, H_R9, (u64)offset + 3);
 	gen_unless_below(g, H_R9, 0);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_R10, FIELD(idt.base));
 	emit_lea(e, false, H_R10, H_R10, REG_NONE, 1, offset);
 	gen_check(g, TLB_READ, 4);
@@ -280,10 +273,10 @@ static bool gen_int(struct gen *g, const struct insn *in)
 	gen_no_high_flags(g);
 	gen_vector(g, (u8)in->imm);
 	gen_flags_image(g);
-	emit_store_frame(e, H_R9, FRAME_FLAGS);
+	emit_store(e, H_R9, FRAME_FLAGS);
 	gen_stack_operand(g, -6, TLB_WRITE, 6, &disp);
 	gen_fold(g, disp);
-	emit_load_frame(e, H_R10, FRAME_FLAGS);
+	emit_load(e, H_R10, FRAME_FLAGS);
 	gen_store_r10(g, 4, 2);
 	gen_load_selector(g, SEG_CS);
 	gen_store_r10(g, 2, 2);
@@ -310,9 +303,9 @@ static bool gen_iret(struct gen *g, const struct insn *in)
 	emit8(e, 0x0f);
 	emit8(e, 0xb7);
 	emit_modrm_mem(e, H_R10, H_R9, REG_NONE, 1, 4);
-	emit_store_frame(e, H_R10, FRAME_FLAGS);
+	emit_store(e, H_R10, FRAME_FLAGS);
 	gen_far_pointer(g, 2);
-	emit_load_frame(e, H_R9, FRAME_FLAGS);
+	emit_load(e, H_R9, FRAME_FLAGS);
 	gen_new_flags(g, 2);
 	gen_move_sp(g, 6);
 	gen_put_flags(g);

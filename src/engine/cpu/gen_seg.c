@@ -37,12 +37,12 @@ static void gen_limit_64k(struct gen *g, unsigned size)
 		gen_cold(g, emit_jcc32(e, CC_A), REC_STEP, false);
 		return;
 	}
-	emit_store_frame(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_RCX, FRAME_RCX);
 	emit_lea(e, false, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
 	emit_rorx(e, false, H_RCX, H_RCX, 16);
 	emit_movzx16(e, H_RCX, H_RCX);
 	gen_unless_zero(g, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 void gen_unless_below(struct gen *g, unsigned reg, s32 more)
@@ -64,26 +64,26 @@ static void gen_limit(struct gen *g, unsigned seg, unsigned kind, unsigned size)
 
 	if (!g->flags_live[g->now]) {
 		emit_lea(e, true, H_R9, H_R10, REG_NONE, 1, (s32)size - 1);
-		emit_gs(e, true, 0x3b, H_R9, LAST(kind, seg)); /* cmp r9, gs:[last] */
+		emit_cpu(e, true, 0x3b, H_R9, LAST(kind, seg)); /* cmp r9, [last] */
 		gen_cold(g, emit_jcc32(e, CC_G), REC_STEP, false);
 		return;
 	}
-	emit_store_frame(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load(e, H_RCX, LAST(kind, seg));
 	emit_mov_rr(e, H_R9, H_R10);
 	gen_unless_below(g, H_R9, (s32)size - 1);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 void gen_code_limit(struct gen *g)
 {
 	struct emit *e = &g->e;
 
-	emit_store_frame(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_RCX, CS_LIMIT);
 	emit_mov_rr(e, H_R10, H_R9);
 	gen_unless_below(g, H_R10, 0);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 /* Is every segment one that BK_WIDE speaks of? */
@@ -115,7 +115,7 @@ bool gen_linear(struct gen *g, const struct gen_offset *at, unsigned kind, unsig
 		return true;
 	if (!g->long_mode)
 		gen_check_segment(g, at, kind, size);
-	emit_gs(&g->e, g->long_mode, 0x8b, H_R9, BASE(at->seg));
+	emit_cpu(&g->e, g->long_mode, 0x8b, H_R9, BASE(at->seg));
 	emit_lea(&g->e, g->long_mode, H_R10, H_R10, H_R9, 1, 0);
 	return true;
 }

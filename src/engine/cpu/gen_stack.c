@@ -65,7 +65,7 @@ static void gen_store_reg(struct gen *g, unsigned reg, s32 disp, unsigned size)
 		return;
 	}
 	gen_fold(g, disp);
-	emit_load_frame(&g->e, H_R10, FRAME_GPR(reg));
+	emit_load(&g->e, H_R10, FRAME_GPR(reg));
 	gen_store_r10(g, 0, size);
 }
 
@@ -103,10 +103,10 @@ void gen_push_r9(struct gen *g, unsigned size)
 {
 	s32 disp;
 
-	emit_store_frame(&g->e, H_R9, FRAME_CALL);
+	emit_store(&g->e, H_R9, FRAME_CALL);
 	gen_push_check(g, size, &disp);
 	gen_fold(g, disp);
-	emit_load_frame(&g->e, H_R10, FRAME_CALL);
+	emit_load(&g->e, H_R10, FRAME_CALL);
 	gen_store_r10(g, 0, size);
 	gen_move_sp(g, -(s32)size);
 }
@@ -142,13 +142,7 @@ bool gen_push_mem(struct gen *g, const struct insn *in)
 
 void gen_load_selector(struct gen *g, unsigned seg)
 {
-	emit8(&g->e, 0x65); /* movzx r10d, word gs:[selector] */
-	emit8(&g->e, 0x44);
-	emit8(&g->e, 0x0f);
-	emit8(&g->e, 0xb7);
-	emit8(&g->e, 0x14);
-	emit8(&g->e, 0x25);
-	emit32(&g->e,
+	emit_load16(&g->e, H_R10,
 		(u32)offsetof(struct cpu, seg[0].selector) + (u32)sizeof(struct segment) * seg);
 }
 
@@ -191,7 +185,7 @@ bool gen_pop(struct gen *g, const struct insn *in)
 	gen_stack_operand(g, 0, TLB_READ, size, &disp);
 	if (reg_displaced(reg)) {
 		gen_access(g, 0x8b, H_R10, disp, size);
-		emit_store_frame(&g->e, H_R10, FRAME_GPR(reg));
+		emit_store(&g->e, H_R10, FRAME_GPR(reg));
 	} else {
 		gen_access(g, 0x8b, reg, disp, size);
 	}

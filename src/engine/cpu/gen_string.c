@@ -42,10 +42,10 @@ static void gen_host_pointer(struct gen *g, unsigned ptr, unsigned kind, unsigne
 	emit_store(e, H_R10, CPU_SCRATCH(slot));
 }
 
-/* add reg, gs:[slot] */
+/* add reg, [slot] */
 static void gen_back(struct gen *g, unsigned reg, unsigned slot)
 {
-	emit_gs(&g->e, true, 0x03, reg, CPU_SCRATCH(slot));
+	emit_cpu(&g->e, true, 0x03, reg, CPU_SCRATCH(slot));
 }
 
 static void gen_itself(struct gen *g, const struct insn *in)
@@ -140,11 +140,11 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 
 	if (!gen_element(g, in, RSI, in->seg, TLB_READ))
 		return false;
-	emit_store_frame(e, H_R9, FRAME_CALL);
+	emit_store(e, H_R9, FRAME_CALL);
 	if (!gen_element(g, in, RDI, SEG_ES, kind))
 		return false;
 	gen_save_pointers(g);
-	emit_load_frame(e, RSI, FRAME_CALL);
+	emit_load(e, RSI, FRAME_CALL);
 	emit_mov_rr(e, RDI, H_R9);
 	gen_bare(g, in);
 	gen_moved_by(g, RDI);
@@ -184,12 +184,12 @@ bool gen_string(struct gen *g, const struct insn *in)
 	}
 	if (movs) {
 		gen_host_pointer(g, RSI, TLB_READ, SLOT_STRING_SRC);
-		emit_store_frame(&g->e, H_R9, FRAME_CALL);
+		emit_store(&g->e, H_R9, FRAME_CALL);
 	}
 	gen_host_pointer(g, RDI, TLB_WRITE, SLOT_STRING_DST);
 	emit_mov_rr(&g->e, RDI, H_R9);
 	if (movs)
-		emit_load_frame(&g->e, RSI, FRAME_CALL);
+		emit_load(&g->e, RSI, FRAME_CALL);
 	gen_itself(g, in);
 	gen_back(g, RDI, SLOT_STRING_DST);
 	if (movs)

@@ -17,11 +17,8 @@ static unsigned cpl(const struct gen *g)
 
 void gen_set32(struct gen *g, u32 field, u32 value)
 {
-	emit8(&g->e, 0x65);
 	emit8(&g->e, 0xc7);
-	emit8(&g->e, 0x04);
-	emit8(&g->e, 0x25);
-	emit32(&g->e, field);
+	emit_field(&g->e, 0, field);
 	emit32(&g->e, value);
 }
 
@@ -43,35 +40,29 @@ static bool gen_sti(struct gen *g)
 
 	if (cpl(g) != 0 || g->now + 1 == g->count)
 		return false;
-	emit_store_frame(e, H_RCX, FRAME_RCX);
-	emit8(e, 0x65); /* movzx ecx, byte gs:[irq_waiting] */
-	emit8(e, 0x0f);
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit8(e, 0x0f); /* movzx ecx, byte [irq_waiting] */
 	emit8(e, 0xb6);
-	emit8(e, 0x0c);
-	emit8(e, 0x25);
-	emit32(e, FIELD(irq_waiting));
+	emit_field(e, H_RCX, FIELD(irq_waiting));
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), REC_STEP, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 	gen_set32(g, CPU_IFLAG, FLAG_IF);
 	return true;
 }
 
-/* op r9, r9, gs:[flag_mask]: pext (0xb3 prefix byte f3) then pdep (f2) keep the masked bits and no host flag changes */
+/* op r9, r9, [flag_mask]: pext (0xb3 prefix byte f3) then pdep (f2) keep the masked bits and no host flag changes */
 static void gen_mask_r9(struct gen *g)
 {
 	static const u8 second[] = {0xb2, 0xb3};
 
 	for (unsigned i = 0; i < 2; i++) {
-		emit8(&g->e, 0x65);
 		emit8(&g->e, 0xc4);
 		emit8(&g->e, 0x62);
 		emit8(&g->e, second[i]);
 		emit8(&g->e, 0xf5);
-		emit8(&g->e, 0x0c);
-		emit8(&g->e, 0x25);
-		emit32(&g->e, FIELD(flag_mask));
+		emit_field(&g->e, H_R9, FIELD(flag_mask));
 	}
 }
 
@@ -120,11 +111,8 @@ void gen_unless_byte(struct gen *g, u32 field)
 {
 	struct emit *e = &g->e;
 
-	emit8(e, 0x65); /* cmp byte gs:[field], 0 */
-	emit8(e, 0x80);
-	emit8(e, 0x3c);
-	emit8(e, 0x25);
-	emit32(e, field);
+	emit8(e, 0x80); /* cmp byte [field], 0 */
+	emit_field(e, 7, field);
 	emit8(e, 0);
 	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
 }
@@ -161,7 +149,7 @@ void gen_put_flags(struct gen *g)
 
 	emit_mov_rr32(e, H_R10, H_R9);
 	gen_and(g, H_R10, FL_IF);
-	emit_gs(e, false, 0x89, H_R10, CPU_IFLAG);
+	emit_cpu(e, false, 0x89, H_R10, CPU_IFLAG);
 	gen_and(g, H_R9, HOST_FLAGS);
 	emit8(e, 0x41); /* push r9; popfq */
 	emit8(e, 0x51);
@@ -228,8 +216,8 @@ static bool gen_store_seg(struct gen *g, const struct insn *in)
 	if (!gen_operand(g, in, TLB_WRITE, 2, &disp))
 		return false;
 	gen_fold(g, disp);
-	emit8(&g->e, 0x66); /* mov r10w, gs:[selector] */
-	emit_gs(&g->e, false, 0x8b, H_R10,
+	emit8(&g->e, 0x66); /* mov r10w, [selector] */
+	emit_cpu(&g->e, false, 0x8b, H_R10,
 		FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
 	gen_store_r10(g, 0, 2);
 	return true;
@@ -255,29 +243,19 @@ static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
 		return gen_store_seg(g, in);
 	if (in->op_size == 2 || reg_displaced(in->rm))
 		dst = H_R9;
-	emit8(&g->e, 0x65); /* movzx dst, word gs:[selector] */
-	if (dst >= 8)
-		emit8(&g->e, 0x44);
-	emit8(&g->e, 0x0f);
-	emit8(&g->e, 0xb7);
-	emit8(&g->e, 0x04 | (dst & 7) << 3);
-	emit8(&g->e, 0x25);
-	emit32(&g->e, FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
+	emit_load16(&g->e, dst, FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
 	if (in->op_size == 2)
 		return gen_put_word(g, in->rm);
 	if (reg_displaced(in->rm))
-		emit_store_frame(&g->e, dst, FRAME_GPR(in->rm));
+		emit_store(&g->e, dst, FRAME_GPR(in->rm));
 	return true;
 }
 
-/* mov byte gs:[field], imm8 */
+/* mov byte [field], imm8 */
 static void gen_set8(struct gen *g, u32 field, u8 value)
 {
-	emit8(&g->e, 0x65);
 	emit8(&g->e, 0xc6);
-	emit8(&g->e, 0x04);
-	emit8(&g->e, 0x25);
-	emit32(&g->e, field);
+	emit_field(&g->e, 0, field);
 	emit8(&g->e, value);
 }
 
@@ -286,7 +264,7 @@ static void gen_add32(struct gen *g, u32 field, s32 by)
 {
 	emit_load32(&g->e, H_R9, field);
 	emit_lea(&g->e, false, H_R9, H_R9, REG_NONE, 1, by);
-	emit_gs(&g->e, false, 0x89, H_R9, field);
+	emit_cpu(&g->e, false, 0x89, H_R9, field);
 }
 
 /*

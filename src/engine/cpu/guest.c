@@ -6,19 +6,6 @@
 
 #define XSTATE_OFFERED 7 /* x87, SSE, AVX */
 
-static inline u64 read_gs_base(void)
-{
-	u64 v;
-
-	__asm__ volatile("rdgsbase %0" : "=r"(v));
-	return v;
-}
-
-static inline void write_gs_base(u64 v)
-{
-	__asm__ volatile("wrgsbase %0" : : "r"(v) : "memory");
-}
-
 /* The ABI says that only the control words of the caller's state survive a call. */
 struct host_control {
 	u32 mxcsr;
@@ -48,14 +35,11 @@ static void vector_leave(struct cpu *cpu, const struct host_control *hc)
 
 enum run_result cpu_run_guest(struct cpu *cpu)
 {
-	u64 host_gs = read_gs_base();
 	struct host_control hc;
 	enum run_result r;
 
-	write_gs_base((u64)cpu);
 	vector_enter(cpu, &hc);
 	r = cpu_run(cpu);
 	vector_leave(cpu, &hc);
-	write_gs_base(host_gs);
 	return r;
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Crossing into inner code and back: gs base and vector state. */
+/* Crossing into inner code and back: vector state. */
 #ifndef ENGINE_CPU_GUEST_H
 #define ENGINE_CPU_GUEST_H
 
 #include "engine/cpu/run.h"
 
-/* cpu_run() with gs pointing to cpu and the guest's vector state in the host's registers. */
+/* cpu_run() with the guest's vector state in the host's registers. */
 enum run_result cpu_run_guest(struct cpu *cpu);
 
 #endif

@@ -125,7 +125,7 @@ int native_exec(struct cpu *cpu, const struct insn *in, void *mem)
 			return full ? cpu_leave_for_reset(cpu) : cpu_internal_error(cpu, in);
 	}
 	cpu->bounce_ptr = (u64)mem;
-	if (code_enter(s->code, cpu_fpu_area(cpu))->kind == REC_FAULT)
+	if (code_enter(cpu, s->code, cpu_fpu_area(cpu))->kind == REC_FAULT)
 		return native_fault(cpu, in, s);
 	return CPU_OK;
 }

@@ -153,7 +153,7 @@ static void leave_code(struct cpu *cpu, greg_t *regs)
 
 /*
  * Is the instruction at pc, ours or one that we made, an access to guest RAM? What else they access is in struct
- * cpu, on the stack, or next to the code.
+ * cpu, which rsp points to, on the stack, or next to the code.
  */
 static bool accesses_guest(u64 pc)
 {
@@ -164,7 +164,7 @@ static bool accesses_guest(u64 pc)
 	if (in.desc->attr & IA_STRING)
 		return true;
 	return in.is_mem && in.desc->mem != MEM_NONE && in.desc->mem != MEM_ADDR &&
-	       in.seg != SEG_GS && in.base != REG_NONE && in.base != BASE_RIP && in.base != RSP;
+	       in.base != REG_NONE && in.base != BASE_RIP && in.base != RSP;
 }
 
 /* Nothing may be half done: neither the instruction, nor the copy. */

@@ -119,7 +119,7 @@ static bool place(struct plan *p, struct emit *e, unsigned g)
 	if (g == RSP)
 		emit_mov_rr(e, t, H_R11);
 	else
-		emit_load_frame(e, t, FRAME_GPR(g));
+		emit_load(e, t, FRAME_GPR(g));
 	return true;
 }
 
@@ -263,7 +263,7 @@ static void emit_restore(struct emit *e, const struct plan *p)
 		if (p->temp_guest[i] == RSP)
 			emit_mov_rr(e, H_R11, p->temp_host[i]);
 		else
-			emit_store_frame(e, p->temp_host[i], FRAME_GPR(p->temp_guest[i]));
+			emit_store(e, p->temp_host[i], FRAME_GPR(p->temp_guest[i]));
 	}
 	if (p->borrowed != REG_NONE)
 		emit_load(e, p->borrowed, CPU_SCRATCH(SLOT_BORROW));

@@ -447,6 +447,7 @@ static void begin_epoch(struct cpu *cpu)
 
 enum run_result cpu_run(struct cpu *cpu)
 {
+	const struct exit_record *rec;
 	struct entry next = {0};
 
 	if (cpu->code_epoch != atomic_load(&cpu->machine->code->epoch))
@@ -459,8 +460,8 @@ enum run_result cpu_run(struct cpu *cpu)
 		if (unlikely(wants_out(cpu)))
 			return why_out(cpu);
 		if (next.host) {
-			if (handle_record(cpu, code_enter(next.host, cpu_fpu_area(cpu)), &next) !=
-				CPU_OK)
+			rec = code_enter(cpu, next.host, cpu_fpu_area(cpu));
+			if (handle_record(cpu, rec, &next) != CPU_OK)
 				return left(cpu);
 			if (unlikely(wants_out(cpu)))
 				return why_out(cpu);

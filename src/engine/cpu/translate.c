@@ -234,21 +234,18 @@ static void gen_poll(struct gen *g)
 
 	g->now = 0;
 	if (!g->flags_live[0]) {
-		emit8(e, 0x65); /* cmp dword gs:[exit_request], 0 */
-		emit8(e, 0x83);
-		emit8(e, 0x3c);
-		emit8(e, 0x25);
-		emit32(e, CPU_EXIT_REQUEST);
+		emit8(e, 0x83); /* cmp dword [exit_request], 0 */
+		emit_field(e, 7, CPU_EXIT_REQUEST);
 		emit8(e, 0);
 		gen_cold(g, emit_jcc32(e, CC_NE), REC_POLL, false);
 		return;
 	}
-	emit_store_frame(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_RCX, CPU_EXIT_REQUEST);
 	emit8(e, 0xe3); /* jrcxz +5 */
 	emit8(e, 5);
 	gen_cold(g, emit_jmp32(e), REC_POLL, true);
-	emit_load_frame(e, H_RCX, FRAME_RCX);
+	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 static void gen_entry(struct gen *g)
@@ -273,7 +270,7 @@ static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit 
 
 	emit_patch32(c->from, e->p);
 	if (c->restore_rcx)
-		emit_load_frame(e, H_RCX, FRAME_RCX);
+		emit_load(e, H_RCX, FRAME_RCX);
 	if (c->kind == REC_INDIRECT)
 		emit_store(e, H_R9, CPU_RIP);
 	rec = emit_exit(e, g->cache, c->kind);
