@@ -27,11 +27,16 @@ int dev_open_kvm(struct dev *d, int flags);
 /* Like ioctl(): result >= 0 or -errno. -EBADF for a descriptor that is not ours: see dev_owns. */
 long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);
 /*
- * For who has blocked all asynchronous signals already, to deliver them after the call himself:
- * caller_mask (bit n-1 is signal n) is what the program has blocked, and what KVM_RUN goes by.
+ * The same for who keeps signals off by himself while the request is served, and delivers them afterwards: no system call
+ * is made for it.
  */
-long dev_ioctl_masked(
-	struct dev *d, int fd, unsigned long request, unsigned long arg, u64 caller_mask);
+struct hold;
+struct dev_signals {
+	struct hold *hold; /* they come to him first: base/hold.h; NULL: all are blocked, */
+	u64 caller_mask; /* and the program has blocked these, which KVM_RUN goes by (bit n-1 is signal n) */
+};
+long dev_ioctl_with(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how);
 bool dev_owns(struct dev *d, int fd);
 /* What fd is as far as we were told. Makes no system call. */
 enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_OTHER };

@@ -263,6 +263,11 @@ static inline int sys_tgkill(int pid, int tid, int signo)
 	return (int)SYS_CALL3(SYS_tgkill, pid, tid, signo);
 }
 
+static inline int sys_tgsigqueueinfo(int pid, int tid, int signo, const siginfo_t *info)
+{
+	return (int)SYS_CALL4(SYS_rt_tgsigqueueinfo, pid, tid, signo, info);
+}
+
 struct rlimit;
 static inline int sys_getrlimit(int resource, struct rlimit *ret)
 {

@@ -156,6 +156,8 @@ struct exit *vcpu_exit(struct vcpu *v);
 
 /* Any time: make vcpu_run() return EXIT_INTR soon; remembered if it is not running. */
 void vcpu_kick(struct vcpu *v);
+/* Any time, in a signal handler too: make it call the function of vcpu_set_poll() soon, asleep or not. */
+void vcpu_poll_soon(struct vcpu *v);
 
 /*
  * A function that vcpu_run() calls now and then while guest code runs (at most a millisecond apart);

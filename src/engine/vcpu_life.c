@@ -271,6 +271,11 @@ void vcpu_kick(struct vcpu *v)
 	wake(v, REQ_KICK);
 }
 
+void vcpu_poll_soon(struct vcpu *v)
+{
+	wake(v, REQ_POLL);
+}
+
 void vcpu_nmi(struct vcpu *v)
 {
 	vcpu_post_nmi(v);

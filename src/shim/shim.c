@@ -35,8 +35,11 @@ static void start(void)
 
 	if (mode != SHIM_KERNEL)
 		shim.error = dev_create(&shim.dev);
-	if (!shim.error)
-		atomic_store_explicit(&shim_mode_, mode, memory_order_release);
+	if (shim.error)
+		return;
+	atomic_store_explicit(&shim_mode_, mode, memory_order_release);
+	if (mode != SHIM_KERNEL)
+		shim_started();
 }
 
 /* 0 or -errno. */
@@ -185,20 +188,20 @@ static bool take_place(int fd)
 	return true;
 }
 
-/* mask: see dev_ioctl_masked(); NULL if signals are as the program has them. */
-static long ask(int fd, unsigned long request, unsigned long arg, const u64 *mask)
+static long ask(int fd, unsigned long request, unsigned long arg, const struct dev_signals *how)
 {
 	long r;
 
 	if (shim_mode() != SHIM_ENGINE)
-		return trace_ioctl(shim.dev, fd, request, arg, mask);
-	r = mask ? dev_ioctl_masked(shim.dev, fd, request, arg, *mask)
-		 : dev_ioctl(shim.dev, fd, request, arg);
+		return trace_ioctl(shim.dev, fd, request, arg, how);
+	r = how ? dev_ioctl_with(shim.dev, fd, request, arg, how)
+		: dev_ioctl(shim.dev, fd, request, arg);
 	/* An answer, if the descriptor is ours; else it has only this type byte in common with us. */
 	return r == -EBADF && !dev_knows(shim.dev, fd) ? NOT_OURS : r;
 }
 
-static long serve(int fd, unsigned long request, unsigned long arg, const u64 *mask)
+long shim_ioctl_with(
+	int fd, unsigned long request, unsigned long arg, const struct dev_signals *how)
 {
 	long r;
 
@@ -207,18 +210,15 @@ static long serve(int fd, unsigned long request, unsigned long arg, const u64 *m
 	if (unlikely(shim_mode() == SHIM_IDLE) && !take_place(fd) &&
 		(!comes_from_outside(fd) || shim_start()))
 		return NOT_OURS;
-	r = ask(fd, request, arg, mask);
-	return r == NOT_OURS && take_place(fd) ? ask(fd, request, arg, mask) : r;
+	r = ask(fd, request, arg, how);
+	return r == NOT_OURS && take_place(fd) ? ask(fd, request, arg, how) : r;
 }
 
 long shim_ioctl(int fd, unsigned long request, unsigned long arg)
 {
-	return serve(fd, request, arg, NULL);
-}
+	const struct dev_signals how = {.hold = shim_hold()};
 
-long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mask)
-{
-	return serve(fd, request, arg, &mask);
+	return shim_ioctl_with(fd, request, arg, how.hold ? &how : NULL);
 }
 
 long shim_ioctl_error(int fd, long error)

@@ -50,8 +50,10 @@ long shim_opened(int dirfd, const char *path, int flags, long result);
 
 #define SHIM_IOCTL_TYPE 0xae /* the byte that all KVM requests share */
 long shim_ioctl(int fd, unsigned long request, unsigned long arg);
-/* With all asynchronous signals blocked: the program has blocked those in mask (dev_ioctl_masked()). */
-long shim_ioctl_masked(int fd, unsigned long request, unsigned long arg, u64 mask);
+/* For who keeps signals off himself: dev_ioctl_with(). */
+struct dev_signals;
+long shim_ioctl_with(
+	int fd, unsigned long request, unsigned long arg, const struct dev_signals *how);
 /* After the kernel refused a request of another type on fd: the right error. */
 long shim_ioctl_error(int fd, long error);
 
@@ -98,6 +100,15 @@ long shim_statx(int dirfd, const char *path, struct statx *st, long result);
 
 /* As sigaction(). */
 long shim_sigaction(int signo, const struct sigaction *set, struct sigaction *get);
+/*
+ * From here on all handlers of the program are reached through ours, so that signals need not be blocked while requests
+ * are served (base/hold.h): those that are installed now, and those that shim_sigaction() is told of.
+ */
+void shim_take_signals(void);
+/* This thread's, or NULL as long as signals are not taken. */
+struct hold *shim_hold(void);
+/* In preload/ and inject/: the engine has just started. */
+void shim_started(void);
 
 /*
  * A seccomp program that lets the engine's own calls through and judges all others as filter does.

@@ -216,19 +216,20 @@ static void write_call(
 	write_line(&l);
 }
 
-static long call(struct dev *d, int fd, unsigned long request, unsigned long arg, const u64 *mask)
+static long call(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how)
 {
 	long r;
 
-	if (d && mask)
-		return dev_ioctl_masked(d, fd, request, arg, *mask);
 	if (d)
-		return dev_ioctl(d, fd, request, arg);
+		return how ? dev_ioctl_with(d, fd, request, arg, how)
+			   : dev_ioctl(d, fd, request, arg);
 	r = sys_ioctl(fd, request, arg);
 	return r < 0 ? -errno : r;
 }
 
-long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg, const u64 *mask)
+long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how)
 {
 	enum dev_kind kind = kind_of(d, fd);
 	u64 begin;
@@ -237,7 +238,7 @@ long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg
 	if (kind == DEV_NONE)
 		return NOT_OURS;
 	begin = now_ns();
-	r = call(d, fd, request, arg, mask);
+	r = call(d, fd, request, arg, how);
 	write_call(kind, fd, (u32)request, arg, r, begin);
 	return r;
 }

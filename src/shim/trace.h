@@ -18,8 +18,10 @@
 /* What the environment asks for: SHIM_ENGINE without it. */
 enum shim_mode trace_start(void);
 void trace_open(const char *path, long result);
-/* d is NULL where the kernel serves; mask as for dev_ioctl_masked(), or NULL. NOT_OURS: fd is no KVM descriptor. */
-long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg, const u64 *mask);
+/* d is NULL where the kernel serves; how as for dev_ioctl_with(), or NULL. NOT_OURS: fd is no KVM descriptor. */
+struct dev_signals;
+long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how);
 void trace_closed(int fd);
 
 /* ---- one line (line.c) ---- */

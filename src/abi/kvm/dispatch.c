@@ -142,11 +142,11 @@ static bool is_generic(u32 number)
 	return number == FIOCLEX || number == FIONCLEX || number == FIONBIO || number == FIOASYNC;
 }
 
-static long dispatch(
-	struct dev *d, struct object *o, u32 number, unsigned long arg, u64 caller_mask)
+static long dispatch(struct dev *d, struct object *o, u32 number, unsigned long arg,
+	const struct dev_signals *how)
 {
 	const struct request *r = request_find(o->kind, number);
-	struct call c = {.dev = d, .arg = arg, .caller_mask = caller_mask};
+	struct call c = {.dev = d, .arg = arg, .hold = how->hold, .caller_mask = how->caller_mask};
 	long ret;
 
 	if (!r)
@@ -169,7 +169,8 @@ static bool wrong_process(const struct object *o, u32 mm)
 	return o->kind != FD_SYSTEM && (o->foreign || o->mm != mm);
 }
 
-static long serve(struct dev *d, int fd, u32 number, unsigned long arg, u64 caller_mask)
+static long serve(
+	struct dev *d, int fd, u32 number, unsigned long arg, const struct dev_signals *how)
 {
 	struct object *o = object_get(d, fd);
 	long ret;
@@ -181,7 +182,7 @@ static long serve(struct dev *d, int fd, u32 number, unsigned long arg, u64 call
 	else if (wrong_process(o, dev_mm(d)))
 		ret = -EIO;
 	else
-		ret = dispatch(d, o, number, arg, caller_mask);
+		ret = dispatch(d, o, number, arg, how);
 	object_put(d, o);
 	return ret;
 }
@@ -201,19 +202,26 @@ long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
 {
 	/* musl passes requests as int: only the low half is the number. */
 	u32 number = (u32)request;
-	u64 mask;
+	struct dev_signals how = {0};
 	long ret;
 
 	if (takes_no_lock(number))
-		return serve(d, fd, number, arg, 0);
-	signals_block(&mask);
-	ret = serve(d, fd, number, arg, mask);
-	signals_restore(mask);
+		return serve(d, fd, number, arg, &how);
+	signals_block(&how.caller_mask);
+	ret = serve(d, fd, number, arg, &how);
+	signals_restore(how.caller_mask);
 	return ret;
 }
 
-long dev_ioctl_masked(
-	struct dev *d, int fd, unsigned long request, unsigned long arg, u64 caller_mask)
+long dev_ioctl_with(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how)
 {
-	return serve(d, fd, (u32)request, arg, caller_mask);
+	long ret;
+
+	if (!how->hold)
+		return serve(d, fd, (u32)request, arg, how);
+	hold_begin(how->hold);
+	ret = serve(d, fd, (u32)request, arg, how);
+	hold_end(how->hold);
+	return ret;
 }

@@ -17,6 +17,7 @@
 #include <stdatomic.h>
 
 #include "abi/dev.h"
+#include "base/hold.h"
 #include "base/sys.h"
 #include "base/types.h"
 #include "engine/engine.h"
@@ -114,7 +115,8 @@ struct kvm_vcpu {
 	struct vcpu *cpu;
 	struct kvm_run *run;  /* RUN_PAGES shared with the caller */
 	pthread_mutex_t lock; /* held during every request on this vcpu */
-	u64 caller_mask;      /* signals that the thread in KVM_RUN had blocked */
+	struct hold *hold;    /* of the thread in KVM_RUN, or NULL: */
+	u64 caller_mask;      /* signals that it had blocked */
 	u64 sigset;           /* KVM_SET_SIGNAL_MASK */
 	bool sigset_active;
 	int signal_fd;     /* readable while a signal is pending that ends KVM_RUN */
@@ -128,15 +130,9 @@ struct kvm_vcpu {
 
 /* ---- requests (dispatch.c, ioctls.def) ---- */
 
-/* Signal sets are the kernel's: bit n-1 is signal n. Those that instructions raise are never blocked. */
-#define SIG_BIT(n) (1ull << ((n)-1))
-#define SIG_IN_SYNC                                                                                \
-	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) |                  \
-		SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS))
-
 static inline void signals_block(u64 *old)
 {
-	const u64 all = ~SIG_IN_SYNC;
+	const u64 all = SIG_ASYNC;
 
 	sys_sigprocmask(SIG_SETMASK, &all, old);
 }
@@ -159,7 +155,8 @@ enum arg_kind {
 
 struct call {
 	struct dev *dev;
-	u64 caller_mask;   /* signals that the calling thread has blocked, for KVM_RUN */
+	struct hold *hold; /* by which signals are kept off; NULL: they are blocked, */
+	u64 caller_mask;   /* and the calling thread has blocked these, for KVM_RUN */
 	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
 	struct kvm_vcpu *vcpu;
 	unsigned long arg;

@@ -8,6 +8,8 @@
  * whether one is pending that the effective mask lets through. It is delivered when the mask is
  * restored, after all locks were released. Synchronous signals stay unblocked: a blocked one would
  * kill the process.
+ * Or they are held (base/hold.h): then a signal that the mask lets through stops the vcpu itself, and none is
+ * looked for. A mask for KVM_RUN alone is not what the kernel would go by then, so they are blocked after all.
  *
  * kvm_run is shared with the caller, who may scribble on it at any time: nothing in it is
  * believed twice, and what the answer belongs to is taken from the engine's exit.
@@ -58,6 +60,8 @@ static bool signal_waits(const struct kvm_vcpu *v)
 {
 	u64 pending = 0;
 
+	if (likely(v->hold))
+		return atomic_load_explicit(&v->hold->waiting, memory_order_acquire);
 	sys_sigpending(&pending);
 	for (pending &= ~blocked_signals(v); pending; pending &= pending - 1) {
 		int sig = __builtin_ctzll(pending) + 1;
@@ -104,6 +108,10 @@ static u64 pending_in(int thread)
 /* The engine has seen to it that the vcpu's thread stays in KVM_RUN. */
 static bool run_asked_for(void *kvm_vcpu, int thread)
 {
+	const struct kvm_vcpu *v = kvm_vcpu;
+
+	if (v->hold)
+		return atomic_load_explicit(&v->hold->waiting, memory_order_acquire);
 	return pending_in(thread) & ~blocked_signals(kvm_vcpu) & ~SIG_IN_SYNC;
 }
 
@@ -125,6 +133,31 @@ static void signal_fd_look_for(struct kvm_vcpu *v, u64 set)
 	v->signal_fd = v->signal_fd < 0 ? fd_keep(fd) : fd;
 	v->signal_fd_set = set;
 	vcpu_set_wait_fd(v->cpu, v->signal_fd);
+}
+
+static void stop_vcpu(void *kvm_vcpu)
+{
+	struct kvm_vcpu *v = kvm_vcpu;
+
+	vcpu_poll_soon(v->cpu);
+}
+
+static void signals_begin(struct kvm_vcpu *v, const struct call *c)
+{
+	v->hold = v->sigset_active ? NULL : c->hold;
+	if (likely(v->hold)) {
+		vcpu_set_wait_fd(v->cpu, -1);
+		hold_stops(v->hold, stop_vcpu, v);
+		return;
+	}
+	v->caller_mask = c->hold ? hold_block(c->hold) : c->caller_mask;
+	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
+}
+
+static void signals_end(struct kvm_vcpu *v)
+{
+	if (v->hold)
+		hold_stops(v->hold, NULL, NULL);
 }
 
 /* The descriptor comes with the first run: a process may have few, and a vm many vcpus. */
@@ -262,8 +295,8 @@ static int run_until_exit(struct kvm_vcpu *v, u32 flags)
 static int run(struct kvm_vcpu *v)
 {
 	bool immediate = __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED);
-	/* Only with a mask of its own can a signal wait at entry that is not delivered right away. */
-	bool stop = immediate || (v->sigset_active && signal_waits(v));
+	/* Signals that were held just now; one that was blocked can wait here only if KVM_RUN has a mask of its own. */
+	bool stop = immediate || ((v->hold || v->sigset_active) && signal_waits(v));
 	int r = run_until_exit(v, stop ? RUN_COMPLETE_ONLY : 0);
 
 	/* Pending I/O is done; exit_reason stays what it was. */
@@ -279,9 +312,9 @@ long vcpu_run_request(struct call *c)
 
 	if (ret)
 		return ret;
-	v->caller_mask = c->caller_mask;
-	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
+	signals_begin(v, c);
 	ret = run(v);
+	signals_end(v);
 	show_brief(v);
 	return ret;
 }
