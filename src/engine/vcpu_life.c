@@ -97,6 +97,14 @@ static bool host_has_xsave(void)
 	return __get_cpuid(1, &a, &b, &c, &d) && (c & BIT(26));
 }
 
+/* XGETBV with ecx = 1, SDM 1:13.2. */
+static bool host_has_xinuse(void)
+{
+	u32 a, b, c, d;
+
+	return __get_cpuid_count(0xd, 1, &a, &b, &c, &d) && (a & BIT(2));
+}
+
 static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 {
 	v->machine = m;
@@ -115,6 +123,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->cpu.tsc_offset = machine_tsc_offset(m);
 	init_xsave(fpu_image(&v->cpu));
 	v->cpu.host_xsave = host_has_xsave();
+	v->cpu.host_xinuse = v->cpu.host_xsave && host_has_xinuse();
 	cpuid_changed(&v->cpu);
 }
 

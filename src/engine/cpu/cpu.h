@@ -235,7 +235,8 @@ struct cpu {
 	u8 posted_count, posted_next;
 	u8 io_data[EXIT_IO_DATA_MAX];
 
-	bool host_xsave; /* the host's processor has XSAVE, so we can offer it */
+	bool host_xsave;  /* the host's processor has XSAVE, so we can offer it */
+	bool host_xinuse; /* and tells what of it is in use */
 	struct cpuid_entry cpuid[256];
 	unsigned cpuid_count;
 	u64 cr4_allowed; /* bits that CPUID permits */
