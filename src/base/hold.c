@@ -1,21 +1,116 @@
 /* SPDX-License-Identifier: MIT */
 /* See hold.h. All of it may run in signal handlers. */
 #include <errno.h>
-#include <sys/syscall.h>
+#include <string.h>
 
 #include "base/hold.h"
 #include "base/sys.h"
 
-#define QUEUE_MAX     32 /* signals of one number whose order is kept */
-#define FIRST_ORDERED 34 /* real-time signals queue up; 32 and 33 are the C library's */
+#define TOKEN        (-0x7573) /* an si_code below zero that nobody else uses */
+#define FIRST_QUEUED 32        /* of signals below there is never more than one */
+
+/* ---- sending ---- */
+
+bool hold_queue(int signo, const siginfo_t *info)
+{
+	const int pid = sys_getpid(), thread = sys_gettid();
+	siginfo_t poor;
+
+	if (!sys_tgsigqueueinfo(pid, thread, signo, info) || errno != EAGAIN)
+		return true;
+	poor = *info;
+	poor.si_code =
+		SI_USER; /* of those alone the kernel keeps the signal when it has no room for the rest */
+	sys_tgsigqueueinfo(pid, thread, signo, &poor);
+	return false;
+}
+
+static bool send_token(int signo)
+{
+	siginfo_t token;
+
+	memset(&token, 0, sizeof(token));
+	token.si_signo = signo;
+	token.si_code = TOKEN;
+	return hold_queue(signo, &token);
+}
+
+/* What became of one that the kernel had no room for comes from nobody. */
+static bool is_token(const siginfo_t *info)
+{
+	return info->si_code == TOKEN || (info->si_code == SI_USER && !info->si_pid);
+}
+
+/* ---- what is noted ---- */
+
+static void forget_parents(struct hold *h)
+{
+	if (likely(!h->count) || h->thread == sys_gettid())
+		return;
+	h->count = 0;
+	h->poor = false;
+}
+
+static int find(const struct hold *h, int signo)
+{
+	for (unsigned i = 0; i < h->count; i++)
+		if (h->noted[i].si_signo == signo)
+			return (int)i;
+	return -1;
+}
+
+static void note(struct hold *h, int signo, const siginfo_t *info)
+{
+	siginfo_t *at = &h->noted[h->count++];
+
+	*at = *info;
+	at->si_signo = signo;
+}
+
+static siginfo_t take(struct hold *h, int at)
+{
+	const siginfo_t info = h->noted[at];
+
+	h->count--;
+	h->taken++;
+	for (unsigned i = (unsigned)at; i < h->count; i++)
+		h->noted[i] = h->noted[i + 1];
+	return info;
+}
+
+/* ---- a request ends ---- */
+
+/* Where signals are not blocked a handler may run at each, take what is noted, and not come back. */
+static void send_tokens(struct hold *h)
+{
+	const unsigned n = h->count;
+	int signo[HOLD_MAX];
+
+	for (unsigned i = 0; i < n; i++)
+		signo[i] = h->noted[i].si_signo;
+	h->poor = false;
+	for (unsigned i = 0; i < n; i++)
+		if (!send_token(signo[i]))
+			h->poor = true;
+}
 
 void hold_let_go(struct hold *h)
 {
 	const u64 mask = h->mask;
+	const bool blocked = h->blocked;
+	unsigned taken;
 
+	forget_parents(h);
+	send_tokens(h);
 	atomic_store_explicit(&h->waiting, false, memory_order_relaxed);
 	h->blocked = false;
-	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	if (blocked)
+		sys_sigprocmask(SIG_SETMASK, &mask, NULL);
+	/* Lost tokens, until what is left is what the program has blocked. */
+	for (taken = h->taken - 1; h->poor && h->taken != taken;) {
+		taken = h->taken;
+		send_tokens(h);
+	}
 }
 
 u64 hold_block(struct hold *h)
@@ -32,43 +127,27 @@ u64 hold_block(struct hold *h)
 	return h->mask;
 }
 
-void hold_queue(int signo, const siginfo_t *info)
-{
-	const int pid = sys_getpid(), tid = sys_gettid();
-	siginfo_t poor;
+/* ---- a signal comes ---- */
 
-	if (!sys_tgsigqueueinfo(pid, tid, signo, info) || errno != EAGAIN)
-		return;
-	poor = *info;
-	poor.si_code =
-		SI_USER; /* of those alone the kernel keeps the signal when it has no room for the rest */
-	sys_tgsigqueueinfo(pid, tid, signo, &poor);
+/* A token that comes during the next request is sent again after it; one of two that are no queue is nothing. */
+static bool is_noted(const struct hold *h, int signo, const siginfo_t *info)
+{
+	if (info->si_code == TOKEN)
+		return true;
+	return find(h, signo) >= 0 && (signo < FIRST_QUEUED || is_token(info));
 }
 
-/* The queue of a number is first in, first out, and what we took was at its head: those behind it go behind it again. */
-static void queue_again(int signo, const siginfo_t *info)
-{
-	const struct timespec now = {0};
-	siginfo_t behind[QUEUE_MAX];
-	unsigned n = 0;
-
-	while (signo >= FIRST_ORDERED && n < QUEUE_MAX &&
-		sys_sigtimedwait(SIG_BIT(signo), &behind[n], &now) == signo)
-		n++;
-	hold_queue(signo, info);
-	for (unsigned i = 0; i < n; i++)
-		hold_queue(signo, &behind[i]);
-}
-
-bool hold_signal(struct hold *h, int signo, const siginfo_t *info, u64 *mask)
+static void keep_for_later(struct hold *h, int signo, const siginfo_t *info, u64 *mask)
 {
 	const u64 all = SIG_ASYNC;
-	const int saved = errno;
 
-	if (!h->depth)
-		return false;
 	sys_sigprocmask(SIG_SETMASK, &all, NULL);
-	queue_again(signo, info);
+	forget_parents(h);
+	h->thread = sys_gettid();
+	if (h->count == HOLD_MAX)
+		hold_queue(signo, info);
+	else if (!is_noted(h, signo, info))
+		note(h, signo, info);
 	/* A handler that has interrupted another one before this line has noted that one's mask: the outermost is last. */
 	h->mask = *mask;
 	h->blocked = true;
@@ -76,6 +155,34 @@ bool hold_signal(struct hold *h, int signo, const siginfo_t *info, u64 *mask)
 	atomic_store_explicit(&h->waiting, true, memory_order_release);
 	if (h->stop)
 		h->stop(h->opaque);
-	errno = saved;
+}
+
+/* Its place is taken by the oldest one that is noted, and it is noted itself if it is more than a token. */
+static bool exchange(struct hold *h, int signo, siginfo_t *info)
+{
+	const siginfo_t now = *info;
+	int at;
+
+	forget_parents(h);
+	at = find(h, signo);
+	if (at < 0)
+		return now.si_code !=
+		       TOKEN; /* a forked child's parent's, or merged with the real one */
+	*info = take(h, at);
+	if (signo >= FIRST_QUEUED && !is_token(&now))
+		note(h, signo, &now);
 	return true;
+}
+
+bool hold_signal(struct hold *h, int signo, siginfo_t *info, u64 *mask)
+{
+	const int saved = errno;
+	bool waits = h->depth;
+
+	if (unlikely(waits))
+		keep_for_later(h, signo, info, mask);
+	else if (unlikely(h->count || info->si_code == TOKEN))
+		waits = !exchange(h, signo, info);
+	errno = saved;
+	return waits;
 }

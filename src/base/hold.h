@@ -4,10 +4,12 @@
  *
  * No handler of the program may run while a request is served: it may make requests of its own, leave by longjmp() or
  * end the thread, and locks are held. To block signals takes two system calls. Where the program's handlers are reached
- * through one of ours, that one does it when a signal really comes: it gives the signal back to the kernel, for this
- * thread, with all signals blocked from the handler's return on, and stops what the thread waits for. When the request
- * is over the mask is put back, and the kernel delivers the signal as if it had come at that moment: frame, stack, mask
- * and flags are its business.
+ * through one of ours, that one does it when a signal really comes: it notes the signal, has all signals blocked from its
+ * return on, and stops what the thread waits for. When the request is over the thread is sent the signal again and the
+ * mask is put back, so that the kernel delivers it as if it had come at that moment: frame, stack, mask and flags are its
+ * business. What is noted is the information that comes with a signal. It cannot be given back to the kernel: others of
+ * the same number may have been queued meanwhile, and would come first, or there may be no room for it (RLIMIT_SIGPENDING).
+ * So what is sent again is a token, and each one that arrives, token or not, stands for the oldest that is noted.
  *
  * A struct hold belongs to one thread, which alone calls these functions.
  */
@@ -26,6 +28,9 @@
 		SIG_BIT(SIGTRAP) | SIG_BIT(SIGSYS))
 #define SIG_ASYNC (~SIG_IN_SYNC)
 
+/* After the first all are blocked; more come only between the kernel's call of our handler and its first lines. */
+#define HOLD_MAX 16
+
 struct hold {
 	unsigned depth;       /* requests being served, one inside the other */
 	_Atomic bool waiting; /* a signal waits for their end; also read by others */
@@ -33,6 +38,10 @@ struct hold {
 	u64 mask;
 	void (*stop)(void *opaque); /* in a signal handler: what the thread does shall end */
 	void *opaque;
+	int thread; /* whose signals are noted: a forked child has none of its parent's */
+	bool poor;  /* a token may have been lost for want of room */
+	unsigned count, taken;
+	siginfo_t noted[HOLD_MAX]; /* the oldest first */
 };
 
 static inline void hold_begin(struct hold *h)
@@ -49,7 +58,7 @@ static inline void hold_end(struct hold *h)
 	atomic_signal_fence(memory_order_seq_cst);
 	h->depth--;
 	atomic_signal_fence(memory_order_seq_cst);
-	if (unlikely(h->blocked) && !h->depth)
+	if (unlikely(h->blocked | h->poor) && !h->depth)
 		hold_let_go(h);
 }
 
@@ -71,12 +80,16 @@ static inline void hold_stops(struct hold *h, void (*stop)(void *), void *opaque
 u64 hold_block(struct hold *h);
 
 /*
- * In the handler of an asynchronous signal, the first thing: true if it waits now and the handler must return. mask: the
- * one that the kernel will put in force then (uc_sigmask).
+ * In the handler of an asynchronous signal, the first thing: true if it waits now, or was one too many, and the handler
+ * must return. Else *info is what the program's handler is to see. mask: the one that the kernel will put in force at the
+ * return (uc_sigmask).
  */
-bool hold_signal(struct hold *h, int signo, const siginfo_t *info, u64 *mask);
+bool hold_signal(struct hold *h, int signo, siginfo_t *info, u64 *mask);
 
-/* Send this thread a signal with that information, which is lost where RLIMIT_SIGPENDING is reached; the signal never is. */
-void hold_queue(int signo, const siginfo_t *info);
+/*
+ * Send this thread a signal with that information. False: there was no room for it (RLIMIT_SIGPENDING), and the signal
+ * alone was sent, which is nothing if it is pending already.
+ */
+bool hold_queue(int signo, const siginfo_t *info);
 
 #endif

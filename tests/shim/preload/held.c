@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Signals that arrive during a request: the program's handler runs after it, once for each, as the kernel would have
+ * run it then, with its flags, stack, mask and information.
+ */
+#include "tests/shim/preload/client.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+
+static struct guest g;
+
+static void start(bool irqchip, const void *code, size_t n)
+{
+	alarm(20); /* what hangs is ended */
+	guest_open(&g, irqchip);
+	guest_code(&g, code, n);
+}
+
+#define START(irqchip, ...)                                                                        \
+	start(irqchip, (unsigned char[]){__VA_ARGS__}, sizeof((unsigned char[]){__VA_ARGS__}))
+
+/* ---- what the handler saw ---- */
+
+#define SEEN_MAX 4096
+static struct {
+	volatile int count;
+	int value[SEEN_MAX];
+	int code, pid;
+	sigset_t mask;
+	char *volatile at; /* in its frame */
+} seen;
+
+static void on_signal(int signo, siginfo_t *info, void *context)
+{
+	char here;
+
+	if (seen.count < SEEN_MAX)
+		seen.value[seen.count] = info->si_value.sival_int;
+	seen.count++;
+	seen.code = info->si_code;
+	seen.pid = info->si_pid;
+	seen.at = &here;
+	pthread_sigmask(SIG_SETMASK, NULL, &seen.mask);
+}
+
+static void catch (int signo, int flags, int also)
+{
+	struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | flags};
+
+	sigemptyset(&a.sa_mask);
+	if (also)
+		sigaddset(&a.sa_mask, also);
+	CHECK(!sigaction(signo, &a, NULL));
+	seen.count = 0;
+}
+
+/* ---- who sends ---- */
+
+struct sender {
+	pthread_t self, target;
+	int signo, first, count, milliseconds;
+};
+
+static void *send_all(void *arg)
+{
+	const struct sender *s = arg;
+	union sigval value;
+	int i, r;
+
+	usleep((unsigned)s->milliseconds * 1000);
+	for (i = 0; i < s->count; i++) {
+		value.sival_int = s->first + i;
+		while ((r = pthread_sigqueue(s->target, s->signo, value)) == EAGAIN)
+			usleep(100); /* the queue is full */
+		CHECK(!r);
+	}
+	return NULL;
+}
+
+static void send_soon(struct sender *s, int signo, int first, int count)
+{
+	*s = (struct sender){.target = pthread_self(),
+		.signo = signo,
+		.first = first,
+		.count = count,
+		.milliseconds = 20};
+	CHECK(!pthread_create(&s->self, NULL, send_all, s));
+}
+
+static void run_interrupted(void)
+{
+	sigset_t before, after;
+
+	pthread_sigmask(SIG_SETMASK, NULL, &before);
+	CHECK_ERRNO(ioctl(g.vcpu, KVM_RUN, 0), EINTR);
+	CHECK(g.run->exit_reason == KVM_EXIT_INTR);
+	pthread_sigmask(SIG_SETMASK, NULL, &after);
+	CHECK(!memcmp(&before, &after, 8));
+}
+
+static void interrupt_once(int signo, int value)
+{
+	struct sender s;
+
+	send_soon(&s, signo, value, 1);
+	run_interrupted();
+	CHECK(seen.count == 1 && seen.value[0] == value);
+	CHECK(seen.code == SI_QUEUE && seen.pid == getpid());
+	CHECK(!pthread_join(s.self, NULL));
+}
+
+/* ---- flags, masks, stacks ---- */
+
+static char alternate[65536];
+
+static bool on_alternate(void)
+{
+	return seen.at >= alternate && seen.at < alternate + sizeof(alternate);
+}
+
+static void check_flags(void)
+{
+	stack_t ss = {.ss_sp = alternate, .ss_size = sizeof(alternate)};
+	struct sigaction a;
+
+	CHECK(!sigaltstack(&ss, NULL));
+	catch (SIGUSR1, SA_RESTART, SIGUSR2);
+	interrupt_once(SIGUSR1, 17);
+	CHECK(sigismember(&seen.mask, SIGUSR1) && sigismember(&seen.mask, SIGUSR2) &&
+		!sigismember(&seen.mask, SIGHUP) && !on_alternate());
+	catch (SIGUSR1, SA_NODEFER | SA_ONSTACK, 0);
+	interrupt_once(SIGUSR1, 18);
+	CHECK(!sigismember(&seen.mask, SIGUSR1) && on_alternate());
+	catch (SIGUSR1, (int)SA_RESETHAND, 0);
+	interrupt_once(SIGUSR1, 19);
+	CHECK(!sigaction(SIGUSR1, NULL, &a) && a.sa_handler == SIG_DFL);
+	catch (SIGRTMIN + 3, 0, SIGRTMIN + 4);
+	interrupt_once(SIGRTMIN + 3, 20);
+	CHECK(sigismember(&seen.mask, SIGRTMIN + 3) && sigismember(&seen.mask, SIGRTMIN + 4));
+}
+
+static void held_flags(void)
+{
+	START(false, JMP_SELF);
+	check_flags();
+	guest_close(&g);
+	START(true, STI_HLT_LOOP);
+	check_flags();
+	guest_close(&g);
+}
+
+/* The second one finds the default action. */
+static void held_once(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct sender s;
+
+		START(false, JMP_SELF);
+		catch (SIGUSR1, (int)SA_RESETHAND, 0);
+		send_soon(&s, SIGUSR1, 0, 1);
+		run_interrupted();
+		CHECK(!pthread_join(s.self, NULL));
+		send_soon(&s, SIGUSR1, 0, 1);
+		ioctl(g.vcpu, KVM_RUN, 0);
+		_exit(1);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGUSR1);
+}
+
+/* ---- many ---- */
+
+/* Queued signals come one by one, in their order, and none is lost, while the vcpu leaves all the time. */
+static void held_queue(void)
+{
+	struct sender s;
+	int i;
+
+	START(false, 0xe6, 0x42, 0xeb, 0xfc); /* out %al, $0x42; jmp back */
+	catch (SIGRTMIN + 1, 0, 0);
+	send_soon(&s, SIGRTMIN + 1, 0, SEEN_MAX);
+	while (seen.count < SEEN_MAX)
+		CHECK(!ioctl(g.vcpu, KVM_RUN, 0) || errno == EINTR);
+	for (i = 0; i < SEEN_MAX; i++)
+		CHECK(seen.value[i] == i);
+	CHECK(!pthread_join(s.self, NULL));
+	guest_close(&g);
+}
+
+/* The same where the kernel has hardly room for them: then information may be lost, but no signal. */
+static void held_queue_short(void)
+{
+	const struct rlimit few = {.rlim_cur = 8, .rlim_max = 8};
+
+	CHECK(!setrlimit(RLIMIT_SIGPENDING, &few));
+	held_queue();
+}
+
+/* A timer of a thousand a second and one vcpu that never leaves by itself. */
+static void held_timer(void)
+{
+	struct itimerval t = {.it_value.tv_usec = 1000, .it_interval.tv_usec = 1000};
+	int i;
+
+	START(false, JMP_SELF);
+	alarm(0);
+	catch (SIGALRM, SA_RESTART, 0);
+	CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+	for (i = 0; i < 500; i++)
+		run_interrupted();
+	CHECK(seen.count >= 500);
+	memset(&t, 0, sizeof(t));
+	CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+	guest_close(&g);
+}
+
+/* ---- signals that no handler takes ---- */
+
+static void held_blocked(void)
+{
+	struct sender s;
+	struct signalfd_siginfo info;
+	sigset_t set;
+	int fd, got;
+
+	START(false, JMP_SELF);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGHUP);
+	CHECK(!pthread_sigmask(SIG_BLOCK, &set, NULL));
+	fd = signalfd(-1, &set, SFD_NONBLOCK);
+	CHECK(fd >= 0 && !raise(SIGUSR2) && !raise(SIGHUP));
+	catch (SIGUSR1, 0, 0);
+	send_soon(&s, SIGUSR1, 5, 1);
+	run_interrupted(); /* by SIGUSR1, twenty milliseconds later */
+	CHECK(seen.count == 1);
+	CHECK(!pthread_join(s.self, NULL));
+	CHECK(read(fd, &info, sizeof(info)) == sizeof(info));
+	CHECK(!sigwait(&set, &got));
+	CHECK(info.ssi_signo + (unsigned)got == SIGUSR2 + SIGHUP);
+	guest_close(&g);
+}
+
+/* ---- handlers that no hook has seen ---- */
+
+struct kernel_sigaction {
+	void *handler;
+	unsigned long flags;
+	void *restorer;
+	unsigned long mask;
+};
+
+static long bare_sigaction(
+	int signo, const struct kernel_sigaction *set, struct kernel_sigaction *get)
+{
+	long r = SYS_rt_sigaction;
+	register long size __asm__("r10") = 8;
+
+	__asm__ volatile("syscall"
+			 : "+a"(r)
+			 : "D"((long)signo), "S"(set), "d"(get), "r"(size)
+			 : "rcx", "r11", "memory");
+	return r;
+}
+
+/* With the C library's way back, which ours must have as well. */
+static void bare_catch(int signo)
+{
+	struct kernel_sigaction a;
+
+	catch (SIGHUP, 0, 0);
+	CHECK(!bare_sigaction(SIGHUP, NULL, &a));
+	a.handler = (void *)on_signal;
+	CHECK(!bare_sigaction(signo, &a, NULL));
+}
+
+static void *run_in_thread(void *arg)
+{
+	interrupt_once(SIGUSR2, 8);
+	return arg;
+}
+
+/* By bare system calls, before the first open and before a thread's first request. */
+static void held_bare(void)
+{
+	pthread_t thread;
+	struct sigaction a;
+
+	bare_catch(SIGUSR1);
+	START(false, JMP_SELF);
+	CHECK(!sigaction(SIGUSR1, NULL, &a) && a.sa_sigaction == on_signal);
+	interrupt_once(SIGUSR1, 7);
+	bare_catch(SIGUSR2);
+	CHECK(!pthread_create(&thread, NULL, run_in_thread, NULL));
+	CHECK(!pthread_join(thread, NULL));
+	CHECK(!sigaction(SIGUSR2, NULL, &a) && a.sa_sigaction == on_signal);
+	guest_close(&g);
+}
+
+/* ---- the old functions ---- */
+
+static void plain(int signo)
+{
+	seen.count++;
+}
+
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static void held_old_functions(void)
+{
+	struct sigaction a;
+	sigset_t now;
+
+	START(false, JMP_SELF);
+	CHECK(sigset(SIGUSR1, plain) == SIG_DFL);
+	CHECK(sigset(SIGUSR1, SIG_HOLD) == plain);
+	CHECK(!pthread_sigmask(SIG_SETMASK, NULL, &now) && sigismember(&now, SIGUSR1));
+	CHECK(sigset(SIGUSR1, plain) == SIG_HOLD);
+	CHECK(!pthread_sigmask(SIG_SETMASK, NULL, &now) && !sigismember(&now, SIGUSR1));
+	CHECK(!sigignore(SIGUSR2) && !sigaction(SIGUSR2, NULL, &a) && a.sa_handler == SIG_IGN);
+	CHECK(signal(SIGUSR2, plain) == SIG_IGN);
+	CHECK(!siginterrupt(SIGUSR2, 1));
+	CHECK(!sigaction(SIGUSR2, NULL, &a) && a.sa_handler == plain && !(a.sa_flags & SA_RESTART));
+	CHECK(!siginterrupt(SIGUSR2, 0));
+	CHECK(!sigaction(SIGUSR2, NULL, &a) && (a.sa_flags & SA_RESTART));
+	CHECK_ERRNO(sigaction(SIGKILL, &a, NULL), EINVAL);
+	CHECK_ERRNO(sigaction(65, NULL, &a), EINVAL);
+	CHECK_ERRNO(sigaction(32, NULL, &a), EINVAL);
+	seen.count = 0;
+	raise(SIGUSR1);
+	raise(SIGUSR2);
+	CHECK(seen.count == 2);
+	guest_close(&g);
+}
+
+/* ---- children ---- */
+
+static int wait_for(pid_t pid)
+{
+	int status;
+
+	CHECK(waitpid(pid, &status, 0) == pid);
+	return status;
+}
+
+/* A vfork() child's actions are its own, though the memory is not. */
+static void held_vforked(void)
+{
+	struct sigaction a;
+	pid_t pid;
+
+	START(false, JMP_SELF);
+	catch (SIGUSR1, 0, 0);
+	pid = vfork();
+	if (!pid) {
+		if (signal(SIGUSR1, SIG_IGN) == SIG_ERR || raise(SIGUSR1))
+			_exit(1);
+		_exit(0);
+	}
+	CHECK(!wait_for(pid) && !seen.count);
+	CHECK(!sigaction(SIGUSR1, NULL, &a) && a.sa_sigaction == on_signal);
+	interrupt_once(SIGUSR1, 9);
+	guest_close(&g);
+}
+
+/* A forked child has its parent's actions, and changes its own; ignored ones reach what it executes. */
+static void held_forked(void)
+{
+	struct sigaction a;
+	pid_t pid;
+
+	START(false, JMP_SELF);
+	catch (SIGUSR1, 0, 0);
+	pid = fork();
+	if (!pid) {
+		raise(SIGUSR1);
+		CHECK(seen.count == 1);
+		signal(SIGUSR1, SIG_IGN);
+		execl("/bin/sh", "sh", "-c", "kill -USR1 $$; kill -USR2 $$; exit 5", NULL);
+		_exit(1);
+	}
+	CHECK(wait_for(pid) == SIGUSR2);
+	CHECK(!sigaction(SIGUSR1, NULL, &a) && a.sa_sigaction == on_signal);
+	interrupt_once(SIGUSR1, 10);
+	guest_close(&g);
+}
+
+const struct client_case held_cases[] = {
+	{"held-flags", held_flags},
+	{"held-once", held_once},
+	{"held-queue", held_queue},
+	{"held-queue-short", held_queue_short},
+	{"held-timer", held_timer},
+	{"held-blocked", held_blocked},
+	{"held-bare", held_bare},
+	{"held-old-functions", held_old_functions},
+	{"held-vforked", held_vforked},
+	{"held-forked", held_forked},
+	{NULL, NULL},
+};
