@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/without.h"
 #include "cli/cli.h"
 
 static const struct command {
@@ -37,10 +38,26 @@ static int run_command(int argc, char **argv)
 	return EXIT_USAGE;
 }
 
+/* A misspelt name would test nothing, and pass. */
+static bool environment_is_good(void)
+{
+	const char *name;
+	size_t n = without_unknown(&name);
+
+	if (n)
+		fprintf(stderr,
+			"uservisor: %s: '%.*s' is nothing that can be done without: choose from "
+			"%s\n",
+			WITHOUT_ENV, (int)n, name, without_names());
+	return !n;
+}
+
 int main(int argc, char **argv)
 {
 	int status;
 
+	if (!environment_is_good())
+		return EXIT_USAGE;
 	if (argc < 2)
 		return help(stderr);
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))

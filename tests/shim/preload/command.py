@@ -36,6 +36,8 @@ def main():
     check('file that cannot be written', run('trace', '-o', '/no/such/file', 'true'), 2, '/no/such/file')
     check('help', run('exec', '--help'), 0, 'Usage: uservisor exec')
     check('help of trace', run('trace', '--help'), 0, 'Usage: uservisor trace')
+    strange = dict(os.environ, USERVISOR_WITHOUT='fsgsbase,frobs')
+    check('a feature that nobody knows', run('exec', 'true', env=strange), 2, "'frobs'", 'fsgsbase, userfaultfd')
     check('through a shell', run('exec', 'sh', '-c', f'exec {CLIENT} open-functions'), 0)
     check('through env -i', run('exec', '/usr/bin/env', '-i', CLIENT, 'open-functions'), 0)
     with tempfile.TemporaryDirectory() as d:
