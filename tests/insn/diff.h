@@ -120,6 +120,8 @@ static inline u64 case_end(const struct insn_case *c)
 
 bool host_open(void);
 void host_close(void);
+/* Of which vendor is the host? What is excused on one of them is compared on the other. */
+bool host_is_amd(void);
 /* A descriptor of the LDT; false if the host has none. */
 bool host_set_segment(unsigned entry, const struct seg_state *s);
 /* Run at c->start.rip; memory is in place. Sets all but ret->data and ret->code. */

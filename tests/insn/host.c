@@ -18,6 +18,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "base/hostcpu.h"
 #include "insn/diff.h"
 
 struct host_context {
@@ -62,6 +63,7 @@ static struct outcome *outcome;
 static u64 runs, runs_at_alarm;
 static void (*kick)(void *opaque);
 static void *kick_opaque;
+static bool amd;
 
 static struct host_context *context(void)
 {
@@ -186,6 +188,7 @@ bool host_open(void)
 	write_landing();
 	mprotect((void *)L_LAND, PAGE_SIZE, PROT_READ | PROT_EXEC);
 	context()->land = (u64)host_land;
+	amd = host_cpu_is_amd();
 	install();
 	setitimer(ITIMER_REAL, &every, NULL);
 #ifdef PR_SET_SYSCALL_USER_DISPATCH
@@ -206,6 +209,11 @@ void host_close(void)
 		sigaction(signals[i], &previous[signals[i]], NULL);
 	munmap((void *)L_CONTEXT, PAGE_SIZE);
 	munmap((void *)L_LAND, PAGE_SIZE);
+}
+
+bool host_is_amd(void)
+{
+	return amd;
 }
 
 void host_watch(void (*new_kick)(void *opaque), void *opaque)

@@ -31,7 +31,6 @@ struct __attribute__((packed)) fpu_image {
 #define FSW_ES      0x80
 #define FSW_B       0x8000
 #define FSW_TOP(sw) (((sw) >> 11) & 7)
-#define MXCSR_MASK  0x2ffff /* all processors with AVX */
 #define FCW_BITS    0x1f3f  /* writable bits of the control word; bit 6 reads as one */
 #define FPU_MASKS   0x3f    /* exception masks in the control word, flags in the status word */
 
@@ -61,8 +60,6 @@ static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
 				 : "a"(XSTATE_OFFERED), "d"(0)
 				 : "memory");
 	fpu_scrub(fpu_image(cpu));
-	if (UV_EAGER_FPU) /* XSAVE would have written it */
-		fpu_image(cpu)->mxcsr_mask = MXCSR_MASK;
 	return fpu_image(cpu);
 }
 
