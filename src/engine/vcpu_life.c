@@ -19,6 +19,7 @@
 #include "engine/hv/hv.h"
 #include "engine/vcpu_priv.h"
 #include "base/fd.h"
+#include "base/hostcpu.h"
 #include "base/sys.h"
 
 static void init_translation(struct cpu *cpu)
@@ -124,6 +125,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	init_xsave(fpu_image(&v->cpu));
 	v->cpu.host_xsave = host_has_xsave();
 	v->cpu.host_xinuse = v->cpu.host_xsave && host_has_xinuse();
+	v->cpu.host_amd = host_cpu_is_amd();
 	cpuid_changed(&v->cpu);
 }
 

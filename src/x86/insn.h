@@ -114,6 +114,7 @@ enum insn_regkind { RK_NONE, RK_GPR8, RK_GPR, RK_VEC, RK_MMX, RK_X87, RK_MASK, R
 #define IA_VEXW_NOGPR BIT(22) /* VEX.W or REX.W does not change general register width */
 #define IA_OP48     BIT(23) /* operand size 4, or 8 by W or FORCE64 in 64-bit mode; 66 has no say */
 #define IA_MAX32    BIT(24) /* operand size is 4 even with REX.W (port I/O) */
+#define IA_ALIGN_INTEL BIT(25) /* as IA_ALIGN, but AMD's processors do not care */
 
 /* insn_desc.imm */
 enum insn_imm {

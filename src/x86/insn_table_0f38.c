@@ -9,8 +9,8 @@
 /* clang-format off */
 
 #define XA(n, ...) ROW(n, NATIVE, A_SSE | IA_ALIGN, Vx, W_(READ, 16), ##__VA_ARGS__)
-/* SDM 2 says that these need alignment, AMD's processors do not care: the host decides. */
-#define SHA(n, ...) PFX(ROW(n, NATIVE, A_SSE | IA_FAULTS, Vx, W_(READ, 16), ##__VA_ARGS__))
+/* SDM 2 says that these need alignment, AMD's processors do not care. */
+#define SHA(n, ...) PFX(ROW(n, NATIVE, A_SSE | IA_FAULTS | IA_ALIGN_INTEL, Vx, W_(READ, 16), ##__VA_ARGS__))
 #define XAF(n, ...) ROW(n, NATIVE, A_SSE | IA_ALIGN | IA_FAULTS, Vx, W_(READ, 16), ##__VA_ARGS__)
 #define XS(n, s, ...) ROW(n, NATIVE, A_SSE, Vx, W_(READ, s), ##__VA_ARGS__)
 #define XSF(n, s, ...) ROW(n, NATIVE, A_SSE | IA_FAULTS, Vx, W_(READ, s), ##__VA_ARGS__)

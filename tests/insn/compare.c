@@ -11,12 +11,14 @@
  * - The word that a CALL stores before it faults because of its target: translated code does, where the target is
  *   not canonical, and Intel's processors, where it is beyond the limit. Those also try the stack first.
  * - What is reported of a fault in the middle of an instruction with several accesses (see known_fault()).
+ * - What only processors of Intel do (intel.h).
  * - For level 0 against the host's level 3, the U bit of page fault error codes; and the P bit for addresses
  *   that belong to a kernel: Linux tells no more, and ours is not there.
  */
 #include <string.h>
 
 #include "insn/forms.h"
+#include "insn/intel.h"
 
 #define FLAGS (FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_ID)
 
@@ -61,13 +63,19 @@ static u32 error_mask(const struct report *r, const struct outcome *o)
 	return mask;
 }
 
+/* Our leg and the host have faulted at the same instruction. */
+static bool on_host(const struct report *r)
+{
+	return r->leg[1] == LEG_HOST && r->faulted;
+}
+
 /*
  * Processors differ in which of two accesses of an instruction they make first, and in what they have done before
  * the second one faults.
  */
 static bool known_fault(const struct report *r, unsigned op)
 {
-	return r->leg[1] == LEG_HOST && r->faulted && r->faulted->desc->op == op;
+	return on_host(r) && r->faulted->desc->op == op;
 }
 
 /* Images that cross a page: which of their bytes is accessed first is up to the processor. */
@@ -82,16 +90,15 @@ static bool known_image_fault(const struct report *r)
 static bool known_offset_fault(
 	const struct report *r, const struct outcome *a, const struct outcome *b)
 {
-	return r->leg[1] == LEG_HOST && r->faulted && r->faulted->seg >= SEG_FS &&
-	       a->vector == X86_PF && b->vector == X86_GP;
+	return on_host(r) && r->faulted->seg >= SEG_FS && a->vector == X86_PF &&
+	       b->vector == X86_GP;
 }
 
 /* Operands that are accessed in two parts may fault at the first before the second is past the limit, or not canonical. */
 static bool known_wrap(const struct report *r)
 {
-	return r->leg[1] == LEG_HOST && r->faulted &&
-	       (r->faulted->mem_size == 10 || r->faulted->desc->op == OP_BOUND ||
-		       r->faulted->desc->op == OP_MASKMOV);
+	return on_host(r) && (r->faulted->mem_size == 10 || r->faulted->desc->op == OP_BOUND ||
+				     r->faulted->desc->op == OP_MASKMOV);
 }
 
 /* Near calls to beyond the limit: SDM 2 looks at the target first, as AMD's processors do; Intel's push first. */
@@ -110,6 +117,8 @@ static void check_end(struct report *r, const struct outcome *a, const struct ou
 		known_fault(r, OP_MASKMOVDQU) || known_image_fault(r))
 		return;
 	if (known_offset_fault(r, a, b) || known_wrap(r) || known_call_fault(r))
+		return;
+	if (on_host(r) && intel_other_vector(r->faulted, a, b))
 		return;
 	check(r, "vector", a->vector, b->vector);
 	if (a->end != b->end || a->end != END_FAULT || a->vector != b->vector)
@@ -140,10 +149,11 @@ static void check_gpr(struct report *r, const struct regs *a, const struct regs 
 static bool decode_at(const struct report *r, unsigned at, struct insn *in)
 {
 	const struct insn_case *c = r->c;
-	u8 code[INSN_MAX] = {0};
+	u8 code[INSN_MAX];
 
 	if (at >= c->bytes)
 		return false;
+	memset(code, 0xcc, sizeof(code));
 	memcpy(code, r->code + at, MIN(c->bytes - at, (unsigned)INSN_MAX));
 	return insn_decode(in, code, INSN_MAX, c->mode) == INSN_OK;
 }
@@ -260,10 +270,13 @@ static void check_vectors(struct report *r, const u8 *from_a, const u8 *from_b)
 
 	normalise(a, from_a);
 	normalise(b, from_b);
+	if (on_host(r))
+		intel_restore_top(r->faulted, a, b);
 	check(r, "fcw", at(a, 0, 2), at(b, 0, 2));
 	check(r, "fsw", at(a, 2, 2), at(b, 2, 2));
 	check(r, "ftw", a[4], b[4]);
-	check(r, "mxcsr", at(a, 24, 4), at(b, 24, 4));
+	if (!on_host(r) || !intel_has_more_flags(r->faulted, at(a, 24, 4), at(b, 24, 4)))
+		check(r, "mxcsr", at(a, 24, 4), at(b, 24, 4));
 	for (unsigned i = 0; i < 8; i++) {
 		check_indexed(r, "st low ", i, at(a, 32 + i * 16, 8), at(b, 32 + i * 16, 8));
 		check_indexed(r, "st high ", i, at(a, 40 + i * 16, 2), at(b, 40 + i * 16, 2));
@@ -294,6 +307,8 @@ static void check_memory(struct report *r, const char *name, const u8 *a, const 
 	if (r->c->image && r->leg[1] == LEG_HOST && differ <= POINTER_BYTES)
 		return;
 	if (known_call_fault(r) && differ <= r->faulted->op_size)
+		return;
+	if (on_host(r) && differ <= intel_half_written(r->faulted))
 		return;
 	/* Flags in frames that were not pushed to the end, real mode's double faults. */
 	if (r->c->kind == KIND_REAL && r->odd && differ <= 6)
@@ -393,6 +408,24 @@ static bool landed_beside(const struct report *r, const struct outcome *o)
 	return o->regs.rip - L_LAND < PAGE_SIZE && (o->end != END_DONE || o->regs.rip != land);
 }
 
+/* A repeated instruction: whether it is fetched anew in the middle is up to the processor. */
+static bool overwrites_itself(const struct report *r)
+{
+	const struct insn_case *c = r->c;
+	struct insn in;
+
+	for (unsigned i = 0; r->code_changed && i < c->count; i++) {
+		const u8 *was = c->code + c->at[i];
+
+		if (insn_decode(&in, was, INSN_MAX, c->mode) != INSN_OK)
+			break;
+		if ((in.desc->attr & IA_STRING) && (in.pfx & (PFX_REP | PFX_REPNE)) &&
+			memcmp(r->code + c->at[i], was, in.len))
+			return true;
+	}
+	return false;
+}
+
 /* Has the case made of its own code something that would not have been generated? */
 static bool strange_code(const struct report *r)
 {
@@ -417,7 +450,11 @@ static bool host_only(u64 lin)
 
 static bool not_comparable(const struct report *r, const struct outcome *a, const struct outcome *b)
 {
-	if (strange_code(r) || (r->code_changed && a->end == END_ODD))
+	struct insn in;
+
+	if (find_fault(r, a, &in) && intel_skips_store(&in, a, b))
+		return true;
+	if (overwrites_itself(r) || strange_code(r) || (r->code_changed && a->end == END_ODD))
 		return true;
 	if (a->end == END_FAULT && a->vector == X86_PF && host_only(a->cr2))
 		return true;

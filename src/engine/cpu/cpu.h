@@ -237,6 +237,8 @@ struct cpu {
 
 	bool host_xsave;  /* the host's processor has XSAVE, so we can offer it */
 	bool host_xinuse; /* and tells what of it is in use */
+	/* Where vendors differ in what has no CPUID bit, guests see the host's ways: it executes the rest. */
+	bool host_amd;
 	struct cpuid_entry cpuid[256];
 	unsigned cpuid_count;
 	u64 cr4_allowed; /* bits that CPUID permits */
@@ -340,6 +342,12 @@ static inline bool cpu_v86(const struct cpu *cpu)
 static inline bool cpu_real_or_v86(const struct cpu *cpu)
 {
 	return !cpu_protected(cpu) || cpu_v86(cpu);
+}
+
+/* Intel's processors write no more than the selector where 4 bytes are pushed (SDM 2: PUSH); AMD's, all 4. */
+static inline unsigned pushed_of_selector(const struct cpu *cpu, unsigned size)
+{
+	return size == 4 && !cpu->host_amd ? 2 : size;
 }
 
 /* Record an exception; always return CPU_FAULT, so that handlers can `return cpu_raise(...)`. */

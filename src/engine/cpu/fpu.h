@@ -31,8 +31,8 @@ struct __attribute__((packed)) fpu_image {
 #define FSW_ES      0x80
 #define FSW_B       0x8000
 #define FSW_TOP(sw) (((sw) >> 11) & 7)
-#define FCW_BITS    0x1f3f  /* writable bits of the control word; bit 6 reads as one */
-#define FPU_MASKS   0x3f    /* exception masks in the control word, flags in the status word */
+#define FCW_BITS    0x1f3f /* writable bits of the control word; bit 6 reads as one */
+#define FPU_MASKS   0x3f   /* exception masks in the control word, flags in the status word */
 
 static inline struct fpu_image *fpu_image(struct cpu *cpu)
 {

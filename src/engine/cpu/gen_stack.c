@@ -148,15 +148,15 @@ void gen_load_selector(struct gen *g, unsigned seg)
 
 bool gen_push_seg(struct gen *g, const struct insn *in)
 {
-	unsigned size = in->op_size;
+	unsigned size = in->op_size, written = pushed_of_selector(g->cpu, size);
 	s32 disp;
 
 	if (!gen_stack_fits(g, size))
 		return false;
-	gen_push_check(g, size, &disp);
+	gen_stack_operand(g, -(s32)size, TLB_WRITE, written, &disp);
 	gen_fold(g, disp);
 	gen_load_selector(g, in->reg);
-	gen_store_r10(g, 0, size);
+	gen_store_r10(g, 0, written);
 	gen_move_sp(g, -(s32)size);
 	return true;
 }

@@ -37,7 +37,14 @@ int op_push_rm(struct cpu *cpu, const struct insn *in)
 
 int op_push_seg(struct cpu *cpu, const struct insn *in)
 {
-	return push_value(cpu, cpu->seg[in->reg].selector, in->op_size);
+	struct stack s;
+
+	stack_begin(cpu, &s);
+	int r = stack_push_part(cpu, &s, cpu->seg[in->reg].selector, in->op_size,
+		pushed_of_selector(cpu, in->op_size));
+	if (!r)
+		stack_commit(cpu, &s);
+	return r;
 }
 
 int op_pop_reg(struct cpu *cpu, const struct insn *in)

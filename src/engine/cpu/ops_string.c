@@ -24,6 +24,7 @@ struct string {
 	unsigned size, shift; /* of an element, and its log2 */
 	bool rep, down;
 	bool single; /* each iteration traps: no chunks */
+	u64 flags;   /* at the start */
 };
 
 /* One side of a chunk. */
@@ -38,7 +39,22 @@ static bool single_stepped(const struct cpu *cpu)
 	return (cpu->rflags & FL_TF) || cpu->debug_step || cpu->watch_data;
 }
 
-static void string_begin(struct string *s, const struct cpu *cpu, const struct insn *in)
+/*
+ * In 64-bit code with 32-bit addresses Intel's processors clear the upper half of rcx, and of the pointers with which
+ * they move and fill blocks, before they look whether there is anything to do: measured, and KVM's emulator does it.
+ */
+static void cut_registers(struct cpu *cpu, const struct insn *in)
+{
+	if (cpu->host_amd || cpu->code_size != 8 || in->addr_size == 8)
+		return;
+	cpu->gpr[RCX] = (u32)cpu->gpr[RCX];
+	if (in->desc->op == OP_MOVS)
+		cpu->gpr[RSI] = (u32)cpu->gpr[RSI];
+	if (in->desc->op == OP_MOVS || in->desc->op == OP_STOS)
+		cpu->gpr[RDI] = (u32)cpu->gpr[RDI];
+}
+
+static void string_begin(struct string *s, struct cpu *cpu, const struct insn *in)
 {
 	s->in = in;
 	s->mask = in->addr_size == 8 ? ~0ull : in->addr_size == 4 ? 0xffffffffull : 0xffffull;
@@ -46,8 +62,11 @@ static void string_begin(struct string *s, const struct cpu *cpu, const struct i
 	s->shift = __builtin_ctz(in->op_size);
 	s->down = cpu->rflags & FL_DF;
 	s->rep = in->pfx & (PFX_REP | PFX_REPNE);
+	if (s->rep)
+		cut_registers(cpu, in);
 	s->remaining = s->rep ? cpu->gpr[RCX] & s->mask : 1;
 	s->single = single_stepped(cpu);
+	s->flags = cpu->rflags;
 }
 
 static void add_to_register(struct cpu *cpu, const struct string *s, unsigned reg, u64 delta)
@@ -286,6 +305,17 @@ static bool compare_ends(struct cpu *cpu, u32 ax, bool ne)
 	return ne == (bool)(flags & FL_ZF);
 }
 
+/*
+ * Out of the repetition because the next element cannot be had. Intel's processors then show the flags as they were
+ * before the instruction, which does not read them (SDM 2: REP); AMD's, those of the last comparison.
+ */
+static int compare_fails(struct cpu *cpu, const struct string *s, int r)
+{
+	if (!cpu->host_amd)
+		cpu->rflags = (cpu->rflags & ~FL_STATUS) | (s->flags & FL_STATUS);
+	return r;
+}
+
 int op_cmps(struct cpu *cpu, const struct insn *in)
 {
 	bool ne = in->pfx & PFX_REPNE, ends;
@@ -301,7 +331,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 		if (!r)
 			r = dest_begin(cpu, &s, &dst, ACC_READ);
 		if (r)
-			return r;
+			return compare_fails(cpu, &s, r);
 		if (likely(src.host && dst.host)) {
 			n = MIN(src.room, dst.room);
 		} else {
@@ -309,7 +339,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 			if (!r)
 				r = mem_read(cpu, dst.lin, &b, s.size, ACC_READ);
 			if (r)
-				return r;
+				return compare_fails(cpu, &s, r);
 			src.host = (u8 *)&a;
 			dst.host = (u8 *)&b;
 		}
@@ -317,7 +347,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 		r = host_chunk(cpu, &s, host_cmps[ne][s.shift], &h, n, &n);
 		string_advance(cpu, &s, n, BIT(RSI) | BIT(RDI));
 		if (r)
-			return r;
+			return compare_fails(cpu, &s, r);
 		ends = compare_ends(cpu, h.flags, ne);
 	} while (!ends && string_continue(cpu, &s));
 	return CPU_OK;
@@ -336,18 +366,18 @@ int op_scas(struct cpu *cpu, const struct insn *in)
 		u64 b, n;
 		int r = dest_begin(cpu, &s, &dst, ACC_READ);
 		if (r)
-			return r;
+			return compare_fails(cpu, &s, r);
 		if (unlikely(!dst.host)) {
 			r = mem_read(cpu, dst.lin, &b, s.size, ACC_READ);
 			if (r)
-				return r;
+				return compare_fails(cpu, &s, r);
 			dst.host = (u8 *)&b;
 		}
 		struct host_string h = {.dst = dst.host, .value = cpu->gpr[RAX]};
 		r = host_chunk(cpu, &s, host_scas[ne][s.shift], &h, dst.room, &n);
 		string_advance(cpu, &s, n, BIT(RDI));
 		if (r)
-			return r;
+			return compare_fails(cpu, &s, r);
 		ends = compare_ends(cpu, h.flags, ne);
 	} while (!ends && string_continue(cpu, &s));
 	return CPU_OK;

@@ -37,19 +37,24 @@ static int stack_linear(
 	return ok ? CPU_OK : cpu_raise_err(cpu, X86_SS, s->error);
 }
 
-int stack_push(struct cpu *cpu, struct stack *s, u64 value, unsigned size)
+int stack_push_part(struct cpu *cpu, struct stack *s, u64 value, unsigned size, unsigned written)
 {
 	struct stack next = *s;
 	u64 lin;
 	int r;
 
 	next.sp = (s->sp - size) & sp_mask(s->width);
-	r = stack_linear(cpu, &next, size, ACC_WRITE, &lin);
+	r = stack_linear(cpu, &next, written, ACC_WRITE, &lin);
 	if (!r)
-		r = mem_write(cpu, lin, &value, size, ACC_WRITE | s->acc);
+		r = mem_write(cpu, lin, &value, written, ACC_WRITE | s->acc);
 	if (!r)
 		s->sp = next.sp;
 	return r;
+}
+
+int stack_push(struct cpu *cpu, struct stack *s, u64 value, unsigned size)
+{
+	return stack_push_part(cpu, s, value, size, size);
 }
 
 int stack_pop(struct cpu *cpu, struct stack *s, u64 *value, unsigned size)

@@ -256,6 +256,10 @@ static bool alignment_checked(const struct cpu *cpu)
 /* As far as alignment goes, so before the segment is looked at. */
 static bool misaligned(const struct cpu *cpu, const struct insn *in)
 {
+	u32 asks = cpu->host_amd ? IA_ALIGN : IA_ALIGN | IA_ALIGN_INTEL;
+
+	if (!(in->desc->attr & asks))
+		return false;
 	bool based = cpu->code_size != 8 || in->seg >= SEG_FS;
 	u64 lin = operand_offset(cpu, in) + (based ? cpu->seg[in->seg].base : 0);
 
@@ -303,7 +307,7 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 	void *host;
 	int r;
 
-	if ((in->desc->attr & IA_ALIGN) && misaligned(cpu, in))
+	if (misaligned(cpu, in))
 		return cpu_gp0(cpu);
 	r = operand_linear(cpu, in, size, acc, &lin);
 	if (r)

@@ -55,6 +55,30 @@ static void operand_sizes(void **state)
 	assert_int_equal(peek(STACK - 4, 4), 0x12345678);
 }
 
+/* SDM 2, PUSH: only the lower half is written. AMD's processors write zeroes above. */
+static void push_of_a_selector_by_vendor(void **state)
+{
+	for (unsigned amd = 0; amd < 2; amd++) {
+		start_protected(0);
+		w.cpu.host_amd = amd;
+		w.cpu.seg[SEG_GS].selector = 0x1234;
+		poke(STACK - 4, 0xaaaaaaaa, 4);
+		assert_int_equal(EXEC(0x0f, 0xa8), CPU_OK);
+		assert_int_equal(w.cpu.gpr[RSP], STACK - 4);
+		assert_int_equal(peek(STACK - 4, 4), amd ? 0x1234 : 0xaaaa1234);
+		w.cpu.gpr[RSP] = BAD + 1; /* whose upper half would fault */
+		if (amd)
+			assert_fault(EXEC(0x0f, 0xa8), X86_PF, PF_W);
+		else
+			assert_int_equal(EXEC(0x0f, 0xa8), CPU_OK);
+		start_long(0);
+		w.cpu.seg[SEG_GS].selector = 0x1234;
+		poke(STACK - 8, ~0ull, 8);
+		assert_int_equal(EXEC(0x0f, 0xa8), CPU_OK); /* 64 bits: both are zero-extended */
+		assert_int_equal(peek(STACK - 8, 8), 0x1234);
+	}
+}
+
 static void pusha_popa(void **state)
 {
 	start_protected(0);
@@ -228,6 +252,7 @@ int main(void)
 		cmocka_unit_test(rsp_relative_operands),
 		cmocka_unit_test(pop_to_bad_memory_keeps_rsp),
 		cmocka_unit_test(operand_sizes),
+		cmocka_unit_test(push_of_a_selector_by_vendor),
 		cmocka_unit_test(pusha_popa),
 		cmocka_unit_test(popf_by_privilege),
 		cmocka_unit_test(popf_changes_the_view),

@@ -324,6 +324,54 @@ static void address_size_32_in_64bit_mode(void **state)
 	assert_int_equal(w.cpu.gpr[RCX], 0);
 }
 
+/* Intel's processors cut the counter, and the pointers of MOVS and STOS, before they do anything. */
+static void upper_halves_by_vendor(void **state)
+{
+	static const struct {
+		u8 op;
+		bool rsi, rdi; /* are cut */
+	} t[] = {{0xa4, true, true}, {0xaa, false, true}, {0xac, false, false},
+		{0xa6, false, false}};
+	const u64 high = 0x1234567800000000;
+
+	for (unsigned i = 0; i < 2 * ARRAY_SIZE(t); i++) {
+		bool intel = i & 1;
+
+		start_long(0);
+		w.cpu.host_amd = !intel;
+		w.cpu.gpr[RCX] = high;
+		w.cpu.gpr[RSI] = w.cpu.gpr[RDI] = high | BAD;
+		assert_int_equal(EXEC(0xf3, 0x67, t[i / 2].op), CPU_OK);
+		assert_int_equal(w.cpu.gpr[RCX], intel ? 0 : high);
+		assert_int_equal(w.cpu.gpr[RSI], (intel && t[i / 2].rsi ? 0 : high) | BAD);
+		assert_int_equal(w.cpu.gpr[RDI], (intel && t[i / 2].rdi ? 0 : high) | BAD);
+		w.cpu.gpr[RCX] = high | 1;
+		assert_fault(EXEC(0xf3, 0x67, t[i / 2].op), X86_PF, t[i / 2].op == 0xaa ? PF_W : 0);
+		assert_int_equal(w.cpu.gpr[RCX], (intel ? 0 : high) | 1);
+	}
+}
+
+/* SDM 2, REP: the flags of before. AMD's processors leave those of the last comparison. */
+static void flags_of_a_fault_by_vendor(void **state)
+{
+	for (unsigned i = 0; i < 4; i++) {
+		bool intel = i & 1, scas = i & 2;
+
+		start_long(0);
+		w.cpu.host_amd = !intel;
+		memset(w.mem + BAD - 4, 1, 4);
+		memset(w.mem + DATA, 1, 8);
+		w.cpu.gpr[RAX] = 1;
+		w.cpu.gpr[RSI] = DATA;
+		w.cpu.gpr[RDI] = BAD - 4;
+		w.cpu.gpr[RCX] = 8;
+		w.cpu.rflags |= FL_CF | FL_OF;
+		assert_fault(EXEC(0xf3, scas ? 0xae : 0xa6), X86_PF, 0);
+		assert_int_equal(w.cpu.gpr[RCX], 4);
+		assert_int_equal(w.cpu.rflags & FL_STATUS, intel ? FL_CF | FL_OF : FL_ZF | FL_PF);
+	}
+}
+
 static void offset_wraps_at_64k(void **state)
 {
 	start_real();
@@ -430,6 +478,8 @@ int main(void)
 		cmocka_unit_test(mmio_source),
 		cmocka_unit_test(mmio_destination),
 		cmocka_unit_test(address_size_32_in_64bit_mode),
+		cmocka_unit_test(upper_halves_by_vendor),
+		cmocka_unit_test(flags_of_a_fault_by_vendor),
 		cmocka_unit_test(offset_wraps_at_64k),
 		cmocka_unit_test(segment_limit_stops_exactly),
 		cmocka_unit_test(segment_override_moves_source_only),
