@@ -461,6 +461,8 @@ static bool not_comparable(const struct report *r, const struct outcome *a, cons
 	if (r->c->kind != KIND_FLAT &&
 		(a->end == END_ODD || (b->end == END_FAULT && b->vector == X86_PF)))
 		return true; /* MMIO, where the host has nothing */
+	if ((b->regs.rip & PAGE_MASK) == L_VSYSCALL)
+		return true; /* Linux does not say what the fault was */
 	if (landed_beside(r, a) || landed_beside(r, b) || strange_fault(r, a) ||
 		strange_fault(r, b))
 		return true;

@@ -18,6 +18,7 @@
 #define L_LAND       0x0e5a3000    /* where a sequence jumps when it is done */
 #define L_LAND32     0x0e5a3100    /* the same for 32-bit code */
 #define L_SYSTEM     0x2a5c37b4000 /* guest only: descriptor tables, handlers, stack of handlers */
+#define L_VSYSCALL   0xffffffffff600000 /* host only: Linux emulates system calls there */
 
 /*
  * Cases with segments have a machine of their own without paging, which the host knows nothing of: all below 1 MiB, as
