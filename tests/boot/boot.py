@@ -18,6 +18,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(HERE, '..', '..', 'tools'))
 # pylint: disable=wrong-import-position
 import machines  # noqa: E402

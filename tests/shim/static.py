@@ -71,7 +71,8 @@ def scenarios(uservisor, program, native):
 
 def golang(uservisor, compiler, source, folder):
     program = os.path.join(folder, 'static-go')
-    env = dict(os.environ, CGO_ENABLED='0', GO111MODULE='off', GOCACHE=os.path.join(folder, 'go-cache'))
+    env = dict(os.environ, CGO_ENABLED='0', GO111MODULE='off', GOENV='off', GOTELEMETRY='off',
+               GOCACHE=os.path.join(folder, 'go-cache'), GOPATH=os.path.join(folder, 'go-path'))
     subprocess.run([compiler, 'build', '-p', '2', '-o', program, source], env=env, check=True)
     why = refused(uservisor, program)
     if why:

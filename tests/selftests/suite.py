@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The kernel's KVM selftests as built programs: where they are, and how they get there.
+
+They are built in a folder of their own, which takes its name only when every program is there: what was begun and
+not finished is begun anew. The kernel's makefiles take orders from the environment (lib.mk builds into the root
+folder under another make, for want of OUTPUT), so they see next to nothing of ours, and may write where they belong
+only (tools/confined).
+"""
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+
+HERE = os.path.dirname(os.path.realpath(__file__))
+TOP = os.path.realpath(os.path.join(HERE, '..', '..'))
+PACKAGE = 'linux-source-6.12'
+PARTS = ['Makefile', 'Kbuild', 'arch/x86/*', 'include/*', 'scripts/*', 'tools/*', 'usr/*']
+KEPT = ['PATH', 'HOME', 'USER', 'LOGNAME', 'TMPDIR', 'CCACHE_DIR']
+
+
+class NoSource(Exception):
+    """There is nothing to build: no network, no apt, no space."""
+
+
+class BuildFailed(Exception):
+    """The kernel's makefiles failed, or left programs out; the text says which and where the log is."""
+
+
+def cache():
+    base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.environ.get('HOME') or '/tmp', '.cache')
+    folder = os.path.join(base, 'uservisor')
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return os.path.join(TOP, 'build', 'cache')
+
+
+SUITE = os.path.join(cache(), 'selftests')
+LOG = os.path.join(cache(), 'selftests.log')
+
+
+def kvm_folder(suite):
+    return os.path.join(suite, PACKAGE, 'tools', 'testing', 'selftests', 'kvm')
+
+
+def program(name, suite=SUITE):
+    """The path of a built test, or None."""
+    for path in (os.path.join(kvm_folder(suite), 'x86_64', name), os.path.join(kvm_folder(suite), name)):
+        if os.access(path, os.X_OK) and os.path.isfile(path):
+            return path
+    return None
+
+
+def missing(names, suite=SUITE):
+    return [name for name in names if not program(name, suite)]
+
+
+def environment():
+    """For the kernel's make: nothing of a make that runs us, no OUTPUT, O, ARCH, LLVM, CFLAGS of the caller."""
+    return {**{name: os.environ[name] for name in KEPT if name in os.environ}, 'LC_ALL': 'C'}
+
+
+def download(work, log):
+    def apt(*argv):
+        return subprocess.run(['apt-get', '-qq', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::Retries=3', *argv],
+                              cwd=work, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode == 0
+
+    # The system's package lists may be empty or old: then with our own, which tools/guest uses as well.
+    lists = os.path.join(cache(), 'apt')
+    for folder in ('lists/partial', 'cache/archives/partial'):
+        os.makedirs(os.path.join(lists, folder), exist_ok=True)
+    own_cache = ['-o', f'Dir::Cache={lists}/cache']
+    own = own_cache + ['-o', f'Dir::State::Lists={lists}/lists']
+    if not apt(*own_cache, 'download', PACKAGE) and not (apt(*own, 'update') and apt(*own, 'download', PACKAGE)):
+        raise NoSource(f'apt-get cannot download {PACKAGE}')
+    deb = next(name for name in os.listdir(work) if name.endswith('.deb'))
+    subprocess.run(['dpkg-deb', '-x', deb, '.'], cwd=work, stdout=log, stderr=log, check=True)
+
+
+def source(work, log):
+    """The packed source: installed already, or downloaded; its path."""
+    installed = f'/usr/src/{PACKAGE}.tar.xz'
+    if os.path.exists(installed):
+        return installed
+    print(f'== downloading {PACKAGE}', flush=True)
+    try:
+        download(work, log)
+    except (OSError, StopIteration, subprocess.CalledProcessError) as e:
+        raise NoSource(f'{PACKAGE} cannot be downloaded: {e}') from e
+    return os.path.join(work, 'usr', 'src', f'{PACKAGE}.tar.xz')
+
+
+def unpack(packed, suite, log):
+    argv = ['tar', '-C', suite, '-xf', packed, '--wildcards'] + [f'{PACKAGE}/{part}' for part in PARTS]
+    if subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode:
+        raise NoSource(f'{packed} cannot be unpacked; see {LOG}')
+
+
+def compile_in(suite, names, log):
+    confined = [os.path.join(TOP, 'tools', 'confined'), '--also', suite, '--']
+    jobs = f'-j{os.cpu_count() or 2}'
+    for argv in (['make', '-C', os.path.join(suite, PACKAGE), jobs, 'headers'],
+                 ['make', '-C', kvm_folder(suite), jobs]):
+        print('$ ' + ' '.join(argv), file=log, flush=True)
+        if subprocess.run(confined + argv, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                          check=False).returncode:
+            raise BuildFailed(f'the kernel\'s own build failed: {" ".join(argv)}; see {LOG}')
+    absent = missing(names, suite)
+    if absent:
+        raise BuildFailed(f'the kernel\'s own build left out {len(absent)} of {len(names)} programs, '
+                          f'{", ".join(absent[:3])}{"..." if len(absent) > 3 else ""}; see {LOG}')
+
+
+def build(names, packed=None):
+    """Have all these programs. packed: this source and not Debian's."""
+    if not missing(names):
+        return
+    with open(SUITE + '.lock', 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another check on this machine may be at it
+        if not missing(names):
+            return
+        new = SUITE + '.new'
+        for old in (SUITE, new):
+            shutil.rmtree(old, ignore_errors=True)
+        os.makedirs(new)
+        with tempfile.TemporaryDirectory(dir=new) as work, open(LOG, 'w', encoding='utf-8') as log:
+            packed = packed or source(work, log)
+            print(f'== building the selftests of {PACKAGE} in {SUITE}', flush=True)
+            unpack(packed, new, log)
+            compile_in(new, names, log)
+        os.rename(new, SUITE)
