@@ -107,6 +107,7 @@ int main(int argc, char **argv)
 		if (!o.keep_going)
 			break;
 	}
+	host_say(stdout);
 	printf("insn: %llu cases of %u forms in %.1f s, %llu instructions, %llu faults, %llu "
 	       "excused, %llu stuck, "
 	       "%u findings\n",

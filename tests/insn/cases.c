@@ -320,6 +320,7 @@ int main(int argc, char **argv)
 		if (argc < 2 || strstr(cases[i].name, argv[1]))
 			failed += !run(d, i);
 	diff_close(d);
+	host_say(stdout);
 	printf("insn: %zu cases, %u failed\n", ARRAY_SIZE(cases), failed);
 	return failed != 0;
 }

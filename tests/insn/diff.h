@@ -88,7 +88,7 @@ struct diff *diff_open(void);
 void diff_close(struct diff *d);
 /* The common content of the data pages. */
 void diff_fill(struct diff *d, u64 seed);
-/* Put the code of a case in place; once before its legs. */
+/* Put the code of a case in place; once before its legs. Clears c->with_host if the host cannot run it. */
 void diff_load(struct diff *d, struct insn_case *c);
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
@@ -99,7 +99,6 @@ struct low;
 struct low *low_open(void);
 void low_close(struct low *l);
 void low_fill(struct low *l, const u8 *data);
-/* Clears c->with_host if the host cannot run it. */
 void low_load(struct low *l, struct insn_case *c);
 void low_run(struct low *l, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
@@ -128,6 +127,15 @@ bool host_set_segment(unsigned entry, const struct seg_state *s);
 void host_run(const struct insn_case *c, struct outcome *ret);
 /* Call this regularly from a run that may hang: kick is called on the alarm of a run that lasts too long. */
 void host_watch(void (*kick)(void *opaque), void *opaque);
+
+/* ---- probe.c: what this host can run ---- */
+
+/* Finds out; the fixed addresses are mapped. */
+void host_probe(void);
+bool host_can(const struct insn_case *c);
+bool host_fsgsbase(void); /* has the instructions; before host_probe() */
+/* What it cannot, a line each. */
+void host_say(FILE *out);
 
 /* ---- generate.c, start_low.c ---- */
 

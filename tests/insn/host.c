@@ -22,7 +22,7 @@
 #include "insn/diff.h"
 
 struct host_context {
-	u8 in, selector;
+	u8 in, selector, fsgsbase;
 	u64 host_rsp, host_fs, host_gs;
 	u32 rip_low;
 	u32 rip_high; /* selector of the far pointer */
@@ -31,6 +31,7 @@ struct host_context {
 	u16 unused[23];
 	struct regs regs;
 };
+_Static_assert(offsetof(struct host_context, fsgsbase) == HC_FSGSBASE, "layout.h");
 _Static_assert(offsetof(struct host_context, host_rsp) == HC_HOST_RSP, "layout.h");
 _Static_assert(offsetof(struct host_context, rip_low) == HC_RIP, "layout.h");
 _Static_assert(offsetof(struct host_context, target) == HC_TARGET, "layout.h");
@@ -189,7 +190,9 @@ bool host_open(void)
 	mprotect((void *)L_LAND, PAGE_SIZE, PROT_READ | PROT_EXEC);
 	context()->land = (u64)host_land;
 	amd = host_cpu_is_amd();
+	context()->fsgsbase = host_fsgsbase();
 	install();
+	host_probe();
 	setitimer(ITIMER_REAL, &every, NULL);
 #ifdef PR_SET_SYSCALL_USER_DISPATCH
 	prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &context()->selector);

@@ -3,6 +3,9 @@
  * Into a case's instructions on the bare host, and back. Everything goes through the context page at a fixed
  * address, so no register is needed to find it.
  */
+#include <asm/prctl.h>
+#include <asm/unistd.h>
+
 #include "insn/layout.h"
 
 	.intel_syntax noprefix
@@ -10,6 +13,45 @@
 
 #define C(x)   ds:[L_CONTEXT + x]
 #define REG(x) ds:[L_CONTEXT + HC_REGS + x]
+
+/* arch_prctl(rdi, rsi); changes rax, rcx, r11. */
+arch_prctl:
+	mov eax, __NR_arch_prctl
+	syscall
+	ret
+
+/* The bases of fs and gs: to and from rdi and rsi. Change rax, rcx, rdx, r8, r11. */
+read_bases:
+	cmp byte ptr C(HC_FSGSBASE), 0
+	je 1f
+	rdfsbase rdi
+	rdgsbase rsi
+	ret
+1:	sub rsp, 24
+	mov edi, ARCH_GET_FS
+	mov rsi, rsp
+	call arch_prctl
+	mov edi, ARCH_GET_GS
+	lea rsi, [rsp + 8]
+	call arch_prctl
+	mov rdi, [rsp]
+	mov rsi, [rsp + 8]
+	add rsp, 24
+	ret
+
+write_bases:
+	cmp byte ptr C(HC_FSGSBASE), 0
+	je 1f
+	wrfsbase rdi
+	wrgsbase rsi
+	ret
+1:	mov r8, rsi
+	mov rsi, rdi
+	mov edi, ARCH_SET_FS
+	call arch_prctl
+	mov rsi, r8
+	mov edi, ARCH_SET_GS
+	jmp arch_prctl
 
 	.globl host_enter
 	.type host_enter, @function
@@ -24,20 +66,18 @@ host_enter:
 	stmxcsr [rsp]
 	fnstcw [rsp + 4]
 	mov C(HC_HOST_RSP), rsp
-	rdfsbase rax
-	mov C(HC_HOST_FS), rax
-	rdgsbase rax
-	mov C(HC_HOST_GS), rax
+	call read_bases
+	mov C(HC_HOST_FS), rdi
+	mov C(HC_HOST_GS), rsi
 	mov eax, SEL_USER_DATA
 	mov ds, eax
 	mov es, eax
 	mov eax, 7
 	xor edx, edx
 	xrstor64 REG(R_XSAVE)
-	mov rax, REG(R_FS)
-	wrfsbase rax
-	mov rax, REG(R_GS)
-	wrgsbase rax
+	mov rdi, REG(R_FS)
+	mov rsi, REG(R_GS)
+	call write_bases
 	mov byte ptr C(HC_SELECTOR), 1
 	mov byte ptr C(HC_IN), 1
 	push qword ptr REG(R_RFLAGS)
@@ -104,14 +144,13 @@ host_land:
 	pop qword ptr REG(R_RFLAGS)
 	push 2
 	popfq
-	rdfsbase rax
-	mov REG(R_FS), rax
-	rdgsbase rax
-	mov REG(R_GS), rax
-	mov rax, C(HC_HOST_FS)
-	wrfsbase rax
-	mov rax, C(HC_HOST_GS)
-	wrgsbase rax
+	mov byte ptr C(HC_SELECTOR), 0
+	call read_bases
+	mov REG(R_FS), rdi
+	mov REG(R_GS), rsi
+	mov rdi, C(HC_HOST_FS)
+	mov rsi, C(HC_HOST_GS)
+	call write_bases
 	mov eax, 7
 	xor edx, edx
 	xsave64 REG(R_XSAVE)
@@ -131,10 +170,11 @@ host_unwind:
 	xor ecx, ecx
 	mov fs, ecx
 	mov gs, ecx
-	mov rcx, C(HC_HOST_FS)
-	wrfsbase rcx
-	mov rcx, C(HC_HOST_GS)
-	wrgsbase rcx
+	mov rdi, C(HC_HOST_FS)
+	mov rsi, C(HC_HOST_GS)
+	push rax
+	call write_bases
+	pop rax
 1:
 	fninit
 	vzeroupper
@@ -157,24 +197,27 @@ host_signal:
 	jne 1f
 	jmp host_signal_other
 1:
-	rdfsbase rax
-	mov C(HC_SIGNAL_FS), rax
-	rdgsbase rax
-	mov C(HC_SIGNAL_GS), rax
-	mov rax, C(HC_HOST_FS)
-	wrfsbase rax
-	mov rax, C(HC_HOST_GS)
-	wrgsbase rax
 	mov byte ptr C(HC_SELECTOR), 0
+	push rdi
+	push rsi
+	push rdx
+	call read_bases
+	mov C(HC_SIGNAL_FS), rdi
+	mov C(HC_SIGNAL_GS), rsi
+	mov rdi, C(HC_HOST_FS)
+	mov rsi, C(HC_HOST_GS)
+	call write_bases
+	pop rdx
+	pop rsi
+	pop rdi
 	sub rsp, 8
 	call host_signal_inside
 	add rsp, 8
 	test eax, eax
 	jnz 2f
-	mov rax, C(HC_SIGNAL_FS) /* goes on, without the guard against system calls */
-	wrfsbase rax
-	mov rax, C(HC_SIGNAL_GS)
-	wrgsbase rax
+	mov rdi, C(HC_SIGNAL_FS) /* goes on, without the guard against system calls */
+	mov rsi, C(HC_SIGNAL_GS)
+	call write_bases
 2:
 	ret
 	.size host_signal, . - host_signal

@@ -41,6 +41,7 @@
 /* struct host_context */
 #define HC_IN        0 /* byte: between host_enter() and its return */
 #define HC_SELECTOR  1 /* byte: system calls are refused (PR_SET_SYSCALL_USER_DISPATCH) */
+#define HC_FSGSBASE  2 /* byte: the host has the instructions; else arch_prctl() sets the bases */
 #define HC_HOST_RSP  8
 #define HC_HOST_FS   16
 #define HC_HOST_GS   24

@@ -219,7 +219,7 @@ void low_load(struct low *l, struct insn_case *c)
 		if (c->kind == KIND_PROT)
 			memcpy(l->system + S_LDT + (LOW_ENTRY + i) * 8, &d, 8);
 	}
-	c->with_host = c->with_host && c->kind == KIND_PROT && l->host && load_host(c);
+	c->with_host = c->with_host && host_can(c) && l->host && load_host(c);
 	write_changed(l, c);
 }
 

@@ -285,6 +285,7 @@ void diff_load(struct diff *d, struct insn_case *c)
 		low_load(d->low, c);
 		return;
 	}
+	c->with_host = c->with_host && host_can(c);
 	memset(blank, 0xcc, sizeof(blank));
 	if (d->code_bytes)
 		write_code(d, d->code_at, blank, d->code_bytes);
