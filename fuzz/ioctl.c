@@ -166,6 +166,7 @@ int main(int argc, char **argv)
 
 	printf("fuzz-ioctl --seed %#llx --threads %u\n", (unsigned long long)seed, fz.threads);
 	fflush(stdout);
+	holdings_begin();
 	setup(seed);
 	first = run_round(seed);
 	requests = fz.done;

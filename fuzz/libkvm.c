@@ -116,6 +116,7 @@ int main(int argc, char **argv)
 
 	printf("fuzz-libkvm --seed %#llx\n", (unsigned long long)seed);
 	fflush(stdout);
+	holdings_begin();
 	setup();
 	first = run_round(seed);
 	for (unsigned i = 1; i < ROUNDS; i++)
