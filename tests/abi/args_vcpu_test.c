@@ -43,7 +43,10 @@ static void test_cpuid(void **state)
 	IS(g.vcpu, KVM_GET_CPUID2, c, -E2BIG);
 	c->nent = 256;
 	IS(g.vcpu, KVM_GET_CPUID2, c, 0);
-	assert_int_equal(c->nent, n);
+	if (port.real) /* some tell what the guest will see, with leaves left out or filled in */
+		assert_in_range(c->nent, 10, 256);
+	else
+		assert_int_equal(c->nent, n);
 	c->nent = 257;
 	IS(g.vcpu, KVM_SET_CPUID2, c, -E2BIG);
 	free(c);

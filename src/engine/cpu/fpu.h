@@ -52,13 +52,27 @@ static inline void fpu_scrub(struct fpu_image *f)
 	f->fip = f->fdp = 0;
 }
 
+#if UV_EAGER_FPU
+/* The host's: bit 17 is AMD's alone, and XRSTOR faults on a bit that it does not have. */
+static inline u32 fpu_host_mxcsr_mask(void)
+{
+	struct fpu_image image __attribute__((aligned(64)));
+
+	__asm__ volatile("fxsave64 %0" : "=m"(image));
+	return image.mxcsr_mask;
+}
+#endif
+
 static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
 {
-	if (!UV_EAGER_FPU)
-		__asm__ volatile("xsave64 %0"
-				 : "+m"(cpu->xsave_area)
-				 : "a"(XSTATE_OFFERED), "d"(0)
-				 : "memory");
+#if UV_EAGER_FPU /* what XSAVE would have written */
+	fpu_image(cpu)->mxcsr_mask = fpu_host_mxcsr_mask();
+#else
+	__asm__ volatile("xsave64 %0"
+			 : "+m"(cpu->xsave_area)
+			 : "a"(XSTATE_OFFERED), "d"(0)
+			 : "memory");
+#endif
 	fpu_scrub(fpu_image(cpu));
 	return fpu_image(cpu);
 }
