@@ -4,6 +4,7 @@
  * a vcpu meanwhile.
  */
 #include "tests/abi/port.h"
+#include "tests/inside.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -27,24 +28,23 @@ static void catch (int sig, int flags)
 
 struct later {
 	pthread_t self, target;
-	int sig;
-	long ms;
-	u8 *immediate_exit;
+	int sig, tid;
+	unsigned ms;
 };
 
 static void *signal_later(void *arg)
 {
 	struct later *l = arg;
-	struct timespec t = {.tv_nsec = l->ms * 1000000};
 
-	nanosleep(&t, NULL);
+	inside_wait_thread(l->tid, l->ms);
 	pthread_kill(l->target, l->sig);
 	return NULL;
 }
 
-static void later_ms(struct later *l, int sig, long ms)
+/* Once we have been inside for so long. */
+static void later_ms(struct later *l, int sig, unsigned ms)
 {
-	*l = (struct later){.target = pthread_self(), .sig = sig, .ms = ms};
+	*l = (struct later){.target = pthread_self(), .sig = sig, .tid = gettid(), .ms = ms};
 	assert_int_equal(pthread_create(&l->self, NULL, signal_later, l), 0);
 }
 

@@ -220,7 +220,7 @@ def run_example(folder, page, program, compiler, include_dir, library):
         return None, r.stdout
     try:
         r = subprocess.run([binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           env={**os.environ, 'LIBKVM_ENGINE': 'soft'}, text=True, timeout=20, check=False)
+                           env={**os.environ, 'LIBKVM_ENGINE': 'soft'}, text=True, timeout=120, check=False)
     except subprocess.TimeoutExpired:
         return None, 'does not end'
     return r.stdout, f'exit status {r.returncode}: {r.stderr}' if r.returncode else ''

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/inside.h"
 #include "vm.h"
 
 static int handler_calls;
@@ -53,10 +54,24 @@ static void signal_mask(void **state)
 	vm_destroy(&vm);
 }
 
+struct kick {
+	pthread_t whom;
+	int tid;
+	struct vm *vm;
+};
+
+/* Whoever calls this, once he is in KVM_RUN. */
+static struct kick kick_me(struct vm *vm)
+{
+	return (struct kick){pthread_self(), gettid(), vm};
+}
+
 static void *kick_later(void *opaque)
 {
-	usleep(50000);
-	pthread_kill(*(pthread_t *)opaque, SIGUSR1);
+	struct kick *kick = opaque;
+
+	inside_wait_thread(kick->tid, 50);
+	pthread_kill(kick->whom, SIGUSR1);
 	return NULL;
 }
 
@@ -64,14 +79,15 @@ static void *kick_later(void *opaque)
 static void signal_from_outside(void **state)
 {
 	struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-	pthread_t self = pthread_self(), kicker;
 	struct vm vm;
+	struct kick kick = kick_me(&vm);
+	pthread_t kicker;
 
 	vm_create(&vm, MEM);
 	LOAD(&vm, spin_code);
 	sigaction(SIGUSR1, &action, NULL);
 	handler_calls = 0;
-	pthread_create(&kicker, NULL, kick_later, &self);
+	pthread_create(&kicker, NULL, kick_later, &kick);
 	assert_int_equal(vm_run(&vm), 8);
 	pthread_join(kicker, NULL);
 	assert_int_equal(handler_calls, 1);
@@ -99,15 +115,16 @@ static void note_post(void *opaque, void *env)
 static void window_goes_on(void **state)
 {
 	struct sigaction action = {.sa_handler = on_signal};
-	pthread_t self = pthread_self(), kicker;
 	struct vm vm;
+	struct kick kick = kick_me(&vm);
+	pthread_t kicker;
 
 	vm_create(&vm, MEM);
 	LOAD(&vm, wait_code);
 	vm.callbacks.io_window = open_window;
 	vm.callbacks.post_kvm_run = note_post;
 	sigaction(SIGUSR1, &action, NULL);
-	pthread_create(&kicker, NULL, kick_later, &self);
+	pthread_create(&kicker, NULL, kick_later, &kick);
 	assert_int_equal(vm_run(&vm), 7);
 	pthread_join(kicker, NULL);
 	assert_string_equal(vm.trace, "post window post halt:0 ");
@@ -117,31 +134,27 @@ static void window_goes_on(void **state)
 static void no_window(void **state)
 {
 	struct sigaction action = {.sa_handler = on_signal};
-	pthread_t self = pthread_self(), kicker;
 	struct vm vm;
+	struct kick kick = kick_me(&vm);
+	pthread_t kicker;
 
 	vm_create(&vm, MEM);
 	LOAD(&vm, spin_code);
 	vm.callbacks.io_window = NULL;
 	sigaction(SIGUSR1, &action, NULL);
-	pthread_create(&kicker, NULL, kick_later, &self);
+	pthread_create(&kicker, NULL, kick_later, &kick);
 	assert_int_equal(vm_run(&vm), 1);
 	pthread_join(kicker, NULL);
 	vm_destroy(&vm);
 }
 
-struct kick {
-	pthread_t whom;
-	struct vm *vm;
-};
-
 static void *kick_and_release(void *opaque)
 {
 	struct kick *kick = opaque;
 
-	usleep(50000);
+	inside_wait_thread(kick->tid, 50);
 	pthread_kill(kick->whom, SIGUSR1);
-	usleep(50000);
+	inside_wait_thread(kick->tid, 50);
 	__atomic_store_n(&kick->vm->mem[0x2000], 1, __ATOMIC_RELAXED);
 	return NULL;
 }
@@ -151,15 +164,14 @@ static void mask_blocks(void **state)
 {
 	struct sigaction action = {.sa_handler = on_signal};
 	sigset_t usr1 = only(SIGUSR1);
-	struct kick kick = {.whom = pthread_self()};
-	pthread_t kicker;
 	struct vm vm;
+	struct kick kick = kick_me(&vm);
+	pthread_t kicker;
 
 	vm_create(&vm, MEM);
 	LOAD(&vm, wait_code);
 	sigaction(SIGUSR1, &action, NULL);
 	handler_calls = 0;
-	kick.vm = &vm;
 	assert_int_equal(kvm_set_signal_mask(vm.kvm, 0, &usr1), 0);
 	pthread_create(&kicker, NULL, kick_and_release, &kick);
 	assert_int_equal(vm_run(&vm), 7);
@@ -190,13 +202,14 @@ static void sipi_is_no_signal(void **state)
 static void signal_wakes_sleeper(void **state)
 {
 	struct sigaction action = {.sa_handler = on_signal};
-	pthread_t self = pthread_self(), kicker;
 	struct vm vm;
+	struct kick kick = kick_me(&vm);
+	pthread_t kicker;
 
 	vm_create_with_irqchip(&vm, MEM);
 	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), 0);
 	sigaction(SIGUSR1, &action, NULL);
-	pthread_create(&kicker, NULL, kick_later, &self);
+	pthread_create(&kicker, NULL, kick_later, &kick);
 	assert_int_equal(kvm_run(vm.kvm, 1, &vm.env), 8);
 	pthread_join(kicker, NULL);
 	assert_string_equal(vm.trace, "window ");

@@ -26,6 +26,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "../inside.h"
 #include "static.h"
 
 #define GUEST_SIZE 0x10000
@@ -163,7 +164,7 @@ static void kick(int sig)
 
 static void *kicks(void *opaque)
 {
-	usleep(30000);
+	inside_wait_thread(*(int *)opaque, 20);
 	syscall(SYS_tgkill, getpid(), *(int *)opaque, SIGUSR1);
 	return NULL;
 }
@@ -494,7 +495,7 @@ static const struct scenario scenarios[] = {
 
 int main(int argc, char **argv)
 {
-	alarm(30);
+	alarm(120);
 	if (argc == 2 && !strcmp(argv[1], "sandboxed-child"))
 		sandboxed_child();
 	if (argc == 2 && !strcmp(argv[1], "speed")) {

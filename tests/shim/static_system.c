@@ -19,6 +19,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "../inside.h"
 #include "static.h"
 
 extern char **environ;
@@ -39,11 +40,20 @@ static void on(int sig, void (*handler)(int), int flags)
 	CHECK(!sigaction(sig, &sa, NULL));
 }
 
-static void later(unsigned microseconds)
+/* A child that sends SIGALRM when we sleep, and when we sleep again writes to fd, unless that is -1. */
+static void later(int fd)
 {
-	struct itimerval t = {.it_value = {.tv_usec = microseconds}};
+	pid_t us = getpid();
 
-	CHECK(!setitimer(ITIMER_REAL, &t, NULL));
+	if (fork())
+		return;
+	inside_wait_process(us, 20);
+	kill(us, SIGALRM);
+	if (fd >= 0) {
+		inside_wait_process(us, 20);
+		_exit(write(fd, "x", 1) != 1);
+	}
+	_exit(0);
 }
 
 /* ---- masks ---- */
@@ -95,7 +105,7 @@ static void note_mask(int sig)
 static void temporary_masks(void)
 {
 	struct sigaction sa = {.sa_handler = note_mask};
-	struct timespec second = {5, 0};
+	struct timespec second = {60, 0};
 	sigset_t set, old;
 
 	sigaddset(&sa.sa_mask, SIGUSR2);
@@ -106,7 +116,7 @@ static void temporary_masks(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGHUP);
 	sigaddset(&set, SIGSEGV);
-	later(20000);
+	later(-1);
 	CHECK(ppoll(NULL, 0, &second, &set) == -1 && errno == EINTR);
 	CHECK(count == 1 && mask_in_handler == (2 | 4 | 8));
 	CHECK(!sigprocmask(SIG_BLOCK, NULL, &old));
@@ -116,7 +126,7 @@ static void temporary_masks(void)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	kill(getpid(), SIGALRM); /* and afterwards no more */
 	CHECK(count == 2 && mask_in_handler == (2 | 4));
-	later(20000);
+	later(-1);
 	CHECK(pselect(0, NULL, NULL, NULL, &second, &set) == -1 && errno == EINTR);
 	CHECK(count == 3 && mask_in_handler == (2 | 4 | 8));
 }
@@ -149,14 +159,11 @@ static void restart(void)
 
 	CHECK(!pipe(fd));
 	on(SIGALRM, counter, 0);
-	later(20000);
+	later(-1);
 	CHECK(read(fd[0], &c, 1) == -1 && errno == EINTR && count == 1);
-	if (!fork()) {
-		usleep(60000);
-		_exit(write(fd[1], "x", 1) != 1);
-	}
+	CHECK(wait(NULL) > 0);
 	on(SIGALRM, counter, SA_RESTART);
-	later(20000);
+	later(fd[1]);
 	CHECK(read(fd[0], &c, 1) == 1 && c == 'x' && count == 2);
 	/* nanosleep() is restarted as restart_syscall() where no handler runs. */
 	CHECK(wait(NULL) > 0);
@@ -516,7 +523,7 @@ static const struct scenario scenarios[] = {
 
 int main(int argc, char **argv)
 {
-	alarm(30);
+	alarm(120);
 	if (argc == 2 && !strcmp(argv[1], "child")) {
 		CHECK(!strcmp(argv[0], "a name"));
 		child();

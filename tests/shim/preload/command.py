@@ -10,7 +10,7 @@ UV, CLIENT = sys.argv[1], os.path.realpath(sys.argv[2])
 
 
 def run(*args, **more):
-    return subprocess.run([UV, *args], capture_output=True, text=True, timeout=30, check=False, **more)
+    return subprocess.run([UV, *args], capture_output=True, text=True, timeout=120, check=False, **more)
 
 
 def check(what, r, status, *words):

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A program's signals beside the engine's, and threads that leave KVM_RUN in every way. */
+#include "tests/inside.h"
 #include "tests/shim/preload/client.h"
 
 #include <pthread.h>
@@ -144,11 +145,19 @@ static void raw_sigaction(void)
 
 static struct guest shared;
 
-static void kick_soon(int milliseconds)
+static void *kick(void *opaque)
 {
-	struct itimerval t = {.it_value.tv_usec = milliseconds * 1000};
+	inside_wait_thread(getpid(), 20);
+	syscall(SYS_tgkill, getpid(), getpid(), SIGALRM);
+	return NULL;
+}
 
-	setitimer(ITIMER_REAL, &t, NULL);
+/* The main thread, once it is in KVM_RUN. */
+static void kick_soon(void)
+{
+	pthread_t kicker;
+
+	CHECK(!pthread_create(&kicker, NULL, kick, NULL) && !pthread_detach(kicker));
 }
 
 static void ask_handler(int signo)
@@ -167,7 +176,7 @@ static void jump_handler(int signo)
 
 static void start(bool irqchip, const void *code, size_t n)
 {
-	alarm(20); /* what hangs is ended */
+	alarm(60); /* what hangs is ended */
 	guest_open(&shared, irqchip);
 	guest_code(&shared, code, n);
 }
@@ -179,7 +188,7 @@ static void handler_asks(void)
 {
 	START(false, JMP_SELF);
 	signal(SIGALRM, ask_handler);
-	kick_soon(20);
+	kick_soon();
 	CHECK_ERRNO(ioctl(shared.vcpu, KVM_RUN, 0), EINTR);
 	CHECK(handled == 1 && shared.run->exit_reason == KVM_EXIT_INTR);
 	guest_close(&shared);
@@ -190,13 +199,13 @@ static void check_jumps_out(void)
 	handled = 0;
 	signal(SIGALRM, jump_handler);
 	if (!sigsetjmp(back, 1)) {
-		kick_soon(20);
+		kick_soon();
 		ioctl(shared.vcpu, KVM_RUN, 0);
 		CHECK(!"reached");
 	}
 	CHECK(handled == 1);
 	signal(SIGALRM, ask_handler);
-	kick_soon(20);
+	kick_soon();
 	CHECK_ERRNO(ioctl(shared.vcpu, KVM_RUN, 0), EINTR);
 	CHECK(handled == 2);
 	guest_close(&shared);
@@ -229,7 +238,7 @@ static void check_cancel(void)
 	CHECK(!pthread_create(&thread, NULL, run_for_ever, (void *)&running));
 	while (!running)
 		usleep(1000);
-	usleep(30000);
+	usleep(30000); /* mostly in KVM_RUN by now, but it must end from anywhere */
 	CHECK(!pthread_cancel(thread));
 	CHECK(!pthread_join(thread, &result) && result == PTHREAD_CANCELED);
 	CHECK(!ioctl(shared.vcpu, KVM_GET_REGS, &r));

@@ -15,7 +15,7 @@ def trace(case, *options):
     """Lines of a client's trace; it must succeed."""
     with tempfile.TemporaryDirectory() as d:
         out = os.path.join(d, 'trace')
-        subprocess.run([UV, 'trace', *options, '-o', out, '--', CLIENT, case], check=True, timeout=30)
+        subprocess.run([UV, 'trace', *options, '-o', out, '--', CLIENT, case], check=True, timeout=120)
         with open(out, encoding='utf-8') as f:
             return f.read().splitlines()
 
@@ -68,13 +68,13 @@ def main():
     check_errors(trace('request-errors', '--json'))
     check_text(trace('close-order'))
     need(len(trace('forked')) > 20, 'children are traced, too')
-    r = subprocess.run([UV, 'trace', '--', CLIENT, 'close-order'], capture_output=True, text=True, timeout=30, check=True)
+    r = subprocess.run([UV, 'trace', '--', CLIENT, 'close-order'], capture_output=True, text=True, timeout=120, check=True)
     check_text(r.stderr.splitlines())
     if kernel_works():
         # The client insists on our engine, so it ends after one request: which the kernel has answered.
         with tempfile.TemporaryDirectory() as d:
             out = os.path.join(d, 'trace')
-            subprocess.run([UV, 'trace', '--kernel', '-o', out, CLIENT, 'close-order'], check=False, timeout=30,
+            subprocess.run([UV, 'trace', '--kernel', '-o', out, CLIENT, 'close-order'], check=False, timeout=120,
                            capture_output=True)
             with open(out, encoding='utf-8') as f:
                 need('open /dev/kvm = ' in f.read(), 'the kernel\'s own')

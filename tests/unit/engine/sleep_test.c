@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A halted vcpu: what wakes it, what it costs meanwhile, and that no wake-up is lost. */
+#include "tests/inside.h"
 #include "world.h"
 
 #include <errno.h>
@@ -24,6 +25,7 @@ static void nap_ms(unsigned ms)
 /* A thread that does vcpu_run() until it returns an exit. */
 struct runner {
 	pthread_t self;
+	_Atomic int tid;
 	struct vcpu *v;
 	int result;
 	u32 reason;
@@ -37,6 +39,7 @@ static void *run_once(void *opaque)
 	struct runner *r = opaque;
 	struct rusage u;
 
+	atomic_store(&r->tid, gettid());
 	do
 		r->result = vcpu_run(r->v, 0);
 	while (r->result == -EAGAIN && ++r->again);
@@ -51,6 +54,14 @@ static void runner_start(struct runner *r, struct vcpu *v)
 {
 	*r = (struct runner){.v = v};
 	assert_int_equal(pthread_create(&r->self, NULL, run_once, r), 0);
+}
+
+/* Until it has slept for so long. */
+static void runner_sleeps(struct runner *r, unsigned ms)
+{
+	while (!atomic_load(&r->tid))
+		nap_ms(1);
+	inside_wait_thread(atomic_load(&r->tid), ms);
 }
 
 static void runner_end(struct runner *r, u32 reason)
@@ -78,7 +89,7 @@ static void test_sleep_costs_nothing(void **state)
 	WORLD_CODE(&w, 0xf4);
 	vcpu_set_poll(w.v, count_polls, NULL);
 	runner_start(&r, w.v);
-	nap_ms(50);
+	runner_sleeps(&r, 50);
 	atomic_store(&polls, 0);
 	nap_ms(200);
 	assert_int_equal(atomic_load(&polls), 0);
@@ -100,7 +111,7 @@ static void test_flush_request_does_not_wake(void **state)
 	world_open(&w, IRQCHIP_FULL);
 	WORLD_CODE(&w, 0xf4);
 	runner_start(&r, w.v);
-	nap_ms(20);
+	runner_sleeps(&r, 20);
 	vcpu_request(w.v, REQ_FLUSH, true);
 	nap_ms(200);
 	assert_int_equal(pthread_getcpuclockid(r.self, &clock), 0);
@@ -124,10 +135,9 @@ static void test_wait_fd(void **state)
 	vcpu_set_poll(w.v, count_polls, NULL);
 	vcpu_set_wait_fd(w.v, fd);
 	runner_start(&r, w.v);
-	nap_ms(20);
+	runner_sleeps(&r, 20);
 	assert_false(atomic_load(&r.done));
-	atomic_store(&poll_answer,
-		true); /* not earlier: it is asked on the way to HLT, too, if that takes long */
+	atomic_store(&poll_answer, true); /* not earlier: it is asked on the way to HLT, too */
 	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
 	runner_end(&r, EXIT_INTR);
 	atomic_store(&poll_answer, false);
@@ -147,7 +157,7 @@ static void test_waits_for_sipi(void **state)
 	vcpu_get(ap, ST_MP, &s);
 	assert_int_equal(s.mp_state, MP_UNINITIALIZED);
 	runner_start(&r, ap);
-	nap_ms(20);
+	runner_sleeps(&r, 20);
 	assert_false(atomic_load(&r.done));
 	vcpu_kick(ap);
 	runner_end(&r, EXIT_INTR);
@@ -160,7 +170,7 @@ static void test_waits_for_sipi(void **state)
 		0xe6, 0x10);
 	set_segment(w.v, SEG_DS, 0xfee00000);
 	runner_start(&r, ap);
-	nap_ms(20);
+	runner_sleeps(&r, 20);
 	run_to(w.v, EXIT_IO_OUT);
 	runner_end(&r, EXIT_IO_OUT);
 	assert_int_equal(r.again, 1);
