@@ -44,11 +44,10 @@ static void amd_caches(struct kvm_cpuid_entry2 *e, unsigned cpus)
 		e->eax = (e->eax & 0x3fff) | (level >= 3 ? cpus - 1 : 0) << 14;
 }
 
-static void personalise(struct kvm_cpuid_entry2 *e, unsigned cpu, unsigned cpus)
+/* What Intel's processors reserve. */
+static void personalise_amd(struct kvm_cpuid_entry2 *e, unsigned cpu, unsigned cpus)
 {
 	switch (e->function) {
-	case 1: identity(e, cpu, cpus); break;
-	case 4: intel_caches(e, cpus); break;
 	case 0x80000001:
 		/* ECX bit 1: the ids count cores, not threads. */
 		e->ecx = cpus > 1 ? e->ecx | BIT(1) : e->ecx & ~BIT(1);
@@ -65,6 +64,24 @@ static void personalise(struct kvm_cpuid_entry2 *e, unsigned cpu, unsigned cpus)
 		break;
 	default: break;
 	}
+}
+
+static void personalise(struct kvm_cpuid_entry2 *e, bool intel, unsigned cpu, unsigned cpus)
+{
+	if (e->function == 1)
+		identity(e, cpu, cpus);
+	else if (e->function == 4)
+		intel_caches(e, cpus);
+	else if (!intel)
+		personalise_amd(e, cpu, cpus);
+}
+
+static bool is_intel(const struct kvm_cpuid2 *list)
+{
+	for (u32 i = 0; i < list->nent; i++)
+		if (list->entries[i].function == 0)
+			return list->entries[i].ebx == 0x756e6547; /* Genu */
+	return false;
 }
 
 static bool is_topology(u32 function)
@@ -96,7 +113,7 @@ void cpuid_add_tsc_deadline(struct kvm_cpuid2 *list)
 void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, unsigned cpus)
 {
 	u32 kept = 0;
-	bool topology = false;
+	bool topology = false, intel = is_intel(list);
 
 	for (u32 i = 0; i < list->nent; i++) {
 		struct kvm_cpuid_entry2 e = list->entries[i];
@@ -104,7 +121,7 @@ void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, uns
 		topology |= e.function == LEAF_TOPOLOGY;
 		if (is_topology(e.function))
 			continue;
-		personalise(&e, cpu, cpus);
+		personalise(&e, intel, cpu, cpus);
 		list->entries[kept++] = e;
 	}
 	list->nent = kept;

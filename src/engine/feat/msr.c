@@ -18,11 +18,11 @@
 #define MISC_ENABLE_RESET (BIT64(0) | BIT64(11) | BIT64(12)) /* fast strings; no BTS, no PEBS */
 /*
  * RDCL_NO IBRS_ALL SKIP_L1DFL_VMENTRY SSB_NO MDS_NO PSCHANGE_MC_NO TAA_NO SBDR_SSDP_NO FBSDP_NO PSDP_NO
- * BHI_NO PBRSB_NO GDS_NO RFDS_NO. All guest code runs at the host's CPL 3 and is translated: the
+ * BHI_NO PBRSB_NO GDS_NO RFDS_NO ITS_NO. All guest code runs at the host's CPL 3 and is translated: the
  * guest's work-arounds against speculation (retpolines, buffer clearing, separate page tables) would
  * cost much and hold nothing apart.
  */
-#define ARCH_CAPABILITIES 0xd10e17bull
+#define ARCH_CAPABILITIES 0x400000000d10e17bull
 #define PLATFORM_INFO     PLATFORM_CPUID_FAULT
 #define BIOS_SIGN         0x100000000ull
 #define MC_BANKS          32 /* until the VMM sets up machine checks */

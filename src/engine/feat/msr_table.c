@@ -10,7 +10,7 @@
 #define MSR_AT(member) offsetof(struct cpu, msr.member)
 #define ANY            (~0ull)
 
-#define SPEC_CTRL_BITS     0x7ull /* IBRS STIBP SSBD */
+#define SPEC_CTRL_BITS     0x407ull /* IBRS STIBP SSBD BHI_DIS_S */
 #define CPUID_FAULT_ENABLE 1ull
 #define HWCR_BITS          (BIT64(18) | BIT64(24)) /* McStatusWrEn, TscFreqSel */
 #define MTRR_CAP           0x508ull                /* 8 variable ranges, fixed ranges, WC */

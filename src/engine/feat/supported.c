@@ -52,11 +52,13 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(6) /* FDP_EXCPTN_ONLY */ |          \
 		BIT(7) /* SMEP */ | BIT(10) /* INVPCID */ | BIT(13) /* ZERO_FCS_FDS */ |           \
 		BIT(20) /* SMAP */)
-#define LEAF7_ECX_HOST   (BIT(8) /* GFNI */ | BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */)
-#define LEAF7_ECX_FORCED (BIT(2) /* UMIP */ | BIT(22) /* RDPID */)
-#define LEAF7_EDX_HOST   (BIT(4) /* FSRM */)
-#define LEAF7_EDX_FORCED (BIT(26) /* SPEC_CTRL */ | BIT(29) /* ARCH_CAPABILITIES */)
-#define LEAF7_1_EAX_HOST (BIT(10) /* FZRM */ | BIT(11) /* FSRS */ | BIT(12) /* FSRC */)
+#define LEAF7_ECX_HOST    (BIT(8) /* GFNI */ | BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */)
+#define LEAF7_ECX_FORCED  (BIT(2) /* UMIP */ | BIT(22) /* RDPID */)
+#define LEAF7_EDX_HOST    (BIT(4) /* FSRM */)
+#define LEAF7_EDX_FORCED  (BIT(26) /* SPEC_CTRL */ | BIT(29) /* ARCH_CAPABILITIES */)
+/* The guest's kernel switches this on, which costs nothing here, instead of clearing the history by itself. */
+#define LEAF7_2_EDX_INTEL BIT(4) /* BHI_CTRL */
+#define LEAF7_1_EAX_HOST  (BIT(10) /* FZRM */ | BIT(11) /* FSRS */ | BIT(12) /* FSRC */)
 
 /* The engine does all forms by itself (ops_fpustate.c). */
 #define LEAFD_1_EAX                                                                                \
@@ -144,13 +146,15 @@ static void add_leaf7(struct list *l)
 
 	add_indexed(l, 7, 0,
 		(struct cpuid_regs){
-			.eax = h.eax ? 1 : 0,
+			.eax = l->amd ? MIN(h.eax, 1u) : 2,
 			.ebx = (h.ebx & LEAF7_EBX_HOST) | LEAF7_EBX_FORCED,
 			.ecx = (h.ecx & LEAF7_ECX_HOST) | LEAF7_ECX_FORCED,
 			.edx = (h.edx & LEAF7_EDX_HOST) | LEAF7_EDX_FORCED,
 		});
 	if (h.eax)
 		add_indexed(l, 7, 1, (struct cpuid_regs){.eax = h1.eax & LEAF7_1_EAX_HOST});
+	if (!l->amd)
+		add_indexed(l, 7, 2, (struct cpuid_regs){.edx = LEAF7_2_EDX_INTEL});
 }
 
 /* One thread a core, one core: VMMs write the real topology. */

@@ -161,6 +161,22 @@ static void cpuid_of_one(void **state)
 	free(list);
 }
 
+/* What only AMD's processors have is left alone on Intel's. */
+static void cpuid_of_intel(void **state)
+{
+	struct kvm_cpuid2 *list = offered();
+
+	list->entries[4] = (struct kvm_cpuid_entry2){.ebx = 0x756e6547 /* Genu */};
+	list->entries[5] = (struct kvm_cpuid_entry2){.function = 0x80000001};
+	list->nent = 6;
+	cpuid_personalise(list, ROOM, 2, 3);
+	assert_int_equal(entry(list, 1, 0)->ebx, 0x0204ccdd);
+	assert_int_equal(entry(list, 4, 3)->eax >> 26, 3);
+	assert_int_equal(entry(list, 0x80000001, 0)->ecx, 0);
+	assert_int_equal(entry(list, 0x80000008, 0)->ecx, 0x7007);
+	free(list);
+}
+
 /* Without room the topology leaf is left out, never written behind the list. */
 static void cpuid_room(void **state)
 {
@@ -233,6 +249,7 @@ int main(void)
 		cmocka_unit_test(pvh_info),
 		cmocka_unit_test(cpuid_identity),
 		cmocka_unit_test(cpuid_of_one),
+		cmocka_unit_test(cpuid_of_intel),
 		cmocka_unit_test(cpuid_room),
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(counts),

@@ -166,6 +166,22 @@ static void vendor_and_leaves_that_clients_need(void **state)
 	assert_int_equal(table[1].function, 1); /* a client takes the second entry for leaf 1 */
 }
 
+/* Intel's: else Linux clears the branch history at each entry to its kernel, BHI_NO or not. */
+static void history_is_kept_apart_by_a_bit(void **state)
+{
+	u32 h[4];
+
+	start_supported();
+	__cpuid(0, h[A], h[B], h[C], h[D]);
+	if (h[C] == 0x6c65746e) { /* ntel */
+		assert_int_equal(reg(7, 0, A), 2);
+		assert_true(reg(7, 2, D) & BIT(4));
+	} else {
+		assert_in_range(reg(7, 0, A), 0, 1);
+		assert_int_equal(reg(7, 2, D), 0);
+	}
+}
+
 static void count_is_reported_whatever_the_room(void **state)
 {
 	struct cpuid_entry two[3] = {{0}, {0}, {.function = 0x5555}};
@@ -279,6 +295,7 @@ int main(void)
 		cmocka_unit_test(excluded_features),
 		cmocka_unit_test(the_engines_own),
 		cmocka_unit_test(vendor_and_leaves_that_clients_need),
+		cmocka_unit_test(history_is_kept_apart_by_a_bit),
 		cmocka_unit_test(count_is_reported_whatever_the_room),
 		cmocka_unit_test(xsave_leaf),
 		cmocka_unit_test(bits_that_follow_state),
