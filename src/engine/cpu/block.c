@@ -184,14 +184,17 @@ struct block *block_at_code(const struct blocks *b, u32 code)
 	return &b->block[lo];
 }
 
+/* Tables that were never written to stay as they are: to clear them would commit them. */
 void blocks_reset(struct blocks *b)
 {
+	if (b->count)
+		memset(b->bucket, 0, sizeof(b->bucket));
+	if (b->pages_used)
+		memset(b->page, 0, sizeof(b->page));
 	b->count = b->published = 0;
 	b->detail_used = 0;
 	b->pages_used = 0;
 	b->images_used = 0;
-	memset(b->bucket, 0, sizeof(b->bucket));
-	memset(b->page, 0, sizeof(b->page));
 }
 
 static bool page_overlaps(const struct blocks *b, const struct page_blocks *page, u64 from, u64 to)

@@ -8,41 +8,49 @@
 
 #define DETAIL_BYTES (64u << 20)
 
-static void *reserve(size_t n)
-{
-	void *p = sys_mmap(NULL, n, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+/* All tables lie in one mapping, each on pages of its own: where each begins, and how long it is in all. */
+struct plan {
+	size_t block, detail, image, bytes;
+};
 
-	return p == MAP_FAILED ? NULL : p;
+static size_t place(struct plan *p, size_t bytes)
+{
+	size_t at = p->bytes;
+
+	p->bytes += ALIGN_UP(bytes, (size_t)PAGE_SIZE);
+	return at;
+}
+
+static struct plan plan_tables(void)
+{
+	struct plan p = {0};
+
+	place(&p, sizeof(struct blocks));
+	p.block = place(&p, BLOCKS_MAX * sizeof(struct block));
+	p.detail = place(&p, DETAIL_BYTES);
+	p.image = place(&p, IMAGES_MAX * sizeof(struct page_image));
+	return p;
 }
 
 int blocks_create(struct blocks **ret)
 {
-	struct blocks *b = reserve(sizeof(*b));
+	struct plan p = plan_tables();
+	u8 *at = sys_mmap(NULL, p.bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct blocks *b = (struct blocks *)at;
 
-	if (!b)
+	if (at == MAP_FAILED)
 		return -ENOMEM;
-	b->block = reserve(BLOCKS_MAX * sizeof(*b->block));
-	b->detail = reserve(DETAIL_BYTES);
+	b->block = (struct block *)(at + p.block);
+	b->detail = at + p.detail;
 	b->detail_size = DETAIL_BYTES;
-	b->image = reserve(IMAGES_MAX * sizeof(*b->image));
-	if (!b->block || !b->detail || !b->image) {
-		blocks_destroy(b);
-		return -ENOMEM;
-	}
+	b->image = (struct page_image *)(at + p.image);
 	*ret = b;
 	return 0;
 }
 
 void blocks_destroy(struct blocks *b)
 {
-	if (!b)
-		return;
-	if (b->block)
-		sys_munmap(b->block, BLOCKS_MAX * sizeof(*b->block));
-	if (b->detail)
-		sys_munmap(b->detail, DETAIL_BYTES);
-	if (b->image)
-		sys_munmap(b->image, IMAGES_MAX * sizeof(*b->image));
-	sys_munmap(b, sizeof(*b));
+	if (b)
+		sys_munmap(b, plan_tables().bytes);
 }

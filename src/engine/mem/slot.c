@@ -18,6 +18,7 @@
 #define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE)
 #define SLOT_MAX_PAGES 0x7fffffffull
 #define HOST_END       BIT64(47)
+#define BY_ID_BYTES    (MACHINE_SPACES * MACHINE_MAX_SLOTS * sizeof(struct slot *))
 
 static u64 config_gpa(const struct memslot_config *c)
 {
@@ -314,9 +315,10 @@ int memory_create(struct machine *m)
 		return -ENOMEM;
 	mem->range_seq.item = sizeof(struct range);
 	mem->backings.item = sizeof(struct backing *);
-	mem->by_id = calloc(MACHINE_SPACES * MACHINE_MAX_SLOTS, sizeof(*mem->by_id));
+	/* Half a megabyte of which few pages are ever touched: a mapping, for the heap would zero it. */
+	mem->by_id = pool_take(&mem->pool, BY_ID_BYTES);
 	if (!mem->by_id || pthread_rwlock_init(&mem->lock, NULL)) {
-		free(mem->by_id);
+		pool_give(&mem->pool, mem->by_id, BY_ID_BYTES);
 		free(mem);
 		return -ENOMEM;
 	}
@@ -336,8 +338,8 @@ void memory_destroy(struct machine *m)
 	free(mem->range_seq.storage);
 	free(mem->backings.storage);
 	free(mem->private);
+	pool_give(&mem->pool, mem->by_id, BY_ID_BYTES);
 	pool_destroy(&mem->pool);
-	free(mem->by_id);
 	free(mem);
 	m->mem = NULL;
 }
