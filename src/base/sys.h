@@ -17,6 +17,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -256,6 +257,12 @@ static inline int sys_getpid(void)
 static inline int sys_gettid(void)
 {
 	return (int)sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+}
+
+/* How much later than asked for this thread's sleeps may end; 50000 ns unless told. */
+static inline int sys_set_timer_slack(unsigned long ns)
+{
+	return (int)SYS_CALL2(SYS_prctl, PR_SET_TIMERSLACK, ns);
 }
 
 static inline int sys_tgkill(int pid, int tid, int signo)

@@ -208,6 +208,8 @@ u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */
 /* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
 int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
 void fd_unwatch(struct machine *m, int fd, void *opaque);
+/* What fd_watch() needs is made here, before sandboxes forbid it. 0 or -errno. */
+int fd_watch_prepare(struct machine *m);
 
 /* Offset of the host's TSC for a new vcpu: the guest's begins at 0 when the machine is created. */
 s64 machine_tsc_offset(struct machine *m);

@@ -51,7 +51,6 @@ static long shortage(long nr, long command)
 	case SYS_memfd_create: return fails("memfd_create") ? EMFILE : 0;
 	case SYS_eventfd2: return fails("eventfd") ? EMFILE : 0;
 	case SYS_epoll_create1: return fails("epoll_create") ? EMFILE : 0;
-	case SYS_timerfd_create: return fails("timerfd_create") ? EMFILE : 0;
 	case SYS_signalfd4: return fails("signalfd") ? EMFILE : 0;
 	case SYS_open: return fails("open") ? EMFILE : 0;
 	case SYS_fcntl: return command == F_DUPFD_CLOEXEC && fails("dup") ? EMFILE : 0;

@@ -243,10 +243,15 @@ static void wire_chips(struct irq *irq)
 
 static int create_irqchip(struct irq *irq, enum irqchip_mode mode)
 {
+	int err;
+
 	if (irq->mode != IRQCHIP_NONE)
 		return -EEXIST;
 	if (irq->machine->vcpu_count)
 		return -EINVAL;
+	err = fd_watch_prepare(irq->machine); /* irqfds */
+	if (err)
+		return err;
 	if (mode == IRQCHIP_FULL) {
 		irq->routing = routing_default();
 		if (!irq->routing)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starting a thread that never runs a signal handler of the surrounding program. A file of its own
- * because <signal.h> and the engine's headers claim the same names (REG_RIP).
+ * Starting a thread that never runs a signal handler of the surrounding program, and whose sleeps are exact. A
+ * file of its own because <signal.h> and the engine's headers claim the same names (REG_RIP).
  *
  * The C library makes system calls of its own at the start of a thread, which the program may
  * forbid right afterwards (seccomp): so the thread runs before its creator goes on.
@@ -25,6 +25,7 @@ static void *begin(void *arg)
 	void *(*run)(void *) = s->run;
 	void *opaque = s->opaque;
 
+	sys_set_timer_slack(1);
 	atomic_store(&s->runs, true); /* *s is gone now */
 	return run(opaque);
 }

@@ -5,8 +5,11 @@
  * It is started when the machine is created, with all signals blocked, because VMMs forbid clone
  * by seccomp later. For the same reason arming a timer, which vcpu threads do, uses no system call
  * but a write to an eventfd, and that only if the thread would otherwise wake too late. A guest
- * re-arms its timer right after it fired; so having fired the thread looks again after a short
- * while by itself (GRACE_NS), which makes the usual re-arm free of system calls.
+ * re-arms its timer right after it fired; so having fired one that does not re-arm itself the thread
+ * looks again after a short while (GRACE_NS), which makes the usual re-arm free of system calls.
+ *
+ * The thread sleeps in ppoll(), whose timeout is the next deadline. The descriptors to watch are in an
+ * epoll, made when there may be some, and so are one descriptor to that.
  *
  * Timers are in a pairing heap under one mutex. fire() and ready() run without it.
  */
@@ -16,7 +19,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,8 +27,9 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
-#define GRACE_NS 200000ull
-#define BATCH    16
+#define GRACE_NS   200000ull
+#define BATCH      16
+#define NS_PER_SEC 1000000000ull
 
 struct watch {
 	u64 key; /* what epoll hands back; never used twice */
@@ -44,7 +47,9 @@ struct timers {
 	struct watch *watches, *running_watch;
 	u64 next_key;
 	u64 wakes_at; /* when the thread looks next, UINT64_MAX never */
-	int epoll, timerfd, eventfd;
+	int eventfd;
+	int epoll;    /* -1: fd_watch_prepare() was not called */
+	bool rearmed; /* the running timer, by its own fire() or meanwhile */
 	bool stop;
 	struct clock clock;
 };
@@ -54,7 +59,7 @@ u64 host_ns(void)
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (u64)ts.tv_sec * 1000000000ull + (u64)ts.tv_nsec;
+	return (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
 }
 
 struct clock *machine_clock(struct machine *m)
@@ -145,6 +150,8 @@ void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns)
 		heap_remove(ts, t);
 	t->deadline = deadline_ns ? deadline_ns : 1;
 	ts->heap = meld(ts->heap, t);
+	if (ts->running == t)
+		ts->rearmed = true;
 	must_wake = t->deadline < ts->wakes_at;
 	if (must_wake)
 		ts->wakes_at = t->deadline;
@@ -171,50 +178,59 @@ void timer_cancel(struct machine *m, struct timer *t)
 	pthread_mutex_unlock(&ts->lock);
 }
 
-/* Called and returns with the lock held. */
-static bool fire_one(struct timers *ts)
+/* Called and returns with the lock held. May the one that fired be armed again soon? */
+static bool fire(struct timers *ts, struct timer *t)
 {
-	struct timer *t = ts->heap;
-
-	if (!t || t->deadline > host_ns())
-		return false;
 	heap_remove(ts, t);
 	ts->running = t;
+	ts->rearmed = false;
 	pthread_mutex_unlock(&ts->lock);
 	t->fire(t);
 	pthread_mutex_lock(&ts->lock);
 	ts->running = NULL;
 	pthread_cond_broadcast(&ts->idle);
-	return true;
+	return !ts->rearmed;
 }
 
-static void program(struct timers *ts, bool fired)
+static bool is_due(const struct timers *ts)
 {
-	struct itimerspec its = {0};
-	u64 at = ts->heap ? ts->heap->deadline : UINT64_MAX;
-
-	if (fired)
-		at = MIN(at, host_ns() + GRACE_NS);
-	ts->wakes_at = at;
-	if (at != UINT64_MAX) {
-		its.it_value.tv_sec = (time_t)(MIN(at, (u64)INT64_MAX) / 1000000000ull);
-		its.it_value.tv_nsec = (long)(MIN(at, (u64)INT64_MAX) % 1000000000ull);
-	}
-	sys_timerfd_settime(ts->timerfd, TFD_TIMER_ABSTIME, &its, NULL);
+	return !ts->stop && ts->heap && ts->heap->deadline <= host_ns();
 }
 
+/* Then sets when to look again. */
 static void run_timers(struct timers *ts)
 {
-	bool fired = false;
+	bool grace = false;
+	u64 at;
 
-	/* While the thread is awake nobody needs to wake it. */
-	ts->wakes_at = 0;
-	while (!ts->stop && fire_one(ts))
-		fired = true;
-	program(ts, fired);
+	while (is_due(ts))
+		grace |= fire(ts, ts->heap);
+	at = ts->heap ? ts->heap->deadline : UINT64_MAX;
+	ts->wakes_at = grace ? MIN(at, host_ns() + GRACE_NS) : at;
 }
 
 /* ---- descriptors ---- */
+
+static int make_epoll(struct timers *ts)
+{
+	int epoll = ts->epoll < 0 ? fd_keep(sys_epoll_create1(EPOLL_CLOEXEC)) : ts->epoll;
+
+	if (epoll < 0)
+		return -errno;
+	ts->epoll = epoll;
+	return 0;
+}
+
+int fd_watch_prepare(struct machine *m)
+{
+	int err;
+
+	pthread_mutex_lock(&m->timers->lock);
+	err = make_epoll(m->timers);
+	pthread_mutex_unlock(&m->timers->lock);
+	wake(m->timers); /* it sleeps without the epoll */
+	return err;
+}
 
 int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque)
 {
@@ -286,7 +302,14 @@ static void run_watch(struct timers *ts, u64 key, u32 events)
 
 /* ---- the thread ---- */
 
-enum { KEY_TIMER, KEY_WAKE, KEY_FIRST_WATCH };
+static void run_watches(struct timers *ts)
+{
+	struct epoll_event ev[BATCH];
+	int n = sys_epoll_wait(ts->epoll, ev, BATCH, 0);
+
+	for (int i = 0; i < n; i++)
+		run_watch(ts, ev[i].data.u64, ev[i].events);
+}
 
 static void drain(int fd)
 {
@@ -295,57 +318,52 @@ static void drain(int fd)
 	(void)!sys_read(fd, &count, sizeof(count));
 }
 
-static void handle(struct timers *ts, const struct epoll_event *ev)
+/*
+ * How long to sleep for ns. The kernel takes the liberty to be late by a thousandth of what it is asked for, for nice
+ * threads by five, so the end of a long sleep is slept on its own.
+ */
+static struct timespec sleep_for(u64 ns)
 {
-	if (ev->data.u64 == KEY_TIMER)
-		drain(ts->timerfd);
-	else if (ev->data.u64 == KEY_WAKE)
-		drain(ts->eventfd);
-	else
-		run_watch(ts, ev->data.u64, ev->events);
+	u64 part = ns > NS_PER_SEC / 1000 ? ns - ns / 128 : ns;
+
+	return (struct timespec){(time_t)(part / NS_PER_SEC), (long)(part % NS_PER_SEC)};
+}
+
+/* Without the lock. */
+static void sleep_until(struct pollfd fds[2], u64 at)
+{
+	u64 now = at == UINT64_MAX ? 0 : host_ns();
+	struct timespec left = sleep_for(at > now ? at - now : 0);
+
+	if (sys_ppoll(fds, 2, at == UINT64_MAX ? NULL : &left) <= 0)
+		fds[0].revents = fds[1].revents = 0;
 }
 
 static void *helper(void *opaque)
 {
 	struct timers *ts = opaque;
-	struct epoll_event ev[BATCH];
 
 	pthread_mutex_lock(&ts->lock);
 	while (!ts->stop) {
-		int n;
-
 		run_timers(ts);
+		struct pollfd fds[] = {{ts->eventfd, POLLIN, 0}, {ts->epoll, POLLIN, 0}};
+		u64 at = ts->wakes_at;
 		pthread_mutex_unlock(&ts->lock);
-		n = sys_epoll_wait(ts->epoll, ev, BATCH, -1);
+		sleep_until(fds, at);
 		pthread_mutex_lock(&ts->lock);
-		for (int i = 0; i < n; i++)
-			handle(ts, &ev[i]);
+		ts->wakes_at = 0; /* awake: nobody needs to wake it */
+		if (fds[0].revents)
+			drain(ts->eventfd);
+		if (fds[1].revents)
+			run_watches(ts);
 	}
 	pthread_mutex_unlock(&ts->lock);
 	return NULL;
 }
 
-static int add_own(struct timers *ts, int fd, u64 key)
-{
-	struct epoll_event ev = {.events = EPOLLIN, .data.u64 = key};
-
-	return fd < 0 || sys_epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev) ? -errno : 0;
-}
-
-static int start_thread(struct timers *ts)
-{
-	int err;
-
-	/* Nobody else looks at ts->thread before the lock is free. */
-	pthread_mutex_lock(&ts->lock);
-	err = thread_start(&ts->thread, helper, ts);
-	pthread_mutex_unlock(&ts->lock);
-	return err;
-}
-
 static void close_all(struct timers *ts)
 {
-	int fds[] = {ts->epoll, ts->timerfd, ts->eventfd};
+	int fds[] = {ts->epoll, ts->eventfd};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
@@ -364,17 +382,11 @@ int timers_create(struct machine *m)
 		return -ENOMEM;
 	pthread_mutex_init(&ts->lock, NULL);
 	pthread_cond_init(&ts->idle, NULL);
-	ts->next_key = KEY_FIRST_WATCH;
-	ts->wakes_at = UINT64_MAX;
-	ts->epoll = fd_keep(sys_epoll_create1(EPOLL_CLOEXEC));
-	ts->timerfd = fd_keep(sys_timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-	ts->eventfd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	err = ts->epoll < 0 ? -errno : add_own(ts, ts->timerfd, KEY_TIMER);
-	if (!err)
-		err = add_own(ts, ts->eventfd, KEY_WAKE);
 	clock_init(&ts->clock);
-	if (!err)
-		err = start_thread(ts);
+	ts->epoll = -1;
+	ts->eventfd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	/* The thread itself looks at ts->thread only in a timer's fire(), and nobody has armed one yet. */
+	err = ts->eventfd < 0 ? -errno : thread_start(&ts->thread, helper, ts);
 	if (err) {
 		clock_fini(&ts->clock);
 		close_all(ts);
