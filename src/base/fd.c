@@ -8,22 +8,24 @@
 #include "base/sys.h"
 
 #define TABLE_MAX  65536u
-#define FIRST_KEPT 512 /* or half of what the process may have */
+#define FIRST_KEPT 512 /* or half of what the process may have, if that is as little */
 
 static _Atomic u64 kept[TABLE_MAX / 64];
 
-static long first_number(void)
+/* Usual limits are higher than FIRST_KEPT, so that is tried without asking. */
+static int move_up(int fd)
 {
+	int high = sys_fcntl(fd, F_DUPFD_CLOEXEC, FIRST_KEPT);
 	struct rlimit limit;
 
-	if (sys_getrlimit(RLIMIT_NOFILE, &limit))
-		return 0;
-	return (long)MIN(limit.rlim_cur / 2, (rlim_t)FIRST_KEPT);
+	if (high >= 0 || sys_getrlimit(RLIMIT_NOFILE, &limit))
+		return high;
+	return sys_fcntl(fd, F_DUPFD_CLOEXEC, (long)MIN(limit.rlim_cur / 2, (rlim_t)FIRST_KEPT));
 }
 
 int fd_keep(int fd)
 {
-	int high = fd < 0 ? -1 : sys_fcntl(fd, F_DUPFD_CLOEXEC, first_number());
+	int high = fd < 0 ? -1 : move_up(fd);
 
 	if (high >= 0) {
 		sys_close(fd);

@@ -13,6 +13,7 @@
 
 #include "abi/kvm/object.h"
 #include "base/check.h"
+#include "base/fd.h"
 
 static bool same_file(const struct object *o, const struct stat *st)
 {
@@ -140,7 +141,7 @@ static int find_in_entries(struct dev *d, const char *entries, long n, const str
 
 		e = (const void *)(entries + at);
 		fd = atoi(e->name);
-		if (e->name[0] != '.' && !dev_knows(d, fd) && still_same(fd, o))
+		if (e->name[0] != '.' && !fd_is_kept(fd) && !dev_knows(d, fd) && still_same(fd, o))
 			return fd;
 	}
 	return -1;
