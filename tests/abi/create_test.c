@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a machine with a vCPU costs to make and to close, in work rather than time: test suites make thousands of
+ * them. Page faults and system calls each take a microsecond, on some hosts several.
+ */
+#include "tests/abi/port.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+#define ROUNDS       16
+#define FAULTS_LIMIT 100
+#define CALLS_LIMIT  80 /* a quarter of them for signal masks */
+
+static _Atomic long calls;
+
+long __real_sys_call(long nr, long a, long b, long c, long d, long e, long f);
+long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f);
+
+long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	if (nr != SYS_sched_yield) /* how often is the scheduler's choice */
+		atomic_fetch_add(&calls, 1);
+	return __real_sys_call(nr, a, b, c, d, e, f);
+}
+
+static long faults(void)
+{
+	struct rusage r;
+
+	assert_int_equal(getrusage(RUSAGE_SELF, &r), 0);
+	return r.ru_minflt;
+}
+
+static unsigned mappings(void)
+{
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned n = 0;
+	int c;
+
+	assert_non_null(f);
+	while ((c = getc(f)) != EOF)
+		n += c == '\n';
+	fclose(f);
+	return n;
+}
+
+static void make_and_close(int sys)
+{
+	int vm = (int)kvm(sys, KVM_CREATE_VM, 0), vcpu;
+
+	assert_true(vm >= 0);
+	vcpu = (int)kvm(vm, KVM_CREATE_VCPU, 0);
+	assert_true(vcpu >= 0);
+	kvm_close(vcpu);
+	kvm_close(vm);
+}
+
+static void test_work(void **state)
+{
+	int sys = kvm_open();
+	long calls_before, faults_before;
+	unsigned mapped;
+
+	for (int i = 0; i < ROUNDS; i++)
+		make_and_close(sys); /* what the process needs once, heap included */
+	mapped = mappings();
+	calls_before = calls;
+	faults_before = faults();
+	for (int i = 0; i < ROUNDS; i++)
+		make_and_close(sys);
+	calls_before = (calls - calls_before) / ROUNDS;
+	faults_before = (faults() - faults_before) / ROUNDS;
+	assert_in_range(mappings(), mapped - 1, mapped + 1); /* the heap's */
+	print_message("%ld system calls, %ld page faults\n", calls_before, faults_before);
+	if (UV_SANITIZED) {
+		print_message("sanitizers have page faults of their own: not compared\n");
+	} else {
+		assert_in_range(faults_before, 0, FAULTS_LIMIT);
+	}
+	assert_in_range(calls_before, 1, CALLS_LIMIT);
+	kvm_close(sys);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_work)};
+
+	port_start(argc, argv);
+	return port_end(cmocka_run_group_tests(tests, NULL, NULL));
+}
