@@ -185,6 +185,11 @@ void irq_ack_sint(struct machine *m, u32 vp_index, u32 sint);
 bool irq_mmio(struct machine *m, u64 gpa, unsigned len, void *data, bool write);
 bool irq_pio(struct machine *m, u16 port, unsigned size, void *data, bool write);
 bool ioevent_write(struct machine *m, bool pio, u64 addr, unsigned len, const void *data);
+/* irq/pv_eoi.c: before and after guest code if MSR_KVM_PV_EOI_EN has this bit, and writing it: 0 or -EINVAL. */
+#define PV_EOI_ON BIT64(0)
+void pv_eoi_to_guest(struct vcpu *v);
+void pv_eoi_from_guest(struct vcpu *v);
+int pv_eoi_set(struct vcpu *v, u64 value);
 /* Vector of a level-triggered EOI to tell user space about (split irqchip), or -1. */
 int irq_take_eoi_exit(struct vcpu *v);
 
@@ -230,6 +235,9 @@ void steal_close(struct steal *s);
 /* ---- mem/ ---- */
 
 bool vcpu_ring_full(const struct vcpu *v); /* mem/ring.c */
+
+/* mem/phys.c: is [gpa, gpa + len) memory that machine_write() can write? What lies behind it is not touched. */
+bool machine_has_ram(struct machine *m, u64 gpa, u64 len);
 
 int memory_create(struct machine *m);
 void memory_destroy(struct machine *m);

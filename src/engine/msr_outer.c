@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Model-specific registers that concern others than the cpu: local APIC, timer, kvmclock, and the TSC, which the
- * last two are made from.
+ * last two are made from; KVM's own that name a place in guest memory.
  */
 #include <errno.h>
 #include <string.h>
@@ -16,6 +16,9 @@
 #define MSR_TSC_DEADLINE        0x6e0
 #define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00
 #define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
+#define MSR_KVM_ASYNC_PF_EN     0x4b564d02
+#define MSR_KVM_PV_EOI_EN       0x4b564d04
+#define MSR_KVM_ASYNC_PF_INT    0x4b564d06
 
 /* The deadline is a value of the TSC: it comes at another time now. */
 void outer_tsc_moved(struct vcpu *v)
@@ -64,6 +67,34 @@ static int write_xen_page(struct vcpu *v, u64 value)
 	return machine_write(v->machine, value & PAGE_MASK, page, sizeof(page)) ? -EINVAL : 0;
 }
 
+/*
+ * Asynchronous page faults (Linux: Documentation/virt/kvm/x86/msr.rst): what may be written. The guest is told of
+ * none; it waits for its pages, as it must be ready to do. Linux stores the value even if there is no memory.
+ */
+#define ASYNC_PF_ON       (BIT64(0) | BIT64(3)) /* enabled, "page ready" by an interrupt */
+#define ASYNC_PF_RESERVED (BIT64(4) | BIT64(5))
+#define ASYNC_PF_PAGE     (~(u64)0x3f)
+
+static int set_async_pf(struct vcpu *v, u64 value)
+{
+	if (value & ASYNC_PF_RESERVED || (value && !v->lapic))
+		return -EINVAL;
+	v->cpu.msr.kvm_async_pf = value;
+	if ((value & ASYNC_PF_ON) == ASYNC_PF_ON &&
+		!machine_has_ram(v->machine, value & ASYNC_PF_PAGE, sizeof(u64)))
+		return -EINVAL;
+	return 0;
+}
+
+/* Linux refuses 0, too, where there is no local APIC; VMMs that restore all they know write it. */
+static int set_async_pf_vector(struct vcpu *v, u64 value)
+{
+	if (value > 0xff || (value && !v->lapic))
+		return -EINVAL;
+	v->cpu.msr.kvm_async_pf_int = value;
+	return 0;
+}
+
 int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 {
 	if (v->machine->xen_msr && index == v->machine->xen_msr)
@@ -83,6 +114,9 @@ int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 		v->cpu.msr.kvm_system_time = value;
 		pvclock_update(v);
 		return 0;
+	case MSR_KVM_ASYNC_PF_EN: return set_async_pf(v, value);
+	case MSR_KVM_ASYNC_PF_INT: return set_async_pf_vector(v, value);
+	case MSR_KVM_PV_EOI_EN: return pv_eoi_set(v, value);
 	default: return lapic_write_msr(v, index, value);
 	}
 }

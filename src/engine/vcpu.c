@@ -51,6 +51,8 @@ static enum run_result run_inside(struct vcpu *v)
 	stat_inc(&v->cpu, STAT_EXITS);
 	if (unlikely(v->tpr.page))
 		vapic_to_guest(v);
+	if (v->cpu.msr.kvm_eoi & PV_EOI_ON)
+		pv_eoi_to_guest(v);
 	vcpu_go_in(v);
 	if (v->poll) /* only now: a tick that fires before finds nobody inside and is the last */
 		tick_need(v->machine);
@@ -63,6 +65,8 @@ static enum run_result run_inside(struct vcpu *v)
 		r = RUN_REQUEST;
 	}
 	vcpu_go_out(v);
+	if (v->cpu.msr.kvm_eoi & PV_EOI_ON)
+		pv_eoi_from_guest(v);
 	if (unlikely(v->tpr.page))
 		vapic_from_guest(v);
 	return r;

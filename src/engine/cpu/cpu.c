@@ -219,7 +219,9 @@ void cpu_reset(struct cpu *cpu, bool init)
 	reset_segments(cpu);
 	reset_registers(cpu, init);
 	reset_events(cpu);
-	if (!init)
+	if (init)
+		msr_reset_pv(cpu);
+	else
 		reset_power_on(cpu);
 	tlb_flush_all(cpu);
 	cpu_update_mode(cpu);

@@ -16,6 +16,8 @@ int msr_get(struct cpu *cpu, u32 index, u64 *ret, bool host);
 int msr_set(struct cpu *cpu, u32 index, u64 value, bool host);
 /* RESET values. */
 void msr_reset(struct cpu *cpu);
+/* Of KVM's own, at INIT. */
+void msr_reset_pv(struct cpu *cpu);
 
 /* What EFER may hold. */
 #define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)

@@ -39,6 +39,13 @@ void msr_reset(struct cpu *cpu)
 	cpu->msr.smbase = SMBASE_RESET;
 }
 
+/* INIT keeps registers, but what Linux's KVM would write to guest memory by itself, or was told to send, ends. */
+void msr_reset_pv(struct cpu *cpu)
+{
+	cpu->msr.kvm_system_time = cpu->msr.kvm_steal_time = 0;
+	cpu->msr.kvm_async_pf = cpu->msr.kvm_async_pf_int = cpu->msr.kvm_eoi = 0;
+}
+
 int engine_feature_msr(u32 index, u64 *ret)
 {
 	switch (index) {

@@ -65,8 +65,9 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 	(BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV1 */ | BIT(3) /* XSAVES */)
 
 #define KVM_FEATURES                                                                               \
-	(PV_CLOCK | PV_NOP_IO_DELAY | PV_CLOCK2 | PV_STEAL_TIME | PV_UNHALT | PV_SEND_IPI |        \
-		PV_POLL_CONTROL | PV_SCHED_YIELD | PV_CLOCK_STABLE)
+	(PV_CLOCK | PV_NOP_IO_DELAY | PV_CLOCK2 | PV_ASYNC_PF | PV_STEAL_TIME | PV_EOI |           \
+		PV_UNHALT | PV_SEND_IPI | PV_POLL_CONTROL | PV_SCHED_YIELD | PV_ASYNC_PF_INT |     \
+		PV_CLOCK_STABLE)
 
 #define EXT1_ECX_HOST    (BIT(0) /* LAHF64 */ | BIT(5) /* LZCNT */ | BIT(8) /* PREFETCHW */)
 #define EXT1_ECX_TOPOEXT BIT(22)

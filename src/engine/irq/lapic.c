@@ -236,6 +236,31 @@ void lapic_set_tpr(struct lapic *l, u8 tpr)
 	lapic_recheck(l);
 }
 
+/* Those of the IOAPIC: level-triggered, and what a device wants to know of (SDM 3:10.8.5). */
+static bool ioapic_waits_for(const struct lapic *l, u8 vector)
+{
+	bool level = vector_set(&l->reg[R_TMR], vector);
+
+	if (l->irq->mode == IRQCHIP_FULL)
+		return level || vector_set(l->irq->eoi_watch, vector);
+	return level && vector_set(l->irq->eoi_exits, vector);
+}
+
+bool lapic_end_matters(const struct lapic *l, u8 vector)
+{
+	return ioapic_waits_for(l, vector) || is_sint_vector(l, vector);
+}
+
+static void tell_ioapic(struct lapic *l, u8 vector)
+{
+	if (l->irq->mode == IRQCHIP_FULL) {
+		irq_eoi(l->irq, vector);
+		return;
+	}
+	l->eoi_exit = vector;
+	vcpu_post_event(l->vcpu);
+}
+
 void lapic_eoi(struct lapic *l)
 {
 	int vector = highest(l, R_ISR);
@@ -246,13 +271,8 @@ void lapic_eoi(struct lapic *l)
 	lapic_update_ppr(l);
 	if (is_sint_vector(l, vector))
 		hv_synic_eoi(l->vcpu, vector);
-	if (l->irq->mode == IRQCHIP_FULL) {
-		if (vector_set(&l->reg[R_TMR], vector) || vector_set(l->irq->eoi_watch, vector))
-			irq_eoi(l->irq, vector);
-	} else if (vector_set(&l->reg[R_TMR], vector) && vector_set(l->irq->eoi_exits, vector)) {
-		l->eoi_exit = vector;
-		vcpu_post_event(l->vcpu);
-	}
+	if (ioapic_waits_for(l, (u8)vector))
+		tell_ioapic(l, (u8)vector);
 	lapic_recheck(l);
 }
 
@@ -333,6 +353,7 @@ void lapic_reset(struct vcpu *v, bool init)
 	atomic_store(&l->extint, false);
 	atomic_store(&l->esr_pending, 0);
 	l->eoi_exit = -1;
+	l->pv_eoi = false;
 	apic_map_stale(l->irq);
 }
 

@@ -65,6 +65,7 @@ struct lapic {
 	_Atomic bool extint;        /* the IOAPIC sent an ExtINT message */
 	_Atomic u32 esr_pending;
 	int eoi_exit; /* vector, or -1 */
+	bool pv_eoi;  /* the guest may end the one in service by the flag in its memory */
 	bool cmci;    /* the CMCI entry exists */
 	struct timer timer;
 	_Atomic u64 tsc_deadline;
@@ -116,6 +117,8 @@ bool lapic_takes_extint(const struct lapic *l);
 void lapic_recheck(struct lapic *l);
 void lapic_set_tpr(struct lapic *l, u8 tpr);
 void lapic_eoi(struct lapic *l);
+/* Must others hear of the end of this vector's interrupt? */
+bool lapic_end_matters(const struct lapic *l, u8 vector);
 void lapic_update_ppr(struct lapic *l);
 int lapic_highest_isr(const struct lapic *l); /* -1: none */
 int lapic_highest_irr(const struct lapic *l);

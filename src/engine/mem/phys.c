@@ -86,6 +86,16 @@ static void tell_translator(struct machine *m, u64 gpa, u64 len)
 	}
 }
 
+bool machine_has_ram(struct machine *m, u64 gpa, u64 len)
+{
+	bool has;
+
+	pthread_rwlock_rdlock(&m->mem->lock);
+	has = backed(m->mem, gpa, len, true);
+	pthread_rwlock_unlock(&m->mem->lock);
+	return has;
+}
+
 int machine_read(struct machine *m, u64 gpa, void *buf, size_t len)
 {
 	int r = -EFAULT;

@@ -66,6 +66,10 @@ void msr_reset(struct cpu *cpu)
 {
 }
 
+void msr_reset_pv(struct cpu *cpu)
+{
+}
+
 int cr_write(struct cpu *cpu, unsigned cr, u64 value)
 {
 	assert_int_equal(cr, 3);

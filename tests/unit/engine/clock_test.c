@@ -119,18 +119,27 @@ static void test_apic_base_without_apic(void **state)
 	world_close(&w);
 }
 
-/* Asynchronous page faults and paravirtual EOI are not offered: no enabling them, but 0 is fine. */
-static void test_not_offered(void **state)
+/* Asynchronous page faults and paravirtual EOI, by the guest: what is reserved, or not memory, is #GP. */
+static void test_pv_pages(void **state)
 {
-	static const u32 index[] = {0x4b564d02, 0x4b564d04};
+	static const struct {
+		u32 index;
+		u64 value;
+		bool works;
+	} writes[] = {{0x4b564d02, CLOCK_PAGE | 9, true}, {0x4b564d02, CLOCK_PAGE | 0x10, false},
+		{0x4b564d02, RAM_BYTES | 9, false}, {0x4b564d02, 0, true}, {0x4b564d06, 0x60, true},
+		{0x4b564d06, 0x160, false}, {0x4b564d07, 1, true},
+		{0x4b564d04, CLOCK_PAGE | 1, true}, {0x4b564d04, CLOCK_PAGE | 2, false},
+		{0x4b564d04, RAM_BYTES | 1, false}};
 	struct world w;
 
 	world_open(&w, IRQCHIP_FULL);
-	for (unsigned i = 0; i < ARRAY_SIZE(index); i++) {
-		assert_true(guest_write(&w, index[i], 0));
-		assert_false(guest_write(&w, index[i], CLOCK_PAGE | 1));
-		assert_int_equal(msr_of(w.v, index[i]), 0);
-	}
+	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
+		assert_int_equal(
+			guest_write(&w, writes[i].index, writes[i].value), writes[i].works);
+	assert_int_equal(msr_of(w.v, 0x4b564d02), 0);
+	assert_int_equal(msr_of(w.v, 0x4b564d04), CLOCK_PAGE | 1);
+	assert_int_equal(msr_of(w.v, 0x4b564d06), 0x60);
 	world_close(&w);
 }
 
@@ -140,7 +149,7 @@ int main(void)
 		cmocka_unit_test(test_tsc_moves_clock),
 		cmocka_unit_test(test_tsc_moves_deadline),
 		cmocka_unit_test(test_apic_base_without_apic),
-		cmocka_unit_test(test_not_offered),
+		cmocka_unit_test(test_pv_pages),
 	};
 
 	return cmocka_run_group_tests_name("clock", tests, NULL, NULL);

@@ -61,6 +61,11 @@ void vcpu_post_sipi(struct vcpu *v, u8 vector)
 	atomic_store(&v->pending_sipi, true);
 }
 
+bool machine_has_ram(struct machine *m, u64 gpa, u64 len)
+{
+	return gpa + len <= sizeof(world_ram);
+}
+
 int machine_read(struct machine *m, u64 gpa, void *buf, size_t len)
 {
 	if (gpa + len > sizeof(world_ram))
