@@ -32,15 +32,43 @@ enum dev_kind dev_kind(struct dev *d, int fd)
 	}
 }
 
+static enum fd_kind fd_kind_of(enum dev_kind kind)
+{
+	static const enum fd_kind kinds[] = {[DEV_NONE] = FD_KINDS,
+		[DEV_SYSTEM] = FD_SYSTEM,
+		[DEV_VM] = FD_VM,
+		[DEV_VCPU] = FD_VCPU,
+		[DEV_OTHER] = FD_KINDS};
+
+	return kinds[kind];
+}
+
 const char *dev_request_name(enum dev_kind kind, unsigned long request)
 {
-	static const enum fd_kind kinds[] = {
-		[DEV_SYSTEM] = FD_SYSTEM, [DEV_VM] = FD_VM, [DEV_VCPU] = FD_VCPU};
-	const struct request *r = NULL;
+	const struct request *r = request_find(fd_kind_of(kind), (u32)request);
 
-	if (kind >= DEV_SYSTEM && kind <= DEV_VCPU)
-		r = request_find(kinds[kind], (u32)request);
 	return r ? r->name : NULL;
+}
+
+static bool is_like(const struct request *r, enum fd_kind kind, u32 number)
+{
+	return r->fd_kind == kind && _IOC_TYPE(r->number) == _IOC_TYPE(number) &&
+	       _IOC_NR(r->number) == _IOC_NR(number) && r->number != number;
+}
+
+const char *dev_request_like(enum dev_kind kind, unsigned long request, unsigned long *ret_request)
+{
+	const struct request *best = NULL, *r;
+	unsigned n;
+
+	for (r = request_table(&n); n; n--, r++)
+		if (is_like(r, fd_kind_of(kind), (u32)request) &&
+			(!best || _IOC_DIR(r->number) == _IOC_DIR(request)))
+			best = r;
+	if (!best)
+		return NULL;
+	*ret_request = best->number;
+	return best->name;
 }
 
 /* ---- closing ---- */

@@ -52,6 +52,11 @@ static inline bool dev_knows(struct dev *d, int fd)
 bool dev_in_vfork_child(struct dev *d);
 /* The request's name, NULL if this kind of descriptor does not know it. */
 const char *dev_request_name(enum dev_kind kind, unsigned long request);
+/*
+ * The name of a request with this type and number but another size or direction, and what it should be; one
+ * of the same direction if there are several. NULL: there is none.
+ */
+const char *dev_request_like(enum dev_kind kind, unsigned long request, unsigned long *ret_request);
 /* Like close(): 0 or -errno. For descriptors that are not ours too. */
 int dev_close(struct dev *d, int fd);
 /* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */

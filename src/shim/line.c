@@ -2,6 +2,7 @@
 /* A line of the trace. One that is too long ends where the room does, closed properly. See trace.h. */
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "shim/trace.h"
 
@@ -63,8 +64,8 @@ void line_number(struct line *l, const char *name, u64 value, enum line_format f
 
 void line_word(struct line *l, const char *name, const char *word)
 {
-	if (begin(l, name, 128))
-		add(l, l->json ? "\"%.100s\"" : "%.100s", word);
+	if (begin(l, name, strlen(word) + 32))
+		add(l, l->json ? "\"%s\"" : "%s", word);
 }
 
 void line_bytes(struct line *l, const char *name, const void *data, size_t n)

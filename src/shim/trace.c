@@ -21,6 +21,7 @@ static struct {
 	bool json;
 	u64 start_ns;
 	const struct kvm_run *_Atomic run[FDS_MAX]; /* of vcpus that have run */
+	_Atomic u8 asked[FDS_MAX]; /* what their last exit waits for: decode_exit() */
 } trace = {.fd = STDERR_FILENO};
 
 static u64 now_ns(void)
@@ -163,6 +164,7 @@ void trace_closed(int fd)
 
 	if (fd < 0 || fd >= FDS_MAX)
 		return;
+	atomic_store(&trace.asked[fd], 0);
 	run = atomic_exchange(&trace.run[fd], NULL);
 	if (run)
 		sys_munmap((void *)run, RUN_BYTES);
@@ -170,23 +172,63 @@ void trace_closed(int fd)
 
 /* ---- requests ---- */
 
+static const char *direction(u32 request)
+{
+	static const char *const names[] = {[_IOC_NONE] = "_IO",
+		[_IOC_READ] = "_IOR",
+		[_IOC_WRITE] = "_IOW",
+		[_IOC_READ | _IOC_WRITE] = "_IOWR"};
+
+	return names[_IOC_DIR(request)];
+}
+
+/* A known request in another form: a header of another version, a structure packed by another compiler. */
+static bool add_relative(struct line *l, enum dev_kind kind, u32 request)
+{
+	unsigned long right;
+	const char *name = dev_request_like(kind, request, &right);
+
+	if (!name)
+		return false;
+	line_text(l, "%s", name);
+	if (_IOC_SIZE(request) != _IOC_SIZE(right))
+		line_text(l, ", size %u, not %u", _IOC_SIZE(request), (unsigned)_IOC_SIZE(right));
+	if (_IOC_DIR(request) != _IOC_DIR(right))
+		line_text(l, ", %s, not %s", direction(request), direction((u32)right));
+	if (!l->json)
+		return true;
+	line_word(l, "like", name);
+	line_number(l, "size", _IOC_SIZE(request), LINE_DEC);
+	line_number(l, "right_size", _IOC_SIZE(right), LINE_DEC);
+	line_word(l, "direction", direction(request));
+	line_word(l, "right_direction", direction((u32)right));
+	return true;
+}
+
+static void add_name(struct line *l, enum dev_kind kind, u32 request)
+{
+	const char *name = dev_request_name(kind, request);
+	char number[16];
+
+	snprintf(number, sizeof(number), "0x%08x", request);
+	if (name || l->json)
+		line_word(l, l->json ? "call" : NULL, name ? name : number);
+	if (!name && !add_relative(l, kind, request) && !l->json)
+		line_word(l, NULL, number);
+}
+
 static void add_call(struct line *l, enum dev_kind kind, int fd, u32 request, unsigned long arg)
 {
 	static const char *const kinds[] = {
 		[DEV_SYSTEM] = "kvm", [DEV_VM] = "vm", [DEV_VCPU] = "vcpu", [DEV_OTHER] = "other"};
-	const char *name = dev_request_name(kind, request);
-	char number[16];
+	const char *name;
 
-	if (!name) {
-		snprintf(number, sizeof(number), "0x%08x", request);
-		name = number;
-	}
 	line_text(l, "%s %d ", kinds[kind], fd);
 	if (l->json) {
 		line_word(l, "kind", kinds[kind]);
 		line_number(l, "fd", (u64)fd, LINE_DEC);
 	}
-	line_word(l, l->json ? "call" : NULL, name);
+	add_name(l, kind, request);
 	line_text(l, " ");
 	/* A pointer to what is decoded tells readers nothing. */
 	if (l->json || !decodes(request))
@@ -196,24 +238,51 @@ static void add_call(struct line *l, enum dev_kind kind, int fd, u32 request, un
 		line_word(l, l->json ? "capability" : NULL, name);
 }
 
-static void write_call(
-	enum dev_kind kind, int fd, u32 request, unsigned long arg, long result, u64 begin)
+/* What the last exit has asked for is answered by entering again, once, whatever comes of that. */
+static void add_answer(struct line *l, int fd)
 {
-	const struct kvm_run *run = NULL;
-	struct line l;
+	const struct kvm_run *run = fd < FDS_MAX ? atomic_load(&trace.run[fd]) : NULL;
+	int asked = run ? atomic_exchange(&trace.asked[fd], 0) : 0;
+
+	if (!asked)
+		return;
+	line_text(l, " ");
+	decode_answer(l, asked, run);
+}
+
+static void add_exit(struct line *l, int fd, long result)
+{
+	const struct kvm_run *run = run_page(fd);
+	int asked;
+
+	if (!run)
+		return;
+	line_text(l, " ");
+	asked = decode_exit(l, run);
+	if (!result)
+		atomic_store(&trace.asked[fd], (u8)asked);
+}
+
+/* What the program has given, as it is before the call: some of it will be written over. */
+static void begin_call(
+	struct line *l, enum dev_kind kind, int fd, u32 request, unsigned long arg, u64 begin)
+{
+	start_line(l, begin);
+	add_call(l, kind, fd, request, arg);
+	decode_in(l, request, arg);
+	if (request == KVM_RUN)
+		add_answer(l, fd);
+}
+
+static void end_call(struct line *l, int fd, u32 request, unsigned long arg, long result, u64 begin)
+{
 	u64 end = now_ns();
 
-	start_line(&l, begin);
-	add_call(&l, kind, fd, request, arg);
-	decode_arg(&l, request, arg, result);
-	add_result(&l, result, end - begin);
+	decode_out(l, request, arg, result);
+	add_result(l, result, end - begin);
 	if (request == KVM_RUN)
-		run = run_page(fd);
-	if (run) {
-		line_text(&l, " ");
-		decode_exit(&l, run);
-	}
-	write_line(&l);
+		add_exit(l, fd, result);
+	write_line(l);
 }
 
 static long call(struct dev *d, int fd, unsigned long request, unsigned long arg,
@@ -232,13 +301,15 @@ long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg
 	const struct dev_signals *how)
 {
 	enum dev_kind kind = kind_of(d, fd);
+	struct line l;
 	u64 begin;
 	long r;
 
 	if (kind == DEV_NONE)
 		return NOT_OURS;
 	begin = now_ns();
+	begin_call(&l, kind, fd, (u32)request, arg, begin);
 	r = call(d, fd, request, arg, how);
-	write_call(kind, fd, (u32)request, arg, r, begin);
+	end_call(&l, fd, (u32)request, arg, r, begin);
 	return r;
 }

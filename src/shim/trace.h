@@ -44,15 +44,19 @@ void line_close(struct line *l);
 /* Only in text: what stands between. */
 void line_text(struct line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- structures (decode.c) ---- */
+/* ---- structures (decode.c, decode_exit.c, decode_names.c) ---- */
 
 struct kvm_run;
-/* Does its argument point to something that decode_arg() knows? */
+/* Does its argument point to something that is decoded? */
 bool decodes(u32 request);
-/* What request's argument points to, as a group of members. result is the request's. */
-void decode_arg(struct line *l, u32 request, unsigned long arg, long result);
-/* The exit in kvm_run, whose first two pages are mapped. */
-void decode_exit(struct line *l, const struct kvm_run *run);
+/* What request's argument points to, as a group of members: what it brings, before the call; */
+void decode_in(struct line *l, u32 request, unsigned long arg);
+/* what has been written there, after it. result is the request's. */
+void decode_out(struct line *l, u32 request, unsigned long arg, long result);
+/* The exit in kvm_run, whose first two pages are mapped. Which answer it waits for, 0: none. */
+int decode_exit(struct line *l, const struct kvm_run *run);
+/* That answer, as it is when the program enters again. */
+void decode_answer(struct line *l, int asked, const struct kvm_run *run);
 const char *decode_capability(u32 number); /* or NULL */
 const char *decode_errno(long error);      /* of a negative result; or NULL */
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The lines of `uservisor trace`, readable and JSON. usage: trace.py UV CLIENT BUILD"""
+"""The lines of `uservisor trace`, readable and JSON. usage: trace.py UV CLIENT BUILD IOCTLS.DEF DECODE.C"""
 import json
 import os
 import re
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-UV, CLIENT = sys.argv[1], sys.argv[2]
+UV, CLIENT, _, TABLE, DECODER = sys.argv[1:]
 
 
 def trace(case, *options):
@@ -56,6 +56,54 @@ def check_text(lines):
     need(any('KVM_SET_REGS {rip=0x0 rflags=0x2 ' in line for line in lines), 'registers')
 
 
+def check_answers(lines, text):
+    runs = [json.loads(line) for line in lines if '"KVM_RUN"' in line]
+    answers = [r.get('answer') for r in runs]
+    need(answers == [None, {'reason': 'IO', 'io.port': '0x60', 'data': '1c'}, None,
+                     {'reason': 'MMIO', 'mmio.phys_addr': '0x10008', 'data': '78563412'},
+                     {'reason': 'IO', 'io.port': '0x61', 'data': 'aabb'},
+                     {'reason': 'X86_RDMSR', 'msr.index': '0x9999', 'msr.data': '0x77', 'msr.error': 0},
+                     {'reason': 'X86_WRMSR', 'msr.index': '0x9999', 'msr.error': 0},
+                     {'reason': 'HYPERCALL', 'hypercall.ret': '0x5'}], 'each answer, once, where it is given')
+    need(runs[1]['error'] == 'EINTR' and 'data' not in runs[0]['exit'], 'questions have no data')
+    need(any('KVM_RUN 0x0 answer {IO io.port=0x60 data=1c} = -4 EINTR ' in line for line in text), 'answers in words')
+
+
+def check_sizes(lines, text):
+    call = {c['like']: c for c in map(json.loads, lines) if 'like' in c}
+    supported = call['KVM_GET_SUPPORTED_CPUID']
+    need(supported['call'] == '0xc00cae05' and supported['size'] == 12 and supported['right_size'] == 8, 'another size')
+    need(call['KVM_SET_USER_MEMORY_REGION']['direction'] == '_IO', 'another direction')
+    need(call['KVM_ENABLE_CAP']['right_size'] == 104, 'of two with this number the one in the same direction')
+    need(any('KVM_GET_SUPPORTED_CPUID, size 12, not 8 0x' in line for line in text) and
+         any('KVM_SET_USER_MEMORY_REGION, _IO, not _IOW 0x' in line for line in text), 'the same in words')
+    need(any(' 0x0000aefe 0x0 = -22 EINVAL' in line for line in text), 'a number that is like none')
+
+
+def check_structures(lines, text):
+    call = {c['call']: c for c in map(json.loads, lines)}
+    status = call['KVM_IRQ_LINE_STATUS']
+    need(status['data'] == {'irq': 4, 'level': 1} and status['answer'] == {'status': 1}, 'a line and what became of it')
+    need(call['KVM_TRANSLATE']['answer']['physical_address'] == '0x1234', 'a translation')
+    need(call['KVM_SET_SIGNAL_MASK']['data']['sigset'] == '0x' + '11' * 8, 'a signal mask')
+    need('pin23' in call['KVM_GET_IRQCHIP']['data'], 'an IOAPIC')
+    need(call['KVM_GET_LAPIC']['data']['svr'] == '0xff', 'a local APIC')
+    room = call['KVM_GET_MSR_INDEX_LIST']['answer']
+    need(room['nmsrs'] > 10 and 'indices' not in room, 'how much room a list needs')
+    need(call['KVM_ENABLE_CAP']['data']['capability'] == 'KVM_CAP_X86_USER_SPACE_MSR', 'a capability by its name')
+    need(call['KVM_SET_CPUID2']['data']['nent'] > 10 and '0x7.0' in call['KVM_SET_CPUID2']['data'], 'CPUID')
+    need(any('KVM_IRQ_LINE_STATUS {irq=4 level=1} -> {status=1} = 0' in line for line in text), 'both in words')
+    need(any('KVM_GET_SUPPORTED_CPUID {nent=100} -> {nent=' in line for line in text), 'CPUID in words')
+
+
+def check_complete():
+    with open(TABLE, encoding='utf-8') as f:
+        served = re.findall(r'^(?:SYS|VM|VCPU)\((KVM_\w+), ARG_(?:IN|OUT|INOUT|PTR),', f.read(), re.M)
+    with open(DECODER, encoding='utf-8') as f:
+        shown = set(re.findall(r'\bKVM_\w+', f.read()))
+    need(len(served) > 50 and set(served) <= shown, f'every argument is decoded, {sorted(set(served) - shown)} are not')
+
+
 def kernel_works():
     try:
         return os.access('/dev/kvm', os.R_OK | os.W_OK) and bool(os.open('/dev/kvm', os.O_RDWR))
@@ -67,6 +115,10 @@ def main():
     check_json(trace('close-order', '--json'))
     check_errors(trace('request-errors', '--json'))
     check_text(trace('close-order'))
+    check_answers(trace('asked', '--json'), trace('asked'))
+    check_sizes(trace('other-sizes', '--json'), trace('other-sizes'))
+    check_structures(trace('structures', '--json'), trace('structures'))
+    check_complete()
     need(len(trace('forked')) > 20, 'children are traced, too')
     r = subprocess.run([UV, 'trace', '--', CLIENT, 'close-order'], capture_output=True, text=True, timeout=120, check=True)
     check_text(r.stderr.splitlines())

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: MIT */
+/* Names of capabilities and errors. */
+#include <errno.h>
+
+#include "shim/trace.h"
+#include "uapi/kvm_more.h"
+
+const char *decode_capability(u32 number)
+{
+	static const struct {
+		u32 number;
+		const char *name;
+	} names[] = {
+#define C(name) {KVM_CAP_##name, "KVM_CAP_" #name}
+		C(IRQCHIP),
+		C(HLT),
+		C(USER_MEMORY),
+		C(SET_TSS_ADDR),
+		C(VAPIC),
+		C(EXT_CPUID),
+		C(CLOCKSOURCE),
+		C(NR_VCPUS),
+		C(NR_MEMSLOTS),
+		C(PIT),
+		C(NOP_IO_DELAY),
+		C(PV_MMU),
+		C(MP_STATE),
+		C(COALESCED_MMIO),
+		C(SYNC_MMU),
+		C(IOMMU),
+		C(DESTROY_MEMORY_REGION_WORKS),
+		C(USER_NMI),
+		C(SET_GUEST_DEBUG),
+		C(REINJECT_CONTROL),
+		C(IRQ_ROUTING),
+		C(IRQ_INJECT_STATUS),
+		C(MCE),
+		C(IRQFD),
+		C(PIT2),
+		C(SET_BOOT_CPU_ID),
+		C(PIT_STATE2),
+		C(IOEVENTFD),
+		C(SET_IDENTITY_MAP_ADDR),
+		C(ADJUST_CLOCK),
+		C(INTERNAL_ERROR_DATA),
+		C(VCPU_EVENTS),
+		C(HYPERV),
+		C(INTR_SHADOW),
+		C(DEBUGREGS),
+		C(X86_ROBUST_SINGLESTEP),
+		C(ENABLE_CAP),
+		C(XSAVE),
+		C(XCRS),
+		C(ASYNC_PF),
+		C(TSC_CONTROL),
+		C(GET_TSC_KHZ),
+		C(MAX_VCPUS),
+		C(KVMCLOCK_CTRL),
+		C(SIGNAL_MSI),
+		C(READONLY_MEM),
+		C(IRQFD_RESAMPLE),
+		C(EXT_EMUL_CPUID),
+		C(TSC_DEADLINE_TIMER),
+		C(HYPERV_TIME),
+		C(IOAPIC_POLARITY_IGNORED),
+		C(ENABLE_CAP_VM),
+		C(VM_ATTRIBUTES),
+		C(CHECK_EXTENSION_VM),
+		C(DISABLE_QUIRKS),
+		C(X86_SMM),
+		C(MULTI_ADDRESS_SPACE),
+		C(SPLIT_IRQCHIP),
+		C(IOEVENTFD_ANY_LENGTH),
+		C(HYPERV_SYNIC),
+		C(MAX_VCPU_ID),
+		C(X2APIC_API),
+		C(IMMEDIATE_EXIT),
+		C(SYNC_REGS),
+		C(X86_DISABLE_EXITS),
+		C(GET_MSR_FEATURES),
+		C(NESTED_STATE),
+		C(MSR_PLATFORM_INFO),
+		C(COALESCED_PIO),
+		C(EXCEPTION_PAYLOAD),
+		C(MANUAL_DIRTY_LOG_PROTECT2),
+		C(X86_USER_SPACE_MSR),
+		C(X86_MSR_FILTER),
+		C(DIRTY_LOG_RING),
+		C(X86_BUS_LOCK_EXIT),
+		C(SREGS2),
+		C(BINARY_STATS_FD),
+		C(XSAVE2),
+		C(VM_GPA_BITS),
+		C(SYS_ATTRIBUTES),
+		C(VM_TSC_CONTROL),
+		C(X86_TRIPLE_FAULT_EVENT),
+		C(X86_NOTIFY_VMEXIT),
+		C(DIRTY_LOG_RING_ACQ_REL),
+		C(DISABLE_QUIRKS2),
+		C(ENFORCE_PV_FEATURE_CPUID),
+		C(EXIT_HYPERCALL),
+		C(EXIT_ON_EMULATION_FAILURE),
+		C(GUEST_MEMFD),
+		C(HYPERV_CPUID),
+		C(HYPERV_ENFORCE_CPUID),
+		C(HYPERV_EVENTFD),
+		C(HYPERV_SEND_IPI),
+		C(HYPERV_SPIN),
+		C(HYPERV_SYNIC2),
+		C(HYPERV_TLBFLUSH),
+		C(HYPERV_VAPIC),
+		C(HYPERV_VP_INDEX),
+		C(IOEVENTFD_NO_LENGTH),
+		C(JOIN_MEMORY_REGIONS_WORKS),
+		C(MEMORY_ATTRIBUTES),
+		C(MEMORY_FAULT_INFO),
+		C(MMU_SHADOW_CACHE_CONTROL),
+		C(PCI_SEGMENT),
+		C(PRE_FAULT_MEMORY),
+		C(SET_GUEST_DEBUG2),
+		C(SMALLER_MAXPHYADDR),
+		C(SYSTEM_EVENT_DATA),
+		C(SYS_HYPERV_CPUID),
+		C(USER_MEMORY2),
+		C(VM_TYPES),
+		C(X86_APIC_BUS_CYCLES_NS),
+		C(XEN_HVM),
+		C(PMU_CAPABILITY),
+#undef C
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
+		if (names[i].number == number)
+			return names[i].name;
+	return NULL;
+}
+
+const char *decode_errno(long error)
+{
+	static const char *const names[] = {
+#define X(name) [name] = #name
+		X(EPERM),
+		X(ENOENT),
+		X(EINTR),
+		X(EIO),
+		X(ENXIO),
+		X(E2BIG),
+		X(EBADF),
+		X(EAGAIN),
+		X(ENOMEM),
+		X(EACCES),
+		X(EFAULT),
+		X(EBUSY),
+		X(EEXIST),
+		X(ENODEV),
+		X(EINVAL),
+		X(EMFILE),
+		X(ENOTTY),
+		X(ENOSPC),
+		X(ENOSYS),
+		X(EOPNOTSUPP),
+#undef X
+	};
+
+	return -error < (long)ARRAY_SIZE(names) ? names[-error] : NULL;
+}
