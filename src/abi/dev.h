@@ -14,6 +14,7 @@
 #ifndef ABI_DEV_H
 #define ABI_DEV_H
 
+#include "base/refusal.h"
 #include "base/types.h"
 
 struct dev; /* the open descriptors of one process-wide or private set; no hidden globals */
@@ -37,6 +38,12 @@ struct dev_signals {
 };
 long dev_ioctl_with(struct dev *d, int fd, unsigned long request, unsigned long arg,
 	const struct dev_signals *how);
+/*
+ * For who wants to know why: *ret_why says it where the request is refused (ret_why->why is NULL where nothing was
+ * said). KVM_GET_MSRS and KVM_SET_MSRS say it about the first entry that they stop at. how as above, or NULL.
+ */
+long dev_ioctl_why(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how, struct refusal *ret_why);
 bool dev_owns(struct dev *d, int fd);
 /* What fd is as far as we were told. Makes no system call. */
 enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_OTHER };

@@ -12,6 +12,7 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include "base/refusal.h"
 #include "base/types.h"
 #include "engine/exit.h"
 #include "engine/irq.h"
@@ -80,9 +81,10 @@ void machine_set_option(struct machine *m, enum machine_option o, u64 value);
 struct memslot_config {
 	u32 id; /* SLOT_ID() */
 	u32 flags;
-	u64 gpa, size;   /* bytes, multiples of 4096; size 0 deletes the slot */
-	u64 hva;         /* address in this process; the memory stays the caller's */
-	u64 private_hva; /* where the slot's private pages are, if SLOT_PRIVATE */
+	u64 gpa, size;       /* bytes, multiples of 4096; size 0 deletes the slot */
+	u64 hva;             /* address in this process; the memory stays the caller's */
+	u64 private_hva;     /* where the slot's private pages are, if SLOT_PRIVATE */
+	struct refusal *why; /* is told why it cannot be; may be NULL */
 };
 
 /*
@@ -255,6 +257,12 @@ struct vcpu_state {
 	struct vcpu_events events;
 	u32 mp_state;
 };
+
+/*
+ * Why the last vcpu_set(), vcpu_set_msr(), vcpu_set_cpuid() or other request on this vcpu failed. Only after one
+ * that did, before the next.
+ */
+const struct refusal *vcpu_refusal(const struct vcpu *v);
 
 void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret);
 /* -EINVAL if the values cannot be a processor state (CR0/CR4/EFER combinations, reserved bits). Nothing is changed then. */

@@ -25,9 +25,13 @@ int vcpu_setup_mce(struct vcpu *v, u64 cap)
 {
 	struct msr_state *msr = &v->cpu.msr;
 	unsigned banks = cap & 0xff;
+	u64 unknown = cap & ~(MCE_CAP_SUPPORTED | 0xff00ffull);
 
-	if (!banks || banks > MCE_BANKS_MAX || (cap & ~(MCE_CAP_SUPPORTED | 0xff00ffull)))
-		return -EINVAL;
+	if (!banks || banks > MCE_BANKS_MAX)
+		return refuse(&v->cpu.refusal, -EINVAL, "%lu banks: there can be 1 to %lu",
+			(u64)banks, (u64)MCE_BANKS_MAX);
+	if (unknown)
+		return refuse(&v->cpu.refusal, -EINVAL, "the bits 0x%lx are not offered", unknown);
 	msr->mcg_cap = cap;
 	if (cap & MCE_CAP_CTL)
 		msr->mcg_ctl = ~0ull;
@@ -97,8 +101,12 @@ int vcpu_machine_check(struct vcpu *v, const struct machine_check *mc)
 	struct msr_state *msr = &v->cpu.msr;
 	u64 *bank;
 
-	if (mc->bank >= (msr->mcg_cap & 0xff) || !(mc->status & STATUS_VAL))
-		return -EINVAL;
+	if (mc->bank >= (msr->mcg_cap & 0xff))
+		return refuse(&v->cpu.refusal, -EINVAL, "bank %lu: there are %lu", (u64)mc->bank,
+			msr->mcg_cap & 0xff);
+	if (!(mc->status & STATUS_VAL))
+		return refuse(&v->cpu.refusal, -EINVAL, "status 0x%lx: bit 63, VAL, is not set",
+			mc->status);
 	bank = &msr->mc_banks[mc->bank * MC_REGS];
 	if (needs_no_action(mc))
 		report_quietly(v, mc, bank);

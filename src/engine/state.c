@@ -106,60 +106,98 @@ void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 
 /* ---- what can be a processor state ---- */
 
-static bool cr0_valid(u64 cr0)
+static int check_cr0(struct refusal *why, u64 cr0)
 {
 	if (cr0 >> 32)
-		return false;
+		return refuse(why, -EINVAL, "cr0 0x%lx: bits 63 to 32 are reserved", cr0);
 	if ((cr0 & CR0_PG) && !(cr0 & CR0_PE))
-		return false;
-	return !(cr0 & CR0_NW) || (cr0 & CR0_CD);
+		return refuse(why, -EINVAL, "cr0 0x%lx: PG needs PE", cr0);
+	if ((cr0 & CR0_NW) && !(cr0 & CR0_CD))
+		return refuse(why, -EINVAL, "cr0 0x%lx: NW needs CD", cr0);
+	return 0;
 }
 
 /* SDM 3:4.1.1: what IA-32e mode needs, and what must not be set without it. */
-static bool paging_valid(const struct cpu *cpu, const struct vcpu_state *s)
+static int check_paging(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
 {
-	if ((s->efer & EFER_LME) && (s->cr0 & CR0_PG)) {
-		if (!(s->cr4 & CR4_PAE) || !(s->efer & EFER_LMA))
-			return false;
-		return !((s->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits);
+	if (!(s->efer & EFER_LME) || !(s->cr0 & CR0_PG)) {
+		if (s->efer & EFER_LMA)
+			return refuse(
+				why, -EINVAL, "efer 0x%lx: LMA needs LME, and PG in cr0", s->efer);
+		if (s->seg[SEG_CS].attr & SEG_L)
+			return refuse(why, -EINVAL,
+				"cs.l: 64-bit code needs LME and LMA in efer, and PG in cr0");
+		return 0;
 	}
-	return !(s->efer & EFER_LMA) && !(s->seg[SEG_CS].attr & SEG_L);
+	if (!(s->cr4 & CR4_PAE))
+		return refuse(why, -EINVAL, "cr4 0x%lx: long mode needs PAE", s->cr4);
+	if (!(s->efer & EFER_LMA))
+		return refuse(
+			why, -EINVAL, "efer 0x%lx: LMA belongs to LME with PG in cr0", s->efer);
+	if ((s->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits)
+		return refuse(why, -EINVAL, "cr3 0x%lx: physical addresses have %lu bits", s->cr3,
+			(u64)cpu->phys_bits);
+	return 0;
 }
 
-static bool sregs_valid(const struct cpu *cpu, const struct vcpu_state *s)
+static int check_sregs(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
 {
-	return cr0_valid(s->cr0) && !(s->cr4 & ~cpu->cr4_allowed) && !(s->efer & ~EFER_OFFERED) &&
-	       paging_valid(cpu, s);
+	u64 cr4 = s->cr4 & ~cpu->cr4_allowed, efer = s->efer & ~EFER_OFFERED;
+
+	if (check_cr0(why, s->cr0))
+		return -EINVAL;
+	if (cr4)
+		return refuse(why, -EINVAL, "cr4 0x%lx: CPUID does not offer the bits 0x%lx",
+			s->cr4, cr4);
+	if (efer)
+		return refuse(
+			why, -EINVAL, "efer 0x%lx: the bits 0x%lx are not offered", s->efer, efer);
+	return check_paging(cpu, why, s);
 }
 
 /* Without any component MXCSR is not looked at, as in Linux. */
-static bool xsave_valid(struct cpu *cpu, const struct vcpu_state *s)
+static int check_xsave(struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
 {
 	const struct fpu_image *image = (const struct fpu_image *)s->xsave;
-	u64 reserved = image->xcomp_bv | (image->xstate_bv & ~XSTATE_OFFERED);
+	u32 mxcsr = image->mxcsr & ~fpu_mxcsr_mask(fpu_image(cpu));
 
+	if (xstate_check_bv(why, image->xstate_bv))
+		return -EINVAL;
+	if (image->xcomp_bv)
+		return refuse(why, -EINVAL,
+			"xcomp_bv 0x%lx: the image must have the standard format", image->xcomp_bv);
 	for (unsigned i = 0; i < ARRAY_SIZE(image->header); i++)
-		reserved |= image->header[i];
-	if (image->xstate_bv & XSTATE_OFFERED)
-		reserved |= image->mxcsr & ~fpu_mxcsr_mask(fpu_image(cpu));
-	return !reserved;
+		if (image->header[i])
+			return refuse(why, -EINVAL, "bytes 528 to 575 of the image are reserved");
+	if ((image->xstate_bv & XSTATE_OFFERED) && mxcsr)
+		return refuse(why, -EINVAL, "mxcsr: the processor does not have the bits 0x%lx",
+			(u64)mxcsr);
+	return 0;
 }
 
-static bool xcr0_valid(const struct cpu *cpu, u64 xcr0)
+static int check_state(struct cpu *cpu, struct refusal *why, u32 groups, const struct vcpu_state *s)
 {
-	return (xcr0 & XSTATE_X87) && !(xcr0 & ~(cpu->xcr0_allowed | XSTATE_X87)) &&
-	       (xcr0 & (XSTATE_SSE | XSTATE_AVX)) != XSTATE_AVX;
+	if ((groups & ST_SREGS) && check_sregs(cpu, why, s))
+		return -EINVAL;
+	if ((groups & ST_XSAVE) && check_xsave(cpu, why, s))
+		return -EINVAL;
+	if ((groups & ST_XCR) && xstate_check_xcr0(why, s->xcr0, cpu->xcr0_allowed))
+		return -EINVAL;
+	if ((groups & ST_MP) && s->mp_state > MP_SIPI_RECEIVED)
+		return refuse(why, -EINVAL, "mp_state: there is no state %lu", (u64)s->mp_state);
+	return 0;
 }
 
-static bool state_valid(struct cpu *cpu, u32 groups, const struct vcpu_state *s)
+const struct refusal *vcpu_refusal(const struct vcpu *v)
 {
-	if ((groups & ST_SREGS) && !sregs_valid(cpu, s))
-		return false;
-	if ((groups & ST_XSAVE) && !xsave_valid(cpu, s))
-		return false;
-	if ((groups & ST_XCR) && !xcr0_valid(cpu, s->xcr0))
-		return false;
-	return !(groups & ST_MP) || s->mp_state <= MP_SIPI_RECEIVED;
+	return &v->cpu.refusal;
+}
+
+/* Where a request begins: what was said about an earlier one, or about the guest's own instructions, is over. */
+static struct refusal *refusal_begin(struct vcpu *v)
+{
+	v->cpu.refusal.why = NULL;
+	return &v->cpu.refusal;
 }
 
 /* ---- writing ---- */
@@ -261,7 +299,7 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 {
 	struct cpu *cpu = &v->cpu;
 
-	if (!state_valid(cpu, groups, s))
+	if (check_state(cpu, refusal_begin(v), groups, s))
 		return -EINVAL;
 	if ((groups & ST_SREGS) && lapic_set_base(v, s->apic_base))
 		return -EINVAL;
@@ -292,6 +330,7 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 
 int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 {
+	struct refusal *why = refusal_begin(v);
 	u64 value;
 	int r = msr_get(&v->cpu, index, &value, host);
 
@@ -300,6 +339,8 @@ int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 				     : outer_msr_read(v, index, &value);
 	if (!r)
 		*ret = value;
+	else if (!why->why)
+		refuse(why, r, "there is no such MSR, or CPUID does not offer it");
 	return r;
 }
 
@@ -307,7 +348,7 @@ int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 #define MSR_APIC_BASE  0x1b
 #define MSR_TSC_ADJUST 0x3b
 
-int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
+static int set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	int r;
 
@@ -330,17 +371,39 @@ int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 	return outer_msr_write(v, index, value);
 }
 
+/* Where the MSR's own rule has said nothing. */
+static int msr_refused(struct refusal *why, int error, u64 value)
+{
+	if (why->why)
+		return error;
+	if (error == -ENOENT)
+		return refuse(why, error, "there is no such MSR");
+	return refuse(why, error, "0x%lx is no value that it takes", value);
+}
+
+int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	struct refusal *why = refusal_begin(v);
+	int r = set_msr(v, index, value, host);
+
+	return likely(!r) ? 0 : msr_refused(why, r, value);
+}
+
 /* ---- CPUID ---- */
 
 /* Linear addresses have 48 bits (or 57, or nothing is said). */
-static bool cpuid_valid(const struct cpuid_entry *e, unsigned n)
+static int check_cpuid(struct refusal *why, const struct cpuid_entry *e, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++) {
 		u8 bits = e[i].eax >> 8;
 		if (e[i].function == 0x80000008 && bits != 48 && bits != 57 && bits != 0)
-			return false;
+			return refuse(why, -EINVAL,
+				"entries[%lu]: leaf 0x80000008 says that linear addresses have %lu "
+				"bits, "
+				"not 48",
+				(u64)i, (u64)bits);
 	}
-	return true;
+	return 0;
 }
 
 /* Where HLT is not the VMM's business any more, waiting for a kick in it would be its loss, too. */
@@ -355,10 +418,12 @@ static void hide_unhalt(struct vcpu *v)
 int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 {
 	struct cpu *cpu = &v->cpu;
+	struct refusal *why = refusal_begin(v);
 
 	if (n > ARRAY_SIZE(cpu->cpuid))
-		return -E2BIG;
-	if (!cpuid_valid(e, n))
+		return refuse(why, -E2BIG, "nent: %lu entries are too many, %lu is the most",
+			(u64)n, (u64)ARRAY_SIZE(cpu->cpuid));
+	if (check_cpuid(why, e, n))
 		return -EINVAL;
 	if (n)
 		memcpy(cpu->cpuid, e, n * sizeof(*e));
@@ -406,7 +471,8 @@ int vcpu_inject_exception(struct vcpu *v, u8 vector)
 	struct vcpu_events *e = &v->cpu.events;
 
 	if (e->exception.pending || e->exception.injected)
-		return -EBUSY;
+		return refuse(&v->cpu.refusal, -EBUSY, "exception %lu waits already",
+			(u64)e->exception.vector);
 	memset(&e->exception, 0, sizeof(e->exception));
 	e->exception.pending = true;
 	e->exception.vector = vector;

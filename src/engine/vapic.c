@@ -26,8 +26,11 @@ int vcpu_set_vapic(struct vcpu *v, u64 gpa)
 {
 	u32 word;
 
-	if (!v->lapic || (gpa && machine_read(v->machine, gpa, &word, sizeof(word))))
-		return -EINVAL;
+	if (!v->lapic)
+		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
+	if (gpa && machine_read(v->machine, gpa, &word, sizeof(word)))
+		return refuse(
+			&v->cpu.refusal, -EINVAL, "vapic_addr 0x%lx: there is no memory", gpa);
 	v->tpr.page = gpa;
 	return 0;
 }

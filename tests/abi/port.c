@@ -81,12 +81,38 @@ int kvm_open(void)
 	return fd;
 }
 
+/* These need no more words; those of KVM_RUN are no refusals. */
+static bool speaks_for_itself(long error)
+{
+	static const int errors[] = {
+		EFAULT, ENOMEM, EMFILE, ENFILE, EFBIG, EINTR, EAGAIN, EPERM, ENOSYS};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++)
+		if (error == -errors[i])
+			return true;
+	return false;
+}
+
+/* Whatever a test has refused, the reason must be there, and none after a success. */
+static long ask(int fd, unsigned long request, unsigned long arg)
+{
+	struct refusal why;
+	long r = dev_ioctl_why(port.dev, fd, request, arg, NULL, &why);
+	bool batch = (u32)request == KVM_GET_MSRS || (u32)request == KVM_SET_MSRS;
+
+	if (r >= 0 ? !why.why || batch : why.why || speaks_for_itself(r) || !dev_owns(port.dev, fd))
+		return r;
+	fprintf(stderr, "request 0x%lx: %ld, %s\n", request, r,
+		why.why ? why.why : "without a reason");
+	abort();
+}
+
 long kvm(int fd, unsigned long request, unsigned long arg)
 {
 	long r;
 
 	if (!port.real) {
-		r = dev_ioctl(port.dev, fd, request, arg);
+		r = ask(fd, request, arg);
 		if (request == KVM_CREATE_VM && r >= 0)
 			keep_handlers(true);
 		return r;

@@ -170,15 +170,31 @@ long capability_value(struct kvm_vm *vm, u32 cap)
 	return 0;
 }
 
-static long enable_split_irqchip(struct kvm_vm *vm, u64 reserved_gsis)
+/* What most of them take in args[0]: bits that are known, -EINVAL if there are others. */
+static long check_arg(struct call *c, u64 value, u64 valid)
 {
-	return reserved_gsis > IRQ_ROUTES_MAX ? -EINVAL
-					      : machine_create_irqchip(vm->machine, IRQCHIP_SPLIT);
+	if (!(value & ~valid))
+		return 0;
+	return refuse(
+		c->why, -EINVAL, "args[0] 0x%lx: only the bits 0x%lx may be set", value, valid);
 }
 
-static long enable_x2apic_api(struct kvm_vm *vm, u64 flags)
+static long enable_split_irqchip(struct call *c, u64 reserved_gsis)
 {
-	if (flags & ~(u64)X2APIC_FLAGS)
+	long r;
+
+	if (reserved_gsis > IRQ_ROUTES_MAX)
+		return refuse(c->why, -EINVAL, "args[0] %lu: GSIs are %lu at most", reserved_gsis,
+			(u64)IRQ_ROUTES_MAX);
+	r = machine_create_irqchip(c->vm->machine, IRQCHIP_SPLIT);
+	return irqchip_created(c, r);
+}
+
+static long enable_x2apic_api(struct call *c, u64 flags)
+{
+	struct kvm_vm *vm = c->vm;
+
+	if (check_arg(c, flags, X2APIC_FLAGS))
 		return -EINVAL;
 	vm->x2apic_ids |= !!(flags & KVM_X2APIC_API_USE_32BIT_IDS);
 	vm->no_broadcast_quirk |= !!(flags & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
@@ -186,18 +202,21 @@ static long enable_x2apic_api(struct kvm_vm *vm, u64 flags)
 	return 0;
 }
 
-static long enable_bus_cycles(struct kvm_vm *vm, u64 ns)
+static long enable_bus_cycles(struct call *c, u64 ns)
 {
 	if (!ns || ns > UINT32_MAX)
-		return -EINVAL;
-	return vm_has_irqchip(vm) ? machine_set_apic_bus_ns(vm->machine, ns) : -ENXIO;
+		return refuse(c->why, -EINVAL, "args[0] %lu: nanoseconds from 1 to %lu", ns,
+			(u64)UINT32_MAX);
+	if (!vm_has_irqchip(c->vm))
+		return refuse(c->why, -ENXIO, NO_IRQCHIP);
+	return refuse_if(c->why, machine_set_apic_bus_ns(c->vm->machine, ns), -EINVAL, AFTER_VCPUS);
 }
 
-static long enable_user_msr(struct kvm_vm *vm, u64 mask)
+static long enable_user_msr(struct call *c, u64 mask)
 {
-	if (mask & ~(u64)KVM_MSR_EXIT_REASON_VALID_MASK)
+	if (check_arg(c, mask, KVM_MSR_EXIT_REASON_VALID_MASK))
 		return -EINVAL;
-	machine_set_msr_exits(vm->machine, mask);
+	machine_set_msr_exits(c->vm->machine, mask);
 	return 0;
 }
 
@@ -209,49 +228,53 @@ static long disable_quirks(struct kvm_vm *vm, u64 quirks)
 	return 0;
 }
 
-static long disable_exits(struct kvm_vm *vm, u64 exits)
+static long disable_exits(struct call *c, u64 exits)
 {
-	if (exits & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
+	struct kvm_vm *vm = c->vm;
+
+	if (check_arg(c, exits, KVM_X86_DISABLE_VALID_EXITS))
 		return -EINVAL;
 	vm->exits_off |= exits & DISABLE_EXITS;
 	machine_set_option(vm->machine, OPT_EXITS_OFF, vm->exits_off);
 	return 0;
 }
 
-static long set_option(struct kvm_vm *vm, enum machine_option o, u64 value, u64 valid)
+static long set_option(struct call *c, enum machine_option o, u64 value, u64 valid)
 {
-	if (value & ~valid)
+	if (check_arg(c, value, valid))
 		return -EINVAL;
-	machine_set_option(vm->machine, o, value);
+	machine_set_option(c->vm->machine, o, value);
 	return 0;
 }
 
-static long enable_for_vm(struct kvm_vm *vm, const struct kvm_enable_cap *e)
+static long enable_for_vm(struct call *c, const struct kvm_enable_cap *e)
 {
+	struct kvm_vm *vm = c->vm;
+	u64 arg = e->args[0];
+
 	switch (e->cap) {
-	case KVM_CAP_SPLIT_IRQCHIP: return enable_split_irqchip(vm, e->args[0]);
-	case KVM_CAP_X2APIC_API: return enable_x2apic_api(vm, e->args[0]);
-	case KVM_CAP_X86_APIC_BUS_CYCLES_NS: return enable_bus_cycles(vm, e->args[0]);
-	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(vm, e->args[0]);
-	case KVM_CAP_MAX_VCPU_ID: return vm_limit_ids(vm, e->args[0]);
-	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: return enable_manual_dirty_log(vm, e->args[0]);
+	case KVM_CAP_SPLIT_IRQCHIP: return enable_split_irqchip(c, arg);
+	case KVM_CAP_X2APIC_API: return enable_x2apic_api(c, arg);
+	case KVM_CAP_X86_APIC_BUS_CYCLES_NS: return enable_bus_cycles(c, arg);
+	case KVM_CAP_X86_USER_SPACE_MSR: return enable_user_msr(c, arg);
+	case KVM_CAP_MAX_VCPU_ID: return vm_limit_ids(c, arg);
+	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2: return enable_manual_dirty_log(c, arg);
 	case KVM_CAP_DIRTY_LOG_RING:
-	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL: return enable_dirty_ring(vm, e->args[0]);
-	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = e->args[0]; return 0;
-	case KVM_CAP_X86_TRIPLE_FAULT_EVENT: vm->triple_fault_event = e->args[0]; return 0;
+	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL: return enable_dirty_ring(c, arg);
+	case KVM_CAP_EXCEPTION_PAYLOAD: vm->exception_payload = arg; return 0;
+	case KVM_CAP_X86_TRIPLE_FAULT_EVENT: vm->triple_fault_event = arg; return 0;
 	case KVM_CAP_DISABLE_QUIRKS2:
-		if (e->args[0] & ~(u64)QUIRKS)
+		if (check_arg(c, arg, QUIRKS))
 			return -EINVAL;
 		/* fall through */
-	case KVM_CAP_DISABLE_QUIRKS: return disable_quirks(vm, e->args[0]);
-	case KVM_CAP_X86_DISABLE_EXITS: return disable_exits(vm, e->args[0]);
-	case KVM_CAP_MSR_PLATFORM_INFO: return set_option(vm, OPT_NO_PLATFORM_INFO, !e->args[0], 1);
+	case KVM_CAP_DISABLE_QUIRKS: return disable_quirks(vm, arg);
+	case KVM_CAP_X86_DISABLE_EXITS: return disable_exits(c, arg);
+	case KVM_CAP_MSR_PLATFORM_INFO: return set_option(c, OPT_NO_PLATFORM_INFO, !arg, 1);
 	case KVM_CAP_EXIT_HYPERCALL:
-		return set_option(vm, OPT_HYPERCALL_EXITS, e->args[0], HYPERCALL_EXITS);
-	case KVM_CAP_EXIT_ON_EMULATION_FAILURE:
-		return set_option(vm, OPT_X87_MMIO_FAILS, e->args[0], 1);
+		return set_option(c, OPT_HYPERCALL_EXITS, arg, HYPERCALL_EXITS);
+	case KVM_CAP_EXIT_ON_EMULATION_FAILURE: return set_option(c, OPT_X87_MMIO_FAILS, arg, 1);
 	}
-	return -EINVAL;
+	return refuse(c->why, -EINVAL, "cap %lu: not one that is enabled for a VM", (u64)e->cap);
 }
 
 long vm_enable_cap(struct call *c)
@@ -259,10 +282,10 @@ long vm_enable_cap(struct call *c)
 	const struct kvm_enable_cap *e = c->data;
 	long ret;
 
-	if (e->flags)
+	if (check_flags(c, e->flags, 0))
 		return -EINVAL;
 	pthread_mutex_lock(&c->vm->lock);
-	ret = enable_for_vm(c->vm, e);
+	ret = enable_for_vm(c, e);
 	pthread_mutex_unlock(&c->vm->lock);
 	return ret;
 }
@@ -271,10 +294,10 @@ long vcpu_enable_cap(struct call *c)
 {
 	const struct kvm_enable_cap *e = c->data;
 
-	if (e->flags)
+	if (check_flags(c, e->flags, 0))
 		return -EINVAL;
 	if (e->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
-		return vcpu_enable_hyperv(c->vcpu, e);
+		return vcpu_enable_hyperv(c, e);
 	vcpu_enforce_pv_cpuid(c->vcpu->cpu, e->args[0]);
 	return 0;
 }

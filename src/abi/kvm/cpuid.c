@@ -39,7 +39,8 @@ long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n)
 	if (copy_in(c->dev, head, c->arg, sizeof(head)))
 		return -EFAULT;
 	if (!head[0] || head[0] < n)
-		return -E2BIG;
+		return refuse(c->why, -E2BIG, "nent %lu: it takes room for %lu entries",
+			(u64)head[0], (u64)n);
 	out = calloc(n + 1, sizeof(*out));
 	if (!out)
 		return -ENOMEM;
@@ -80,7 +81,7 @@ static long check_padding(struct call *c, u32 nent)
 		return ret;
 	for (i = 0; i < nent && !ret; i++)
 		if (e[i].padding[0] | e[i].padding[1] | e[i].padding[2])
-			ret = -EINVAL;
+			ret = refuse(c->why, -EINVAL, "entries[%lu]: padding must be 0", (u64)i);
 	free(e);
 	return ret;
 }
@@ -114,14 +115,16 @@ static bool same_as_now(struct kvm_vcpu *v, const struct cpuid_entry *e, unsigne
 }
 
 /* Takes over e. */
-static long set_cpuid(struct kvm_vcpu *v, struct cpuid_entry *e, unsigned n)
+static long set_cpuid(struct call *c, struct cpuid_entry *e, unsigned n)
 {
+	struct kvm_vcpu *v = c->vcpu;
 	long ret = 0;
 
-	if (v->has_run)
-		ret = same_as_now(v, e, n) ? 0 : -EINVAL;
-	else
-		ret = vcpu_set_cpuid(v->cpu, e, n);
+	if (!v->has_run)
+		ret = vcpu_answered(c, vcpu_set_cpuid(v->cpu, e, n));
+	else if (!same_as_now(v, e, n))
+		ret = refuse(c->why, -EINVAL,
+			"the vCPU has run: after that it cannot become another one");
 	if (ret || v->has_run) {
 		free(e);
 		return ret;
@@ -136,7 +139,9 @@ static long read_head(struct call *c, u32 *ret_nent)
 {
 	if (copy_in(c->dev, ret_nent, c->arg, sizeof(*ret_nent)))
 		return -EFAULT;
-	return *ret_nent > CPUID_MAX ? -E2BIG : 0;
+	if (*ret_nent <= CPUID_MAX)
+		return 0;
+	return refuse(c->why, -E2BIG, "nent %lu: the most is %lu", (u64)*ret_nent, (u64)CPUID_MAX);
 }
 
 long vcpu_set_cpuid2(struct call *c)
@@ -155,7 +160,7 @@ long vcpu_set_cpuid2(struct call *c)
 	for (i = 0; e && i < n; i++)
 		e[i] = entry_in(&in[i]);
 	free(in);
-	return e ? set_cpuid(c->vcpu, e, n) : -ENOMEM;
+	return e ? set_cpuid(c, e, n) : -ENOMEM;
 }
 
 /* The first form has no subleaves. */
@@ -177,7 +182,7 @@ long vcpu_set_cpuid1(struct call *c)
 		e[i] = (struct cpuid_entry){
 			in[i].function, 0, 0, in[i].eax, in[i].ebx, in[i].ecx, in[i].edx};
 	free(in);
-	return e ? set_cpuid(c->vcpu, e, n) : -ENOMEM;
+	return e ? set_cpuid(c, e, n) : -ENOMEM;
 }
 
 /* Room for nothing is enough for a vcpu that has been given nothing. */

@@ -17,46 +17,70 @@ _Static_assert(sizeof(struct dirty_gfn) == sizeof(struct kvm_dirty_gfn) &&
 
 /* ---- what can be enabled; vm->lock is held ---- */
 
-long enable_manual_dirty_log(struct kvm_vm *vm, u64 flags)
+long enable_manual_dirty_log(struct call *c, u64 flags)
 {
 	u64 allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
 
 	if (flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
 		allowed |= KVM_DIRTY_LOG_INITIALLY_SET;
 	if (flags & ~allowed)
-		return -EINVAL;
-	machine_set_dirty_log(vm->machine,
+		return refuse(c->why, -EINVAL, "args[0] 0x%lx: only the bits 0x%lx may be set",
+			flags, allowed);
+	machine_set_dirty_log(c->vm->machine,
 		(flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE ? DIRTY_LOG_MANUAL : 0) |
 			(flags & KVM_DIRTY_LOG_INITIALLY_SET ? DIRTY_LOG_INITIALLY_SET : 0));
 	return 0;
 }
 
-long enable_dirty_ring(struct kvm_vm *vm, u64 bytes)
+long enable_dirty_ring(struct call *c, u64 bytes)
 {
+	struct kvm_vm *vm = c->vm;
 	u32 size = (u32)bytes;
 
 	if (!size || (size & (size - 1)) || size < PAGE_SIZE)
-		return -EINVAL;
+		return refuse(c->why, -EINVAL,
+			"args[0] %lu: the size in bytes is a power of two, a page at least", bytes);
 	if (size > RING_BYTES_MAX)
-		return -E2BIG;
-	if (vm->ring_bytes || vm->created_vcpus)
-		return -EINVAL;
+		return refuse(
+			c->why, -E2BIG, "args[0] %lu: the most is %lu", bytes, (u64)RING_BYTES_MAX);
+	if (vm->ring_bytes)
+		return refuse(c->why, -EINVAL, "there are rings already, of %lu bytes",
+			(u64)vm->ring_bytes);
+	if (vm->created_vcpus)
+		return refuse(c->why, -EINVAL, AFTER_VCPUS);
 	vm->ring_bytes = size;
 	return 0;
 }
 
 /* ---- the bitmap ---- */
 
-/* Under vm->lock, so that the slot keeps its size. */
-static long get_dirty_log(struct kvm_vm *vm, u32 slot, void **ret_bitmap, size_t *ret_size)
+#define NO_LOG "slot %lu: made without KVM_MEM_LOG_DIRTY_PAGES, or there is none"
+
+static long check_log(struct call *c, u32 slot)
 {
+	if (c->vm->ring_bytes)
+		return refuse(c->why, -ENXIO, "the VM has dirty rings instead");
+	if (!slot_valid(slot))
+		return refuse(c->why, -EINVAL,
+			"slot 0x%lx: there are %lu in each of %lu address spaces", (u64)slot,
+			(u64)MACHINE_MAX_SLOTS, (u64)MACHINE_SPACES);
+	return 0;
+}
+
+/* Under vm->lock, so that the slot keeps its size. */
+static long get_dirty_log(struct call *c, u32 slot, void **ret_bitmap, size_t *ret_size)
+{
+	struct kvm_vm *vm = c->vm;
 	u64 pages = machine_slot_pages(vm->machine, slot);
 
 	if (!pages)
-		return -ENOENT;
+		return refuse(c->why, -ENOENT, "slot %lu: there is none", (u64)slot);
 	*ret_size = ALIGN_UP(pages, 64) / 8;
 	*ret_bitmap = calloc(1, *ret_size);
-	return *ret_bitmap ? machine_get_dirty_log(vm->machine, slot, *ret_bitmap) : -ENOMEM;
+	if (!*ret_bitmap)
+		return -ENOMEM;
+	return refuse_if(c->why, machine_get_dirty_log(vm->machine, slot, *ret_bitmap), -ENOENT,
+		NO_LOG, (u64)slot);
 }
 
 long vm_get_dirty_log(struct call *c)
@@ -64,14 +88,12 @@ long vm_get_dirty_log(struct call *c)
 	const struct kvm_dirty_log *log = c->data;
 	void *bitmap = NULL;
 	size_t size = 0;
-	long ret;
+	long ret = check_log(c, log->slot);
 
-	if (c->vm->ring_bytes)
-		return -ENXIO;
-	if (!slot_valid(log->slot))
-		return -EINVAL;
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&c->vm->lock);
-	ret = get_dirty_log(c->vm, log->slot, &bitmap, &size);
+	ret = get_dirty_log(c, log->slot, &bitmap, &size);
 	pthread_mutex_unlock(&c->vm->lock);
 	if (!ret)
 		ret = copy_out(c->dev, (unsigned long)log->dirty_bitmap, bitmap, size);
@@ -87,16 +109,20 @@ static bool clear_range_valid(const struct kvm_clear_dirty_log *log, u64 pages)
 }
 
 /* Under vm->lock. */
-static long clear_dirty_log(struct kvm_vm *vm, const struct kvm_clear_dirty_log *log)
+static long clear_dirty_log(struct call *c, const struct kvm_clear_dirty_log *log)
 {
+	struct kvm_vm *vm = c->vm;
 	u64 pages = machine_slot_pages(vm->machine, log->slot);
 	void *bitmap = NULL;
 	long ret;
 
 	if (!machine_slot_logged(vm->machine, log->slot))
-		return -ENOENT;
+		return refuse(c->why, -ENOENT, NO_LOG, (u64)log->slot);
 	if (!clear_range_valid(log, pages))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL,
+			"num_pages %lu: the slot has %lu, and the number is a multiple of 64 or "
+			"reaches to the end",
+			(u64)log->num_pages, pages);
 	ret = copy_in_array(vm->dev, &bitmap, (unsigned long)log->dirty_bitmap,
 		ALIGN_UP(log->num_pages, 64u) / 64, sizeof(u64));
 	if (!ret && bitmap)
@@ -109,14 +135,15 @@ static long clear_dirty_log(struct kvm_vm *vm, const struct kvm_clear_dirty_log 
 long vm_clear_dirty_log(struct call *c)
 {
 	const struct kvm_clear_dirty_log *log = c->data;
-	long ret;
+	long ret = check_log(c, log->slot);
 
-	if (c->vm->ring_bytes)
-		return -ENXIO;
-	if (!slot_valid(log->slot) || (log->first_page & 63))
-		return -EINVAL;
+	if (ret)
+		return ret;
+	if (log->first_page & 63)
+		return refuse(c->why, -EINVAL, "first_page %lu: not a multiple of 64",
+			(u64)log->first_page);
 	pthread_mutex_lock(&c->vm->lock);
-	ret = clear_dirty_log(c->vm, log);
+	ret = clear_dirty_log(c, log);
 	pthread_mutex_unlock(&c->vm->lock);
 	return ret;
 }
@@ -125,5 +152,7 @@ long vm_clear_dirty_log(struct call *c)
 
 long vm_reset_dirty_rings(struct call *c)
 {
-	return c->vm->ring_bytes ? (long)machine_reset_dirty_rings(c->vm->machine) : -EINVAL;
+	if (!c->vm->ring_bytes)
+		return refuse(c->why, -EINVAL, "the VM has no dirty rings: KVM_CAP_DIRTY_LOG_RING");
+	return (long)machine_reset_dirty_rings(c->vm->machine);
 }

@@ -124,7 +124,8 @@ static long call_handler(const struct request *r, struct call *c)
 	switch ((enum arg_kind)r->arg_kind) {
 	case ARG_ZERO:
 		if (c->arg)
-			return -EINVAL;
+			return refuse(
+				c->why, -EINVAL, "the argument is 0x%lx, and must be 0", c->arg);
 		/* fall through */
 	case ARG_NONE:
 	case ARG_VALUE:
@@ -142,24 +143,24 @@ static bool is_generic(u32 number)
 	return number == FIOCLEX || number == FIONCLEX || number == FIONBIO || number == FIOASYNC;
 }
 
-static long dispatch(struct dev *d, struct object *o, u32 number, unsigned long arg,
-	const struct dev_signals *how)
+static long dispatch(struct object *o, u32 number, struct call *c)
 {
 	const struct request *r = request_find(o->kind, number);
-	struct call c = {.dev = d, .arg = arg, .hold = how->hold, .caller_mask = how->caller_mask};
 	long ret;
 
 	if (!r)
-		return o->kind == FD_VM || o->kind == FD_GUEST_MEMFD ? -ENOTTY : -EINVAL;
+		return refuse(c->why,
+			o->kind == FD_VM || o->kind == FD_GUEST_MEMFD ? -ENOTTY : -EINVAL,
+			"this descriptor has no request 0x%lx", (u64)number);
 	if (o->kind == FD_VM)
-		c.vm = o->vm;
+		c->vm = o->vm;
 	if (o->kind != FD_VCPU)
-		return call_handler(r, &c);
-	c.vcpu = o->vcpu;
-	c.vm = o->vcpu->vm;
+		return call_handler(r, c);
+	c->vcpu = o->vcpu;
+	c->vm = o->vcpu->vm;
 	/* A request for a vcpu that runs on another thread waits until it has come out. */
 	pthread_mutex_lock(&o->vcpu->lock);
-	ret = call_handler(r, &c);
+	ret = call_handler(r, c);
 	pthread_mutex_unlock(&o->vcpu->lock);
 	return ret;
 }
@@ -169,21 +170,21 @@ static bool wrong_process(const struct object *o, u32 mm)
 	return o->kind != FD_SYSTEM && (o->foreign || o->mm != mm);
 }
 
-static long serve(
-	struct dev *d, int fd, u32 number, unsigned long arg, const struct dev_signals *how)
+static long serve(int fd, u32 number, struct call *c)
 {
-	struct object *o = object_get(d, fd);
+	struct object *o = object_get(c->dev, fd);
 	long ret;
 
 	if (!o)
 		return -EBADF;
 	if (is_generic(number))
-		ret = sys_ioctl(fd, number, arg) < 0 ? -errno : 0;
-	else if (wrong_process(o, dev_mm(d)))
-		ret = -EIO;
+		ret = sys_ioctl(fd, number, c->arg) < 0 ? -errno : 0;
+	else if (wrong_process(o, dev_mm(c->dev)))
+		ret = refuse(c->why, -EIO,
+			"it belongs to the process that made it, not to its children");
 	else
-		ret = dispatch(d, o, number, arg, how);
-	object_put(d, o);
+		ret = dispatch(o, number, c);
+	object_put(c->dev, o);
 	return ret;
 }
 
@@ -198,30 +199,53 @@ static bool takes_no_lock(u32 number)
  * (pthread_cancel), so none may run while a lock or a reference is held. In the kernel, too, it
  * runs when the call is over.
  */
-long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
+static long serve_blocked(int fd, u32 number, struct call *c)
 {
-	/* musl passes requests as int: only the low half is the number. */
-	u32 number = (u32)request;
-	struct dev_signals how = {0};
 	long ret;
 
 	if (takes_no_lock(number))
-		return serve(d, fd, number, arg, &how);
-	signals_block(&how.caller_mask);
-	ret = serve(d, fd, number, arg, &how);
-	signals_restore(how.caller_mask);
+		return serve(fd, number, c);
+	signals_block(&c->caller_mask);
+	ret = serve(fd, number, c);
+	signals_restore(c->caller_mask);
 	return ret;
+}
+
+static long serve_with(int fd, u32 number, struct call *c, const struct dev_signals *how)
+{
+	long ret;
+
+	c->hold = how->hold;
+	c->caller_mask = how->caller_mask;
+	if (!how->hold)
+		return serve(fd, number, c);
+	hold_begin(how->hold);
+	ret = serve(fd, number, c);
+	hold_end(how->hold);
+	return ret;
+}
+
+/* musl passes requests as int: only the low half is the number. */
+long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg)
+{
+	struct call c = {.dev = d, .arg = arg};
+
+	return serve_blocked(fd, (u32)request, &c);
 }
 
 long dev_ioctl_with(struct dev *d, int fd, unsigned long request, unsigned long arg,
 	const struct dev_signals *how)
 {
-	long ret;
+	struct call c = {.dev = d, .arg = arg};
 
-	if (!how->hold)
-		return serve(d, fd, (u32)request, arg, how);
-	hold_begin(how->hold);
-	ret = serve(d, fd, (u32)request, arg, how);
-	hold_end(how->hold);
-	return ret;
+	return serve_with(fd, (u32)request, &c, how);
+}
+
+long dev_ioctl_why(struct dev *d, int fd, unsigned long request, unsigned long arg,
+	const struct dev_signals *how, struct refusal *ret_why)
+{
+	struct call c = {.dev = d, .arg = arg, .why = ret_why};
+
+	ret_why->why = NULL;
+	return how ? serve_with(fd, (u32)request, &c, how) : serve_blocked(fd, (u32)request, &c);
 }

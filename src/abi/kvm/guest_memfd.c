@@ -77,8 +77,11 @@ long vm_create_guest_memfd(struct call *c)
 	struct object *o;
 	int fd, r;
 
-	if (k->flags || !k->size || k->size > INT64_MAX || (k->size & ~PAGE_MASK))
+	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
+	if (!k->size || k->size > INT64_MAX || (k->size & ~PAGE_MASK))
+		return refuse(
+			c->why, -EINVAL, "size 0x%lx: whole pages, one at least", (u64)k->size);
 	fd = fd_create(c->dev, FD_GUEST_MEMFD, "", k->size, true, &o);
 	if (fd < 0)
 		return fd;
@@ -92,35 +95,43 @@ long vm_create_guest_memfd(struct call *c)
 
 /* ---- as memory of a slot ---- */
 
-static int memory_of(
-	const struct object *o, const struct kvm_vm *vm, u64 offset, u64 size, u64 *ret)
+#define NO_MEMORY "guest_memfd %lu: not a guest_memfd of this VM"
+
+static int memory_of(struct call *c, const struct object *o, int fd, u64 offset, u64 size, u64 *ret)
 {
 	const struct kvm_guest_memfd *g = o->memory;
 
-	if (o->kind != FD_GUEST_MEMFD || o->foreign || g->vm != vm || (offset & ~PAGE_MASK) ||
-		offset > g->size || size > g->size - offset)
-		return -EINVAL;
+	if (o->kind != FD_GUEST_MEMFD || o->foreign || g->vm != c->vm)
+		return refuse(c->why, -EINVAL, NO_MEMORY, (u64)(u32)fd);
+	if ((offset & ~PAGE_MASK) || offset > g->size || size > g->size - offset)
+		return refuse(c->why, -EINVAL, "guest_memfd_offset 0x%lx: the memory ends at 0x%lx",
+			offset, g->size);
 	*ret = (u64)g->memory + offset;
 	return 0;
 }
 
 int guest_memfd_hold(
-	struct kvm_vm *vm, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret)
+	struct call *c, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret)
 {
-	struct object *o = object_get(vm->dev, fd);
+	struct object *o = object_get(c->dev, fd);
 	int r;
 
+	if (!o && sys_fcntl(fd, F_GETFD, 0) < 0)
+		return refuse(c->why, -EBADF, "guest_memfd %lu is not open", (u64)(u32)fd);
 	if (!o)
-		return sys_fcntl(fd, F_GETFD, 0) < 0 ? -EBADF : -EINVAL;
-	r = memory_of(o, vm, offset, size, ret_address);
+		return refuse(c->why, -EINVAL, NO_MEMORY, (u64)(u32)fd);
+	r = memory_of(c, o, fd, offset, size, ret_address);
 	if (r)
-		object_put(vm->dev, o);
+		object_put(c->dev, o);
 	else
 		*ret = o;
 	return r;
 }
 
 /* ---- attributes ---- */
+
+#define PAGES(address)                                                                             \
+	address " 0x%lx, size 0x%lx: whole pages, one at least, that do not wrap around"
 
 u64 vm_memory_attributes(const struct kvm_vm *vm)
 {
@@ -131,10 +142,13 @@ long vm_set_attributes(struct call *c)
 {
 	const struct kvm_memory_attributes *a = c->data;
 
-	if (a->flags || (a->attributes & ~vm_memory_attributes(c->vm)))
+	if (check_flags(c, a->flags, 0))
 		return -EINVAL;
+	if (a->attributes & ~vm_memory_attributes(c->vm))
+		return refuse(c->why, -EINVAL, "attributes 0x%lx: this VM has only 0x%lx",
+			(u64)a->attributes, vm_memory_attributes(c->vm));
 	if (!a->size || a->address + a->size < a->address || ((a->address | a->size) & ~PAGE_MASK))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL, PAGES("address"), (u64)a->address, (u64)a->size);
 	return machine_set_private(
 		c->vm->machine, a->address, a->size, a->attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE);
 }
@@ -149,14 +163,17 @@ long vcpu_pre_fault(struct call *c)
 
 	if (copy_in(c->dev, &p, c->arg, sizeof(p)))
 		return -EFAULT;
-	if (p.flags || ((p.gpa | p.size) & ~PAGE_MASK) || p.gpa + p.size <= p.gpa)
+	if (check_flags(c, p.flags, 0))
 		return -EINVAL;
+	if (((p.gpa | p.size) & ~PAGE_MASK) || p.gpa + p.size <= p.gpa)
+		return refuse(c->why, -EINVAL, PAGES("gpa"), (u64)p.gpa, (u64)p.size);
 	r = vcpu_populate(c->vcpu->cpu, p.gpa, p.size, &done);
 	p.gpa += done;
 	p.size -= done;
 	if (copy_out(c->dev, c->arg, &p, sizeof(p)))
 		return -EFAULT;
-	return done ? 0 : r;
+	return done ? 0
+		    : refuse_if(c->why, r, -ENOENT, "gpa 0x%lx: there is no memory", (u64)p.gpa);
 }
 
 /* ---- system calls on the descriptor ---- */

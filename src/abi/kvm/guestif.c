@@ -17,24 +17,37 @@ long supported_hv_cpuid(struct call *c)
 long vm_hyperv_eventfd(struct call *c)
 {
 	const struct kvm_hyperv_eventfd *e = c->data;
-	bool deassign = e->flags == KVM_HYPERV_EVENTFD_DEASSIGN;
+	u64 id = e->conn_id;
+	long r;
 
-	if ((e->flags && !deassign) || e->conn_id & ~KVM_HYPERV_CONN_ID_MASK)
+	if (check_flags(c, e->flags, KVM_HYPERV_EVENTFD_DEASSIGN))
 		return -EINVAL;
-	return deassign ? hv_event_deassign(c->vm->machine, e->conn_id)
-			: hv_event_assign(c->vm->machine, e->conn_id, e->fd);
+	if (id & ~KVM_HYPERV_CONN_ID_MASK)
+		return refuse(c->why, -EINVAL, "conn_id 0x%lx: it has 24 bits", id);
+	if (e->flags)
+		return refuse_if(c->why, hv_event_deassign(c->vm->machine, e->conn_id), -ENOENT,
+			"conn_id 0x%lx has none", id);
+	r = hv_event_assign(c->vm->machine, e->conn_id, e->fd);
+	r = refuse_if(c->why, r, -EEXIST, "conn_id 0x%lx has one already", id);
+	r = refuse_if(c->why, r, -EBADF, "fd %lu is not open", (u64)(u32)e->fd);
+	return refuse_if(c->why, r, -EINVAL, "fd %lu is not an eventfd", (u64)(u32)e->fd);
 }
 
-long vcpu_enable_hyperv(struct kvm_vcpu *v, const struct kvm_enable_cap *e)
+long vcpu_enable_hyperv(struct call *c, const struct kvm_enable_cap *e)
 {
+	struct vcpu *cpu = c->vcpu->cpu;
+
 	switch (e->cap) {
 	case KVM_CAP_HYPERV_SYNIC2:
 		if (e->args[0])
-			return -EINVAL;
-		return vcpu_enable_synic(v->cpu, true);
-	case KVM_CAP_HYPERV_SYNIC: return vcpu_enable_synic(v->cpu, false);
-	case KVM_CAP_HYPERV_ENFORCE_CPUID: vcpu_enforce_hv_cpuid(v->cpu, e->args[0]); return 0;
-	default: return -EINVAL;
+			return refuse(
+				c->why, -EINVAL, "args[0] 0x%lx: it must be 0", (u64)e->args[0]);
+		return vcpu_answered(c, vcpu_enable_synic(cpu, true));
+	case KVM_CAP_HYPERV_SYNIC: return vcpu_answered(c, vcpu_enable_synic(cpu, false));
+	case KVM_CAP_HYPERV_ENFORCE_CPUID: vcpu_enforce_hv_cpuid(cpu, e->args[0]); return 0;
+	default:
+		return refuse(c->why, -EINVAL, "cap %lu: not one that is enabled for a vCPU",
+			(u64)e->cap);
 	}
 }
 
@@ -44,10 +57,13 @@ long vm_xen_config(struct call *c)
 	const struct kvm_xen_hvm_config *x = c->data;
 	bool intercept = x->flags & KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL;
 
-	if (x->flags & ~KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL || (x->msr && !intercept))
+	if (check_flags(c, x->flags, KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL))
 		return -EINVAL;
+	if (x->msr && !intercept)
+		return refuse(c->why, -EINVAL,
+			"flags: an msr needs INTERCEPT_HCALL, no other way is offered");
 	if (intercept && (x->blob_size_32 || x->blob_size_64 || x->blob_addr_32 || x->blob_addr_64))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL, "blob_*: with INTERCEPT_HCALL they must be 0");
 	machine_set_xen(c->vm->machine, intercept ? x->msr : 0);
 	return 0;
 }

@@ -5,6 +5,12 @@
 
 #include "abi/kvm/kvm.h"
 
+long irqchip_created(struct call *c, long r)
+{
+	r = refuse_if(c->why, r, -EEXIST, "there is an irqchip already");
+	return refuse_if(c->why, r, -EINVAL, AFTER_VCPUS);
+}
+
 long vm_create_irqchip(struct call *c)
 {
 	long ret;
@@ -12,7 +18,7 @@ long vm_create_irqchip(struct call *c)
 	pthread_mutex_lock(&c->vm->lock);
 	ret = machine_create_irqchip(c->vm->machine, IRQCHIP_FULL);
 	pthread_mutex_unlock(&c->vm->lock);
-	return ret;
+	return irqchip_created(c, ret);
 }
 
 /* ---- lines ---- */
@@ -22,7 +28,7 @@ static long drive_line(struct call *c, int *ret_status)
 	const struct kvm_irq_level *l = c->data;
 
 	if (!vm_has_irqchip(c->vm))
-		return -ENXIO;
+		return refuse(c->why, -ENXIO, NO_IRQCHIP);
 	*ret_status = irq_line(c->vm->machine, l->irq, l->level);
 	return 0;
 }
@@ -49,10 +55,17 @@ long vm_signal_msi(struct call *c)
 {
 	const struct kvm_msi *k = c->data;
 	struct msi msi = {k->address_lo | (u64)k->address_hi << 32, k->data};
+	long r;
 
-	if (!vm_has_irqchip(c->vm) || (k->flags & ~KVM_MSI_VALID_DEVID))
+	if (!vm_has_irqchip(c->vm))
+		return refuse(c->why, -EINVAL, NO_IRQCHIP);
+	if (check_flags(c, k->flags, KVM_MSI_VALID_DEVID))
 		return -EINVAL;
-	return irq_msi(c->vm->machine, &msi);
+	r = irq_msi(c->vm->machine, &msi);
+	r = refuse_if(c->why, r, -1, "no local APIC has the destination of 0x%lx", msi.address);
+	return refuse_if(c->why, r, -EINVAL,
+		"address_hi 0x%lx: bits 7 to 0 must be 0 with KVM_CAP_X2APIC_API",
+		(u64)k->address_hi);
 }
 
 /* ---- PIC and IOAPIC ---- */
@@ -90,9 +103,16 @@ static long set_ioapic(struct machine *m, const struct kvm_ioapic_state *k)
 	return machine_set_ioapic(m, &s);
 }
 
-static bool full_irqchip(struct kvm_vm *vm)
+static long check_full_irqchip(struct call *c)
 {
-	return machine_irqchip(vm->machine) == IRQCHIP_FULL;
+	if (machine_irqchip(c->vm->machine) == IRQCHIP_FULL)
+		return 0;
+	return refuse(c->why, -ENXIO, NO_FULL_IRQCHIP);
+}
+
+static long no_such_chip(struct call *c, u64 id)
+{
+	return refuse(c->why, -EINVAL, "chip_id %lu: the PICs are 0 and 1, the IOAPIC is 2", id);
 }
 
 long vm_get_irqchip(struct call *c)
@@ -100,14 +120,14 @@ long vm_get_irqchip(struct call *c)
 	struct kvm_irqchip *k = c->data;
 	struct machine *m = c->vm->machine;
 
-	if (!full_irqchip(c->vm))
+	if (check_full_irqchip(c))
 		return -ENXIO;
 	switch (k->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
 	case KVM_IRQCHIP_PIC_SLAVE: return machine_get_pic(m, k->chip_id, (void *)&k->chip.pic);
 	case KVM_IRQCHIP_IOAPIC: return get_ioapic(m, &k->chip.ioapic);
 	}
-	return -EINVAL;
+	return no_such_chip(c, k->chip_id);
 }
 
 long vm_set_irqchip(struct call *c)
@@ -115,14 +135,14 @@ long vm_set_irqchip(struct call *c)
 	const struct kvm_irqchip *k = c->data;
 	struct machine *m = c->vm->machine;
 
-	if (!full_irqchip(c->vm))
+	if (check_full_irqchip(c))
 		return -ENXIO;
 	switch (k->chip_id) {
 	case KVM_IRQCHIP_PIC_MASTER:
 	case KVM_IRQCHIP_PIC_SLAVE: return machine_set_pic(m, k->chip_id, (void *)&k->chip.pic);
 	case KVM_IRQCHIP_IOAPIC: return set_ioapic(m, &k->chip.ioapic);
 	}
-	return -EINVAL;
+	return no_such_chip(c, k->chip_id);
 }
 
 /* ---- PIT ---- */
@@ -132,44 +152,47 @@ _Static_assert(sizeof(struct pit_channel_state) == sizeof(struct kvm_pit_channel
 			       offsetof(struct kvm_pit_channel_state, gate),
 	"the PIT's state passes through");
 
-static long create_pit(struct kvm_vm *vm, bool speaker)
+static long create_pit(struct call *c, bool speaker)
 {
+	struct kvm_vm *vm = c->vm;
 	long ret;
 
 	pthread_mutex_lock(&vm->lock);
 	ret = machine_create_pit(vm->machine, speaker);
 	vm->pit |= !ret;
 	pthread_mutex_unlock(&vm->lock);
-	return ret;
+	ret = refuse_if(c->why, ret, -ENOENT, NO_FULL_IRQCHIP);
+	return refuse_if(c->why, ret, -EEXIST, "there is a PIT already");
 }
 
 long vm_create_pit(struct call *c)
 {
-	return create_pit(c->vm, true);
+	return create_pit(c, true);
 }
 
 long vm_create_pit2(struct call *c)
 {
 	const struct kvm_pit_config *p = c->data;
 
-	return create_pit(c->vm, p->flags & KVM_PIT_SPEAKER_DUMMY);
+	return create_pit(c, p->flags & KVM_PIT_SPEAKER_DUMMY);
 }
 
-static bool has_pit(struct kvm_vm *vm)
+static long check_pit(struct call *c)
 {
 	bool has;
 
-	pthread_mutex_lock(&vm->lock);
-	has = vm->pit;
-	pthread_mutex_unlock(&vm->lock);
-	return has;
+	pthread_mutex_lock(&c->vm->lock);
+	has = c->vm->pit;
+	pthread_mutex_unlock(&c->vm->lock);
+	return has ? 0 : refuse(c->why, -ENXIO, "there is no PIT: KVM_CREATE_PIT2 makes it");
 }
 
-static long get_pit_state(struct kvm_vm *vm, struct kvm_pit_channel_state *channels, __u32 *flags)
+static long get_pit_state(struct call *c, struct kvm_pit_channel_state *channels, __u32 *flags)
 {
 	struct pit_state s;
-	long ret = has_pit(vm) ? machine_get_pit(vm->machine, &s) : -ENXIO;
+	long ret = check_pit(c);
 
+	ret = ret ? ret : machine_get_pit(c->vm->machine, &s);
 	if (ret)
 		return ret;
 	memcpy(channels, s.channels, sizeof(s.channels));
@@ -177,44 +200,44 @@ static long get_pit_state(struct kvm_vm *vm, struct kvm_pit_channel_state *chann
 	return 0;
 }
 
-static long set_pit_state(
-	struct kvm_vm *vm, const struct kvm_pit_channel_state *channels, u32 flags)
+static long set_pit_state(struct call *c, const struct kvm_pit_channel_state *channels, u32 flags)
 {
 	struct pit_state s = {.flags = flags};
+	long ret = check_pit(c);
 
 	memcpy(s.channels, channels, sizeof(s.channels));
-	return has_pit(vm) ? machine_set_pit(vm->machine, &s) : -ENXIO;
+	return ret ? ret : machine_set_pit(c->vm->machine, &s);
 }
 
 long vm_get_pit(struct call *c)
 {
 	__u32 flags;
 
-	return get_pit_state(c->vm, ((struct kvm_pit_state *)c->data)->channels, &flags);
+	return get_pit_state(c, ((struct kvm_pit_state *)c->data)->channels, &flags);
 }
 
 long vm_set_pit(struct call *c)
 {
-	return set_pit_state(c->vm, ((struct kvm_pit_state *)c->data)->channels, 0);
+	return set_pit_state(c, ((struct kvm_pit_state *)c->data)->channels, 0);
 }
 
 long vm_get_pit2(struct call *c)
 {
 	struct kvm_pit_state2 *k = c->data;
 
-	return get_pit_state(c->vm, k->channels, &k->flags);
+	return get_pit_state(c, k->channels, &k->flags);
 }
 
 long vm_set_pit2(struct call *c)
 {
 	const struct kvm_pit_state2 *k = c->data;
 
-	return set_pit_state(c->vm, k->channels, k->flags);
+	return set_pit_state(c, k->channels, k->flags);
 }
 
 long vm_reinject_control(struct call *c)
 {
 	const struct kvm_reinject_control *k = c->data;
 
-	return has_pit(c->vm) ? machine_set_pit_reinject(c->vm->machine, k->pit_reinject) : -ENXIO;
+	return check_pit(c) ? -ENXIO : machine_set_pit_reinject(c->vm->machine, k->pit_reinject);
 }

@@ -7,37 +7,43 @@
 
 /* ---- routing ---- */
 
-static int msi_route(
-	const struct kvm_vm *vm, const struct kvm_irq_routing_entry *k, struct irq_route *r)
+static long msi_route(struct call *c, const struct kvm_irq_routing_entry *k, struct irq_route *r)
 {
-	if (k->flags & ~KVM_MSI_VALID_DEVID)
+	if (check_flags(c, k->flags, KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	/* Bits 8-31 of the high half are the upper destination bits; the rest must be 0. */
-	if (vm->x2apic_ids && (k->u.msi.address_hi & 0xff))
-		return -EINVAL;
+	if (c->vm->x2apic_ids && (k->u.msi.address_hi & 0xff))
+		return refuse(c->why, -EINVAL,
+			"address_hi 0x%lx: bits 7 to 0 must be 0 with KVM_CAP_X2APIC_API",
+			(u64)k->u.msi.address_hi);
 	r->is_msi = true;
 	r->msi.address = k->u.msi.address_lo | (u64)k->u.msi.address_hi << 32;
 	r->msi.data = k->u.msi.data;
 	return 0;
 }
 
-static int chip_route(
-	const struct kvm_vm *vm, const struct kvm_irq_routing_entry *k, struct irq_route *r)
+static long chip_route(struct call *c, const struct kvm_irq_routing_entry *k, struct irq_route *r)
 {
 	unsigned pins = k->u.irqchip.irqchip == KVM_IRQCHIP_IOAPIC ? IOAPIC_PINS : 8;
 
-	if (k->flags || machine_irqchip(vm->machine) != IRQCHIP_FULL)
+	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
-	if (k->u.irqchip.irqchip > KVM_IRQCHIP_IOAPIC || k->u.irqchip.pin >= pins)
-		return -EINVAL;
+	if (machine_irqchip(c->vm->machine) != IRQCHIP_FULL)
+		return refuse(c->why, -EINVAL, NO_FULL_IRQCHIP);
+	if (k->u.irqchip.irqchip > KVM_IRQCHIP_IOAPIC)
+		return refuse(c->why, -EINVAL, "irqchip %lu: the PICs are 0 and 1, the IOAPIC is 2",
+			(u64)k->u.irqchip.irqchip);
+	if (k->u.irqchip.pin >= pins)
+		return refuse(c->why, -EINVAL, "pin %lu: the chip has %lu", (u64)k->u.irqchip.pin,
+			(u64)pins);
 	r->chip.chip = k->u.irqchip.irqchip;
 	r->chip.pin = k->u.irqchip.pin;
 	return 0;
 }
 
-static int sint_route(const struct kvm_irq_routing_entry *k, struct irq_route *r)
+static long sint_route(struct call *c, const struct kvm_irq_routing_entry *k, struct irq_route *r)
 {
-	if (k->flags)
+	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
 	r->is_hv_sint = true;
 	r->hv_sint.vp_index = k->u.hv_sint.vcpu;
@@ -45,45 +51,51 @@ static int sint_route(const struct kvm_irq_routing_entry *k, struct irq_route *r
 	return 0;
 }
 
-static int route_in(
-	const struct kvm_vm *vm, const struct kvm_irq_routing_entry *k, struct irq_route *r)
+static long route_in(struct call *c, const struct kvm_irq_routing_entry *k, struct irq_route *r)
 {
 	*r = (struct irq_route){.gsi = k->gsi};
 	if (k->gsi >= IRQ_GSI_MAX)
-		return -EINVAL;
+		return refuse(c->why, -EINVAL, "gsi %lu: GSIs are below %lu", (u64)k->gsi,
+			(u64)IRQ_GSI_MAX);
 	switch (k->type) {
-	case KVM_IRQ_ROUTING_IRQCHIP: return chip_route(vm, k, r);
-	case KVM_IRQ_ROUTING_MSI: return msi_route(vm, k, r);
-	case KVM_IRQ_ROUTING_HV_SINT: return sint_route(k, r);
+	case KVM_IRQ_ROUTING_IRQCHIP: return chip_route(c, k, r);
+	case KVM_IRQ_ROUTING_MSI: return msi_route(c, k, r);
+	case KVM_IRQ_ROUTING_HV_SINT: return sint_route(c, k, r);
 	}
-	return -EINVAL;
+	return refuse(c->why, -EINVAL,
+		"type %lu: there are 1, a chip's pin, 2, MSI, and 4, Hyper-V's SINT", (u64)k->type);
 }
 
 /* A GSI goes to one MSI or SINT, or to at most one pin of each chip. seen: bit 0-2 chips, bit 3 the others. */
-static bool clashes(u8 *seen, const struct irq_route *r)
+static long check_clash(struct call *c, u8 *seen, const struct irq_route *r)
 {
 	bool alone = r->is_msi || r->is_hv_sint;
 	u8 mine = alone ? 8 : BIT(r->chip.chip);
 	bool clash = (*seen & (mine | 8)) || (alone && *seen);
 
 	*seen |= mine;
-	return clash;
+	if (!clash)
+		return 0;
+	return refuse(c->why, -EINVAL,
+		"gsi %lu is in an earlier entry: it can have one MSI, or one pin of each chip",
+		(u64)r->gsi);
 }
 
 static long set_routes(
-	struct kvm_vm *vm, const struct kvm_irq_routing_entry *in, struct irq_route *out, u32 n)
+	struct call *c, const struct kvm_irq_routing_entry *in, struct irq_route *out, u32 n)
 {
 	u8 *seen = calloc(1, IRQ_GSI_MAX);
 	long ret = seen ? 0 : -ENOMEM;
 	u32 i;
 
 	for (i = 0; i < n && !ret; i++) {
-		ret = route_in(vm, &in[i], &out[i]);
-		if (!ret && clashes(&seen[out[i].gsi], &out[i]))
-			ret = -EINVAL;
+		ret = route_in(c, &in[i], &out[i]);
+		ret = ret ? ret : check_clash(c, &seen[out[i].gsi], &out[i]);
+		if (ret)
+			refused_at(c->why, "entries[%lu]", (u64)i);
 	}
 	free(seen);
-	return ret ? ret : irq_set_routing(vm->machine, out, n);
+	return ret ? ret : irq_set_routing(c->vm->machine, out, n);
 }
 
 long vm_set_routing(struct call *c)
@@ -96,13 +108,18 @@ long vm_set_routing(struct call *c)
 
 	if (copy_in(c->dev, &head, c->arg, sizeof(head)))
 		return -EFAULT;
-	if (!vm_has_irqchip(c->vm) || head.nr > IRQ_ROUTES_MAX || head.flags)
+	if (!vm_has_irqchip(c->vm))
+		return refuse(c->why, -EINVAL, NO_IRQCHIP);
+	if (head.nr > IRQ_ROUTES_MAX)
+		return refuse(c->why, -EINVAL, "nr %lu: the most is %lu", (u64)head.nr,
+			(u64)IRQ_ROUTES_MAX);
+	if (check_flags(c, head.flags, 0))
 		return -EINVAL;
 	ret = copy_in_array(c->dev, (void **)&in, array, head.nr, sizeof(*in));
 	if (ret)
 		return ret;
 	out = calloc(head.nr + 1, sizeof(*out));
-	ret = out ? set_routes(c->vm, in, out, head.nr) : -ENOMEM;
+	ret = out ? set_routes(c, in, out, head.nr) : -ENOMEM;
 	free(in);
 	free(out);
 	return ret;
@@ -111,25 +128,40 @@ long vm_set_routing(struct call *c)
 /* ---- irqfd ---- */
 
 /* A resampled line is the IOAPIC's or the PIC's; without one there is nobody to see the EOI. */
-static bool irqfd_allowed(struct kvm_vm *vm, u32 flags)
+static long check_irqfd(struct call *c, u32 flags)
 {
-	enum irqchip_mode mode = machine_irqchip(vm->machine);
+	enum irqchip_mode mode = machine_irqchip(c->vm->machine);
 
-	return flags & KVM_IRQFD_FLAG_RESAMPLE ? mode == IRQCHIP_FULL : mode != IRQCHIP_NONE;
+	if (mode == IRQCHIP_NONE)
+		return refuse(c->why, -EINVAL, NO_IRQCHIP);
+	if ((flags & KVM_IRQFD_FLAG_RESAMPLE) && mode != IRQCHIP_FULL)
+		return refuse(c->why, -EINVAL, NO_FULL_IRQCHIP);
+	return 0;
+}
+
+/* Of an event descriptor that the engine was given. */
+static long eventfd_taken(struct call *c, long r, u64 fd)
+{
+	r = refuse_if(c->why, r, -EBADF, "fd %lu, or the other descriptor, is not open", fd);
+	return refuse_if(
+		c->why, r, -EINVAL, "fd %lu, or the other descriptor, is not an eventfd", fd);
 }
 
 long vm_irqfd(struct call *c)
 {
 	const struct kvm_irqfd *k = c->data;
 	bool resample = k->flags & KVM_IRQFD_FLAG_RESAMPLE;
+	long r;
 
-	if (k->flags & ~(KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
+	if (check_flags(c, k->flags, KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
 		return -EINVAL;
 	if (k->flags & KVM_IRQFD_FLAG_DEASSIGN)
-		return irqfd_deassign(c->vm->machine, k->fd, k->gsi);
-	if (!irqfd_allowed(c->vm, k->flags))
+		return eventfd_taken(c, irqfd_deassign(c->vm->machine, k->fd, k->gsi), k->fd);
+	if (check_irqfd(c, k->flags))
 		return -EINVAL;
-	return irqfd_assign(c->vm->machine, k->fd, k->gsi, resample ? (int)k->resamplefd : -1);
+	r = irqfd_assign(c->vm->machine, k->fd, k->gsi, resample ? (int)k->resamplefd : -1);
+	r = refuse_if(c->why, r, -EBUSY, "fd %lu raises a gsi already", (u64)k->fd);
+	return eventfd_taken(c, r, k->fd);
 }
 
 /* ---- ioeventfd ---- */
@@ -137,18 +169,17 @@ long vm_irqfd(struct call *c)
 #define IOEVENTFD_FLAGS                                                                            \
 	(KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DEASSIGN)
 
-static bool ioeventfd_len_valid(u32 len)
+static long check_ioeventfd(struct call *c, const struct kvm_ioeventfd *k)
 {
-	return len <= 8 && !(len & (len - 1));
-}
-
-static bool ioeventfd_valid(const struct kvm_ioeventfd *k)
-{
-	if (!ioeventfd_len_valid(k->len) || k->addr + k->len < k->addr)
-		return false;
-	/* What no length is given for has no value to compare. */
-	return !(k->flags & ~IOEVENTFD_FLAGS) &&
-	       (k->len || !(k->flags & KVM_IOEVENTFD_FLAG_DATAMATCH));
+	if (k->len > 8 || (k->len & (k->len - 1)))
+		return refuse(c->why, -EINVAL, "len %lu: 0 (any), 1, 2, 4 or 8", (u64)k->len);
+	if (k->addr + k->len < k->addr)
+		return refuse(c->why, -EINVAL, "addr 0x%lx: it wraps around", (u64)k->addr);
+	if (check_flags(c, k->flags, IOEVENTFD_FLAGS))
+		return -EINVAL;
+	if (!k->len && (k->flags & KVM_IOEVENTFD_FLAG_DATAMATCH))
+		return refuse(c->why, -EINVAL, "flags: DATAMATCH needs a len");
+	return 0;
 }
 
 long vm_ioeventfd(struct call *c)
@@ -163,7 +194,16 @@ long vm_ioeventfd(struct call *c)
 		.match = k->datamatch,
 	};
 
-	if (k->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)
-		return ioeventfd_deassign(c->vm->machine, &e);
-	return ioeventfd_valid(k) ? ioeventfd_assign(c->vm->machine, &e) : -EINVAL;
+	long r;
+
+	if (k->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) {
+		r = eventfd_taken(c, ioeventfd_deassign(c->vm->machine, &e), (u32)k->fd);
+		return refuse_if(
+			c->why, r, -ENOENT, "there is none with this addr, len, fd and datamatch");
+	}
+	if (check_ioeventfd(c, k))
+		return -EINVAL;
+	r = eventfd_taken(c, ioeventfd_assign(c->vm->machine, &e), (u32)k->fd);
+	return refuse_if(c->why, r, -EEXIST,
+		"addr 0x%lx: there is one already that the same writes would signal", (u64)k->addr);
 }

@@ -12,6 +12,7 @@
 #ifndef ABI_KVM_KVM_H
 #define ABI_KVM_KVM_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -160,7 +161,8 @@ struct call {
 	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
 	struct kvm_vcpu *vcpu;
 	unsigned long arg;
-	void *data; /* private copy for ARG_IN, ARG_OUT, ARG_INOUT */
+	void *data;          /* private copy for ARG_IN, ARG_OUT, ARG_INOUT */
+	struct refusal *why; /* for refuse(); NULL: nobody asks */
 };
 
 typedef long (*request_handler)(struct call *c);
@@ -196,9 +198,34 @@ u32 dev_mm(const struct dev *d); /* which address space: changes in a forked chi
 /* A copy of n items that follow a header; NULL in *ret if n is 0. Free with free(). */
 int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item);
 
+/* ---- why (base/refusal.h) ---- */
+
+/* What the engine has answered about the vcpu, and its reason with it. */
+static inline long vcpu_answered(struct call *c, long r)
+{
+	if (unlikely(r < 0) && c->why)
+		*c->why = *vcpu_refusal(c->vcpu->cpu);
+	return r;
+}
+
+#define AFTER_VCPUS "there are vCPUs already: it comes before the first"
+#define NO_IRQCHIP  "there is no irqchip: KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP makes one"
+#define NO_FULL_IRQCHIP                                                                            \
+	"there is no PIC and no IOAPIC: KVM_CREATE_IRQCHIP makes them, KVM_CAP_SPLIT_IRQCHIP "     \
+	"does not"
+
+/* Bits that must be 0: -EINVAL if there are any. */
+static inline long check_flags(struct call *c, u64 flags, u64 known)
+{
+	if (likely(!(flags & ~known)))
+		return 0;
+	return refuse(c->why, -EINVAL, "flags 0x%lx: the bits 0x%lx are not known", flags,
+		flags & ~known);
+}
+
 /* ---- shared between files ---- */
 
-long vm_limit_ids(struct kvm_vm *vm, u64 max_ids); /* under vm->lock */
+long vm_limit_ids(struct call *c, u64 max_ids); /* under vm->lock */
 /* As the engine's SLOT_ID(): KVM_CAP_MULTI_ADDRESS_SPACE puts the address space above bit 15. */
 static inline bool slot_valid(u32 slot)
 {
@@ -206,20 +233,22 @@ static inline bool slot_valid(u32 slot)
 }
 
 /* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 and KVM_CAP_DIRTY_LOG_RING*. Under vm->lock. */
-long enable_manual_dirty_log(struct kvm_vm *vm, u64 flags);
-long enable_dirty_ring(struct kvm_vm *vm, u64 bytes);
+long enable_manual_dirty_log(struct call *c, u64 flags);
+long enable_dirty_ring(struct call *c, u64 bytes);
 /* Write n CPUID entries and their number; -E2BIG, with nothing written, if the caller has less room. */
 long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n);
-long vcpu_enable_hyperv(struct kvm_vcpu *v, const struct kvm_enable_cap *e);
+/* Explains what machine_create_irqchip() has returned. */
+long irqchip_created(struct call *c, long r);
+long vcpu_enable_hyperv(struct call *c, const struct kvm_enable_cap *e);
 
 long capability_value(struct kvm_vm *vm, u32 cap);
 
 void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret);
-int regs_set(struct kvm_vcpu *v, const struct kvm_regs *r);
+long regs_set(struct call *c, const struct kvm_regs *r);
 void sregs_get(struct kvm_vcpu *v, struct kvm_sregs *ret);
-int sregs_set(struct kvm_vcpu *v, const struct kvm_sregs *r);
+long sregs_set(struct call *c, const struct kvm_sregs *r);
 void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *ret);
-int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *e);
+long events_set(struct call *c, const struct kvm_vcpu_events *e);
 
 void stats_free(struct stats_page *s);
 
@@ -228,7 +257,7 @@ void stats_free(struct stats_page *s);
  * what has been made a slot by then is unbound in time.
  */
 int guest_memfd_hold(
-	struct kvm_vm *vm, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret);
+	struct call *c, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret);
 int guest_memfd_fallocate(const struct kvm_guest_memfd *g, int fd, int mode, s64 offset, s64 len);
 u64 vm_memory_attributes(const struct kvm_vm *vm); /* those that can be set; vm may be NULL */
 

@@ -12,29 +12,68 @@ _Static_assert(KVM_MEM_LOG_DIRTY_PAGES == SLOT_LOG_DIRTY && KVM_MEM_READONLY == 
 	"slot flags pass through");
 
 /* Private memory is neither logged nor read-only. */
-static bool flags_valid(const struct kvm_vm *vm, u32 flags)
+static long check_slot_flags(struct call *c, u32 flags)
 {
-	if (flags & KVM_MEM_GUEST_MEMFD)
-		return vm->private_memory && flags == KVM_MEM_GUEST_MEMFD;
-	return !(flags & ~(u32)(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY));
+	if (!(flags & KVM_MEM_GUEST_MEMFD))
+		return check_flags(c, flags, KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY);
+	if (!c->vm->private_memory)
+		return refuse(c->why, -EINVAL,
+			"flags: KVM_MEM_GUEST_MEMFD needs a VM of type KVM_X86_SW_PROTECTED_VM");
+	if (flags != KVM_MEM_GUEST_MEMFD)
+		return refuse(c->why, -EINVAL, "flags 0x%lx: KVM_MEM_GUEST_MEMFD stands alone",
+			(u64)flags);
+	return 0;
 }
 
-static bool private_part_valid(const struct kvm_userspace_memory_region2 *r)
+/* Alignment and ends of the guest's range. */
+static long check_gpa(struct call *c, const struct kvm_userspace_memory_region2 *r)
 {
-	return !(r->flags & KVM_MEM_GUEST_MEMFD) ||
-	       (!(r->guest_memfd_offset & ~PAGE_MASK) &&
-		       r->guest_memfd_offset + r->memory_size >= r->guest_memfd_offset);
+	if (r->guest_phys_addr & ~PAGE_MASK)
+		return refuse(c->why, -EINVAL, "guest_phys_addr 0x%lx: not at a page",
+			(u64)r->guest_phys_addr);
+	if (r->memory_size & ~PAGE_MASK)
+		return refuse(
+			c->why, -EINVAL, "memory_size 0x%lx: not whole pages", (u64)r->memory_size);
+	if (r->memory_size >> PAGE_SHIFT > SLOT_PAGES_MAX)
+		return refuse(c->why, -EINVAL, "memory_size 0x%lx: a slot has at most 0x%lx pages",
+			(u64)r->memory_size, (u64)SLOT_PAGES_MAX);
+	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr)
+		return refuse(c->why, -EINVAL,
+			"guest_phys_addr 0x%lx, memory_size 0x%lx: it wraps around",
+			(u64)r->guest_phys_addr, (u64)r->memory_size);
+	return 0;
 }
 
-static bool region_valid(const struct kvm_userspace_memory_region2 *r)
+static long check_hva(struct call *c, const struct kvm_userspace_memory_region2 *r)
 {
-	u64 all = r->memory_size | r->guest_phys_addr | r->userspace_addr;
+	if (r->userspace_addr & ~PAGE_MASK)
+		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: not at a page",
+			(u64)r->userspace_addr);
+	if (r->userspace_addr > USER_SPACE || r->memory_size > USER_SPACE - r->userspace_addr)
+		return refuse(c->why, -EINVAL,
+			"userspace_addr 0x%lx, memory_size 0x%lx: beyond what a program can have",
+			(u64)r->userspace_addr, (u64)r->memory_size);
+	if (!(r->flags & KVM_MEM_GUEST_MEMFD))
+		return 0;
+	if (r->guest_memfd_offset & ~PAGE_MASK ||
+		r->guest_memfd_offset + r->memory_size < r->guest_memfd_offset)
+		return refuse(c->why, -EINVAL,
+			"guest_memfd_offset 0x%lx: not at a page, or it wraps around",
+			(u64)r->guest_memfd_offset);
+	return 0;
+}
 
-	return slot_valid(r->slot) && !(all & ~PAGE_MASK) && private_part_valid(r) &&
-	       r->userspace_addr <= USER_SPACE &&
-	       r->memory_size <= USER_SPACE - r->userspace_addr &&
-	       r->guest_phys_addr + r->memory_size >= r->guest_phys_addr &&
-	       r->memory_size >> PAGE_SHIFT <= SLOT_PAGES_MAX;
+static long check_region(struct call *c, const struct kvm_userspace_memory_region2 *r)
+{
+	if (check_slot_flags(c, r->flags))
+		return -EINVAL;
+	if (!slot_valid(r->slot))
+		return refuse(c->why, -EINVAL,
+			"slot 0x%lx: there are %lu in each of %lu address spaces", (u64)r->slot,
+			(u64)MACHINE_MAX_SLOTS, (u64)MACHINE_SPACES);
+	if (check_gpa(c, r))
+		return -EINVAL;
+	return check_hva(c, r);
 }
 
 static int set_slot(struct kvm_vm *vm, const struct memslot_config *s)
@@ -47,26 +86,30 @@ static int set_slot(struct kvm_vm *vm, const struct memslot_config *s)
 	return r;
 }
 
-static long set_region(struct kvm_vm *vm, const struct kvm_userspace_memory_region2 *r)
+static long set_region(struct call *c, const struct kvm_userspace_memory_region2 *r)
 {
+	struct kvm_vm *vm = c->vm;
 	struct memslot_config s = {
 		.id = r->slot,
 		.flags = r->flags,
 		.gpa = r->guest_phys_addr,
 		.size = r->memory_size,
 		.hva = r->userspace_addr,
+		.why = c->why,
 	};
 	struct object *memory = NULL;
 	int ret;
 
-	if (!flags_valid(vm, r->flags) || !region_valid(r))
+	if (check_region(c, r))
 		return -EINVAL;
 	/* What is deleted has no use for its memory. */
 	if ((r->flags & KVM_MEM_GUEST_MEMFD) && r->memory_size) {
 		/* Such a slot can be made and deleted, nothing else. */
 		if (machine_slot_pages(vm->machine, r->slot))
-			return -EINVAL;
-		ret = guest_memfd_hold(vm, (int)r->guest_memfd, r->guest_memfd_offset,
+			return refuse(c->why, -EINVAL,
+				"slot %lu exists, and one with guest_memfd is made anew",
+				(u64)r->slot);
+		ret = guest_memfd_hold(c, (int)r->guest_memfd, r->guest_memfd_offset,
 			r->memory_size, &s.private_hva, &memory);
 		if (ret)
 			return ret;
@@ -88,11 +131,14 @@ long vm_set_memory(struct call *c)
 		.userspace_addr = old->userspace_addr,
 	};
 
-	return r.flags & KVM_MEM_GUEST_MEMFD ? -EINVAL : set_region(c->vm, &r);
+	if (r.flags & KVM_MEM_GUEST_MEMFD)
+		return refuse(c->why, -EINVAL,
+			"flags: KVM_MEM_GUEST_MEMFD belongs to KVM_SET_USER_MEMORY_REGION2");
+	return set_region(c, &r);
 }
 
 /* What follows userspace_addr has a meaning only with KVM_MEM_GUEST_MEMFD. */
 long vm_set_memory2(struct call *c)
 {
-	return set_region(c->vm, c->data);
+	return set_region(c, c->data);
 }

@@ -18,7 +18,8 @@ static long msr_list_out(struct call *c, unsigned (*list)(u32 *ret, unsigned n))
 	if (copy_in(c->dev, &room, c->arg, sizeof(room)) || copy_out(c->dev, c->arg, &n, sizeof(n)))
 		return -EFAULT;
 	if (room < n)
-		return -E2BIG;
+		return refuse(
+			c->why, -E2BIG, "nmsrs %lu: it takes room for %lu", (u64)room, (u64)n);
 	numbers = calloc(n + 1, sizeof(*numbers));
 	if (!numbers)
 		return -ENOMEM;
@@ -41,29 +42,29 @@ long system_feature_msr_list(struct call *c)
 
 /* ---- batches: they stop at the first that fails and return how many were done ---- */
 
-typedef int (*msr_access)(struct kvm_vcpu *v, struct kvm_msr_entry *e);
+typedef long (*msr_access)(struct call *c, struct kvm_msr_entry *e);
 
-static int feature_get(struct kvm_vcpu *v, struct kvm_msr_entry *e)
+static long feature_get(struct call *c, struct kvm_msr_entry *e)
 {
 	u64 value;
 	int r = engine_feature_msr(e->index, &value);
 
 	e->data = r ? e->data : value;
-	return r;
+	return r ? refuse(c->why, r, "it is not in KVM_GET_MSR_FEATURE_INDEX_LIST") : 0;
 }
 
-static int one_get(struct kvm_vcpu *v, struct kvm_msr_entry *e)
+static long one_get(struct call *c, struct kvm_msr_entry *e)
 {
 	u64 value;
-	int r = vcpu_get_msr(v->cpu, e->index, &value, true);
+	int r = vcpu_get_msr(c->vcpu->cpu, e->index, &value, true);
 
 	e->data = r ? e->data : value;
-	return r;
+	return vcpu_answered(c, r);
 }
 
-static int one_set(struct kvm_vcpu *v, struct kvm_msr_entry *e)
+static long one_set(struct call *c, struct kvm_msr_entry *e)
 {
-	return vcpu_set_msr(v->cpu, e->index, e->data, true);
+	return vcpu_answered(c, vcpu_set_msr(c->vcpu->cpu, e->index, e->data, true));
 }
 
 static long batch(struct call *c, msr_access access, bool write_back)
@@ -77,12 +78,15 @@ static long batch(struct call *c, msr_access access, bool write_back)
 	if (copy_in(c->dev, &head, c->arg, sizeof(head)))
 		return -EFAULT;
 	if (head.nmsrs >= MSR_BATCH_MAX)
-		return -E2BIG;
+		return refuse(c->why, -E2BIG, "nmsrs %lu: the most is %lu", (u64)head.nmsrs,
+			(u64)MSR_BATCH_MAX - 1);
 	ret = copy_in_array(c->dev, (void **)&e, array, head.nmsrs, sizeof(*e));
 	if (ret)
 		return ret;
-	for (i = 0; i < head.nmsrs && !access(c->vcpu, &e[i]); i++)
+	for (i = 0; i < head.nmsrs && !access(c, &e[i]); i++)
 		;
+	if (i < head.nmsrs)
+		refused_at(c->why, "entries[%lu], MSR 0x%lx", (u64)i, (u64)e[i].index);
 	ret = i;
 	if (write_back && copy_out(c->dev, array, e, head.nmsrs * sizeof(*e)))
 		ret = -EFAULT;
@@ -107,11 +111,19 @@ long vcpu_set_msrs(struct call *c)
 
 /* ---- filter ---- */
 
-static bool range_valid(const struct kvm_msr_filter_range *r)
+static long check_range(struct call *c, const struct kvm_msr_filter_range *r)
 {
 	const u32 access = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE;
+	const u32 most = KVM_MSR_FILTER_MAX_BITMAP_SIZE * 8;
 
-	return !(r->flags & ~access) && r->flags && r->nmsrs <= KVM_MSR_FILTER_MAX_BITMAP_SIZE * 8;
+	if (!r->flags)
+		return refuse(c->why, -EINVAL, "flags: neither reads nor writes");
+	if (check_flags(c, r->flags, access))
+		return -EINVAL;
+	if (r->nmsrs > most)
+		return refuse(
+			c->why, -EINVAL, "nmsrs %lu: the most is %lu", (u64)r->nmsrs, (u64)most);
+	return 0;
 }
 
 _Static_assert(KVM_MSR_FILTER_READ == MSR_FILTER_READ && KVM_MSR_FILTER_WRITE == MSR_FILTER_WRITE &&
@@ -127,8 +139,11 @@ static long range_in(struct call *c, const struct kvm_msr_filter_range *from,
 
 	if (!from->nmsrs)
 		return 0;
-	if (!range_valid(from))
+	if (check_range(c, from)) {
+		refused_at(c->why, "ranges[%lu]",
+			(u64)(from - ((const struct kvm_msr_filter *)c->data)->ranges));
 		return -EINVAL;
+	}
 	ret = copy_in_array(
 		c->dev, &bitmap, (unsigned long)from->bitmap, ALIGN_UP(from->nmsrs, 64) / 8, 1);
 	if (ret)
@@ -145,13 +160,13 @@ long vm_set_msr_filter(struct call *c)
 	unsigned i, n = 0;
 	long ret = 0;
 
-	if (f->flags & ~KVM_MSR_FILTER_DEFAULT_DENY)
+	if (check_flags(c, f->flags, KVM_MSR_FILTER_DEFAULT_DENY))
 		return -EINVAL;
 	for (i = 0; i < KVM_MSR_FILTER_MAX_RANGES && !ret; i++)
 		ret = range_in(c, &f->ranges[i], ranges, &n);
 	/* Denying everything by default with no range at all is refused. */
 	if (!ret && deny && !n)
-		ret = -EINVAL;
+		ret = refuse(c->why, -EINVAL, "flags: DEFAULT_DENY takes at least one range");
 	if (!ret)
 		ret = machine_set_msr_filter(c->vm->machine, deny, ranges, n);
 	for (i = 0; i < n; i++)

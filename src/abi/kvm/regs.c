@@ -40,7 +40,7 @@ void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret)
 	ret->rflags = s.rflags;
 }
 
-int regs_set(struct kvm_vcpu *v, const struct kvm_regs *r)
+long regs_set(struct call *c, const struct kvm_regs *r)
 {
 	struct vcpu_state s;
 	const __u64 *in = &r->rax;
@@ -50,7 +50,7 @@ int regs_set(struct kvm_vcpu *v, const struct kvm_regs *r)
 		s.gpr[regs_order[i]] = in[i];
 	s.rip = r->rip;
 	s.rflags = r->rflags | FL_FIXED;
-	return vcpu_set(v->cpu, ST_REGS, &s);
+	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_REGS, &s));
 }
 
 long vcpu_get_regs(struct call *c)
@@ -61,7 +61,7 @@ long vcpu_get_regs(struct call *c)
 
 long vcpu_set_regs(struct call *c)
 {
-	return regs_set(c->vcpu, c->data);
+	return regs_set(c, c->data);
 }
 
 /* ---- segments ---- */
@@ -147,12 +147,12 @@ static void common_in(struct vcpu_state *s, const struct kvm_sregs *r)
 }
 
 /* Without a local APIC in the engine kvm_run.cr8 will override this cr8 at the next KVM_RUN. */
-static int common_set(struct kvm_vcpu *v, struct vcpu_state *s, u32 groups)
+static long common_set(struct call *c, struct vcpu_state *s, u32 groups)
 {
-	int r = vcpu_set(v->cpu, groups, s);
+	long r = vcpu_answered(c, vcpu_set(c->vcpu->cpu, groups, s));
 
 	if (!r && s->cr8 <= 15)
-		v->cr8 = s->cr8;
+		c->vcpu->cr8 = s->cr8;
 	return r;
 }
 
@@ -181,13 +181,13 @@ static int bitmap_vector(const struct kvm_sregs *r)
 	return -1;
 }
 
-int sregs_set(struct kvm_vcpu *v, const struct kvm_sregs *r)
+long sregs_set(struct call *c, const struct kvm_sregs *r)
 {
 	struct vcpu_state s;
 	int vector = bitmap_vector(r);
 	u32 groups = ST_SREGS;
 
-	vcpu_get(v->cpu, ST_EVENT, &s);
+	vcpu_get(c->vcpu->cpu, ST_EVENT, &s);
 	common_in(&s, r);
 	if (vector >= 0) {
 		s.events.interrupt.injected = true;
@@ -195,7 +195,7 @@ int sregs_set(struct kvm_vcpu *v, const struct kvm_sregs *r)
 		s.events.interrupt.vector = vector;
 		groups |= ST_EVENT;
 	}
-	return common_set(v, &s, groups);
+	return common_set(c, &s, groups);
 }
 
 long vcpu_get_sregs(struct call *c)
@@ -206,7 +206,7 @@ long vcpu_get_sregs(struct call *c)
 
 long vcpu_set_sregs(struct call *c)
 {
-	return sregs_set(c->vcpu, c->data);
+	return sregs_set(c, c->data);
 }
 
 /* ---- sregs2 ---- */
@@ -241,10 +241,12 @@ long vcpu_set_sregs2(struct call *c)
 	const struct kvm_sregs2 *r = c->data;
 	struct vcpu_state s;
 
-	if (r->flags & ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID)
+	if (check_flags(c, r->flags, KVM_SREGS2_FLAGS_PDPTRS_VALID))
 		return -EINVAL;
 	if (r->flags && !pae_paging(r))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL,
+			"flags: PDPTRS_VALID belongs to PG in cr0 and PAE in cr4, without LMA in "
+			"efer");
 	common_in(&s, (const struct kvm_sregs *)r);
-	return common_set(c->vcpu, &s, ST_SREGS);
+	return common_set(c, &s, ST_SREGS);
 }

@@ -181,7 +181,8 @@ long vcpu_set_signal_mask(struct call *c)
 	if (copy_in(c->dev, &m, c->arg, sizeof(m)))
 		return -EFAULT;
 	if (m.len != sizeof(set))
-		return -EINVAL;
+		return refuse(
+			c->why, -EINVAL, "len %lu: the kernel's sets have 8 bytes", (u64)m.len);
 	if (copy_in(c->dev, &set, c->arg + sizeof(m), sizeof(set)))
 		return -EFAULT;
 	v->sigset = set & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
@@ -191,22 +192,24 @@ long vcpu_set_signal_mask(struct call *c)
 
 /* ---- registers in kvm_run: KVM_CAP_SYNC_REGS ---- */
 
-static int sync_in(struct kvm_vcpu *v)
+static long sync_in(struct call *c)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run = c->vcpu->run;
 	u64 dirty = __atomic_load_n(&run->kvm_dirty_regs, __ATOMIC_RELAXED);
+	u64 unknown = (dirty | run->kvm_valid_regs) & ~(u64)KVM_SYNC_X86_VALID_FIELDS;
 	struct kvm_sync_regs regs;
 
-	if ((dirty | run->kvm_valid_regs) & ~(u64)KVM_SYNC_X86_VALID_FIELDS)
-		return -EINVAL;
+	if (unlikely(unknown))
+		return refuse(c->why, -EINVAL,
+			"kvm_valid_regs or kvm_dirty_regs: the bits 0x%lx are not known", unknown);
 	if (likely(!dirty))
 		return 0;
 	memcpy(&regs, &run->s.regs, sizeof(regs));
-	if ((dirty & KVM_SYNC_X86_REGS) && regs_set(v, &regs.regs))
+	if ((dirty & KVM_SYNC_X86_REGS) && regs_set(c, &regs.regs))
 		return -EINVAL;
-	if ((dirty & KVM_SYNC_X86_SREGS) && sregs_set(v, &regs.sregs))
+	if ((dirty & KVM_SYNC_X86_SREGS) && sregs_set(c, &regs.sregs))
 		return -EINVAL;
-	if ((dirty & KVM_SYNC_X86_EVENTS) && events_set(v, &regs.events))
+	if ((dirty & KVM_SYNC_X86_EVENTS) && events_set(c, &regs.events))
 		return -EINVAL;
 	run->kvm_dirty_regs = 0;
 	return 0;
@@ -256,12 +259,13 @@ static void show_brief(struct kvm_vcpu *v)
 	sync_out(v);
 }
 
-static int before_run(struct kvm_vcpu *v)
+static long before_run(struct call *c)
 {
+	struct kvm_vcpu *v = c->vcpu;
 	bool window = __atomic_load_n(&v->run->request_interrupt_window, __ATOMIC_RELAXED);
-	int r = sync_in(v);
+	long r = sync_in(c);
 
-	r = r ? r : cr8_in(v);
+	r = r ? r : vcpu_answered(c, cr8_in(v));
 	if (r)
 		return r;
 	exit_take_answer(v);
@@ -308,7 +312,7 @@ static int run(struct kvm_vcpu *v)
 long vcpu_run_request(struct call *c)
 {
 	struct kvm_vcpu *v = c->vcpu;
-	long ret = before_run(v);
+	long ret = before_run(c);
 
 	if (ret)
 		return ret;

@@ -84,7 +84,7 @@ long vcpu_set_xsave(struct call *c)
 	struct vcpu_state s;
 
 	memcpy(s.xsave, c->data, sizeof(s.xsave));
-	return vcpu_set(c->vcpu->cpu, ST_XSAVE, &s);
+	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_XSAVE, &s));
 }
 
 long vcpu_get_xcrs(struct call *c)
@@ -104,12 +104,15 @@ long vcpu_set_xcrs(struct call *c)
 	struct vcpu_state s;
 	unsigned i;
 
-	if (x->nr_xcrs > KVM_MAX_XCRS || x->flags)
+	if (x->nr_xcrs > KVM_MAX_XCRS)
+		return refuse(c->why, -EINVAL, "nr_xcrs %lu: there is room for %lu",
+			(u64)x->nr_xcrs, (u64)KVM_MAX_XCRS);
+	if (check_flags(c, x->flags, 0))
 		return -EINVAL;
 	for (i = 0; i < x->nr_xcrs; i++)
 		if (!x->xcrs[i].xcr) {
 			s.xcr0 = x->xcrs[i].value;
-			return vcpu_set(c->vcpu->cpu, ST_XCR, &s);
+			return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_XCR, &s));
 		}
 	return 0;
 }
@@ -133,8 +136,11 @@ long vcpu_set_debugregs(struct call *c)
 	const struct kvm_debugregs *k = c->data;
 	struct vcpu_state s = {.dr = {0}};
 
-	if (k->flags || k->dr6 >> 32 || k->dr7 >> 32)
+	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
+	if (k->dr6 >> 32 || k->dr7 >> 32)
+		return refuse(c->why, -EINVAL, "dr6 0x%lx, dr7 0x%lx: bits 63 to 32 are reserved",
+			(u64)k->dr6, (u64)k->dr7);
 	memcpy(s.dr, k->db, sizeof(k->db));
 	s.dr[6] = k->dr6;
 	s.dr[7] = k->dr7;
@@ -195,31 +201,49 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
 		KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |                             \
 		KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 
-static bool events_valid(const struct kvm_vm *vm, const struct kvm_vcpu_events *k)
+static long check_exception(struct call *c, const struct kvm_vcpu_events *k, bool payload)
 {
-	bool payload = k->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
-	bool exception = k->exception.injected || (payload && k->exception.pending);
+	bool any = k->exception.injected || (payload && k->exception.pending);
 
-	if (k->flags & ~EVENT_FLAGS)
-		return false;
-	if (payload && !vm->exception_payload)
-		return false;
-	if ((k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vm->triple_fault_event)
-		return false;
 	if (payload && k->exception.injected && k->exception.pending)
-		return false;
-	return !exception || (k->exception.nr <= 31 && k->exception.nr != X86_NMI);
+		return refuse(c->why, -EINVAL, "exception: it is either injected or pending");
+	if (any && (k->exception.nr > 31 || k->exception.nr == X86_NMI))
+		return refuse(c->why, -EINVAL, "exception.nr %lu: exceptions are 0 to 31 without 2",
+			(u64)k->exception.nr);
+	return 0;
 }
 
 /* Who waits for SIPI cannot be in system management mode: INIT waits until that ends. */
-static bool smi_valid(const struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
+static long check_smi(struct call *c, const struct kvm_vcpu_events *k)
 {
 	struct vcpu_state s;
 
 	if (!(k->flags & KVM_VCPUEVENT_VALID_SMM) || !(k->smi.smm || k->smi.pending))
-		return true;
-	vcpu_get(v->cpu, ST_MP, &s);
-	return s.mp_state != MP_INIT_RECEIVED;
+		return 0;
+	vcpu_get(c->vcpu->cpu, ST_MP, &s);
+	if (s.mp_state != MP_INIT_RECEIVED)
+		return 0;
+	return refuse(c->why, -EINVAL, "smi: the vCPU waits for SIPI, KVM_MP_STATE_INIT_RECEIVED");
+}
+
+static long check_events(struct call *c, const struct kvm_vcpu_events *k)
+{
+	bool payload = k->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
+
+	if (check_flags(c, k->flags, EVENT_FLAGS))
+		return -EINVAL;
+	if (payload && !c->vm->exception_payload)
+		return refuse(c->why, -EINVAL,
+			"flags: VALID_PAYLOAD needs KVM_CAP_EXCEPTION_PAYLOAD, which is not "
+			"enabled");
+	if ((k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !c->vm->triple_fault_event)
+		return refuse(c->why, -EINVAL,
+			"flags: VALID_TRIPLE_FAULT needs KVM_CAP_X86_TRIPLE_FAULT_EVENT, which is "
+			"not "
+			"enabled");
+	if (check_exception(c, k, payload))
+		return -EINVAL;
+	return check_smi(c, k);
 }
 
 static void exception_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
@@ -243,12 +267,13 @@ static void smi_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
 	e->smi.latched_init = k->smi.latched_init;
 }
 
-int events_set(struct kvm_vcpu *v, const struct kvm_vcpu_events *k)
+long events_set(struct call *c, const struct kvm_vcpu_events *k)
 {
+	struct kvm_vcpu *v = c->vcpu;
 	struct vcpu_state s;
 	struct vcpu_events *e = &s.events;
 
-	if (!events_valid(v->vm, k) || !smi_valid(v, k))
+	if (check_events(c, k))
 		return -EINVAL;
 	vcpu_get(v->cpu, ST_EVENT, &s);
 	exception_in(e, k);
@@ -279,7 +304,7 @@ long vcpu_get_events(struct call *c)
 
 long vcpu_set_events(struct call *c)
 {
-	return events_set(c->vcpu, c->data);
+	return events_set(c, c->data);
 }
 
 /* ---- MP state: KVM's numbers are the engine's ---- */
@@ -313,11 +338,16 @@ long vcpu_set_mp_state(struct call *c)
 	if (s.mp_state == KVM_MP_STATE_AP_RESET_HOLD)
 		s.mp_state = MP_HALTED;
 	if (s.mp_state > MP_SIPI_RECEIVED)
-		return -EINVAL;
+		return refuse(
+			c->why, -EINVAL, "mp_state %lu: x86 has 0 to 4, and 9", (u64)s.mp_state);
 	if (s.mp_state != MP_RUNNABLE && !vm_has_irqchip(c->vm))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL,
+			"mp_state %lu: without an irqchip there is only 0, runnable",
+			(u64)s.mp_state);
 	if ((s.mp_state == MP_INIT_RECEIVED || s.mp_state == MP_SIPI_RECEIVED) &&
 		init_held_off(c->vcpu))
-		return -EINVAL;
-	return vcpu_set(c->vcpu->cpu, ST_MP, &s);
+		return refuse(c->why, -EINVAL,
+			"mp_state %lu: the vCPU is in system management mode, or an SMI waits",
+			(u64)s.mp_state);
+	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_MP, &s));
 }

@@ -38,9 +38,15 @@ static u64 guest_xcr0(void)
 	return 3;
 }
 
-static bool known_attr(const struct kvm_device_attr *a)
+static long check_attr(struct call *c)
 {
-	return !a->group && a->attr == KVM_X86_XCOMP_GUEST_SUPP;
+	const struct kvm_device_attr *a = c->data;
+
+	if (!a->group && a->attr == KVM_X86_XCOMP_GUEST_SUPP)
+		return 0;
+	return refuse(c->why, -ENXIO,
+		"attr %lu of group %lu: there is only KVM_X86_XCOMP_GUEST_SUPP", (u64)a->attr,
+		(u64)a->group);
 }
 
 long system_get_attr(struct call *c)
@@ -48,10 +54,10 @@ long system_get_attr(struct call *c)
 	const struct kvm_device_attr *a = c->data;
 	u64 value = guest_xcr0();
 
-	return known_attr(a) ? copy_out(c->dev, a->addr, &value, sizeof(value)) : -ENXIO;
+	return check_attr(c) ? -ENXIO : copy_out(c->dev, a->addr, &value, sizeof(value));
 }
 
 long system_has_attr(struct call *c)
 {
-	return known_attr(c->data) ? 0 : -ENXIO;
+	return check_attr(c);
 }

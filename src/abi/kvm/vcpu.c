@@ -12,9 +12,10 @@ long vcpu_queue_interrupt(struct call *c)
 	const struct kvm_interrupt *k = c->data;
 
 	if (k->irq >= KVM_NR_INTERRUPTS)
-		return -EINVAL;
+		return refuse(c->why, -EINVAL, "irq %lu: vectors are 0 to 255", (u64)k->irq);
 	if (machine_irqchip(c->vm->machine) == IRQCHIP_FULL)
-		return -ENXIO;
+		return refuse(c->why, -ENXIO,
+			"the irqchip delivers interrupts: KVM_IRQ_LINE raises them");
 	vcpu_interrupt(c->vcpu->cpu, k->irq);
 	return 0;
 }
@@ -35,7 +36,9 @@ _Static_assert(sizeof(struct kvm_lapic_state) == 1024, "LAPIC page");
 
 long vcpu_get_lapic_page(struct call *c)
 {
-	return vm_has_irqchip(c->vm) ? vcpu_get_lapic(c->vcpu->cpu, c->data) : -EINVAL;
+	if (!vm_has_irqchip(c->vm))
+		return refuse(c->why, -EINVAL, NO_IRQCHIP);
+	return vcpu_answered(c, vcpu_get_lapic(c->vcpu->cpu, c->data));
 }
 
 long vcpu_set_lapic_page(struct call *c)
@@ -43,17 +46,17 @@ long vcpu_set_lapic_page(struct call *c)
 	u8 regs[1024];
 
 	if (!vm_has_irqchip(c->vm))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (copy_in(c->dev, regs, c->arg, sizeof(regs)))
 		return -EFAULT;
-	return vcpu_set_lapic(c->vcpu->cpu, regs);
+	return vcpu_answered(c, vcpu_set_lapic(c->vcpu->cpu, regs));
 }
 
 long vcpu_tpr_reporting(struct call *c)
 {
 	const struct kvm_tpr_access_ctl *t = c->data;
 
-	if (t->flags)
+	if (check_flags(c, t->flags, 0))
 		return -EINVAL;
 	vcpu_report_tpr(c->vcpu->cpu, t->enabled);
 	return 0;
@@ -64,10 +67,10 @@ long vcpu_set_vapic_addr(struct call *c)
 	struct kvm_vapic_addr a;
 
 	if (!vm_has_irqchip(c->vm))
-		return -EINVAL;
+		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (copy_in(c->dev, &a, c->arg, sizeof(a)))
 		return -EFAULT;
-	return vcpu_set_vapic(c->vcpu->cpu, a.vapic_addr);
+	return vcpu_answered(c, vcpu_set_vapic(c->vcpu->cpu, a.vapic_addr));
 }
 
 /* ---- time ---- */
@@ -79,23 +82,29 @@ long vcpu_get_tsc_khz(struct call *c)
 
 long vcpu_set_tsc_khz_request(struct call *c)
 {
-	return vcpu_set_tsc_khz(c->vcpu->cpu, c->arg);
+	return vcpu_answered(c, vcpu_set_tsc_khz(c->vcpu->cpu, c->arg));
 }
 
 long vcpu_kvmclock_ctrl(struct call *c)
 {
-	return vcpu_clock_stopped(c->vcpu->cpu);
+	return refuse_if(c->why, vcpu_clock_stopped(c->vcpu->cpu), -EINVAL,
+		"the guest has no kvmclock page: MSR 0x4b564d01 is not set, or there is no memory");
 }
 
 /* The only attribute of a vcpu. */
-static bool is_tsc_offset(const struct kvm_device_attr *a)
+static long check_attr(struct call *c)
 {
-	return a->group == KVM_VCPU_TSC_CTRL && a->attr == KVM_VCPU_TSC_OFFSET;
+	const struct kvm_device_attr *a = c->data;
+
+	if (a->group == KVM_VCPU_TSC_CTRL && a->attr == KVM_VCPU_TSC_OFFSET)
+		return 0;
+	return refuse(c->why, -ENXIO, "attr %lu of group %lu: a vCPU has only KVM_VCPU_TSC_OFFSET",
+		(u64)a->attr, (u64)a->group);
 }
 
 long vcpu_has_attr(struct call *c)
 {
-	return is_tsc_offset(c->data) ? 0 : -ENXIO;
+	return check_attr(c);
 }
 
 long vcpu_get_attr(struct call *c)
@@ -103,7 +112,9 @@ long vcpu_get_attr(struct call *c)
 	const struct kvm_device_attr *a = c->data;
 	s64 offset = vcpu_tsc_offset(c->vcpu->cpu);
 
-	return is_tsc_offset(a) ? copy_out(c->dev, a->addr, &offset, sizeof(offset)) : -ENXIO;
+	if (check_attr(c))
+		return -ENXIO;
+	return copy_out(c->dev, a->addr, &offset, sizeof(offset));
 }
 
 long vcpu_set_attr(struct call *c)
@@ -111,7 +122,7 @@ long vcpu_set_attr(struct call *c)
 	const struct kvm_device_attr *a = c->data;
 	s64 offset;
 
-	if (!is_tsc_offset(a))
+	if (check_attr(c))
 		return -ENXIO;
 	if (copy_in(c->dev, &offset, a->addr, sizeof(offset)))
 		return -EFAULT;
@@ -123,7 +134,7 @@ long vcpu_set_attr(struct call *c)
 
 long vcpu_setup_mce_request(struct call *c)
 {
-	return vcpu_setup_mce(c->vcpu->cpu, *(u64 *)c->data);
+	return vcpu_answered(c, vcpu_setup_mce(c->vcpu->cpu, *(u64 *)c->data));
 }
 
 long vcpu_set_mce(struct call *c)
@@ -137,7 +148,7 @@ long vcpu_set_mce(struct call *c)
 		.bank = k->bank,
 	};
 
-	return vcpu_machine_check(c->vcpu->cpu, &mc);
+	return vcpu_answered(c, vcpu_machine_check(c->vcpu->cpu, &mc));
 }
 
 /* ---- looking in ---- */
@@ -182,7 +193,7 @@ long vcpu_set_guest_debug(struct call *c)
 {
 	const struct kvm_guest_debug *g = c->data;
 	u64 dr[8];
-	int r = inject(c->vcpu->cpu, g->control);
+	long r = vcpu_answered(c, inject(c->vcpu->cpu, g->control));
 
 	if (r)
 		return r;

@@ -37,7 +37,8 @@ long system_create_vm(struct call *c)
 	int fd, r;
 
 	if (c->arg != KVM_X86_DEFAULT_VM && c->arg != KVM_X86_SW_PROTECTED_VM)
-		return -EINVAL;
+		return refuse(c->why, -EINVAL,
+			"type %lu: there are 0, default, and 1, software-protected", c->arg);
 	fd = fd_create(c->dev, FD_VM, "", 0, true, &o);
 	if (fd < 0)
 		return fd;
@@ -158,45 +159,61 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 }
 
 /* Under vm->lock. */
-static bool id_possible(const struct kvm_vm *vm, unsigned long id)
+static long check_id(struct call *c, unsigned long id)
 {
-	return id < (vm->max_ids ? vm->max_ids : MACHINE_MAX_VCPUS);
+	u64 limit = c->vm->max_ids ? c->vm->max_ids : MACHINE_MAX_VCPUS;
+
+	if (id < limit)
+		return 0;
+	return refuse(c->why, -EINVAL, "vCPU id %lu: ids are below %lu", id, limit);
 }
 
 long vm_create_vcpu(struct call *c)
 {
 	struct object *o = NULL;
-	int fd;
+	long fd;
 
 	pthread_mutex_lock(&c->vm->lock);
-	fd = id_possible(c->vm, c->arg) ? create_vcpu_fd(c->vm, c->arg, &o) : -EINVAL;
+	fd = check_id(c, c->arg);
+	fd = fd ? fd : create_vcpu_fd(c->vm, c->arg, &o);
 	pthread_mutex_unlock(&c->vm->lock);
-	return fd < 0 ? fd : fd_publish(c->dev, fd, o);
+	if (fd >= 0)
+		return fd_publish(c->dev, (int)fd, o);
+	return refuse_if(c->why, fd, -EEXIST, "vCPU id %lu exists already", c->arg);
 }
 
 long vm_set_boot_cpu(struct call *c)
 {
 	struct kvm_vm *vm = c->vm;
-	long ret = -EINVAL;
+	long ret;
 
 	pthread_mutex_lock(&vm->lock);
-	if (id_possible(vm, c->arg))
-		ret = machine_set_boot_cpu(vm->machine, c->arg);
+	ret = check_id(c, c->arg);
+	ret = ret ? ret : machine_set_boot_cpu(vm->machine, c->arg);
 	if (!ret)
 		vm->boot_id = c->arg;
 	pthread_mutex_unlock(&vm->lock);
-	return ret;
+	return refuse_if(c->why, ret, -EBUSY, AFTER_VCPUS);
 }
 
 /* Can be said once, before there is a vcpu; saying the same again does no harm. */
-long vm_limit_ids(struct kvm_vm *vm, u64 max_ids)
+long vm_limit_ids(struct call *c, u64 max_ids)
 {
-	if (max_ids > MACHINE_MAX_VCPUS || vm->boot_id > max_ids)
-		return -EINVAL;
+	struct kvm_vm *vm = c->vm;
+
+	if (max_ids > MACHINE_MAX_VCPUS)
+		return refuse(c->why, -EINVAL, "args[0] %lu: the most is %lu", max_ids,
+			(u64)MACHINE_MAX_VCPUS);
+	if (vm->boot_id > max_ids)
+		return refuse(c->why, -EINVAL, "args[0] %lu: the boot processor is %lu", max_ids,
+			(u64)vm->boot_id);
 	if (max_ids == vm->max_ids)
 		return 0;
-	if (vm->max_ids || vm->created_vcpus)
-		return -EINVAL;
+	if (vm->max_ids)
+		return refuse(c->why, -EINVAL, "args[0] %lu: it is %lu already", max_ids,
+			(u64)vm->max_ids);
+	if (vm->created_vcpus)
+		return refuse(c->why, -EINVAL, AFTER_VCPUS);
 	vm->max_ids = max_ids;
 	return 0;
 }
@@ -205,7 +222,9 @@ long vm_limit_ids(struct kvm_vm *vm, u64 max_ids)
 
 long vm_set_tss_addr(struct call *c)
 {
-	return c->arg > (u32)(-3 * (long)PAGE_SIZE) ? -EINVAL : 0;
+	if (c->arg <= (u32)(-3 * (long)PAGE_SIZE))
+		return 0;
+	return refuse(c->why, -EINVAL, "address 0x%lx: three pages must fit below 4 GiB", c->arg);
 }
 
 static bool vm_has_vcpus(struct kvm_vm *vm)
@@ -222,14 +241,18 @@ long vm_set_identity_map(struct call *c)
 {
 	u64 addr;
 
-	return vm_has_vcpus(c->vm) ? -EINVAL : copy_in(c->dev, &addr, c->arg, sizeof(addr));
+	if (vm_has_vcpus(c->vm))
+		return refuse(c->why, -EINVAL, AFTER_VCPUS);
+	return copy_in(c->dev, &addr, c->arg, sizeof(addr));
 }
 
 long vm_set_mmu_pages(struct call *c)
 {
 	const u32 minimum = 64;
 
-	return (u32)c->arg < minimum ? -EINVAL : 0;
+	if ((u32)c->arg >= minimum)
+		return 0;
+	return refuse(c->why, -EINVAL, "%lu pages: the least is 64", (u64)(u32)c->arg);
 }
 
 /* ---- clock ---- */
@@ -250,13 +273,19 @@ long vm_get_tsc_khz(struct call *c)
 /* All run at the host's frequency: no other can be the default (KVM_CAP_VM_TSC_CONTROL is 0). */
 long vm_set_tsc_khz(struct call *c)
 {
-	return machine_tsc_khz_possible(c->vm->machine, c->arg) ? 0 : -EINVAL;
+	if (machine_tsc_khz_possible(c->vm->machine, c->arg))
+		return 0;
+	return refuse(c->why, -EINVAL,
+		"%lu kHz: the host's TSC runs at %lu kHz, and so does a guest's", c->arg,
+		(u64)machine_tsc_khz(c->vm->machine));
 }
 
 /* There are none: the only kind that x86 knows is VFIO's. */
 long vm_create_device(struct call *c)
 {
-	return -ENODEV;
+	const struct kvm_create_device *k = c->data;
+
+	return refuse(c->why, -ENODEV, "type %lu: no device of any type is offered", (u64)k->type);
 }
 
 long vm_get_clock(struct call *c)
@@ -276,7 +305,8 @@ long vm_set_clock(struct call *c)
 	const struct kvm_clock_data *k = c->data;
 	u64 clock = k->clock, now = realtime_ns();
 
-	if (k->flags & ~(KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC))
+	if (check_flags(
+		    c, k->flags, KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC))
 		return -EINVAL;
 	/* The guest's clock went on while it was stopped or on its way here. */
 	if ((k->flags & KVM_CLOCK_REALTIME) && now > k->realtime)

@@ -261,6 +261,8 @@ struct cpu {
 	struct vcpu *vcpu;
 	u64 *stats; /* engine/stat.h */
 	u32 id;
+	struct refusal
+		refusal; /* why the last request on its state was refused; see vcpu_refusal() */
 	bool run_one;    /* leave after one instruction */
 	bool step_only;  /* no translated code: for tests that compare the executors */
 	bool cache_full; /* left because the code cache is full */

@@ -57,6 +57,10 @@ static inline u32 xsave_size(u64 features)
 	return features & XSTATE_AVX ? XSAVE_SIZE : XSAVE_AVX;
 }
 
+/* 0 or -EINVAL: can they be in an XSAVE image, and in XCR0 where CPUID offers allowed (xstate.c)? */
+int xstate_check_bv(struct refusal *why, u64 bv);
+int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed);
+
 /* Make an entry as the VMM set it what the guest would read now. */
 void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e);
 

@@ -90,7 +90,9 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 	if (!d)
 		return -ENOENT;
 	if (msr_hidden(cpu, d))
-		return host && !value ? 0 : -ENOENT;
+		return host && !value ? 0
+				      : refuse(&cpu->refusal, -ENOENT,
+						"leaf 0x40000001 of CPUID does not offer it");
 	if (d->flags & MSR_OUTER_W)
 		return MSR_IS_OUTER;
 	if ((d->flags & MSR_RO) && !host)
@@ -100,7 +102,7 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 	if (d->set)
 		return d->set(cpu, d, index, value, host);
 	if (value & ~d->valid)
-		return -EINVAL;
+		return msr_refuse_bits(cpu, value & ~d->valid);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }

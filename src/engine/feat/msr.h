@@ -6,6 +6,8 @@
 #ifndef ENGINE_FEAT_MSR_H
 #define ENGINE_FEAT_MSR_H
 
+#include <errno.h>
+
 #include "engine/feat/feat.h"
 
 struct msr_desc;
@@ -35,6 +37,11 @@ struct msr_desc {
 static inline u64 *msr_field(struct cpu *cpu, const struct msr_desc *d, u32 index)
 {
 	return (u64 *)((u8 *)cpu + d->offset) + (index - d->first);
+}
+
+static inline int msr_refuse_bits(struct cpu *cpu, u64 bits)
+{
+	return refuse(&cpu->refusal, -EINVAL, "the bits 0x%lx are reserved or not offered", bits);
 }
 
 /* ---- msr_table.c ---- */

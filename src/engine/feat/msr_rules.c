@@ -25,7 +25,7 @@ int msr_get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, 
 int msr_set_canonical(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!cpu_canonical(cpu, value))
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "0x%lx is no canonical address", value);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }
@@ -35,12 +35,12 @@ int msr_set_efer(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value
 	u64 changed;
 
 	if (value & ~d->valid)
-		return -EINVAL;
+		return msr_refuse_bits(cpu, value & ~d->valid);
 	/* LMA follows LME and CR0.PG; the bit written is ignored */
 	value = (value & ~EFER_LMA) | (cpu->efer & EFER_LMA);
 	changed = value ^ cpu->efer;
 	if ((changed & EFER_LME) && (cpu->cr0 & CR0_PG))
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "LME cannot change while PG is set in cr0");
 	cpu->efer = value;
 	if ((changed & EFER_NX) && host)
 		cpu_request(cpu, REQ_FLUSH); /* when inside */
@@ -64,7 +64,8 @@ static bool memory_types_valid(u64 value, u32 allowed)
 int msr_set_memory_types(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!memory_types_valid(value, (u32)d->valid))
-		return -EINVAL;
+		return refuse(
+			&cpu->refusal, -EINVAL, "0x%lx has a byte that is no memory type", value);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }
@@ -73,7 +74,8 @@ int msr_set_mtrr_def_type(
 	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if ((value & ~d->valid) || (value & 7) != (value & 0xff) || !(MTRR_TYPES & BIT(value & 7)))
-		return -EINVAL;
+		return refuse(
+			&cpu->refusal, -EINVAL, "0x%lx: reserved bits, or no memory type", value);
 	cpu->msr.mtrr_def_type = value;
 	return 0;
 }
@@ -84,9 +86,9 @@ int msr_set_mtrr_var(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 v
 	u64 address = ((1ull << cpu->phys_bits) - 1) & PAGE_MASK;
 
 	if (value & ~(address | (mask ? 0x800 : 0xff)))
-		return -EINVAL;
+		return msr_refuse_bits(cpu, value & ~(address | (mask ? 0x800 : 0xff)));
 	if (!mask && ((value & 0xff) > 7 || !(MTRR_TYPES & BIT(value & 7))))
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "0x%lx is no memory type", value & 0xff);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }
@@ -97,9 +99,10 @@ int msr_set_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 va
 	unsigned n = index - d->first;
 
 	if (n >= 4 * (cpu->msr.mcg_cap & 0xff))
-		return -EINVAL;
+		return refuse(
+			&cpu->refusal, -EINVAL, "there are %lu banks", cpu->msr.mcg_cap & 0xff);
 	if (n % 4 == 0 && value != 0 && (value | (1ull << 10) | 1) != ALL_ONES)
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "CTL is all ones or all zeroes");
 	if (!host && n % 4 == 1 && value != 0 && !(cpu->msr.hwcr & BIT64(18)))
 		return -EINVAL;
 	cpu->msr.mc_banks[n] = value;
@@ -117,10 +120,13 @@ int msr_get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *r
 /* MCi_CTL2: exists with MCG_CAP.CMCI_P (SDM 3:15.3.2.5). To the VMM it is 0 without. */
 int msr_set_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
-	if (index - d->first >= (cpu->msr.mcg_cap & 0xff) || value & ~d->valid)
-		return -EINVAL;
+	if (index - d->first >= (cpu->msr.mcg_cap & 0xff))
+		return refuse(
+			&cpu->refusal, -EINVAL, "there are %lu banks", cpu->msr.mcg_cap & 0xff);
+	if (value & ~d->valid)
+		return msr_refuse_bits(cpu, value & ~d->valid);
 	if (!(cpu->msr.mcg_cap & MCE_CAP_CMCI) && (value || !host))
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "MCG_CAP has no CMCI_P");
 	cpu->msr.mc_ctl2[index - d->first] = value;
 	return 0;
 }
@@ -146,9 +152,9 @@ int msr_get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *r
 int msr_set_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!(cpu->msr.mcg_cap & MCE_CAP_CTL) && (value || !host))
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "MCG_CAP has no MCG_CTL_P");
 	if (value != 0 && value != ALL_ONES)
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "it is all ones or all zeroes");
 	cpu->msr.mcg_ctl = value;
 	return 0;
 }
@@ -200,7 +206,7 @@ int msr_set_platform_info(
 	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!(value & PLATFORM_CPUID_FAULT) && cpu->msr.misc_features)
-		return -EINVAL;
+		return refuse(&cpu->refusal, -EINVAL, "bit 31, CPUID faulting, is in use");
 	cpu->msr.platform_info = value;
 	return 0;
 }
@@ -209,9 +215,10 @@ int msr_set_misc_features(
 	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (value & ~d->valid)
-		return -EINVAL;
+		return msr_refuse_bits(cpu, value & ~d->valid);
 	if (value && !(cpu->msr.platform_info & PLATFORM_CPUID_FAULT))
-		return -EINVAL;
+		return refuse(
+			&cpu->refusal, -EINVAL, "PLATFORM_INFO, MSR 0xce, has no CPUID faulting");
 	cpu->msr.misc_features = value;
 	return 0;
 }
@@ -239,7 +246,7 @@ int msr_set_steal_time(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 	const u64 reserved = 0x3e;
 
 	if (value & reserved)
-		return -EINVAL;
+		return msr_refuse_bits(cpu, value & reserved);
 	cpu->msr.kvm_steal_time = value;
 	if (cpu->vcpu)
 		cpu->vcpu->steal.have_last = false; /* another page, another version */
@@ -252,7 +259,7 @@ int msr_set_hwcr(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value
 {
 	value &= ~HWCR_IGNORED;
 	if (value & ~d->valid)
-		return -EINVAL;
+		return msr_refuse_bits(cpu, value & ~d->valid);
 	cpu->msr.hwcr = value;
 	return 0;
 }

@@ -210,7 +210,7 @@ int hv_synic_get(struct vcpu *v, u32 index, u64 *ret, bool host)
 int vcpu_enable_synic(struct vcpu *v, bool keep_pages)
 {
 	if (!v->lapic)
-		return -EINVAL;
+		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
 	v->hv->synic.keep_pages = keep_pages;
 	v->hv->synic.control = 1;
 	atomic_store(&v->hv->synic.active, true);

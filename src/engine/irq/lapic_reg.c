@@ -304,15 +304,22 @@ static bool may_have_x2apic(const struct cpu *cpu)
 	return true;
 }
 
-static bool legal_base(const struct cpu *cpu, u64 value)
+static int check_base(struct cpu *cpu, u64 value)
 {
 	u64 reserved = 0x2ff;
 
 	if (cpu->phys_bits)
 		reserved |= ~(BIT64(cpu->phys_bits) - 1);
+	if (value & reserved)
+		return refuse(&cpu->refusal, -EINVAL,
+			"apic_base 0x%lx: the bits 0x%lx are reserved", value, value & reserved);
 	if (value & BASE_X2APIC && !(value & BASE_ENABLE))
-		return false;
-	return !(value & reserved) && !(value & BASE_X2APIC && !may_have_x2apic(cpu));
+		return refuse(&cpu->refusal, -EINVAL,
+			"apic_base 0x%lx: bit 10, x2APIC, needs bit 11, enabled", value);
+	if (value & BASE_X2APIC && !may_have_x2apic(cpu))
+		return refuse(&cpu->refusal, -EINVAL,
+			"apic_base 0x%lx: CPUID does not offer x2APIC, bit 10", value);
+	return 0;
 }
 
 /* Not from x2APIC back to xAPIC, and not from disabled straight to x2APIC (figure 10-27). */
@@ -343,7 +350,7 @@ static void change_base(struct vcpu *v, u64 value)
 
 int lapic_set_base(struct vcpu *v, u64 value)
 {
-	if (!legal_base(&v->cpu, value))
+	if (check_base(&v->cpu, value))
 		return -EINVAL;
 	if (value != v->cpu.apic_base)
 		change_base(v, value);
@@ -367,6 +374,7 @@ int lapic_write_msr(struct vcpu *v, u32 index, u64 value)
 	if (index < MSR_X2APIC || index > MSR_X2APIC_END)
 		return -ENOENT;
 	if (!l || !lapic_x2(l) || !exists(l, index - MSR_X2APIC))
-		return -EINVAL;
+		return refuse(
+			&v->cpu.refusal, -EINVAL, "there is none: the APIC is not in x2APIC mode");
 	return x2_write(l, index - MSR_X2APIC, value);
 }

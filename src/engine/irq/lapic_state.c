@@ -20,7 +20,7 @@ int vcpu_get_lapic(struct vcpu *v, u8 ret[1024])
 	struct lapic *l = v->lapic;
 
 	if (!l)
-		return -EINVAL;
+		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
 	memset(ret, 0, 1024);
 	for (unsigned r = 0; r < LAPIC_REGS; r++) {
 		u32 value = r == R_ID              ? page_id(l)
@@ -55,8 +55,12 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 	struct lapic *l = v->lapic;
 	u64 deadline;
 
-	if (!l || (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->id))
-		return -EINVAL;
+	if (!l)
+		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
+	if (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->id)
+		return refuse(&v->cpu.refusal, -EINVAL,
+			"regs[0x20], the APIC id, is 0x%lx, and in x2APIC mode always 0x%lx",
+			(u64)page_get(regs, R_ID), (u64)v->id);
 	deadline = lapic_get_deadline(l); /* no part of the page: stays */
 	lapic_timer_stop(l);
 	for (unsigned r = 0; r < LAPIC_REGS; r++)

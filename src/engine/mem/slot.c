@@ -87,7 +87,8 @@ static int slot_create(struct machine *m, const struct memslot_config *c, struct
 		slot_destroy(m->mem, s);
 	else
 		*ret = s;
-	return r;
+	return refuse_if(c->why, r, -EEXIST, "slot %lu: its guest_memfd memory is in another slot",
+		(u64)c->id);
 }
 
 /* ---- the sorted array ---- */
@@ -117,15 +118,23 @@ static void ranges_remove(struct memory *mem, const struct slot *s)
 }
 
 /* Does anything but self lie in the range? */
-static bool ranges_overlap(const struct memory *mem, u64 gpa, u64 size, const struct slot *self)
+/* -EEXIST if another slot than self, which is to be changed, lies where c wants to. */
+static int check_overlap(
+	const struct memory *mem, const struct memslot_config *c, const struct slot *self)
 {
+	u64 gpa = config_gpa(c);
+
 	for (u32 i = ranges_search(mem, gpa); i < mem->count; i++) {
-		if (mem->ranges[i].gpa >= gpa + size)
-			return false;
-		if (mem->ranges[i].slot != self)
-			return true;
+		const struct slot *s = mem->ranges[i].slot;
+
+		if (mem->ranges[i].gpa >= gpa + c->size)
+			return 0;
+		if (s != self)
+			return refuse(c->why, -EEXIST,
+				"slot %lu overlaps slot %lu, which is at 0x%lx", (u64)c->id,
+				(u64)s->id, (u64)(s->gpa & ~GPA_SMM));
 	}
-	return false;
+	return 0;
 }
 
 /* ---- changes; all cpus are paused and the lock is held ---- */
@@ -170,10 +179,11 @@ static void end_watches(struct machine *m, struct slot *s)
 		slot_end_watches(m, s->private, s->gpa, s->size);
 }
 
-static int delete_slot(struct machine *m, struct slot *old)
+static int delete_slot(struct machine *m, const struct memslot_config *c, struct slot *old)
 {
 	if (!old)
-		return -EINVAL;
+		return refuse(c->why, -EINVAL,
+			"slot %lu: there is none to delete (memory_size is 0)", (u64)c->id);
 	end_watches(m, old);
 	ranges_remove(m->mem, old);
 	*slot_entry(m->mem, old->id) = NULL;
@@ -188,7 +198,7 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 	struct slot *s;
 	int r;
 
-	if (ranges_overlap(mem, config_gpa(c), c->size, NULL))
+	if (check_overlap(mem, c, NULL))
 		return -EEXIST;
 	if (seq_reserve(&mem->range_seq))
 		return -ENOMEM;
@@ -221,7 +231,7 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 {
 	int r;
 
-	if (ranges_overlap(m->mem, config_gpa(c), c->size, s))
+	if (check_overlap(m->mem, c, s))
 		return -EEXIST;
 	if (seq_reserve(&m->mem->range_seq))
 		return -ENOMEM;
@@ -237,12 +247,29 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 	return 0;
 }
 
+/* A slot that exists can be moved, logged and deleted. */
+static int check_change(const struct slot *s, const struct memslot_config *c)
+{
+	if (c->size != s->size)
+		return refuse(c->why, -EINVAL, "memory_size 0x%lx: slot %lu exists, with 0x%lx",
+			c->size, (u64)c->id, s->size);
+	if ((c->flags | s->flags) & SLOT_PRIVATE)
+		return refuse(c->why, -EINVAL,
+			"slot %lu exists, and with guest_memfd it cannot change", (u64)c->id);
+	if (c->hva != (u64)s->hva)
+		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: slot %lu exists, at 0x%lx",
+			c->hva, (u64)c->id, (u64)s->hva);
+	if ((c->flags ^ s->flags) & SLOT_READONLY)
+		return refuse(c->why, -EINVAL,
+			"flags: slot %lu exists, and KVM_MEM_READONLY cannot change", (u64)c->id);
+	return 0;
+}
+
 static int modify_slot(struct machine *m, struct slot *s, const struct memslot_config *c)
 {
 	int r;
 
-	if (c->size != s->size || ((c->flags | s->flags) & SLOT_PRIVATE) ||
-		(u8 *)(uintptr_t)c->hva != s->hva || ((c->flags ^ s->flags) & SLOT_READONLY))
+	if (check_change(s, c))
 		return -EINVAL;
 	if (config_gpa(c) != s->gpa)
 		return move_slot(m, s, c);
@@ -259,31 +286,34 @@ static int apply(struct machine *m, const struct memslot_config *c)
 	struct slot *old = slot_by_id(m->mem, c->id);
 
 	if (!c->size)
-		return delete_slot(m, old);
+		return delete_slot(m, c, old);
 	return old ? modify_slot(m, old, c) : create_slot(m, c);
 }
 
-static bool config_valid(const struct memslot_config *c)
+/* What abi/ has checked already is not explained again. */
+static int check_config(const struct memslot_config *c)
 {
 	if (c->id >> 16 >= MACHINE_SPACES || (c->id & 0xffff) >= MACHINE_MAX_SLOTS ||
 		(c->flags & ~SLOT_FLAGS))
-		return false;
+		return -EINVAL;
 	if ((c->gpa | c->size | c->hva) & ~PAGE_MASK)
-		return false;
+		return -EINVAL;
 	if (c->size >> PAGE_SHIFT > SLOT_MAX_PAGES || c->gpa > GPA_SMM ||
 		c->gpa + c->size > GPA_SMM)
-		return false;
+		return refuse(c->why, -EINVAL,
+			"guest_phys_addr 0x%lx: the slot ends beyond 52 bits of physical address",
+			c->gpa);
 	if ((c->flags & SLOT_PRIVATE) && c->size &&
 		(!c->private_hva || c->private_hva & ~PAGE_MASK))
-		return false;
-	return c->hva <= HOST_END && c->size <= HOST_END - c->hva;
+		return -EINVAL;
+	return c->hva <= HOST_END && c->size <= HOST_END - c->hva ? 0 : -EINVAL;
 }
 
 int machine_set_memslot(struct machine *m, const struct memslot_config *c)
 {
 	int r;
 
-	if (!config_valid(c))
+	if (check_config(c))
 		return -EINVAL;
 	machine_pause(m);
 	pthread_rwlock_wrlock(&m->mem->lock);

@@ -213,5 +213,9 @@ bool machine_tsc_khz_possible(struct machine *m, u32 khz)
 
 int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
 {
-	return machine_tsc_khz_possible(v->machine, khz) ? 0 : -EINVAL;
+	if (machine_tsc_khz_possible(v->machine, khz))
+		return 0;
+	return refuse(&v->cpu.refusal, -EINVAL,
+		"%lu kHz: the host's TSC runs at %lu kHz, and so does a guest's", (u64)khz,
+		(u64)machine_tsc_khz(v->machine));
 }

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is refused is explained: dev_ioctl_why(). Only ours, the kernel gives no reasons.
+ *
+ * One test has sentences by name. The other walks all requests with arguments in which one word after the other is
+ * wrong, on machines of all kinds, and demands a reason of everything that is not a success, and none of a success.
+ */
+#include "tests/abi/port.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "abi/kvm/kvm.h"
+
+static struct refusal why;
+static char text[512];
+
+static long ask(int fd, unsigned long request, unsigned long arg)
+{
+	long r = dev_ioctl_why(port.dev, fd, request, arg, NULL, &why);
+
+	text[0] = 0;
+	if (why.why)
+		refusal_text(&why, text, sizeof(text));
+	return r;
+}
+
+static void refused(
+	int fd, unsigned long request, const void *arg, long error, const char *sentence)
+{
+	assert_int_equal(ask(fd, request, (unsigned long)arg), error);
+	assert_string_equal(text, sentence);
+}
+
+static void refused_value(
+	int fd, unsigned long request, unsigned long arg, long error, const char *sentence)
+{
+	refused(fd, request, (void *)arg, error, sentence);
+}
+
+/* ---- sentences ---- */
+
+static void test_sregs(void **state)
+{
+	struct kvm_sregs good = {.cr0 = 0}, s;
+	struct guest g;
+
+	guest_open(&g);
+	assert_int_equal(kvm_p(g.vcpu, KVM_GET_SREGS, &good), 0);
+#define SREGS(field, value, sentence)                                                              \
+	(s = good, s.field = (value), refused(g.vcpu, KVM_SET_SREGS, &s, -EINVAL, sentence))
+	SREGS(cs.l, 1, "cs.l: 64-bit code needs LME and LMA in efer, and PG in cr0");
+	SREGS(cr0, 1ull << 32, "cr0 0x100000000: bits 63 to 32 are reserved");
+	SREGS(cr0, 0x80000000, "cr0 0x80000000: PG needs PE");
+	SREGS(cr0, 0x20000000, "cr0 0x20000000: NW needs CD");
+	SREGS(cr4, 1 << 22, "cr4 0x400000: CPUID does not offer the bits 0x400000");
+	SREGS(efer, 0x1000, "efer 0x1000: the bits 0x1000 are not offered");
+	SREGS(efer, 0x400, "efer 0x400: LMA needs LME, and PG in cr0");
+	SREGS(apic_base, 0xfee00001, "apic_base 0xfee00001: the bits 0x1 are reserved");
+	SREGS(apic_base, 0xfee00400, "apic_base 0xfee00400: bit 10, x2APIC, needs bit 11, enabled");
+	good.cr0 = 0x80000001;
+	SREGS(efer, 0x500, "cr4 0x0: long mode needs PAE");
+	good.cr4 = 0x20;
+	SREGS(efer, 0x100, "efer 0x100: LMA belongs to LME with PG in cr0");
+	good.efer = 0x500;
+	SREGS(cr3, 1ull << 52, "cr3 0x10000000000000: physical addresses have 36 bits");
+	guest_close(&g);
+}
+
+static void test_vectors(void **state)
+{
+	struct kvm_xcrs x = {.nr_xcrs = 1};
+	static struct kvm_xsave image;
+	u64 *header = (u64 *)&image + 64;
+	struct guest g;
+
+	guest_open(&g);
+	x.xcrs[0].value = 0xe7;
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL,
+		"xcr0 bit 5: AVX-512 is not offered to guests; take features from "
+		"KVM_GET_SUPPORTED_CPUID, "
+		"not from the host");
+	x.xcrs[0].value = 7;
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL,
+		"xcr0 bit 1: leaf 0xd of this vCPU's CPUID does not offer it");
+	x.xcrs[0].value = 2;
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "xcr0 bit 0: x87 is always there");
+	x.nr_xcrs = 17;
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "nr_xcrs 17: there is room for 16");
+	header[0] = 1 << 18;
+	refused(g.vcpu, KVM_SET_XSAVE, &image, -EINVAL,
+		"xstate_bv bit 18: AMX is not offered to guests; take features from "
+		"KVM_GET_SUPPORTED_CPUID, not from the host");
+	header[0] = 3;
+	((u32 *)&image)[6] = 0x80000000;
+	refused(g.vcpu, KVM_SET_XSAVE, &image, -EINVAL,
+		"mxcsr: the processor does not have the bits 0x80000000");
+	header[1] = 1;
+	refused(g.vcpu, KVM_SET_XSAVE, &image, -EINVAL,
+		"xcomp_bv 0x1: the image must have the standard format");
+	guest_close(&g);
+}
+
+static void test_vcpu(void **state)
+{
+	struct {
+		u32 n, pad;
+		struct kvm_msr_entry e[3];
+	} m = {.n = 3,
+		.e = {{.index = 0x277, .data = 0x0606060606060606},
+			{.index = 0xc0000080, .data = 2}}};
+	struct kvm_vcpu_events e = {.flags = KVM_VCPUEVENT_VALID_PAYLOAD};
+	struct kvm_debugregs d = {.dr7 = 1ull << 32};
+	struct kvm_mp_state mp = {.mp_state = KVM_MP_STATE_HALTED};
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_HYPERV_SYNIC};
+	struct guest g;
+
+	guest_open(&g);
+	refused(g.vcpu, KVM_SET_MSRS, &m, 1,
+		"entries[1], MSR 0xc0000080: the bits 0x2 are reserved or not offered");
+	m.e[1].index = 0x12345;
+	refused(g.vcpu, KVM_SET_MSRS, &m, 1, "entries[1], MSR 0x12345: there is no such MSR");
+	refused(g.vcpu, KVM_SET_VCPU_EVENTS, &e, -EINVAL,
+		"flags: VALID_PAYLOAD needs KVM_CAP_EXCEPTION_PAYLOAD, which is not enabled");
+	e = (struct kvm_vcpu_events){.exception = {.injected = 1, .nr = 32}};
+	refused(g.vcpu, KVM_SET_VCPU_EVENTS, &e, -EINVAL,
+		"exception.nr 32: exceptions are 0 to 31 without 2");
+	refused(g.vcpu, KVM_SET_DEBUGREGS, &d, -EINVAL,
+		"dr6 0x0, dr7 0x100000000: bits 63 to 32 are reserved");
+	refused(g.vcpu, KVM_SET_MP_STATE, &mp, -EINVAL,
+		"mp_state 3: without an irqchip there is only 0, runnable");
+	refused(g.vcpu, KVM_ENABLE_CAP, &cap, -EINVAL,
+		"there is no local APIC: the irqchip must be made before the vCPU");
+	g.run->kvm_dirty_regs = 8;
+	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL,
+		"kvm_valid_regs or kvm_dirty_regs: the bits 0x8 are not known");
+	g.run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
+	g.run->s.regs.sregs.cr0 = 0x80000000;
+	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL, "cr0 0x80000000: PG needs PE");
+	guest_close(&g);
+}
+
+static void test_vm(void **state)
+{
+	struct kvm_userspace_memory_region r = {.slot = 4, .memory_size = 0x2000};
+	struct kvm_irqfd irqfd = {.fd = 1};
+	struct kvm_irqchip chip = {.chip_id = 3};
+	struct kvm_create_device device = {.type = KVM_DEV_TYPE_VFIO};
+	struct {
+		u32 n, flags;
+		struct kvm_irq_routing_entry e[2];
+	} routing = {.n = 2, .e = {{.type = KVM_IRQ_ROUTING_MSI}, {.gsi = 5000, .type = 2}}};
+	struct guest g;
+
+	guest_open_irqchip(&g);
+	r.userspace_addr = (unsigned long)g.ram;
+	refused(g.vm, KVM_SET_USER_MEMORY_REGION, &r, -EEXIST,
+		"slot 4 overlaps slot 0, which is at 0x1000");
+	r.slot = 0;
+	refused(g.vm, KVM_SET_USER_MEMORY_REGION, &r, -EINVAL,
+		"memory_size 0x2000: slot 0 exists, with 0x10000");
+	refused_value(g.vm, KVM_CREATE_VCPU, 0, -EEXIST, "vCPU id 0 exists already");
+	refused_value(g.vm, KVM_CREATE_VCPU, 4096, -EINVAL, "vCPU id 4096: ids are below 1024");
+	refused_value(g.vm, KVM_CREATE_IRQCHIP, 0, -EEXIST, "there is an irqchip already");
+	refused(g.vm, KVM_GET_IRQCHIP, &chip, -EINVAL,
+		"chip_id 3: the PICs are 0 and 1, the IOAPIC is 2");
+	refused(g.vm, KVM_CREATE_DEVICE, &device, -ENODEV,
+		"type 4: no device of any type is offered");
+	refused(g.vm, KVM_SET_GSI_ROUTING, &routing, -EINVAL,
+		"entries[1]: gsi 5000: GSIs are below 4096");
+	refused(g.vm, KVM_IRQFD, &irqfd, -EINVAL,
+		"fd 1, or the other descriptor, is not an eventfd");
+	guest_close(&g);
+}
+
+/* ---- everything ---- */
+
+static union {
+	u64 words[2048];
+	u32 half[4096];
+} arg, base;
+
+static bool speaks_for_itself(long error)
+{
+	return error == -EFAULT || error == -ENOMEM || error == -EMFILE || error == -EFBIG;
+}
+
+static bool is_batch(const struct request *q)
+{
+	return q->number == KVM_GET_MSRS || q->number == KVM_SET_MSRS;
+}
+
+static bool makes_descriptor(u32 number)
+{
+	return number == KVM_CREATE_VM || number == KVM_CREATE_VCPU ||
+	       number == KVM_CREATE_GUEST_MEMFD || number == KVM_GET_STATS_FD;
+}
+
+static void try(const struct request *q, int fd, unsigned long a)
+{
+	long r = ask(fd, q->number, a);
+
+	if (r >= 0 && makes_descriptor(q->number))
+		kvm_close((int)r);
+	if (r >= 0 && !is_batch(q) && why.why)
+		fail_msg("%s succeeds, yet says: %s", q->name, text);
+	if (r < 0 && !speaks_for_itself(r) && !why.why)
+		fail_msg("%s is refused with %ld and says nothing", q->name, r);
+	if (why.why && (strpbrk(text, "\"\\\n") || strlen(text) < 8 || strlen(text) > 200))
+		fail_msg("%s: no sentence: %s", q->name, text);
+}
+
+/* The words of the argument, one at a time; in lists, those of the first entries. */
+static void try_words(const struct request *q, int fd)
+{
+	static const u32 wrong[] = {1, 2, 0x1000, 0x80000000, ~0u};
+	unsigned n = q->size ? q->size / 4u : 32;
+
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned j = 0; j < ARRAY_SIZE(wrong); j++) {
+			arg = base;
+			arg.half[i] = wrong[j];
+			try(q, fd, (unsigned long)&arg);
+		}
+	arg = base;
+	try(q, fd, (unsigned long)&arg);
+	memset(&arg, 0xff, sizeof(arg));
+	try(q, fd, (unsigned long)&arg);
+	try(q, fd, BAD_POINTER);
+}
+
+static void try_values(const struct request *q, int fd)
+{
+	static const u64 values[] = {1, 2, 63, 1000, 4096, 1 << 20, 0xffffe000, 1ull << 32, ~0ull};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(values); i++)
+		try(q, fd, values[i]);
+}
+
+/* What is there now, if it can be had: most of it is right then. */
+static void start_with_state(const struct request *q, int fd)
+{
+	const struct request *get;
+	unsigned n;
+	char name[64];
+
+	memset(&base, 0, sizeof(base));
+	snprintf(name, sizeof(name), "KVM_GET_%s", q->name + strlen("KVM_SET_"));
+	for (get = request_table(&n); n; n--, get++)
+		if (get->fd_kind == q->fd_kind && !strcmp(get->name, name) &&
+			get->arg_kind == ARG_OUT && get->size == q->size)
+			kvm_p(fd, get->number, &base);
+}
+
+static void try_request(const struct request *q, const struct guest *g)
+{
+	const int fd[] = {[FD_SYSTEM] = g->sys, [FD_VM] = g->vm, [FD_VCPU] = g->vcpu};
+
+	if (q->arg_kind == ARG_ZERO || q->arg_kind == ARG_NONE || q->arg_kind == ARG_VALUE) {
+		try_values(q, fd[q->fd_kind]);
+		return;
+	}
+	memset(&base, 0, sizeof(base));
+	try_words(q, fd[q->fd_kind]);
+	if (q->arg_kind == ARG_PTR)
+		base.half[0] = 2; /* entries */
+	else
+		start_with_state(q, fd[q->fd_kind]);
+	try_words(q, fd[q->fd_kind]);
+}
+
+/* guest_open(), before the vcpu. */
+static void open_other(struct guest *g, u32 cap, u64 value, unsigned long type)
+{
+	struct kvm_enable_cap e = {.cap = cap, .args = {value}};
+
+	g->sys = kvm_open();
+	g->vm = kvm(g->sys, KVM_CREATE_VM, type);
+	assert_true(g->vm >= 0);
+	assert_int_equal(cap ? kvm_p(g->vm, KVM_ENABLE_CAP, &e) : 0, 0);
+	g->vcpu = kvm(g->vm, KVM_CREATE_VCPU, 0);
+	assert_true(g->vcpu >= 0);
+}
+
+static void close_other(const struct guest *g)
+{
+	kvm_close(g->vcpu);
+	kvm_close(g->vm);
+	kvm_close(g->sys);
+}
+
+static void test_all(void **state)
+{
+	static const struct {
+		u32 cap;
+		u64 value;
+		unsigned long type;
+	} kinds[] = {{0, 0, KVM_X86_DEFAULT_VM}, {0, 0, KVM_X86_SW_PROTECTED_VM},
+		{KVM_CAP_SPLIT_IRQCHIP, 24, 0}, {KVM_CAP_DIRTY_LOG_RING, 4096, 0},
+		{KVM_CAP_X2APIC_API, 3, 0}, {KVM_CAP_EXCEPTION_PAYLOAD, 1, 0}};
+	const struct request *q;
+	struct guest g;
+	unsigned n;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
+		for (q = request_table(&n); n; n--, q++) {
+			open_other(&g, kinds[i].cap, kinds[i].value, kinds[i].type);
+			try_request(q, &g);
+			close_other(&g);
+		}
+	for (q = request_table(&n); n; n--, q++) {
+		guest_open_irqchip(&g);
+		try_request(q, &g);
+		guest_close(&g);
+	}
+}
+
+/* ---- threads ---- */
+
+struct asker {
+	int vm;
+	unsigned long id;
+};
+
+static void *keep_asking(void *opaque)
+{
+	const struct asker *a = opaque;
+	struct refusal r;
+	unsigned long wrong = 0;
+
+	for (int i = 0; i < 3000; i++)
+		if (dev_ioctl_why(port.dev, a->vm, KVM_CREATE_VCPU, a->id, NULL, &r) != -EINVAL ||
+			!r.why || r.number[0] != a->id)
+			wrong++;
+	return (void *)wrong;
+}
+
+/* Everybody hears his own. */
+static void test_threads(void **state)
+{
+	struct asker a, b;
+	pthread_t thread;
+	struct guest g;
+	void *wrong;
+
+	guest_open(&g);
+	a = (struct asker){g.vm, 5000};
+	b = (struct asker){g.vm, 6000};
+	assert_int_equal(pthread_create(&thread, NULL, keep_asking, &a), 0);
+	assert_null(keep_asking(&b));
+	assert_int_equal(pthread_join(thread, &wrong), 0);
+	assert_null(wrong);
+	guest_close(&g);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_sregs),
+		cmocka_unit_test(test_vectors),
+		cmocka_unit_test(test_vcpu),
+		cmocka_unit_test(test_vm),
+		cmocka_unit_test(test_all),
+		cmocka_unit_test(test_threads),
+	};
+
+	port_start(argc, argv);
+	return port_end(cmocka_run_group_tests(tests, NULL, NULL));
+}
