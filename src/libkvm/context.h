@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/refusal.h"
 #include "base/types.h"
 #include "libkvm.h"
 #include "libkvm/memory.h"
@@ -72,7 +73,8 @@ int fail(kvm_context_t kvm, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a request to the hypervisor; vcpu < 0: not of a vCPU. */
 #define NO_VCPU (-1)
-int request_failed(kvm_context_t kvm, int vcpu, unsigned long request, long error);
+int request_failed(
+	kvm_context_t kvm, int vcpu, unsigned long request, long error, const struct refusal *why);
 
 /* Of a failure of the tables in ranges.h, which do not tell. */
 static inline int table_grown(kvm_context_t kvm, int r)
@@ -80,16 +82,26 @@ static inline int table_grown(kvm_context_t kvm, int r)
 	return r < 0 ? fail(kvm, r, "no memory for the table of the guest's memory") : r;
 }
 
-/* Silent: most of what is asked here may fail. */
-static inline long sys_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
+/* On one of the context's descriptors. Silent. */
+static inline long fd_ioctl(
+	kvm_context_t kvm, int fd, unsigned long request, const void *arg, struct refusal *ret_why)
 {
-	return kvm->port->ioctl(kvm->port_state, kvm->fd, request, (unsigned long)arg);
+	return kvm->port->ioctl(kvm->port_state, fd, request, (unsigned long)arg, ret_why);
+}
+
+/* Silent: most of what is asked here may fail. */
+static inline long sys_ioctl(
+	kvm_context_t kvm, unsigned long request, const void *arg, struct refusal *ret_why)
+{
+	return fd_ioctl(kvm, kvm->fd, request, arg, ret_why);
 }
 
 /* The capability's own number; < 0 only on failure. */
 static inline long cap_value(kvm_context_t kvm, int cap)
 {
-	return sys_ioctl(kvm, KVM_CHECK_EXTENSION, (void *)(long)cap);
+	struct refusal unsaid;
+
+	return sys_ioctl(kvm, KVM_CHECK_EXTENSION, (void *)(long)cap, &unsaid);
 }
 
 /* These tell of a failure. */

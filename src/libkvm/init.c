@@ -42,11 +42,12 @@ static kvm_context_t context_new(const struct init *init)
 
 static int context_size(kvm_context_t kvm)
 {
-	long n = sys_ioctl(kvm, KVM_GET_API_VERSION, NULL);
+	struct refusal unsaid;
+	long n = sys_ioctl(kvm, KVM_GET_API_VERSION, NULL, &unsaid);
 
 	if (n != KVM_API_VERSION)
 		return n < 0 ? (int)n : -EPROTONOSUPPORT;
-	n = sys_ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, NULL);
+	n = sys_ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, NULL, &unsaid);
 	if (n < (long)sizeof(struct kvm_run))
 		return n < 0 ? (int)n : -EPROTO;
 	kvm->run_size = (size_t)n;

@@ -46,7 +46,7 @@ int fail(kvm_context_t kvm, int error, const char *format, ...)
 	return result(error);
 }
 
-/* What a failure most likely means, where its number does not say. */
+/* What a failure most likely means, where its number does not say: for the road that gives no reasons. */
 static const struct advice {
 	unsigned long request; /* 0: any */
 	int error;
@@ -80,11 +80,14 @@ static const char *advice_on(unsigned long request, int error)
 	return NULL;
 }
 
-int request_failed(kvm_context_t kvm, int vcpu, unsigned long request, long error)
+int request_failed(
+	kvm_context_t kvm, int vcpu, unsigned long request, long error, const struct refusal *why)
 {
 	const char *text = advice_on(request, (int)-error);
-	char who[24] = "";
+	char who[24] = "", reason[200];
 
+	if (why->why)
+		text = refusal_text(why, reason, sizeof(reason));
 	if (vcpu != NO_VCPU)
 		snprintf(who, sizeof(who), "vCPU %d: ", vcpu);
 	return fail(kvm, (int)error, "%s%s failed: %s%s%s", who, request_name(request),

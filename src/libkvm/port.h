@@ -6,6 +6,7 @@
 #ifndef LIBKVM_PORT_H
 #define LIBKVM_PORT_H
 
+#include "base/refusal.h"
 #include "base/types.h"
 
 struct port_ops {
@@ -15,8 +16,9 @@ struct port_ops {
 	bool fpu_complete;
 	/* Opens the system descriptor: the descriptor or -errno; *state is the port's own. */
 	int (*open)(void **state);
-	/* >= 0 or -errno. */
-	long (*ioctl)(void *state, int fd, unsigned long request, unsigned long arg);
+	/* >= 0 or -errno; why, if the road can tell. */
+	long (*ioctl)(void *state, int fd, unsigned long request, unsigned long arg,
+		struct refusal *ret_why);
 	void (*close_fd)(void *state, int fd);
 	/* After every descriptor was closed. */
 	void (*destroy)(void *state);

@@ -15,10 +15,12 @@ static int kernel_open(void **state)
 	return fd < 0 ? -errno : fd;
 }
 
-static long kernel_ioctl(void *state, int fd, unsigned long request, unsigned long arg)
+static long kernel_ioctl(
+	void *state, int fd, unsigned long request, unsigned long arg, struct refusal *ret_why)
 {
 	int r = ioctl(fd, request, arg);
 
+	ret_why->why = NULL;
 	return r < 0 ? -errno : r;
 }
 

@@ -21,9 +21,10 @@ static int soft_open(void **state)
 	return r;
 }
 
-static long soft_ioctl(void *state, int fd, unsigned long request, unsigned long arg)
+static long soft_ioctl(
+	void *state, int fd, unsigned long request, unsigned long arg, struct refusal *ret_why)
 {
-	return dev_ioctl(state, fd, request, arg);
+	return dev_ioctl_why(state, fd, request, arg, NULL, ret_why);
 }
 
 static void soft_close(void *state, int fd)

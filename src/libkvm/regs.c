@@ -28,20 +28,22 @@ int kvm_set_sregs(kvm_context_t kvm, int vcpu, struct kvm_sregs *regs)
 struct kvm_msr_list *kvm_get_msr_list(kvm_context_t kvm)
 {
 	struct kvm_msr_list size = {.nmsrs = 0}, *list = NULL;
-	long r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, &size);
+	struct refusal why;
+	long r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, &size, &why);
 
 	if (r >= 0 || r == -E2BIG) {
 		list = calloc(1, sizeof(*list) + size.nmsrs * sizeof(list->indices[0]));
+		why.why = NULL;
 		r = -ENOMEM;
 	}
 	if (list) {
 		list->nmsrs = size.nmsrs;
-		r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, list);
+		r = sys_ioctl(kvm, KVM_GET_MSR_INDEX_LIST, list, &why);
 	}
 	if (r >= 0)
 		return list;
 	free(list);
-	request_failed(kvm, NO_VCPU, KVM_GET_MSR_INDEX_LIST, r);
+	request_failed(kvm, NO_VCPU, KVM_GET_MSR_INDEX_LIST, r, &why);
 	return NULL;
 }
 
@@ -154,16 +156,18 @@ int uv_kvm_setup_cpuid2(
 /* KVM says only that the space was too small, not what it needs. */
 struct kvm_cpuid2 *uv_kvm_supported_cpuid(kvm_context_t kvm)
 {
+	struct refusal why;
 	long r = -E2BIG;
 
 	for (int nent = 128; r == -E2BIG && nent <= CPUID_MAX_ENTRIES; nent *= 2) {
 		struct kvm_cpuid2 *cpuid = cpuid_alloc(nent);
 
-		r = cpuid ? sys_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid) : -ENOMEM;
+		why.why = NULL;
+		r = cpuid ? sys_ioctl(kvm, KVM_GET_SUPPORTED_CPUID, cpuid, &why) : -ENOMEM;
 		if (r >= 0)
 			return cpuid;
 		free(cpuid);
 	}
-	request_failed(kvm, NO_VCPU, KVM_GET_SUPPORTED_CPUID, r);
+	request_failed(kvm, NO_VCPU, KVM_GET_SUPPORTED_CPUID, r, &why);
 	return NULL;
 }

@@ -160,9 +160,9 @@ static void drain_ring(kvm_context_t kvm, struct kvm_run *run)
 }
 
 /* The vCPU's state tells something when it was the guest that touched what is not there. */
-static int run_failed(kvm_context_t kvm, int vcpu, long error)
+static int run_failed(kvm_context_t kvm, int vcpu, long error, const struct refusal *why)
 {
-	int r = request_failed(kvm, vcpu, KVM_RUN, error);
+	int r = request_failed(kvm, vcpu, KVM_RUN, error, why);
 
 	if (error == -EFAULT)
 		show_state(kvm, vcpu);
@@ -183,6 +183,7 @@ static int interrupted(kvm_context_t kvm, long error)
 static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env)
 {
 	struct kvm_callbacks *cb = kvm->callbacks;
+	struct refusal why;
 	long r;
 
 	if (cb->push_nmi)
@@ -193,11 +194,11 @@ static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env
 	r = cb->pre_kvm_run ? cb->pre_kvm_run(kvm->opaque, env) : 0;
 	if (r)
 		return (int)r;
-	r = kvm->port->ioctl(kvm->port_state, v->fd, KVM_RUN, 0);
+	r = fd_ioctl(kvm, v->fd, KVM_RUN, NULL, &why);
 	if (cb->post_kvm_run)
 		cb->post_kvm_run(kvm->opaque, env);
 	if (unlikely(r < 0 && r != -EINTR && r != -EAGAIN))
-		return run_failed(kvm, vcpu, r);
+		return run_failed(kvm, vcpu, r, &why);
 	drain_ring(kvm, v->run);
 	if (r < 0)
 		return interrupted(kvm, r);
@@ -223,10 +224,11 @@ int kvm_run(kvm_context_t kvm, int vcpu, void *env)
 
 int kvm_init_coalesced_mmio(kvm_context_t kvm)
 {
+	const struct refusal unsaid = {.why = NULL};
 	long page = cap_value(kvm, KVM_CAP_COALESCED_MMIO);
 
 	if (page < 0)
-		return request_failed(kvm, NO_VCPU, KVM_CHECK_EXTENSION, page);
+		return request_failed(kvm, NO_VCPU, KVM_CHECK_EXTENSION, page, &unsaid);
 	if ((size_t)(page + 1) * PAGE_SIZE > kvm->run_size)
 		page = 0;
 	kvm->ring_page = (int)page;

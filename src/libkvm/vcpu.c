@@ -17,12 +17,12 @@ static int area_failed(kvm_context_t kvm, int slot, int error)
 /* Into the reserved place, so that it does not fail for want of address space. */
 static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu *vcpu)
 {
-	long r =
-		kvm->port->ioctl(kvm->port_state, kvm->vm_fd, KVM_CREATE_VCPU, (unsigned long)slot);
+	struct refusal why;
+	long r = fd_ioctl(kvm, kvm->vm_fd, KVM_CREATE_VCPU, (void *)(long)slot, &why);
 	void *run;
 
 	if (r < 0)
-		return request_failed(kvm, slot, KVM_CREATE_VCPU, r);
+		return request_failed(kvm, slot, KVM_CREATE_VCPU, r, &why);
 	vcpu->fd = (int)r;
 	run = mmap(vcpu->run, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
 		vcpu->fd, 0);
@@ -127,22 +127,24 @@ long vcpu_try(kvm_context_t kvm, int slot, unsigned long request, void *arg)
 {
 	int error;
 	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct refusal unsaid;
 
 	if (!vcpu)
 		return error;
-	return kvm->port->ioctl(kvm->port_state, vcpu->fd, request, (unsigned long)arg);
+	return fd_ioctl(kvm, vcpu->fd, request, arg, &unsaid);
 }
 
 long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg)
 {
 	int error;
 	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct refusal why;
 	long r;
 
 	if (!vcpu)
 		return error;
-	r = kvm->port->ioctl(kvm->port_state, vcpu->fd, request, (unsigned long)arg);
-	return r < 0 ? request_failed(kvm, slot, request, r) : r;
+	r = fd_ioctl(kvm, vcpu->fd, request, arg, &why);
+	return r < 0 ? request_failed(kvm, slot, request, r, &why) : r;
 }
 
 /* Asking for the capability only after a failure keeps the usual case at one request. */
@@ -151,15 +153,16 @@ int vcpu_optional(kvm_context_t kvm, int slot, unsigned long request, const void
 {
 	int error;
 	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct refusal why;
 	long r;
 
 	if (!vcpu)
 		return error;
-	r = kvm->port->ioctl(kvm->port_state, vcpu->fd, request, (unsigned long)arg);
+	r = fd_ioctl(kvm, vcpu->fd, request, arg, &why);
 	if (r >= 0)
 		return (int)r;
 	if (cap_value(kvm, cap) > 0)
-		return request_failed(kvm, slot, request, r);
+		return request_failed(kvm, slot, request, r, &why);
 	return fail(kvm, -ENOSYS, "this hypervisor has no %s", name);
 }
 

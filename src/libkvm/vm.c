@@ -36,22 +36,24 @@ int vm_check(kvm_context_t kvm)
 long vm_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
 {
 	long r = vm_check(kvm);
+	struct refusal why;
 
 	if (r < 0)
 		return r;
-	r = kvm->port->ioctl(kvm->port_state, kvm->vm_fd, request, (unsigned long)arg);
-	return r < 0 ? request_failed(kvm, NO_VCPU, request, r) : r;
+	r = fd_ioctl(kvm, kvm->vm_fd, request, arg, &why);
+	return r < 0 ? request_failed(kvm, NO_VCPU, request, r, &why) : r;
 }
 
 int kvm_create_vm(kvm_context_t kvm)
 {
+	struct refusal why;
 	long r;
 
 	if (kvm->vm_fd >= 0)
 		return fail(kvm, -EEXIST, "a context has one VM, and this one has it already");
-	r = sys_ioctl(kvm, KVM_CREATE_VM, NULL);
+	r = sys_ioctl(kvm, KVM_CREATE_VM, NULL, &why);
 	if (r < 0)
-		return request_failed(kvm, NO_VCPU, KVM_CREATE_VM, r);
+		return request_failed(kvm, NO_VCPU, KVM_CREATE_VM, r, &why);
 	kvm->vm_fd = (int)r;
 	return 0;
 }

@@ -28,12 +28,14 @@ static struct {
 
 #define ANY 0ul /* request */
 
-static long broken_ioctl(void *state, int fd, unsigned long request, unsigned long arg)
+static long broken_ioctl(
+	void *state, int fd, unsigned long request, unsigned long arg, struct refusal *ret_why)
 {
 	const bool it = broken.request == ANY || broken.request == request;
 
+	ret_why->why = NULL;
 	if (!it || broken.skip-- > 0 || broken.times-- <= 0)
-		return broken.real->ioctl(state, fd, request, arg);
+		return broken.real->ioctl(state, fd, request, arg, ret_why);
 	if (request != KVM_RUN)
 		return broken.result;
 	broken.runs++;
