@@ -85,7 +85,19 @@ static void write_line(struct line *l)
 	(void)!sys_write(trace.fd, l->text, l->n);
 }
 
-static void add_result(struct line *l, long result, u64 ns)
+/* Sentences have neither quotes nor backslashes. */
+static void add_reason(struct line *l, const struct refusal *why)
+{
+	char text[256];
+
+	if (!why->why)
+		return;
+	line_text(l, " (");
+	line_word(l, l->json ? "why" : NULL, refusal_text(why, text, sizeof(text)));
+	line_text(l, ")");
+}
+
+static void add_result(struct line *l, long result, const struct refusal *why, u64 ns)
 {
 	const char *error = result < 0 ? decode_errno(result) : NULL;
 
@@ -93,6 +105,7 @@ static void add_result(struct line *l, long result, u64 ns)
 	line_number(l, l->json ? "result" : NULL, (u64)result, LINE_SIGNED);
 	if (error)
 		line_word(l, l->json ? "error" : NULL, error);
+	add_reason(l, why);
 	if (l->json)
 		line_number(l, "ns", ns, LINE_DEC);
 }
@@ -100,6 +113,7 @@ static void add_result(struct line *l, long result, u64 ns)
 void trace_open(const char *path, long result)
 {
 	u64 now = now_ns();
+	const struct refusal unsaid = {.why = NULL};
 	struct line l;
 
 	start_line(&l, now);
@@ -107,7 +121,7 @@ void trace_open(const char *path, long result)
 	if (l.json)
 		line_word(&l, "call", "open");
 	line_word(&l, l.json ? "path" : NULL, path);
-	add_result(&l, result, 0);
+	add_result(&l, result, &unsaid, 0);
 	write_line(&l);
 }
 
@@ -274,25 +288,15 @@ static void begin_call(
 		add_answer(l, fd);
 }
 
-static void end_call(struct line *l, int fd, u32 request, unsigned long arg, long result, u64 begin)
-{
-	u64 end = now_ns();
-
-	decode_out(l, request, arg, result);
-	add_result(l, result, end - begin);
-	if (request == KVM_RUN)
-		add_exit(l, fd, result);
-	write_line(l);
-}
-
+/* The kernel gives no reasons. */
 static long call(struct dev *d, int fd, unsigned long request, unsigned long arg,
-	const struct dev_signals *how)
+	const struct dev_signals *how, struct refusal *ret_why)
 {
 	long r;
 
 	if (d)
-		return how ? dev_ioctl_with(d, fd, request, arg, how)
-			   : dev_ioctl(d, fd, request, arg);
+		return dev_ioctl_why(d, fd, request, arg, how, ret_why);
+	ret_why->why = NULL;
 	r = sys_ioctl(fd, request, arg);
 	return r < 0 ? -errno : r;
 }
@@ -300,7 +304,9 @@ static long call(struct dev *d, int fd, unsigned long request, unsigned long arg
 long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg,
 	const struct dev_signals *how)
 {
+	const u32 number = (u32)request;
 	enum dev_kind kind = kind_of(d, fd);
+	struct refusal why;
 	struct line l;
 	u64 begin;
 	long r;
@@ -308,8 +314,12 @@ long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg
 	if (kind == DEV_NONE)
 		return NOT_OURS;
 	begin = now_ns();
-	begin_call(&l, kind, fd, (u32)request, arg, begin);
-	r = call(d, fd, request, arg, how);
-	end_call(&l, fd, (u32)request, arg, r, begin);
+	begin_call(&l, kind, fd, number, arg, begin);
+	r = call(d, fd, request, arg, how, &why);
+	decode_out(&l, number, arg, r);
+	add_result(&l, r, &why, now_ns() - begin);
+	if (number == KVM_RUN)
+		add_exit(&l, fd, r);
+	write_line(&l);
 	return r;
 }

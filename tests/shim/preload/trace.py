@@ -96,6 +96,17 @@ def check_structures(lines, text):
     need(any('KVM_GET_SUPPORTED_CPUID {nent=100} -> {nent=' in line for line in text), 'CPUID in words')
 
 
+def check_reasons(lines, text):
+    why = {c['call']: c['why'] for c in map(json.loads, lines) if 'why' in c}
+    need(why['KVM_SET_USER_MEMORY_REGION'] == 'slot 4 overlaps slot 0, which is at 0x0', 'why a slot is refused')
+    need(why['KVM_SET_XCRS'].startswith('xcr0 bit 5: AVX-512 is not offered'), 'why XCR0 is')
+    need(why['KVM_SET_SREGS'].startswith('cs.l: '), 'which of the special registers is wrong')
+    need(why['KVM_SET_MSRS'].startswith('entries[1], MSR 0xc0000080: '), 'which of several MSRs')
+    need(len(why) == 4, 'nothing else is refused')
+    need(any('= -17 EEXIST (slot 4 overlaps slot 0, which is at 0x0)' in line for line in text) and
+         any('= 1 (entries[1], MSR 0xc0000080: ' in line for line in text), 'reasons in words')
+
+
 def check_complete():
     with open(TABLE, encoding='utf-8') as f:
         served = re.findall(r'^(?:SYS|VM|VCPU)\((KVM_\w+), ARG_(?:IN|OUT|INOUT|PTR),', f.read(), re.M)
@@ -118,6 +129,7 @@ def main():
     check_answers(trace('asked', '--json'), trace('asked'))
     check_sizes(trace('other-sizes', '--json'), trace('other-sizes'))
     check_structures(trace('structures', '--json'), trace('structures'))
+    check_reasons(trace('refused', '--json'), trace('refused'))
     check_complete()
     need(len(trace('forked')) > 20, 'children are traced, too')
     r = subprocess.run([UV, 'trace', '--', CLIENT, 'close-order'], capture_output=True, text=True, timeout=120, check=True)

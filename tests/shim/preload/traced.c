@@ -119,9 +119,32 @@ static void structures(void)
 	guest_close(&g);
 }
 
+static void refused(void)
+{
+	struct kvm_userspace_memory_region r = {.slot = 4, .memory_size = 0x1000};
+	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs = {{.value = 0xe7}}};
+	struct kvm_sregs s;
+	struct {
+		unsigned n, pad;
+		struct kvm_msr_entry e[2];
+	} m = {.n = 2, .e = {{.index = 0x10}, {.index = 0xc0000080, .data = 2}}};
+	struct guest g;
+
+	guest_open(&g, false);
+	r.userspace_addr = (unsigned long)g.ram;
+	CHECK_ERRNO(ioctl(g.vm, KVM_SET_USER_MEMORY_REGION, &r), EEXIST);
+	CHECK_ERRNO(ioctl(g.vcpu, KVM_SET_XCRS, &x), EINVAL);
+	CHECK(!ioctl(g.vcpu, KVM_GET_SREGS, &s));
+	s.cs.l = 1;
+	CHECK_ERRNO(ioctl(g.vcpu, KVM_SET_SREGS, &s), EINVAL);
+	CHECK(ioctl(g.vcpu, KVM_SET_MSRS, &m) == 1);
+	guest_close(&g);
+}
+
 const struct client_case traced_cases[] = {
 	{"asked", asked},
 	{"other-sizes", other_sizes},
 	{"structures", structures},
+	{"refused", refused},
 	{NULL, NULL},
 };
