@@ -120,7 +120,7 @@ const struct insn_desc insn_legacy[256] = {
 	[0x60] = ROW("pusha", PUSHA, IA_NO64 | IA_RSP | IA_IMPL, IMPL(0xef)),
 	[0x61] = ROW("popa", POPA, IA_NO64 | IA_RSP | IA_IMPL, IMPL(0xef)),
 	[0x62] = ROW("bound", BOUND, A_M | IA_NO64 | IA_RM_MEM, Gv, MEM_(READ, OP2X)),
-	/* movsxd: with 66 the source may be 2 or 4 bytes, by vendor; 4 is enough for both. */
+	/* movsxd: with 66 the source has 2 or 4 bytes, by vendor: see cpu_decode(). */
 	[0x63] = BY_64(
 		ROW("arpl", ARPL, A_M | IA_NO64 | IA_REALUD, E_(RW, 2), Gv, F_ALWAYS(FL_ZF, 0)),
 		ROW("movsxd", NATIVE, A_M, E_(READ, 4), Gv)),

@@ -127,6 +127,8 @@ static const struct {
 	{"div faults", 8, 3, BYTES(0xf7, 0xf1), .rax = 1},
 	{"idiv of the most negative", 8, 3, BYTES(0x48, 0x99, 0x48, 0xf7, 0xf9), .rax = 1ull << 63, .rcx = -1ull},
 	{"read across into a hole", 8, 3, BYTES(0x48, 0x8b, 0x08), .rax = READONLY + 0xffc},
+	{"movsxd of 16 bits at the end of a page", 8, 3, BYTES(0x66, 0x63, 0x08), .rax = READONLY + 0xffe},
+	{"movsxd of 16 bits", 8, 3, BYTES(0x66, 0x63, 0x08, 0x66, 0x63, 0xd0), .rax = DATA},
 	{"write across into a read-only page", 8, 3, BYTES(0x48, 0x89, 0x08), .rax = READONLY - 4},
 	{"locked add across pages", 8, 3, BYTES(0xf0, 0x01, 0x08), .rax = L_DATA + 0xffe, .rcx = 7},
 	{"cmpxchg16b", 8, 3, BYTES(0xf0, 0x48, 0x0f, 0xc7, 0x08), .rax = DATA, .rcx = 1, .rbx = 2},

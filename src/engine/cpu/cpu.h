@@ -346,6 +346,21 @@ static inline bool cpu_real_or_v86(const struct cpu *cpu)
 	return !cpu_protected(cpu) || cpu_v86(cpu);
 }
 
+/*
+ * An instruction of the code that the cpu is in. 66 before MOVSXD leaves 2 bytes of its source (SDM 2: MOVSXD) but on
+ * AMD's processors, which read 4.
+ */
+static inline enum insn_result cpu_decode(
+	const struct cpu *cpu, struct insn *in, const u8 *code, unsigned avail)
+{
+	enum insn_result r = insn_decode(in, code, avail, cpu->code_size);
+
+	if (r == INSN_OK && unlikely(in->opcode == 0x63) && in->op_size == 2 && in->mem_size == 4 &&
+		!cpu->host_amd)
+		in->mem_size = 2;
+	return r;
+}
+
 /* Intel's processors write no more than the selector where 4 bytes are pushed (SDM 2: PUSH); AMD's, all 4. */
 static inline unsigned pushed_of_selector(const struct cpu *cpu, unsigned size)
 {

@@ -174,7 +174,7 @@ static const struct insn *cached_insn(struct cpu *cpu, u32 block, u32 guest)
 		return &e->insn;
 	memcpy(code, block_guest_bytes(b, t) + guest, MIN(t->bytes - guest, (u32)INSN_MAX));
 	e->tag = 0;
-	if (insn_decode(&e->insn, code, INSN_MAX, cpu->code_size) != INSN_OK)
+	if (cpu_decode(cpu, &e->insn, code, INSN_MAX) != INSN_OK)
 		return NULL;
 	e->tag = tag;
 	return &e->insn;

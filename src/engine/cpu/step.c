@@ -189,7 +189,7 @@ static int step_decode(struct cpu *cpu, struct insn *in)
 
 	if (r)
 		return r;
-	switch (insn_decode(in, buf, got, cpu->code_size)) {
+	switch (cpu_decode(cpu, in, buf, got)) {
 	case INSN_OK: return CPU_OK;
 	case INSN_SHORT: return got < INSN_MAX ? fetch_fault(cpu, got) : cpu_gp0(cpu);
 	case INSN_TOO_LONG: return cpu_gp0(cpu);

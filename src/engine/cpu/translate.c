@@ -68,7 +68,7 @@ static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 	while (g->count < BLOCK_INSNS_MAX && at < avail && at < BLOCK_BYTES_MAX - INSN_MAX) {
 		struct insn *in = &g->insn[g->count];
 
-		r = insn_decode(in, code + at, MIN(avail - at, (unsigned)INSN_MAX), g->width);
+		r = cpu_decode(g->cpu, in, code + at, MIN(avail - at, (unsigned)INSN_MAX));
 		if (r != INSN_OK) {
 			g->crossing_next = r == INSN_SHORT && avail - at < INSN_MAX;
 			break;
