@@ -148,7 +148,7 @@ static bool make_insn(struct making *m, const struct form *f, u8 *out, struct in
  * 66 before a near branch cuts the target to 16 bits on AMD's processors and has no effect on Intel's; F2 and F3
  * change the condition of LOOPE and LOOPNE on some. With a count of zero some ask for permission to do no I/O. VEX.W
  * outside 64-bit mode, where there are no 64-bit registers to insert, is ignored or #UD. ENTER of 32 bits on a 16-bit
- * stack makes a frame pointer of SP or of ESP. MOVSXD to 16 bits reads 2 bytes or 4 (SDM 2: MOVSXD).
+ * stack makes a frame pointer of SP or of ESP.
  */
 static bool differs_by_vendor(const struct making *m, const struct form *f, const struct insn *in)
 {
@@ -159,8 +159,6 @@ static bool differs_by_vendor(const struct making *m, const struct form *f, cons
 		return true;
 	if (m->low && in->desc->op == OP_ENTER && in->op_size == 4 &&
 		!(m->c->seg[SEG_SS].attr & SEG_DB))
-		return true;
-	if (in->desc->name && !strcmp(in->desc->name, "movsxd") && in->op_size == 2)
 		return true;
 	if (m->c->mode != 8 && f->enc == ENC_VEX && in->desc->msize == MS_OP48 && f->w)
 		return true;
