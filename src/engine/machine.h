@@ -226,9 +226,9 @@ void pvclock_update(struct vcpu *v);
 void pvclock_write_wall_clock(struct machine *m, u64 gpa);
 
 /* Steal time, if the guest has asked: time/steal.c, on the vcpu's thread, outer code. */
-#define STEAL_ENABLED BIT64(0)     /* in the MSR */
-void steal_enter(struct vcpu *v);  /* KVM_RUN begins */
-void steal_update(struct vcpu *v); /* once a tick */
+#define STEAL_ENABLED BIT64(0)    /* in the MSR */
+void steal_enter(struct vcpu *v); /* KVM_RUN begins */
+void steal_tick(struct vcpu *v);  /* each tick */
 void steal_set_asleep(struct vcpu *v, bool asleep);
 void steal_close(struct steal *s);
 

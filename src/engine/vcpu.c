@@ -39,7 +39,7 @@ static bool serve_outer(struct vcpu *v)
 	if (!(req & REQ_POLL))
 		return false;
 	if (v->cpu.msr.kvm_steal_time & STEAL_ENABLED)
-		steal_update(v);
+		steal_tick(v);
 	recheck_on_tick(v);
 	return v->poll && v->poll(v->poll_opaque);
 }

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a machine with a vCPU costs to make and to close, in work rather than time: test suites make thousands of
- * them. Page faults and system calls each take a microsecond, on some hosts several.
+ * What a machine with a vCPU costs to make and to close, and what it costs while its guest computes, in work rather
+ * than time: test suites make thousands of them. Page faults and system calls each take a microsecond, on some hosts
+ * several.
  */
 #include "tests/abi/port.h"
 
+#include <errno.h>
+#include <linux/kvm_para.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #define ROUNDS       16
 #define FAULTS_LIMIT 100
@@ -84,9 +90,73 @@ static void test_work(void **state)
 	kvm_close(sys);
 }
 
+/* ---- while the guest computes ---- */
+
+#define RUN_MS       200
+#define CALLS_PER_MS 3 /* the helper's sleep, the look for signals; now and then steal time */
+
+static void on_signal(int signo)
+{
+}
+
+static void *interrupt_later(void *vcpu_thread)
+{
+	struct timespec t = {.tv_nsec = RUN_MS * 1000000};
+
+	nanosleep(&t, NULL);
+	pthread_kill(*(pthread_t *)vcpu_thread, SIGUSR1);
+	return NULL;
+}
+
+static double now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+static void ask_for_steal_time(const struct guest *g)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e;
+	} m = {{.nmsrs = 1},
+		{.index = MSR_KVM_STEAL_TIME, .data = (RAM_GPA + 0x4000) | KVM_MSR_ENABLED}};
+
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_MSRS, &m), 1);
+}
+
+static void test_computing(void **state)
+{
+	struct sigaction a = {.sa_handler = on_signal};
+	pthread_t self = pthread_self(), other;
+	struct guest g;
+	double start;
+	long before;
+
+	assert_int_equal(sigaction(SIGUSR1, &a, NULL), 0);
+	guest_open(&g);
+	ask_for_steal_time(&g);
+	GUEST_CODE(&g, 0xeb, 0xfe);
+	assert_int_equal(pthread_create(&other, NULL, interrupt_later, &self), 0);
+	before = calls;
+	start = now_ms();
+	assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
+	before = calls - before;
+	start = now_ms() - start;
+	pthread_join(other, NULL);
+	print_message("%ld system calls in %.0f ms\n", before, start);
+	assert_true((double)before <= CALLS_PER_MS * start + 20);
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_work)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_work),
+		cmocka_unit_test(test_computing),
+	};
 
 	port_start(argc, argv);
 	return port_end(cmocka_run_group_tests(tests, NULL, NULL));

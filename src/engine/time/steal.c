@@ -4,7 +4,7 @@
  * (Linux: Documentation/virt/kvm/x86/msr.rst, MSR_KVM_STEAL_TIME).
  *
  * The host's scheduler tells it per thread, in /proc, for the price of a system call: a microsecond. So it is asked
- * when KVM_RUN begins, but not more than every 50 microseconds, and once a millisecond of running. `preempted` is
+ * when KVM_RUN begins, but not more than every 50 microseconds, and every ten milliseconds of running. `preempted` is
  * set while the vcpu sleeps; outside KVM_RUN it is not, since the VMM is back before that could be of use.
  */
 #include <fcntl.h>
@@ -15,7 +15,8 @@
 #include "engine/vcpu_priv.h"
 #include "base/sys.h"
 
-#define INTERVAL_NS 50000ull
+#define INTERVAL_NS         50000ull
+#define RUNNING_INTERVAL_NS 10000000ull
 
 struct steal_page {
 	u64 steal;
@@ -33,10 +34,8 @@ static u64 steal_gpa(const struct vcpu *v)
 }
 
 /* The file of the thread that runs the vcpu now. */
-static void open_schedstat(struct steal *s)
+static void open_schedstat(struct steal *s, int tid)
 {
-	int tid = sys_gettid();
-
 	if (s->tid == tid)
 		return;
 	steal_close(s);
@@ -84,13 +83,13 @@ static void publish(struct vcpu *v, u64 stolen)
 	write_version(v, (p.version | 1) + 1);
 }
 
-void steal_update(struct vcpu *v)
+static void update(struct vcpu *v)
 {
 	struct steal *s = &v->steal;
 	u64 now = host_ns(), delay;
 
 	s->asked = now;
-	open_schedstat(s);
+	open_schedstat(s, v->cpu.away.thread);
 	if (!read_delay(s, &delay))
 		return;
 	publish(v, s->have_last && delay > s->last ? delay - s->last : 0);
@@ -106,7 +105,13 @@ void steal_enter(struct vcpu *v)
 	if (s->have_last && host_ns() - s->asked < INTERVAL_NS)
 		write_version(v, s->version + 2);
 	else
-		steal_update(v);
+		update(v);
+}
+
+void steal_tick(struct vcpu *v)
+{
+	if (!v->steal.have_last || host_ns() - v->steal.asked >= RUNNING_INTERVAL_NS)
+		update(v);
 }
 
 void steal_set_asleep(struct vcpu *v, bool asleep)
