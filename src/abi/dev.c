@@ -166,6 +166,11 @@ int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigacti
 	return host_sigaction(signo, set, get);
 }
 
+int dev_handle_faults(void)
+{
+	return host_handle_faults();
+}
+
 /* ---- open, and the dev itself ---- */
 
 int dev_open_kvm(struct dev *d, int flags)

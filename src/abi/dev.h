@@ -69,6 +69,8 @@ int dev_close(struct dev *d, int fd);
 /* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */
 struct sys_sigaction;
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+/* Have these handlers before the first machine. 0 or -errno. */
+int dev_handle_faults(void);
 /*
  * May fd be mapped so, as far as we are concerned? 0: the kernel has the last word. -errno: KVM would refuse it
  * (a guest_memfd cannot be mapped at all, the dirty ring only shared). 0 for descriptors that are not ours.

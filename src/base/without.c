@@ -11,6 +11,7 @@ static const char *const names[] = {
 	[WITHOUT_USERFAULTFD] = "userfaultfd",
 	[WITHOUT_DISPATCH] = "dispatch",
 	[WITHOUT_EXECMEM] = "execmem",
+	[WITHOUT_CPUID_FAULTING] = "cpuid-faulting",
 };
 
 /* The next name of a list, of *ret_len bytes, which moves *at behind it; NULL after the last. */
@@ -64,5 +65,5 @@ size_t without_unknown(const char **ret_name)
 
 const char *without_names(void)
 {
-	return "fsgsbase, userfaultfd, dispatch, execmem";
+	return "fsgsbase, userfaultfd, dispatch, execmem, cpuid-faulting";
 }

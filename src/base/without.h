@@ -14,10 +14,11 @@
 #define WITHOUT_ENV "USERVISOR_WITHOUT"
 
 enum without {
-	WITHOUT_FSGSBASE,    /* the instructions rdfsbase, wrfsbase and those for gs */
-	WITHOUT_USERFAULTFD, /* userfaultfd(2) */
-	WITHOUT_DISPATCH,    /* Syscall User Dispatch */
-	WITHOUT_EXECMEM,     /* executable views of a memfd */
+	WITHOUT_FSGSBASE,       /* the instructions rdfsbase, wrfsbase and those for gs */
+	WITHOUT_USERFAULTFD,    /* userfaultfd(2) */
+	WITHOUT_DISPATCH,       /* Syscall User Dispatch */
+	WITHOUT_EXECMEM,        /* executable views of a memfd */
+	WITHOUT_CPUID_FAULTING, /* a CPUID instruction that raises SIGSEGV */
 };
 
 bool without(enum without feature);

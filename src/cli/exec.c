@@ -19,6 +19,7 @@
 
 #include "cli/cli.h"
 #include "shim/inject/inject.h"
+#include "shim/processor.h"
 #include "shim/target.h"
 
 #define LIBRARY "libuservisor-preload.so"
@@ -31,6 +32,8 @@ static const char help_text[] =
 	"\n"
 	"  --inject      catch every system call, as for static programs, also if the program is\n"
 	"                dynamic: for those that make system calls themselves\n"
+	"  --host-cpuid  show the processor as it is: otherwise the CPUID instruction and\n"
+	"                /proc/cpuinfo say that it has VT-x or AMD-V\n"
 	"  --argv0 NAME  what the program shall find as its own name\n"
 	"\n"
 	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 2 wrong "
@@ -38,9 +41,9 @@ static const char help_text[] =
 
 /* The last two are what shim/inject says when a program executes another one. */
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
-	{"inject", no_argument, NULL, 'i'}, {"argv0", required_argument, NULL, 'a'},
-	{"program", required_argument, NULL, 'p'}, {"filters", required_argument, NULL, 'f'},
-	{NULL, 0, NULL, 0}};
+	{"inject", no_argument, NULL, 'i'}, {"host-cpuid", no_argument, NULL, 'c'},
+	{"argv0", required_argument, NULL, 'a'}, {"program", required_argument, NULL, 'p'},
+	{"filters", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 
 struct choice {
 	bool inject;
@@ -244,6 +247,7 @@ int cli_exec(int argc, char **argv)
 		switch (option) {
 		case 'h': return fputs(help_text, stdout) < 0;
 		case 'i': o.inject = true; break;
+		case 'c': setenv(PROCESSOR_HOST_ENV, "1", 1); break;
 		case 'a': o.argv0 = optarg; break;
 		case 'p': o.program = atoi(optarg); break;
 		case 'f': o.filters = atoi(optarg); break;

@@ -40,6 +40,8 @@ struct sys_sigaction; /* base/sys.h */
  * stays. get receives what the process has set. 0 or -errno.
  */
 int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+/* As the first machine does: from now on the engine handles them, and answers CPUID where it traps (base/cpuidtrap.h). */
+int host_handle_faults(void);
 /*
  * A copy of which one side may not be there, or be protected: -EFAULT then, after a part has been copied. On any thread
  * on which SIGSEGV and SIGBUS are not blocked, any time. -ENOSYS: there has been no machine, so no handler.

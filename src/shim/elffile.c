@@ -33,6 +33,36 @@ const Elf64_Phdr *elf_find(const struct elf_headers *h, u32 type)
 	return NULL;
 }
 
+static bool read_at(int fd, void *to, size_t n, u64 offset)
+{
+	return sys_pread(fd, to, n, (off_t)offset) == (ssize_t)n;
+}
+
+bool elf_find_section(int fd, const char *name, u64 *ret_address, u64 *ret_size)
+{
+	Elf64_Ehdr e;
+	Elf64_Shdr names, s;
+	char text[32];
+
+	if (!read_at(fd, &e, sizeof(e), 0) || e.e_shentsize != sizeof(s) ||
+		!read_at(fd, &names, sizeof(names), e.e_shoff + e.e_shstrndx * sizeof(s)))
+		return false;
+	for (unsigned i = 0; i < e.e_shnum; i++) {
+		ssize_t n;
+
+		if (!read_at(fd, &s, sizeof(s), e.e_shoff + i * sizeof(s)))
+			return false;
+		n = sys_pread(fd, text, sizeof(text) - 1, (off_t)(names.sh_offset + s.sh_name));
+		text[n < 0 ? 0 : n] = 0;
+		if (strcmp(text, name) || !(s.sh_flags & SHF_ALLOC))
+			continue;
+		*ret_address = s.sh_addr;
+		*ret_size = s.sh_size;
+		return true;
+	}
+	return false;
+}
+
 /* A library by its own name: among what can be executed that is the dynamic linker, which honours LD_PRELOAD. */
 static bool has_soname(int fd, const struct elf_headers *h)
 {

@@ -25,6 +25,8 @@ struct elf_headers {
 int elf_read(int fd, struct elf_headers *h);
 /* The first program header of this type, or NULL. */
 const Elf64_Phdr *elf_find(const struct elf_headers *h, u32 type);
+/* The address and size of a section, if the file still has the table of them. */
+bool elf_find_section(int fd, const char *name, u64 *ret_address, u64 *ret_size);
 /* Looks at the beginning of the file. */
 enum image_kind image_kind(int fd);
 

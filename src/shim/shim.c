@@ -13,6 +13,7 @@
 #include "abi/dev.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "shim/processor.h"
 #include "shim/shim.h"
 #include "shim/trace.h"
 
@@ -84,12 +85,16 @@ static long open_text(const char *text, int flags)
 long shim_open(int dirfd, const char *path, int flags)
 {
 	const char *text;
+	long r;
 
 	if (!path || (flags & O_PATH))
 		return NOT_OURS;
 	text = params_text(path);
 	if (text)
 		return open_text(text, flags);
+	r = cpuinfo_open(path, flags);
+	if (r != NOT_OURS)
+		return r;
 	if (!path_is_kvm(dirfd, path))
 		return NOT_OURS;
 	if (flags & O_DIRECTORY)
@@ -192,6 +197,7 @@ static long ask(int fd, unsigned long request, unsigned long arg, const struct d
 {
 	long r;
 
+	processor_has_machine(request);
 	if (shim_mode() != SHIM_ENGINE)
 		return trace_ioctl(shim.dev, fd, request, arg, how);
 	r = how ? dev_ioctl_with(shim.dev, fd, request, arg, how)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "abi/dev.h"
+#include "base/cpuidtrap.h"
 #include "base/hold.h"
 #include "base/sys.h"
 #include "shim/shim.h"
@@ -236,7 +237,7 @@ static long exchange(int signo, const struct sys_sigaction *set, struct sys_siga
 {
 	struct dev *d = shim_dev();
 
-	if (engine_uses(signo) && d)
+	if (engine_uses(signo) && (d || cpuid_traps()))
 		return dev_sigaction(signo, set, get);
 	if (!can_be_taken(signo) || !atomic_load(&signals.taken))
 		return NOT_OURS;
@@ -249,7 +250,7 @@ long shim_sigaction(int signo, const struct sigaction *set, struct sigaction *ge
 	struct sys_sigaction k, old;
 	long r;
 
-	if (likely(shim_mode() == SHIM_IDLE))
+	if (likely(shim_mode() == SHIM_IDLE && !cpuid_traps()))
 		return NOT_OURS;
 	if (set)
 		k = to_kernel(set);

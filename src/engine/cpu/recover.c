@@ -8,6 +8,7 @@
 
 #include "engine/cpu/recover.h"
 
+#include "base/cpuidtrap.h"
 #include "base/sys.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/hostmem.h"
@@ -218,7 +219,8 @@ static void handler(int signo, siginfo_t *info, void *context)
 		regs[REG_RIP] = (greg_t)pc;
 		return;
 	}
-	pass_on(signo, info, context);
+	if (!cpuid_answer(signo, info->si_code, (u64 *)regs))
+		pass_on(signo, info, context);
 }
 
 static int install(int signo)
@@ -244,6 +246,11 @@ int recover_install(void)
 	installed = installed || !r;
 	pthread_mutex_unlock(&lock);
 	return r;
+}
+
+int host_handle_faults(void)
+{
+	return recover_install();
 }
 
 void recover_enter(struct cpu *cpu)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "shim/inject/private.h"
+#include "shim/processor.h"
 
 /* ---- brk ---- */
 
@@ -74,7 +75,8 @@ long call_arch_prctl(struct thread *t, struct context *c)
 		return 0;
 	case ARCH_GET_FS: return put_bytes(c->rsi, &t->program_fs, sizeof(t->program_fs));
 	default:
-		return CALL_PASS; /* gs is nobody's but the program's, and the engine restores it */
+		/* gs is nobody's but the program's, and the engine restores it */
+		return processor_arch_prctl((int)c->rdi, c->rsi);
 	}
 }
 

@@ -13,6 +13,8 @@
 #include "shim/inject/inject.h"
 #include "shim/inject/private.h"
 #include "shim/inject/stack.h"
+#include "shim/processor.h"
+#include "shim/sites.h"
 
 #define HWCAP2_FSGSBASE_ BIT(1)
 
@@ -61,7 +63,23 @@ static void first_context(struct thread *t, u64 entry, u64 sp, u64 mask)
 	inject_enter(t, c);
 }
 
-static int become(struct program *p, u64 entry, u64 sp, int filters)
+static void show_processor(const struct program *p, const struct image *i)
+{
+	struct object o = {
+		.base = i->base, .phdrs = (const Elf64_Phdr *)i->phdrs, .count = i->phdr_count};
+	int fd;
+
+	if (!processor_decide() || processor_fault() || !i->phdrs)
+		return;
+	fd = open(p->path, O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		elf_find_section(fd, ".eh_frame", &o.frames, &o.frames_size);
+		close(fd);
+	}
+	processor_replace(&o);
+}
+
+static int become(struct program *p, const struct image *i, u64 entry, u64 sp, int filters)
 {
 	struct thread *t = thread_create(p);
 	u64 all = ~0ull, mask = 0;
@@ -77,6 +95,7 @@ static int become(struct program *p, u64 entry, u64 sp, int filters)
 	if (r)
 		return r == -EINVAL ? -ENOSYS : r;
 	thread_list(t);
+	show_processor(p, i);
 	first_context(t, entry, sp, mask);
 	return 0;
 }
@@ -106,7 +125,7 @@ int inject_run(const struct inject_config *cfg)
 	sp = stack_create(&s);
 	if (sp)
 		stack_show(sp);
-	return sp ? become(p, interpreter.entry ? interpreter.entry : program.entry, sp,
+	return sp ? become(p, &program, interpreter.entry ? interpreter.entry : program.entry, sp,
 			    cfg->filters)
 		  : -ENOMEM;
 }

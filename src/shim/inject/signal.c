@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/cpuidtrap.h"
 #include "shim/inject/private.h"
 
 #define KERNEL_FLAGS (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART)
@@ -411,6 +412,8 @@ static void unblock_faults(const struct thread *t)
 void inject_signal(int sig, siginfo_t *info, struct context *c, struct thread *t)
 {
 	unblock_faults(t);
+	if (unlikely(cpuid_answer(sig, info->si_code, &c->r8)))
+		return;
 	if (sig == SIGSYS && info->si_code == SYS_USER_DISPATCH)
 		call_dispatch(t, c, info->si_arch);
 	else
@@ -421,6 +424,8 @@ void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct th
 {
 	u64 engine = atomic_load(&t->program->engine_handler[sig]);
 
+	if (cpuid_answer(sig, info->si_code, &c->r8))
+		return;
 	if (c->rip == (u64)inject_copy_at && sig != SIGSYS) {
 		c->rip = (u64)inject_copy_out;
 	} else if (!is_fault(sig, info)) {

@@ -10,6 +10,7 @@
 
 #include "base/sys.h"
 #include "shim/preload/hook.h"
+#include "shim/processor.h"
 #include "shim/shim.h"
 
 #ifndef SYS_faccessat2
@@ -94,6 +95,8 @@ static long by_number(long nr, const long a[6])
 		return AS_RESULT(
 			statx((int)a[0], path_at, (int)a[2], (unsigned)a[3], (struct statx *)a[4]));
 	case SYS_rt_sigaction: return by_sigaction(a);
+	case SYS_arch_prctl:
+		return or_pass(processor_arch_prctl((int)a[0], (unsigned long)a[1]), nr, a);
 	case SYS_prctl: return AS_RESULT(hook_prctl((int)a[0], option));
 	case SYS_seccomp: return hook_seccomp((unsigned)a[0], (unsigned)a[1], (void *)a[2]);
 	case SYS_execve: return AS_RESULT(execve(path, (char **)a[1], (char **)a[2]));
