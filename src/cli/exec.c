@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "shim/ended.h"
 #include "shim/inject/inject.h"
 #include "shim/processor.h"
 #include "shim/target.h"
@@ -34,19 +35,21 @@ static const char help_text[] =
 	"                dynamic: for those that make system calls themselves\n"
 	"  --host-cpuid  show the processor as it is: otherwise the CPUID instruction and\n"
 	"                /proc/cpuinfo say that it has VT-x or AMD-V\n"
-	"  --argv0 NAME  what the program shall find as its own name\n"
+	"  --quiet       say nothing if the program ends without having opened /dev/kvm\n"
+	"  --argv0 NAME  what the program shall find as its own name (and --quiet)\n"
 	"\n"
 	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 2 wrong "
 	"options.\n";
 
 /* The last two are what shim/inject says when a program executes another one. */
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
-	{"inject", no_argument, NULL, 'i'}, {"host-cpuid", no_argument, NULL, 'c'},
-	{"argv0", required_argument, NULL, 'a'}, {"program", required_argument, NULL, 'p'},
-	{"filters", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
+	{"inject", no_argument, NULL, 'i'}, {"quiet", no_argument, NULL, 'q'},
+	{"host-cpuid", no_argument, NULL, 'c'}, {"argv0", required_argument, NULL, 'a'},
+	{"program", required_argument, NULL, 'p'}, {"filters", required_argument, NULL, 'f'},
+	{NULL, 0, NULL, 0}};
 
 struct choice {
-	bool inject;
+	bool inject, quiet;
 	const char *argv0;
 	int program; /* an open descriptor of it, or -1 */
 	int filters; /* seccomp filters from before an exec, or -1 */
@@ -209,6 +212,20 @@ static const char *never_works(int fd)
 	return NULL;
 }
 
+/*
+ * The first of several tells: what a program executes is not what the user started. (shim/ gives it a name, and it may
+ * come without our variables.)
+ */
+static int mark_started(const struct choice *o)
+{
+	char number[12];
+
+	if (o->argv0)
+		return 0;
+	snprintf(number, sizeof(number), "%d", o->quiet ? 0 : (int)getpid());
+	return setenv(STARTED_ENV, number, 0);
+}
+
 static int run(const struct choice *o)
 {
 	static struct target target;
@@ -225,6 +242,8 @@ static int run(const struct choice *o)
 		cli_say("exec", "%s cannot be run: %s", path, problem);
 		return 126;
 	}
+	if (mark_started(o))
+		return 126;
 	target_find(path, fd, &target);
 	if (target.kind == IMAGE_STATIC || (target.kind == IMAGE_DYNAMIC && o->inject))
 		return run_inside(o, path, &target);
@@ -247,6 +266,7 @@ int cli_exec(int argc, char **argv)
 		switch (option) {
 		case 'h': return fputs(help_text, stdout) < 0;
 		case 'i': o.inject = true; break;
+		case 'q': o.quiet = true; break;
 		case 'c': setenv(PROCESSOR_HOST_ENV, "1", 1); break;
 		case 'a': o.argv0 = optarg; break;
 		case 'p': o.program = atoi(optarg); break;

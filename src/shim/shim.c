@@ -30,6 +30,11 @@ struct dev *shim_dev(void)
 	return shim_mode() == SHIM_IDLE ? NULL : shim.dev;
 }
 
+bool shim_was_asked(void)
+{
+	return shim_mode() != SHIM_IDLE || shim.error;
+}
+
 static void start(void)
 {
 	enum shim_mode mode = trace_start();

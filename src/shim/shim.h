@@ -38,6 +38,9 @@ static inline enum shim_mode shim_mode(void)
 	return atomic_load_explicit(&shim_mode_, memory_order_acquire);
 }
 
+/* Has it been opened, or at least tried to? */
+bool shim_was_asked(void);
+
 /* The started engine, or NULL: nothing was opened yet, or the kernel serves. */
 struct dev *shim_dev(void);
 

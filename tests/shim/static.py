@@ -105,7 +105,7 @@ def busybox(uservisor):
         return 77
     failed = 0
     for script in SESSIONS:
-        want, have = session([], path, script), session([uservisor, 'exec', '--'], path, script)
+        want, have = session([], path, script), session([uservisor, 'exec', '--quiet', '--'], path, script)
         if want != have:
             failed += 1
             print(f'{script}\n  native {want}\n  ours   {have}')

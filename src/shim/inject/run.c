@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/ended.h"
 #include "shim/inject/inject.h"
 #include "shim/inject/private.h"
 #include "shim/inject/stack.h"
@@ -95,6 +96,7 @@ static int become(struct program *p, const struct image *i, u64 entry, u64 sp, i
 	if (r)
 		return r == -EINVAL ? -ENOSYS : r;
 	thread_list(t);
+	ended_watch(p->path);
 	show_processor(p, i);
 	first_context(t, entry, sp, mask);
 	return 0;

@@ -16,6 +16,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "shim/ended.h"
 #include "shim/inject/private.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
@@ -314,8 +315,10 @@ long call_exit(struct thread *t, struct context *c)
 	robust_release(t);
 	thread_unlist(t);
 	/* Threads of the engine would keep the process. */
-	if (atomic_fetch_sub(&t->program->thread_count, 1) == 1)
+	if (atomic_fetch_sub(&t->program->thread_count, 1) == 1) {
+		ended_tell();
 		syscall(SYS_exit_group, status);
+	}
 	if (t->is_pthread)
 		inject_leave(t);
 	tid_clear(t->clear_tid);
@@ -325,6 +328,7 @@ long call_exit(struct thread *t, struct context *c)
 
 long call_exit_group(struct thread *t, struct context *c)
 {
+	ended_tell();
 	for (;;)
 		syscall(SYS_exit_group, (int)c->rdi);
 }

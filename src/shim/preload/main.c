@@ -4,9 +4,11 @@
  * something. CPUID is no function, so what answers it must be there before the program runs into it.
  */
 #include <link.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "abi/dev.h"
+#include "shim/ended.h"
 #include "shim/preload/hook.h"
 #include "shim/processor.h"
 #include "shim/sites.h"
@@ -93,9 +95,23 @@ static void show_processor(void)
 		processor_replace(&l.program);
 }
 
+static main_function *programs_own;
+
+/* Programs close standard error when they end, and that is after this. */
+static int run(int argc, char **argv, char **envp)
+{
+	int status = programs_own(argc, argv, envp);
+
+	ended_tell();
+	return status;
+}
+
 HOOK int __libc_start_main(main_function *program, int argc, char **argv, void (*init)(void),
 	void (*fini)(void), void (*linker_fini)(void), void *stack_end)
 {
+	programs_own = program;
+	ended_watch(argc > 0 ? argv[0] : "the program");
+	atexit(ended_tell); /* for those that the C library ends */
 	show_processor();
-	return NEXT(__libc_start_main)(program, argc, argv, init, fini, linker_fini, stack_end);
+	return NEXT(__libc_start_main)(run, argc, argv, init, fini, linker_fini, stack_end);
 }

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "shim/ended.h"
 #include "shim/preload/hook.h"
 #include "shim/processor.h"
 #include "shim/shim.h"
@@ -95,6 +96,7 @@ static long by_number(long nr, const long a[6])
 		return AS_RESULT(
 			statx((int)a[0], path_at, (int)a[2], (unsigned)a[3], (struct statx *)a[4]));
 	case SYS_rt_sigaction: return by_sigaction(a);
+	case SYS_exit_group: ended_tell(); return pass(nr, a);
 	case SYS_arch_prctl:
 		return or_pass(processor_arch_prctl((int)a[0], (unsigned long)a[1]), nr, a);
 	case SYS_prctl: return AS_RESULT(hook_prctl((int)a[0], option));
