@@ -52,6 +52,8 @@ int machine_create(struct machine **ret)
 		r = hv_create(m);
 	if (!r)
 		r = tick_create(m);
+	if (!r)
+		r = last_create(m);
 	if (r) {
 		machine_destroy(m);
 		return r;
@@ -65,6 +67,7 @@ void machine_destroy(struct machine *m)
 	if (!m)
 		return;
 	uv_assert(m->vcpu_count == 0);
+	last_destroy(m);
 	tick_destroy(m);
 	irq_destroy(m);
 	hv_destroy(m);

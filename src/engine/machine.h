@@ -46,6 +46,7 @@ struct machine {
 	_Atomic bool pausing;      /* one machine_pause() at a time */
 	unsigned held;             /* vcpus that wait to go in; under pause_lock */
 	struct tick *tick;         /* tick.c */
+	struct last *last;         /* lastwatch.c */
 	_Atomic u32 device_events; /* recheck.c */
 };
 
@@ -135,6 +136,11 @@ bool hypercall_inside(struct vcpu *v, struct exit *x);
 int tick_create(struct machine *m);
 void tick_destroy(struct machine *m);
 void tick_need(struct machine *m);
+
+/* ---- lastwatch.c, lastthread.c: a process ends with the last thread that is not ours ---- */
+
+int last_create(struct machine *m);
+void last_destroy(struct machine *m);
 
 /* ---- recheck.c: writes to code that nobody announces. The first three on the vcpu's own thread, outside. ---- */
 

@@ -41,5 +41,14 @@ void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift);
 
 /* With all signals blocked in it. 0 or -errno. */
 int thread_start(pthread_t *ret, void *(*run)(void *), void *opaque);
+/* Was the thread of this number started so, in this process? */
+bool thread_is_own(int tid);
+
+/* ---- lastthread.c ---- */
+
+/* Has the process's first thread ended? */
+bool last_first_is_gone(void);
+/* When it has: end the process if no thread is left but ours. */
+void last_check(void);
 
 #endif
