@@ -171,8 +171,82 @@ static void test_vm(void **state)
 		"type 4: no device of any type is offered");
 	refused(g.vm, KVM_SET_GSI_ROUTING, &routing, -EINVAL,
 		"entries[1]: gsi 5000: GSIs are below 4096");
-	refused(g.vm, KVM_IRQFD, &irqfd, -EINVAL,
-		"fd 1, or the other descriptor, is not an eventfd");
+	refused(g.vm, KVM_IRQFD, &irqfd, -EINVAL, "fd 1 is not an eventfd");
+	irqfd.flags = KVM_IRQFD_FLAG_RESAMPLE;
+	irqfd.resamplefd = 2;
+	refused(g.vm, KVM_IRQFD, &irqfd, -EINVAL, "fd 1 or resamplefd 2 is not an eventfd");
+	guest_close(&g);
+}
+
+static void test_msrs(void **state)
+{
+	static const struct {
+		u32 index;
+		u64 value;
+		const char *why;
+	} msrs[] = {
+		{0x1b, 0xfee00001, "apic_base 0xfee00001: the bits 0x1 are reserved"},
+		{0x17b, 5, "it is all ones or all zeroes"},
+		{0x140, 1, "PLATFORM_INFO, MSR 0xce, has no CPUID faulting"},
+		{0x200, 2, "0x2 is no memory type"},
+		{0x277, 2, "0x2 has a byte that is no memory type"},
+		{0x2ff, 2, "0x2: reserved bits, or no memory type"},
+		{0x400, 5, "CTL is all ones or all zeroes"},
+		{0x47c, 0, "there are 3 banks"},
+		{0x802, 0, "there is none: the APIC is not in x2APIC mode"},
+		{0x12345, 0, "there is no such MSR"},
+		{0x4b564d03, 0x3f, "the bits 0x3e are reserved or not offered"},
+		{0xc0000080, 2, "the bits 0x2 are reserved or not offered"},
+		{0xc0000082, 1ull << 60, "0x1000000000000000 is no canonical address"},
+	};
+	struct {
+		u32 n, pad;
+		struct kvm_msr_entry e;
+	} m = {.n = 1, .e = {.index = 0xce}};
+	u64 mce = 3 | 1 << 8;
+	char expected[160];
+	struct guest g;
+
+	guest_open_irqchip(&g);
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_MSRS, &m), 1);
+	assert_int_equal(kvm_p(g.vcpu, KVM_X86_SETUP_MCE, &mce), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++) {
+		m.e = (struct kvm_msr_entry){.index = msrs[i].index, .data = msrs[i].value};
+		snprintf(expected, sizeof(expected), "entries[0], MSR 0x%x: %s", msrs[i].index,
+			msrs[i].why);
+		refused(g.vcpu, KVM_SET_MSRS, &m, 0, expected);
+	}
+	guest_close(&g);
+}
+
+/* CPUID, and what it decides; after the first KVM_RUN it stays. */
+static void test_cpuid(void **state)
+{
+	struct {
+		u32 n, pad;
+		struct kvm_cpuid_entry2 e[2];
+	} c = {.n = 2,
+		.e = {{.function = 0xd, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX, .eax = 7},
+			{.function = 0x80000008, .eax = 39 << 8 | 40}}};
+	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs = {{.value = 5}}};
+	struct guest g;
+
+	guest_open(&g);
+	refused(g.vcpu, KVM_SET_CPUID2, &c, -EINVAL,
+		"entries[1]: leaf 0x80000008 says that linear addresses have 39 bits, not 48");
+	c.n = 300;
+	refused(g.vcpu, KVM_SET_CPUID2, &c, -E2BIG, "nent 300: the most is 256");
+	c.n = 1;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_CPUID2, &c), 0);
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "xcr0 bit 2: AVX needs SSE, bit 1");
+	g.run->cr8 = 16;
+	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL, "cr8 0x10: it has 4 bits");
+	g.run->cr8 = 0;
+	GUEST_CODE(&g, 0xf4);
+	run_to(&g, KVM_EXIT_HLT);
+	c.n = 2;
+	refused(g.vcpu, KVM_SET_CPUID2, &c, -EINVAL,
+		"the vCPU has run: after that it cannot become another one");
 	guest_close(&g);
 }
 
@@ -363,6 +437,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_vectors),
 		cmocka_unit_test(test_vcpu),
 		cmocka_unit_test(test_vm),
+		cmocka_unit_test(test_msrs),
+		cmocka_unit_test(test_cpuid),
 		cmocka_unit_test(test_all),
 		cmocka_unit_test(test_threads),
 	};

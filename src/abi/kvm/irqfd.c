@@ -142,9 +142,16 @@ static long check_irqfd(struct call *c, u32 flags)
 /* Of an event descriptor that the engine was given. */
 static long eventfd_taken(struct call *c, long r, u64 fd)
 {
-	r = refuse_if(c->why, r, -EBADF, "fd %lu, or the other descriptor, is not open", fd);
+	r = refuse_if(c->why, r, -EBADF, "fd %lu is not open", fd);
+	return refuse_if(c->why, r, -EINVAL, "fd %lu is not an eventfd", fd);
+}
+
+/* Of two. */
+static long eventfds_taken(struct call *c, long r, u64 fd, u64 resample)
+{
+	r = refuse_if(c->why, r, -EBADF, "fd %lu or resamplefd %lu is not open", fd, resample);
 	return refuse_if(
-		c->why, r, -EINVAL, "fd %lu, or the other descriptor, is not an eventfd", fd);
+		c->why, r, -EINVAL, "fd %lu or resamplefd %lu is not an eventfd", fd, resample);
 }
 
 long vm_irqfd(struct call *c)
@@ -161,7 +168,7 @@ long vm_irqfd(struct call *c)
 		return -EINVAL;
 	r = irqfd_assign(c->vm->machine, k->fd, k->gsi, resample ? (int)k->resamplefd : -1);
 	r = refuse_if(c->why, r, -EBUSY, "fd %lu raises a gsi already", (u64)k->fd);
-	return eventfd_taken(c, r, k->fd);
+	return resample ? eventfds_taken(c, r, k->fd, k->resamplefd) : eventfd_taken(c, r, k->fd);
 }
 
 /* ---- ioeventfd ---- */

@@ -20,7 +20,6 @@ static const struct component {
 	u8 first, last;
 	const char *xcr0, *xstate_bv;
 } absent[] = {
-	ABSENT(2, 2, "AVX, which this host lacks,"),
 	ABSENT(3, 4, "MPX"),
 	ABSENT(5, 7, "AVX-512"),
 	ABSENT(8, 8, "Processor Trace"),
