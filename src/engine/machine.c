@@ -41,11 +41,11 @@ int machine_create(struct machine **ret)
 	m->vmmcall = host_cpu_is_amd();
 	r = recover_install();
 	if (!r)
+		r = timers_create(m); /* the thread comes up while the rest is made */
+	if (!r)
 		r = code_cache_create(&m->code);
 	if (!r)
 		r = memory_create(m);
-	if (!r)
-		r = timers_create(m);
 	if (!r)
 		r = irq_create(m);
 	if (!r)
@@ -58,6 +58,7 @@ int machine_create(struct machine **ret)
 		machine_destroy(m);
 		return r;
 	}
+	timers_wait_running(m);
 	*ret = m;
 	return 0;
 }

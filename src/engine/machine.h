@@ -202,6 +202,8 @@ int irq_take_eoi_exit(struct vcpu *v);
 /* ---- time/ ---- */
 
 int timers_create(struct machine *m); /* starts the helper thread, all signals blocked in it */
+void timers_wait_running(
+	struct machine *m); /* before the program can forbid what a new thread does */
 void timers_destroy(struct machine *m);
 
 struct timer {

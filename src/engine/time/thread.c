@@ -4,20 +4,14 @@
  * file of its own because <signal.h> and the engine's headers claim the same names (REG_RIP).
  *
  * The C library makes system calls of its own at the start of a thread, which the program may
- * forbid right afterwards (seccomp): so the thread runs before its creator goes on.
+ * forbid right afterwards (seccomp): so the thread runs before the program goes on. That takes a while on another
+ * processor, in which there is something else to do.
  */
 #include <pthread.h>
 #include <signal.h>
-#include <stdatomic.h>
 
 #include "base/sys.h"
 #include "engine/time/time.h"
-
-struct start {
-	void *(*run)(void *);
-	void *opaque;
-	_Atomic bool runs;
-};
 
 /* ---- which threads are ours ---- */
 
@@ -56,31 +50,35 @@ bool thread_is_own(int tid)
 
 static void *begin(void *arg)
 {
-	struct start *s = arg;
-	void *(*run)(void *) = s->run;
-	void *opaque = s->opaque, *r;
+	struct thread *t = arg;
 	const u64 self = identity(sys_gettid());
+	void *r;
 
 	sys_set_timer_slack(1);
 	exchange(0, self);
-	atomic_store(&s->runs, true); /* *s is gone now */
-	r = run(opaque);
+	atomic_store(&t->runs, true);
+	r = t->run(t->opaque);
 	exchange(self, 0);
 	return r;
 }
 
-int thread_start(pthread_t *ret, void *(*run)(void *), void *opaque)
+int thread_start(struct thread *t, void *(*run)(void *), void *opaque)
 {
-	struct start s = {.run = run, .opaque = opaque};
 	sigset_t all, old;
 	int err;
 
+	t->run = run;
+	t->opaque = opaque;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = -pthread_create(ret, NULL, begin, &s);
-	/* Soon; and unlike semaphores and conditions this is no cancellation point. */
-	while (!err && !atomic_load(&s.runs))
-		sys_sched_yield();
+	err = -pthread_create(&t->id, NULL, begin, t);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
+}
+
+/* Soon; and unlike semaphores and conditions this is no cancellation point. */
+void thread_wait_running(const struct thread *t)
+{
+	while (!atomic_load(&t->runs))
+		sys_sched_yield();
 }

@@ -39,8 +39,17 @@ u64 clock_at(const struct clock *c, u64 host_tsc);
 /* Multiplier and shift of a TSC of hz, as pvclock defines them. */
 void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift);
 
-/* With all signals blocked in it. 0 or -errno. */
-int thread_start(pthread_t *ret, void *(*run)(void *), void *opaque);
+struct thread {
+	pthread_t id;
+	void *(*run)(void *opaque);
+	void *opaque;
+	_Atomic bool runs;
+};
+
+/* With all signals blocked in it. 0 or -errno. *t begins as zero and stays as long as the thread. */
+int thread_start(struct thread *t, void *(*run)(void *), void *opaque);
+/* From then on it makes no system call but the engine's. */
+void thread_wait_running(const struct thread *t);
 /* Was the thread of this number started so, in this process? */
 bool thread_is_own(int tid);
 

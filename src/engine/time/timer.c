@@ -40,7 +40,7 @@ struct watch {
 };
 
 struct timers {
-	pthread_t thread;
+	struct thread thread;
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* running or running_watch has changed to NULL */
 	struct timer *heap, *running;
@@ -162,7 +162,7 @@ void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns)
 
 static bool on_helper_thread(const struct timers *ts)
 {
-	return pthread_equal(pthread_self(), ts->thread);
+	return pthread_equal(pthread_self(), ts->thread.id);
 }
 
 void timer_cancel(struct machine *m, struct timer *t)
@@ -385,7 +385,7 @@ int timers_create(struct machine *m)
 	clock_init(&ts->clock);
 	ts->epoll = -1;
 	ts->eventfd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-	/* The thread itself looks at ts->thread only in a timer's fire(), and nobody has armed one yet. */
+	/* The thread itself looks at its id only in a timer's fire(), and nobody has armed one yet. */
 	err = ts->eventfd < 0 ? -errno : thread_start(&ts->thread, helper, ts);
 	if (err) {
 		clock_fini(&ts->clock);
@@ -395,6 +395,11 @@ int timers_create(struct machine *m)
 	m->timers = ts;
 	m->clock_offset = -(s64)host_ns();
 	return 0;
+}
+
+void timers_wait_running(struct machine *m)
+{
+	thread_wait_running(&m->timers->thread);
 }
 
 void timers_destroy(struct machine *m)
@@ -407,7 +412,7 @@ void timers_destroy(struct machine *m)
 	ts->stop = true;
 	pthread_mutex_unlock(&ts->lock);
 	wake(ts);
-	pthread_join(ts->thread, NULL);
+	pthread_join(ts->thread.id, NULL);
 	while (ts->watches) {
 		struct watch *w = ts->watches;
 
