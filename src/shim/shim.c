@@ -112,13 +112,14 @@ long shim_open(int dirfd, const char *path, int flags)
 /*
  * A device under another name (a jail's own node, a symbolic link) is found by looking at what was opened. To ask
  * about every file would cost all programs a system call for each, so only likely ones are; take_place()
- * finds the others when they are asked for something. Of what is not there a link is worth a look.
+ * finds the others when they are asked for something. What cannot be opened, because it is not there or not for this
+ * user, may be a link to it.
  */
 static bool may_be_device(const char *path, int flags, long result)
 {
 	if (flags & (O_CREAT | O_PATH | O_DIRECTORY))
 		return false;
-	return (flags & O_ACCMODE) == O_RDWR || result == -ENOENT || strstr(path, "kvm") ||
+	return (flags & O_ACCMODE) == O_RDWR || result < 0 || strstr(path, "kvm") ||
 	       !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6);
 }
 

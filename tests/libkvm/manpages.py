@@ -228,7 +228,8 @@ def run_example(folder, page, program, compiler, include_dir, library):
 
 def examples(include_dir, man_dir, library, *compiler):
     faults, texts = [], pages(man_dir)
-    with tempfile.TemporaryDirectory() as folder:
+    # Beside the library: where the build may run programs, which not every /tmp allows.
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.realpath(library))) as folder:
         for page, text in texts.items():
             shown = displays(text)
             if len(shown) != 2:

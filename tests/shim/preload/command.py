@@ -40,7 +40,7 @@ def main():
     check('a feature that nobody knows', run('exec', 'true', env=strange), 2, "'frobs'", 'fsgsbase, userfaultfd')
     check('through a shell', run('exec', 'sh', '-c', f'exec {CLIENT} open-functions'), 0)
     check('through env -i', run('exec', '/usr/bin/env', '-i', CLIENT, 'open-functions'), 0)
-    with tempfile.TemporaryDirectory() as d:
+    with tempfile.TemporaryDirectory(dir=sys.argv[3]) as d:
         name = os.path.join(d, 'narrow')
         with open(name, 'wb') as f:
             f.write(b'\x7fELF\x01\x01\x01' + bytes(64))
