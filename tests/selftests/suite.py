@@ -28,11 +28,12 @@ class BuildFailed(Exception):
 
 
 def cache():
+    """As tools/guest has it; and programs must be allowed to run there."""
     base = os.environ.get('XDG_CACHE_HOME') or os.path.join(os.environ.get('HOME') or '/tmp', '.cache')
     folder = os.path.join(base, 'uservisor')
     try:
         os.makedirs(folder, exist_ok=True)
-        if os.access(folder, os.W_OK):
+        if os.access(folder, os.W_OK) and not os.statvfs(folder).f_flag & os.ST_NOEXEC:
             return folder
     except OSError:
         pass

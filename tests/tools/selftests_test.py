@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 """tests/selftests/run builds the kernel's programs where they belong, whoever runs it, and says so when it cannot.
 
+usage: selftests_test.py BUILD
+
 The source here is a little one that does as the kernel's lib.mk does: it builds into $(OUTPUT), which without one is
 the current folder, but under another make the root folder.
 """
@@ -95,7 +97,8 @@ def check_build(root, home):
 
 def main():
     for check in (check_failed_build, check_no_source, check_build):
-        with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory() as home:
+        # Not every /tmp lets programs run.
+        with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory(dir=sys.argv[1]) as home:
             check(root, home)
     print('selftests: built where they belong; failures told')
     return 0
