@@ -140,7 +140,7 @@ static const char *why_not(int error)
 	switch (error) {
 	case -ENOSYS:
 		return "it makes its system calls itself, and this kernel cannot hand them to us: "
-		       "Linux 5.11 with Syscall User Dispatch and FSGSBASE is needed";
+		       "Linux 5.11 with Syscall User Dispatch is needed";
 	case -EEXIST: return "the addresses that it must be loaded at are taken in this process";
 	default: return strerror(-error);
 	}

@@ -90,6 +90,7 @@ def golang(uservisor, compiler, source, folder):
 def session(prefix, busybox, script):
     with tempfile.TemporaryDirectory() as folder:
         env = {'PATH': os.environ['PATH'], 'BUSYBOX': busybox, 'LC_ALL': 'C'}
+        env |= {name: value for name, value in os.environ.items() if name.startswith('USERVISOR_')}
         r = run(prefix + [busybox, 'sh', '-c', script], cwd=folder, env=env)
         return r.returncode, r.stdout, r.stderr
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
-#include <string.h>
 
 #include "shim/inject/bpf.h"
 
@@ -76,7 +75,8 @@ static bool memory_ok(const struct sock_filter *f, unsigned count)
 	u16 reach[BPF_INSNS_MAX], valid = 0;
 	unsigned at;
 
-	memset(reach, 0xff, count * sizeof(reach[0]));
+	for (at = 0; at < count; at++)
+		reach[at] = 0xffff;
 	for (at = 0; at < count; at++) {
 		u16 code = f[at].code;
 
@@ -162,10 +162,8 @@ static bool condition(const struct sock_filter *f, const struct registers *r)
 
 static u32 load(const struct sock_filter *f, const struct registers *r, const void *data)
 {
-	u32 word;
-
 	switch (BPF_MODE(f->code)) {
-	case BPF_ABS: memcpy(&word, (const u8 *)data + f->k, sizeof(word)); return word;
+	case BPF_ABS: return ((const u32 *)data)[f->k / sizeof(u32)];
 	case BPF_LEN: return sizeof(struct seccomp_data);
 	case BPF_MEM: return r->memory[f->k];
 	default: return f->k;

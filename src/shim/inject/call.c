@@ -64,6 +64,13 @@ static const call_handler handlers[] = {
 	[SYS_execveat] = call_execveat,
 };
 
+void call_classes(u8 *classes)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(handlers); i++)
+		classes[i] = handlers[i] ? CALL_OURS : CALL_KERNELS;
+}
+_Static_assert(ARRAY_SIZE(handlers) <= CALL_CLASSES, "each handler has a class");
+
 long raw_result(long r)
 {
 	return r < 0 ? -errno : r;
@@ -103,12 +110,6 @@ long get_string(char *to, u64 from, size_t size)
 static u64 gadget(const struct thread *t, unsigned offset)
 {
 	return (u64)t + GADGETS + offset;
-}
-
-static void pass(struct thread *t, struct context *c)
-{
-	t->ret = c->rip;
-	c->rip = gadget(t, GADGET_PASS);
 }
 
 void call_detour(struct thread *t, struct context *c)
@@ -190,7 +191,7 @@ static void call_serve(struct thread *t, struct context *c, u32 arch)
 	else if (r == CALL_PASS && number < ARRAY_SIZE(handlers) && handlers[number])
 		r = handlers[number](t, c);
 	if (r == CALL_PASS)
-		pass(t, c);
+		call_pass(t, c);
 	else if (r != CALL_DONE)
 		c->rax = (u64)r;
 }

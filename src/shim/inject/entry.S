@@ -6,11 +6,24 @@
  * inject_entry with fs still the program's. rt_sigreturn is the only way out. Asynchronous signals
  * are blocked all the time between; the four that faults raise are not, so that one sent by kill()
  * can arrive at any instruction here: where fs is not ours yet, or no more, it is only noted.
+ *
+ * Where the processor cannot set fs without the kernel (T_FS_CALLS), the program's is known from its own
+ * calls, and what can be decided without ours is (inject_forward()).
  */
+#include <asm/prctl.h>
+#include <sys/syscall.h>
+
 #include "shim/inject/layout.h"
 
 	.intel_syntax noprefix
 	.text
+
+	/* To rsi. System calls must be ours. */
+	.macro SET_FS
+	mov edi, ARCH_SET_FS
+	mov eax, SYS_arch_prctl
+	syscall
+	.endm
 
 	/* edi: signal, rsi: siginfo, rdx: struct context. */
 	.globl inject_entry
@@ -25,24 +38,49 @@ inject_entry:
 	sub rax, rcx
 	cmp rax, BLOCK_SIZE
 	jb edge
-	rdfsbase rax
-	mov [rcx + T_PROGRAM_FS], rax
-	mov rax, [rcx + T_OUR_FS]
-	wrfsbase rax
-	mov byte ptr [rcx + T_INSIDE], 1
-	mov byte ptr [rcx + T_SELECTOR], 0
 	mov rbx, rcx
 	sub rsp, 8
+	cmp byte ptr [rbx + T_FS_CALLS], 0
+	jne fs_calls
+	rdfsbase rax
+	mov [rbx + T_PROGRAM_FS], rax
+	mov rax, [rbx + T_OUR_FS]
+	wrfsbase rax
+	mov byte ptr [rbx + T_SELECTOR], 0
+work:
+	mov byte ptr [rbx + T_INSIDE], 1
 	call inject_signal
 	/* rbx: thread, rsp: 16 below the context. */
 resume:
 	mov byte ptr [rbx + T_INSIDE], 0
-	mov rax, [rbx + T_PROGRAM_FS]
-	wrfsbase rax
-	add rsp, 16
+	mov rsi, [rbx + T_PROGRAM_FS]
+	cmp byte ptr [rbx + T_FS_CALLS], 0
+	jne 1f
+	wrfsbase rsi
+	jmp back
+1:
+	SET_FS
+back:
 	mov byte ptr [rbx + T_SELECTOR], 1
+	add rsp, 16
 	lea rax, [rbx + GADGETS + GADGET_RETURN]
 	jmp rax
+
+fs_calls:
+	mov ebp, edi
+	mov r12, rsi
+	mov r13, rdx
+	call inject_forward
+	test al, al
+	jnz back
+	mov byte ptr [rbx + T_SELECTOR], 0
+	mov rsi, [rbx + T_OUR_FS]
+	SET_FS
+	mov edi, ebp
+	mov rsi, r12
+	mov rdx, r13
+	mov rcx, rbx
+	jmp work
 
 	/* While we work: a fault, which is the engine's, or inject_copy()'s, or our mistake. */
 inside:

@@ -20,8 +20,8 @@ struct inject_config {
 
 /*
  * The calling process becomes the program. Comes back only if that cannot be: -ENOSYS (the
- * kernel has no Syscall User Dispatch, or does not let programs set fs), -EEXIST (the program's
- * addresses are not free), -ENOEXEC, -ENOMEM, or what loading its interpreter gave.
+ * kernel has no Syscall User Dispatch), -EEXIST (the program's addresses are not free), -ENOEXEC,
+ * -ENOMEM, or what loading its interpreter gave.
  */
 int inject_run(const struct inject_config *config);
 

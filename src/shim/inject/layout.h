@@ -17,6 +17,7 @@
 
 #define T_SELECTOR   0
 #define T_INSIDE     1
+#define T_FS_CALLS   2
 #define T_EDGE       4
 #define T_PROGRAM_FS 8
 #define T_OUR_FS     16

@@ -14,6 +14,8 @@
 #ifndef SHIM_INJECT_PRIVATE_H
 #define SHIM_INJECT_PRIVATE_H
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -44,6 +46,10 @@ struct action { /* struct kernel_sigaction */
 	u64 handler, flags, restorer, mask;
 };
 
+#ifndef SYS_USER_DISPATCH
+#define SYS_USER_DISPATCH 2
+#endif
+
 #define SIGNALS    64
 #define SIG_BIT(n) BIT64((n)-1)
 /* Faults, and our own SIGSYS: never blocked for the kernel, whatever the program asks for. */
@@ -60,7 +66,20 @@ struct altstack {
 	u32 flags;
 };
 
-struct filter; /* seccomp.h */
+/* Who answers a system call, by number. */
+enum call_class {
+	CALL_KERNELS, /* the kernel, with the program's own arguments */
+	CALL_OURS,
+};
+#define CALL_CLASSES                                                                               \
+	512 /* numbers beyond are the kernel's to refuse, and ours for the seccomp filters */
+
+struct filter { /* of seccomp, with all that are older */
+	const struct filter *older;
+	unsigned total; /* instructions of it and all older ones, as the kernel counts */
+	unsigned count;
+	struct sock_filter insns[];
+};
 
 struct program {
 	pthread_mutex_t lock; /* the list of threads, brk */
@@ -69,6 +88,8 @@ struct program {
 	struct actions actions;
 	char path[4096];    /* what /proc/self/exe says */
 	char preload[4096]; /* our library for dynamic programs, or empty */
+	bool fs_calls;      /* see struct thread */
+	u8 classes[CALL_CLASSES];
 	u64 brk_start, brk_end, brk_limit, brk_mapped;
 	_Atomic u64
 		engine_handler[SIGNALS + 1]; /* the engine's handlers of faults, once it has some */
@@ -77,6 +98,7 @@ struct program {
 struct thread {
 	u8 selector; /* 0: system calls are ours, 1: they are dispatched */
 	u8 inside;   /* we work; fs is ours */
+	u8 fs_calls; /* fs is set by arch_prctl(), and program_fs is always right */
 	_Atomic u32 edge;
 	u64 program_fs, our_fs;
 	u64 ret;    /* where the gadget goes on */
@@ -105,6 +127,7 @@ struct thread {
 	struct filter *_Atomic filters;
 };
 _Static_assert(offsetof(struct thread, inside) == T_INSIDE, "layout.h");
+_Static_assert(offsetof(struct thread, fs_calls) == T_FS_CALLS, "layout.h");
 _Static_assert(offsetof(struct thread, edge) == T_EDGE, "layout.h");
 _Static_assert(offsetof(struct thread, program_fs) == T_PROGRAM_FS, "layout.h");
 _Static_assert(offsetof(struct thread, our_fs) == T_OUR_FS, "layout.h");
@@ -126,6 +149,15 @@ extern const u8 inject_copy_at[], inject_copy_out[], inject_finish[], inject_fin
 void inject_signal(int sig, siginfo_t *info, struct context *c, struct thread *t);
 void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct thread *t);
 
+/* ---- without libc, vector registers and our fs (bare.c) ---- */
+
+/* A system call that the kernel shall have as it is: true, and c is ready for it. */
+bool inject_forward(int sig, const siginfo_t *info, struct context *c, struct thread *t);
+/* c goes on in the gadget that makes the program's call. */
+void call_pass(struct thread *t, struct context *c);
+/* The strictest answer of the filters, of several the newest's. */
+u32 filters_run(const struct filter *f, const struct context *c, u32 arch);
+
 /* ---- system calls (call.c and those that it names) ---- */
 
 #define CALL_PASS NOT_OURS       /* the kernel's */
@@ -133,6 +165,7 @@ void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct th
 
 typedef long (*call_handler)(struct thread *t, struct context *c);
 
+void call_classes(u8 *classes);
 /* Does what the program asked for in c. */
 void call_dispatch(struct thread *t, struct context *c, u32 arch);
 /* Have a system call executed with the registers of c, then call_detour_end() with its result. */
@@ -177,6 +210,8 @@ long call_epoll_pwait(struct thread *t, struct context *c);
 
 struct thread *thread_create(struct program *p);
 void thread_destroy(struct thread *t);
+/* On the thread itself: fs is ours now. 0 or -errno. */
+int thread_fs(struct thread *t);
 /* On the thread itself: alternate stack and dispatch. 0 or -errno. */
 int thread_arm(struct thread *t);
 /* Dispatch alone, and the thread's id. */

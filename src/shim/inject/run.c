@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/without.h"
 #include "shim/ended.h"
 #include "shim/inject/inject.h"
 #include "shim/inject/private.h"
@@ -17,7 +18,11 @@
 #include "shim/processor.h"
 #include "shim/sites.h"
 
-#define HWCAP2_FSGSBASE_ BIT(1)
+/* The processor sets fs by an instruction, and the kernel lets programs use it. */
+static bool has_fsgsbase(void)
+{
+	return (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE) && !without(WITHOUT_FSGSBASE);
+}
 
 static int load_interpreter(const struct image *program, struct image *ret)
 {
@@ -89,8 +94,8 @@ static int become(struct program *p, const struct image *i, u64 entry, u64 sp, i
 	if (!t)
 		return -ENOMEM;
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
-	__asm__("rdfsbase %0" : "=r"(t->our_fs));
-	r = signals_init(p);
+	r = thread_fs(t);
+	r = r ? r : signals_init(p);
 	r = r || filters < 0 ? r : seccomp_restore(t, filters);
 	r = r ? r : thread_arm(t);
 	if (r)
@@ -111,11 +116,14 @@ int inject_run(const struct inject_config *cfg)
 	u64 sp;
 	int r;
 
-	if (!(getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_))
+	if (without(WITHOUT_DISPATCH))
 		return -ENOSYS;
 	if (!p)
 		return -ENOMEM;
 	pthread_mutex_init(&p->lock, NULL);
+	p->fs_calls = !has_fsgsbase();
+	call_classes(p->classes);
+	s.fsgsbase = !p->fs_calls;
 	take_name(p, cfg);
 	r = image_load(cfg->fd, &program);
 	r = r ? r : load_interpreter(&program, &interpreter);

@@ -19,13 +19,6 @@
 #include "shim/inject/bpf.h"
 #include "shim/inject/private.h"
 
-struct filter {
-	const struct filter *older;
-	unsigned total; /* instructions of it and all older ones, as the kernel counts */
-	unsigned count;
-	struct sock_filter insns[];
-};
-
 #define PATH_INSNS_MAX  32768 /* of all filters; each counts 4 more */
 #define FILTER_OVERHEAD 4
 
@@ -34,20 +27,6 @@ struct filter {
 static u32 action_of(u32 answer)
 {
 	return answer & SECCOMP_RET_ACTION_FULL;
-}
-
-/* The strictest answer, of several the newest's. */
-static u32 filters_run(const struct filter *f, const struct seccomp_data *d)
-{
-	u32 strictest = SECCOMP_RET_ALLOW;
-
-	for (; f; f = f->older) {
-		u32 answer = bpf_run(f->insns, d);
-
-		if ((s32)action_of(answer) < (s32)action_of(strictest))
-			strictest = answer;
-	}
-	return strictest;
 }
 
 static long trap(struct thread *t, struct context *c, u32 arch, u32 data)
@@ -73,11 +52,8 @@ static noreturn void kill_thread(struct thread *t, int sig)
 
 static long filter_check(struct thread *t, struct context *c, u32 arch)
 {
-	struct seccomp_data d = {.nr = (int)c->rax,
-		.arch = arch,
-		.instruction_pointer = c->rip,
-		.args = {c->rdi, c->rsi, c->rdx, c->r10, c->r8, c->r9}};
-	u32 answer = filters_run(atomic_load(&t->filters), &d), data = answer & SECCOMP_RET_DATA;
+	u32 answer = filters_run(atomic_load(&t->filters), c, arch);
+	u32 data = answer & SECCOMP_RET_DATA;
 
 	switch (action_of(answer)) {
 	case SECCOMP_RET_ALLOW:

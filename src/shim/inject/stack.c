@@ -90,6 +90,9 @@ static u64 *put_auxv(u64 *slot, const struct start *s, u64 name, u64 platform, u
 
 		errno = 0;
 		value = getauxval(aux_kept[i]);
+		/* Its fs is known from its calls where these instructions are not there. */
+		if (aux_kept[i] == AT_HWCAP2 && !s->fsgsbase)
+			value &= ~(u64)HWCAP2_FSGSBASE;
 		if (!errno)
 			slot = put_aux(slot, aux_kept[i], value);
 	}

@@ -8,9 +8,12 @@
 struct start {
 	const struct image *program;
 	u64 interpreter_base; /* 0: none */
+	bool fsgsbase;        /* it may use these instructions */
 	const char *name;
 	char **argv, **envp;
 };
+
+#define HWCAP2_FSGSBASE BIT(1) /* uapi/asm/hwcap2.h */
 
 /* The initial stack pointer, or 0: no memory. */
 u64 stack_create(const struct start *s);

@@ -5,6 +5,7 @@
  * after it has left. What the kernel does for a clone() with the program's pointers (thread ids,
  * the futex of a joiner, robust futexes) is done here.
  */
+#include <asm/prctl.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -75,6 +76,7 @@ struct thread *thread_create(struct program *p)
 		return NULL;
 	t->program = p;
 	t->actions = &p->actions;
+	t->fs_calls = p->fs_calls;
 	t->finish = (u64)inject_finish;
 	gadgets_write(t);
 	if (mprotect((u8 *)t + GADGETS, PAGE_SIZE, PROT_READ | PROT_EXEC) ||
@@ -88,6 +90,11 @@ struct thread *thread_create(struct program *p)
 void thread_destroy(struct thread *t)
 {
 	munmap(t, BLOCK_SIZE);
+}
+
+int thread_fs(struct thread *t)
+{
+	return (int)RAW(SYS_arch_prctl, ARCH_GET_FS, &t->our_fs);
 }
 
 int thread_arm(struct thread *t)
@@ -187,8 +194,8 @@ static void *run(void *opaque)
 	u64 clear_tid;
 	int tid, error;
 
-	__asm__("rdfsbase %0" : "=r"(t->our_fs));
-	error = b->error = thread_arm(t);
+	error = thread_fs(t);
+	error = b->error = error ? error : thread_arm(t);
 	tid = t->tid;
 	if (a->flags & CLONE_PARENT_SETTID)
 		put_bytes(a->parent_tid, &tid, sizeof(tid));

@@ -6,19 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 
 #include "base/sys.h"
+#include "base/without.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 #include "shim/target.h"
 
-#define OWN_ARGS            8  /* before the program's own, and the end */
-#define DISPATCH            59 /* PR_SET_SYSCALL_USER_DISPATCH */
-#define DISPATCH_ON         1
-#define HWCAP2_HAS_FSGSBASE BIT64(1)
-#define DEFAULT_PATH        "/bin:/usr/bin" /* as execvp() has it */
+#define OWN_ARGS     8  /* before the program's own, and the end */
+#define DISPATCH     59 /* PR_SET_SYSCALL_USER_DISPATCH */
+#define DISPATCH_ON  1
+#define DEFAULT_PATH "/bin:/usr/bin" /* as execvp() has it */
 
 struct static_launch {
 	size_t bytes;
@@ -51,7 +50,7 @@ static bool find_uservisor(char *exe)
  */
 static bool can_inject(void)
 {
-	if (!(getauxval(AT_HWCAP2) & HWCAP2_HAS_FSGSBASE))
+	if (without(WITHOUT_DISPATCH))
 		return false;
 	return SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 && errno == EFAULT;
 }
