@@ -37,6 +37,7 @@ static const char help_text[] =
 	"                /proc/cpuinfo say that it has VT-x or AMD-V\n"
 	"  --quiet       say nothing if the program ends without having opened /dev/kvm\n"
 	"  --argv0 NAME  what the program shall find as its own name (and --quiet)\n"
+	"  --no-rewrite  leave the code of static programs as it is: each system call is a signal\n"
 	"\n"
 	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 2 wrong "
 	"options.\n";
@@ -45,8 +46,8 @@ static const char help_text[] =
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 	{"inject", no_argument, NULL, 'i'}, {"quiet", no_argument, NULL, 'q'},
 	{"host-cpuid", no_argument, NULL, 'c'}, {"argv0", required_argument, NULL, 'a'},
-	{"program", required_argument, NULL, 'p'}, {"filters", required_argument, NULL, 'f'},
-	{NULL, 0, NULL, 0}};
+	{"no-rewrite", no_argument, NULL, 'n'}, {"program", required_argument, NULL, 'p'},
+	{"filters", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
 
 struct choice {
 	bool inject, quiet;
@@ -269,6 +270,10 @@ int cli_exec(int argc, char **argv)
 		case 'q': o.quiet = true; break;
 		case 'c': setenv(PROCESSOR_HOST_ENV, "1", 1); break;
 		case 'a': o.argv0 = optarg; break;
+		case 'n':
+			if (setenv(INJECT_REWRITE_ENV, "never", 1))
+				return 126;
+			break;
 		case 'p': o.program = atoi(optarg); break;
 		case 'f': o.filters = atoi(optarg); break;
 		default: return EXIT_USAGE;

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 # Ours, by name: other parts of src/shim/inject that keep to the same rule, and labels.
-OURS = re.compile(r'^(_GLOBAL_OFFSET_TABLE_|bpf_run|inject_finished)$')
+OURS = re.compile(r'^(_GLOBAL_OFFSET_TABLE_|bpf_run|sys_raw|inject_(finished|site|site_\w+))$')
 
 
 def main():

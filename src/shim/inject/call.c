@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "shim/inject/private.h"
+#include "shim/inject/site.h"
 
 static const call_handler handlers[] = {
 	[SYS_open] = call_open,
@@ -64,10 +65,19 @@ static const call_handler handlers[] = {
 	[SYS_execveat] = call_execveat,
 };
 
-void call_classes(u8 *classes)
+/* Those that want no more than the registers, and change nothing but rax. */
+static const u16 at_site[] = {SYS_open, SYS_openat, SYS_openat2, SYS_readlink, SYS_readlinkat,
+	SYS_ioctl, SYS_close, SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_mmap,
+	SYS_fallocate, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_stat, SYS_lstat, SYS_fstat,
+	SYS_newfstatat, SYS_statx, SYS_brk};
+
+void call_classes(struct program *p)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(handlers); i++)
-		classes[i] = handlers[i] ? CALL_OURS : CALL_KERNELS;
+		p->classes[i] = handlers[i] ? CALL_OURS : CALL_KERNELS;
+	for (unsigned i = 0; i < ARRAY_SIZE(at_site); i++)
+		p->classes[at_site[i]] = CALL_AT_SITE;
+	memset(p->checked, CALL_AT_SITE, sizeof(p->checked));
 }
 _Static_assert(ARRAY_SIZE(handlers) <= CALL_CLASSES, "each handler has a class");
 
@@ -147,10 +157,11 @@ void call_normalise(struct thread *t, struct context *c)
 {
 	u64 detour = gadget(t, GADGET_DETOUR);
 
+	site_normalise(t, c);
 	if (c->rip == gadget(t, GADGET_PASS)) {
-		c->rip = t->ret - SYSCALL_INSN_LEN;
+		c->rip = site_shown(t, t->ret) - SYSCALL_INSN_LEN;
 	} else if (c->rip == gadget(t, GADGET_PASS) + SYSCALL_INSN_LEN) {
-		c->rip = t->ret;
+		c->rip = site_shown(t, t->ret);
 	} else if (c->rip == detour) {
 		detour_restore(t, c, t->detour_from.rax);
 		c->rip = t->ret - SYSCALL_INSN_LEN;
@@ -181,11 +192,25 @@ static void edge_deliver(struct thread *t, struct context *c)
 		signal_deliver(t, sig, &info, c);
 }
 
+/* Often enough, and worth it: the next call from there comes without a signal. */
+static void consider_site(struct thread *t, const struct context *c)
+{
+	struct sites *s = t->program->sites;
+	bool hot = t->hot, alone = atomic_load(&t->program->thread_count) == 1 && !t->vfork_child;
+
+	t->hot = false;
+	if (c->rax < CALL_CLASSES && t->program->classes[c->rax] != CALL_OURS &&
+		(hot || site_hot(s, c->rip)))
+		site_rewrite(s, c->rip, alone);
+}
+
 static void call_serve(struct thread *t, struct context *c, u32 arch)
 {
 	u64 number = c->rax = (u32)c->rax; /* the kernel looks at no more */
 	long r = seccomp_check(t, c, arch);
 
+	if (r == CALL_PASS && arch == AUDIT_ARCH_X86_64)
+		consider_site(t, c);
 	if (r == CALL_PASS && arch != AUDIT_ARCH_X86_64)
 		r = -ENOSYS;
 	else if (r == CALL_PASS && number < ARRAY_SIZE(handlers) && handlers[number])
@@ -196,6 +221,19 @@ static void call_serve(struct thread *t, struct context *c, u32 arch)
 		c->rax = (u64)r;
 }
 
+int inject_site_serve(struct thread *t, struct context *c)
+{
+	long r;
+
+	t->temporary = false;
+	c->mask = t->mask;
+	r = handlers[c->rax](t, c);
+	if (r == CALL_PASS)
+		return SITE_PASS;
+	c->rax = (u64)r;
+	return SITE_DONE;
+}
+
 void call_dispatch(struct thread *t, struct context *c, u32 arch)
 {
 	t->temporary = false;
@@ -204,7 +242,8 @@ void call_dispatch(struct thread *t, struct context *c, u32 arch)
 		c->rip = t->ret;
 		return;
 	}
-	call_serve(t, c, arch);
+	if (!site_called(t, c))
+		call_serve(t, c, arch);
 	if (unlikely(t->queued))
 		queued_deliver(t, c);
 	if (unlikely(atomic_load_explicit(&t->edge, memory_order_relaxed)))

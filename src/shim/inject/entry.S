@@ -5,7 +5,8 @@
  * A signal is the only way in: the kernel saves the program's registers on our stack and comes to
  * inject_entry with fs still the program's. rt_sigreturn is the only way out. Asynchronous signals
  * are blocked all the time between; the four that faults raise are not, so that one sent by kill()
- * can arrive at any instruction here: where fs is not ours yet, or no more, it is only noted.
+ * can arrive at any instruction here: where fs is not ours yet, or no more, it is only noted. (The other way
+ * in is site.S, where nothing is blocked.)
  *
  * Where the processor cannot set fs without the kernel (T_FS_CALLS), the program's is known from its own
  * calls, and what can be decided without ours is (inject_forward()).
@@ -92,9 +93,11 @@ inside:
 	ud2
 
 edge:
-	mov [rcx + T_EDGE], edi
-	lea rax, [rcx + GADGETS + GADGET_RETURN]
-	add rsp, 8
+	mov rbx, rcx
+	sub rsp, 8
+	call inject_edge
+	add rsp, 16
+	lea rax, [rbx + GADGETS + GADGET_RETURN]
 	jmp rax
 	.size inject_entry, . - inject_entry
 

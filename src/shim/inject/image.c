@@ -86,6 +86,16 @@ static int map_segment(int fd, const Elf64_Phdr *p, u64 base)
 	return 0;
 }
 
+static void note_text(const Elf64_Phdr *p, struct image *ret)
+{
+	u64 start = ret->base + p->p_vaddr;
+
+	if ((p->p_flags & (PF_R | PF_W | PF_X)) != (PF_R | PF_X) || ret->texts == IMAGE_TEXTS_MAX)
+		return;
+	ret->text[ret->texts][0] = start;
+	ret->text[ret->texts++][1] = start + p->p_filesz;
+}
+
 static int interpreter_read(int fd, const struct elf_headers *h, struct image *ret)
 {
 	const Elf64_Phdr *p = elf_find(h, PT_INTERP);
@@ -128,9 +138,12 @@ int image_load(int fd, struct image *ret)
 	r = r ? r : interpreter_read(fd, &h, ret);
 	r = r ? r : span_of(&h, &s);
 	r = r ? r : reserve(&h, &s, &ret->base);
+	ret->texts = 0;
 	for (unsigned i = 0; !r && i < h.e.e_phnum; i++)
-		if (h.p[i].p_type == PT_LOAD && h.p[i].p_memsz)
+		if (h.p[i].p_type == PT_LOAD && h.p[i].p_memsz) {
 			r = map_segment(fd, &h.p[i], ret->base);
+			note_text(&h.p[i], ret);
+		}
 	if (r)
 		return r;
 	stack = elf_find(&h, PT_GNU_STACK);

@@ -7,11 +7,15 @@
 
 #include "shim/elffile.h"
 
+#define IMAGE_TEXTS_MAX 4
+
 struct image {
 	u64 base; /* added to all addresses in the file */
 	u64 entry, phdrs;
 	u16 phdr_count, phdr_size;
 	bool exec_stack;
+	unsigned texts; /* segments that are executed and not written: start and end */
+	u64 text[IMAGE_TEXTS_MAX][2];
 	char interpreter[PATH_MAX]; /* of a dynamic program, or empty */
 };
 

@@ -10,6 +10,9 @@
 
 #include "shim/inject/image.h"
 
+/* "never": the program's call sites stay as they are, also in programs that it executes. */
+#define INJECT_REWRITE_ENV "USERVISOR_REWRITE"
+
 struct inject_config {
 	const char *name;    /* what the program was called by, for AT_EXECFN */
 	int fd;              /* its file; closed once it is loaded */

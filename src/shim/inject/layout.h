@@ -25,6 +25,16 @@
 #define T_RESULT     32
 #define T_FINISH     40
 #define T_HOME       48
+#define T_SITE_STACK 56
+#define T_SITE_RSP   64
+#define T_SITE       72
+#define T_NEXT       80
+#define T_PASS       88
+#define T_CLASSES    96
+#define T_MAGIC      104
+#define T_XMASK      112
+#define T_HELD       116
+#define T_XSAVEC     120
 
 /* Offsets in the page of gadgets. */
 #define GADGETS          4096
@@ -35,6 +45,29 @@
 #define GADGETS_END      64
 #define SYSCALL_INSN_LEN 2
 
-#define UC_RSP 160 /* in struct context */
+/* In struct context. */
+#define UC_R8     40
+#define UC_RDI    104
+#define UC_RSP    160
+#define UC_RIP    168
+#define UC_RFLAGS 176
+
+/* What a call from a rewritten site needs on our stack: its struct context, then the vector state. */
+#define SITE_CONTEXT (BLOCK_SIZE - 4096 - 320)
+#define SITE_XSAVE   320
+
+/* inject_site_check() and inject_site_serve(): who answers, or has answered. */
+#define SITE_PASS  0 /* the kernel */
+#define SITE_SLOW  1 /* we, after a signal */
+#define SITE_SERVE 2 /* we, here */
+#define SITE_DONE  3
+
+/* In struct slot_data. */
+#define DATA_RESUME 0
+#define DATA_SHOWN  8
+
+/* The kernel knows no system call of a higher number. */
+#define CALL_CLASSES_LOG 9
+#define CALL_CLASSES     (1 << CALL_CLASSES_LOG)
 
 #endif

@@ -65,6 +65,26 @@ long call_brk(struct thread *t, struct context *c)
 
 /* ---- prctl ---- */
 
+/* While the program has none of its own, gs is for our call sites (site.h). The engine restores it. */
+static long set_gs(struct thread *t, u64 address)
+{
+	long r = RAW(SYS_arch_prctl, ARCH_SET_GS, address || !t->magic ? address : (u64)t);
+
+	if (!r)
+		t->program_gs = address;
+	return r;
+}
+
+static long get_gs(struct thread *t, u64 to)
+{
+	u64 gs;
+	long r = RAW(SYS_arch_prctl, ARCH_GET_GS, &gs);
+
+	if (!r && gs == (u64)t)
+		gs = 0;
+	return r ? r : put_bytes(to, &gs, sizeof(gs));
+}
+
 long call_arch_prctl(struct thread *t, struct context *c)
 {
 	switch ((int)c->rdi) {
@@ -74,9 +94,9 @@ long call_arch_prctl(struct thread *t, struct context *c)
 		t->program_fs = c->rsi;
 		return 0;
 	case ARCH_GET_FS: return put_bytes(c->rsi, &t->program_fs, sizeof(t->program_fs));
-	default:
-		/* gs is nobody's but the program's, and the engine restores it */
-		return processor_arch_prctl((int)c->rdi, c->rsi);
+	case ARCH_SET_GS: return set_gs(t, c->rsi);
+	case ARCH_GET_GS: return get_gs(t, c->rsi);
+	default: return processor_arch_prctl((int)c->rdi, c->rsi);
 	}
 }
 

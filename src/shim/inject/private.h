@@ -39,7 +39,11 @@ struct context {
 	u64 reserved[8];
 	u64 mask;
 };
+_Static_assert(offsetof(struct context, r8) == UC_R8, "layout.h");
+_Static_assert(offsetof(struct context, rdi) == UC_RDI, "layout.h");
 _Static_assert(offsetof(struct context, rsp) == UC_RSP, "layout.h");
+_Static_assert(offsetof(struct context, rip) == UC_RIP, "layout.h");
+_Static_assert(offsetof(struct context, rflags) == UC_RFLAGS, "layout.h");
 _Static_assert(sizeof(struct context) == 304, "as the kernel lays it out");
 
 struct action { /* struct kernel_sigaction */
@@ -70,9 +74,8 @@ struct altstack {
 enum call_class {
 	CALL_KERNELS, /* the kernel, with the program's own arguments */
 	CALL_OURS,
+	CALL_AT_SITE, /* ours, and from a rewritten site without a signal */
 };
-#define CALL_CLASSES                                                                               \
-	512 /* numbers beyond are the kernel's to refuse, and ours for the seccomp filters */
 
 struct filter { /* of seccomp, with all that are older */
 	const struct filter *older;
@@ -90,6 +93,8 @@ struct program {
 	char preload[4096]; /* our library for dynamic programs, or empty */
 	bool fs_calls;      /* see struct thread */
 	u8 classes[CALL_CLASSES];
+	u8 checked[CALL_CLASSES]; /* the same for threads whose calls must be looked at first */
+	struct sites *sites;
 	u64 brk_start, brk_end, brk_limit, brk_mapped;
 	_Atomic u64
 		engine_handler[SIGNALS + 1]; /* the engine's handlers of faults, once it has some */
@@ -105,6 +110,20 @@ struct thread {
 	u64 result; /* of a detour */
 	u64 finish; /* inject_finish */
 	u64 home;
+	u64 site_stack; /* for site.S: where its struct context is, */
+	u64 site_rsp;
+	const struct slot_data *site;
+	u64 site_next; /* where it goes when the program's registers are back, */
+	u64 pass;
+	const u8 *classes; /* by number, of the program */
+	s64 magic;
+	u32 xmask;
+	u32 held; /* signals were sent again, and all are blocked but those of held_mask until the call is over */
+	bool has_xsavec;
+	bool hot; /* the call has become worth rewriting its site */
+	u64 held_mask;
+	u64 mask; /* of the program, as the kernel has it */
+	u64 program_gs;
 	struct program *program;
 	struct actions *actions; /* the program's, or a vfork child's own */
 	struct thread *next, **link;
@@ -135,6 +154,16 @@ _Static_assert(offsetof(struct thread, ret) == T_RET, "layout.h");
 _Static_assert(offsetof(struct thread, result) == T_RESULT, "layout.h");
 _Static_assert(offsetof(struct thread, finish) == T_FINISH, "layout.h");
 _Static_assert(offsetof(struct thread, home) == T_HOME, "layout.h");
+_Static_assert(offsetof(struct thread, site_stack) == T_SITE_STACK, "layout.h");
+_Static_assert(offsetof(struct thread, site_rsp) == T_SITE_RSP, "layout.h");
+_Static_assert(offsetof(struct thread, site) == T_SITE, "layout.h");
+_Static_assert(offsetof(struct thread, site_next) == T_NEXT, "layout.h");
+_Static_assert(offsetof(struct thread, pass) == T_PASS, "layout.h");
+_Static_assert(offsetof(struct thread, classes) == T_CLASSES, "layout.h");
+_Static_assert(offsetof(struct thread, magic) == T_MAGIC, "layout.h");
+_Static_assert(offsetof(struct thread, xmask) == T_XMASK, "layout.h");
+_Static_assert(offsetof(struct thread, held) == T_HELD, "layout.h");
+_Static_assert(offsetof(struct thread, has_xsavec) == T_XSAVEC, "layout.h");
 _Static_assert(sizeof(struct thread) <= PAGE_SIZE, "layout.h");
 
 /* ---- entry.S ---- */
@@ -149,12 +178,23 @@ extern const u8 inject_copy_at[], inject_copy_out[], inject_finish[], inject_fin
 void inject_signal(int sig, siginfo_t *info, struct context *c, struct thread *t);
 void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct thread *t);
 
+/* ---- site.S: see site.h ---- */
+
+extern const u8 inject_site[], inject_site_slow[], inject_site_check_held[], inject_site_jump[],
+	inject_site_done[], inject_site_done_end[], inject_site_held[], inject_site_end[];
+int inject_site_check(struct thread *t, struct context *c);
+int inject_site_serve(struct thread *t, struct context *c);
+
 /* ---- without libc, vector registers and our fs (bare.c) ---- */
 
 /* A system call that the kernel shall have as it is: true, and c is ready for it. */
 bool inject_forward(int sig, const siginfo_t *info, struct context *c, struct thread *t);
 /* c goes on in the gadget that makes the program's call. */
 void call_pass(struct thread *t, struct context *c);
+/* While rsp is on our stack and fs perhaps not ours. */
+void inject_edge(int sig, const siginfo_t *info, struct context *c, struct thread *t);
+/* The signal comes again when the call that it interrupted is over, and no other one before that. */
+void signal_hold(int sig, const siginfo_t *info, struct context *c, struct thread *t);
 /* The strictest answer of the filters, of several the newest's. */
 u32 filters_run(const struct filter *f, const struct context *c, u32 arch);
 
@@ -165,7 +205,7 @@ u32 filters_run(const struct filter *f, const struct context *c, u32 arch);
 
 typedef long (*call_handler)(struct thread *t, struct context *c);
 
-void call_classes(u8 *classes);
+void call_classes(struct program *p);
 /* Does what the program asked for in c. */
 void call_dispatch(struct thread *t, struct context *c, u32 arch);
 /* Have a system call executed with the registers of c, then call_detour_end() with its result. */
@@ -218,6 +258,10 @@ int thread_arm(struct thread *t);
 int thread_dispatch(struct thread *t);
 /* A copy of the registers and vector state in c at the top of t's stack. */
 struct context *thread_context(struct thread *t, const struct context *c);
+/* As inject_enter(). */
+void thread_enter(struct thread *t, struct context *c);
+/* The filters of t have changed. */
+void thread_classes(struct thread *t);
 void thread_list(struct thread *t);
 void thread_unlist(struct thread *t);
 long call_clone(struct thread *t, struct context *c);

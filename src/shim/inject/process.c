@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "shim/inject/private.h"
+#include "shim/inject/site.h"
 
 /* ---- a copy of the process ---- */
 
@@ -64,8 +65,10 @@ long clone_process(struct thread *t, struct context *c, const struct clone_args_
 	bool plain = !(a->flags & ~(u64)OUR_FLAGS) && a->exit_signal == SIGCHLD && !a->set_tid_size;
 	long pid;
 
-	/* fork() takes libc's locks, which other threads may hold. */
+	/* fork() takes libc's locks, which other threads may hold; the child finds no jump half written. */
+	pthread_mutex_lock(&t->program->sites->lock);
 	pid = plain ? raw_result(fork()) : clone_raw(a, size);
+	pthread_mutex_unlock(&t->program->sites->lock);
 	if (!pid) {
 		child_begin(t, c, a);
 		return CALL_DONE;
@@ -95,7 +98,7 @@ static void vfork_run(void *opaque)
 		_exit(127);
 	if (b->args->flags & CLONE_CHILD_SETTID)
 		put_bytes(b->args->child_tid, &t->tid, sizeof(t->tid));
-	inject_enter(t, b->context);
+	thread_enter(t, b->context);
 }
 
 static struct actions *actions_copy(struct actions *from)
@@ -129,7 +132,9 @@ static struct thread *vfork_thread(struct thread *t, const struct clone_args_all
 	child->alt = t->alt; /* the kernel keeps it for CLONE_VFORK */
 	child->virtual_blocked = t->virtual_blocked;
 	child->seccomp_mode = t->seccomp_mode;
+	child->program_gs = t->program_gs;
 	atomic_store(&child->filters, atomic_load(&t->filters));
+	thread_classes(child);
 	return child;
 }
 

@@ -14,6 +14,7 @@
 #include "shim/ended.h"
 #include "shim/inject/inject.h"
 #include "shim/inject/private.h"
+#include "shim/inject/site.h"
 #include "shim/inject/stack.h"
 #include "shim/processor.h"
 #include "shim/sites.h"
@@ -66,7 +67,7 @@ static void first_context(struct thread *t, u64 entry, u64 sp, u64 mask)
 	struct context *c = thread_context(t, &none);
 
 	signal_set_mask(t, c, mask);
-	inject_enter(t, c);
+	thread_enter(t, c);
 }
 
 static void show_processor(const struct program *p, const struct image *i)
@@ -122,7 +123,10 @@ int inject_run(const struct inject_config *cfg)
 		return -ENOMEM;
 	pthread_mutex_init(&p->lock, NULL);
 	p->fs_calls = !has_fsgsbase();
-	call_classes(p->classes);
+	call_classes(p);
+	p->sites = sites_create();
+	if (!p->sites)
+		return -ENOMEM;
 	s.fsgsbase = !p->fs_calls;
 	take_name(p, cfg);
 	r = image_load(cfg->fd, &program);
@@ -130,6 +134,8 @@ int inject_run(const struct inject_config *cfg)
 	r = r ? r : brk_init(p);
 	if (r)
 		return r;
+	sites_add_text(p->sites, &program);
+	sites_add_text(p->sites, &interpreter);
 	close(cfg->fd);
 	s.interpreter_base = interpreter.base;
 	sp = stack_create(&s);

@@ -143,6 +143,7 @@ static int filter_push(struct thread *t, struct filter *f)
 		return -ENOMEM;
 	atomic_store(&t->filters, f);
 	__atomic_store_n(&t->seccomp_mode, SECCOMP_MODE_FILTER, __ATOMIC_RELEASE);
+	thread_classes(t);
 	return 0;
 }
 
@@ -176,6 +177,7 @@ static void sync_threads(struct thread *t)
 		atomic_store(&other->filters, atomic_load(&t->filters));
 		__atomic_store_n(&other->seccomp_mode, SECCOMP_MODE_FILTER, __ATOMIC_RELEASE);
 		other->want_no_new_privs = nnp && other != t;
+		thread_classes(other);
 	}
 }
 
@@ -219,6 +221,7 @@ static long set_mode_strict(struct thread *t)
 	if (t->seccomp_mode == SECCOMP_MODE_FILTER)
 		return -EINVAL;
 	t->seccomp_mode = SECCOMP_MODE_STRICT;
+	thread_classes(t);
 	return 0;
 }
 

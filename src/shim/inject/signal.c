@@ -16,6 +16,7 @@
 
 #include "base/cpuidtrap.h"
 #include "shim/inject/private.h"
+#include "shim/inject/site.h"
 
 #define KERNEL_FLAGS (SA_NOCLDSTOP | SA_NOCLDWAIT | SA_RESTART)
 #define SA_RESTORER_ 0x04000000ul
@@ -413,8 +414,9 @@ void inject_signal(int sig, siginfo_t *info, struct context *c, struct thread *t
 		return;
 	if (sig == SIGSYS && info->si_code == SYS_USER_DISPATCH)
 		call_dispatch(t, c, info->si_arch);
-	else
+	else if (!is_fault(sig, info) || !site_trap(t, c))
 		signal_deliver(t, sig, info, c);
+	t->mask = c->mask;
 }
 
 void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct thread *t)
@@ -426,7 +428,7 @@ void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct th
 	if (c->rip == (u64)inject_copy_at && sig != SIGSYS) {
 		c->rip = (u64)inject_copy_out;
 	} else if (!is_fault(sig, info)) {
-		atomic_store(&t->edge, (u32)sig);
+		inject_edge(sig, info, c, t);
 	} else if (engine && !t->in_engine_handler) {
 		t->in_engine_handler = true;
 		((void (*)(int, siginfo_t *, void *))engine)(sig, info, c);

@@ -19,6 +19,7 @@
 
 #include "shim/ended.h"
 #include "shim/inject/private.h"
+#include "shim/inject/site.h"
 
 #ifndef PR_SET_SYSCALL_USER_DISPATCH
 #define PR_SET_SYSCALL_USER_DISPATCH 59
@@ -77,6 +78,7 @@ struct thread *thread_create(struct program *p)
 	t->program = p;
 	t->actions = &p->actions;
 	t->fs_calls = p->fs_calls;
+	t->classes = p->classes;
 	t->finish = (u64)inject_finish;
 	gadgets_write(t);
 	if (mprotect((u8 *)t + GADGETS, PAGE_SIZE, PROT_READ | PROT_EXEC) ||
@@ -103,6 +105,7 @@ int thread_arm(struct thread *t)
 		.ss_size = BLOCK_SIZE - GADGETS - 2 * PAGE_SIZE};
 	long r = RAW(SYS_sigaltstack, &ss, NULL);
 
+	r = r ? r : site_thread_arm(t);
 	return r ? (int)r : thread_dispatch(t);
 }
 
@@ -136,6 +139,18 @@ struct context *thread_context(struct thread *t, const struct context *c)
 	copy->stack_size = BLOCK_SIZE - GADGETS - 2 * PAGE_SIZE;
 	copy->stack_flags = 0;
 	return copy;
+}
+
+void thread_enter(struct thread *t, struct context *c)
+{
+	t->mask = c->mask;
+	inject_enter(t, c);
+}
+
+void thread_classes(struct thread *t)
+{
+	__atomic_store_n(&t->classes, t->seccomp_mode ? t->program->checked : t->program->classes,
+		__ATOMIC_RELEASE);
 }
 
 void thread_list(struct thread *t)
@@ -207,7 +222,7 @@ static void *run(void *opaque)
 	wake(&b->tid);
 	if (error)
 		return NULL;
-	inject_enter(t, c);
+	thread_enter(t, c);
 	thread_disarm();
 	clear_tid = t->clear_tid;
 	thread_destroy(t);
@@ -233,7 +248,9 @@ static void inherit(struct thread *child, const struct thread *t)
 {
 	child->virtual_blocked = t->virtual_blocked;
 	child->seccomp_mode = t->seccomp_mode;
+	child->program_gs = t->program_gs;
 	atomic_store(&child->filters, atomic_load(&t->filters));
+	thread_classes(child);
 }
 
 long clone_thread(struct thread *t, struct context *c, const struct clone_args_all *a)
