@@ -24,6 +24,7 @@
 #include "shim/target.h"
 
 #define LIBRARY "libuservisor-preload.so"
+#define LOADER  "uservisor-loader" /* does as `uservisor exec`, and needs no other file */
 
 static const char help_text[] =
 	"Usage: uservisor exec [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
@@ -42,18 +43,21 @@ static const char help_text[] =
 	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 2 wrong "
 	"options.\n";
 
-/* The last two are what shim/inject says when a program executes another one. */
+/* The last four are what shim/inject says when a program executes another one. */
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 	{"inject", no_argument, NULL, 'i'}, {"quiet", no_argument, NULL, 'q'},
 	{"host-cpuid", no_argument, NULL, 'c'}, {"argv0", required_argument, NULL, 'a'},
 	{"no-rewrite", no_argument, NULL, 'n'}, {"program", required_argument, NULL, 'p'},
-	{"filters", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0}};
+	{"filters", required_argument, NULL, 'f'}, {"self", required_argument, NULL, 's'},
+	{"own", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
 
 struct choice {
 	bool inject, quiet;
 	const char *argv0;
 	int program; /* an open descriptor of it, or -1 */
 	int filters; /* seccomp filters from before an exec, or -1 */
+	int self;    /* of the loader, likewise */
+	char **envp; /* of the program: without what options have put into ours */
 	const char *name;
 	char **args; /* of the program; args[0] is its name */
 };
@@ -62,9 +66,9 @@ struct choice {
  * Beside the executable, as in the build tree; where it lies from there once installed, also if the whole was
  * moved; or where it was to be installed. path has PATH_MAX bytes.
  */
-static bool find_library(char *path)
+static bool find_beside(const char *name, char *path)
 {
-	static const char *const places[] = {"/" LIBRARY, "/" UV_LIBDIR_FROM_BIN "/" LIBRARY};
+	static const char *const places[] = {"/", "/" UV_LIBDIR_FROM_BIN "/"};
 	char self[PATH_MAX], at[PATH_MAX + 256];
 	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
 	char *slash;
@@ -74,12 +78,27 @@ static bool find_library(char *path)
 	if (slash)
 		*slash = 0;
 	for (size_t i = 0; slash && i < ARRAY_SIZE(places); i++) {
-		snprintf(at, sizeof(at), "%s%s", self, places[i]);
+		snprintf(at, sizeof(at), "%s%s%s", self, places[i], name);
 		if (!access(at, R_OK) && realpath(at, path))
 			return true;
 	}
-	snprintf(path, PATH_MAX, "%s/" LIBRARY, UV_LIBDIR);
+	snprintf(path, PATH_MAX, "%s/%s", UV_LIBDIR, name);
 	return !access(path, R_OK);
+}
+
+static bool find_library(char *path)
+{
+	return find_beside(LIBRARY, path);
+}
+
+/* What programs that the program executes are started by, also in a chroot. */
+static int open_self(const struct choice *o)
+{
+	char loader[PATH_MAX];
+
+	if (o->self >= 0)
+		return o->self;
+	return open(find_beside(LOADER, loader) ? loader : "/proc/self/exe", O_RDONLY | O_CLOEXEC);
 }
 
 /* In front of the user's own. */
@@ -172,8 +191,9 @@ static int run_inside(const struct choice *o, const char *path, const struct tar
 	char library[PATH_MAX];
 	struct inject_config cfg = {.name = path,
 		.fd = t->fd,
+		.self = open_self(o),
 		.argv = program_args(o, t),
-		.envp = environ,
+		.envp = o->envp,
 		.preload = find_library(library) ? library : NULL,
 		.filters = o->filters};
 	int r = cfg.argv ? inject_run(&cfg) : -ENOMEM;
@@ -253,14 +273,19 @@ static int run(const struct choice *o)
 
 int exec_program(char **args)
 {
-	const struct choice o = {.program = -1, .filters = -1, .name = args[0], .args = args};
+	const struct choice o = {.program = -1,
+		.filters = -1,
+		.self = -1,
+		.envp = environ,
+		.name = args[0],
+		.args = args};
 
 	return run(&o);
 }
 
 int cli_exec(int argc, char **argv)
 {
-	struct choice o = {.program = -1, .filters = -1};
+	struct choice o = {.program = -1, .filters = -1, .self = -1, .envp = environ};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -276,6 +301,11 @@ int cli_exec(int argc, char **argv)
 			break;
 		case 'p': o.program = atoi(optarg); break;
 		case 'f': o.filters = atoi(optarg); break;
+		case 's': o.self = atoi(optarg); break;
+		case 'o':
+			if (putenv(optarg))
+				return 126;
+			break;
 		default: return EXIT_USAGE;
 		}
 	}

@@ -62,6 +62,7 @@ def scenarios(uservisor, program, native):
                 said, status = r.stderr.decode(errors='replace'), r.returncode
             except subprocess.TimeoutExpired:
                 said, status = 'it did not end\n', 'timeout'
+            print(''.join(line for line in r.stdout.decode().splitlines(True) if line.startswith('skipped')), end='')
             if status:
                 failed += 1
                 print(f'{name}{"" if prefix else " (native)"}: status {status}\n{said}', end='')

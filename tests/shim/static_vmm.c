@@ -13,8 +13,12 @@
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
 
@@ -235,16 +239,116 @@ static void kick(void)
 		CHECK(!ioctl(c.fd, KVM_RUN, 0) && c.run->exit_reason == KVM_EXIT_IO);
 }
 
+/* ---- a jail ---- */
+
+static char jail[] = "/tmp/uservisor-jail-XXXXXX";
+
+static void copy_self(const char *to)
+{
+	int in = open("/proc/self/exe", O_RDONLY),
+	    out = open(to, O_WRONLY | O_CREAT | O_EXCL, 0755);
+	char buffer[65536];
+	ssize_t n;
+
+	CHECK(in >= 0 && out >= 0);
+	while ((n = read(in, buffer, sizeof(buffer))) > 0)
+		CHECK(write(out, buffer, (size_t)n) == n);
+	CHECK(!n && !close(in) && !close(out));
+}
+
+/* A mount namespace of our own, and the right to chroot. */
+static int can_jail(void)
+{
+	if (!geteuid())
+		return !unshare(CLONE_NEWNS);
+	return !unshare(CLONE_NEWUSER | CLONE_NEWNS);
+}
+
+static int in_jail(int with_proc)
+{
+	char *argv[] = {"jailed", with_proc ? "jailed-proc" : "jailed", NULL}, *envp[] = {NULL};
+	char path[64];
+
+	if (!can_jail()) {
+		printf("skipped: no namespace for a jail: %s\n", strerror(errno));
+		fflush(stdout);
+		return 0;
+	}
+	CHECK(!mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL));
+	snprintf(path, sizeof(path), "%s/proc", jail);
+	if (with_proc)
+		CHECK(!mount("/proc", path, NULL, MS_BIND | MS_REC, NULL));
+	CHECK(!chroot(jail) && !chdir("/"));
+	/* As jailers do, before anything of KVM was opened. */
+	CHECK(!syscall(SYS_close_range, 3, ~0u, 0));
+	execve("/program", argv, envp);
+	return 1;
+}
+
+static void try_jail(int with_proc)
+{
+	char path[64];
+	int status;
+	pid_t pid;
+
+	CHECK(mkdtemp(jail));
+	snprintf(path, sizeof(path), "%s/proc", jail);
+	CHECK(!mkdir(path, 0755));
+	snprintf(path, sizeof(path), "%s/program", jail);
+	copy_self(path);
+	pid = fork();
+	if (!pid)
+		_exit(in_jail(with_proc));
+	CHECK(waitpid(pid, &status, 0) == pid);
+	CHECK(!unlink(path));
+	snprintf(path, sizeof(path), "%s/proc", jail);
+	CHECK(!rmdir(path) && !rmdir(jail));
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* A chroot in which there is nothing but the program. */
+static void jailed(void)
+{
+	try_jail(0);
+}
+
+/* The same with /proc, by which the program executes itself. */
+static void jailed_proc(void)
+{
+	try_jail(1);
+}
+
+/* In the jail: once more, then a guest. */
+static int inside_jail(char **argv)
+{
+	char *again[] = {"jailed", "jailed-again", NULL}, *envp[] = {NULL};
+
+	if (!strcmp(argv[1], "jailed-proc"))
+		execve("/proc/self/exe", again, envp);
+	else if (!strcmp(argv[1], "jailed"))
+		execve("program", again, envp);
+	CHECK(!strcmp(argv[1], "jailed-again"));
+	prepare();
+	shut_in_and_run(NULL);
+	_exit(result == 1 ? 0 : 1);
+}
+
 static const struct scenario scenarios[] = {
 	{"by_clone", by_clone},
 	{"by_clone3", by_clone3},
 	{"by_pthread", by_pthread},
 	{"kick", kick},
+	{"jailed", jailed},
+	{"jailed_proc", jailed_proc},
 	{NULL, NULL},
 };
 
 int main(int argc, char **argv)
 {
 	alarm(60);
+	if (argc == 2 && !strncmp(argv[1], "jailed-", 7))
+		return inside_jail(argv);
+	if (argc == 2 && !strcmp(argv[0], "jailed"))
+		return inside_jail(argv);
 	return run_scenario(scenarios, argc, argv);
 }

@@ -17,15 +17,17 @@
 #include "shim/inject/private.h"
 #include "shim/target.h"
 
-#define SELF_ARGS 10 /* of uservisor exec, before the program's */
+#define SELF_ARGS 12  /* of uservisor exec, before the program's */
+#define HIGH_FD   512 /* out of the program's way: base/fd.h */
 
 /* All that a call needs until the kernel has read it: one allocation, t->detour_memory. */
 struct exec {
 	struct target target;
 	char path[PATH_MAX]; /* that the program gave, or of a descriptor */
 	char preload[PATH_MAX * 2];
-	char filters[12], program[12];
+	char filters[12], program[12], self[12];
 	int program_fd; /* handed over to uservisor, or -1 */
+	int self_fd;    /* uservisor itself, for its own next exec */
 	u64 argc, envc;
 	u64 *argv, *envp; /* of the program, ended by 0, with room before argv and one in envp */
 };
@@ -57,17 +59,28 @@ static u64 *list_read(u64 list, u64 before, u64 n, u64 after)
 	return copy;
 }
 
-static void exec_free(struct exec *e)
+void exec_forget(void *exec)
 {
+	struct exec *e = exec;
+
 	if (!e)
 		return;
 	free(e->argv);
 	free(e->envp);
+	free(e);
+}
+
+static void exec_free(struct exec *e)
+{
+	if (!e)
+		return;
 	if (e->program_fd >= 0)
 		close(e->program_fd);
+	if (e->self_fd >= 0)
+		close(e->self_fd);
 	if (e->target.fd >= 0)
 		close(e->target.fd);
-	free(e);
+	exec_forget(e);
 }
 
 void exec_end(void *exec)
@@ -75,7 +88,9 @@ void exec_end(void *exec)
 	exec_free(exec);
 }
 
-#define BEFORE (SELF_ARGS + 3 * SCRIPT_DEPTH)
+#define OWN           "USERVISOR_" /* and all that begins with it */
+#define OWN_VARIABLES 8
+#define BEFORE        (SELF_ARGS + 2 * OWN_VARIABLES + 3 * SCRIPT_DEPTH)
 
 static struct exec *exec_new(u64 argv, u64 envp)
 {
@@ -84,15 +99,39 @@ static struct exec *exec_new(u64 argv, u64 envp)
 
 	if (!e)
 		return NULL;
-	e->program_fd = e->target.fd = -1;
+	e->program_fd = e->self_fd = e->target.fd = -1;
 	e->argc = (u64)argc;
 	e->envc = (u64)envc;
 	e->argv = list_read(argv, BEFORE, e->argc, 1);
-	e->envp = list_read(envp, 0, e->envc, 1);
+	e->envp = list_read(envp, 0, e->envc, 1 + OWN_VARIABLES);
 	if (e->argv && e->envp)
 		return e;
 	exec_free(e);
 	return NULL;
+}
+
+/* ---- our own variables, of which a program need not know ---- */
+
+static bool has_variable(const struct exec *e, const char *entry)
+{
+	size_t n = (size_t)(strchrnul(entry, '=') - entry) + 1;
+	char name[64];
+
+	for (u64 i = 0; i < e->envc; i++)
+		if (n < sizeof(name) && !get_bytes(name, e->envp[i], n) && !memcmp(name, entry, n))
+			return true;
+	return false;
+}
+
+/* Jailers start programs with an environment of their own making. How many are missing in it. */
+static unsigned own_variables(const struct exec *e, char **ret)
+{
+	unsigned n = 0;
+
+	for (char **at = environ; *at && n < OWN_VARIABLES; at++)
+		if (!strncmp(*at, OWN, sizeof(OWN) - 1) && !has_variable(e, *at))
+			ret[n++] = *at;
+	return n;
 }
 
 /* ---- static programs: uservisor again ---- */
@@ -107,7 +146,8 @@ static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
 {
 	const char *argv0 = e->argc ? (const char *)e->argv[BEFORE] : "";
 	u64 *at = e->argv + BEFORE + (e->argc ? 1 : 0);
-	unsigned i;
+	char *own[OWN_VARIABLES];
+	unsigned i, n = own_variables(e, own);
 
 	/* uservisor puts in what comes from a script's first line when it opens it once more. */
 	at = push_front(at, e->path);
@@ -119,6 +159,11 @@ static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
 		at = push_front(at, e->program);
 		at = push_front(at, "--program");
 	}
+	if (e->self_fd >= 0) {
+		snprintf(e->self, sizeof(e->self), "%d", e->self_fd);
+		at = push_front(at, e->self);
+		at = push_front(at, "--self");
+	}
 	if (filters >= 0) {
 		snprintf(e->filters, sizeof(e->filters), "%d", filters);
 		at = push_front(at, e->filters);
@@ -126,6 +171,10 @@ static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
 	}
 	if (e->target.kind == IMAGE_DYNAMIC)
 		at = push_front(at, "--inject");
+	for (i = 0; i < n; i++) {
+		at = push_front(at, own[i]);
+		at = push_front(at, "--own");
+	}
 	at = push_front(at, "exec");
 	at = push_front(at, "uservisor");
 	i = (unsigned)(at - e->argv);
@@ -137,7 +186,8 @@ static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
 static void preload_into(const struct thread *t, struct exec *e)
 {
 	static const char name[] = "LD_PRELOAD=";
-	char old[PATH_MAX];
+	char old[PATH_MAX], *own[OWN_VARIABLES];
+	unsigned n = own_variables(e, own);
 	u64 at;
 
 	if (!t->program->preload[0])
@@ -158,6 +208,9 @@ static void preload_into(const struct thread *t, struct exec *e)
 	snprintf(e->preload, sizeof(e->preload), "%s%s%s%s", name, t->program->preload,
 		old[0] ? ":" : "", old);
 	e->envp[at] = (u64)e->preload;
+	e->envc = MAX(e->envc, at + 1);
+	while (n)
+		e->envp[e->envc++] = (u64)own[--n];
 }
 
 /* ---- both ---- */
@@ -176,6 +229,21 @@ static long start(struct thread *t, struct context *c, struct exec *e, const cha
 	c->rdi = (u64)path;
 	c->rsi = (u64)argv;
 	c->rdx = (u64)e->envp;
+	return CALL_DONE;
+}
+
+/* By descriptor: where the program is now, its path may lead nowhere, and /proc may be missing. */
+static long start_self(struct thread *t, struct context *c, struct exec *e, u64 *argv)
+{
+	if (e->self_fd < 0)
+		return start(t, c, e, "/proc/self/exe", argv);
+	detour(t, c, e);
+	c->rax = SYS_execveat;
+	c->rdi = (u64)t->program->self;
+	c->rsi = (u64) "";
+	c->rdx = (u64)argv;
+	c->r10 = (u64)e->envp;
+	c->r8 = AT_EMPTY_PATH;
 	return CALL_DONE;
 }
 
@@ -200,12 +268,13 @@ static long exec_target(struct thread *t, struct context *c, struct exec *e)
 	}
 	if (t->seccomp_mode)
 		filters = seccomp_save(t);
+	e->self_fd = t->program->self < 0 ? -1 : fcntl(t->program->self, F_DUPFD, HIGH_FD);
 	argv = args_for_self(t, e, filters);
 	if (!argv || (t->seccomp_mode && filters < 0)) {
 		exec_free(e);
 		return -ENOMEM;
 	}
-	return start(t, c, e, "/proc/self/exe", argv);
+	return start_self(t, c, e, argv);
 }
 
 static long exec_path(struct thread *t, struct context *c, u64 path, u64 argv, u64 envp)
@@ -217,7 +286,7 @@ static long exec_path(struct thread *t, struct context *c, u64 path, u64 argv, u
 		return CALL_PASS; /* what is wrong with it, the kernel will say */
 	}
 	if (path_is_own_exe(e->path))
-		e->program_fd = open(t->program->path, O_RDONLY);
+		e->program_fd = (int)open_own_exe(t, O_RDONLY);
 	target_find(e->path,
 		e->program_fd >= 0 ? fcntl(e->program_fd, F_DUPFD_CLOEXEC, 0)
 				   : open(e->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK),

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "abi/dev.h"
+#include "base/fd.h"
+#include "base/sys.h"
 #include "shim/inject/private.h"
 
 /* Is it the link to this process's program? For the kernel that is uservisor. */
@@ -35,6 +37,14 @@ bool path_is_own_exe(const char *path)
 	else
 		return false;
 	return !strcmp(path, "exe");
+}
+
+long open_own_exe(const struct thread *t, int flags)
+{
+	char link[32];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", t->program->exe);
+	return RAW(SYS_open, link, flags);
 }
 
 static bool is_known(u64 fd)
@@ -69,7 +79,7 @@ static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mo
 	if (r != NOT_OURS)
 		return r;
 	if (path_is_own_exe(path) && !(flags & O_NOFOLLOW))
-		return RAW(SYS_openat, AT_FDCWD, t->program->path, flags, mode);
+		return open_own_exe(t, flags);
 	if (!may_be_kvm(dirfd, path, flags))
 		return CALL_PASS;
 	return shim_opened(dirfd, path, flags, RAW(SYS_openat, dirfd, path, flags, mode));
@@ -100,6 +110,8 @@ static long readlink_any(struct thread *t, u64 address, u64 buffer, u64 size)
 	size_t n;
 
 	if (get_string(path, address, sizeof(path)) < 0 || !path_is_own_exe(path) || (int)size <= 0)
+		return CALL_PASS;
+	if (sys_readlink(path, path, 1) < 0) /* no /proc */
 		return CALL_PASS;
 	n = MIN(strlen(t->program->path), (size_t)(int)size);
 	return put_bytes(buffer, t->program->path, n) ? -EFAULT : (long)n;
@@ -216,9 +228,10 @@ long call_ioctl(struct thread *t, struct context *c)
 	return r;
 }
 
+/* Some of ours are there from the beginning on. */
 long call_close(struct thread *t, struct context *c)
 {
-	return shim_close((int)c->rdi);
+	return fd_is_kept((int)c->rdi) ? -EBADF : shim_close((int)c->rdi);
 }
 
 /* Around the engine's own descriptors, which the program does not know of. */
@@ -228,7 +241,7 @@ long call_close_range(struct thread *t, struct context *c)
 	u32 flags = (u32)c->rdx;
 	long r = 0;
 
-	if (first > last || shim_mode() == SHIM_IDLE)
+	if (first > last || (shim_mode() == SHIM_IDLE && fd_next_kept(first, last) < 0))
 		return CALL_PASS;
 	while (!r && shim_next_range(&first, last, &end)) {
 		r = RAW(SYS_close_range, first, end, flags);

@@ -14,8 +14,9 @@
 #define INJECT_REWRITE_ENV "USERVISOR_REWRITE"
 
 struct inject_config {
-	const char *name;    /* what the program was called by, for AT_EXECFN */
-	int fd;              /* its file; closed once it is loaded */
+	const char *name; /* what the program was called by, for AT_EXECFN */
+	int fd;           /* its file, which is kept open */
+	int self; /* an executable that does as `uservisor exec`: what is executed next starts it */
 	char **argv, **envp; /* of the program */
 	const char *preload; /* library for dynamic programs that it executes, or NULL */
 	int filters;         /* seccomp filters from before an exec (seccomp_save()), or -1 */

@@ -89,6 +89,8 @@ struct program {
 	struct thread *threads;
 	_Atomic unsigned thread_count;
 	struct actions actions;
+	int self;           /* what becomes of us in an exec: an open descriptor of it */
+	int exe;            /* the program's own file, for where its path leads nowhere */
 	char path[4096];    /* what /proc/self/exe says */
 	char preload[4096]; /* our library for dynamic programs, or empty */
 	bool fs_calls;      /* see struct thread */
@@ -287,12 +289,16 @@ void tid_clear(u64 address);
 
 long call_execve(struct thread *t, struct context *c);
 long call_execveat(struct thread *t, struct context *c);
-/* Free t->detour_memory. */
+/* It has failed: close and free what t->detour_memory was for. */
 void exec_end(void *memory);
+/* Another process, whose descriptors they were, has ended or become something else: free it. */
+void exec_forget(void *memory);
 
 /* ---- descriptors and paths (file.c) ---- */
 
 bool path_is_own_exe(const char *path);
+/* As the kernel follows that link, wherever the program's path leads by now: a descriptor or -errno. */
+long open_own_exe(const struct thread *t, int flags);
 long call_open(struct thread *t, struct context *c);
 long call_openat(struct thread *t, struct context *c);
 long call_openat2(struct thread *t, struct context *c);

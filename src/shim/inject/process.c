@@ -158,7 +158,7 @@ long clone_vfork(struct thread *t, struct context *c, const struct clone_args_al
 
 		put_bytes(a->parent_tid, &tid, sizeof(tid));
 	}
-	exec_end(b.thread->detour_memory);
+	exec_forget(b.thread->detour_memory);
 	free(b.thread->actions);
 	thread_destroy(b.thread);
 	return pid;

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/without.h"
 #include "shim/ended.h"
 #include "shim/inject/inject.h"
@@ -50,6 +51,8 @@ static void take_name(struct program *p, const struct inject_config *cfg)
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", cfg->fd);
 	n = readlink(link, p->path, sizeof(p->path) - 1);
 	p->path[n > 0 ? n : 0] = 0;
+	if (n <= 0) /* no /proc */
+		snprintf(p->path, sizeof(p->path), "%s", cfg->name);
 	prctl(PR_SET_NAME, slash ? slash + 1 : cfg->name);
 	if (cfg->preload)
 		snprintf(p->preload, sizeof(p->preload), "%s", cfg->preload);
@@ -136,7 +139,8 @@ int inject_run(const struct inject_config *cfg)
 		return r;
 	sites_add_text(p->sites, &program);
 	sites_add_text(p->sites, &interpreter);
-	close(cfg->fd);
+	p->exe = fd_keep(cfg->fd);
+	p->self = fd_keep(cfg->self);
 	s.interpreter_base = interpreter.base;
 	sp = stack_create(&s);
 	if (sp)
