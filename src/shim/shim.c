@@ -252,11 +252,11 @@ long shim_close(int fd)
 {
 	struct dev *d = shim_dev();
 
-	if (shim_mode() == SHIM_IDLE)
-		return NOT_OURS;
 	/* The program does not know of them, so as far as it is concerned there is nothing. */
 	if (fd_is_kept(fd))
 		return -EBADF;
+	if (shim_mode() == SHIM_IDLE)
+		return NOT_OURS;
 	if (shim_mode() >= SHIM_TRACE)
 		trace_closed(fd);
 	if (!d || !dev_knows(d, fd) || dev_in_vfork_child(d))

@@ -5,6 +5,7 @@
 usage: static.py USERVISOR scenarios [--native] PROGRAM     every scenario that PROGRAM lists
        static.py USERVISOR go COMPILER SOURCE FOLDER         must print what it prints natively
        static.py USERVISOR busybox                          shell sessions, compared with the native ones
+       static.py USERVISOR jail PROGRAM                     a dynamic program that executes PROGRAM in a chroot
 
 --native: also without uservisor, where the same must hold.
 """
@@ -115,12 +116,27 @@ def busybox(uservisor):
     return 1 if failed else 0
 
 
+def jail(uservisor, program):
+    enter = [] if os.geteuid() == 0 else ['unshare', '-r']
+    if enter and run(enter + ['true']).returncode:
+        print('skipped: no user namespaces for a chroot')
+        return 77
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(program, os.path.join(folder, 'program'))
+        env = {'PATH': os.environ['PATH'] + ':/usr/sbin:/sbin'}
+        r = run([uservisor, 'exec', '--'] + enter + ['chroot', folder, '/program', 'jailed-again'], env=env)
+        print(r.stdout.decode(errors='replace') + r.stderr.decode(errors='replace'), end='')
+        return 1 if r.returncode else 0
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     uservisor = os.path.abspath(sys.argv[1])
     if sys.argv[2] == 'busybox':
         return busybox(uservisor)
+    if sys.argv[2] == 'jail':
+        return jail(uservisor, os.path.abspath(sys.argv[3]))
     if sys.argv[2] == 'go':
         return golang(uservisor, *map(os.path.abspath, sys.argv[3:6]))
     return scenarios(uservisor, os.path.abspath(sys.argv[-1]), '--native' in sys.argv)

@@ -228,10 +228,9 @@ long call_ioctl(struct thread *t, struct context *c)
 	return r;
 }
 
-/* Some of ours are there from the beginning on. */
 long call_close(struct thread *t, struct context *c)
 {
-	return fd_is_kept((int)c->rdi) ? -EBADF : shim_close((int)c->rdi);
+	return shim_close((int)c->rdi);
 }
 
 /* Around the engine's own descriptors, which the program does not know of. */

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 
@@ -14,6 +15,14 @@ static int ended(struct launch *l, int result)
 {
 	launch_end(l);
 	return result;
+}
+
+static int start(struct launch *l)
+{
+	if (l->self >= 0)
+		return (int)SYS_CALL6(
+			SYS_execveat, l->self, "", l->argv, l->envp, AT_EMPTY_PATH, 0);
+	return NEXT(execve)(l->path, l->argv, l->envp);
 }
 
 /* A path that is only good as long as descriptors are open. */
@@ -30,7 +39,7 @@ HOOK int execve(const char *path, char *const argv[], char *const envp[])
 		launch_at(&l, AT_FDCWD, path, argv, envp, 0);
 	else
 		launch_path(&l, path, argv, envp);
-	return ended(&l, NEXT(execve)(l.path, l.argv, l.envp));
+	return ended(&l, start(&l));
 }
 
 HOOK int execv(const char *path, char *const argv[])
@@ -43,6 +52,8 @@ HOOK int execvpe(const char *file, char *const argv[], char *const envp[])
 	struct launch l;
 
 	launch_search(&l, file, argv, envp);
+	if (l.is_static)
+		return ended(&l, start(&l));
 	return ended(&l, NEXT(execvpe)(l.path, l.argv, l.envp));
 }
 
@@ -57,7 +68,7 @@ HOOK int execveat(int dirfd, const char *path, char *const argv[], char *const e
 
 	launch_at(&l, dirfd, path, argv, envp, flags);
 	if (l.is_static)
-		return ended(&l, NEXT(execve)(l.path, l.argv, l.envp));
+		return ended(&l, start(&l));
 	return ended(&l, NEXT(execveat)(dirfd, path, argv, l.envp, flags));
 }
 
@@ -67,7 +78,7 @@ HOOK int fexecve(int fd, char *const argv[], char *const envp[])
 
 	launch_at(&l, fd, "", argv, envp, AT_EMPTY_PATH);
 	if (l.is_static)
-		return ended(&l, NEXT(execve)(l.path, l.argv, l.envp));
+		return ended(&l, start(&l));
 	return ended(&l, NEXT(fexecve)(fd, argv, l.envp));
 }
 
@@ -77,6 +88,7 @@ HOOK int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_action
 	struct launch l;
 
 	launch_path(&l, path, argv, envp);
+	launch_by_path_only(&l, path, argv, envp);
 	return ended(&l, NEXT(posix_spawn)(pid, l.path, actions, attr, l.argv, l.envp));
 }
 
@@ -86,7 +98,14 @@ HOOK int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actio
 	struct launch l;
 
 	launch_search(&l, file, argv, envp);
+	launch_by_path_only(&l, file, argv, envp);
 	return ended(&l, NEXT(posix_spawnp)(pid, l.path, actions, attr, l.argv, l.envp));
+}
+
+HOOK int chroot(const char *path)
+{
+	launch_before_chroot();
+	return NEXT(chroot)(path);
 }
 
 /* ---- arguments one by one ---- */

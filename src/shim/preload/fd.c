@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
 
@@ -66,10 +67,12 @@ HOOK int close_range(unsigned first, unsigned last, int flags)
 
 HOOK void closefrom(int first)
 {
-	if (shim_mode() == SHIM_IDLE)
+	unsigned from = first < 0 ? 0 : (unsigned)first;
+
+	if (shim_mode() == SHIM_IDLE && fd_next_kept(from, UINT_MAX) < 0)
 		NEXT(closefrom)(first);
 	else
-		close_range(first < 0 ? 0 : (unsigned)first, UINT_MAX, 0);
+		close_range(from, UINT_MAX, 0);
 }
 
 HOOK int dup(int fd)

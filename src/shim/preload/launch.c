@@ -3,18 +3,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/fd.h"
 #include "base/sys.h"
 #include "base/without.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 #include "shim/target.h"
 
-#define OWN_ARGS     8  /* before the program's own, and the end */
+#define OWN_ARGS     10 /* before the program's own, and the end */
 #define DISPATCH     59 /* PR_SET_SYSCALL_USER_DISPATCH */
 #define DISPATCH_ON  1
 #define DEFAULT_PATH "/bin:/usr/bin" /* as execvp() has it */
@@ -22,26 +24,56 @@
 struct static_launch {
 	size_t bytes;
 	int program; /* handed over, or -1 */
-	char number[12];
+	int self;    /* of the loader, likewise, if its path leads nowhere */
+	char number[12], self_number[12];
 	char exe[PATH_MAX], path[PATH_MAX];
 	struct target target;
 	char *argv[];
 };
 
-/* Beside the library, as in the build tree; where it lies from there once installed; or where that was to be. */
+/* Open before a chroot, as a number + 1; or 0. */
+static _Atomic int kept_loader;
+
+/*
+ * Beside the library, as in the build tree and once installed, for the loader; the executable itself lies where it lies
+ * from there, or where it was to be.
+ */
 static bool find_uservisor(char *exe)
 {
-	static const char *const places[] = {"", "/" UV_BINDIR_FROM_LIB};
+	static const char *const places[] = {
+		"/uservisor-loader", "/uservisor", "/" UV_BINDIR_FROM_LIB "/uservisor"};
 	const char *library = own_path(), *slash = library ? strrchr(library, '/') : NULL;
 
 	for (unsigned i = 0; slash && i < ARRAY_SIZE(places); i++) {
-		snprintf(exe, PATH_MAX, "%.*s%s/uservisor", (int)(slash - library), library,
-			places[i]);
+		snprintf(exe, PATH_MAX, "%.*s%s", (int)(slash - library), library, places[i]);
 		if (!sys_access(exe, X_OK))
 			return true;
 	}
 	snprintf(exe, PATH_MAX, "%s/uservisor", UV_BINDIR);
 	return slash && !sys_access(exe, X_OK);
+}
+
+void launch_before_chroot(void)
+{
+	char exe[PATH_MAX];
+	int fd, none = 0;
+
+	if (atomic_load(&kept_loader) || !find_uservisor(exe))
+		return;
+	fd = fd_keep(sys_open(exe, O_RDONLY | O_CLOEXEC));
+	if (fd >= 0 && !atomic_compare_exchange_strong(&kept_loader, &none, fd + 1))
+		fd_drop(fd);
+}
+
+/* By its path, or by the descriptor that was kept. */
+static bool take_uservisor(struct static_launch *s)
+{
+	const int kept = atomic_load(&kept_loader) - 1;
+
+	if (find_uservisor(s->exe))
+		return true;
+	s->self = kept < 0 ? -1 : sys_fcntl(kept, F_DUPFD, kept);
+	return s->self >= 0;
 }
 
 /*
@@ -68,6 +100,11 @@ static void fill_argv(struct static_launch *s, char *const *argv)
 		*at++ = "--program";
 		*at++ = s->number;
 	}
+	if (s->self >= 0) {
+		snprintf(s->self_number, sizeof(s->self_number), "%d", s->self);
+		*at++ = "--self";
+		*at++ = s->self_number;
+	}
 	*at++ = "--";
 	*at++ = s->path;
 	if (argv && argv[0])
@@ -88,7 +125,7 @@ static struct static_launch *make(char *const *argv)
 	if (s == MAP_FAILED)
 		return NULL;
 	s->bytes = bytes;
-	s->program = -1;
+	s->program = s->self = -1;
 	return s;
 }
 
@@ -96,6 +133,8 @@ static void discard(struct static_launch *s)
 {
 	if (s->program >= 0)
 		sys_close(s->program);
+	if (s->self >= 0)
+		sys_close(s->self);
 	sys_munmap(s, s->bytes);
 }
 
@@ -110,12 +149,12 @@ static bool is_for_us(struct static_launch *s, const char *path, int fd)
 		sys_close(s->target.fd);
 	/* In a sandbox, uservisor would be refused what the program has no need of. */
 	return s->target.kind == IMAGE_STATIC && !hook_sandboxed() && can_inject() &&
-	       find_uservisor(s->exe);
+	       take_uservisor(s);
 }
 
 static void as_it_is(struct launch *l, const char *path, char *const *argv, char *const *envp)
 {
-	*l = (struct launch){.path = path, .argv = argv};
+	*l = (struct launch){.path = path, .argv = argv, .self = -1};
 	l->envp = env_keep(&l->env, envp);
 }
 
@@ -130,7 +169,7 @@ static void decide(struct launch *l, struct static_launch *s, bool ours, const c
 		return;
 	}
 	fill_argv(s, argv);
-	*l = (struct launch){.path = s->exe, .argv = s->argv, .is_static = s};
+	*l = (struct launch){.path = s->exe, .argv = s->argv, .self = s->self, .is_static = s};
 	l->envp = env_without(&l->env, envp);
 }
 
@@ -200,6 +239,14 @@ void launch_at(struct launch *l, int dirfd, const char *path, char *const *argv,
 	struct static_launch *s = path ? make(argv) : NULL;
 
 	decide(l, s, s && by_descriptor(s, dirfd, path, flags), path, argv, envp);
+}
+
+void launch_by_path_only(struct launch *l, const char *path, char *const *argv, char *const *envp)
+{
+	if (l->self < 0)
+		return;
+	launch_end(l);
+	as_it_is(l, path, argv, envp);
 }
 
 void launch_end(struct launch *l)

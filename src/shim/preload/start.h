@@ -37,6 +37,7 @@ struct launch {
 	const char *path;
 	char *const *argv;
 	char *const *envp;
+	int self; /* what is executed instead of path, or -1 */
 	struct env env;
 	struct static_launch *is_static; /* or NULL: path and argv are the caller's */
 };
@@ -46,6 +47,10 @@ void launch_path(struct launch *l, const char *path, char *const *argv, char *co
 void launch_search(struct launch *l, const char *file, char *const *argv, char *const *envp);
 void launch_at(struct launch *l, int dirfd, const char *path, char *const *argv, char *const *envp,
 	int flags);
+/* For posix_spawn(), which knows no descriptors: where only one would do, the program runs as it is. */
+void launch_by_path_only(struct launch *l, const char *path, char *const *argv, char *const *envp);
+/* Static programs shall be executed after it, too. */
+void launch_before_chroot(void);
 /* It failed, or another process has started it. errno stays. */
 void launch_end(struct launch *l);
 
