@@ -21,7 +21,7 @@
 #include "base/without.h"
 #include "shim/processor.h"
 #include "shim/shim.h"
-#include "shim/sites.h"
+#include "shim/cpuidsites.h"
 #include "shim/trace.h"
 
 #define SITES_MAX 511
@@ -64,8 +64,8 @@ static bool replace(const struct object *o)
 	u64 *list = sites_map(), at = 0;
 	unsigned n = 0;
 
-	while (list && n < SITES_MAX && (at = site_next(o, at + 1)))
-		if (site_judge(o, at) == SITE_CERTAIN)
+	while (list && n < SITES_MAX && (at = cpuid_site_next(o, at + 1)))
+		if (cpuid_site_judge(o, at) == CPUID_SITE_CERTAIN)
 			list[n++] = at;
 	if (n)
 		cpuid_replaced(list, n);
@@ -84,8 +84,8 @@ bool processor_is_asked(const struct object *o)
 {
 	u64 at = 0;
 
-	while ((at = site_next(o, at + 1)))
-		if (site_judge(o, at) != SITE_NONE)
+	while ((at = cpuid_site_next(o, at + 1)))
+		if (cpuid_site_judge(o, at) != CPUID_SITE_NONE)
 			return true;
 	return false;
 }

@@ -7,7 +7,7 @@
 
 #define PROCESSOR_HOST_ENV "USERVISOR_HOST_CPUID" /* set: as it is */
 
-struct object; /* sites.h */
+struct object; /* cpuidsites.h */
 
 enum processor {
 	PROCESSOR_UNKNOWN,  /* nobody has looked; /proc/cpuinfo says what the program needs */

@@ -6,7 +6,7 @@
 #ifndef SHIM_UNWIND_H
 #define SHIM_UNWIND_H
 
-#include "shim/sites.h"
+#include "shim/cpuidsites.h"
 
 struct function {
 	u64 start, end;

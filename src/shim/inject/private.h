@@ -115,7 +115,7 @@ struct thread {
 	u64 site_stack; /* for site.S: where its struct context is, */
 	u64 site_rsp;
 	const struct slot_data *site;
-	u64 site_next; /* where it goes when the program's registers are back, */
+	u64 cpuid_site_next; /* where it goes when the program's registers are back, */
 	u64 pass;
 	const u8 *classes; /* by number, of the program */
 	s64 magic;
@@ -159,7 +159,7 @@ _Static_assert(offsetof(struct thread, home) == T_HOME, "layout.h");
 _Static_assert(offsetof(struct thread, site_stack) == T_SITE_STACK, "layout.h");
 _Static_assert(offsetof(struct thread, site_rsp) == T_SITE_RSP, "layout.h");
 _Static_assert(offsetof(struct thread, site) == T_SITE, "layout.h");
-_Static_assert(offsetof(struct thread, site_next) == T_NEXT, "layout.h");
+_Static_assert(offsetof(struct thread, cpuid_site_next) == T_NEXT, "layout.h");
 _Static_assert(offsetof(struct thread, pass) == T_PASS, "layout.h");
 _Static_assert(offsetof(struct thread, classes) == T_CLASSES, "layout.h");
 _Static_assert(offsetof(struct thread, magic) == T_MAGIC, "layout.h");

@@ -18,7 +18,7 @@
 #include "shim/inject/site.h"
 #include "shim/inject/stack.h"
 #include "shim/processor.h"
-#include "shim/sites.h"
+#include "shim/cpuidsites.h"
 
 /* The processor sets fs by an instruction, and the kernel lets programs use it. */
 static bool has_fsgsbase(void)

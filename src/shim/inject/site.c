@@ -110,7 +110,7 @@ static u64 code_shown(const struct thread *t, const struct context *c)
 		c->rip == (u64)inject_site ? (const struct slot_data *)c->r11 : t->site;
 	bool leaves = c->rip == (u64)inject_site_jump || c->rip >= (u64)inject_site_done_end;
 	bool done = in(c->rip, inject_site_done, inject_site_done_end) ||
-		    (leaves && t->site_next == (u64)inject_site_done);
+		    (leaves && t->cpuid_site_next == (u64)inject_site_done);
 
 	return done ? data->shown : data->shown - SYSCALL_INSN_LEN;
 }
@@ -137,7 +137,7 @@ static void release(struct thread *t, struct context *c)
 		c->mask = t->held_mask;
 	t->held = false;
 	c->rip = t->site->shown;
-	if (t->site_next != (u64)inject_site_done)
+	if (t->cpuid_site_next != (u64)inject_site_done)
 		c->rip -= SYSCALL_INSN_LEN; /* it is made once more, with its number still in rax */
 }
 

@@ -11,7 +11,7 @@
 #include "shim/ended.h"
 #include "shim/preload/hook.h"
 #include "shim/processor.h"
-#include "shim/sites.h"
+#include "shim/cpuidsites.h"
 
 typedef int main_function(int argc, char **argv, char **envp);
 int __libc_start_main(main_function *program, int argc, char **argv, void (*init)(void),

@@ -7,8 +7,8 @@
  * (System V psABI for x86-64, 4.2.4; LSB 10.6.2, .eh_frame_hdr), if every instruction in it is known, the last
  * one ends where the function does, and all its branches within itself lead to beginnings of instructions.
  */
-#ifndef SHIM_SITES_H
-#define SHIM_SITES_H
+#ifndef SHIM_CPUIDSITES_H
+#define SHIM_CPUIDSITES_H
 
 #include <elf.h>
 
@@ -23,14 +23,14 @@ struct object {
 		frames_size; /* .eh_frame as in its headers, for static ones, which have no .eh_frame_hdr; or 0 */
 };
 
-enum site {
-	SITE_NONE,    /* in the middle of another instruction */
-	SITE_UNKNOWN, /* no table tells of the function, or something in it is not understood */
-	SITE_CERTAIN,
+enum cpuid_site {
+	CPUID_SITE_NONE,    /* in the middle of another instruction */
+	CPUID_SITE_UNKNOWN, /* no table tells of the function, or something in it is not understood */
+	CPUID_SITE_CERTAIN,
 };
 
 /* The first address at or after from of these two bytes in its executable segments, or 0. */
-u64 site_next(const struct object *o, u64 from);
-enum site site_judge(const struct object *o, u64 at);
+u64 cpuid_site_next(const struct object *o, u64 from);
+enum cpuid_site cpuid_site_judge(const struct object *o, u64 at);
 
 #endif

@@ -2,7 +2,7 @@
 /* See sites.h. Allocates nothing; what it reads is mapped as the program headers say. */
 #include <string.h>
 
-#include "shim/sites.h"
+#include "shim/cpuidsites.h"
 #include "shim/unwind.h"
 #include "x86/insn.h"
 
@@ -30,7 +30,7 @@ static bool is_code(const Elf64_Phdr *p)
 	return p->p_type == PT_LOAD && (p->p_flags & PF_X) && (p->p_flags & PF_R);
 }
 
-u64 site_next(const struct object *o, u64 from)
+u64 cpuid_site_next(const struct object *o, u64 from)
 {
 	u64 first = 0;
 
@@ -111,13 +111,13 @@ static bool branches_agree(const struct sweep *s)
 }
 
 /* With a prefix these bytes are not where the instruction begins: compilers make none, and it is left alone. */
-enum site site_judge(const struct object *o, u64 at)
+enum cpuid_site cpuid_site_judge(const struct object *o, u64 at)
 {
 	struct sweep s;
 
 	if (!unwind_function(o, at, &s.range) || s.range.end - s.range.start > FUNCTION_MAX)
-		return SITE_UNKNOWN;
+		return CPUID_SITE_UNKNOWN;
 	if (!sweep_begins(&s) || !branches_agree(&s))
-		return SITE_UNKNOWN;
-	return begins(&s, at) ? SITE_CERTAIN : SITE_NONE;
+		return CPUID_SITE_UNKNOWN;
+	return begins(&s, at) ? CPUID_SITE_CERTAIN : CPUID_SITE_NONE;
 }
