@@ -433,6 +433,8 @@ static bool strange_code(const struct report *r)
 
 	if (!r->code_changed)
 		return false;
+	if (r->c->kind != KIND_FLAT && r->code[r->c->at[r->c->count]] != 0xcc)
+		return true; /* no end any more */
 	for (unsigned at = 0; at < r->c->bytes; at += in.len)
 		if (!decode_at(r, at, &in) || !(form_allowed(in.desc) & OK_HOST) ||
 			((in.desc->attr & IA_FORCE64) && (in.pfx & PFX_66)) ||
