@@ -6,6 +6,7 @@
 
 #include "base/hostcpu.h"
 #include "base/types.h"
+#include "base/without.h"
 
 #define HWCAP2_FSGSBASE_BIT BIT(1)
 #define XCR0_SSE_AVX        6u
@@ -22,7 +23,8 @@ void host_cpu_look(struct host_cpu *ret)
 {
 	u32 a, b, c, d;
 
-	*ret = (struct host_cpu){.fsgsbase = getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT};
+	*ret = (struct host_cpu){.fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) &&
+					     !without(WITHOUT_FSGSBASE)};
 	if (__get_cpuid(1, &a, &b, &c, &d) && (c & BIT(27)) && (c & BIT(28)))
 		ret->avx = (xcr0() & XCR0_SSE_AVX) == XCR0_SSE_AVX;
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))

@@ -230,6 +230,11 @@ static inline int sys_madvise(void *addr, size_t n, int advice)
 	return (int)SYS_CALL3(SYS_madvise, addr, n, advice);
 }
 
+static inline void *sys_mremap(void *addr, size_t old, size_t n, int flags)
+{
+	return (void *)SYS_CALL4(SYS_mremap, addr, old, n, flags);
+}
+
 static inline int sys_mprotect(void *addr, size_t n, int prot)
 {
 	return (int)SYS_CALL3(SYS_mprotect, addr, n, prot);

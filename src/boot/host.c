@@ -9,7 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/cpuidtrap.h"
+#include "base/sys.h"
 #include "base/types.h"
+#include "base/views.h"
+#include "base/without.h"
 #include "boot/host.h"
 
 static void look_at_cpu(struct host_facts *f)
@@ -25,25 +29,34 @@ static void look_at_cpu(struct host_facts *f)
 	host_cpu_look(&f->cpu);
 }
 
-/* The code cache is one memory mapped twice, writable and executable. */
-static int try_exec_memfd(void)
+static void look_at_views(struct host_facts *f)
 {
-	int fd = memfd_create("uservisor-doctor", MFD_CLOEXEC), error = 0;
-	void *page;
+	struct views v;
+	int r = views_map(&v, PAGE_SIZE);
 
-	if (fd < 0)
-		return errno;
-	if (ftruncate(fd, (off_t)PAGE_SIZE) < 0) {
-		error = errno;
-	} else {
-		page = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_EXEC, MAP_SHARED, fd, 0);
-		if (page == MAP_FAILED)
-			error = errno;
-		else
-			munmap(page, PAGE_SIZE);
-	}
-	close(fd);
-	return error;
+	f->exec_error = -r;
+	if (r)
+		return;
+	f->exec_memfd = v.memfd;
+	views_unmap(&v, PAGE_SIZE);
+}
+
+#define DISPATCH    59 /* PR_SET_SYSCALL_USER_DISPATCH */
+#define DISPATCH_ON 1
+
+/* A bad pointer is found out before anything is changed, and after the request was understood. */
+static void look_at_dispatch(struct host_facts *f)
+{
+	f->dispatch = !without(WITHOUT_DISPATCH) &&
+		      SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 &&
+		      errno == EFAULT;
+}
+
+static void look_at_cpuid(struct host_facts *f)
+{
+	f->cpuid_faulting = !without(WITHOUT_CPUID_FAULTING) && !cpuid_fault();
+	if (f->cpuid_faulting)
+		cpuid_fault_end();
 }
 
 static void look_at_device(struct host_facts *f)
@@ -65,6 +78,7 @@ void host_look(struct host_facts *facts)
 	memset(facts, 0, sizeof(*facts));
 	look_at_cpu(facts);
 	look_at_device(facts);
-	facts->exec_error = try_exec_memfd();
-	facts->exec_memfd = facts->exec_error == 0;
+	look_at_views(facts);
+	look_at_dispatch(facts);
+	look_at_cpuid(facts);
 }

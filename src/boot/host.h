@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What this machine offers, as far as the engines need it. Only looks; the probe of /dev/kvm is in probe.h. */
+/* What this machine offers, as far as the engines and the shim use it, less what USERVISOR_WITHOUT says. Only looks; the probe of /dev/kvm is in probe.h. */
 #ifndef BOOT_HOST_H
 #define BOOT_HOST_H
 
@@ -11,8 +11,10 @@ struct host_facts {
 	bool vmx, svm;       /* the CPU shows hardware virtualization */
 	bool in_vm;          /* the CPU says that there is a hypervisor below */
 	struct host_cpu cpu; /* what translated code uses */
-	bool exec_memfd;     /* memory can be shared and mapped executable */
-	int exec_error;      /* errno value when not */
+	int exec_error;      /* errno value when no memory can be mapped writable and executable */
+	bool exec_memfd;     /* a memfd can */
+	bool dispatch;       /* Syscall User Dispatch, Linux 5.11 */
+	bool cpuid_faulting; /* a program's CPUID instruction can be made to trap */
 	char kvm_group[64];  /* whose members may open /dev/kvm; empty: nobody's */
 };
 

@@ -67,26 +67,58 @@ static const char *yes(bool value)
 	return value ? "yes" : "NO";
 }
 
+static void tell_memory(const struct host_facts *host)
+{
+	char text[256];
+
+	if (host->exec_error)
+		snprintf(text, sizeof(text),
+			"none can be mapped writable and executable (%s): allow it in this "
+			"sandbox's or "
+			"SELinux policy",
+			strerror(host->exec_error));
+	else
+		snprintf(text, sizeof(text),
+			host->exec_memfd ? "a memfd mapped twice, writable and executable"
+					 : "anonymous memory mapped twice, because a memfd may not "
+					   "be executable: "
+					   "costs nothing");
+	line("soft engine: memory", text);
+}
+
 /* True when nothing is missing. */
 static bool tell_soft(const struct host_facts *host, const struct probe_result *soft)
 {
 	const bool cpu = !host_cpu_missing(&host->cpu);
 	char text[256];
 
-	snprintf(text, sizeof(text), "BMI2 %s, AVX and XSAVE %s, FSGSBASE %s%s",
-		yes(host->cpu.bmi2), yes(host->cpu.avx), yes(host->cpu.fsgsbase),
-		cpu ? "" : ": needs Intel of 2013, AMD of 2015 or later, and Linux 5.9 or later");
+	snprintf(text, sizeof(text), "BMI2 %s, AVX and XSAVE %s%s", yes(host->cpu.bmi2),
+		yes(host->cpu.avx), cpu ? "" : ": needs Intel of 2013, AMD of 2015 or later");
 	line("soft engine: CPU", text);
-	if (host->exec_memfd)
-		snprintf(text, sizeof(text), "executable shared memory allowed");
-	else
-		snprintf(text, sizeof(text),
-			"no executable shared memory (%s): allow it in this sandbox's or SELinux "
-			"policy",
-			strerror(host->exec_error));
-	line("soft engine: memory", text);
+	tell_memory(host);
 	line("soft engine", soft->text);
-	return cpu && host->exec_memfd && soft->verdict >= PROBE_SLOW;
+	return cpu && !host->exec_error && soft->verdict >= PROBE_SLOW;
+}
+
+/* What `uservisor exec` does on this host, and what it does instead of what is missing. */
+static void tell_exec(const struct host_facts *host)
+{
+	line("exec: dynamic", "by a preloaded library");
+	if (!host->dispatch)
+		line("exec: static",
+			"NO Syscall User Dispatch (Linux 5.11): static and Go programs "
+			"cannot be run, dynamic ones can");
+	else if (host->cpu.fsgsbase)
+		line("exec: static", "by Syscall User Dispatch, with FSGSBASE");
+	else
+		line("exec: static",
+			"by Syscall User Dispatch; NO FSGSBASE: arch_prctl() instead, one or "
+			"two system calls more for each that is caught");
+	line("exec: CPUID", host->cpuid_faulting
+				    ? "of programs faults and is answered with VT-x or AMD-V in it"
+				    : "NO CPUID faulting: the instructions that are certain in the "
+				      "executable are "
+				      "replaced; libraries' see the processor as it is");
 }
 
 static int tell_choice(const struct probe_result *probe, bool soft)
@@ -118,6 +150,7 @@ int cli_doctor(int argc, char **argv)
 {
 	struct probe_result probe, soft;
 	struct host_facts host;
+	bool usable;
 
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return help();
@@ -131,5 +164,7 @@ int cli_doctor(int argc, char **argv)
 	tell_virtualization(&host);
 	line("kernel's KVM", probe.text);
 	advise_kvm(&probe, &host);
-	return tell_choice(&probe, tell_soft(&host, &soft));
+	usable = tell_soft(&host, &soft);
+	tell_exec(&host);
+	return tell_choice(&probe, usable);
 }

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/* See views.h. */
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "base/sys.h"
+#include "base/views.h"
+#include "base/without.h"
+
+#ifndef MFD_EXEC
+#define MFD_EXEC 0x0010U
+#endif
+
+#define SHARED (MAP_SHARED | MAP_NORESERVE)
+
+/* MFD_EXEC where the kernel knows it (6.3), because vm.memfd_noexec may forbid the default. */
+static int open_memfd(void)
+{
+	int fd = sys_memfd_create("uservisor-code", MFD_CLOEXEC | MFD_EXEC);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = sys_memfd_create("uservisor-code", MFD_CLOEXEC);
+	return fd;
+}
+
+static int map_write(struct views *v, size_t bytes, int flags, int fd)
+{
+	v->write = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE, SHARED | flags, fd, 0);
+	return v->write == MAP_FAILED ? -errno : 0;
+}
+
+static int map_memfd(struct views *v, size_t bytes, int fd)
+{
+	int r = sys_ftruncate(fd, (off_t)bytes) ? -errno : map_write(v, bytes, 0, fd);
+
+	if (r)
+		return r;
+	v->exec = sys_mmap(NULL, bytes, PROT_READ | PROT_EXEC, SHARED, fd, 0);
+	if (v->exec != MAP_FAILED)
+		return 0;
+	r = -errno;
+	sys_munmap(v->write, bytes);
+	return r;
+}
+
+static int by_memfd(struct views *v, size_t bytes)
+{
+	int fd, r;
+
+	if (without(WITHOUT_EXECMEM))
+		return -EPERM;
+	fd = open_memfd();
+	if (fd < 0)
+		return -errno;
+	r = map_memfd(v, bytes, fd);
+	sys_close(fd);
+	return r;
+}
+
+static int by_anonymous(struct views *v, size_t bytes)
+{
+	int r = map_write(v, bytes, MAP_ANONYMOUS, -1);
+
+	if (r)
+		return r;
+	v->exec = sys_mremap(v->write, 0, bytes, MREMAP_MAYMOVE);
+	if (v->exec != MAP_FAILED && !sys_mprotect(v->exec, bytes, PROT_READ | PROT_EXEC))
+		return 0;
+	r = -errno;
+	if (v->exec != MAP_FAILED)
+		sys_munmap(v->exec, bytes);
+	sys_munmap(v->write, bytes);
+	return r;
+}
+
+int views_map(struct views *ret, size_t bytes)
+{
+	struct views v;
+	int r = by_memfd(&v, bytes);
+
+	v.memfd = !r;
+	/* Memory or descriptors that are short would be short again, but cost nothing to ask for. */
+	if (r)
+		r = by_anonymous(&v, bytes);
+	if (!r)
+		*ret = v;
+	return r;
+}
+
+void views_unmap(const struct views *v, size_t bytes)
+{
+	sys_munmap(v->write, bytes);
+	sys_munmap(v->exec, bytes);
+}
