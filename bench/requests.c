@@ -26,7 +26,7 @@ static double now_ns(void)
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
-static int pipe_fd, kvm_fd, vm_fd;
+static int pipe_fd, kvm_fd, vm_fd, vcpu_fd;
 static struct dev *dev;
 
 static void foreign(void)
@@ -51,6 +51,27 @@ static void get_clock(void)
 	struct kvm_clock_data clock;
 
 	ioctl(vm_fd, KVM_GET_CLOCK, &clock);
+}
+
+static void get_regs(void)
+{
+	struct kvm_regs regs;
+
+	ioctl(vcpu_fd, KVM_GET_REGS, &regs);
+}
+
+static void set_regs(void)
+{
+	const struct kvm_regs regs = {.rflags = 2};
+
+	ioctl(vcpu_fd, KVM_SET_REGS, &regs);
+}
+
+static void get_sregs(void)
+{
+	struct kvm_sregs sregs;
+
+	ioctl(vcpu_fd, KVM_GET_SREGS, &sregs);
 }
 
 static void open_close(void)
@@ -102,5 +123,9 @@ int main(int argc, char **argv)
 	measure("open-close", open_close);
 	measure("check-extension", check_extension);
 	measure("get-clock", get_clock);
+	vcpu_fd = ioctl(vm_fd, KVM_CREATE_VCPU, 0);
+	measure("get-regs", get_regs);
+	measure("set-regs", set_regs);
+	measure("get-sregs", get_sregs);
 	return 0;
 }
