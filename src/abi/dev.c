@@ -161,6 +161,11 @@ int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len)
 	return r;
 }
 
+void dev_interrupted(void *context)
+{
+	host_interrupted(context);
+}
+
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
 	return host_sigaction(signo, set, get);

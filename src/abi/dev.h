@@ -69,6 +69,8 @@ int dev_close(struct dev *d, int fd);
 /* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */
 struct sys_sigaction;
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+/* In the handler of a signal that is held: see host_interrupted() in engine/engine.h. */
+void dev_interrupted(void *context);
 /* Have these handlers before the first machine. 0 or -errno. */
 int dev_handle_faults(void);
 /*

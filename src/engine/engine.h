@@ -40,6 +40,12 @@ struct sys_sigaction; /* base/sys.h */
  * stays. get receives what the process has set. 0 or -errno.
  */
 int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
+/*
+ * In a signal handler that wants vcpu_run() to end, with its context: if it has interrupted an access to guest RAM that has
+ * not happened yet, the vcpu leaves in front of it. The host may have put the thread to sleep there (userfaultfd), and to
+ * go back would be to sleep on.
+ */
+void host_interrupted(void *context);
 /* As the first machine does: from now on the engine handles them, and answers CPUID where it traps (base/cpuidtrap.h). */
 int host_handle_faults(void);
 /*

@@ -133,8 +133,10 @@ static void on_signal(int signo, siginfo_t *info, void *context)
 {
 	struct sys_sigaction a;
 
-	if (hold_signal(&thread.hold, signo, info, (u64 *)&((ucontext_t *)context)->uc_sigmask))
+	if (hold_signal(&thread.hold, signo, info, (u64 *)&((ucontext_t *)context)->uc_sigmask)) {
+		dev_interrupted(context);
 		return;
+	}
 	a = recorded(signo);
 	if (unlikely(a.flags & SA_RESETHAND))
 		a = take_once(signo);

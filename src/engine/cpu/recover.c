@@ -268,6 +268,14 @@ void recover_thread(struct cpu *cpu)
 	__atomic_store_n(&cpu->away.called, &called, __ATOMIC_RELAXED);
 }
 
+void host_interrupted(void *context)
+{
+	struct cpu *cpu = running;
+
+	if (cpu)
+		call_away(cpu, ((ucontext_t *)context)->uc_mcontext.gregs);
+}
+
 /* One signal for each time that called is set, or the handler would take one for the program's. */
 void recover_call_away(struct cpu *cpu)
 {

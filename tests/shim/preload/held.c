@@ -5,6 +5,7 @@
  */
 #include "tests/shim/preload/client.h"
 
+#include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -13,6 +14,10 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+
+#ifndef UFFD_USER_MODE_ONLY
+#define UFFD_USER_MODE_ONLY 1
+#endif
 
 static struct guest g;
 
@@ -251,6 +256,48 @@ static void held_blocked(void)
 	guest_close(&g);
 }
 
+/* ---- asleep in guest memory ---- */
+
+static int hold_page_back(void *page)
+{
+	struct uffdio_api api = {.api = UFFD_API};
+	struct uffdio_register reg = {
+		.range = {(unsigned long)page, 4096}, .mode = UFFDIO_REGISTER_MODE_MISSING};
+	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+	if (fd < 0 || ioctl(fd, UFFDIO_API, &api)) {
+		printf("this host has no userfaultfd for us: %s\n", strerror(errno));
+		_exit(77);
+	}
+	CHECK(!madvise(page, 4096, MADV_DONTNEED) && !ioctl(fd, UFFDIO_REGISTER, &reg));
+	return fd;
+}
+
+/* The vcpu waits for a page that nobody brings; a signal ends that as often as it comes, and then the page is there. */
+static void held_asleep(void)
+{
+	struct uffdio_zeropage zero = {.range.len = 4096};
+	struct sender s;
+	int fd, i;
+
+	START(false, 0xa0, 0x00, 0x50, 0xe6, 0x42); /* mov al, [0x5000]; out %al, $0x42 */
+	catch (SIGUSR1, SA_RESTART, 0);
+	fd = hold_page_back(g.ram + 0x5000);
+	for (i = 0; i < 20; i++) {
+		send_soon(&s, SIGUSR1, i, 1);
+		run_interrupted();
+		CHECK(seen.count == i + 1 && seen.value[i] == i);
+		CHECK(!pthread_join(s.self, NULL));
+	}
+	zero.range.start = (unsigned long)g.ram + 0x5000;
+	CHECK(!ioctl(fd, UFFDIO_ZEROPAGE, &zero));
+	CHECK(!ioctl(g.vcpu, KVM_RUN, 0) && g.run->exit_reason == KVM_EXIT_IO);
+	CHECK(!close(fd));
+	guest_close(&g);
+}
+
 /* ---- handlers that no hook has seen ---- */
 
 struct kernel_sigaction {
@@ -401,6 +448,7 @@ const struct client_case held_cases[] = {
 	{"held-queue-short", held_queue_short},
 	{"held-timer", held_timer},
 	{"held-blocked", held_blocked},
+	{"held-asleep", held_asleep},
 	{"held-bare", held_bare},
 	{"held-old-functions", held_old_functions},
 	{"held-vforked", held_vforked},
