@@ -181,13 +181,18 @@ int dev_handle_faults(void)
 int dev_open_kvm(struct dev *d, int flags)
 {
 	struct object *o;
+	u64 mask;
 	int fd;
 
 	if (!d->cpu_suits)
 		return -ENODEV;
 	check_fork(d);
+	signals_block(&mask);
 	fd = fd_create(d, FD_SYSTEM, "", 0, flags & O_CLOEXEC, &o);
-	return fd < 0 ? fd : fd_publish(d, fd, o);
+	if (fd >= 0)
+		fd = fd_publish(d, fd, o);
+	signals_restore(mask);
+	return fd;
 }
 
 int dev_create(struct dev **ret)

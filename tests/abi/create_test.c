@@ -18,7 +18,7 @@
 
 #define ROUNDS       16
 #define FAULTS_LIMIT 100
-#define CALLS_LIMIT  80 /* a quarter of them for signal masks */
+#define CALLS_LIMIT  70
 
 static _Atomic long calls;
 

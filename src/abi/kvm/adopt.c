@@ -165,10 +165,9 @@ void object_forget(struct dev *d, int fd, struct object *o)
 {
 	struct object *_Atomic *e = table_entry(d, fd);
 	struct object *old = NULL;
-	u64 mask;
 	int other;
 
-	dev_lock(d, &mask);
+	pthread_mutex_lock(&d->lock);
 	if (e && atomic_load(e) == o) {
 		/* fd itself is still in the table, so it is not what is found. */
 		other = o->fds > 1 ? -1 : find_duplicate(d, o);
@@ -177,7 +176,7 @@ void object_forget(struct dev *d, int fd, struct object *o)
 		if (e)
 			uv_assert(!table_entry_set(e, o));
 	}
-	dev_unlock(d, mask);
+	pthread_mutex_unlock(&d->lock);
 	if (old)
 		object_put(d, old);
 }

@@ -55,7 +55,8 @@ struct object {
 struct object *object_get(struct dev *d, int fd);
 void object_put(struct dev *d, struct object *o);
 /* A new memfd with an object behind it, size bytes long; vm or vcpu is filled in by the caller
- * before fd_publish() makes it reachable. Returns the descriptor or -errno. */
+ * before fd_publish() makes it reachable. Returns the descriptor or -errno. These take the table's lock:
+ * signals are kept off, as in every request. */
 int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size, bool cloexec,
 	struct object **ret);
 int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */

@@ -143,16 +143,15 @@ int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size,
 	struct object *o;
 	struct stat st;
 	char name[64];
-	u64 mask;
 	int fd;
 
 	snprintf(name, sizeof(name), "%s%s", memfd_name[kind], suffix);
 	fd = memfd_make(name, size, cloexec);
 	if (fd < 0)
 		return fd;
-	dev_lock(d, &mask);
+	pthread_mutex_lock(&d->lock);
 	o = sys_fstat(fd, &st) ? NULL : object_new(d);
-	dev_unlock(d, mask);
+	pthread_mutex_unlock(&d->lock);
 	if (!o) {
 		sys_close(fd);
 		return -ENOMEM;
@@ -168,13 +167,12 @@ int fd_publish(struct dev *d, int fd, struct object *o)
 {
 	struct object *_Atomic *e;
 	struct object *old = NULL;
-	u64 mask;
 
-	dev_lock(d, &mask);
+	pthread_mutex_lock(&d->lock);
 	e = table_entry_make(d, fd);
 	if (e)
 		old = table_entry_set(e, o);
-	dev_unlock(d, mask);
+	pthread_mutex_unlock(&d->lock);
 	if (old)
 		object_put(d, old);
 	if (!e)

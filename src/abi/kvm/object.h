@@ -52,7 +52,10 @@ static inline void check_fork(struct dev *d)
 
 /* ---- object.c ---- */
 
-/* No signal handler may run under the lock: it could open or close descriptors itself. */
+/*
+ * No signal handler may run under the lock: it could open or close descriptors itself. Who keeps signals off anyway,
+ * as requests and close do, takes it alone.
+ */
 static inline void dev_lock(struct dev *d, u64 *mask)
 {
 	signals_block(mask);
