@@ -43,31 +43,46 @@ struct entry { /* struct linux_dirent64 */
 	char name[];
 };
 
-static bool is_ours_or_first(const char *name, int pid)
+enum whose { NOBODY, FIRST, OURS, OTHER };
+
+static enum whose whose(const char *name, int pid)
 {
 	int tid = atoi(name);
 
-	return name[0] == '.' || tid == pid || thread_is_own(tid);
+	if (name[0] == '.')
+		return NOBODY;
+	if (tid == pid)
+		return FIRST;
+	return thread_is_own(tid) ? OURS : OTHER;
 }
 
-/* Are there none but the first and ours? False as well if that cannot be found out. */
+/* Those in a piece of the folder: OURS and nothing worse, or else. */
+static enum whose worst(const char *buffer, long n, int pid)
+{
+	enum whose all = NOBODY;
+
+	for (long at = 0; at < n;) {
+		const struct entry *e = (const void *)(buffer + at);
+
+		all = MAX(all, whose(e->name, pid));
+		at += e->bytes;
+	}
+	return all;
+}
+
+/* Are there none but the first and ours? False as well if that cannot be found out: gVisor then shows none at all. */
 static bool none_is_left(int pid)
 {
 	int fd = sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_Alignas(8) char buffer[4096];
-	bool none = fd >= 0;
-	long n = 0;
+	enum whose all = NOBODY;
+	long n = -1;
 
-	while (none && (n = sys_getdents64(fd, buffer, sizeof(buffer))) > 0)
-		for (long at = 0; none && at < n;) {
-			const struct entry *e = (const void *)(buffer + at);
-
-			none = is_ours_or_first(e->name, pid);
-			at += e->bytes;
-		}
+	while (fd >= 0 && (n = sys_getdents64(fd, buffer, sizeof(buffer))) > 0)
+		all = MAX(all, worst(buffer, n, pid));
 	if (fd >= 0)
 		sys_close(fd);
-	return none && n == 0;
+	return all == OURS && n == 0;
 }
 
 /* As wait(2) has it; -1: not known, or it is alive. */

@@ -191,6 +191,20 @@ static void test_handlers(int seen)
 	signal(SIGILL, SIG_DFL);
 }
 
+/* A program that has blocked all that can be. */
+static void test_blocked(void)
+{
+	sigset_t all, old;
+
+	sigfillset(&all);
+	CHECK(!pthread_sigmask(SIG_BLOCK, &all, &old));
+	CHECK(virtualizes());
+	CHECK(!pthread_sigmask(SIG_SETMASK, &old, NULL));
+	CHECK(!sigprocmask(SIG_SETMASK, &all, NULL));
+	CHECK(virtualizes());
+	CHECK(!sigprocmask(SIG_SETMASK, &old, NULL));
+}
+
 static void test_default(void)
 {
 	pid_t pid = fork();
@@ -306,6 +320,7 @@ int main(int argc, char **argv)
 	test_cpuinfo();
 	test_handlers(1);
 	test_own_faulting();
+	test_blocked();
 	test_machine();
 	puts("ok");
 	return 0;

@@ -13,6 +13,9 @@
 #include "base/sys.h"
 #include "engine/time/time.h"
 
+/* The C library's, by which it cancels threads, and has all of them change their user. */
+#define LIBC_OWN (BIT64(32 - 1) | BIT64(33 - 1))
+
 /* ---- which threads are ours ---- */
 
 #define OWN_MAX 1024 /* those beyond are taken for the program's */
@@ -64,15 +67,15 @@ static void *begin(void *arg)
 
 int thread_start(struct thread *t, void *(*run)(void *), void *opaque)
 {
-	sigset_t all, old;
+	const u64 all = ~LIBC_OWN;
+	u64 old;
 	int err;
 
 	t->run = run;
 	t->opaque = opaque;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
+	sys_sigprocmask(SIG_SETMASK, &all, &old);
 	err = -pthread_create(&t->id, NULL, begin, t);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	sys_sigprocmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
 
