@@ -8,6 +8,19 @@
 
 #define FUNCTION_MAX 0x10000 /* bytes; longer ones are not swept */
 
+bool object_maps(const struct object *o, u64 at, u64 n)
+{
+	for (unsigned i = 0; i < o->count; i++) {
+		const Elf64_Phdr *p = &o->phdrs[i];
+		u64 start = o->base + p->p_vaddr;
+
+		if (p->p_type == PT_LOAD && at >= start && n <= p->p_filesz &&
+			at - start <= p->p_filesz - n)
+			return true;
+	}
+	return false;
+}
+
 /* ---- the two bytes ---- */
 
 static u64 find_in(u64 from, u64 end)

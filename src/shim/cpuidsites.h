@@ -29,6 +29,9 @@ enum cpuid_site {
 	CPUID_SITE_CERTAIN,
 };
 
+/* Are these bytes mapped from its file, as its headers say? */
+bool object_maps(const struct object *o, u64 at, u64 n);
+
 /* The first address at or after from of these two bytes in its executable segments, or 0. */
 u64 cpuid_site_next(const struct object *o, u64 from);
 enum cpuid_site cpuid_site_judge(const struct object *o, u64 at);

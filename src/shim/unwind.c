@@ -9,20 +9,6 @@
 #define ENCODING_PCREL_SDATA4   0x1b
 #define ENCODING_DATAREL_SDATA4 0x3b
 
-/* Is it mapped from the file? */
-static bool is_mapped(const struct object *o, u64 at, u64 n)
-{
-	for (unsigned i = 0; i < o->count; i++) {
-		const Elf64_Phdr *p = &o->phdrs[i];
-		u64 start = o->base + p->p_vaddr;
-
-		if (p->p_type == PT_LOAD && at >= start && n <= p->p_filesz &&
-			at - start <= p->p_filesz - n)
-			return true;
-	}
-	return false;
-}
-
 /* From where it stands. */
 static u64 relative(u64 at)
 {
@@ -50,7 +36,7 @@ static const struct frame_header *header_of(const struct object *o)
 		const struct frame_header *h = (const void *)(o->base + p->p_vaddr);
 
 		if (p->p_type != PT_GNU_EH_FRAME || p->p_filesz < sizeof(*h) ||
-			!is_mapped(o, (u64)h, p->p_filesz))
+			!object_maps(o, (u64)h, p->p_filesz))
 			continue;
 		if (h->version != 1 || h->count_encoding != ENCODING_UDATA4 ||
 			h->table_encoding != ENCODING_DATAREL_SDATA4 ||
@@ -96,7 +82,7 @@ static bool by_header(const struct object *o, u64 at, struct function *ret)
 	u64 fde = e ? (u64)h + (u64)(s64)e->fde : 0;
 	u32 bytes;
 
-	if (!e || !is_mapped(o, fde, FDE_LEAST))
+	if (!e || !object_maps(o, fde, FDE_LEAST))
 		return false;
 	ret->start = (u64)h + (u64)(s64)e->start;
 	if (relative(fde + FDE_START) != ret->start)
@@ -134,7 +120,7 @@ static bool by_record(const struct object *o, u64 record, u64 at, struct functio
 
 	memcpy(&back, (const void *)(record + FDE_CIE), sizeof(back));
 	cie = record + FDE_CIE - back;
-	if (!back || !is_mapped(o, cie, CIE_LEAST) || !is_usual_cie(cie))
+	if (!back || !object_maps(o, cie, CIE_LEAST) || !is_usual_cie(cie))
 		return false;
 	memcpy(&bytes, (const void *)(record + FDE_BYTES), sizeof(bytes));
 	ret->start = relative(record + FDE_START);
@@ -147,7 +133,7 @@ static bool by_records(const struct object *o, u64 at, struct function *ret)
 	u64 record = o->base + o->frames, end = record + o->frames_size;
 	u32 length;
 
-	if (!o->frames || !is_mapped(o, record, o->frames_size))
+	if (!o->frames || !object_maps(o, record, o->frames_size))
 		return false;
 	for (; end - record >= FDE_LEAST; record += 4 + (u64)length) {
 		memcpy(&length, (const void *)record, sizeof(length));

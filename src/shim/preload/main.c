@@ -57,6 +57,7 @@ static bool is_go(const struct object *o)
 {
 	for (unsigned i = 0; i < o->count; i++)
 		if (o->phdrs[i].p_type == PT_NOTE &&
+			object_maps(o, o->base + o->phdrs[i].p_vaddr, o->phdrs[i].p_filesz) &&
 			has_go_note(
 				(const u8 *)(o->base + o->phdrs[i].p_vaddr), o->phdrs[i].p_filesz))
 			return true;
