@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
@@ -109,17 +110,19 @@ HOOK int siginterrupt(int signo, int interrupt)
 
 static pthread_once_t cancellation = PTHREAD_ONCE_INIT;
 
-static void *nothing(void *arg)
+static void *wait_for_it(void *arg)
 {
+	for (;;)
+		pause();
 	return arg;
 }
 
-/* For a thread that is none the worse for it. */
+/* For a thread that is none the worse for it, and still there: else the C library sees no need for a handler. */
 static void cancel_first(void)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, nothing, NULL))
+	if (pthread_create(&thread, NULL, wait_for_it, NULL))
 		return;
 	NEXT(pthread_cancel)(thread);
 	pthread_join(thread, NULL);
