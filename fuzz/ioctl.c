@@ -22,7 +22,7 @@
 #include "fuzz/ioctl_fuzz.h"
 
 #define THREADS_MAX  8
-#define HANG_SECONDS 30
+#define HANG_SECONDS 100
 #define ROUNDS       3
 
 struct playground pg = {.lock = PTHREAD_MUTEX_INITIALIZER};

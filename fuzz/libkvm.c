@@ -20,7 +20,7 @@
 #include "fuzz/libkvm_fuzz.h"
 
 #define ROUNDS       3
-#define HANG_SECONDS 30
+#define HANG_SECONDS 100
 
 struct fuzz fz = {.count = 4000};
 

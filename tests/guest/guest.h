@@ -127,7 +127,7 @@ struct world {
 	bool mmio;    /* MMIO is to be expected: reads give 0 */
 	bool abandon; /* vcpus that are kicked are done */
 	int failed_line;
-	unsigned seconds; /* until the watchdog ends the program; 60 */
+	unsigned seconds; /* until the watchdog ends the program; 100 */
 };
 
 void world_open(struct world *w, unsigned cpus);

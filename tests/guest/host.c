@@ -83,7 +83,7 @@ void world_open(struct world *w, unsigned cpus)
 	memset(w, 0, sizeof(*w));
 	memset(handlers, 0, sizeof(handlers));
 	w->cpus = cpus;
-	w->seconds = 60;
+	w->seconds = 100;
 	assert_int_equal(machine_create(&w->m), 0);
 	assert_int_equal(machine_create_irqchip(w->m, IRQCHIP_FULL), 0);
 	make_idt();

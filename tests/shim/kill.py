@@ -22,7 +22,7 @@ import time
 
 TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '../..'))
 SIGNALS = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
-GONE_SECONDS = 20 * float(os.environ.get('SLOW', '1'))
+GONE_SECONDS = 60 * float(os.environ.get('SLOW', '1'))
 
 
 def stat_of(pid):

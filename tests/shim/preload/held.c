@@ -3,6 +3,7 @@
  * Signals that arrive during a request: the program's handler runs after it, once for each, as the kernel would have
  * run it then, with its flags, stack, mask and information.
  */
+#include "tests/inside.h"
 #include "tests/shim/preload/client.h"
 
 #include <linux/userfaultfd.h>
@@ -23,7 +24,7 @@ static struct guest g;
 
 static void start(bool irqchip, const void *code, size_t n)
 {
-	alarm(20); /* what hangs is ended */
+	alarm(60); /* what hangs is ended */
 	guest_open(&g, irqchip);
 	guest_code(&g, code, n);
 }
@@ -70,7 +71,7 @@ static void catch (int signo, int flags, int also)
 
 struct sender {
 	pthread_t self, target;
-	int signo, first, count, milliseconds;
+	int tid, signo, first, count;
 };
 
 static void *send_all(void *arg)
@@ -79,7 +80,7 @@ static void *send_all(void *arg)
 	union sigval value;
 	int i, r;
 
-	usleep((unsigned)s->milliseconds * 1000);
+	inside_wait_thread(s->tid, 20);
 	for (i = 0; i < s->count; i++) {
 		value.sival_int = s->first + i;
 		while ((r = pthread_sigqueue(s->target, s->signo, value)) == EAGAIN)
@@ -89,13 +90,14 @@ static void *send_all(void *arg)
 	return NULL;
 }
 
+/* To us, once we are in KVM_RUN. */
 static void send_soon(struct sender *s, int signo, int first, int count)
 {
 	*s = (struct sender){.target = pthread_self(),
+		.tid = gettid(),
 		.signo = signo,
 		.first = first,
-		.count = count,
-		.milliseconds = 20};
+		.count = count};
 	CHECK(!pthread_create(&s->self, NULL, send_all, s));
 }
 
@@ -247,7 +249,7 @@ static void held_blocked(void)
 	CHECK(fd >= 0 && !raise(SIGUSR2) && !raise(SIGHUP));
 	catch (SIGUSR1, 0, 0);
 	send_soon(&s, SIGUSR1, 5, 1);
-	run_interrupted(); /* by SIGUSR1, twenty milliseconds later */
+	run_interrupted(); /* by SIGUSR1 alone */
 	CHECK(seen.count == 1);
 	CHECK(!pthread_join(s.self, NULL));
 	CHECK(read(fd, &info, sizeof(info)) == sizeof(info));

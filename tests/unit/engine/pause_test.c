@@ -127,7 +127,7 @@ static bool both_advance(void)
 	const struct timespec step = {.tv_nsec = 50000000};
 	u32 before[2] = {counter(0), counter(1)};
 
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 1200; i++) {
 		nanosleep(&step, NULL);
 		if (counter(0) != before[0] && counter(1) != before[1])
 			return true;

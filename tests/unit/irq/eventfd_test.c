@@ -49,7 +49,7 @@ static u64 take(int fd)
 
 static bool wait_take(int fd)
 {
-	u64 end = host_ns() + 20000000000ull;
+	u64 end = host_ns() + 60000000000ull;
 
 	while (!take(fd)) {
 		if (host_ns() > end)

@@ -46,7 +46,7 @@ static void probe_fire(struct timer *t)
 
 static bool wait_count(struct probe *p, unsigned n)
 {
-	u64 end = host_ns() + 20000000000ull;
+	u64 end = host_ns() + 60000000000ull;
 
 	while (atomic_load(&p->count) < n) {
 		if (host_ns() > end)

@@ -235,7 +235,7 @@ void nap_us(unsigned us)
 
 bool wait_pending(struct vcpu *v)
 {
-	u64 end = host_ns() + 20000000000ull;
+	u64 end = host_ns() + 60000000000ull;
 
 	while (irq_pending(v) < 0) {
 		if (host_ns() > end)
