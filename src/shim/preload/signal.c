@@ -110,19 +110,28 @@ HOOK int siginterrupt(int signo, int interrupt)
 
 static pthread_once_t cancellation = PTHREAD_ONCE_INIT;
 
-static void *wait_for_it(void *arg)
+static void *until_cancelled(void *arg)
 {
 	for (;;)
 		pause();
 	return arg;
 }
 
-/* For a thread that is none the worse for it, and still there: else the C library sees no need for a handler. */
+/*
+ * For a thread that is none the worse for it, and is there until then: for one that has ended nothing is installed. No
+ * signal of the program's comes to it.
+ */
 static void cancel_first(void)
 {
+	sigset_t all, old;
 	pthread_t thread;
+	int err;
 
-	if (pthread_create(&thread, NULL, wait_for_it, NULL))
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	err = pthread_create(&thread, NULL, until_cancelled, NULL);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	if (err)
 		return;
 	NEXT(pthread_cancel)(thread);
 	pthread_join(thread, NULL);
