@@ -23,7 +23,8 @@ static inline bool inside_asleep(const char *stat)
 
 	if (!f)
 		return false;
-	fgets(text, sizeof(text), f);
+	if (!fgets(text, sizeof(text), f))
+		text[0] = 0;
 	fclose(f);
 	state = strrchr(text, ')'); /* before it is a name of any kind */
 	return state && state[1] == ' ' && state[2] == 'S';
