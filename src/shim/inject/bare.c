@@ -114,6 +114,9 @@ void signal_hold(int sig, const siginfo_t *info, struct context *c, struct threa
 		t->held_mask = c->mask;
 	t->held = true;
 	c->mask |= ~SIG_VIRTUAL;
+	atomic_store(&t->hold.waiting, true);
+	if (t->inside && t->hold.stop)
+		t->hold.stop(t->hold.opaque);
 }
 
 void inject_edge(int sig, const siginfo_t *info, struct context *c, struct thread *t)

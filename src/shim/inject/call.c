@@ -227,7 +227,12 @@ int inject_site_serve(struct thread *t, struct context *c)
 
 	t->temporary = false;
 	c->mask = t->mask;
+	atomic_store(&t->hold.waiting, false);
+	if (t->held) /* already */
+		atomic_store(&t->hold.waiting, true);
+	t->at_site = true;
 	r = handlers[c->rax](t, c);
+	t->at_site = false;
 	if (r == CALL_PASS)
 		return SITE_PASS;
 	c->rax = (u64)r;

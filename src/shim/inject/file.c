@@ -217,7 +217,8 @@ long call_statx(struct thread *t, struct context *c)
 long call_ioctl(struct thread *t, struct context *c)
 {
 	int fd = (int)c->rdi;
-	const struct dev_signals how = {.caller_mask = signal_mask(t, c)};
+	const struct dev_signals how = {
+		.hold = t->at_site ? &t->hold : NULL, .caller_mask = signal_mask(t, c)};
 	long r = shim_ioctl_with(fd, c->rsi, c->rdx, &how);
 
 	/* The first machine brings the engine's handlers. */

@@ -5,15 +5,20 @@
  * A block is aligned to its size, so that whoever runs on the stack in it finds its thread from the
  * stack pointer, whatever fs is:
  *
- *   page 0   struct thread
- *   page 1   the gadgets: system calls from here are never dispatched to us
- *   page 2   a guard
- *   rest     the alternate signal stack, on which all of our work is done
+ *   page 0       struct thread
+ *   page 1       the gadgets: system calls from here are never dispatched to us
+ *   page 2       a guard
+ *   lower half   the stack for calls from rewritten sites (site.S), and a guard
+ *   upper half   the alternate signal stack, on which all other work of ours is done
+ *
+ * Generated code runs on a stack of its own, so a signal that comes then is put at the top of the alternate
+ * one: whose work would be lost if calls from sites were served there.
  */
 #ifndef SHIM_INJECT_LAYOUT_H
 #define SHIM_INJECT_LAYOUT_H
 
-#define BLOCK_SIZE 0x100000
+#define BLOCK_SIZE 0x200000
+#define ALTSTACK   (BLOCK_SIZE / 2)
 
 #define T_SELECTOR   0
 #define T_INSIDE     1
@@ -53,7 +58,7 @@
 #define UC_RFLAGS 176
 
 /* What a call from a rewritten site needs on our stack: its struct context, then the vector state. */
-#define SITE_CONTEXT (BLOCK_SIZE - 4096 - 320)
+#define SITE_CONTEXT (ALTSTACK - 4096 - 4096 - 320)
 #define SITE_XSAVE   320
 
 /* inject_site_check() and inject_site_serve(): who answers, or has answered. */

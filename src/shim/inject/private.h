@@ -21,6 +21,7 @@
 #include <stdatomic.h>
 #include <stdnoreturn.h>
 
+#include "base/hold.h"
 #include "base/types.h"
 #include "shim/inject/layout.h"
 #include "shim/shim.h"
@@ -54,8 +55,7 @@ struct action { /* struct kernel_sigaction */
 #define SYS_USER_DISPATCH 2
 #endif
 
-#define SIGNALS    64
-#define SIG_BIT(n) BIT64((n)-1)
+#define SIGNALS 64
 /* Faults, and our own SIGSYS: never blocked for the kernel, whatever the program asks for. */
 #define SIG_VIRTUAL                                                                                \
 	(SIG_BIT(SIGSEGV) | SIG_BIT(SIGBUS) | SIG_BIT(SIGFPE) | SIG_BIT(SIGILL) | SIG_BIT(SIGSYS))
@@ -124,7 +124,9 @@ struct thread {
 	bool has_xsavec;
 	bool hot; /* the call has become worth rewriting its site */
 	u64 held_mask;
-	u64 mask; /* of the program, as the kernel has it */
+	bool at_site;     /* the call is served at a rewritten site, where signals are held */
+	struct hold hold; /* by which the engine knows of it */
+	u64 mask;         /* of the program, as the kernel has it */
 	u64 program_gs;
 	struct program *program;
 	struct actions *actions; /* the program's, or a vfork child's own */

@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/dev.h"
 #include "base/fd.h"
 #include "base/without.h"
 #include "shim/ended.h"
@@ -100,6 +101,9 @@ static int become(struct program *p, const struct image *i, u64 entry, u64 sp, i
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &all, &mask, sizeof(mask));
 	r = thread_fs(t);
 	r = r ? r : signals_init(p);
+	/* Now, not with the first machine: other threads' faults may be ours at any time then (site_trap()). */
+	if (!r && !dev_handle_faults())
+		signal_capture_engine(p);
 	r = r || filters < 0 ? r : seccomp_restore(t, filters);
 	r = r ? r : thread_arm(t);
 	if (r)

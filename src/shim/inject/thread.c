@@ -82,7 +82,8 @@ struct thread *thread_create(struct program *p)
 	t->finish = (u64)inject_finish;
 	gadgets_write(t);
 	if (mprotect((u8 *)t + GADGETS, PAGE_SIZE, PROT_READ | PROT_EXEC) ||
-		mprotect((u8 *)t + GADGETS + PAGE_SIZE, PAGE_SIZE, PROT_NONE)) {
+		mprotect((u8 *)t + GADGETS + PAGE_SIZE, PAGE_SIZE, PROT_NONE) ||
+		mprotect((u8 *)t + ALTSTACK - PAGE_SIZE, PAGE_SIZE, PROT_NONE)) {
 		munmap(t, BLOCK_SIZE);
 		return NULL;
 	}
@@ -101,8 +102,7 @@ int thread_fs(struct thread *t)
 
 int thread_arm(struct thread *t)
 {
-	stack_t ss = {.ss_sp = (u8 *)t + GADGETS + 2 * PAGE_SIZE,
-		.ss_size = BLOCK_SIZE - GADGETS - 2 * PAGE_SIZE};
+	stack_t ss = {.ss_sp = (u8 *)t + ALTSTACK, .ss_size = BLOCK_SIZE - ALTSTACK};
 	long r = RAW(SYS_sigaltstack, &ss, NULL);
 
 	r = r ? r : site_thread_arm(t);
@@ -135,8 +135,8 @@ struct context *thread_context(struct thread *t, const struct context *c)
 	if (bytes)
 		memcpy((void *)fp, (const void *)c->fpstate, bytes);
 	copy->fpstate = bytes ? fp : 0;
-	copy->stack_base = (u64)t + GADGETS + 2 * PAGE_SIZE;
-	copy->stack_size = BLOCK_SIZE - GADGETS - 2 * PAGE_SIZE;
+	copy->stack_base = (u64)t + ALTSTACK;
+	copy->stack_size = BLOCK_SIZE - ALTSTACK;
 	copy->stack_flags = 0;
 	return copy;
 }
