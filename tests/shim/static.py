@@ -6,6 +6,7 @@ usage: static.py USERVISOR scenarios [--native] PROGRAM     every scenario that 
        static.py USERVISOR go COMPILER SOURCE FOLDER         must print what it prints natively
        static.py USERVISOR busybox                          shell sessions, compared with the native ones
        static.py USERVISOR jail PROGRAM                     a dynamic program that executes PROGRAM in a chroot
+       static.py USERVISOR gvisor                           runsc with its KVM platform, its guest being itself
 
 --native: also without uservisor, where the same must hold.
 """
@@ -129,12 +130,30 @@ def jail(uservisor, program):
         return 1 if r.returncode else 0
 
 
+def gvisor(uservisor):
+    command = ['--network=none', 'do', 'sh', '-c', 'for i in 1 2 3 4 5; do /bin/echo $i; done']
+    if os.geteuid() or not shutil.which('runsc'):
+        print('skipped: not root' if os.geteuid() else 'skipped: no runsc is installed (Debian: runsc)')
+        return 77
+    native = run(['runsc', '--platform=ptrace'] + command)
+    if native.returncode:
+        print('skipped: runsc cannot run here:', native.stderr.decode(errors='replace').strip())
+        return 77
+    ours = run([uservisor, 'exec', '--quiet', '--', 'runsc', '--platform=kvm'] + command)
+    if (native.returncode, native.stdout) != (ours.returncode, ours.stdout):
+        print(f'native {native}\nours   {ours}')
+        return 1
+    return 0
+
+
 def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     uservisor = os.path.abspath(sys.argv[1])
     if sys.argv[2] == 'busybox':
         return busybox(uservisor)
+    if sys.argv[2] == 'gvisor':
+        return gvisor(uservisor)
     if sys.argv[2] == 'jail':
         return jail(uservisor, os.path.abspath(sys.argv[3]))
     if sys.argv[2] == 'go':

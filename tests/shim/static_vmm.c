@@ -333,11 +333,46 @@ static int inside_jail(char **argv)
 	_exit(result == 1 ? 0 : 1);
 }
 
+/* ---- the vector state ---- */
+
+uint64_t read_xcr0(void);
+__asm__(".text\n"
+	".p2align 5, 0x90\n"
+	".skip 64, 0x90\n"
+	"read_xcr0:\n"
+	"	xor %ecx, %ecx\n"
+	"	xgetbv\n"
+	"	shl $32, %rdx\n"
+	"	or %rdx, %rax\n"
+	"	ret\n");
+
+/* Who gives his guest what he finds himself gives it what there is. */
+static void vector_state(void)
+{
+	static struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[256];
+	} cpuid = {.head.nent = 256};
+	struct vm v = vm_open();
+	uint64_t offered = 0;
+	unsigned i;
+
+	CHECK(!ioctl(v.system, KVM_GET_SUPPORTED_CPUID, &cpuid));
+	for (i = 0; i < cpuid.head.nent; i++)
+		if (cpuid.entries[i].function == 0xd && !cpuid.entries[i].index)
+			offered = cpuid.entries[i].eax | (uint64_t)cpuid.entries[i].edx << 32;
+	if (getenv("USERVISOR_REWRITE") && !strcmp(getenv("USERVISOR_REWRITE"), "never"))
+		printf("skipped: XGETBV is left as it is\n");
+	else
+		CHECK(read_xcr0() && !(read_xcr0() & ~offered));
+}
+
 static const struct scenario scenarios[] = {
 	{"by_clone", by_clone},
 	{"by_clone3", by_clone3},
 	{"by_pthread", by_pthread},
 	{"kick", kick},
+	{"vector_state", vector_state},
 	{"jailed", jailed},
 	{"jailed_proc", jailed_proc},
 	{NULL, NULL},

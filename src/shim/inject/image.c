@@ -86,14 +86,22 @@ static int map_segment(int fd, const Elf64_Phdr *p, u64 base)
 	return 0;
 }
 
+static void note(unsigned *count, u64 (*list)[2], u64 start, u64 bytes)
+{
+	if (*count == IMAGE_TEXTS_MAX)
+		return;
+	list[*count][0] = start;
+	list[(*count)++][1] = start + bytes;
+}
+
 static void note_text(const Elf64_Phdr *p, struct image *ret)
 {
-	u64 start = ret->base + p->p_vaddr;
+	u32 flags = p->p_flags & (PF_R | PF_W | PF_X);
 
-	if ((p->p_flags & (PF_R | PF_W | PF_X)) != (PF_R | PF_X) || ret->texts == IMAGE_TEXTS_MAX)
-		return;
-	ret->text[ret->texts][0] = start;
-	ret->text[ret->texts++][1] = start + p->p_filesz;
+	if (flags == (PF_R | PF_X))
+		note(&ret->texts, ret->text, ret->base + p->p_vaddr, p->p_filesz);
+	if (flags == (PF_R | PF_X) || flags == PF_R)
+		note(&ret->reads, ret->read, ret->base + p->p_vaddr, p->p_filesz);
 }
 
 static int interpreter_read(int fd, const struct elf_headers *h, struct image *ret)
@@ -138,7 +146,7 @@ int image_load(int fd, struct image *ret)
 	r = r ? r : interpreter_read(fd, &h, ret);
 	r = r ? r : span_of(&h, &s);
 	r = r ? r : reserve(&h, &s, &ret->base);
-	ret->texts = 0;
+	ret->texts = ret->reads = 0;
 	for (unsigned i = 0; !r && i < h.e.e_phnum; i++)
 		if (h.p[i].p_type == PT_LOAD && h.p[i].p_memsz) {
 			r = map_segment(fd, &h.p[i], ret->base);

@@ -16,6 +16,8 @@ struct image {
 	bool exec_stack;
 	unsigned texts; /* segments that are executed and not written: start and end */
 	u64 text[IMAGE_TEXTS_MAX][2];
+	unsigned reads; /* and what is only read, or executed: the constants */
+	u64 read[IMAGE_TEXTS_MAX][2];
 	char interpreter[PATH_MAX]; /* of a dynamic program, or empty */
 };
 

@@ -111,6 +111,7 @@ static int become(struct program *p, const struct image *i, u64 entry, u64 sp, i
 	thread_list(t);
 	ended_watch(p->path);
 	show_processor(p, i);
+	xstate_hide(p->sites, i);
 	first_context(t, entry, sp, mask);
 	return 0;
 }

@@ -172,7 +172,7 @@ bool site_trap(struct thread *t, struct context *c)
 	const struct site *site = site_of(t->program->sites, c->rip);
 
 	if (!site)
-		return false;
+		return xstate_answer(t->program->sites, c);
 	if (c->rip == site->slot + site->plan.before + GS_LOAD) {
 		c->rip += SLOT_SYSCALL; /* gs is the program's own */
 		return true;

@@ -19,15 +19,16 @@
 
 #include "base/types.h"
 
-#define SITE_JUMP      5    /* bytes of jmp rel32 */
-#define SITE_JMP       0xe9 /* the first of them, */
-#define SITE_TRAP      0x06 /* and what is there while they are written: site_is_trap() */
-#define SITE_COPY_MAX  15   /* of the program's instructions in a slot */
-#define SLOT_BYTES     128  /* the code in one; its struct slot_data follows */
-#define SITES_MAX      512  /* that are rewritten */
-#define SITE_HITS      1024 /* that are counted, a power of two */
-#define SITE_TEXTS_MAX 8
-#define SITE_HOT       16 /* calls from where a site is rewritten */
+#define SITE_JUMP       5    /* bytes of jmp rel32 */
+#define SITE_JMP        0xe9 /* the first of them, */
+#define SITE_TRAP       0x06 /* and what is there while they are written: site_is_trap() */
+#define SITE_COPY_MAX   15   /* of the program's instructions in a slot */
+#define SLOT_BYTES      128  /* the code in one; its struct slot_data follows */
+#define SITES_MAX       512  /* that are rewritten */
+#define SITE_HITS       1024 /* that are counted, a power of two */
+#define SITE_XGETBV_MAX 16
+#define SITE_TEXTS_MAX  8
+#define SITE_HOT        16 /* calls from where a site is rewritten */
 
 /* A piece of the program's code around a call. */
 struct site_code {
@@ -68,6 +69,8 @@ struct sites {
 	unsigned
 		texts; /* of the program and its interpreter, which are files that are not written */
 	struct site_text text[SITE_TEXTS_MAX];
+	unsigned xgetbvs; /* that are answered by xstate.c */
+	u64 xgetbv[SITE_XGETBV_MAX];
 	_Atomic unsigned count;
 	struct site of[SITES_MAX];
 	struct site_hits hits[SITE_HITS];
@@ -92,11 +95,20 @@ int site_thread_arm(struct thread *t);
 
 /* siteplan.c: may a call be rewritten, and how? Pure. */
 bool site_plan(const struct site_code *code, struct site_plan *ret);
+/* Does an instruction begin where the call is said to be? Certainly, or false. */
+bool site_begins(const struct site_code *code);
 /* A byte that begins no instruction in 64-bit mode, whatever follows. */
 bool site_is_trap(u8 byte);
 
 /* sitewrite.c: rewrites the call that ends at shown if it can. `alone`: no other thread runs code of the program. */
 void site_rewrite(struct sites *s, u64 shown, bool alone);
+
+/* Code at an address becomes readable, executable, and prot. */
+bool site_text_protect(u64 at, int prot);
+
+/* xstate.c: before the program starts; and a trap that comes of it: true, and c goes on. */
+void xstate_hide(struct sites *s, const struct image *program);
+bool xstate_answer(const struct sites *s, struct context *c);
 
 /* bare.c: the site whose slot or jump has this address, or NULL. */
 const struct site *site_of(const struct sites *s, u64 rip);

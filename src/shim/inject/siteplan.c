@@ -85,6 +85,11 @@ static unsigned insn_before(const struct site_code *c)
 	return 0;
 }
 
+bool site_begins(const struct site_code *c)
+{
+	return insn_before(c);
+}
+
 static bool plan_before(const struct site_code *c, struct site_plan *ret)
 {
 	unsigned at = insn_before(c);

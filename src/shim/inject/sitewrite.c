@@ -142,7 +142,7 @@ static void jump_write(const struct site *site, bool alone)
 	at[0] = SITE_JMP;
 }
 
-static bool text_protect(u64 at, int prot)
+bool site_text_protect(u64 at, int prot)
 {
 	u64 start = at & PAGE_MASK, end = ALIGN_UP(at + SITE_JUMP, PAGE_SIZE);
 
@@ -160,13 +160,13 @@ static bool install(struct sites *s, struct site *site, bool alone)
 	memcpy(site->old, (const void *)site->at, SITE_JUMP);
 	slot_write(s, site, slot);
 	if (mprotect((void *)(site->slot & PAGE_MASK), PAGE_SIZE, PROT_READ | PROT_EXEC) ||
-		!text_protect(site->at, PROT_WRITE)) {
+		!site_text_protect(site->at, PROT_WRITE)) {
 		munmap((void *)(site->slot & PAGE_MASK), PAGE_SIZE);
 		return false;
 	}
 	atomic_fetch_add(&s->count, 1); /* from here on traps are understood */
 	jump_write(site, alone);
-	text_protect(site->at, 0);
+	site_text_protect(site->at, 0);
 	return true;
 }
 

@@ -93,6 +93,18 @@ static void test_refused(void **state)
 	assert_false(planned(none, sizeof(none), 37));
 }
 
+/* Go's xgetbv(), and the same three bytes in an immediate. */
+static void test_begins(void **state)
+{
+	static const u8 go[] = {INT3S16, INT3S16, 0x8b, 0x4c, 0x24, 0x08, 0x0f, 0x01, 0xd0};
+	static const u8 immediate[] = {NOPS16, NOPS16, 0x48, 0xb8, 1, 2, 3, 0x0f, 0x01, 0xd0, 0, 0};
+	const struct site_code at_go = {go, sizeof(go), 36};
+	const struct site_code in_immediate = {immediate, sizeof(immediate), 37};
+
+	assert_true(site_begins(&at_go));
+	assert_false(site_begins(&in_immediate));
+}
+
 /* What cannot be an instruction in 64-bit mode has no say, and is what jumps are made of. */
 static void test_traps(void **state)
 {
@@ -115,6 +127,7 @@ int main(void)
 		cmocka_unit_test(test_look_alike),
 		cmocka_unit_test(test_ambiguous),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_begins),
 		cmocka_unit_test(test_traps),
 	};
 
