@@ -142,7 +142,9 @@ static inline void signals_block(u64 *old)
 /* Handlers of signals that came meanwhile run now; they need not return. */
 static inline void signals_restore(u64 old)
 {
-	sys_sigprocmask(SIG_SETMASK, &old, NULL);
+	/* A thread that has them all blocked itself, as those of many VMMs have, needs no more. */
+	if ((old | SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP)) != SIG_ASYNC)
+		sys_sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 enum arg_kind {
