@@ -38,6 +38,8 @@ def main():
     check('help of trace', run('trace', '--help'), 0, 'Usage: uservisor trace')
     strange = dict(os.environ, USERVISOR_WITHOUT='fsgsbase,frobs')
     check('a feature that nobody knows', run('exec', 'true', env=strange), 2, "'frobs'", 'fsgsbase, userfaultfd')
+    check('what the kernel cannot hand to us', run('exec', '--inject', 'true', env=dict(
+        os.environ, USERVISOR_WITHOUT='dispatch')), 126, 'Syscall User Dispatch')
     check('through a shell', run('exec', 'sh', '-c', f'exec {CLIENT} open-functions'), 0)
     check('through env -i', run('exec', '/usr/bin/env', '-i', CLIENT, 'open-functions'), 0)
     with tempfile.TemporaryDirectory(dir=sys.argv[3]) as d:
