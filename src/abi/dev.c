@@ -166,6 +166,16 @@ void dev_interrupted(void *context)
 	host_interrupted(context);
 }
 
+void dev_handlers_behind(const void *entry)
+{
+	host_handlers_behind(entry);
+}
+
+bool dev_take_call(void *context)
+{
+	return host_take_call(context);
+}
+
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
 	return host_sigaction(signo, set, get);

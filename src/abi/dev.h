@@ -71,6 +71,9 @@ struct sys_sigaction;
 int dev_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get);
 /* In the handler of a signal that is held: see host_interrupted() in engine/engine.h. */
 void dev_interrupted(void *context);
+/* See host_handlers_behind() and host_take_call() there. */
+void dev_handlers_behind(const void *entry);
+bool dev_take_call(void *context);
 /* Have these handlers before the first machine. 0 or -errno. */
 int dev_handle_faults(void);
 /*

@@ -46,6 +46,13 @@ int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigact
  * go back would be to sleep on.
  */
 void host_interrupted(void *context);
+/*
+ * For who is called by the kernel in the place of the engine's handlers, and calls them for faults: SIGILL is then also how
+ * the engine calls a vcpu away from such a sleep. host_take_call() is for one that no instruction has raised, with its
+ * context, in a thread whose fs is the C library's: true if it was that, and all is done.
+ */
+void host_handlers_behind(const void *entry);
+bool host_take_call(void *context);
 /* As the first machine does: from now on the engine handles them, and answers CPUID where it traps (base/cpuidtrap.h). */
 int host_handle_faults(void);
 /*

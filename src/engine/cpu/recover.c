@@ -27,6 +27,9 @@ static struct {
 	struct sys_sigaction action;
 } chained[NSIG];
 
+/* A handler that the kernel calls instead of ours, and that knows of us; or NULL. */
+static const void *_Atomic before_ours;
+
 static _Thread_local struct cpu *running;
 
 /* Calling away: see recover.h. The signal is one of those whose handlers are ours anyway. */
@@ -205,11 +208,8 @@ static void handler(int signo, siginfo_t *info, void *context)
 	struct cpu *cpu = running;
 	u64 pc = (u64)regs[REG_RIP];
 
-	if (signo == CALL && !raised_here(info) && take_call()) {
-		if (cpu)
-			call_away(cpu, regs);
+	if (signo == CALL && !raised_here(info) && host_take_call(context))
 		return;
-	}
 	if (cpu && cache_contains(cpu->machine->code, pc)) {
 		note_fault(cpu, signo, info, pc);
 		leave_code(cpu, regs);
@@ -268,6 +268,22 @@ void recover_thread(struct cpu *cpu)
 	__atomic_store_n(&cpu->away.called, &called, __ATOMIC_RELAXED);
 }
 
+void host_handlers_behind(const void *entry)
+{
+	atomic_store(&before_ours, entry);
+}
+
+bool host_take_call(void *context)
+{
+	struct cpu *cpu = running;
+
+	if (!take_call())
+		return false;
+	if (cpu)
+		call_away(cpu, ((ucontext_t *)context)->uc_mcontext.gregs);
+	return true;
+}
+
 void host_interrupted(void *context)
 {
 	struct cpu *cpu = running;
@@ -283,7 +299,8 @@ void recover_call_away(struct cpu *cpu)
 	bool *flag = __atomic_load_n(&cpu->away.called, __ATOMIC_RELAXED);
 	struct sys_sigaction a;
 
-	if (sys_sigaction(CALL, NULL, &a) || a.handler != (void *)handler)
+	if (sys_sigaction(CALL, NULL, &a) ||
+		(a.handler != (void *)handler && a.handler != atomic_load(&before_ours)))
 		return; /* the program has taken it: it would not understand */
 	if (__atomic_exchange_n(flag, true, __ATOMIC_SEQ_CST))
 		return; /* it is on its way */

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "abi/dev.h"
 #include "base/cpuidtrap.h"
 #include "shim/inject/private.h"
 #include "shim/inject/site.h"
@@ -81,6 +82,7 @@ void signal_capture_engine(struct program *p)
 	static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 	struct action none = {0}, k, ours;
 
+	dev_handlers_behind((const void *)inject_entry);
 	for (unsigned i = 0; i < ARRAY_SIZE(faults); i++) {
 		action_real(faults[i], NULL, &k);
 		if (k.handler == (u64)inject_entry)
@@ -428,7 +430,11 @@ void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct th
 	if (c->rip == (u64)inject_copy_at && sig != SIGSYS) {
 		c->rip = (u64)inject_copy_out;
 	} else if (!is_fault(sig, info)) {
+		if (engine && sig == SIGILL && dev_take_call(c))
+			return;
 		inject_edge(sig, info, c, t);
+		if (t->hold.stop)
+			dev_interrupted(c);
 	} else if (engine && !t->in_engine_handler) {
 		t->in_engine_handler = true;
 		((void (*)(int, siginfo_t *, void *))engine)(sig, info, c);
