@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The four functions that compilers call on their own, with general registers only.
+ * The functions that compilers call on their own, with general registers only.
  *
  * Inner code may not disturb the guest's vector state (see cpu.h), but struct copies become calls
  * of memcpy and the C library's version uses vector registers. These definitions take precedence
@@ -12,6 +12,7 @@ void *memcpy(void *restrict dst, const void *restrict src, size_t n);
 void *memmove(void *dst, const void *src, size_t n);
 void *memset(void *dst, int c, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
+int bcmp(const void *a, const void *b, size_t n);
 
 void *memcpy(void *restrict dst, const void *restrict src, size_t n)
 {
@@ -52,4 +53,10 @@ int memcmp(const void *a, const void *b, size_t n)
 		if (*p != *q)
 			return *p - *q;
 	return 0;
+}
+
+/* What clang makes of a memcmp() that is compared with 0. */
+int bcmp(const void *a, const void *b, size_t n)
+{
+	return memcmp(a, b, n);
 }

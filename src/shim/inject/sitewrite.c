@@ -219,7 +219,7 @@ static bool find(struct sites *s, const struct site_text *text, u64 shown, struc
 
 void site_rewrite(struct sites *s, u64 shown, bool alone)
 {
-	const struct site_text *text = text_of(s, shown);
+	const struct site_text *text = s ? text_of(s, shown) : NULL;
 
 	if (!text || !seen_by_all(alone))
 		return;
