@@ -21,7 +21,7 @@
 #endif
 
 /* What only a first thread that is gone has pointed to is no leak. (The leak sanitizer asks.) */
-int __lsan_is_turned_off(void);
+__attribute__((visibility("default"))) int __lsan_is_turned_off(void);
 int __lsan_is_turned_off(void)
 {
 	return 1;
