@@ -63,6 +63,43 @@ static struct kvm_cpuid_entry2 *entry_of(struct kvm_cpuid2 *c, u32 function, u32
 }
 
 /* What is read back is what the guest reads; the ids in it are the caller's. */
+/* A VMM that hands the list on must not tell every vcpu that it is the first. */
+static void test_no_topology(void **state)
+{
+	struct kvm_cpuid2 *c = cpuid_room(256);
+	struct guest g;
+
+	guest_open(&g);
+	IS(g.sys, KVM_GET_SUPPORTED_CPUID, c, 0);
+	for (u32 i = 0; i < c->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &c->entries[i];
+
+		if (e->function == 0xb || e->function == 0x1f) {
+			assert_int_equal(e->index, 0);
+			assert_int_equal(e->eax | e->ebx | e->ecx, 0);
+		}
+	}
+	free(c);
+	guest_close(&g);
+}
+
+/* Without paging all addresses are what they are. */
+static void test_translate(void **state)
+{
+	static const u64 at[] = {0, 0x1000, 0xfffff000, 0x100000000, 0x123456789000, 0xfull << 56};
+	struct guest g;
+
+	guest_open(&g);
+	for (unsigned i = 0; i < ARRAY_SIZE(at); i++) {
+		struct kvm_translation t = {.linear_address = at[i]};
+
+		IS(g.vcpu, KVM_TRANSLATE, &t, 0);
+		assert_int_equal(t.physical_address, at[i]);
+		assert_int_equal(t.valid, 1);
+	}
+	guest_close(&g);
+}
+
 static void test_cpuid_follows_state(void **state)
 {
 	struct guest g;
@@ -328,6 +365,8 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_cpuid),
+		cmocka_unit_test(test_no_topology),
+		cmocka_unit_test(test_translate),
 		cmocka_unit_test(test_cpuid_follows_state),
 		cmocka_unit_test(test_emulated_cpuid),
 		cmocka_unit_test(test_msr_lists),

@@ -99,6 +99,29 @@ static void test_in(void **state)
 	guest_close(&g);
 }
 
+/* What was there is no answer: a VMM that has no such port leaves it alone, and the guest reads 0. */
+static void test_in_unanswered(void **state)
+{
+	struct guest g;
+
+	guest_open(&g);
+	GUEST_CODE(&g, 0x66, 0xed, /* in (%dx), %eax */
+		0xef,              /* out %ax, (%dx) */
+		0xed,              /* in (%dx), %ax */
+		0xf4);
+	memset((u8 *)g.run + 0x1000, 0xee, 16); /* io_data(), once there is an exit */
+	run_to(&g, KVM_EXIT_IO);
+	assert_int_equal(*(u32 *)io_data(&g), 0);
+	memset(io_data(&g), 0x55, 4);
+	run_to(&g, KVM_EXIT_IO);
+	assert_int_equal(*(u16 *)io_data(&g), 0x5555);
+	run_to(&g, KVM_EXIT_IO);
+	assert_int_equal(*(u16 *)io_data(&g), 0);
+	run_to(&g, KVM_EXIT_HLT);
+	assert_int_equal(regs_of(&g).rax & 0xffff, 0);
+	guest_close(&g);
+}
+
 static void test_string_io(void **state)
 {
 	struct guest g;
@@ -433,6 +456,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_hello),
 		cmocka_unit_test(test_reset_state),
 		cmocka_unit_test(test_in),
+		cmocka_unit_test(test_in_unanswered),
 		cmocka_unit_test(test_string_io),
 		cmocka_unit_test(test_mmio),
 		cmocka_unit_test(test_readonly_slot),

@@ -54,6 +54,8 @@ static int show_io(struct kvm_vcpu *v, const struct exit *e)
 	run->io.data_offset = PIO_OFFSET;
 	if (e->reason == EXIT_IO_OUT)
 		memcpy(pio_page(v), e->io.data, io_bytes(e));
+	else /* who knows no such port may leave it so: what was there is no answer */
+		memset(pio_page(v), 0, io_bytes(e));
 	return 0;
 }
 

@@ -158,11 +158,13 @@ static void add_leaf7(struct list *l)
 		add_indexed(l, 7, 2, (struct cpuid_regs){.edx = LEAF7_2_EDX_INTEL});
 }
 
-/* One thread a core, one core: VMMs write the real topology. */
+/*
+ * None: VMMs write the real one. Any that is handed on as it is would give every vcpu the same x2APIC id, and subleaf 1 says
+ * that there is one (SDM 2, "CPUID", leaf 0Bh). Linux since 6.2 does the same.
+ */
 static void add_topology(struct list *l)
 {
-	add_indexed(l, 0xb, 0, (struct cpuid_regs){.ebx = 1, .ecx = 0x100});
-	add_indexed(l, 0xb, 1, (struct cpuid_regs){.ebx = 1, .ecx = 0x201});
+	add_indexed(l, 0xb, 0, (struct cpuid_regs){0});
 }
 
 static bool host_has_avx(void)

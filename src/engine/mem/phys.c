@@ -125,6 +125,11 @@ int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bo
 	struct walk w;
 	int r;
 
+	if (!(v->cpu.cr0 & CR0_PG)) { /* whatever the width of addresses is */
+		*ret_gpa = gva;
+		*ret_writable = *ret_user = true;
+		return 0;
+	}
 	pthread_rwlock_rdlock(&v->machine->mem->lock);
 	r = mmu_peek(&v->cpu, gva, &w);
 	pthread_rwlock_unlock(&v->machine->mem->lock);
