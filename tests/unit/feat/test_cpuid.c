@@ -209,6 +209,13 @@ static void xsave_leaf(void **state)
 
 static void bits_that_follow_state(void **state)
 {
+	const struct cpuid_entry topology = {.function = 0xb,
+		.index = 1,
+		.flags = CPUID_INDEXED,
+		.ebx = 1,
+		.ecx = 0x201,
+		.edx = 9};
+
 	start_supported();
 	w.cpu.id = 5; /* is the VMM's business */
 	assert_int_equal(reg(1, 0, B) >> 24, 0);
@@ -216,11 +223,10 @@ static void bits_that_follow_state(void **state)
 	assert_true(reg(1, 0, C) & BIT(27));
 	w.cpu.cr4 &= ~CR4_OSXSAVE;
 	assert_false(reg(1, 0, C) & BIT(27));
+	assert_int_equal(reg(0xb, 7, C), 0);
+	w.cpu.cpuid[w.cpu.cpuid_count++] = topology; /* the VMM's business as well */
+	cpuid_changed(&w.cpu);
 	assert_int_equal(reg(0xb, 7, C), 7); /* an invalid level */
-	assert_int_equal(reg(0xb, 7, D), 0);
-	for (unsigned i = 0; i < count; i++)
-		if (w.cpu.cpuid[i].function == 0xb)
-			w.cpu.cpuid[i].edx = 9;
 	assert_int_equal(reg(0xb, 7, D), 9);
 	w.cpu.apic_base |= BIT(11);
 	assert_true(reg(1, 0, D) & BIT(9));
