@@ -122,7 +122,10 @@ static void vector_leave(struct cpu *cpu, const struct host_control *hc)
 {
 	if (!UV_EAGER_FPU)
 		store(cpu, fpu_image(cpu));
-	__asm__ volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(hc->mxcsr), "m"(hc->fcw));
+	__asm__ volatile("ldmxcsr %0" : : "m"(hc->mxcsr));
+	/* Or x87 state would be in use from here on, and the next load one of everything. */
+	if (unlikely(hc->fcw != FCW_RESET))
+		__asm__ volatile("fldcw %0" : : "m"(hc->fcw));
 }
 
 enum run_result cpu_run_guest(struct cpu *cpu)
