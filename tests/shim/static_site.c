@@ -366,6 +366,46 @@ static void filtered(void)
 	}
 }
 
+/* ---- a program's own code is its own ---- */
+
+#define PAGE 4096
+extern uint8_t page_before[], page_called[], own_code[];
+long page_call(void);
+int own_value(void);
+
+__asm__(".text\n"
+	".p2align 12\n"
+	"page_before:	.fill 4096, 1, 0x90\n"
+	"page_called:\n"
+	"page_call:	mov $110, %eax\n	syscall\n	ret\n"
+	"own_value:\n"
+	"own_code:	mov $1, %eax\n	ret\n"
+	".p2align 12\n");
+
+static void call_often(void)
+{
+	for (int i = 0; i < ROUNDS; i++)
+		CHECK(page_call() == getppid());
+}
+
+/* Its code stays writable, and what comes before it need not be there. */
+static void own_text(void)
+{
+	CHECK(!mprotect(page_called, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC));
+	call_often();
+	own_code[1] = 7;
+	CHECK(own_value() == 7);
+	CHECK(!mprotect(page_called, PAGE, PROT_READ | PROT_EXEC));
+	CHECK(!mprotect(page_before, PAGE, PROT_NONE));
+	call_often();
+}
+
+static void unmapped_text(void)
+{
+	CHECK(!munmap(page_before, PAGE));
+	call_often();
+}
+
 static const struct scenario scenarios[] = {
 	{"registers", registers},
 	{"own_gs", own_gs},
@@ -374,6 +414,8 @@ static const struct scenario scenarios[] = {
 	{"threads", threads},
 	{"forks", forks},
 	{"filtered", filtered},
+	{"own_text", own_text},
+	{"unmapped_text", unmapped_text},
 	{NULL, NULL},
 };
 

@@ -199,7 +199,15 @@ static bool is_taken(const struct sites *s, u64 at)
 	return false;
 }
 
-/* With the lock. */
+/* Who may write his code may do it yet: it is left to him. By one byte, as there may be no /proc. */
+static bool is_writable(u64 at)
+{
+	u8 byte;
+
+	return !get_bytes(&byte, at, 1) && !put_bytes(at, &byte, 1);
+}
+
+/* With the lock. What the program has unmapped is not read. */
 static bool find(struct sites *s, const struct site_text *text, u64 shown, struct site *ret)
 {
 	u64 call = shown - SYSCALL_INSN_LEN, start = MAX(text->start, call - BEFORE);
@@ -207,14 +215,16 @@ static bool find(struct sites *s, const struct site_text *text, u64 shown, struc
 	u8 bytes[BEFORE + SYSCALL_INSN_LEN + AFTER];
 	const struct site_code code = {bytes, (unsigned)n, (unsigned)(call - start)};
 
-	memcpy(bytes, (const void *)start, n);
+	if (get_bytes(bytes, start, n))
+		return false;
 	for (unsigned i = 0; i < s->count; i++)
 		code_undo(&s->of[i], start, bytes, n);
 	*ret = (struct site){.shown = shown};
 	if (!site_plan(&code, &ret->plan))
 		return false;
 	ret->at = start + ret->plan.at;
-	return !is_taken(s, ret->at);
+	return !is_taken(s, ret->at) && !is_writable(ret->at) &&
+	       !is_writable(ret->at + SITE_JUMP - 1);
 }
 
 void site_rewrite(struct sites *s, u64 shown, bool alone)
