@@ -127,6 +127,17 @@ u64 hold_block(struct hold *h)
 	return h->mask;
 }
 
+u64 hold_noted(const struct hold *h)
+{
+	u64 set = 0;
+
+	if (!atomic_load_explicit(&h->waiting, memory_order_relaxed))
+		return 0;
+	for (unsigned i = 0; i < h->count; i++)
+		set |= SIG_BIT(h->noted[i].si_signo);
+	return set;
+}
+
 /* ---- a signal comes ---- */
 
 /* A token that comes during the next request is sent again after it; one of two that are no queue is nothing. */

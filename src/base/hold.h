@@ -79,6 +79,9 @@ static inline void hold_stops(struct hold *h, void (*stop)(void *), void *opaque
 /* During a request: block all signals until its end after all. The mask that the program has set. */
 u64 hold_block(struct hold *h);
 
+/* Signals that came since the request began, and which the kernel has pending no more. */
+u64 hold_noted(const struct hold *h);
+
 /*
  * In the handler of an asynchronous signal, the first thing: true if it waits now, or was one too many, and the handler
  * must return. Else *info is what the program's handler is to see. mask: the one that the kernel will put in force at the

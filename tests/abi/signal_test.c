@@ -3,6 +3,8 @@
  * Signals and KVM_RUN: which of them end it, running or asleep, whose handler runs when, and what others may ask of
  * a vcpu meanwhile.
  */
+#include "abi/dev.h"
+#include "base/hold.h"
 #include "tests/abi/port.h"
 #include "tests/inside.h"
 
@@ -145,6 +147,50 @@ static void test_signal_mask_halted(void **state)
 	guest_close(&g);
 }
 
+/*
+ * With a mask of its own, and all handlers reached through a hold: a signal that came when the request had begun, but not
+ * blocked anything yet, counts if that mask lets it through. Its handler runs afterwards in any case.
+ */
+static void run_with_held(struct guest *g, long want)
+{
+	struct hold hold = {0};
+	const struct dev_signals how = {.hold = &hold};
+	siginfo_t info = {.si_signo = SIGUSR1, .si_code = SI_TKILL};
+	u64 mask = 0;
+
+	GUEST_CODE(g, 0xf4);
+	catch (SIGUSR1, 0);
+	hold_begin(&hold);
+	assert_true(hold_signal(&hold, SIGUSR1, &info, &mask));
+	assert_int_equal(dev_ioctl_with(port.dev, g->vcpu, KVM_RUN, 0, &how), want);
+	assert_int_equal(handled, 0);
+	hold_end(&hold);
+	assert_int_equal(handled, 1);
+}
+
+static void test_held_signal_and_mask(void **state)
+{
+	struct guest g;
+	struct {
+		struct kvm_signal_mask head;
+		u8 set[8];
+	} mask = {.head = {.len = 8}};
+
+	if (port.real) {
+		print_message("the kernel has no hold\n");
+		skip();
+	}
+	guest_open(&g);
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SIGNAL_MASK, &mask), 0);
+	run_with_held(&g, -EINTR);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_INTR);
+	mask.set[(SIGUSR1 - 1) / 8] |= 1 << (SIGUSR1 - 1) % 8;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SIGNAL_MASK, &mask), 0);
+	run_with_held(&g, 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+	guest_close(&g);
+}
+
 /* An ignored signal neither ends the sleep nor keeps it from being one. */
 static void test_ignored_signal_halted(void **state)
 {
@@ -256,6 +302,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signal_wakes),
 		cmocka_unit_test(test_signal_mask),
 		cmocka_unit_test(test_signal_mask_halted),
+		cmocka_unit_test(test_held_signal_and_mask),
 		cmocka_unit_test(test_ignored_signal_halted),
 		cmocka_unit_test(test_signals_that_do_not_count),
 		cmocka_unit_test(test_request_waits),

@@ -119,6 +119,7 @@ struct kvm_vcpu {
 	pthread_mutex_t lock; /* held during every request on this vcpu */
 	struct hold *hold;    /* of the thread in KVM_RUN, or NULL: */
 	u64 caller_mask;      /* signals that it had blocked */
+	u64 noted;            /* and that came before all were blocked: see hold.h */
 	u64 sigset;           /* KVM_SET_SIGNAL_MASK */
 	bool sigset_active;
 	int signal_fd;     /* readable while a signal is pending that ends KVM_RUN */

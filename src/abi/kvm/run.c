@@ -63,6 +63,7 @@ static bool signal_waits(const struct kvm_vcpu *v)
 	if (likely(v->hold))
 		return atomic_load_explicit(&v->hold->waiting, memory_order_acquire);
 	sys_sigpending(&pending);
+	pending |= v->noted;
 	for (pending &= ~blocked_signals(v); pending; pending &= pending - 1) {
 		int sig = __builtin_ctzll(pending) + 1;
 
@@ -151,6 +152,7 @@ static void signals_begin(struct kvm_vcpu *v, const struct call *c)
 		return;
 	}
 	v->caller_mask = c->hold ? hold_block(c->hold) : c->caller_mask;
+	v->noted = c->hold ? hold_noted(c->hold) : 0;
 	signal_fd_look_for(v, ~blocked_signals(v) & ~SIG_IN_SYNC);
 }
 
