@@ -22,8 +22,7 @@ int mm_page_create(struct dev *d)
 	return 0;
 }
 
-/* First call in a forked child: no other thread exists, and nobody will release the locks. */
-void dev_after_fork(struct dev *d)
+static void begin_again(struct dev *d)
 {
 	u32 forked = MM_FORKED;
 
@@ -36,6 +35,19 @@ void dev_after_fork(struct dev *d)
 	d->pid = sys_getpid();
 	d->mm++;
 	atomic_store(d->mm_page, MM_SAME);
+}
+
+/*
+ * First call in a forked child: no other thread exists, and nobody will release the locks. A handler that came meanwhile
+ * and asked, too, would wait for whom it has interrupted.
+ */
+void dev_after_fork(struct dev *d)
+{
+	u64 mask;
+
+	signals_block(&mask);
+	begin_again(d);
+	signals_restore(mask);
 }
 
 int dev_pid(const struct dev *d)
