@@ -61,13 +61,27 @@ static bool can_be_taken(int signo)
 static void record(int signo, const struct sys_sigaction *a)
 {
 	struct recorded *r = &signals.of[signo];
+	const u32 odd = atomic_load(&r->changes) |
+			1; /* it is already where a fork has cut another one off */
 
-	atomic_fetch_add(&r->changes, 1);
+	atomic_store(&r->changes, odd);
 	atomic_thread_fence(memory_order_seq_cst);
 	r->action = *a;
 	r->action.flags &= SA_KEPT;
 	r->action.mask &= ~NEVER;
-	atomic_fetch_add(&r->changes, 1);
+	atomic_store(&r->changes, odd + 1);
+}
+
+/* In a forked child: whoever wrote it is no more, and it stays half written. */
+static bool is_left_behind(const struct recorded *r, u32 changes)
+{
+	return atomic_load(&signals.changer) != sys_getpid() && atomic_load(&r->changes) == changes;
+}
+
+/* Between begin_change() and end_change(). */
+static struct sys_sigaction recorded_for_change(int signo)
+{
+	return signals.of[signo].action;
 }
 
 static struct sys_sigaction recorded(int signo)
@@ -76,12 +90,14 @@ static struct sys_sigaction recorded(int signo)
 	struct sys_sigaction a;
 	u32 before;
 
-	do {
+	for (;;) {
 		before = atomic_load(&r->changes);
 		a = r->action;
 		atomic_thread_fence(memory_order_acquire);
-	} while ((before & 1) || atomic_load(&r->changes) != before);
-	return a;
+		if (unlikely(before & 1) ? is_left_behind(r, before)
+					 : likely(atomic_load(&r->changes) == before))
+			return a;
+	}
 }
 
 /* No handler of the program runs in this thread meanwhile: it might change actions itself. */
@@ -113,16 +129,24 @@ static bool has_handler(const struct sys_sigaction *a)
 
 static int give_to_kernel(int signo, const struct sys_sigaction *a);
 
-/* The one that counts, if this signal has made it the last time. */
+static bool in_vfork_child(void)
+{
+	struct dev *d = shim_dev();
+
+	return d && dev_in_vfork_child(d);
+}
+
+/* The one that counts, if this signal has made it the last time. What a vfork() child has recorded is its parent's. */
 static struct sys_sigaction take_once(int signo)
 {
 	struct sys_sigaction a, next;
 
 	begin_change();
-	a = next = recorded(signo);
+	a = next = recorded_for_change(signo);
 	next.handler = SIG_DFL; /* the flags stay, in the kernel too */
 	if (a.flags & SA_RESETHAND) {
-		record(signo, &next);
+		if (!in_vfork_child())
+			record(signo, &next);
 		give_to_kernel(signo, &next);
 	}
 	end_change();
@@ -199,7 +223,7 @@ static long change(int signo, const struct sys_sigaction *set, struct sys_sigact
 	long r = 0;
 
 	begin_change();
-	*get = recorded(signo);
+	*get = recorded_for_change(signo);
 	if (set) {
 		record(signo, set);
 		r = give_to_kernel(signo, set);
@@ -243,8 +267,7 @@ static long exchange(int signo, const struct sys_sigaction *set, struct sys_siga
 		return dev_sigaction(signo, set, get);
 	if (!can_be_taken(signo) || !atomic_load(&signals.taken))
 		return NOT_OURS;
-	return d && dev_in_vfork_child(d) ? change_in_vfork_child(signo, set, get)
-					  : change(signo, set, get);
+	return in_vfork_child() ? change_in_vfork_child(signo, set, get) : change(signo, set, get);
 }
 
 long shim_sigaction(int signo, const struct sigaction *set, struct sigaction *get)

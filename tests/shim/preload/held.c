@@ -9,6 +9,7 @@
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -421,6 +422,62 @@ static void held_vforked(void)
 	guest_close(&g);
 }
 
+/* What its handler runs for once it runs for once in the child, and stays its parent's. */
+static void held_vforked_once(void)
+{
+	struct sigaction a;
+	pid_t pid;
+
+	START(false, JMP_SELF);
+	catch (SIGUSR1, (int)SA_RESETHAND, 0);
+	pid = vfork();
+	if (!pid) {
+		raise(SIGUSR1);
+		_exit(sigaction(SIGUSR1, NULL, &a) || a.sa_handler != SIG_DFL);
+	}
+	CHECK(!wait_for(pid) && seen.count == 1);
+	CHECK(!sigaction(SIGUSR1, NULL, &a) && a.sa_sigaction == on_signal);
+	seen.count = 0;
+	interrupt_once(SIGUSR1, 11);
+	CHECK(!sigaction(SIGUSR1, NULL, &a) && a.sa_handler == SIG_DFL);
+	guest_close(&g);
+}
+
+static atomic_bool enough;
+
+static void *changes_actions(void *arg)
+{
+	struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
+
+	while (!enough)
+		CHECK(!sigaction(SIGUSR1, &a, NULL));
+	return arg;
+}
+
+/* A child begins while another thread changes the action that it needs. */
+static void held_forked_meanwhile(void)
+{
+	pthread_t thread;
+	int i;
+
+	START(false, JMP_SELF);
+	catch (SIGUSR1, 0, 0);
+	CHECK(!pthread_create(&thread, NULL, changes_actions, NULL));
+	for (i = 0; i < 1500; i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			alarm(5);
+			raise(SIGUSR1);
+			_exit(seen.count != 1 || signal(SIGUSR1, SIG_DFL) == SIG_ERR);
+		}
+		CHECK(!wait_for(pid));
+	}
+	enough = true;
+	CHECK(!pthread_join(thread, NULL));
+	guest_close(&g);
+}
+
 /* A forked child has its parent's actions, and changes its own; ignored ones reach what it executes. */
 static void held_forked(void)
 {
@@ -454,6 +511,8 @@ const struct client_case held_cases[] = {
 	{"held-bare", held_bare},
 	{"held-old-functions", held_old_functions},
 	{"held-vforked", held_vforked},
+	{"held-vforked-once", held_vforked_once},
 	{"held-forked", held_forked},
+	{"held-forked-meanwhile", held_forked_meanwhile},
 	{NULL, NULL},
 };
