@@ -11,34 +11,51 @@
 
 /* ---- sending ---- */
 
-bool hold_queue(int signo, const siginfo_t *info)
+enum queued { QUEUED, QUEUED_POOR, QUEUED_BY_KILL };
+
+/* Filters that are older than this program may know tgkill(2) alone. */
+static enum queued queue(int signo, const siginfo_t *info)
 {
 	const int pid = sys_getpid(), thread = sys_gettid();
 	siginfo_t poor;
 
-	if (!sys_tgsigqueueinfo(pid, thread, signo, info) || errno != EAGAIN)
-		return true;
+	if (!sys_tgsigqueueinfo(pid, thread, signo, info))
+		return QUEUED;
+	if (errno != EAGAIN) {
+		sys_tgkill(pid, thread, signo);
+		return QUEUED_BY_KILL;
+	}
 	poor = *info;
 	poor.si_code =
 		SI_USER; /* of those alone the kernel keeps the signal when it has no room for the rest */
 	sys_tgsigqueueinfo(pid, thread, signo, &poor);
-	return false;
+	return QUEUED_POOR;
 }
 
-static bool send_token(int signo)
+bool hold_queue(int signo, const siginfo_t *info)
 {
+	return queue(signo, info) != QUEUED_POOR;
+}
+
+static bool send_token(struct hold *h, int signo)
+{
+	enum queued q;
 	siginfo_t token;
 
 	memset(&token, 0, sizeof(token));
 	token.si_signo = signo;
 	token.si_code = TOKEN;
-	return hold_queue(signo, &token);
+	q = queue(signo, &token);
+	if (q == QUEUED_BY_KILL)
+		h->by_kill = true;
+	return q != QUEUED_POOR;
 }
 
 /* What became of one that the kernel had no room for comes from nobody. */
-static bool is_token(const siginfo_t *info)
+static bool is_token(const struct hold *h, const siginfo_t *info)
 {
-	return info->si_code == TOKEN || (info->si_code == SI_USER && !info->si_pid);
+	return info->si_code == TOKEN || (info->si_code == SI_USER && !info->si_pid) ||
+	       (h->by_kill && info->si_code == SI_TKILL);
 }
 
 /* ---- what is noted ---- */
@@ -90,7 +107,7 @@ static void send_tokens(struct hold *h)
 		signo[i] = h->noted[i].si_signo;
 	h->poor = false;
 	for (unsigned i = 0; i < n; i++)
-		if (!send_token(signo[i]))
+		if (!send_token(h, signo[i]))
 			h->poor = true;
 }
 
@@ -145,7 +162,7 @@ static bool is_noted(const struct hold *h, int signo, const siginfo_t *info)
 {
 	if (info->si_code == TOKEN)
 		return true;
-	return find(h, signo) >= 0 && (signo < FIRST_QUEUED || is_token(info));
+	return find(h, signo) >= 0 && (signo < FIRST_QUEUED || is_token(h, info));
 }
 
 static void keep_for_later(struct hold *h, int signo, const siginfo_t *info, u64 *mask)
@@ -180,7 +197,7 @@ static bool exchange(struct hold *h, int signo, siginfo_t *info)
 		return now.si_code !=
 		       TOKEN; /* a forked child's parent's, or merged with the real one */
 	*info = take(h, at);
-	if (signo >= FIRST_QUEUED && !is_token(&now))
+	if (signo >= FIRST_QUEUED && !is_token(h, &now))
 		note(h, signo, &now);
 	return true;
 }

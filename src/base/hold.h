@@ -38,8 +38,9 @@ struct hold {
 	u64 mask;
 	void (*stop)(void *opaque); /* in a signal handler: what the thread does shall end */
 	void *opaque;
-	int thread; /* whose signals are noted: a forked child has none of its parent's */
-	bool poor;  /* a token may have been lost for want of room */
+	int thread;   /* whose signals are noted: a forked child has none of its parent's */
+	bool poor;    /* a token may have been lost for want of room */
+	bool by_kill; /* tokens are sent by tgkill(2): a filter forbids more */
 	unsigned count, taken;
 	siginfo_t noted[HOLD_MAX]; /* the oldest first */
 };

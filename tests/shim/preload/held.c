@@ -6,11 +6,15 @@
 #include "tests/inside.h"
 #include "tests/shim/preload/client.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <linux/userfaultfd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
@@ -357,6 +361,57 @@ static void held_bare(void)
 	guest_close(&g);
 }
 
+/* ---- a filter that this program has inherited ---- */
+
+static void forbid_queueing(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_tgsigqueueinfo, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	struct sock_fprog prog = {sizeof(code) / sizeof(*code), code};
+
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+		!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog));
+}
+
+static void *kill_soon(void *arg)
+{
+	const struct sender *s = arg;
+
+	inside_wait_thread(s->tid, 20);
+	CHECK(!pthread_kill(s->target, s->signo));
+	return NULL;
+}
+
+static void interrupt_by_kill(int signo)
+{
+	struct sender s = {.target = pthread_self(), .tid = gettid(), .signo = signo};
+
+	catch (signo, 0, 0);
+	for (int i = 1; i <= 3; i++) {
+		CHECK(!pthread_create(&s.self, NULL, kill_soon, &s));
+		run_interrupted();
+		CHECK(seen.count == i && seen.code == SI_TKILL && seen.pid == getpid());
+		CHECK(!pthread_join(s.self, NULL));
+	}
+}
+
+static void held_inherited(void)
+{
+	if (!getenv("HELD_INHERITED")) {
+		CHECK(!setenv("HELD_INHERITED", "1", 1));
+		forbid_queueing();
+		execl("/proc/self/exe", "client", "held-inherited", NULL);
+		CHECK(false);
+	}
+	START(false, JMP_SELF);
+	interrupt_by_kill(SIGUSR1);
+	interrupt_by_kill(SIGRTMIN);
+	guest_close(&g);
+}
+
 /* ---- the old functions ---- */
 
 static void plain(int signo)
@@ -509,6 +564,7 @@ const struct client_case held_cases[] = {
 	{"held-blocked", held_blocked},
 	{"held-asleep", held_asleep},
 	{"held-bare", held_bare},
+	{"held-inherited", held_inherited},
 	{"held-old-functions", held_old_functions},
 	{"held-vforked", held_vforked},
 	{"held-vforked-once", held_vforked_once},
