@@ -243,6 +243,22 @@ static long change_in_vfork_child(
 	return 0;
 }
 
+/* The same for faults. Where CPUID raises them the handler stays until the child executes something. */
+static long change_fault_in_vfork_child(
+	int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
+{
+	struct sys_sigaction own;
+	long r = dev_sigaction(signo, NULL, get);
+
+	if (r || cpuid_traps())
+		return r;
+	if (sys_sigaction(signo, set, &own))
+		return -errno;
+	if (!has_handler(&own)) /* it has changed it before */
+		*get = own;
+	return 0;
+}
+
 static struct sys_sigaction to_kernel(const struct sigaction *a)
 {
 	struct sys_sigaction k = {.handler = (void *)a->sa_handler, .flags = (unsigned)a->sa_flags};
@@ -261,9 +277,9 @@ static void from_kernel(const struct sys_sigaction *k, struct sigaction *a)
 
 static long exchange(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
-	struct dev *d = shim_dev();
-
-	if (engine_uses(signo) && (d || cpuid_traps()))
+	if (engine_uses(signo) && in_vfork_child())
+		return change_fault_in_vfork_child(signo, set, get);
+	if (engine_uses(signo) && (shim_dev() || cpuid_traps()))
 		return dev_sigaction(signo, set, get);
 	if (!can_be_taken(signo) || !atomic_load(&signals.taken))
 		return NOT_OURS;

@@ -477,6 +477,34 @@ static void held_vforked(void)
 	guest_close(&g);
 }
 
+static void on_fault(int signo)
+{
+	_exit(signo);
+}
+
+/* Those of faults, too, which the engine handles first. */
+static void held_vforked_faults(void)
+{
+	struct sigaction a = {.sa_handler = on_fault};
+	pid_t pid;
+
+	START(false, JMP_SELF);
+	CHECK(!sigaction(SIGSEGV, &a, NULL));
+	pid = vfork();
+	if (!pid) {
+		if (signal(SIGSEGV, SIG_DFL) != on_fault || signal(SIGSEGV, SIG_IGN) != SIG_DFL)
+			_exit(1);
+		_exit(0);
+	}
+	CHECK(!wait_for(pid));
+	CHECK(!sigaction(SIGSEGV, NULL, &a) && a.sa_handler == on_fault);
+	pid = fork();
+	if (!pid)
+		raise(SIGSEGV);
+	CHECK(WEXITSTATUS(wait_for(pid)) == SIGSEGV);
+	guest_close(&g);
+}
+
 /* What its handler runs for once it runs for once in the child, and stays its parent's. */
 static void held_vforked_once(void)
 {
@@ -567,6 +595,7 @@ const struct client_case held_cases[] = {
 	{"held-inherited", held_inherited},
 	{"held-old-functions", held_old_functions},
 	{"held-vforked", held_vforked},
+	{"held-vforked-faults", held_vforked_faults},
 	{"held-vforked-once", held_vforked_once},
 	{"held-forked", held_forked},
 	{"held-forked-meanwhile", held_forked_meanwhile},
