@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See recover.h. Outer code, but the handler itself runs between two instructions of anything. */
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <ucontext.h>
@@ -9,6 +8,7 @@
 #include "engine/cpu/recover.h"
 
 #include "base/cpuidtrap.h"
+#include "base/hold.h"
 #include "base/sys.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/hostmem.h"
@@ -18,7 +18,7 @@
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 /* Process-wide by nature. */
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* who changes the following */
+static _Atomic int changer; /* process that changes the following; a fork may leave one behind */
 static _Atomic bool installed;
 
 /* What the process wants done with what is not ours. Handlers read it, which cannot wait for a lock. */
@@ -39,12 +39,38 @@ static _Thread_local bool called;
 
 /* ---- the process's own actions ---- */
 
+static void begin_change(void)
+{
+	const int pid = sys_getpid();
+	int other = 0;
+
+	while (!atomic_compare_exchange_strong(&changer, &other, pid)) {
+		if (other == pid)
+			other = 0;
+		sys_sched_yield();
+	}
+}
+
+static void end_change(void)
+{
+	atomic_store(&changer, 0);
+}
+
 static void chained_set(int signo, const struct sys_sigaction *a)
 {
-	atomic_fetch_add(&chained[signo].changes, 1);
+	const u32 odd = atomic_load(&chained[signo].changes) | 1; /* already, after such a fork */
+
+	atomic_store(&chained[signo].changes, odd);
 	atomic_thread_fence(memory_order_seq_cst);
 	chained[signo].action = *a;
-	atomic_fetch_add(&chained[signo].changes, 1);
+	atomic_store(&chained[signo].changes, odd + 1);
+}
+
+/* In a forked child: whoever wrote it is no more. */
+static bool left_behind(int signo, u32 changes)
+{
+	return atomic_load(&changer) != sys_getpid() &&
+	       atomic_load(&chained[signo].changes) == changes;
 }
 
 static struct sys_sigaction chained_get(int signo)
@@ -52,12 +78,14 @@ static struct sys_sigaction chained_get(int signo)
 	struct sys_sigaction a;
 	u32 before;
 
-	do {
+	for (;;) {
 		before = atomic_load(&chained[signo].changes);
 		a = chained[signo].action;
 		atomic_thread_fence(memory_order_acquire);
-	} while ((before & 1) || atomic_load(&chained[signo].changes) != before);
-	return a;
+		if (before & 1 ? left_behind(signo, before)
+			       : atomic_load(&chained[signo].changes) == before)
+			return a;
+	}
 }
 
 static bool handled(int signo)
@@ -70,7 +98,7 @@ static bool handled(int signo)
 
 static void exchange_action(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
-	const struct sys_sigaction old = chained_get(signo);
+	const struct sys_sigaction old = chained[signo].action;
 
 	if (set)
 		chained_set(signo, set);
@@ -78,16 +106,21 @@ static void exchange_action(int signo, const struct sys_sigaction *set, struct s
 		*get = old;
 }
 
+/* No handler of the program runs meanwhile: it might do the same. */
 int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigaction *get)
 {
+	const u64 all = SIG_ASYNC;
+	u64 mask;
 	int r = 0;
 
-	pthread_mutex_lock(&lock);
+	sys_sigprocmask(SIG_SETMASK, &all, &mask);
+	begin_change();
 	if (installed && handled(signo))
 		exchange_action(signo, set, get);
 	else
 		r = sys_sigaction(signo, set, get) ? -errno : 0;
-	pthread_mutex_unlock(&lock);
+	end_change();
+	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 	return r;
 }
 
@@ -240,11 +273,13 @@ int recover_install(void)
 {
 	int r = 0;
 
-	pthread_mutex_lock(&lock);
+	if (installed)
+		return 0;
+	begin_change();
 	for (unsigned i = 0; !installed && !r && i < ARRAY_SIZE(signals); i++)
 		r = install(signals[i]);
 	installed = installed || !r;
-	pthread_mutex_unlock(&lock);
+	end_change();
 	return r;
 }
 

@@ -528,37 +528,44 @@ static void held_vforked_once(void)
 
 static atomic_bool enough;
 
-static void *changes_actions(void *arg)
+static void *changes_actions(void *signo)
 {
 	struct sigaction a = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO};
 
 	while (!enough)
-		CHECK(!sigaction(SIGUSR1, &a, NULL));
-	return arg;
+		CHECK(!sigaction(*(int *)signo, &a, NULL));
+	return NULL;
 }
 
 /* A child begins while another thread changes the action that it needs. */
-static void held_forked_meanwhile(void)
+static void forked_meanwhile(int signo)
 {
 	pthread_t thread;
 	int i;
 
 	START(false, JMP_SELF);
-	catch (SIGUSR1, 0, 0);
-	CHECK(!pthread_create(&thread, NULL, changes_actions, NULL));
+	catch (signo, 0, 0);
+	enough = false;
+	CHECK(!pthread_create(&thread, NULL, changes_actions, &signo));
 	for (i = 0; i < 1500; i++) {
 		pid_t pid = fork();
 
 		if (!pid) {
 			alarm(5);
-			raise(SIGUSR1);
-			_exit(seen.count != 1 || signal(SIGUSR1, SIG_DFL) == SIG_ERR);
+			raise(signo);
+			_exit(seen.count != 1 || signal(signo, SIG_DFL) == SIG_ERR);
 		}
 		CHECK(!wait_for(pid));
 	}
 	enough = true;
 	CHECK(!pthread_join(thread, NULL));
 	guest_close(&g);
+}
+
+static void held_forked_meanwhile(void)
+{
+	forked_meanwhile(SIGUSR1);
+	forked_meanwhile(SIGSEGV); /* the engine's, too */
 }
 
 /* A forked child has its parent's actions, and changes its own; ignored ones reach what it executes. */
