@@ -20,7 +20,7 @@ SESSIONS = [
     'echo one | cat | tr a-z A-Z; echo $?',
     '(echo sub; exit 3); echo $?; { false; } || echo no',
     'trap "echo got" USR1; kill -USR1 $$; echo after; kill -USR1 $$; trap "echo bye" EXIT; exit 5',
-    'sleep 0.2 & wait $!; echo $?; sleep 5 & kill $!; wait $!; echo $?',
+    'exec 2>/dev/null; sleep 0.2 & wait $!; echo $?; sleep 5 & kill $!; wait $!; echo $?',
     'for i in 1 2 3 4 5 6 7 8; do (echo $i) & done | sort; wait',
     'x=$(echo $(echo $(echo nested))); echo $x; echo "${#x}"',
     'echo text > file; cat < file >> other; cat file other | wc -l; ls; rm file; test -e file; echo $?',
