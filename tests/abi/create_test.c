@@ -4,6 +4,8 @@
  * than time: test suites make thousands of them. Page faults and system calls each take a microsecond, on some hosts
  * several.
  */
+#include "abi/dev.h"
+#include "base/hold.h"
 #include "tests/abi/port.h"
 
 #include <errno.h>
@@ -21,6 +23,7 @@
 #define CALLS_LIMIT  70
 
 static _Atomic long calls;
+static _Thread_local long own_calls; /* this thread's */
 
 long __real_sys_call(long nr, long a, long b, long c, long d, long e, long f);
 long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f);
@@ -29,6 +32,7 @@ long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	if (nr != SYS_sched_yield) /* how often is the scheduler's choice */
 		atomic_fetch_add(&calls, 1);
+	own_calls++;
 	return __real_sys_call(nr, a, b, c, d, e, f);
 }
 
@@ -151,11 +155,38 @@ static void test_computing(void **state)
 	guest_close(&g);
 }
 
+static void request(int fd, unsigned long number, const void *arg, const struct dev_signals *how)
+{
+	assert_int_equal(dev_ioctl_with(port.dev, fd, number, (unsigned long)arg, how), 0);
+}
+
+/* Where signals are held an exit makes no system call, nor does a request; to arm the heartbeat takes one now and then. */
+static void test_exits(void **state)
+{
+	static struct hold hold;
+	const struct dev_signals how = {.hold = &hold};
+	struct kvm_regs r;
+	struct guest g;
+
+	guest_open(&g);
+	GUEST_CODE(&g, 0xe6, 0x42, 0xeb, 0xfc); /* out %al, $0x42; jmp back */
+	request(g.vcpu, KVM_RUN, NULL, &how);
+	own_calls = 0;
+	for (unsigned i = 0; i < 10000; i++) {
+		request(g.vcpu, KVM_RUN, NULL, &how);
+		assert_int_equal(g.run->exit_reason, KVM_EXIT_IO);
+		request(g.vcpu, KVM_GET_REGS, &r, &how);
+	}
+	assert_in_range(own_calls, 0, 200);
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_work),
 		cmocka_unit_test(test_computing),
+		cmocka_unit_test(test_exits),
 	};
 
 	port_start(argc, argv);
