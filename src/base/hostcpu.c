@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* CPUID: SDM 2, "CPUID"; APM 3, appendix E. FSGSBASE faults unless the kernel has set CR4's bit, and says so. */
 #include <cpuid.h>
+#include <errno.h>
 #include <stddef.h>
 #include <sys/auxv.h>
 
 #include "base/hostcpu.h"
+#include "base/sys.h"
 #include "base/types.h"
 #include "base/without.h"
 
@@ -53,4 +55,14 @@ const char *host_cpu_missing(const struct host_cpu *cpu)
 	if (!cpu->bmi2)
 		return "BMI2";
 	return cpu->avx ? NULL : "AVX";
+}
+
+#define DISPATCH    59 /* PR_SET_SYSCALL_USER_DISPATCH */
+#define DISPATCH_ON 1
+
+/* A bad pointer is found out before anything is changed, and after the request was understood. */
+bool host_has_dispatch(void)
+{
+	return !without(WITHOUT_DISPATCH) &&
+	       SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 && errno == EFAULT;
 }

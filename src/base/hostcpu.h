@@ -19,4 +19,7 @@ void host_cpu_look(struct host_cpu *ret);
 /* The first thing that is missing, in the words of the manuals, or NULL. */
 const char *host_cpu_missing(const struct host_cpu *cpu);
 
+/* Syscall User Dispatch, Linux 5.11: the kernel can hand a program's system calls to us. */
+bool host_has_dispatch(void);
+
 #endif

@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/cpuidtrap.h"
-#include "base/sys.h"
 #include "base/types.h"
 #include "base/views.h"
 #include "base/without.h"
@@ -41,17 +40,6 @@ static void look_at_views(struct host_facts *f)
 	views_unmap(&v, PAGE_SIZE);
 }
 
-#define DISPATCH    59 /* PR_SET_SYSCALL_USER_DISPATCH */
-#define DISPATCH_ON 1
-
-/* A bad pointer is found out before anything is changed, and after the request was understood. */
-static void look_at_dispatch(struct host_facts *f)
-{
-	f->dispatch = !without(WITHOUT_DISPATCH) &&
-		      SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 &&
-		      errno == EFAULT;
-}
-
 static void look_at_cpuid(struct host_facts *f)
 {
 	f->cpuid_faulting = !without(WITHOUT_CPUID_FAULTING) && !cpuid_fault();
@@ -79,6 +67,6 @@ void host_look(struct host_facts *facts)
 	look_at_cpu(facts);
 	look_at_device(facts);
 	look_at_views(facts);
-	look_at_dispatch(facts);
+	facts->dispatch = host_has_dispatch();
 	look_at_cpuid(facts);
 }

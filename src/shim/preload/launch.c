@@ -10,15 +10,13 @@
 #include <sys/mman.h>
 
 #include "base/fd.h"
+#include "base/hostcpu.h"
 #include "base/sys.h"
-#include "base/without.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 #include "shim/target.h"
 
-#define OWN_ARGS     10 /* before the program's own, and the end */
-#define DISPATCH     59 /* PR_SET_SYSCALL_USER_DISPATCH */
-#define DISPATCH_ON  1
+#define OWN_ARGS     10              /* before the program's own, and the end */
 #define DEFAULT_PATH "/bin:/usr/bin" /* as execvp() has it */
 
 struct static_launch {
@@ -74,17 +72,6 @@ static bool take_uservisor(struct static_launch *s)
 		return true;
 	s->self = kept < 0 ? -1 : sys_fcntl(kept, F_DUPFD, kept);
 	return s->self >= 0;
-}
-
-/*
- * Can this kernel hand a program's system calls to us? A bad pointer is found out before anything
- * is changed, and after the request was understood.
- */
-static bool can_inject(void)
-{
-	if (without(WITHOUT_DISPATCH))
-		return false;
-	return SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 && errno == EFAULT;
 }
 
 static void fill_argv(struct static_launch *s, char *const *argv)
@@ -148,7 +135,7 @@ static bool is_for_us(struct static_launch *s, const char *path, int fd)
 	if (s->target.fd >= 0)
 		sys_close(s->target.fd);
 	/* In a sandbox, uservisor would be refused what the program has no need of. */
-	return s->target.kind == IMAGE_STATIC && !hook_sandboxed() && can_inject() &&
+	return s->target.kind == IMAGE_STATIC && !hook_sandboxed() && host_has_dispatch() &&
 	       take_uservisor(s);
 }
 
