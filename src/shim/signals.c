@@ -15,6 +15,7 @@
 
 #include "abi/dev.h"
 #include "base/cpuidtrap.h"
+#include "base/actions.h"
 #include "base/hold.h"
 #include "base/sys.h"
 #include "shim/shim.h"
@@ -27,17 +28,10 @@
 	(SA_NOCLDSTOP | SA_NOCLDWAIT | SA_SIGINFO | SA_ONSTACK | SA_RESTART | SA_NODEFER |         \
 		(u32)SA_RESETHAND | 0x4000000 /* SA_RESTORER */ | 0x800)
 
-struct recorded {
-	_Atomic u32
-		changes; /* odd while it is written; handlers read it and cannot wait for a lock */
-	struct sys_sigaction action;
-};
-
 static struct {
 	_Atomic bool taken;
-	_Atomic int
-		changer; /* process that changes an action; a fork may leave one behind that is no more */
-	struct recorded of[SIGNALS + 1];
+	actions_changer changer;
+	struct action_record of[SIGNALS + 1];
 } signals;
 
 static _Thread_local struct {
@@ -60,22 +54,11 @@ static bool can_be_taken(int signo)
 
 static void record(int signo, const struct sys_sigaction *a)
 {
-	struct recorded *r = &signals.of[signo];
-	const u32 odd = atomic_load(&r->changes) |
-			1; /* it is already where a fork has cut another one off */
+	struct sys_sigaction kept = *a;
 
-	atomic_store(&r->changes, odd);
-	atomic_thread_fence(memory_order_seq_cst);
-	r->action = *a;
-	r->action.flags &= SA_KEPT;
-	r->action.mask &= ~NEVER;
-	atomic_store(&r->changes, odd + 1);
-}
-
-/* In a forked child: whoever wrote it is no more, and it stays half written. */
-static bool is_left_behind(const struct recorded *r, u32 changes)
-{
-	return atomic_load(&signals.changer) != sys_getpid() && atomic_load(&r->changes) == changes;
+	kept.flags &= SA_KEPT;
+	kept.mask &= ~NEVER;
+	action_record(&signals.of[signo], &kept);
 }
 
 /* Between begin_change() and end_change(). */
@@ -86,37 +69,19 @@ static struct sys_sigaction recorded_for_change(int signo)
 
 static struct sys_sigaction recorded(int signo)
 {
-	const struct recorded *r = &signals.of[signo];
-	struct sys_sigaction a;
-	u32 before;
-
-	for (;;) {
-		before = atomic_load(&r->changes);
-		a = r->action;
-		atomic_thread_fence(memory_order_acquire);
-		if (unlikely(before & 1) ? is_left_behind(r, before)
-					 : likely(atomic_load(&r->changes) == before))
-			return a;
-	}
+	return action_recorded(&signals.of[signo], &signals.changer);
 }
 
 /* No handler of the program runs in this thread meanwhile: it might change actions itself. */
 static void begin_change(void)
 {
-	const int pid = sys_getpid();
-	int other = 0;
-
 	hold_begin(&thread.hold);
-	while (!atomic_compare_exchange_strong(&signals.changer, &other, pid)) {
-		if (other == pid)
-			other = 0;
-		sys_sched_yield();
-	}
+	actions_begin_change(&signals.changer);
 }
 
 static void end_change(void)
 {
-	atomic_store(&signals.changer, 0);
+	actions_end_change(&signals.changer);
 	hold_end(&thread.hold);
 }
 

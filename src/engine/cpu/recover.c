@@ -9,6 +9,7 @@
 
 #include "base/cpuidtrap.h"
 #include "base/hold.h"
+#include "base/actions.h"
 #include "base/sys.h"
 #include "engine/cpu/cache.h"
 #include "engine/cpu/hostmem.h"
@@ -18,14 +19,11 @@
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
 /* Process-wide by nature. */
-static _Atomic int changer; /* process that changes the following; a fork may leave one behind */
+static actions_changer changer; /* of the following */
 static _Atomic bool installed;
 
 /* What the process wants done with what is not ours. Handlers read it, which cannot wait for a lock. */
-static struct {
-	_Atomic u32 changes; /* odd while it is written */
-	struct sys_sigaction action;
-} chained[NSIG];
+static struct action_record chained[NSIG];
 
 /* A handler that the kernel calls instead of ours, and that knows of us; or NULL. */
 static const void *_Atomic before_ours;
@@ -39,53 +37,14 @@ static _Thread_local bool called;
 
 /* ---- the process's own actions ---- */
 
-static void begin_change(void)
-{
-	const int pid = sys_getpid();
-	int other = 0;
-
-	while (!atomic_compare_exchange_strong(&changer, &other, pid)) {
-		if (other == pid)
-			other = 0;
-		sys_sched_yield();
-	}
-}
-
-static void end_change(void)
-{
-	atomic_store(&changer, 0);
-}
-
 static void chained_set(int signo, const struct sys_sigaction *a)
 {
-	const u32 odd = atomic_load(&chained[signo].changes) | 1; /* already, after such a fork */
-
-	atomic_store(&chained[signo].changes, odd);
-	atomic_thread_fence(memory_order_seq_cst);
-	chained[signo].action = *a;
-	atomic_store(&chained[signo].changes, odd + 1);
-}
-
-/* In a forked child: whoever wrote it is no more. */
-static bool left_behind(int signo, u32 changes)
-{
-	return atomic_load(&changer) != sys_getpid() &&
-	       atomic_load(&chained[signo].changes) == changes;
+	action_record(&chained[signo], a);
 }
 
 static struct sys_sigaction chained_get(int signo)
 {
-	struct sys_sigaction a;
-	u32 before;
-
-	for (;;) {
-		before = atomic_load(&chained[signo].changes);
-		a = chained[signo].action;
-		atomic_thread_fence(memory_order_acquire);
-		if (before & 1 ? left_behind(signo, before)
-			       : atomic_load(&chained[signo].changes) == before)
-			return a;
-	}
+	return action_recorded(&chained[signo], &changer);
 }
 
 static bool handled(int signo)
@@ -114,12 +73,12 @@ int host_sigaction(int signo, const struct sys_sigaction *set, struct sys_sigact
 	int r = 0;
 
 	sys_sigprocmask(SIG_SETMASK, &all, &mask);
-	begin_change();
+	actions_begin_change(&changer);
 	if (installed && handled(signo))
 		exchange_action(signo, set, get);
 	else
 		r = sys_sigaction(signo, set, get) ? -errno : 0;
-	end_change();
+	actions_end_change(&changer);
 	sys_sigprocmask(SIG_SETMASK, &mask, NULL);
 	return r;
 }
@@ -275,11 +234,11 @@ int recover_install(void)
 
 	if (installed)
 		return 0;
-	begin_change();
+	actions_begin_change(&changer);
 	for (unsigned i = 0; !installed && !r && i < ARRAY_SIZE(signals); i++)
 		r = install(signals[i]);
 	installed = installed || !r;
-	end_change();
+	actions_end_change(&changer);
 	return r;
 }
 
