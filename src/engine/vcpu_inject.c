@@ -46,16 +46,6 @@ void vcpu_take_init_sipi(struct vcpu *v)
 
 /* ---- one event ---- */
 
-/*
- * Delivery reads and writes guest memory: memory slots must stay what they are meanwhile, and what other threads
- * asked to be forgotten must be forgotten first.
- */
-static void begin_delivery(struct vcpu *v)
-{
-	vcpu_go_in(v);
-	cpu_serve_requests(&v->cpu);
-}
-
 static int deliver_queued_exception(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
@@ -72,7 +62,7 @@ static int deliver_queued_exception(struct vcpu *v)
 			       : cpu->cr2,
 		.dr6 = e->exception.vector == X86_DB ? e->exception.payload : 0};
 	e->exception.injected = e->exception.pending = false;
-	begin_delivery(v);
+	vcpu_go_in(v);
 	r = event_deliver_exception(cpu);
 	vcpu_go_out(v);
 	return r;
@@ -96,7 +86,7 @@ static int deliver_interrupt(struct vcpu *v)
 		return CPU_OK;
 	stat_inc(cpu, STAT_IRQ_INJECTIONS);
 	recheck_on_interrupt(v);
-	begin_delivery(v);
+	vcpu_go_in(v);
 	r = event_deliver_interrupt(cpu, vector);
 	vcpu_go_out(v);
 	return r;
@@ -111,7 +101,7 @@ static int deliver_nmi(struct vcpu *v)
 	else
 		atomic_fetch_sub(&v->pending_nmi, 1);
 	stat_inc(&v->cpu, STAT_NMI_INJECTIONS);
-	begin_delivery(v);
+	vcpu_go_in(v);
 	r = event_deliver_nmi(&v->cpu);
 	vcpu_go_out(v);
 	return r;
@@ -124,7 +114,7 @@ static int deliver_smi(struct vcpu *v)
 
 	v->smi_in_halt = false;
 	atomic_store(&v->pending_smi, false);
-	begin_delivery(v);
+	vcpu_go_in(v);
 	r = smm_enter(&v->cpu, halted);
 	vcpu_go_out(v);
 	return r;
@@ -140,11 +130,17 @@ static bool delivering(const struct cpu *cpu)
 }
 
 /* The #DB of an instruction that had to leave first. */
-static int deliver_trap(struct cpu *cpu)
+static int deliver_trap(struct vcpu *v)
 {
+	struct cpu *cpu = &v->cpu;
+	int r;
+
 	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = cpu->debug_pending};
 	cpu->debug_pending = 0;
-	return event_deliver_exception(cpu);
+	vcpu_go_in(v);
+	r = event_deliver_exception(cpu);
+	vcpu_go_out(v);
+	return r;
 }
 
 #define NO_EVENT 1
@@ -162,7 +158,7 @@ static int deliver_one(struct vcpu *v)
 	if (e->interrupt.injected && cpu_interruptible(cpu))
 		return deliver_interrupt(v);
 	if (cpu->debug_pending)
-		return deliver_trap(cpu);
+		return deliver_trap(v);
 	if (e->exception.pending)
 		return deliver_queued_exception(v);
 	if (cpu->debug_flags & DBG_BLOCK_IRQ)

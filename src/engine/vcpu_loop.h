@@ -5,6 +5,7 @@
 #ifndef ENGINE_VCPU_LOOP_H
 #define ENGINE_VCPU_LOOP_H
 
+#include "engine/cpu/run.h"
 #include "engine/cpu/smm.h"
 #include "engine/machine.h"
 
@@ -60,17 +61,25 @@ void vcpu_sleep(struct vcpu *v);
 
 /* ---- in and out ---- */
 
+/*
+ * The one way to guest memory through the processor, whether guest code runs or an event is delivered: from here to
+ * vcpu_go_out() slots stay what they are, and what others asked to be forgotten has been forgotten. All of mem/
+ * that uses TLB or slots without a lock insists on cpu.inside.
+ */
 static inline void vcpu_go_in(struct vcpu *v)
 {
 	atomic_store(&v->where, VCPU_IN);
-	if (likely(!atomic_load(&v->machine->pausing)))
-		return;
-	atomic_store(&v->where, VCPU_OUT);
-	machine_wait_resumed(v);
+	if (unlikely(atomic_load(&v->machine->pausing))) {
+		atomic_store(&v->where, VCPU_OUT);
+		machine_wait_resumed(v);
+	}
+	v->cpu.inside = true;
+	cpu_serve_requests(&v->cpu);
 }
 
 static inline void vcpu_go_out(struct vcpu *v)
 {
+	v->cpu.inside = false;
 	atomic_store(&v->where, VCPU_OUT);
 }
 

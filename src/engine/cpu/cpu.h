@@ -211,6 +211,7 @@ struct cpu {
 	u8 code_size;  /* 2, 4, 8 */
 	u8 stack_size; /* 2, 4, 8: width of the stack pointer */
 	u8 view;       /* enum tlb_view of explicit data accesses */
+	bool inside;   /* not derived: see vcpu_go_in() */
 	bool flat;     /* cs ds es ss: base 0, limit 4 GiB, usable (always true in 64-bit mode) */
 	u32 block_key; /* mode bits that change what code means; see block.h */
 

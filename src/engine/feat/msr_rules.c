@@ -42,9 +42,7 @@ int msr_set_efer(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value
 	if ((changed & EFER_LME) && (cpu->cr0 & CR0_PG))
 		return refuse(&cpu->refusal, -EINVAL, "LME cannot change while PG is set in cr0");
 	cpu->efer = value;
-	if ((changed & EFER_NX) && host)
-		cpu_request(cpu, REQ_FLUSH); /* when inside */
-	else if (changed & EFER_NX)
+	if (changed & EFER_NX)
 		tlb_flush_all(cpu);
 	if (changed)
 		cpu_update_mode(cpu);

@@ -135,6 +135,7 @@ int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc)
 {
 	const u8 *hva;
 
+	check_inside(cpu);
 	acc &= ~ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
 	debug_access(cpu, lin, len, acc);
@@ -148,6 +149,7 @@ int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 {
 	struct parts parts;
 
+	check_inside(cpu);
 	acc &= ~ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
 	if (likely(tlb_lookup(cpu, access_view(cpu, acc), TLB_READ, lin, len)))
@@ -198,6 +200,7 @@ int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned 
 {
 	u8 *hva;
 
+	check_inside(cpu);
 	acc |= ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
 	debug_access(cpu, lin, len, acc);
@@ -212,6 +215,7 @@ int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 {
 	struct parts parts;
 
+	check_inside(cpu);
 	acc |= ACC_WRITE;
 	lin = linear_wrap(cpu, lin);
 	if (likely(tlb_lookup(cpu, access_view(cpu, acc), TLB_WRITE, lin, len)))
@@ -226,6 +230,7 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 	struct target t;
 	int r;
 
+	check_inside(cpu);
 	lin = linear_wrap(cpu, lin);
 	debug_access(cpu, lin, len, acc);
 	*ret = NULL;
@@ -246,6 +251,7 @@ int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_
 	struct target t;
 	int r;
 
+	check_inside(cpu);
 	lin = linear_wrap(cpu, lin);
 	*ret = NULL;
 	*ret_watched = MEM_UNWATCHED;

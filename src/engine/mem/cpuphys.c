@@ -15,6 +15,7 @@ struct piece {
 /* The part of the range that lies in the first page. */
 static int piece_at(struct cpu *cpu, u64 gpa, unsigned len, bool write, struct piece *ret)
 {
+	check_inside(cpu);
 	ret->len = MIN(len, (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)));
 	ret->slot = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
 	if (!ret->slot || (write && (ret->slot->flags & SLOT_READONLY)))

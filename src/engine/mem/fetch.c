@@ -68,6 +68,7 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
 	struct fetch_entry *e;
 	u64 tag;
 
+	check_inside(cpu);
 	lin = linear_wrap(cpu, lin);
 	e = fetch_slot(cpu, lin);
 	tag = ALIGN_DOWN(lin, PAGE_SIZE) | TAG_VALID | (cpu->view == TLB_USER ? TAG_USER : 0);

@@ -4,6 +4,10 @@
  *
  * Every guest access goes through here or through the inline form of tlb_lookup() in translated
  * code; there is no other path between guest and host memory. Inner code (see cpu.h).
+ *
+ * Who may use it: a processor that is inside (vcpu_go_in()). All functions here that take a cpu insist on that, but
+ * mmu_peek(), which is for a holder of memory.lock, and tlb_flush_all(), which outside is a request. Everybody else
+ * has machine_read() and machine_write(), which take the lock.
  */
 #ifndef ENGINE_MEM_MEM_H
 #define ENGINE_MEM_MEM_H
@@ -84,8 +88,8 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret);
  * at lin, or NULL if no entry can be made (MMIO, watched page, read-only slot); *ret_gpa is valid in both cases.
  */
 int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gpa);
-void tlb_flush_all(struct cpu *cpu);           /* CR0.PG, CR4 toggles, INVPCID all, REQ_FLUSH */
-void tlb_flush_nonglobal(struct cpu *cpu);     /* CR3 write */
+void tlb_flush_all(struct cpu *cpu);       /* CR0.PG, CR4 toggles, INVPCID all, REQ_FLUSH, INIT */
+void tlb_flush_nonglobal(struct cpu *cpu); /* CR3 write */
 void tlb_flush_page(struct cpu *cpu, u64 lin); /* INVLPG */
 /* Drop write entries for one guest page, or all of them (gpa == ~0). */
 void tlb_flush_write(struct cpu *cpu, u64 gpa);

@@ -206,6 +206,15 @@ void slot_drop_private(struct memory *mem, struct slot *s);
 /* slot.c: set REQ_* bits in all cpus, which are paused and will serve them on entry. */
 void memory_request_all(struct machine *m, u32 req);
 
+/*
+ * Guest memory without a lock is for a processor that is inside (vcpu_go_in()): slots cannot change then, and its TLB
+ * knows of all changes. No guest can make this fail, whatever it does; a new path that forgot to go in does at once.
+ */
+static inline void check_inside(const struct cpu *cpu)
+{
+	uv_assert(likely(cpu->inside));
+}
+
 /* tlb.c: outcome of translating one access that stays in its page. */
 struct target {
 	u64 gpa;      /* of the byte */

@@ -179,6 +179,7 @@ int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
 	lin = linear_wrap(cpu, lin);
 	if (cpu->mmio_tag != mmio_tag(cpu, lin, acc))
 		return translate_walk(cpu, lin, acc, ret);
+	check_inside(cpu);
 	*ret = (struct target){.gpa = cpu->mmio_gpa | (lin & ~PAGE_MASK)};
 	return CPU_OK;
 }
@@ -243,8 +244,13 @@ static void write_flush_done(struct cpu *cpu)
 	__atomic_store_n(&cpu->write_flushes, cpu->write_flushes + 1, __ATOMIC_SEQ_CST);
 }
 
+/* Outside, where the slots that entries lie in may be changing, it is a request, and done on the way in. */
 void tlb_flush_all(struct cpu *cpu)
 {
+	if (!cpu->inside) {
+		cpu_request(cpu, REQ_FLUSH);
+		return;
+	}
 	stat_inc(cpu, STAT_TLB_FLUSH);
 	mmio_forget(cpu);
 	for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
@@ -264,6 +270,7 @@ void tlb_flush_all(struct cpu *cpu)
 
 void tlb_flush_nonglobal(struct cpu *cpu)
 {
+	check_inside(cpu);
 	stat_inc(cpu, STAT_TLB_FLUSH);
 	mmio_forget(cpu);
 	flush_class(cpu, false, TLB_READ);
@@ -289,6 +296,7 @@ static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
 
 void tlb_flush_write(struct cpu *cpu, u64 gpa)
 {
+	check_inside(cpu);
 	if (gpa != ~0ull) {
 		flush_write_page(cpu, false, gpa);
 		flush_write_page(cpu, true, gpa);
@@ -341,9 +349,10 @@ static void flush_small_page(struct cpu *cpu, u64 lin)
 
 void tlb_flush_page(struct cpu *cpu, u64 lin)
 {
-	stat_inc(cpu, STAT_INVLPG);
 	bool large;
 
+	check_inside(cpu);
+	stat_inc(cpu, STAT_INVLPG);
 	mmio_forget(cpu);
 	lin = ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
 	large = maybe_large(cpu, lin);

@@ -295,6 +295,7 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 	struct trail t;
 	int marked;
 
+	check_inside(cpu);
 	lin = linear_wrap(cpu, lin);
 	/* Callers have checked; this keeps a wrong address from being cached as another one's alias. */
 	if (!linear_canonical(cpu, lin))

@@ -126,6 +126,7 @@ void page_watch(struct cpu *cpu, u64 gpa)
 	struct slot *s = find(cpu->machine, gpa);
 	u64 writers, own = writer_bits(cpu->id);
 
+	check_inside(cpu);
 	if (!s)
 		return;
 	note_part(s, gpa);

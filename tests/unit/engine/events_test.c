@@ -2,6 +2,8 @@
 /* Delivery that needs answers from outside, EOIs that leave, what is queued from outside, and ends. */
 #include "world.h"
 
+#include <sys/mman.h>
+
 #define LAPIC 0xfee00000ull
 #define MMIO  0xa0000ull
 
@@ -328,6 +330,34 @@ static void test_complete_rmw(void **state)
 	world_close(&w);
 }
 
+/*
+ * The trap of an instruction that left for user space is delivered when the vcpu runs again. Its stack has gone meanwhile,
+ * and the processor had an entry for it: nothing may be written to memory that is the caller's again.
+ */
+static void test_trap_after_slot(void **state)
+{
+	const u64 page = RAM_BYTES + PAGE_SIZE;
+	u8 *stack =
+		mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct memslot_config c = {.id = 1, .gpa = page, .size = PAGE_SIZE, .hva = (u64)stack};
+	struct world w;
+
+	world_open(&w, IRQCHIP_NONE);
+	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+	WORLD_CODE(&w, 0x50, 0x58,                         /* push, pop: an entry for the stack */
+		0x68, 0x02, 0x01, 0x9d, 0xe6, 0x10, 0xf4); /* push $TF; popf; out */
+	set_segment(w.v, SEG_SS, page - STACK + 0x100);
+	run_to(w.v, EXIT_IO_OUT);
+	c.size = 0;
+	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+	memset(stack, 0xcc, PAGE_SIZE);
+	assert_int_equal(vcpu_run(w.v, 0), 0);
+	for (unsigned i = 0; i < PAGE_SIZE; i++)
+		assert_int_equal(stack[i], 0xcc);
+	world_close(&w);
+	munmap(stack, PAGE_SIZE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -344,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_complete_string_input),
 		cmocka_unit_test(test_complete_string_output),
 		cmocka_unit_test(test_complete_rmw),
+		cmocka_unit_test(test_trap_after_slot),
 	};
 
 	return cmocka_run_group_tests_name("events", tests, NULL, NULL);

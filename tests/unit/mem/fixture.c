@@ -54,6 +54,7 @@ static void add_vcpu(struct machine *m, u32 id)
 	v->cpu.phys_bits = 46;
 	atomic_store(&m->vcpus[m->vcpu_count++], v);
 	atomic_store(&m->vcpu_high, m->vcpu_count);
+	v->cpu.inside = true;
 	fixture_unpaged(&v->cpu);
 	tlb_flush_all(&v->cpu);
 }
