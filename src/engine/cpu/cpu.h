@@ -169,6 +169,10 @@ struct msr_state {
  * Inside the engine a guest-physical address says which address space it belongs to: bits 51-0 as the guest has
  * them, and this bit for the one that processors see in system management mode. So whatever is found by address
  * (slots, translations, watches) tells the two apart by itself. Outside, and to devices, it is never shown.
+ *
+ * It is set by cpu_gpa() below and for slots, and by nothing else: what a guest or a VMM writes as an address says nothing
+ * about the address space. machine_read() and its like take addresses from outside, and find no memory beyond GPA_BITS.
+ * tools/check-deps looks after who uses these names.
  */
 #define GPA_SMM  BIT64(52)
 #define GPA_BITS (GPA_SMM - 1)
@@ -203,7 +207,7 @@ struct cpu {
 	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;
 	u64 dr[8];
 	u64 apic_base;
-	u64 space; /* GPA_SMM in system management mode, else 0; ORed into every physical address */
+	u64 space; /* GPA_SMM in system management mode, else 0; see cpu_gpa() */
 	struct msr_state msr;
 
 	/* derived from the state above by cpu_update_mode(); never set by hand */
@@ -328,6 +332,11 @@ void cpu_reset(struct cpu *cpu, bool init);
 static inline bool cpu_long_mode(const struct cpu *cpu)
 {
 	return cpu->efer & EFER_LMA;
+}
+/* A physical address as the guest has it (CR3, a table, unpaged code) in the address space that the processor is in. */
+static inline u64 cpu_gpa(const struct cpu *cpu, u64 gpa)
+{
+	return (gpa & GPA_BITS) | cpu->space;
 }
 static inline bool cpu_protected(const struct cpu *cpu)
 {

@@ -27,7 +27,7 @@ static bool pdptes_valid(struct cpu *cpu, u64 cr3)
 {
 	u64 gpa = cr3 & 0xffffffe0ull, reserved = above_phys_bits(cpu) | 0x1e6;
 	u32 flags;
-	const u8 *page = slot_page(cpu->machine, (gpa & PAGE_MASK) | cpu->space, &flags);
+	const u8 *page = slot_page(cpu->machine, cpu_gpa(cpu, gpa & PAGE_MASK), &flags);
 
 	if (!page)
 		return false;

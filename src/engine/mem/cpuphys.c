@@ -29,7 +29,7 @@ int mem_phys_read(struct cpu *cpu, u64 gpa, void *buf, unsigned len)
 	struct piece p;
 	u8 *to = buf;
 
-	for (gpa |= cpu->space; len; gpa += p.len, to += p.len, len -= p.len) {
+	for (gpa = cpu_gpa(cpu, gpa); len; gpa += p.len, to += p.len, len -= p.len) {
 		if (piece_at(cpu, gpa, len, false, &p))
 			return CPU_EXIT;
 		if (guest_copy(to, p.hva, p.len))
@@ -43,7 +43,7 @@ int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len)
 	const u8 *from = buf;
 	struct piece p;
 
-	for (gpa |= cpu->space; len; gpa += p.len, from += p.len, len -= p.len) {
+	for (gpa = cpu_gpa(cpu, gpa); len; gpa += p.len, from += p.len, len -= p.len) {
 		if (piece_at(cpu, gpa, len, true, &p))
 			return CPU_EXIT;
 		if (guest_copy(p.hva, from, p.len))

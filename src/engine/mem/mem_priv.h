@@ -206,6 +206,12 @@ void slot_drop_private(struct memory *mem, struct slot *s);
 /* slot.c: set REQ_* bits in all cpus, which are paused and will serve them on entry. */
 void memory_request_all(struct machine *m, u32 req);
 
+/* Can [gpa, gpa + len), as guest or VMM name it, be in the ordinary address space? It must not reach into the other. */
+static inline bool gpa_outside(u64 gpa, u64 len)
+{
+	return gpa < GPA_SMM && len <= GPA_SMM - gpa;
+}
+
 /*
  * Guest memory without a lock is for a processor that is inside (vcpu_go_in()): slots cannot change then, and its TLB
  * knows of all changes. No guest can make this fail, whatever it does; a new path that forgot to go in does at once.

@@ -34,6 +34,8 @@ static bool backed(const struct memory *mem, u64 gpa, u64 len, bool write)
 {
 	struct span s;
 
+	if (!gpa_outside(gpa, len))
+		return false;
 	for (; len; gpa += s.len, len -= s.len) {
 		if (!span_at(mem, gpa, len, &s) || (write && (s.slot->flags & SLOT_READONLY)))
 			return false;

@@ -258,7 +258,11 @@ int vcpu_populate(struct vcpu *v, u64 gpa, u64 size, u64 *ret_done)
 
 	*ret_done = 0;
 	while (*ret_done < size && n >= 0) {
-		n = populate_some(v->machine, (gpa + *ret_done) | v->cpu.space, size - *ret_done);
+		u64 at = gpa + *ret_done;
+
+		n = gpa_outside(at, 1) ? populate_some(v->machine, cpu_gpa(&v->cpu, at),
+						 MIN(size - *ret_done, GPA_SMM - at))
+				       : -ENOENT;
 		*ret_done += n > 0 ? n : 0;
 	}
 	return n < 0 ? (int)n : 0;

@@ -114,7 +114,7 @@ static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsign
 	const struct paging *p = t->mode;
 
 	e->level = level;
-	e->gpa = (cpu->space | t->table) +
+	e->gpa = cpu_gpa(cpu, t->table) +
 		 (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
 	e->slot = slot_find(cpu->machine->mem, e->gpa, &cpu->slot_hint[HINT_TABLES]);
 	if (!e->slot)
@@ -149,8 +149,8 @@ static void finish(const struct cpu *cpu, const struct trail *t, u64 lin, struct
 	const struct visited *leaf = &t->entry[t->n - 1];
 
 	w->page_size = BIT64(level_shift(t->mode, leaf->level));
-	w->gpa = page_base(t->mode, leaf->value, w->page_size) | (lin & (w->page_size - 1)) |
-		 cpu->space;
+	w->gpa = cpu_gpa(
+		cpu, page_base(t->mode, leaf->value, w->page_size) | (lin & (w->page_size - 1)));
 	w->global = (cpu->cr4 & CR4_PGE) && (leaf->value & PTE_G);
 	w->dirty = leaf->value & PTE_D;
 }
@@ -269,7 +269,7 @@ static int mark_used(struct cpu *cpu, const struct trail *t, unsigned acc)
 /* CR0.PG = 0: physical is linear, everything is allowed. */
 static void walk_unpaged(const struct cpu *cpu, u64 lin, struct walk *ret)
 {
-	*ret = (struct walk){.gpa = lin | cpu->space,
+	*ret = (struct walk){.gpa = cpu_gpa(cpu, lin),
 		.page_size = PAGE_SIZE,
 		.user = true,
 		.writable = true,

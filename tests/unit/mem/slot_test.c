@@ -238,6 +238,40 @@ static void test_large_and_high(void **state)
 	munmap(mem, size);
 }
 
+/* Address bits above 51 name no memory, least of all that of system management mode, whoever brings the address. */
+static void test_high_bits(void **state)
+{
+	static const u64 high[] = {GPA_SMM, GPA_SMM | BIT64(53), BIT64(60), BIT64(63)};
+	struct fixture f;
+	u8 *smram = aligned_alloc(PAGE_SIZE, SLOT_BYTES),
+	   *top = aligned_alloc(PAGE_SIZE, SLOT_BYTES);
+	u64 word = 0, done;
+
+	memset(smram, 0xcc, SLOT_BYTES);
+	memset(top, 0xcc, SLOT_BYTES);
+	fixture_open(&f, 1, SLOT_BYTES);
+	assert_int_equal(fixture_slot(&f, SLOT_ID(1, 1), 0, 0, SLOT_BYTES, smram), 0);
+	/* Where one address space ends the other begins, for us. */
+	assert_int_equal(fixture_slot(&f, 2, 0, GPA_SMM - SLOT_BYTES, SLOT_BYTES, top), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(high); i++) {
+		assert_int_equal(machine_write(f.m, high[i] | 0x1000, &word, 8), -EFAULT);
+		assert_int_equal(machine_read(f.m, high[i] | 0x1000, &word, 8), -EFAULT);
+		assert_false(machine_has_ram(f.m, high[i] | 0x1000, 8));
+		assert_int_equal(vcpu_populate(f.cpu->vcpu, high[i], PAGE_SIZE, &done), -ENOENT);
+	}
+	assert_int_equal(machine_write(f.m, GPA_SMM - 4, &word, 8), -EFAULT);
+	assert_int_equal(machine_write(f.m, ~0ull - 3, &word, 8), -EFAULT);
+	assert_int_equal(machine_write(f.m, GPA_SMM - 4, &word, 4), 0);
+	assert_int_equal(
+		vcpu_populate(f.cpu->vcpu, GPA_SMM - PAGE_SIZE, 2 * PAGE_SIZE, &done), -ENOENT);
+	assert_int_equal(done, PAGE_SIZE);
+	for (unsigned i = 0; i < SLOT_BYTES; i++)
+		assert_int_equal(smram[i], 0xcc);
+	fixture_close(&f);
+	free(smram);
+	free(top);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -250,6 +284,7 @@ int main(void)
 		cmocka_unit_test(test_caller_writes_code),
 		cmocka_unit_test(test_watch_ends_with_slot),
 		cmocka_unit_test(test_large_and_high),
+		cmocka_unit_test(test_high_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
