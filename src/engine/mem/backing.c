@@ -3,8 +3,9 @@
  * Which host memory the slots refer to, and who refers to the same. Outer code, except for the walk over aliases.
  *
  * Backings never overlap. A slot whose memory lies in one joins it; one that bridges several, or sticks out,
- * makes a larger one of all of them. Then the state words start again at zero, which is right because every
- * cpu drops its entries before it goes on, and the blocks that were watched are gone.
+ * makes a larger one of all of them. Then the state words start again at zero: they say that no cpu has an entry, and
+ * that nothing is watched. So every cpu is told right here to drop its entries, and the blocks that were watched are
+ * killed; the slot that was the reason may still be refused.
  *
  * Memory that is mapped at two host addresses is two memories here: nothing tells us cheaply that it is one.
  */
@@ -93,6 +94,7 @@ static void move_users(struct machine *m, struct backing *from, struct backing *
 		leave(s);
 		join(to, s);
 	}
+	memory_request_all(m, REQ_FLUSH);
 }
 
 /* A backing for [hva, end), and for the n that overlap it. */

@@ -184,8 +184,8 @@ static inline void slot_log_dirty(struct machine *m, struct cpu *cpu, const stru
 /* ---- backing.c; all cpus are paused and the lock is held ---- */
 
 /*
- * Gives s->state for s->hva and s->size; translations of slots that got another state word are void (all cpus
- * must flush). -ENOMEM.
+ * Gives s->state for s->hva and s->size. Slots that get another state word thereby lose their watches, and all cpus
+ * their entries, whatever becomes of s. -ENOMEM: nothing has changed.
  */
 int backing_attach(struct machine *m, struct slot *s);
 void backing_detach(struct memory *mem, struct slot *s);
@@ -199,7 +199,9 @@ static inline bool slot_aliased(const struct slot *s)
 /* slot.c: kill what was translated from [gpa, gpa + size) of the slot, and the watches with it. */
 void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size);
 
-/* private.c; all cpus are paused and the lock is held. -EEXIST, -ENOMEM. */
+/* private.c; all cpus are paused and the lock is held. A page of private memory has one place: is it there already? */
+bool private_taken(const struct memory *mem, u64 private_hva, u64 size);
+/* -ENOMEM. */
 int slot_add_private(struct machine *m, struct slot *s, u64 hva);
 void slot_drop_private(struct memory *mem, struct slot *s);
 

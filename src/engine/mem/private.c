@@ -151,8 +151,10 @@ int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private)
 
 /* ---- a slot's private side ---- */
 
-static bool private_overlaps(const struct memory *mem, const u8 *hva, u64 size)
+bool private_taken(const struct memory *mem, u64 private_hva, u64 size)
 {
+	const u8 *hva = (u8 *)private_hva;
+
 	for (u32 i = 0; i < mem->count; i++) {
 		const struct slot *p = mem->ranges[i].slot->private;
 
@@ -164,13 +166,9 @@ static bool private_overlaps(const struct memory *mem, const u8 *hva, u64 size)
 
 int slot_add_private(struct machine *m, struct slot *s, u64 hva)
 {
-	struct slot *p;
+	struct slot *p = calloc(1, sizeof(*p));
 	int r;
 
-	/* A page of private memory has one place. */
-	if (private_overlaps(m->mem, (u8 *)hva, s->size))
-		return -EEXIST;
-	p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
 	*p = (struct slot){.id = s->id, .gpa = s->gpa, .size = s->size, .hva = (u8 *)hva};

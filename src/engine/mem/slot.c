@@ -59,12 +59,17 @@ static int log_create(struct memory *mem, struct slot *s)
 	return 0;
 }
 
+/* What can be refused comes first: to share memory with other slots may cost these their watches. */
 static int slot_fill(struct machine *m, struct slot *s, const struct memslot_config *c)
 {
-	int r = backing_attach(m, s);
+	int r = 0;
 
-	if (!r && (c->flags & SLOT_LOG_DIRTY))
+	if ((c->flags & SLOT_PRIVATE) && private_taken(m->mem, c->private_hva, c->size))
+		return -EEXIST;
+	if (c->flags & SLOT_LOG_DIRTY)
 		r = log_create(m->mem, s);
+	if (!r)
+		r = backing_attach(m, s);
 	if (!r && (c->flags & SLOT_PRIVATE))
 		r = slot_add_private(m, s, c->private_hva);
 	return r;
@@ -152,6 +157,17 @@ static void changed(struct machine *m, u32 req)
 	memory_request_all(m, req);
 }
 
+/* A watch is on the host's memory: what is translated from it at any address, and seen there or not, goes with it. */
+static void end_watch(struct machine *m, struct slot *s, u64 page)
+{
+	const u8 *hva = s->hva + page * PAGE_SIZE;
+
+	for (const struct slot *u = s->backing->users; u; u = u->next_user)
+		if ((u64)(hva - u->hva) < u->size)
+			code_written_external(m, u->gpa + (u64)(hva - u->hva), PAGE_SIZE);
+	__atomic_fetch_and(&s->state[page], ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
+}
+
 void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size)
 {
 	u64 part = slot_part_pages(s), from = slot_index(s, gpa), to = from + (size >> PAGE_SHIFT);
@@ -160,10 +176,8 @@ void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size)
 		u64 first = __builtin_ctzll(parts) * part;
 
 		for (u64 i = MAX(first, from); i < MIN(first + part, to); i++) {
-			if (!(s->state[i] & PAGE_WATCHED))
-				continue;
-			code_written_external(m, s->gpa + i * PAGE_SIZE, PAGE_SIZE);
-			__atomic_fetch_and(&s->state[i], ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
+			if (s->state[i] & PAGE_WATCHED)
+				end_watch(m, s, i);
 		}
 		if (first >= from && first + part <= to)
 			s->watched_parts &= ~(parts & -parts);
