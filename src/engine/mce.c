@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "engine/feat/feat.h"
+#include "engine/feat/msr.h"
 #include "engine/irq/lapic.h"
 #include "engine/vcpu_priv.h"
 
@@ -101,9 +102,9 @@ int vcpu_machine_check(struct vcpu *v, const struct machine_check *mc)
 	struct msr_state *msr = &v->cpu.msr;
 	u64 *bank;
 
-	if (mc->bank >= (msr->mcg_cap & 0xff))
+	if (mc->bank >= msr_mc_banks(&v->cpu))
 		return refuse(&v->cpu.refusal, -EINVAL, "bank %lu: there are %lu", (u64)mc->bank,
-			msr->mcg_cap & 0xff);
+			(u64)msr_mc_banks(&v->cpu));
 	if (!(mc->status & STATUS_VAL))
 		return refuse(&v->cpu.refusal, -EINVAL, "status 0x%lx: bit 63, VAL, is not set",
 			mc->status);

@@ -39,8 +39,10 @@ static u32 activity_of_others(struct vcpu *v)
 	u32 sum = atomic_load_explicit(&v->machine->device_events, memory_order_acquire);
 	struct vcpu *other;
 
+	pthread_mutex_lock(&v->machine->lock); /* none goes away meanwhile */
 	for_each_vcpu(v->machine, other) if (other != v) sum +=
 		atomic_load_explicit(&other->entries, memory_order_acquire);
+	pthread_mutex_unlock(&v->machine->lock);
 	return sum;
 }
 

@@ -160,6 +160,8 @@ static bool advance(struct vcpu *v, bool complete, bool one)
 	/* The delivery may have written to a device, or was all that had to be completed. */
 	if (cpu->posted_count || (complete && !cpu->replay.filled))
 		return false;
+	if (unlikely(vcpu_called_out(v)))
+		return false;
 	if (window_open(v)) {
 		leave(v, EXIT_IRQ_WINDOW);
 		return true;

@@ -180,7 +180,7 @@ int vcpu_inject(struct vcpu *v)
 	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
 	bool finish = cpu->replay.filled && !delivering(cpu);
 
-	while (!r && !finish && !cpu->posted_count)
+	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v))
 		r = deliver_one(v);
 	if (r == CPU_EXIT)
 		return r;

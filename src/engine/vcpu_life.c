@@ -72,7 +72,8 @@ static struct vcpu *vcpu_alloc(void)
 static void vcpu_free(struct vcpu *v)
 {
 	steal_close(&v->steal);
-	hv_vp_destroy(v);
+	hv_vp_destroy(v); /* its timers raise interrupts */
+	lapic_destroy(v);
 	if (v->wake_fd >= 0)
 		fd_drop(v->wake_fd);
 	free(v->ring);
@@ -118,6 +119,9 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->cpu.id = id;
 	v->wait_fd = -1;
 	init_translation(&v->cpu);
+	atomic_store(&v->mp_state, machine_irqchip(m) == IRQCHIP_NONE || id == m->boot_cpu
+					   ? MP_RUNNABLE
+					   : MP_UNINITIALIZED);
 	cpu_reset(&v->cpu, false);
 	if (!machine_quirk(m, QUIRK_STUFF_FEATURE_MSRS))
 		v->cpu.msr.arch_capabilities = v->cpu.msr.platform_info = 0;
@@ -170,19 +174,14 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		return -ENOMEM;
 	vcpu_init(v, m, id);
 	r = hv_vp_create(v);
-	pthread_mutex_lock(&m->lock);
-	r = r ? r : vcpu_enlist(m, v);
+	pthread_mutex_lock(&m->lock); /* the interrupt controller comes before the first vcpu or not at all */
+	if (!r)
+		r = lapic_create(v);
+	if (!r)
+		r = vcpu_enlist(m, v); /* last: from here on others see it */
 	pthread_mutex_unlock(&m->lock);
 	if (r) {
 		vcpu_free(v);
-		return r;
-	}
-	bool chip = machine_irqchip(m) != IRQCHIP_NONE;
-
-	atomic_store(&v->mp_state, !chip || id == m->boot_cpu ? MP_RUNNABLE : MP_UNINITIALIZED);
-	r = chip ? lapic_create(v) : 0;
-	if (r) {
-		vcpu_destroy(v);
 		return r;
 	}
 	*ret = v;
@@ -193,9 +192,7 @@ void vcpu_destroy(struct vcpu *v)
 {
 	if (!v)
 		return;
-	if (v->lapic)
-		lapic_destroy(v);
-	machine_pause(v->machine);
+	machine_pause(v->machine); /* who looks at all vcpus is inside, pauses them, or holds the lock */
 	pthread_mutex_lock(&v->machine->lock);
 	vcpu_delist(v->machine, v);
 	pthread_mutex_unlock(&v->machine->lock);

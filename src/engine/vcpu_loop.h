@@ -56,6 +56,12 @@ static inline bool smi_deliverable(const struct vcpu *v)
 /* Requests that the loop serves. The others wait until the vcpu goes in. */
 #define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE | REQ_RING)
 
+/* A guest can make events follow each other without an end: nothing goes on before this has been looked at. */
+static inline bool vcpu_called_out(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->cpu.exit_request, __ATOMIC_RELAXED) & REQ_OUTER;
+}
+
 /* For one that is not runnable: end its halt if something has come, else sleep until a request does. */
 void vcpu_sleep(struct vcpu *v);
 

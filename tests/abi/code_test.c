@@ -244,6 +244,24 @@ static void test_remapped(void **state)
 	guest_close(&g);
 }
 
+/* 64 times REP MOVSB: more ways out than a block has room for. It ends earlier then. */
+static void test_block_without_room(void **state)
+{
+	struct guest g;
+	u8 code[129];
+
+	for (unsigned i = 0; i < 128; i += 2) {
+		code[i] = 0xf3;
+		code[i + 1] = 0xa4;
+	}
+	code[128] = 0xf4;
+	guest_open(&g);
+	guest_code(&g, code, sizeof(code));
+	run_to(&g, KVM_EXIT_HLT);
+	assert_int_equal(regs_of(&g).rip, RAM_GPA + sizeof(code));
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +270,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_through_an_alias),
 		cmocka_unit_test(test_both_run),
 		cmocka_unit_test(test_remapped),
+		cmocka_unit_test(test_block_without_room),
 	};
 
 	port_start(argc, argv);

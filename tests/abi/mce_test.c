@@ -64,6 +64,21 @@ static void test_setup(void **state)
 	guest_close(&g);
 }
 
+/* MCG_CAP written as an MSR may say anything: there are 32 banks all the same. */
+static void test_banks_by_msr(void **state)
+{
+	struct kvm_x86_mce mce = {.status = VAL, .addr = 1, .misc = 2, .bank = 32};
+	struct guest g;
+
+	guest_open_irqchip(&g);
+	msr_set(g.vcpu, MSR_MCG_CAP, 0xff);
+	for (unsigned bank = 32; bank < 256; bank++) {
+		mce.bank = (u8)bank;
+		assert_int_equal(kvm_p(g.vcpu, KVM_X86_SET_MCE, &mce), -EINVAL);
+	}
+	guest_close(&g);
+}
+
 static void test_corrected(void **state)
 {
 	struct kvm_x86_mce mce = {
@@ -257,6 +272,7 @@ int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_setup),
+		cmocka_unit_test(test_banks_by_msr),
 		cmocka_unit_test(test_corrected),
 		cmocka_unit_test(test_fatal),
 		cmocka_unit_test(test_switched_off),

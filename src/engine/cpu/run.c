@@ -139,7 +139,7 @@ static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret
 /* Something that outer code must look at before the next instruction? */
 static bool wants_out(const struct cpu *cpu)
 {
-	return cpu->posted_count || cpu->exit.reason != EXIT_NONE ||
+	return cpu->posted_count || cpu->exit.reason != EXIT_NONE || cpu->debug_pending ||
 	       (cpu->irq_waiting && cpu_interruptible(cpu));
 }
 

@@ -404,7 +404,7 @@ static int after_trap(struct cpu *cpu, const struct insn *in, u64 flags_before, 
 	if (!dr6)
 		return CPU_OK;
 	if (cpu->exit.reason != EXIT_NONE || cpu->posted_count) {
-		cpu->debug_pending = dr6;
+		cpu->debug_pending |= dr6;
 		return CPU_OK;
 	}
 	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = dr6, .resume = resume};

@@ -296,14 +296,48 @@ static void gen_dead_exit(struct gen *g, struct emit *e)
 	rec->block = g->index;
 }
 
-static void gen_body(struct gen *g)
+/* Is there room for one instruction more, whichever it is? */
+static bool has_room(const struct gen *g)
+{
+	u32 used = cache_offset(g->cache, g->e.p) - g->t.code;
+
+	return g->cold_count + GEN_INSN_COLD <= GEN_COLD_MAX &&
+	       used + GEN_INSN_BYTES <= GEN_BYTES_MAX;
+}
+
+/* False: it does not fit, g->now is the first instruction that has no room. */
+static bool gen_instructions(struct gen *g)
 {
 	g->cold_count = 0;
 	g->disturbed = false;
 	find_groups(g);
 	gen_entry(g);
-	for (unsigned i = 0; i < g->count; i++)
+	for (unsigned i = 0; i < g->count; i++) {
+		if (!has_room(g)) {
+			g->now = i;
+			return false;
+		}
 		gen_insn(g, i);
+	}
+	return true;
+}
+
+static void cut_block(struct gen *g, unsigned count)
+{
+	g->t.bytes = g->place[count].guest;
+	g->t.insns = g->count = count;
+	g->crossing_next = false;
+	find_live_flags(g); /* what comes after it is not known any more */
+}
+
+static void gen_body(struct gen *g)
+{
+	struct emit start = g->e;
+
+	while (!gen_instructions(g)) {
+		cut_block(g, g->now);
+		g->e = start;
+	}
 }
 
 /* All ways out of the block, away from its code. */
@@ -366,6 +400,9 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 	decode_block(g, copy, (unsigned)MIN((u64)avail, room));
 	if (!g->count)
 		return NULL;
+	/* The code has changed since at was found: what counts is what has been decoded. */
+	if (offset + g->t.bytes <= PAGE_SIZE)
+		g->t.gpa2 = 0;
 	find_live_flags(g);
 	g->index = b->count + 1;
 	g->jump_table = jump_table_for(g->cache, g->t.key & ~BLOCK_PLAIN);

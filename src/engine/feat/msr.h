@@ -39,6 +39,14 @@ static inline u64 *msr_field(struct cpu *cpu, const struct msr_desc *d, u32 inde
 	return (u64 *)((u8 *)cpu + d->offset) + (index - d->first);
 }
 
+/* For the VMM may write any number into MCG_CAP, and there is room for so many. */
+static inline unsigned msr_mc_banks(const struct cpu *cpu)
+{
+	const unsigned room = ARRAY_SIZE(cpu->msr.mc_ctl2);
+
+	return MIN((unsigned)(cpu->msr.mcg_cap & 0xff), room);
+}
+
 static inline int msr_refuse_bits(struct cpu *cpu, u64 bits)
 {
 	return refuse(&cpu->refusal, -EINVAL, "the bits 0x%lx are reserved or not offered", bits);

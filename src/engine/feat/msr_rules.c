@@ -96,9 +96,9 @@ int msr_set_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 va
 {
 	unsigned n = index - d->first;
 
-	if (n >= 4 * (cpu->msr.mcg_cap & 0xff))
+	if (n >= 4 * msr_mc_banks(cpu))
 		return refuse(
-			&cpu->refusal, -EINVAL, "there are %lu banks", cpu->msr.mcg_cap & 0xff);
+			&cpu->refusal, -EINVAL, "there are %lu banks", (u64)msr_mc_banks(cpu));
 	if (n % 4 == 0 && value != 0 && (value | (1ull << 10) | 1) != ALL_ONES)
 		return refuse(&cpu->refusal, -EINVAL, "CTL is all ones or all zeroes");
 	if (!host && n % 4 == 1 && value != 0 && !(cpu->msr.hwcr & BIT64(18)))
@@ -109,7 +109,7 @@ int msr_set_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 va
 
 int msr_get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	if (index - d->first >= 4 * (cpu->msr.mcg_cap & 0xff))
+	if (index - d->first >= 4 * msr_mc_banks(cpu))
 		return -EINVAL;
 	*ret = cpu->msr.mc_banks[index - d->first];
 	return 0;
@@ -118,9 +118,9 @@ int msr_get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *r
 /* MCi_CTL2: exists with MCG_CAP.CMCI_P (SDM 3:15.3.2.5). To the VMM it is 0 without. */
 int msr_set_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
-	if (index - d->first >= (cpu->msr.mcg_cap & 0xff))
+	if (index - d->first >= msr_mc_banks(cpu))
 		return refuse(
-			&cpu->refusal, -EINVAL, "there are %lu banks", cpu->msr.mcg_cap & 0xff);
+			&cpu->refusal, -EINVAL, "there are %lu banks", (u64)msr_mc_banks(cpu));
 	if (value & ~d->valid)
 		return msr_refuse_bits(cpu, value & ~d->valid);
 	if (!(cpu->msr.mcg_cap & MCE_CAP_CMCI) && (value || !host))
@@ -131,7 +131,7 @@ int msr_set_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 va
 
 int msr_get_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	if (index - d->first >= (cpu->msr.mcg_cap & 0xff))
+	if (index - d->first >= msr_mc_banks(cpu))
 		return -EINVAL;
 	if (!(cpu->msr.mcg_cap & MCE_CAP_CMCI) && !host)
 		return -EINVAL;

@@ -75,6 +75,7 @@ u64 hv_call_flush(const struct hv_call *c)
 
 	if (!flush_targets(c, &set))
 		return HVS_INVALID_INPUT;
+	pthread_mutex_lock(&c->vcpu->machine->lock); /* none goes away meanwhile */
 	for_each_vcpu(c->vcpu->machine, v)
 	{
 		if (set_has(&set, v->hv->vp_index))
@@ -85,6 +86,7 @@ u64 hv_call_flush(const struct hv_call *c)
 		if (v != c->vcpu && set_has(&set, v->hv->vp_index))
 			vcpu_request(v, REQ_FLUSH, true);
 	}
+	pthread_mutex_unlock(&c->vcpu->machine->lock);
 	return HVS_SUCCESS | (u64)c->rep_count << 32;
 }
 
@@ -125,10 +127,12 @@ u64 hv_call_send_ipi(const struct hv_call *c)
 	if (vector < 16 || vector > 255)
 		return HVS_INVALID_INPUT;
 	msg.vector = (u8)vector;
+	pthread_mutex_lock(&c->vcpu->machine->lock);
 	for_each_vcpu(c->vcpu->machine, v)
 	{
 		if (v->lapic && set_has(&set, v->hv->vp_index))
 			lapic_accept(v->lapic, &msg);
 	}
+	pthread_mutex_unlock(&c->vcpu->machine->lock);
 	return HVS_SUCCESS;
 }

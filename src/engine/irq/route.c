@@ -70,11 +70,13 @@ static int drive_sint(struct irq *irq, const struct irq_route *r, bool level)
 
 	if (!level)
 		return LINE_MASKED;
+	pthread_mutex_lock(&irq->machine->lock); /* none goes away meanwhile */
 	for_each_vcpu(irq->machine, v)
 	{
 		if (v->hv->vp_index == r->hv_sint.vp_index)
 			n = hv_synic_raise(v, r->hv_sint.sint);
 	}
+	pthread_mutex_unlock(&irq->machine->lock);
 	return n < 0 ? LINE_MASKED : n;
 }
 
