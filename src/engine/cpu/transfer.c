@@ -98,6 +98,10 @@ int stack_push_all(struct cpu *cpu, struct stack *s, const u64 *values, unsigned
 	return CPU_OK;
 }
 
+/*
+ * Only selector and attributes change, also of null selectors with an RPL: base and limit stay, and 64-bit code goes
+ * on to use the base of FS and GS (SDM 3:5.8.6 says no more than that the selector is null; the processors do this).
+ */
 void segments_drop_inner(struct cpu *cpu)
 {
 	static const u8 data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
@@ -107,11 +111,11 @@ void segments_drop_inner(struct cpu *cpu)
 		unsigned code = SEG_TYPE_CODE | SEG_TYPE_EXPAND_DOWN;
 		bool conforming = (SEG_TYPE(s->attr) & code) == code;
 
-		/* Keeps the base: a null FS or GS of 64-bit code has one (wrfsbase, MSRs). */
-		if (!seg_usable(s) || SEL_NULL(s->selector))
+		if (!SEL_NULL(s->selector) &&
+			(!seg_usable(s) || conforming || SEG_DPL(s->attr) >= cpu->cpl))
 			continue;
-		if (!conforming && SEG_DPL(s->attr) < cpu->cpl)
-			segment_set_null(s, 0, 0);
+		s->selector = 0;
+		s->attr = SEG_UNUSABLE;
 	}
 }
 
