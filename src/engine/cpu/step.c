@@ -366,7 +366,10 @@ static u64 following_rip(const struct cpu *cpu, unsigned len)
 				     : (cpu->rip + len) & 0xffffffff;
 }
 
-/* INT n and its kin clear TF and drop a trap that was due; SYSCALL has masked TF before it counts. */
+/*
+ * INT n and its kin clear TF and drop a trap that was due. SYSCALL has masked TF before it counts, and SYSRET has loaded
+ * it: the trap is at the first instruction of the target (SDM 3:17.3.1.4, SDM 2: SYSCALL, SYSRET).
+ */
 static bool trap_due(const struct cpu *cpu, const struct insn *in, u64 flags_before)
 {
 	switch (in->desc->op) {
@@ -374,7 +377,8 @@ static bool trap_due(const struct cpu *cpu, const struct insn *in, u64 flags_bef
 	case OP_INT_IMM:
 	case OP_INTO:
 	case OP_INT1: return false;
-	case OP_SYSCALL: return cpu->rflags & FL_TF;
+	case OP_SYSCALL:
+	case OP_SYSRET: return cpu->rflags & FL_TF;
 	default: return flags_before & FL_TF;
 	}
 }
