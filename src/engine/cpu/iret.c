@@ -28,10 +28,8 @@ static void set_flags(struct cpu *cpu, u64 flags, u64 mask)
 	cpu->rflags = (cpu->rflags & ~mask) | (flags & mask) | FL_FIXED;
 }
 
-/* Any IRET ends the blocking of NMIs (SDM 3:6.7.1). */
 static int iret_done(struct cpu *cpu)
 {
-	cpu_unmask_nmi(cpu);
 	cpu_update_mode(cpu);
 	return CPU_OK;
 }
@@ -71,7 +69,6 @@ static int iret_commit_long(
 	cpu->seg[SEG_SS] = ss;
 	cpu_update_mode(cpu);
 	set_outer_rsp(cpu, f->rsp);
-	cpu_unmask_nmi(cpu);
 	if (outer)
 		segments_drop_inner(cpu);
 	if (cpu->code_size != 8) /* flatness may have changed with a dropped segment */
@@ -179,11 +176,7 @@ static int iret_task(struct cpu *cpu)
 	u64 link;
 	int r = mem_read_u64(cpu, (u32)cpu->seg[SEG_TR].base, &link, 2, ACC_SYSTEM);
 
-	if (!r)
-		r = task_switch(cpu, (u16)link, TASK_IRET, false, 0);
-	if (r == CPU_OK)
-		cpu_unmask_nmi(cpu);
-	return r;
+	return r ? r : task_switch(cpu, (u16)link, TASK_IRET, false, 0);
 }
 
 /* ---- real and virtual-8086 mode ---- */
@@ -240,10 +233,8 @@ static int iret_v86(struct cpu *cpu, unsigned size)
 	return cpu_gp0(cpu);
 }
 
-int op_iret(struct cpu *cpu, const struct insn *in)
+static int iret(struct cpu *cpu, unsigned size)
 {
-	unsigned size = in->op_size;
-
 	if (!cpu_protected(cpu))
 		return iret_real(cpu, size);
 	if (cpu_v86(cpu))
@@ -251,4 +242,14 @@ int op_iret(struct cpu *cpu, const struct insn *in)
 	if (unlikely(cpu->rflags & FL_NT))
 		return cpu_long_mode(cpu) ? cpu_gp0(cpu) : iret_task(cpu);
 	return cpu->code_size == 8 ? iret_from_64bit(cpu, size) : iret_protected(cpu, size);
+}
+
+/* Any IRET ends the blocking of NMIs, one that faults too (SDM 3:6.7.1, 3:27.3); one that must be restarted does not yet. */
+int op_iret(struct cpu *cpu, const struct insn *in)
+{
+	int r = iret(cpu, in->op_size);
+
+	if (r != CPU_EXIT)
+		cpu_unmask_nmi(cpu);
+	return r;
 }
