@@ -165,17 +165,29 @@ static int deliver_one(struct vcpu *v)
 		return NO_EVENT;
 	if (smi_deliverable(v))
 		return deliver_smi(v);
-	if (nmi_deliverable(v) && !cpu->shadow)
+	if (nmi_deliverable(v) && !cpu->shadow) /* STI's shadow, too, as in KVM */
 		return deliver_nmi(v);
 	if (cpu_interruptible(cpu) && waiting_vector(v) >= 0)
 		return deliver_interrupt(v);
 	return NO_EVENT;
 }
 
+/* While one is handled, one waits; two only where none is (SDM 3:6.7.1, and what KVM keeps of them). */
+static void limit_nmis(struct vcpu *v)
+{
+	u32 two = 2;
+
+	if (v->cpu.nmi_masked)
+		atomic_compare_exchange_strong(&v->pending_nmi, &two, 1);
+}
+
 int vcpu_inject(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
 	int r = CPU_OK;
+
+	if (unlikely(atomic_load(&v->pending_nmi)))
+		limit_nmis(v);
 
 	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
 	bool finish = cpu->replay.filled && !delivering(cpu);
