@@ -187,7 +187,10 @@ int op_into(struct cpu *cpu, const struct insn *in)
 	return cpu->rflags & FL_OF ? soft_interrupt(cpu, X86_OF) : CPU_OK;
 }
 
-/* No DPL check, and EXT is set: the hardware's own event (SDM 2: INT). A trap for a debugger, too. */
+/*
+ * No DPL check, and EXT is set: the hardware's own event (SDM 2: INT). A trap for a debugger, too. What MOV SS has held
+ * back is part of it: two #DB in a row would overwrite each other's frame on an IST stack.
+ */
 int op_int1(struct cpu *cpu, const struct insn *in)
 {
 	struct event ev = {.vector = X86_DB, .flags = cpu->rflags};
@@ -195,12 +198,18 @@ int op_int1(struct cpu *cpu, const struct insn *in)
 
 	if (cpu->debug_flags & (DBG_SINGLESTEP | DBG_HW_BP)) {
 		cpu->rip = cpu->next_rip;
-		return debug_exit(cpu, X86_DB, 0);
+		r = debug_exit(cpu, X86_DB, cpu->debug_hits);
+		cpu->debug_hits = 0;
+		return r;
 	}
 	r = deliver(cpu, &ev);
-	if (r == CPU_OK)
-		cpu->dr[7] &= ~DR7_GD;
-	return r;
+	if (r)
+		return r;
+	cpu->dr[7] &= ~DR7_GD;
+	if (unlikely(cpu->debug_hits))
+		cpu->dr[6] = (cpu->dr[6] & ~15ull) | cpu->debug_hits;
+	cpu->debug_hits = 0;
+	return CPU_OK;
 }
 
 /*
