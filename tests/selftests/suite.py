@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The kernel's KVM selftests as built programs: where they are, and how they get there.
+"""The kernel's selftests as built programs, those of KVM and those of x86: where they are, and how they get there.
 
 They are built in a folder of their own, which takes its name only when every program is there: what was begun and
 not finished is begun anew. The kernel's makefiles take orders from the environment (lib.mk builds into the root
@@ -41,6 +41,7 @@ def cache():
 
 
 SUITE = os.path.join(cache(), 'selftests')
+X86 = os.path.join(cache(), 'selftests-x86')
 LOG = os.path.join(cache(), 'selftests.log')
 
 
@@ -101,19 +102,65 @@ def unpack(packed, suite, log):
         raise NoSource(f'{packed} cannot be unpacked; see {LOG}')
 
 
+def make(writable, log, *words):
+    argv = ['make', f'-j{os.cpu_count() or 2}', *words]
+    print('$ ' + ' '.join(argv), file=log, flush=True)
+    confined = [os.path.join(TOP, 'tools', 'confined'), '--also', writable, '--']
+    if subprocess.run(confined + argv, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                      check=False).returncode:
+        raise BuildFailed(f'the kernel\'s own build failed: {" ".join(argv)}; see {LOG}')
+
+
 def compile_in(suite, names, log):
-    confined = [os.path.join(TOP, 'tools', 'confined'), '--also', suite, '--']
-    jobs = f'-j{os.cpu_count() or 2}'
-    for argv in (['make', '-C', os.path.join(suite, PACKAGE), jobs, 'headers'],
-                 ['make', '-C', kvm_folder(suite), jobs]):
-        print('$ ' + ' '.join(argv), file=log, flush=True)
-        if subprocess.run(confined + argv, env=environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                          check=False).returncode:
-            raise BuildFailed(f'the kernel\'s own build failed: {" ".join(argv)}; see {LOG}')
+    make(suite, log, '-C', os.path.join(suite, PACKAGE), 'headers')
+    make(suite, log, '-C', kvm_folder(suite))
     absent = missing(names, suite)
     if absent:
         raise BuildFailed(f'the kernel\'s own build left out {len(absent)} of {len(names)} programs, '
                           f'{", ".join(absent[:3])}{"..." if len(absent) > 3 else ""}; see {LOG}')
+
+
+def tree(new, log, packed=None):
+    """Linux with its headers made: what the suite of KVM was built from, or unpacked in the folder `new`."""
+    built = os.path.join(SUITE, PACKAGE)
+    if packed is None and os.path.isdir(os.path.join(built, 'usr', 'include', 'linux')):
+        return built
+    unpack(packed or source(new, log), new, log)
+    make(new, log, '-C', os.path.join(new, PACKAGE), 'headers')
+    return os.path.join(new, PACKAGE)
+
+
+def can_build_32():
+    """Has this system's compiler what 32-bit programs need?"""
+    with tempfile.TemporaryDirectory() as work:
+        return subprocess.run(['gcc', '-m32', '-static', '-xc', '-o', os.path.join(work, 'program'), '-'], check=False,
+                              input=b'int main(void) { return 0; }', stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0
+
+
+def missing_x86(names):
+    return [name for name in names if not os.access(os.path.join(X86, name), os.X_OK)]
+
+
+def build_x86(names, packed=None):
+    """Have all these programs of tools/testing/selftests/x86, static, in the folder X86."""
+    with open(X86 + '.lock', 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not missing_x86(names):
+            return
+        new = X86 + '.new'
+        for old in (X86, new):
+            shutil.rmtree(old, ignore_errors=True)
+        os.makedirs(new)
+        with tempfile.TemporaryDirectory(dir=new) as work, open(LOG, 'w', encoding='utf-8') as log:
+            print(f'== building the x86 selftests of {PACKAGE} in {X86}', flush=True)
+            linux = tree(work, log, packed)
+            make(new, log, '-C', os.path.join(linux, 'tools', 'testing', 'selftests', 'x86'), f'OUTPUT={new}',
+                 'CC=gcc -static -s')
+        os.rename(new, X86)
+        absent = missing_x86(names)
+        if absent:
+            raise BuildFailed(f'the kernel\'s own build left out {", ".join(absent)}; see {LOG}')
 
 
 def build(names, packed=None):

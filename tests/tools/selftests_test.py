@@ -15,6 +15,10 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 SELFTESTS = os.path.join(HERE, '..', 'selftests')
+sys.dont_write_bytecode = True
+sys.path.insert(0, SELFTESTS)
+import x86  # noqa: E402  pylint: disable=wrong-import-position
+
 RUN = os.path.join(SELFTESTS, 'run')
 FOLDER = 'linux-source-6.12'
 KVM = f'{FOLDER}/tools/testing/selftests/kvm'
@@ -95,7 +99,20 @@ def check_build(root, home):
     assert status == 0 and built(home, NAMES[5]), 'half a cache was taken for a whole one'
 
 
+def check_x86():
+    """The list of the x86 selftests only gets better."""
+    for listed, now, wrong, better in (
+            ('PASS', 'PASS', False, False), ('PASS', 'FAIL: status 1', True, False), ('PASS', 'SKIP: why', True, False),
+            ('FAIL: known', 'FAIL: status 1', False, False), ('FAIL: known', 'TIMEOUT', True, False),
+            ('FAIL: known', 'PASS', True, True), ('PASS or SKIP: why', 'SKIP: why', False, False)):
+        what, up = x86.judge(listed, now)
+        assert (what is not None, up) == (wrong, better), (listed, now, what, up)
+    for name in x86.read_expected():
+        assert name.endswith(('_32', '_64')), name
+
+
 def main():
+    check_x86()
     for check in (check_failed_build, check_no_source, check_build):
         # Not every /tmp lets programs run.
         with tempfile.TemporaryDirectory() as root, tempfile.TemporaryDirectory(dir=sys.argv[1]) as home:
