@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "boot/console.h"
+#include "boot/query.h"
 #include "boot/terminal.h"
 #include "chips/uart16550.h"
 
@@ -18,6 +19,7 @@
 #define TYPED_SIZE (1u << 20) /* more than anyone pastes; pages that are not touched cost nothing */
 #define ESCAPE     1          /* Ctrl-A */
 #define LEAVE_MS   1000
+#define ANSWER_MS  2000 /* a question that was written longer ago has its answer */
 
 struct console {
 	const struct console_ops *ops;
@@ -38,6 +40,8 @@ struct console {
 	bool out_broken;
 	unsigned panic_matched; /* characters of the panic's text seen in a row */
 	atomic_bool panicked;
+	struct query query;  /* the writer's */
+	atomic_ullong asked; /* when the terminal was last asked something, in ms; 0: never */
 
 	int wake; /* eventfd: room among the typed, or closing */
 	pthread_t reader, writer;
@@ -119,6 +123,24 @@ static void output_broke(struct console *c, int error)
 	c->ops->lost(c->opaque, error);
 }
 
+static u64 now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (u64)now.tv_sec * 1000 + (u64)now.tv_nsec / 1000000;
+}
+
+static void watch_for_questions(struct console *c, const u8 *text, unsigned n)
+{
+	bool asks = false;
+
+	for (unsigned i = 0; c->tty && i < n; i++)
+		asks |= query_byte(&c->query, text[i]);
+	if (asks)
+		atomic_store(&c->asked, now_ms());
+}
+
 static void *write_thread(void *opaque)
 {
 	struct console *c = opaque;
@@ -126,8 +148,10 @@ static void *write_thread(void *opaque)
 	unsigned n;
 	int error = buffer ? 0 : ENOMEM;
 
-	while (!error && (n = take_output(c, buffer)) > 0)
+	while (!error && (n = take_output(c, buffer)) > 0) {
 		error = write_all(buffer, n);
+		watch_for_questions(c, buffer, n);
+	}
 	if (error)
 		output_broke(c, error);
 	free(buffer);
@@ -343,9 +367,9 @@ void console_abandon(struct console *c)
 	pthread_mutex_unlock(&c->out_lock);
 }
 
-void console_stop(struct console *c, bool drain)
+bool console_stop(struct console *c, bool drain)
 {
-	bool ended;
+	bool ended, asked;
 
 	pthread_mutex_lock(&c->out_lock);
 	atomic_store(&c->closing, true);
@@ -355,7 +379,9 @@ void console_stop(struct console *c, bool drain)
 	pthread_join(c->reader, NULL);
 	ended = drain ? pthread_join(c->writer, NULL) == 0 : join_within(c->writer, LEAVE_MS);
 	if (!ended)
-		return; /* it hangs in write(2) and still uses the memory; the process is about to end */
+		return false; /* it hangs in write(2) and still uses the memory; the process is about to end */
+	asked = atomic_load(&c->asked) && now_ms() - atomic_load(&c->asked) < ANSWER_MS;
 	close(c->wake);
 	free(c);
+	return asked;
 }

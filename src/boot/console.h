@@ -30,7 +30,8 @@ bool console_panicked(struct console *c);
 /* From now on the guest does not wait for the terminal: what does not fit into the buffer is dropped. */
 void console_abandon(struct console *c);
 /* Ends both threads. With `drain` everything the guest sent is written first, however long that takes; without, what
- * can be written at once. The vCPUs must have stopped. */
-void console_stop(struct console *c, bool drain);
+ * can be written at once. The vCPUs must have stopped. True: the terminal was asked something by the guest just now,
+ * and its answer may come later. */
+bool console_stop(struct console *c, bool drain);
 
 #endif

@@ -348,10 +348,12 @@ static int run_threads(struct machine *m, struct failure *f)
 		wait_for_end(m);
 	console_abandon(console);
 	stopped = stop_vcpus(m);
-	terminal_restore();
+	terminal_leave();
 	pthread_sigmask(SIG_SETMASK, &m->before, NULL); /* from here on Ctrl-C ends us as usual */
 	m->panicked = console_panicked(console);
-	console_stop(console, guest_chose(m->reason));
+	if (console_stop(console, guest_chose(m->reason)))
+		terminal_drop_answers();
+	terminal_restore();
 	if (!stopped) {
 		fprintf(stderr, "uservisor boot: a virtual processor does not stop: this is a bug, "
 				"please report it\n");

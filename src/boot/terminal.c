@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* Raw mode of the terminal, and the way back. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/types.h"
 #include "boot/terminal.h"
+
+#define DROP_MS    1000 /* a terminal at the far end of a slow line */
+#define SILENCE_MS 50
 
 /* Read by a signal handler that has no other way to find it. */
 static struct {
@@ -36,7 +43,7 @@ void terminal_raw(void)
 void terminal_restore(void)
 {
 	if (atomic_exchange(&terminal.raw, false))
-		tcsetattr(STDIN_FILENO, TCSADRAIN, &terminal.saved);
+		tcsetattr(STDIN_FILENO, TCSAFLUSH, &terminal.saved);
 }
 
 /* tcsetattr is async-signal-safe. The second delivery, with the default action, ends the process. */
@@ -58,4 +65,63 @@ void terminal_restore_on_crash(void)
 
 	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
 		sigaction(signals[i], &action, NULL);
+}
+
+static u64 now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (u64)now.tv_sec * 1000 + (u64)now.tv_nsec / 1000000;
+}
+
+void terminal_leave(void)
+{
+	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+	struct sigaction action = {.sa_handler = crashed};
+	struct termios quiet;
+
+	if (!atomic_load(&terminal.raw))
+		return;
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		sigaction(signals[i], &action, NULL);
+	quiet = terminal.saved;
+	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON);
+	quiet.c_cc[VMIN] = 1;
+	quiet.c_cc[VTIME] = 0;
+	tcsetattr(STDIN_FILENO, TCSANOW, &quiet);
+}
+
+/* Reads what comes in time; false when nothing more comes. */
+static bool dropped(int ms, bool *ret_answered)
+{
+	static const char answer[] = "\033[0n";
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+	char text[256];
+	ssize_t n;
+
+	if (poll(&in, 1, ms) <= 0)
+		return false;
+	n = read(STDIN_FILENO, text, sizeof(text));
+	if (n > 0 && memmem(text, (size_t)n, answer, sizeof(answer) - 1))
+		*ret_answered = true;
+	return n > 0;
+}
+
+/*
+ * Terminals answer in the order of the questions. So one more is asked, for the terminal's status (ECMA-48 8.3.35), and
+ * when its answer is there all others are. A terminal that does not know it has said nothing for a while by then.
+ */
+void terminal_drop_answers(void)
+{
+	static const char question[] = "\033[5n";
+	const u64 end = now_ms() + DROP_MS;
+	bool answered = false;
+
+	if (!atomic_load(&terminal.raw) || !isatty(STDOUT_FILENO) ||
+		write(STDOUT_FILENO, question, sizeof(question) - 1) < 0)
+		return;
+	for (u64 now = now_ms(); now < end; now = now_ms())
+		if (!dropped(answered ? SILENCE_MS : (int)(end - now), &answered))
+			return;
 }

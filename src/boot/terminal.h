@@ -11,7 +11,13 @@
 
 /* Standard input is a terminal and it is ours to read (not a background job's). */
 bool terminal_present(void);
-/* Raw mode, and back. Both may be called in any order and any number of times. */
+/* The guest has gone, the rest of its output is being written: Ctrl-C is a signal again, but what comes in is still
+ * neither shown nor kept for a line. A signal that ends the process restores. */
+void terminal_leave(void);
+/* After terminal_leave(): the guest asked the terminal something, whose answer may still be on its way here. Waits for
+ * it and drops it; for a second at most. */
+void terminal_drop_answers(void);
+/* Raw mode, and back; what was not read by then is nobody's. Both may be called in any order and any number of times. */
 void terminal_raw(void);
 void terminal_restore(void);
 /* Restore also when the process dies of a fault or an assertion. */

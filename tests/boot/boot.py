@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """End to end: Debian's kernel to a shell, work whose results are compared with the host's, power-off.
 
-usage: tests/boot/boot.py shell|jobs|loop|terminal|memory|panic|errors [--machine soft|tcg|kvm] [--cpus N] ...
+usage: tests/boot/boot.py shell|jobs|loop|terminal|answers|memory|panic|errors [--machine soft|tcg|kvm] [--cpus N] ...
 
 The same tests prove themselves under another machine: --machine tcg, or MACHINE=tcg.
 Exit status 0, 1, or 77 with the reason when it cannot run here.
@@ -11,11 +11,14 @@ import argparse
 import difflib
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
 import tempfile
+import termios
 import time
+import tty
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.dont_write_bytecode = True
@@ -157,6 +160,37 @@ def terminal(args):
     print('the terminal is restored on every way out')
 
 
+def late_answers(guest, late, how):
+    """Be a terminal that answers so many seconds late, until the machine ends; what its user's shell then reads."""
+    due, at = [], 0
+    while guest.process.poll() is None or due:
+        try:
+            guest._read(0.05)  # pylint: disable=protected-access
+        except machines.Timeout:
+            pass
+        for found in re.finditer('\033\\[[56]n|\033\\[c|\033]11;[?]\a', guest.text[at:]):
+            due.append((time.monotonic() + late, how(found.group())))
+            at = max(at, guest.text.rindex(found.group()) + len(found.group()))
+        while due and due[0][0] <= time.monotonic():
+            guest.type(due.pop(0)[1])
+    tty.setraw(guest.other, termios.TCSANOW)
+    return os.read(guest.other, 1000) if select.select([guest.other], [], [], 0.3)[0] else b''
+
+
+def answers(args):
+    """What the terminal answers to the guest after its end is not typed into the user's shell."""
+    known = {'\033[5n': '\033[0n', '\033[6n': '\033[9;9R', '\033[c': '\033[?62c', '\033]11;?\a': '\033]11;rgb:0/0/0\a'}
+    for late in (0, 0.3):
+        for what in ('\\033[6n', '\\033[c\\033[6n', '\\033]11;?\\007'):
+            append = f'quiet RUN="printf \'{what}\'; poweroff -f"'
+            with start(args, append, terminal=True) as guest:
+                rest = late_answers(guest, late, lambda asked: known[asked])
+                need(guest.process.wait() == 0, 'it does not end with status 0')
+                need('\033' in guest.text, f'the guest did not ask: {guest.text[-300:]!r}')
+                need(not rest, f'the shell gets {rest!r} after {what}, answered {late} s late')
+    print('no answer of the terminal is left for the shell')
+
+
 def resident_beside_ram(pid, ram):
     """Resident bytes of a process outside the one large mapping that is the guest's RAM."""
     total, large = 0, False
@@ -259,7 +293,7 @@ def errors(args):
     need(not wrong, f'{len(wrong)} of {len(cases)} bad inputs are not refused as they should be')
 
 
-TESTS = {'shell': shell, 'jobs': jobs, 'loop': loop, 'terminal': terminal, 'memory': memory, 'panic': panic, 'errors': errors}
+TESTS = {'shell': shell, 'jobs': jobs, 'loop': loop, 'terminal': terminal, 'answers': answers, 'memory': memory, 'panic': panic, 'errors': errors}
 
 
 def main():
