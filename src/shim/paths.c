@@ -71,7 +71,7 @@ bool path_leads_to_kvm(int dirfd, const char *path)
 {
 	char name[PATH_MAX];
 
-	if (strlen(path) >= sizeof(name))
+	if (!path || strlen(path) >= sizeof(name))
 		return false;
 	strcpy(name, path);
 	for (int links = 0; links < LINKS_MAX && follow(dirfd, name); links++)

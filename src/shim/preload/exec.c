@@ -28,6 +28,7 @@ static int start(struct launch *l)
 /* A path that is only good as long as descriptors are open. */
 static bool is_fd_path(const char *path)
 {
+	path = as_given(path);
 	return path && (!strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8));
 }
 

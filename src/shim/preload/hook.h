@@ -30,6 +30,16 @@
 
 void *hook_next(const char *name);
 
+/*
+ * A parameter as the program gave it. The C library's headers declare many "nonnull", from which the compiler concludes
+ * that a check for NULL is not needed.
+ */
+static inline const char *as_given(const char *p)
+{
+	__asm__("" : "+r"(p));
+	return p;
+}
+
 /* Hooks that syscall() comes to as well: results are the kernel's, -errno included. */
 long hook_openat(int dirfd, const char *path, int flags, mode_t mode);
 long hook_ioctl(int fd, unsigned long request, unsigned long arg);

@@ -74,8 +74,8 @@ HOOK int __openat64_2(int dirfd, const char *path, int flags) __attribute__((ali
 /* The C library's streams open without open(): those that read a module's parameters come here. */
 HOOK FILE *fopen(const char *path, const char *mode)
 {
-	long fd =
-		shim_open(AT_FDCWD, path, mode[0] == 'r' && !strchr(mode, '+') ? O_RDONLY : O_RDWR);
+	const bool reads = mode && mode[0] == 'r' && !strchr(mode, '+');
+	long fd = mode ? shim_open(AT_FDCWD, path, reads ? O_RDONLY : O_RDWR) : NOT_OURS;
 
 	if (fd == NOT_OURS)
 		return NEXT(fopen)(path, mode);

@@ -78,7 +78,7 @@ HOOK int system(const char *command)
 
 HOOK FILE *popen(const char *command, const char *type)
 {
-	char *wrapped = wrap(command);
+	char *wrapped = command ? wrap(command) : NULL;
 	FILE *f = NEXT(popen)(wrapped ? wrapped : command, type);
 	int error = errno;
 

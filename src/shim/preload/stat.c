@@ -30,6 +30,7 @@ static int by_fd(int fd, struct stat *st, int result)
 /* No path at all is as good for the kernel since Linux 6.11. */
 static bool is_empty(const char *path)
 {
+	path = as_given(path);
 	return !path || !*path;
 }
 
