@@ -19,7 +19,7 @@
 
 static int leave(struct vcpu *v, u32 reason)
 {
-	v->cpu.exit.reason = reason;
+	cpu_exit_begin(&v->cpu, reason);
 	return 0;
 }
 
@@ -111,9 +111,9 @@ static bool eoi_waits(struct vcpu *v)
 
 static int leave_for_eoi(struct vcpu *v)
 {
-	v->cpu.exit.vector = (u8)v->eoi_exit;
+	v->cpu.exit = (struct exit){.reason = EXIT_IOAPIC_EOI, .vector = (u8)v->eoi_exit};
 	v->eoi_exit = -1;
-	return leave(v, EXIT_IOAPIC_EOI);
+	return 0;
 }
 
 static int leave_for_hv(struct vcpu *v)
@@ -126,9 +126,9 @@ static int leave_for_hv(struct vcpu *v)
 static int leave_for_tpr(struct vcpu *v)
 {
 	v->tpr.waits = false;
-	v->cpu.exit.tpr.rip = v->tpr.rip;
-	v->cpu.exit.tpr.is_write = v->tpr.write;
-	return leave(v, EXIT_TPR_ACCESS);
+	v->cpu.exit = (struct exit){
+		.reason = EXIT_TPR_ACCESS, .tpr = {.rip = v->tpr.rip, .is_write = v->tpr.write}};
+	return 0;
 }
 
 /* Something that an instruction did and that user space must see once it has completed. */

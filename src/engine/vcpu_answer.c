@@ -169,7 +169,7 @@ bool vcpu_post_writes(struct vcpu *v)
 
 		if (device_mmio(v, w->gpa, w->len, w->data, true, w->rip))
 			continue;
-		cpu->exit.reason = EXIT_MMIO_WRITE;
+		cpu_exit_begin(cpu, EXIT_MMIO_WRITE);
 		cpu->exit.mmio.gpa = w->gpa;
 		cpu->exit.mmio.len = w->len;
 		__builtin_memcpy(cpu->exit.mmio.data, w->data, 8);

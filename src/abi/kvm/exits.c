@@ -42,6 +42,17 @@ void exit_take_answer(struct kvm_vcpu *v)
 
 /* ---- an exit becomes kvm_run ---- */
 
+/*
+ * For all but the quickest exits, which write all their fields: what another exit has left is nobody's answer. (The
+ * caller could read it before; what it is must not be taken for part of this one.)
+ */
+static struct kvm_run *show_begin(struct kvm_vcpu *v, u32 reason)
+{
+	memset(v->run->padding, 0, sizeof(v->run->padding));
+	v->run->exit_reason = reason;
+	return v->run;
+}
+
 static int show_io(struct kvm_vcpu *v, const struct exit *e)
 {
 	struct kvm_run *run = v->run;
@@ -67,8 +78,8 @@ static int show_mmio(struct kvm_vcpu *v, const struct exit *e)
 	run->mmio.phys_addr = e->mmio.gpa;
 	run->mmio.len = e->mmio.len;
 	run->mmio.is_write = e->reason == EXIT_MMIO_WRITE;
-	if (e->reason == EXIT_MMIO_WRITE)
-		memcpy(run->mmio.data, e->mmio.data, sizeof(run->mmio.data));
+	/* Of a read it is 0: who does not know the address may leave it so. */
+	memcpy(run->mmio.data, e->mmio.data, sizeof(run->mmio.data));
 	return 0;
 }
 
@@ -98,11 +109,9 @@ static int show_irq_window(struct kvm_vcpu *v, const struct exit *e)
 
 static int show_msr(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run =
+		show_begin(v, e->reason == EXIT_RDMSR ? KVM_EXIT_X86_RDMSR : KVM_EXIT_X86_WRMSR);
 
-	run->exit_reason = e->reason == EXIT_RDMSR ? KVM_EXIT_X86_RDMSR : KVM_EXIT_X86_WRMSR;
-	run->msr.error = 0;
-	memset(run->msr.pad, 0, sizeof(run->msr.pad));
 	run->msr.reason = e->msr.why;
 	run->msr.index = e->msr.index;
 	run->msr.data = e->msr.data;
@@ -111,8 +120,7 @@ static int show_msr(struct kvm_vcpu *v, const struct exit *e)
 
 static int show_debug(struct kvm_vcpu *v, const struct exit *e)
 {
-	v->run->exit_reason = KVM_EXIT_DEBUG;
-	v->run->debug.arch = (struct kvm_debug_exit_arch){
+	show_begin(v, KVM_EXIT_DEBUG)->debug.arch = (struct kvm_debug_exit_arch){
 		.exception = e->debug.vector,
 		.pc = e->debug.rip,
 		.dr6 = e->debug.dr6,
@@ -124,10 +132,8 @@ static int show_debug(struct kvm_vcpu *v, const struct exit *e)
 /* ndata counts 64-bit words: the flags, and 16 bytes of length and instruction. */
 static int show_internal_error(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run = show_begin(v, KVM_EXIT_INTERNAL_ERROR);
 
-	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
-	memset(&run->emulation_failure, 0, sizeof(run->emulation_failure));
 	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
 	run->emulation_failure.ndata = e->insn.len ? 3 : 1;
 	if (!e->insn.len)
@@ -140,9 +146,8 @@ static int show_internal_error(struct kvm_vcpu *v, const struct exit *e)
 
 static int show_memory_fault(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run_memory_fault *f = (void *)&v->run->hw;
+	struct kvm_run_memory_fault *f = (void *)&show_begin(v, KVM_EXIT_MEMORY_FAULT)->hw;
 
-	v->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
 	*f = (struct kvm_run_memory_fault){
 		.flags = e->fault.private ? KVM_MEMORY_EXIT_FLAG_PRIVATE : 0,
 		.gpa = e->fault.gpa,
@@ -159,30 +164,25 @@ static int show_ring_full(struct kvm_vcpu *v, const struct exit *e)
 
 static int show_hypercall(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run = show_begin(v, KVM_EXIT_HYPERCALL);
 
-	run->exit_reason = KVM_EXIT_HYPERCALL;
 	run->hypercall.nr = e->hypercall.nr;
 	memcpy(run->hypercall.args, e->hypercall.args, sizeof(run->hypercall.args));
-	run->hypercall.ret = 0;
 	run->hypercall.longmode = e->hypercall.long_mode;
-	run->hypercall.pad = 0;
 	return 0;
 }
 
 static int show_eoi(struct kvm_vcpu *v, const struct exit *e)
 {
-	v->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
-	v->run->eoi.vector = e->vector;
+	show_begin(v, KVM_EXIT_IOAPIC_EOI)->eoi.vector = e->vector;
 	return 0;
 }
 
 static int show_system_event(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run = show_begin(v, KVM_EXIT_SYSTEM_EVENT);
 	u32 i, n = MIN(e->event.ndata, (u32)ARRAY_SIZE(e->event.data));
 
-	run->exit_reason = KVM_EXIT_SYSTEM_EVENT;
 	run->system_event.type = e->event.type;
 	run->system_event.ndata = n;
 	for (i = 0; i < n; i++)
@@ -192,10 +192,8 @@ static int show_system_event(struct kvm_vcpu *v, const struct exit *e)
 
 static int show_tpr_access(struct kvm_vcpu *v, const struct exit *e)
 {
-	v->run->exit_reason = KVM_EXIT_TPR_ACCESS;
-	v->run->tpr_access.rip = e->tpr.rip;
+	show_begin(v, KVM_EXIT_TPR_ACCESS)->tpr_access.rip = e->tpr.rip;
 	v->run->tpr_access.is_write = e->tpr.is_write;
-	v->run->tpr_access.pad = 0;
 	return 0;
 }
 
@@ -233,10 +231,8 @@ _Static_assert(KVM_EXIT_HYPERV_SYNIC == HYPERV_SYNIC && KVM_EXIT_HYPERV_HCALL ==
 
 static int show_hyperv(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run = show_begin(v, KVM_EXIT_HYPERV);
 
-	run->exit_reason = KVM_EXIT_HYPERV;
-	memset(&run->hyperv, 0, sizeof(run->hyperv));
 	run->hyperv.type = e->hyperv.kind;
 	show_hyperv_fields(&run->hyperv, e);
 	return 0;
@@ -244,22 +240,19 @@ static int show_hyperv(struct kvm_vcpu *v, const struct exit *e)
 
 static int show_xen(struct kvm_vcpu *v, const struct exit *e)
 {
-	struct kvm_run *run = v->run;
+	struct kvm_run *run = show_begin(v, KVM_EXIT_XEN);
 
-	run->exit_reason = KVM_EXIT_XEN;
 	run->xen.type = KVM_EXIT_XEN_HCALL;
 	run->xen.u.hcall.longmode = e->xen.long_mode;
 	run->xen.u.hcall.cpl = e->xen.cpl;
 	run->xen.u.hcall.input = e->xen.nr;
-	run->xen.u.hcall.result = 0;
 	memcpy(run->xen.u.hcall.params, e->xen.args, sizeof(e->xen.args));
 	return 0;
 }
 
 static int show_unknown(struct kvm_vcpu *v, const struct exit *e)
 {
-	v->run->exit_reason = KVM_EXIT_UNKNOWN;
-	v->run->hw.hardware_exit_reason = e->reason;
+	show_begin(v, KVM_EXIT_UNKNOWN)->hw.hardware_exit_reason = e->reason;
 	return 0;
 }
 
@@ -291,9 +284,7 @@ static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit 
 /* A state that no processor can be in: "invalid guest state" in VMX's words (SDM 3:26.8). */
 static int show_fail_entry(struct kvm_vcpu *v)
 {
-	v->run->exit_reason = KVM_EXIT_FAIL_ENTRY;
-	v->run->fail_entry.hardware_entry_failure_reason = 0x80000021;
-	v->run->fail_entry.cpu = 0;
+	show_begin(v, KVM_EXIT_FAIL_ENTRY)->fail_entry.hardware_entry_failure_reason = 0x80000021;
 	return 0;
 }
 

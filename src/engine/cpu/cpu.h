@@ -388,6 +388,25 @@ static inline int cpu_raise_err(struct cpu *cpu, u8 vector, u32 error)
 	cpu->exc = (struct exception){.vector = vector, .has_error = true, .error = error};
 	return CPU_FAULT;
 }
+/*
+ * An exit begins: its fields follow, all of them, because what is not written shows what the last one left. Those that
+ * are too rare to save the time are written whole instead, cpu->exit = (struct exit){...}. Sanitized builds begin with a
+ * pattern, so that what was forgotten is seen.
+ */
+#define EXIT_POISON 0xa5
+static inline void cpu_exit_begin(struct cpu *cpu, u32 reason)
+{
+	if (UV_SANITIZED)
+		__builtin_memset(&cpu->exit, EXIT_POISON, sizeof(cpu->exit));
+	cpu->exit.reason = reason;
+}
+/* No access to guest RAM; gpa 0, size 0: which is not known. */
+static inline int cpu_memory_fault(struct cpu *cpu, u64 gpa, u64 size, bool private)
+{
+	cpu->exit = (struct exit){
+		.reason = EXIT_MEMORY_FAULT, .fault = {gpa & GPA_BITS, size, private}};
+	return CPU_EXIT;
+}
 static inline int cpu_gp0(struct cpu *cpu)
 {
 	return cpu_raise_err(cpu, X86_GP, 0);

@@ -56,10 +56,7 @@ static inline bool host_mem_at_access(u64 pc)
 /* The exit for it. Which page it was is not known here. */
 static inline int host_refused(struct cpu *cpu)
 {
-	cpu->exit.reason = EXIT_MEMORY_FAULT;
-	cpu->exit.fault.gpa = 0;
-	cpu->exit.fault.size = 0;
-	return CPU_EXIT;
+	return cpu_memory_fault(cpu, 0, 0, false);
 }
 
 #endif

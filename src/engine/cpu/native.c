@@ -101,10 +101,7 @@ static int native_fault(struct cpu *cpu, const struct insn *in, const struct nat
 		return cpu_gp0(cpu);
 	if (vector >= 0)
 		return cpu_raise(cpu, vector);
-	cpu->exit.reason = EXIT_MEMORY_FAULT;
-	cpu->exit.fault.gpa = 0;
-	cpu->exit.fault.size = 0;
-	return CPU_EXIT;
+	return cpu_memory_fault(cpu, 0, 0, false);
 }
 
 int native_exec(struct cpu *cpu, const struct insn *in, void *mem)

@@ -18,13 +18,14 @@ static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
 	static const u8 args[] = {RBX, RCX, RDX, RSI};
 	struct exit *x = &cpu->exit;
 
+	cpu_exit_begin(cpu, EXIT_HYPERCALL);
 	x->hypercall.nr = nr;
 	x->hypercall.ret = 0;
 	x->hypercall.long_mode = size == 8;
 	for (unsigned i = 0; i < ARRAY_SIZE(x->hypercall.args); i++)
 		x->hypercall.args[i] =
 			i < ARRAY_SIZE(args) ? reg_read(cpu, args[i], size, true) : 0;
-	return replay_ask(cpu, EXIT_HYPERCALL);
+	return replay_ask(cpu);
 }
 
 static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
@@ -78,9 +79,9 @@ static int hyperv_call(struct cpu *cpu, const struct insn *in)
 	arg[2] = wide ? cpu->gpr[R8] : register_pair(cpu, RDI, RSI);
 	a = replay_answer(cpu, EXIT_HYPERV, arg[0], 8);
 	if (!a) {
-		cpu->exit = (struct exit){
+		cpu->exit = (struct exit){.reason = EXIT_HYPERV,
 			.hyperv = {.kind = HYPERV_CALL, .arg = {arg[0], arg[1], arg[2]}}};
-		return replay_ask(cpu, EXIT_HYPERV);
+		return replay_ask(cpu);
 	}
 	if (a->error)
 		return cpu_raise(cpu, X86_UD);
@@ -101,10 +102,11 @@ static int xen_call(struct cpu *cpu, const struct insn *in)
 		reg_write(cpu, RAX, size, true, a->value);
 		return CPU_OK;
 	}
-	cpu->exit = (struct exit){.xen = {.nr = nr, .cpl = cpu->cpl, .long_mode = size == 8}};
+	cpu->exit = (struct exit){
+		.reason = EXIT_XEN, .xen = {.nr = nr, .cpl = cpu->cpl, .long_mode = size == 8}};
 	for (unsigned i = 0; i < ARRAY_SIZE(regs[0]); i++)
 		cpu->exit.xen.args[i] = reg_read(cpu, regs[size == 8][i], size, true);
-	return replay_ask(cpu, EXIT_XEN);
+	return replay_ask(cpu);
 }
 
 static int hypercall(struct cpu *cpu, const struct insn *in)

@@ -64,16 +64,17 @@ static unsigned io_size(const struct insn *in)
 
 static int io_ask(struct cpu *cpu, u16 port, unsigned size, u32 count)
 {
+	cpu_exit_begin(cpu, EXIT_IO_IN);
 	cpu->exit.io.port = port;
 	cpu->exit.io.size = size;
 	cpu->exit.io.count = count;
 	cpu->exit.io.data = cpu->io_data;
-	return replay_ask(cpu, EXIT_IO_IN);
+	return replay_ask(cpu);
 }
 
 static void io_tell(struct cpu *cpu, u16 port, unsigned size, u64 value)
 {
-	cpu->exit.reason = EXIT_IO_OUT;
+	cpu_exit_begin(cpu, EXIT_IO_OUT);
 	cpu->exit.io.port = port;
 	cpu->exit.io.size = size;
 	cpu->exit.io.count = 1;

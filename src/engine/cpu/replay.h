@@ -28,12 +28,11 @@ static inline bool replay_full(const struct cpu *cpu)
 	return cpu->replay.next == REPLAY_MAX;
 }
 
-/* Ask: the caller fills in the rest of cpu->exit. */
-static inline int replay_ask(struct cpu *cpu, u8 reason)
+/* Ask: the caller has written cpu->exit, beginning with its reason. */
+static inline int replay_ask(struct cpu *cpu)
 {
 	uv_assert(!replay_full(cpu));
 	cpu->replay.filled = cpu->replay.next;
-	cpu->exit.reason = reason;
 	return CPU_EXIT;
 }
 

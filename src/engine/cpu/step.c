@@ -141,9 +141,8 @@ static const op_handler handlers[OP_COUNT] = {
 
 int cpu_internal_error(struct cpu *cpu, const struct insn *in)
 {
-	cpu->exit.reason = EXIT_INTERNAL_ERROR;
-	cpu->exit.insn.len = in->len;
-	memcpy(cpu->exit.insn.bytes, in->bytes, sizeof(cpu->exit.insn.bytes));
+	cpu->exit = (struct exit){.reason = EXIT_INTERNAL_ERROR, .insn = {.len = in->len}};
+	memcpy(cpu->exit.insn.bytes, in->bytes, MIN(in->len, sizeof(cpu->exit.insn.bytes)));
 	return CPU_EXIT;
 }
 

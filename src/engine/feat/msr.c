@@ -111,11 +111,12 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 
 static int msr_ask(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
 {
+	cpu_exit_begin(cpu, reason);
 	cpu->exit.msr.index = index;
 	cpu->exit.msr.why = why;
 	cpu->exit.msr.data = data;
 	cpu->exit.msr.error = false;
-	return replay_ask(cpu, reason);
+	return replay_ask(cpu);
 }
 
 /* The guest may not, or cannot: #GP, unless the VMM wants to know (KVM_CAP_X86_USER_SPACE_MSR). */

@@ -58,11 +58,12 @@ static int mmio_ask(struct cpu *cpu, u64 gpa, unsigned len)
 
 	if (replay_full(cpu))
 		return mem_internal_error(cpu);
+	cpu_exit_begin(cpu, EXIT_MMIO_READ);
 	e->mmio.gpa = gpa;
 	e->mmio.len = len;
 	for (unsigned i = 0; i < sizeof(e->mmio.data); i++)
 		e->mmio.data[i] = 0;
-	return replay_ask(cpu, EXIT_MMIO_READ);
+	return replay_ask(cpu);
 }
 
 static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)

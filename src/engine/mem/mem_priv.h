@@ -261,18 +261,13 @@ static inline bool linear_canonical(const struct cpu *cpu, u64 lin)
 /* The engine gives up on the instruction; the caller of vcpu_run() sees why. */
 static inline int mem_internal_error(struct cpu *cpu)
 {
-	cpu->exit.reason = EXIT_INTERNAL_ERROR;
-	cpu->exit.insn.len = 0;
+	cpu->exit = (struct exit){.reason = EXIT_INTERNAL_ERROR};
 	return CPU_EXIT;
 }
 
 static inline int mem_host_fault(struct cpu *cpu, u64 gpa, u64 size)
 {
-	cpu->exit.reason = EXIT_MEMORY_FAULT;
-	cpu->exit.fault.gpa = gpa & GPA_BITS;
-	cpu->exit.fault.size = size;
-	cpu->exit.fault.private = false;
-	return CPU_EXIT;
+	return cpu_memory_fault(cpu, gpa, size, false);
 }
 
 /* No slot at gpa: is it a device's register, or memory that should be private? */
@@ -285,9 +280,7 @@ static inline bool mem_private_missing(const struct cpu *cpu, u64 gpa)
 
 static inline int mem_private_fault(struct cpu *cpu, u64 gpa)
 {
-	mem_host_fault(cpu, gpa & PAGE_MASK, PAGE_SIZE);
-	cpu->exit.fault.private = true;
-	return CPU_EXIT;
+	return cpu_memory_fault(cpu, gpa & PAGE_MASK, PAGE_SIZE, true);
 }
 
 #endif
