@@ -48,12 +48,6 @@ void put64(struct code *c, u64 v)
 	put(c, &v, 8);
 }
 
-void put_jump(struct code *c, u8 opcode, u32 to)
-{
-	PUT(c, opcode);
-	put32(c, to - (c->at + c->n + 4));
-}
-
 void put_mov(struct code *c, unsigned reg, u64 v)
 {
 	PUT(c, 0x48 | reg >> 3, 0xb8 | (reg & 7));
@@ -68,7 +62,7 @@ static void write64(struct box *b, u32 at, u64 v)
 }
 
 /* RAM by 4 KiB pages, so that single ones can be changed. */
-static void write_tables(struct box *b)
+void box_tables(struct box *b)
 {
 	write64(b, AT_PML4, 0x2007);
 	write64(b, 0x2000, 0x3007);
@@ -137,7 +131,7 @@ void box_open(struct box *b, int vcpus, bool irqchip, unsigned long type)
 		dev_ioctl(b->dev, b->vm, KVM_CREATE_IRQCHIP, 0);
 	b->ram = memory(2 * BOX_RAM); /* slots that are refused reach into what is behind */
 	box_slot(b, 0, 0, 0, BOX_RAM, b->ram);
-	write_tables(b);
+	box_tables(b);
 	write_handlers(b);
 	make_smram(b);
 	for (int i = 0; i < vcpus; i++)

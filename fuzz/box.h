@@ -52,6 +52,8 @@ long box_do(struct box *b, int fd, unsigned long request, const void *arg);
 long box_slot(struct box *b, u32 slot, u32 flags, u64 gpa, u64 bytes, const void *host);
 /* In long mode, or in flat 32-bit protected mode without paging, at AT_CODE of this vcpu; out of SMM, runnable. */
 void box_start(struct box *b, int vcpu, bool long_mode);
+/* Page tables and the GDT, as at first. */
+void box_tables(struct box *b);
 /* A finding if the secret has been changed, or is anywhere that who is not in SMM can see. */
 void box_check_secret(struct box *b);
 
@@ -67,8 +69,6 @@ void put(struct code *c, const void *bytes, u32 n);
 #define PUT(c, ...) put(c, (const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
 void put32(struct code *c, u32 v);
 void put64(struct code *c, u64 v);
-/* A jump or call (opcode e9 or e8) to a linear address. */
-void put_jump(struct code *c, u8 opcode, u32 to);
 /* mov reg, imm64 of long mode. */
 void put_mov(struct code *c, unsigned reg, u64 v);
 
