@@ -49,7 +49,6 @@ static void get_xsave(struct cpu *cpu, struct vcpu_state *s)
 
 	memcpy(s->xsave, cpu->xsave_area, XSAVE_SIZE);
 	memset(s->xsave + XSAVE_SIZE, 0, sizeof(s->xsave) - XSAVE_SIZE);
-	fpu_scrub(image);
 	image->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
 }
 

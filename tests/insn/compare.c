@@ -2,7 +2,7 @@
 /*
  * Do two legs of a case agree? All of memory, registers and vector state, and how it ended. The exceptions:
  *
- * - FOP, FIP, FDP and what is stored of them: no guest sees the host's.
+ * - FOP and FDP on AMD's hosts, and what is stored of FOP, FIP and FDP with segments (see check_pointers()).
  * - RF in a fault's image, which processors and their hypervisors handle differently.
  * - Flags at a fault or an exit, if the sequence would have overwritten them unread (translated code may have lost them).
  * - Flags that an instruction leaves undefined, and all that comes of reading them: where the processor keeps
@@ -20,7 +20,8 @@
 #include "insn/forms.h"
 #include "insn/intel.h"
 
-#define FLAGS (FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_ID)
+#define FSW_ES 0x80
+#define FLAGS  (FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_AC | FL_ID)
 
 struct report {
 	const struct insn_case *c;
@@ -264,6 +265,24 @@ static void check_indexed(struct report *r, const char *name, unsigned i, u64 a,
 	say(r, DIFF_FOUND, full, a, b);
 }
 
+/*
+ * How much is kept of an address that is not canonical is the processor's. Segments have other bases on the host, and
+ * processors without FDP_EXCPTN_ONLY have more to say than guests see. An exception that is cleared unreported leaves the
+ * guest's FOP and FDP as they were.
+ */
+static void check_pointers(struct report *r, const u8 *a, const u8 *b)
+{
+	bool host = r->leg[1] == LEG_HOST;
+	unsigned bytes = host ? 6 : 8;
+
+	check(r, "fip", at(a, 8, bytes), at(b, 8, bytes));
+	if (host && (host_is_amd() || !(at(a, 2, 2) & FSW_ES)))
+		return;
+	check(r, "fop", at(a, 6, 2), at(b, 6, 2));
+	if (r->c->kind == KIND_FLAT) /* else the segment may have changed before it is asked for */
+		check(r, "fdp", at(a, 16, bytes), at(b, 16, bytes));
+}
+
 static void check_vectors(struct report *r, const u8 *from_a, const u8 *from_b)
 {
 	u8 a[R_XSAVE_BYTES], b[R_XSAVE_BYTES];
@@ -275,6 +294,7 @@ static void check_vectors(struct report *r, const u8 *from_a, const u8 *from_b)
 	check(r, "fcw", at(a, 0, 2), at(b, 0, 2));
 	check(r, "fsw", at(a, 2, 2), at(b, 2, 2));
 	check(r, "ftw", a[4], b[4]);
+	check_pointers(r, a, b);
 	if (!on_host(r) || !intel_has_more_flags(r->faulted, at(a, 24, 4), at(b, 24, 4)))
 		check(r, "mxcsr", at(a, 24, 4), at(b, 24, 4));
 	for (unsigned i = 0; i < 8; i++) {
@@ -304,7 +324,8 @@ static void check_memory(struct report *r, const char *name, const u8 *a, const 
 		return;
 	for (unsigned i = 0; i < n; i++)
 		differ += a[i] != b[i];
-	if (r->c->image && r->leg[1] == LEG_HOST && differ <= POINTER_BYTES)
+	if (r->c->image && r->leg[1] == LEG_HOST && differ <= POINTER_BYTES &&
+		(r->c->kind != KIND_FLAT || host_is_amd()))
 		return;
 	if (known_call_fault(r) && differ <= r->faulted->op_size)
 		return;

@@ -92,10 +92,4 @@ static inline bool cache_contains(const struct code_cache *c, u64 pc)
 struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind);
 #define EMIT_EXIT_MAX 64
 
-/* Where vector state must be moved on entry and exit: NULL when inner code leaves it alone. */
-static inline void *cpu_fpu_area(struct cpu *cpu)
-{
-	return UV_EAGER_FPU ? cpu->xsave_area : NULL;
-}
-
 #endif

@@ -177,6 +177,12 @@ struct msr_state {
 #define GPA_SMM  BIT64(52)
 #define GPA_BITS (GPA_SMM - 1)
 
+/* The last x87 instruction and its operand (SDM 1:8.1.8): offsets, and the opcode without its first five bits. */
+struct x87_pointers {
+	u64 fip, fdp;
+	u16 fop;
+};
+
 struct cpu {
 	/* Touched by translated code and assembly: keep the order, the offsets are those of layout.h. */
 	u64 frame[FRAME_SIZE / 8]; /* FRAME_*: spill slots that translated code uses most */
@@ -258,6 +264,8 @@ struct cpu {
 	u8 phys_bits;
 	bool has_long_mode;
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
+
+	struct x87_pointers x87_loaded, x87_stepped; /* x87ptr.c */
 
 	/* memory operand that has no single host address */
 	u8 bounce[128] __attribute__((aligned(64)));

@@ -3,13 +3,15 @@
  * Guest x87 and vector state as C code sees it: the standard-format XSAVE image in cpu->xsave_area.
  *
  * While inner code runs the state is live in the host's registers; fpu_live_to_area() copies it out
- * and fpu_area_to_live() puts a changed image back. Builds with UV_EAGER_FPU keep it in the area while
+ * and fpu_area_to_live() puts a changed image back, which is then no longer the guest's to look at (x87ptr.h). Builds with UV_EAGER_FPU keep it in the area while
  * C code runs, and both do nothing. Code in between may not use vector registers either way.
  */
 #ifndef ENGINE_CPU_FPU_H
 #define ENGINE_CPU_FPU_H
 
+#include "engine/cpu/cache.h"
 #include "engine/cpu/cpu.h"
+#include "engine/cpu/x87ptr.h"
 #include "engine/feat/feat.h"
 
 /* Standard format, SDM 1:13.4.1 and 1:10.5.1. */
@@ -45,11 +47,17 @@ static inline u32 fpu_mxcsr_mask(const struct fpu_image *f)
 	return f->mxcsr_mask ? f->mxcsr_mask : 0xffbf;
 }
 
-/* FIP and FDP point to host code and data: no guest may see them (and FCS, FDS do not exist). */
-static inline void fpu_scrub(struct fpu_image *f)
+/* Into generated code, with the state in the host's registers, and back. */
+static inline const struct exit_record *fpu_run_code(struct cpu *cpu, const void *target)
 {
-	f->fop = 0;
-	f->fip = f->fdp = 0;
+	const struct exit_record *rec;
+
+	if (!UV_EAGER_FPU)
+		return code_enter(cpu, target, NULL);
+	x87_pointers_hide(cpu);
+	rec = code_enter(cpu, target, cpu->xsave_area);
+	x87_pointers_show(cpu);
+	return rec;
 }
 
 #if UV_EAGER_FPU
@@ -72,8 +80,8 @@ static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
 			 : "+m"(cpu->xsave_area)
 			 : "a"(XSTATE_OFFERED), "d"(0)
 			 : "memory");
+	x87_pointers_show(cpu);
 #endif
-	fpu_scrub(fpu_image(cpu));
 	return fpu_image(cpu);
 }
 
@@ -106,6 +114,7 @@ static inline void fpu_area_to_live(struct cpu *cpu)
 #if UV_EAGER_FPU
 	fpu_settle(cpu);
 #else
+	x87_pointers_hide(cpu);
 	__asm__ volatile("xrstor64 %0"
 			 :
 			 : "m"(cpu->xsave_area), "a"(XSTATE_OFFERED), "d"(0)

@@ -114,14 +114,18 @@ static void store(const struct cpu *cpu, struct fpu_image *f)
 static void vector_enter(struct cpu *cpu, struct host_control *hc)
 {
 	__asm__ volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(hc->mxcsr), "=m"(hc->fcw));
-	if (!UV_EAGER_FPU)
-		load(cpu, fpu_image(cpu));
+	if (UV_EAGER_FPU)
+		return;
+	x87_pointers_hide(cpu);
+	load(cpu, fpu_image(cpu));
 }
 
 static void vector_leave(struct cpu *cpu, const struct host_control *hc)
 {
-	if (!UV_EAGER_FPU)
+	if (!UV_EAGER_FPU) {
 		store(cpu, fpu_image(cpu));
+		x87_pointers_show(cpu);
+	}
 	__asm__ volatile("ldmxcsr %0" : : "m"(hc->mxcsr));
 	/* Or x87 state would be in use from here on, and the next load one of everything. */
 	if (unlikely(hc->fcw != FCW_RESET))

@@ -11,6 +11,7 @@
 #include "engine/cpu/native.h"
 
 #include "engine/cpu/cache.h"
+#include "engine/cpu/fpu.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/ops.h"
 #include "engine/cpu/rewrite.h"
@@ -109,6 +110,7 @@ int native_exec(struct cpu *cpu, const struct insn *in, void *mem)
 	struct native_key k = form_of(in);
 	struct native_stub *s = slot_for(cpu, k);
 	u32 epoch = atomic_load_explicit(&cpu->machine->code->epoch, memory_order_relaxed);
+	struct x87_pointers before;
 	bool full = false;
 
 	if (cpu->native_epoch != epoch) {
@@ -122,7 +124,11 @@ int native_exec(struct cpu *cpu, const struct insn *in, void *mem)
 			return full ? cpu_leave_for_reset(cpu) : cpu_internal_error(cpu, in);
 	}
 	cpu->bounce_ptr = (u64)mem;
-	if (code_enter(cpu, s->code, cpu_fpu_area(cpu))->kind == REC_FAULT)
+	before = cpu->x87_stepped;
+	x87_stepped(cpu, in);
+	if (fpu_run_code(cpu, s->code)->kind == REC_FAULT) {
+		cpu->x87_stepped = before;
 		return native_fault(cpu, in, s);
+	}
 	return CPU_OK;
 }

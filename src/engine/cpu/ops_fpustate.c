@@ -42,6 +42,34 @@ static int state_linear(struct cpu *cpu, const struct insn *in, unsigned len, un
 
 /* ---- fxsave, fxrstor ---- */
 
+/* Without REX.W half of each pointer's place belongs to FCS and FDS, which are zero (ZERO_FCS_FDS; SDM 1:10.5.1). */
+static bool wide_pointers(const struct insn *in)
+{
+	return in->rex & 8;
+}
+
+static void cut_pointers(struct fpu_image *f)
+{
+	f->fip = (u32)f->fip;
+	f->fdp = (u32)f->fdp;
+}
+
+/* The image as the instruction shows it, until restore_pointers(). */
+static struct x87_pointers show_pointers(const struct insn *in, struct fpu_image *f)
+{
+	struct x87_pointers whole = {.fip = f->fip, .fdp = f->fdp};
+
+	if (!wide_pointers(in))
+		cut_pointers(f);
+	return whole;
+}
+
+static void restore_pointers(struct fpu_image *f, const struct x87_pointers *whole)
+{
+	f->fip = whole->fip;
+	f->fdp = whole->fdp;
+}
+
 int op_fxsave(struct cpu *cpu, const struct insn *in)
 {
 	unsigned len = LEGACY_BYTES - 256 + vector_bytes(in);
@@ -52,15 +80,20 @@ int op_fxsave(struct cpu *cpu, const struct insn *in)
 		r = mem_probe_write(cpu, lin, 512, ACC_WRITE);
 	if (r)
 		return r;
-	return mem_write(cpu, lin, fpu_live_to_area(cpu), len, ACC_WRITE);
+	struct fpu_image *f = fpu_live_to_area(cpu);
+	const struct x87_pointers whole = show_pointers(in, f);
+	r = mem_write(cpu, lin, f, len, ACC_WRITE);
+	restore_pointers(f, &whole);
+	return r;
 }
 
-static void load_x87(struct fpu_image *f, const struct fpu_image *from)
+static void load_x87(struct fpu_image *f, const struct insn *in, const struct fpu_image *from)
 {
 	copy(f, from, offsetof(struct fpu_image, mxcsr));
 	copy(f->st, from->st, sizeof(f->st));
 	f->fcw = fcw_loaded(f->fcw);
-	fpu_scrub(f); /* the guest's own pointers would mix with host ones later */
+	if (!wide_pointers(in))
+		cut_pointers(f);
 	f->xstate_bv |= XSTATE_X87;
 }
 
@@ -77,7 +110,7 @@ int op_fxrstor(struct cpu *cpu, const struct insn *in)
 	struct fpu_image *f = fpu_live_to_area(cpu);
 	if (image.mxcsr & ~fpu_mxcsr_mask(f))
 		return cpu_gp0(cpu);
-	load_x87(f, &image);
+	load_x87(f, in, &image);
 	copy(f->xmm, image.xmm, vector_bytes(in));
 	f->mxcsr = image.mxcsr;
 	f->xstate_bv |= XSTATE_SSE;
@@ -161,10 +194,12 @@ static int xsave_common(struct cpu *cpu, const struct insn *in, enum xsave_form 
 		r = mem_read_u64(cpu, lin + XSAVE_HEADER, &old_bv, 8, ACC_READ);
 	if (r)
 		return r;
-	const struct fpu_image *f = fpu_live_to_area(cpu);
+	struct fpu_image *f = fpu_live_to_area(cpu);
+	const struct x87_pointers whole = show_pointers(in, f);
 	u64 use = in_use(f, form), saved = form == XSAVE_PLAIN ? rfbm : rfbm & use;
 	bool mxcsr = form == XSAVE_COMPACT ? saved & XSTATE_SSE : rfbm & (XSTATE_SSE | XSTATE_AVX);
 	r = write_components(cpu, in, lin, f, saved, mxcsr);
+	restore_pointers(f, &whole);
 	return r ? r : write_header(cpu, lin, old_bv, rfbm, use, form);
 }
 
@@ -239,7 +274,7 @@ static void load_components(
 	struct fpu_image *f, const struct insn *in, const struct fpu_image *image, u64 rfbm)
 {
 	if ((rfbm & XSTATE_X87) && (image->xstate_bv & XSTATE_X87))
-		load_x87(f, image);
+		load_x87(f, in, image);
 	else if (rfbm & XSTATE_X87)
 		init_x87(f);
 	if (rfbm & XSTATE_SSE)

@@ -9,6 +9,7 @@
 
 #include "engine/cpu/block.h"
 #include "engine/cpu/cache.h"
+#include "engine/cpu/fpu.h"
 #include "engine/cpu/jump.h"
 #include "engine/cpu/layout.h"
 #include "engine/cpu/ops.h"
@@ -460,7 +461,7 @@ enum run_result cpu_run(struct cpu *cpu)
 		if (unlikely(wants_out(cpu)))
 			return why_out(cpu);
 		if (next.host) {
-			rec = code_enter(cpu, next.host, cpu_fpu_area(cpu));
+			rec = fpu_run_code(cpu, next.host);
 			if (handle_record(cpu, rec, &next) != CPU_OK)
 				return left(cpu);
 			if (unlikely(wants_out(cpu)))

@@ -227,7 +227,12 @@ static int check_pending(struct cpu *cpu, const struct insn *in)
 		return CPU_OK;
 	if ((attr & IA_SSE) && in->is_mem && in->opcode == 0x2a)
 		return CPU_OK;
-	return fpu_pending(cpu) ? cpu_raise(cpu, X86_MF) : CPU_OK;
+	if (likely(!fpu_pending(cpu)))
+		return CPU_OK;
+	fpu_live_to_area(
+		cpu); /* what the operand pointer is follows from segments that the handler may not have */
+	fpu_area_to_live(cpu);
+	return cpu_raise(cpu, X86_MF);
 }
 
 static int check(struct cpu *cpu, const struct insn *in)

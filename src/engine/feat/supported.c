@@ -47,7 +47,7 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 	(BIT(3) /* BMI1 */ | BIT(5) /* AVX2 */ | BIT(8) /* BMI2 */ | BIT(9) /* ERMS */ |           \
 		BIT(18) /* RDSEED */ | BIT(19) /* ADX */ | BIT(23) /* CLFLUSHOPT */ |              \
 		BIT(24) /* CLWB */ | BIT(29) /* SHA */)
-/* FDP and FCS, FDS: every image shows zeroes there (ops_fpustate.c). */
+/* FDP_EXCPTN_ONLY, ZERO_FCS_FDS: so on every host (x87ptr.c). */
 #define LEAF7_EBX_FORCED                                                                           \
 	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(6) /* FDP_EXCPTN_ONLY */ |          \
 		BIT(7) /* SMEP */ | BIT(10) /* INVPCID */ | BIT(13) /* ZERO_FCS_FDS */ |           \
