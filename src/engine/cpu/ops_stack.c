@@ -253,6 +253,8 @@ int op_enter(struct cpu *cpu, const struct insn *in)
 
 	stack_begin(cpu, &s);
 	u64 frame = stack_truncate(&s, s.sp - size);
+	/* SDM 2, ENTER: FrameTemp is all of ESP, also where the stack is of 16 bits. */
+	u64 pointer = frame | (s.width == 2 ? cpu->gpr[RSP] & 0xffff0000 : 0);
 	u64 final = stack_truncate(&s, frame - (level ? level * size : 0) - (u16)in->imm);
 	int r = probe_pushes(cpu, &s, 1 + level, size);
 	if (!r)
@@ -268,12 +270,12 @@ int op_enter(struct cpu *cpu, const struct insn *in)
 			r = stack_push(cpu, &s, display[0], size);
 	}
 	if (!r && level)
-		r = stack_push(cpu, &s, frame, size);
+		r = stack_push(cpu, &s, pointer, size);
 	if (r)
 		return r;
 	s.sp = final;
 	stack_commit(cpu, &s);
-	reg_write(cpu, RBP, size, true, frame);
+	reg_write(cpu, RBP, size, true, pointer);
 	return CPU_OK;
 }
 
