@@ -36,7 +36,7 @@ static const struct {
 static void change(struct random *r, u8 *p, unsigned size)
 {
 	const u64 v = rnd_edge(r);
-	const unsigned width = MIN(size, 1u << rnd_below(r, 4));
+	const unsigned wanted = 1u << rnd_below(r, 4), width = MIN(size, wanted);
 	const unsigned at = (unsigned)rnd_below(r, size / width) * width;
 
 	if (rnd_chance(r, 30))
