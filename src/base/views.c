@@ -73,6 +73,18 @@ static int by_anonymous(struct views *v, size_t bytes)
 	return r;
 }
 
+/*
+ * A forked child gets neither view. Both are shared memory: by the writable one it would write what its parent executes, and
+ * the other one could be made writable again by mprotect(2).
+ */
+static int keep_from_children(const struct views *v, size_t bytes)
+{
+	if (!sys_madvise(v->write, bytes, MADV_DONTFORK) &&
+		!sys_madvise(v->exec, bytes, MADV_DONTFORK))
+		return 0;
+	return -errno;
+}
+
 int views_map(struct views *ret, size_t bytes)
 {
 	struct views v;
@@ -82,7 +94,12 @@ int views_map(struct views *ret, size_t bytes)
 	/* Memory or descriptors that are short would be short again, but cost nothing to ask for. */
 	if (r)
 		r = by_anonymous(&v, bytes);
-	if (!r)
+	if (r)
+		return r;
+	r = keep_from_children(&v, bytes);
+	if (r)
+		views_unmap(&v, bytes);
+	else
 		*ret = v;
 	return r;
 }

@@ -4,6 +4,8 @@
  *
  * A memfd gives that. Where its executable mappings are forbidden (vm.memfd_noexec, a sandbox's policy) shared anonymous
  * memory does it as well: mremap(2) of a length of zero maps it once more.
+ *
+ * A forked child has neither view (MADV_DONTFORK): there is nothing at these addresses, or what it has mapped itself.
  */
 #ifndef BASE_VIEWS_H
 #define BASE_VIEWS_H

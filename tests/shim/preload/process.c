@@ -202,6 +202,55 @@ static int receive_fd(int socket)
 	return fd;
 }
 
+/* Two numbers of a line of maps, if it is one of the engine's shared pieces of code. */
+static bool is_code(const char *line, unsigned long *start, unsigned long *end)
+{
+	char perm[8];
+
+	return sscanf(line, "%lx-%lx %7s", start, end, perm) == 3 && perm[3] == 's' &&
+	       (strstr(line, "uservisor-code") || strstr(line, "/dev/zero"));
+}
+
+/* How many there are in this process. */
+static unsigned count_code(void)
+{
+	unsigned long start, end;
+	unsigned n = 0;
+	char line[512];
+	FILE *f = fopen("/proc/self/maps", "r");
+
+	CHECK(f);
+	while (fgets(line, sizeof(line), f))
+		n += is_code(line, &start, &end);
+	fclose(f);
+	return n;
+}
+
+/* What a parent executes is not in its children, by whatever call they are made: they could write it. */
+static void forked_code(void)
+{
+	static const long calls[] = {SYS_fork, SYS_clone, SYS_clone3};
+	struct guest g;
+
+	guest_open(&g, false);
+	check_runs(&g);
+	CHECK(count_code() >= 2);
+	for (unsigned i = 0; i < 3; i++) {
+		unsigned long args[8] = {[4] = SIGCHLD};
+		long pid = calls[i] == SYS_clone3 ? syscall(SYS_clone3, args, sizeof(args))
+						  : syscall(calls[i], SIGCHLD, 0, 0, 0, 0);
+
+		if (!pid)
+			_exit(count_code() != 0);
+		if (pid < 0 && errno == ENOSYS)
+			continue;
+		CHECK(pid > 0);
+		check_status((pid_t)pid, 0);
+	}
+	check_runs(&g);
+	guest_close(&g);
+}
+
 /* Within a process it is a duplicate, in another one the machine is not at home. */
 static void sent(void)
 {
@@ -241,6 +290,7 @@ static void preload_kept(void)
 
 const struct client_case process_cases[] = {
 	{"forked", forked},
+	{"forked-code", forked_code},
 	{"vforked", vforked},
 	{"started", started},
 	{"executed", executed},
