@@ -247,13 +247,30 @@ static long start_self(struct thread *t, struct context *c, struct exec *e, u64 
 	return CALL_DONE;
 }
 
-/* Not a program for us: the kernel's, unless it would lose its sandbox. */
+/*
+ * Left to the kernel, a program would be started without the filters, which are ours (seccomp.c). So who has some is
+ * refused whenever we cannot load it, whatever the reason: nothing here asks first whether the kernel could.
+ */
+static long leave_to_kernel(const struct thread *t, long refusal)
+{
+	return t->seccomp_mode ? refusal : CALL_PASS;
+}
+
+/* Not a program for us. The error is the kernel's where it would have one, too. */
 static long foreign(const struct thread *t, struct exec *e)
 {
-	bool loses = t->seccomp_mode && !faccessat(AT_FDCWD, e->path, X_OK, AT_EACCESS);
+	long refusal = -EPERM;
 
+	if (e->program_fd < 0 && faccessat(AT_FDCWD, e->path, X_OK, AT_EACCESS))
+		refusal = -errno;
 	exec_free(e);
-	return loses ? -EPERM : CALL_PASS;
+	return leave_to_kernel(t, refusal);
+}
+
+/* Why exec_new() had nothing, where the kernel shall not say it. */
+static long why_unread(u64 argv, u64 envp)
+{
+	return list_count(argv) < 0 || list_count(envp) < 0 ? -EFAULT : -ENOMEM;
 }
 
 /* e->target is known. */
@@ -280,10 +297,11 @@ static long exec_target(struct thread *t, struct context *c, struct exec *e)
 static long exec_path(struct thread *t, struct context *c, u64 path, u64 argv, u64 envp)
 {
 	struct exec *e = exec_new(argv, envp);
+	long n = e ? get_string(e->path, path, sizeof(e->path)) : why_unread(argv, envp);
 
-	if (!e || get_string(e->path, path, sizeof(e->path)) < 0) {
+	if (n < 0) {
 		exec_free(e);
-		return CALL_PASS; /* what is wrong with it, the kernel will say */
+		return leave_to_kernel(t, n); /* what is wrong with it, the kernel will say */
 	}
 	if (path_is_own_exe(e->path))
 		e->program_fd = (int)open_own_exe(t, O_RDONLY);
@@ -320,15 +338,21 @@ long call_execveat(struct thread *t, struct context *c)
 	int dirfd = (int)c->rdi, flags = (int)c->r8;
 	struct exec *e;
 	char path[PATH_MAX];
+	long n = get_string(path, c->rsi, sizeof(path));
 
-	if (get_string(path, c->rsi, sizeof(path)) < 0)
-		return CALL_PASS;
+	if (n < 0)
+		return leave_to_kernel(t, n);
 	if ((path[0] == '/' || (dirfd == AT_FDCWD && path[0])) && !(flags & ~AT_EMPTY_PATH))
 		return exec_path(t, c, c->rsi, c->rdx, c->r10);
 	e = exec_new(c->rdx, c->r10);
 	if (!e)
-		return CALL_PASS;
+		return leave_to_kernel(t, why_unread(c->rdx, c->r10));
 	e->program_fd = open_at(dirfd, path, flags);
+	if (e->program_fd < 0 && t->seccomp_mode) { /* executable perhaps, but not readable */
+		n = path[0] || (flags & AT_EMPTY_PATH) ? -errno : -ENOENT;
+		exec_free(e);
+		return n;
+	}
 	snprintf(e->path, sizeof(e->path), "/dev/fd/%d", e->program_fd);
 	target_find(e->path, e->program_fd < 0 ? -1 : fcntl(e->program_fd, F_DUPFD_CLOEXEC, 0),
 		&e->target);

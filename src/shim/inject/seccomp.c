@@ -300,8 +300,9 @@ static int restore_from(struct thread *t, int fd, off_t at)
 	ssize_t bytes;
 	int r;
 
-	if (pread(fd, &count, sizeof(count), at) != sizeof(count))
-		return 0;
+	bytes = pread(fd, &count, sizeof(count), at);
+	if (bytes != sizeof(count)) /* the end, and then there was one at least; or not to be read */
+		return bytes || !at ? -EINVAL : 0;
 	if (!count || count > BPF_INSNS_MAX)
 		return -EINVAL;
 	f = filter_new(count);

@@ -182,6 +182,7 @@ void thread_unlist(struct thread *t)
 
 struct birth {
 	struct thread *thread;
+	const struct thread *parent; /* it waits */
 	struct context *context;
 	const struct clone_args_all *args;
 	_Atomic int tid; /* a futex: 0 until the thread is ready to run the program */
@@ -198,6 +199,32 @@ static int born_tid(struct birth *b)
 	while (!atomic_load(&b->tid))
 		syscall(SYS_futex, &b->tid, FUTEX_WAIT_PRIVATE, 0, NULL, NULL, 0);
 	return b->tid;
+}
+
+static void inherit(struct thread *child, const struct thread *t)
+{
+	child->virtual_blocked = t->virtual_blocked;
+	child->seccomp_mode = t->seccomp_mode;
+	child->program_gs = t->program_gs;
+	atomic_store(&child->filters, atomic_load(&t->filters));
+	thread_classes(child);
+}
+
+/*
+ * Another thread may give all threads a filter (TSYNC) while this one is not in their list: what its parent has at the
+ * moment when it is listed counts. The parent waits, so nothing else changes it.
+ */
+static void list_with_filters(struct thread *child, const struct thread *t)
+{
+	struct program *p = child->program;
+
+	thread_list(child);
+	pthread_mutex_lock(&p->lock);
+	child->seccomp_mode = t->seccomp_mode;
+	child->want_no_new_privs = child->want_no_new_privs || t->want_no_new_privs;
+	atomic_store(&child->filters, atomic_load(&t->filters));
+	thread_classes(child);
+	pthread_mutex_unlock(&p->lock);
 }
 
 static void *run(void *opaque)
@@ -217,7 +244,7 @@ static void *run(void *opaque)
 	if (a->flags & CLONE_CHILD_SETTID)
 		put_bytes(a->child_tid, &tid, sizeof(tid));
 	if (!error)
-		thread_list(t);
+		list_with_filters(t, b->parent);
 	atomic_store(&b->tid, tid); /* from here on b may be gone */
 	wake(&b->tid);
 	if (error)
@@ -244,18 +271,9 @@ static int start_pthread(struct birth *b)
 	return -err;
 }
 
-static void inherit(struct thread *child, const struct thread *t)
-{
-	child->virtual_blocked = t->virtual_blocked;
-	child->seccomp_mode = t->seccomp_mode;
-	child->program_gs = t->program_gs;
-	atomic_store(&child->filters, atomic_load(&t->filters));
-	thread_classes(child);
-}
-
 long clone_thread(struct thread *t, struct context *c, const struct clone_args_all *a)
 {
-	struct birth b = {.args = a, .thread = thread_create(t->program)};
+	struct birth b = {.args = a, .thread = thread_create(t->program), .parent = t};
 	int r;
 
 	if (!b.thread)
