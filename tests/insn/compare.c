@@ -279,6 +279,9 @@ static void check_pointers(struct report *r, const u8 *a, const u8 *b)
 	check(r, "fip", at(a, 8, bytes), at(b, 8, bytes));
 	if (host && (host_is_amd() || !(at(a, 2, 2) & FSW_ES)))
 		return;
+	/* Translated code loses those of an exception that is cleared unreported (Known gaps). */
+	if (!host && !(at(a, 2, 2) & FSW_ES) && (!at(a, 6, 2) || !at(b, 6, 2)))
+		return;
 	check(r, "fop", at(a, 6, 2), at(b, 6, 2));
 	if (r->c->kind == KIND_FLAT &&
 		!r->bases_moved) /* else the segment is another when it is asked for */

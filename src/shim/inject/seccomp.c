@@ -301,7 +301,8 @@ static int restore_from(struct thread *t, int fd, off_t at)
 	int r;
 
 	bytes = pread(fd, &count, sizeof(count), at);
-	if (bytes != sizeof(count)) /* the end, and then there was one at least; or not to be read */
+	if (bytes !=
+		sizeof(count)) /* the end, and then there was one at least; or not to be read */
 		return bytes || !at ? -EINVAL : 0;
 	if (!count || count > BPF_INSNS_MAX)
 		return -EINVAL;

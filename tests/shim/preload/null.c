@@ -84,11 +84,11 @@ static int try(const struct hook *h)
 		/* By an instruction of its own: syscall() is a hook. */
 		register long r10 __asm__("r10") = h->a[3], r8 __asm__("r8") = h->a[4];
 
-		__asm__ volatile("syscall"
-				 : "=a"(r)
-				 : "0"(h->raw), "D"(h->a[0]), "S"(h->a[1]), "d"(h->a[2]), "r"(r10),
-				 "r"(r8)
-				 : "rcx", "r11", "memory");
+		__asm__ volatile(
+			"syscall"
+			: "=a"(r)
+			: "0"(h->raw), "D"(h->a[0]), "S"(h->a[1]), "d"(h->a[2]), "r"(r10), "r"(r8)
+			: "rcx", "r11", "memory");
 		expected = r < 0 ? (int)-r : 0;
 	}
 	r = call(h);
