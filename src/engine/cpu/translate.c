@@ -300,9 +300,10 @@ static void gen_dead_exit(struct gen *g, struct emit *e)
 static bool has_room(const struct gen *g)
 {
 	u32 used = cache_offset(g->cache, g->e.p) - g->t.code;
+	u32 cold = g->cold_count + GEN_INSN_COLD; /* and the dead exit */
 
-	return g->cold_count + GEN_INSN_COLD <= GEN_COLD_MAX &&
-	       used + GEN_INSN_BYTES <= GEN_BYTES_MAX;
+	return cold <= GEN_COLD_MAX &&
+	       used + GEN_INSN_BYTES + (cold + 1) * COLD_EXIT_MAX <= GEN_BYTES_MAX;
 }
 
 /* False: it does not fit, g->now is the first instruction that has no room. */
