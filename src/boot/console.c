@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "boot/clock.h"
 #include "boot/console.h"
 #include "boot/query.h"
 #include "boot/terminal.h"
@@ -121,14 +122,6 @@ static void output_broke(struct console *c, int error)
 	pthread_cond_broadcast(&c->out_room);
 	pthread_mutex_unlock(&c->out_lock);
 	c->ops->lost(c->opaque, error);
-}
-
-static u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (u64)now.tv_sec * 1000 + (u64)now.tv_nsec / 1000000;
 }
 
 static void watch_for_questions(struct console *c, const u8 *text, unsigned n)

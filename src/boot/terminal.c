@@ -7,10 +7,10 @@
 #include <stddef.h>
 #include <string.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/types.h"
+#include "boot/clock.h"
 #include "boot/terminal.h"
 
 #define DROP_MS    1000 /* a terminal at the far end of a slow line */
@@ -58,33 +58,29 @@ static void crashed(int signal_number)
 	errno = error;
 }
 
-void terminal_restore_on_crash(void)
+static void restore_on(const int *signals, size_t n)
 {
-	static const int signals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 	struct sigaction action = {.sa_handler = crashed};
 
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+	for (size_t i = 0; i < n; i++)
 		sigaction(signals[i], &action, NULL);
 }
 
-static u64 now_ms(void)
+void terminal_restore_on_crash(void)
 {
-	struct timespec now;
+	static const int signals[] = {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (u64)now.tv_sec * 1000 + (u64)now.tv_nsec / 1000000;
+	restore_on(signals, ARRAY_SIZE(signals));
 }
 
 void terminal_leave(void)
 {
 	static const int signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-	struct sigaction action = {.sa_handler = crashed};
 	struct termios quiet;
 
 	if (!atomic_load(&terminal.raw))
 		return;
-	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-		sigaction(signals[i], &action, NULL);
+	restore_on(signals, ARRAY_SIZE(signals));
 	quiet = terminal.saved;
 	quiet.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ICANON);
 	quiet.c_cc[VMIN] = 1;
