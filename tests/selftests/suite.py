@@ -6,6 +6,7 @@ not finished is begun anew. The kernel's makefiles take orders from the environm
 folder under another make, for want of OUTPUT), so they see next to nothing of ours, and may write where they belong
 only (tools/confined).
 """
+import contextlib
 import fcntl
 import os
 import shutil
@@ -142,42 +143,45 @@ def missing_x86(names):
     return [name for name in names if not os.access(os.path.join(X86, name), os.X_OK)]
 
 
-def build_x86(names, packed=None):
-    """Have all these programs of tools/testing/selftests/x86, static, in the folder X86."""
-    with open(X86 + '.lock', 'w', encoding='utf-8') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not missing_x86(names):
+@contextlib.contextmanager
+def renewed(folder, is_whole):
+    """An empty folder to build in and a log, unless this one is whole; it takes the name when what is done in it is done."""
+    with open(folder + '.lock', 'w', encoding='utf-8') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another check on this machine may be at it
+        if is_whole():
+            yield None, None, None
             return
-        new = X86 + '.new'
-        for old in (X86, new):
+        new = folder + '.new'
+        for old in (folder, new):
             shutil.rmtree(old, ignore_errors=True)
         os.makedirs(new)
         with tempfile.TemporaryDirectory(dir=new) as work, open(LOG, 'w', encoding='utf-8') as log:
-            print(f'== building the x86 selftests of {PACKAGE} in {X86}', flush=True)
-            linux = tree(work, log, packed)
-            make(new, log, '-C', os.path.join(linux, 'tools', 'testing', 'selftests', 'x86'), f'OUTPUT={new}',
-                 'CC=gcc -static -s')
-        os.rename(new, X86)
-        absent = missing_x86(names)
-        if absent:
-            raise BuildFailed(f'the kernel\'s own build left out {", ".join(absent)}; see {LOG}')
+            yield new, work, log
+        os.rename(new, folder)
+
+
+def build_x86(names, packed=None):
+    """Have all these programs of tools/testing/selftests/x86, static, in the folder X86."""
+    with renewed(X86, lambda: not missing_x86(names)) as (new, work, log):
+        if not new:
+            return
+        print(f'== building the x86 selftests of {PACKAGE} in {X86}', flush=True)
+        linux = tree(work, log, packed)
+        make(new, log, '-C', os.path.join(linux, 'tools', 'testing', 'selftests', 'x86'), f'OUTPUT={new}',
+             'CC=gcc -static -s')
+    absent = missing_x86(names)
+    if absent:
+        raise BuildFailed(f'the kernel\'s own build left out {", ".join(absent)}; see {LOG}')
 
 
 def build(names, packed=None):
     """Have all these programs. packed: this source and not Debian's."""
     if not missing(names):
         return
-    with open(SUITE + '.lock', 'w', encoding='utf-8') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another check on this machine may be at it
-        if not missing(names):
+    with renewed(SUITE, lambda: not missing(names)) as (new, work, log):
+        if not new:
             return
-        new = SUITE + '.new'
-        for old in (SUITE, new):
-            shutil.rmtree(old, ignore_errors=True)
-        os.makedirs(new)
-        with tempfile.TemporaryDirectory(dir=new) as work, open(LOG, 'w', encoding='utf-8') as log:
-            packed = packed or source(work, log)
-            print(f'== building the selftests of {PACKAGE} in {SUITE}', flush=True)
-            unpack(packed, new, log)
-            compile_in(new, names, log)
-        os.rename(new, SUITE)
+        packed = packed or source(work, log)
+        print(f'== building the selftests of {PACKAGE} in {SUITE}', flush=True)
+        unpack(packed, new, log)
+        compile_in(new, names, log)
