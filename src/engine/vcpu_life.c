@@ -174,8 +174,8 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		return -ENOMEM;
 	vcpu_init(v, m, id);
 	r = hv_vp_create(v);
-	pthread_mutex_lock(
-		&m->lock); /* the interrupt controller comes before the first vcpu or not at all */
+	/* The interrupt controller comes before the first vcpu or not at all. */
+	pthread_mutex_lock(&m->lock);
 	if (!r)
 		r = lapic_create(v);
 	if (!r)
@@ -193,8 +193,8 @@ void vcpu_destroy(struct vcpu *v)
 {
 	if (!v)
 		return;
-	machine_pause(
-		v->machine); /* who looks at all vcpus is inside, pauses them, or holds the lock */
+	/* Who looks at all vcpus is inside, pauses them, or holds the lock. */
+	machine_pause(v->machine);
 	pthread_mutex_lock(&v->machine->lock);
 	vcpu_delist(v->machine, v);
 	pthread_mutex_unlock(&v->machine->lock);

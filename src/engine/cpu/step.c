@@ -229,8 +229,8 @@ static int check_pending(struct cpu *cpu, const struct insn *in)
 		return CPU_OK;
 	if (likely(!fpu_pending(cpu)))
 		return CPU_OK;
-	fpu_live_to_area(
-		cpu); /* what the operand pointer is follows from segments that the handler may not have */
+	/* What the operand pointer is follows from segments that the handler may not have. */
+	fpu_live_to_area(cpu);
 	fpu_area_to_live(cpu);
 	return cpu_raise(cpu, X86_MF);
 }
