@@ -281,7 +281,7 @@ static bool write_number(const char *path, long n)
 #define FREE_HUGE "/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 
 static long huge_before;
-static int  huge_lock;
+static int huge_lock;
 
 /* The machine has one pool for all processes: the runs of this program take turns at it. */
 static int huge_begin(void **state)
