@@ -35,8 +35,9 @@ enum exit_reason {
 	EXIT_IOAPIC_EOI,
 	EXIT_SYSTEM_EVENT,
 	EXIT_TPR_ACCESS,
-	EXIT_HYPERV, /* answer: hyperv.result */
-	EXIT_XEN,    /* answer: xen.result */
+	EXIT_SET_TPR, /* CR8 has become less, and the local APIC is the caller's */
+	EXIT_HYPERV,  /* answer: hyperv.result */
+	EXIT_XEN,     /* answer: xen.result */
 	EXIT_COUNT,
 };
 

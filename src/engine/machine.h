@@ -80,6 +80,7 @@ struct vcpu {
 	struct {                    /* vapic.c */
 		bool report, waits; /* an access that user space has not seen yet */
 		bool write;
+		u8 shown;      /* TPR as last written to the page */
 		u64 rip, page; /* page: gpa, 0 none */
 	} tpr;
 	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */

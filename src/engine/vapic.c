@@ -38,11 +38,12 @@ int vcpu_set_vapic(struct vcpu *v, u64 gpa)
 void vapic_to_guest(struct vcpu *v)
 {
 	const struct lapic *l = v->lapic;
-	int isr = lapic_highest_isr(l), irr = lapic_highest_irr(l);
+	int isr = lapic_highest(l, R_ISR), irr = lapic_highest(l, R_IRR);
 	u32 word = reg_get(l, R_TPR) & 0xff;
 
 	word |= isr < 0 ? 0 : (u32)(isr & 0xf0) << 8;
 	word |= irr < 0 ? 0 : (u32)irr << 24;
+	v->tpr.shown = (u8)word;
 	machine_write(v->machine, v->tpr.page, &word, sizeof(word));
 }
 
@@ -52,6 +53,6 @@ void vapic_from_guest(struct vcpu *v)
 
 	if (machine_read(v->machine, v->tpr.page, &word, sizeof(word)))
 		return;
-	if ((word & 0xff) != (reg_get(v->lapic, R_TPR) & 0xff))
+	if ((u8)word != v->tpr.shown) /* else the TPR may be newer, by MOV CR8 */
 		lapic_set_tpr(v->lapic, (u8)word);
 }

@@ -203,6 +203,80 @@ void guest_paging(struct guest *g, u64 cr3)
 	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &s), 0);
 }
 
+/* Entry n of the table at gpa. */
+static void put_entry(struct guest *g, u64 gpa, unsigned n, u64 value)
+{
+	memcpy(g->ram + gpa - RAM_GPA + n * 8, &value, sizeof(value));
+}
+
+/* Large pages of 2 MiB: the first GiB, and the fourth, where the local APIC's page is. */
+static void put_tables(struct guest *g)
+{
+	put_entry(g, GUEST_TABLES, 0, (GUEST_TABLES + 0x1000) | 7);
+	put_entry(g, GUEST_TABLES + 0x1000, 0, (GUEST_TABLES + 0x2000) | 7);
+	put_entry(g, GUEST_TABLES + 0x1000, 3, (GUEST_TABLES + 0x3000) | 7);
+	for (unsigned i = 0; i < 512; i++) {
+		put_entry(g, GUEST_TABLES + 0x2000, i, (u64)i << 21 | 0x87);
+		put_entry(g, GUEST_TABLES + 0x3000, i, 0xc0000000 | (u64)i << 21 | 0x97);
+	}
+}
+
+void guest_gate(struct guest *g, u8 vector, u64 handler)
+{
+	put_entry(g, GUEST_IDT, vector * 2, (handler & 0xffff) | 8 << 16 | 0x8e00ull << 32);
+	put_entry(g, GUEST_IDT, vector * 2 + 1, 0);
+}
+
+static void long_sregs(struct kvm_sregs *s)
+{
+	struct kvm_segment flat = {.limit = ~0u, .selector = 8, .type = 11, .present = 1};
+
+	flat.s = flat.l = flat.g = 1;
+	s->cs = flat;
+	flat.l = 0;
+	flat.db = 1;
+	flat.type = 3;
+	flat.selector = 16;
+	s->ds = s->es = s->ss = flat;
+	s->gdt.base = GUEST_GDT;
+	s->gdt.limit = 23;
+	s->idt.base = GUEST_IDT;
+	s->idt.limit = 0xfff;
+	s->cr0 = 0x80000031;
+	s->cr3 = GUEST_TABLES;
+	s->cr4 = 0x20;
+	s->efer = 0x500;
+}
+
+/* The kernel's KVM takes no EFER and no x2APIC mode that CPUID does not offer. */
+static void give_cpuid(struct guest *g)
+{
+	static struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entry[256];
+	} c;
+
+	c.head.nent = ARRAY_SIZE(c.entry);
+	assert_int_equal(kvm_p(g->sys, KVM_GET_SUPPORTED_CPUID, &c), 0);
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_CPUID2, &c), 0);
+}
+
+void guest_long(struct guest *g)
+{
+	struct kvm_regs r = {.rip = RAM_GPA, .rsp = GUEST_STACK, .rflags = 2};
+	struct kvm_sregs s;
+
+	put_tables(g);
+	put_entry(g, GUEST_GDT, 1, 0xaf9b000000ffff);
+	put_entry(g, GUEST_GDT, 2, 0xcf93000000ffff);
+	give_cpuid(g);
+	assert_int_equal(kvm_p(g->vcpu, KVM_GET_SREGS, &s), 0);
+	long_sregs(&s);
+	s.apic_base |= 0xc00;
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_SREGS, &s), 0);
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_REGS, &r), 0);
+}
+
 void guest_code(struct guest *g, const void *code, size_t len)
 {
 	struct kvm_regs regs = {.rip = RAM_GPA, .rflags = 2, .rsp = 0x8000};

@@ -61,6 +61,23 @@ void guest_code(struct guest *g, const void *code, size_t len);
 void guest_paging(struct guest *g, u64 cr3);
 #define GUEST_PDE 0x83
 
+/*
+ * 64-bit code at 0x1000, interrupts off, x2APIC mode: the first GiB and the fourth as they are, by tables at GUEST_TABLES;
+ * an empty IDT at GUEST_IDT, which guest_gate() fills; all of CPUID that there is. The caller writes the code.
+ */
+#define GUEST_TABLES 0x8000 /* five pages; gpa */
+#define GUEST_IDT    0xe000
+#define GUEST_GDT    0xd000
+#define GUEST_STACK  0xd000 /* and down */
+void guest_long(struct guest *g);
+void guest_gate(struct guest *g, u8 vector, u64 handler);
+#define GUEST_LONG_CODE(g, ...)                                                                    \
+	do {                                                                                       \
+		static const u8 code_[] = {__VA_ARGS__};                                           \
+		memcpy((g)->ram, code_, sizeof(code_));                                            \
+		guest_long(g);                                                                     \
+	} while (0)
+
 /* KVM_RUN succeeds and ends with this exit. */
 void run_to(const struct guest *g, u32 reason);
 struct kvm_regs regs_of(const struct guest *g);

@@ -197,6 +197,12 @@ static int show_tpr_access(struct kvm_vcpu *v, const struct exit *e)
 	return 0;
 }
 
+static int show_set_tpr(struct kvm_vcpu *v, const struct exit *e)
+{
+	v->run->exit_reason = KVM_EXIT_SET_TPR;
+	return 0;
+}
+
 static void show_hyperv_fields(struct kvm_hyperv_exit *h, const struct exit *e)
 {
 	const u64 *arg = e->hyperv.arg;
@@ -277,6 +283,7 @@ static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit 
 	[EXIT_IOAPIC_EOI] = show_eoi,
 	[EXIT_SYSTEM_EVENT] = show_system_event,
 	[EXIT_TPR_ACCESS] = show_tpr_access,
+	[EXIT_SET_TPR] = show_set_tpr,
 	[EXIT_HYPERV] = show_hyperv,
 	[EXIT_XEN] = show_xen,
 };

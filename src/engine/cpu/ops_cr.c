@@ -5,6 +5,7 @@
  * what the TLB can no longer answer for and recomputes the processor mode.
  */
 #include "engine/cpu/segment.h"
+#include "engine/irq/lapic.h"
 #include "engine/mem/access_raw.h"
 
 #define CR0_SUPPORTED                                                                              \
@@ -151,13 +152,28 @@ static int cr4_write(struct cpu *cpu, u64 v)
 
 /* ---- CR8 ---- */
 
+/* The caller's TPR: he is told when it falls, which may let through what he holds back (KVM_EXIT_SET_TPR). */
+static int cr8_of_caller(struct cpu *cpu, u64 v)
+{
+	if (v < cpu->cr8)
+		cpu->exit.reason = EXIT_SET_TPR;
+	cpu->cr8 = v;
+	return CPU_OK;
+}
+
+/* Outer code delivers; it need not look when no request that waits has become deliverable. */
 static int cr8_write(struct cpu *cpu, u64 v)
 {
+	struct vcpu *vcpu = cpu->vcpu;
+	struct lapic *l = vcpu ? vcpu->lapic : NULL;
+
 	if (v > 15)
 		return cpu_gp0(cpu);
-	cpu->cr8 = v;
-	/* The local APIC is outer code; it learns the new TPR, and delivers what that allows, there. */
-	cpu_request(cpu, REQ_EVENT);
+	if (!l)
+		return cr8_of_caller(cpu, v);
+	lapic_put_tpr(l, (u8)(v << 4));
+	if (lapic_lets_through(l, lapic_highest(l, R_IRR)) || vcpu->tpr.page)
+		cpu_request(cpu, REQ_EVENT);
 	return CPU_OK;
 }
 

@@ -26,27 +26,6 @@ static bool clear_bit(struct lapic *l, unsigned first, u8 vector)
 	       BIT(vector & 31);
 }
 
-static int highest(const struct lapic *l, unsigned first)
-{
-	for (int i = 7; i >= 0; i--) {
-		u32 bits = reg_get(l, first + i);
-
-		if (bits)
-			return i * 32 + 31 - __builtin_clz(bits);
-	}
-	return -1;
-}
-
-int lapic_highest_isr(const struct lapic *l)
-{
-	return highest(l, R_ISR);
-}
-
-int lapic_highest_irr(const struct lapic *l)
-{
-	return highest(l, R_IRR);
-}
-
 /* ---- incoming ---- */
 
 static enum accept_result accept_vector(struct lapic *l, u8 vector, bool level)
@@ -108,21 +87,7 @@ void lapic_error(struct lapic *l, u32 esr_bit)
 		lapic_local(l, R_LVT_ERROR);
 }
 
-/* ---- priority, SDM 3:10.8.3.1 ---- */
-
-static u32 compute_ppr(const struct lapic *l)
-{
-	u32 tpr = reg_get(l, R_TPR);
-	int isr = highest(l, R_ISR);
-	u32 served = isr < 0 ? 0 : (u32)isr & 0xf0;
-
-	return (tpr & 0xf0) >= served ? tpr : served;
-}
-
-void lapic_update_ppr(struct lapic *l)
-{
-	reg_set(l, R_PPR, compute_ppr(l));
-}
+/* ---- what is next ---- */
 
 static int pending_vector(struct lapic *l)
 {
@@ -130,19 +95,19 @@ static int pending_vector(struct lapic *l)
 
 	if (!atomic_load_explicit(&l->maybe_pending, memory_order_relaxed))
 		return -1;
-	vector = highest(l, R_IRR);
+	vector = lapic_highest(l, R_IRR);
 	if (vector < 0) {
 		/* A full barrier on x86: the second look cannot come before it. */
 		atomic_store(&l->maybe_pending, false);
 		__asm__ volatile("" ::: "memory");
-		vector = highest(l, R_IRR);
+		vector = lapic_highest(l, R_IRR);
 		if (vector < 0)
 			return -1;
 		atomic_store(&l->maybe_pending, true);
 	}
 	if (!lapic_enabled(l))
 		return -1;
-	return ((u32)vector & 0xf0) > (reg_get(l, R_PPR) & 0xf0) ? vector : -1;
+	return lapic_lets_through(l, vector) ? vector : -1;
 }
 
 /* LINT0 is wired to the PIC; a disabled APIC passes its INTR through (SDM 3:10.4.3). */
@@ -230,9 +195,7 @@ void lapic_recheck(struct lapic *l)
 
 void lapic_set_tpr(struct lapic *l, u8 tpr)
 {
-	reg_set(l, R_TPR, tpr);
-	l->vcpu->cpu.cr8 = tpr >> 4;
-	lapic_update_ppr(l);
+	lapic_put_tpr(l, tpr);
 	lapic_recheck(l);
 }
 
@@ -263,7 +226,7 @@ static void tell_ioapic(struct lapic *l, u8 vector)
 
 void lapic_eoi(struct lapic *l)
 {
-	int vector = highest(l, R_ISR);
+	int vector = lapic_highest(l, R_ISR);
 
 	if (vector < 0)
 		return;

@@ -101,6 +101,43 @@ static inline bool lapic_x2(const struct lapic *l)
 	return (lapic_base(l) & (BASE_ENABLE | BASE_X2APIC)) == (BASE_ENABLE | BASE_X2APIC);
 }
 
+/* ---- priorities, SDM 3:10.8.3.1; inner code uses them, too: MOV CR8 is a way to the TPR ---- */
+
+/* Of a set of vectors in eight registers; -1: none. */
+static inline int lapic_highest(const struct lapic *l, unsigned first)
+{
+	for (int i = 7; i >= 0; i--) {
+		u32 bits = reg_get(l, first + i);
+
+		if (bits)
+			return i * 32 + 31 - __builtin_clz(bits);
+	}
+	return -1;
+}
+
+static inline void lapic_update_ppr(struct lapic *l)
+{
+	u32 tpr = reg_get(l, R_TPR);
+	int isr = lapic_highest(l, R_ISR);
+	u32 served = isr < 0 ? 0 : (u32)isr & 0xf0;
+
+	reg_set(l, R_PPR, (tpr & 0xf0) >= served ? tpr : served);
+}
+
+/* Does the PPR let this vector through? -1: there is none. */
+static inline bool lapic_lets_through(const struct lapic *l, int vector)
+{
+	return vector >= 0 && ((u32)vector & 0xf0) > (reg_get(l, R_PPR) & 0xf0);
+}
+
+/* TPR and CR8 are one register (SDM 3:10.8.6). Who lowers it must look for what that lets through. */
+static inline void lapic_put_tpr(struct lapic *l, u8 tpr)
+{
+	reg_set(l, R_TPR, tpr);
+	l->vcpu->cpu.cr8 = tpr >> 4;
+	lapic_update_ppr(l);
+}
+
 /* In x2APIC mode reg[R_ID] holds all 32 bits. */
 static inline u32 lapic_id(const struct lapic *l)
 {
@@ -122,9 +159,6 @@ void lapic_set_tpr(struct lapic *l, u8 tpr);
 void lapic_eoi(struct lapic *l);
 /* Must others hear of the end of this vector's interrupt? */
 bool lapic_end_matters(const struct lapic *l, u8 vector);
-void lapic_update_ppr(struct lapic *l);
-int lapic_highest_isr(const struct lapic *l); /* -1: none */
-int lapic_highest_irr(const struct lapic *l);
 void lapic_set_cmci(struct lapic *l, bool exists);
 static inline u32 lapic_version(const struct lapic *l)
 {

@@ -46,7 +46,7 @@ void pv_eoi_to_guest(struct vcpu *v)
 	struct lapic *l = v->lapic;
 	int vector = l ? only_in_service(l) : -1;
 
-	if (vector < 0 || lapic_highest_irr(l) >= 0 || lapic_end_matters(l, (u8)vector))
+	if (vector < 0 || lapic_highest(l, R_IRR) >= 0 || lapic_end_matters(l, (u8)vector))
 		return;
 	l->pv_eoi = !put_flag(v, MAY_CLEAR);
 }
