@@ -107,7 +107,8 @@ int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:
 		v->cpu.msr.kvm_wall_clock = value;
-		pvclock_write_wall_clock(v->machine, value);
+		if (value) /* 0 is no address: VMMs write it at resets */
+			pvclock_write_wall_clock(v->machine, value);
 		return 0;
 	case MSR_KVM_SYSTEM_TIME:
 	case MSR_KVM_SYSTEM_TIME_NEW:

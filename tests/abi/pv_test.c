@@ -504,6 +504,32 @@ static void test_two(void **state)
 	guest_close(&g);
 }
 
+/* ---- the wall clock ---- */
+
+/* It is written where its MSR says, and 0, which VMMs write at each reset, says nowhere. */
+static void test_wall_clock(void **state)
+{
+	static const u32 msr[] = {MSR_KVM_WALL_CLOCK, MSR_KVM_WALL_CLOCK_NEW};
+	u8 *low = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_userspace_memory_region r = {
+		.slot = 5, .memory_size = 4096, .userspace_addr = (unsigned long)low};
+	static const u8 untouched[16] = {0};
+	struct guest g;
+
+	assert_true(low != MAP_FAILED);
+	guest_open(&g);
+	assert_int_equal(kvm_p(g.vm, KVM_SET_USER_MEMORY_REGION, &r), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(msr); i++) {
+		assert_true(msr_set_on(g.vcpu, msr[i], 0));
+		assert_int_equal(msr_get_on(g.vcpu, msr[i]), 0);
+		assert_memory_equal(low, untouched, sizeof(untouched));
+		assert_true(msr_set_on(g.vcpu, msr[i], RAM_GPA + 64 * i));
+		assert_memory_not_equal(g.ram + 64 * i, untouched, 12);
+	}
+	guest_close(&g);
+	munmap(low, 4096);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -518,6 +544,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_dirty),
 		cmocka_unit_test(test_memory_gone),
 		cmocka_unit_test(test_two),
+		cmocka_unit_test(test_wall_clock),
 	};
 
 	port_start(argc, argv);

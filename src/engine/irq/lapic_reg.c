@@ -332,18 +332,23 @@ static bool legal_transition(u64 old, u64 value)
 	return old & BASE_ENABLE || !(value & BASE_X2APIC);
 }
 
+/*
+ * Of an APIC that is switched off and on the SDM says that its state may be lost (3:10.4.3). KVM keeps it, requests and
+ * CR8 included, but for the id, which guests can change in xAPIC mode and expect to be the one after RESET.
+ */
 static void change_base(struct vcpu *v, u64 value)
 {
 	struct lapic *l = v->lapic;
-	bool was_x2 = v->cpu.apic_base & BASE_X2APIC, is_x2 = value & BASE_X2APIC;
+	u64 changed = v->cpu.apic_base ^ value;
+	bool is_x2 = value & BASE_X2APIC;
 
 	__atomic_store_n(&v->cpu.apic_base, value, __ATOMIC_RELAXED);
 	if (!l)
 		return;
-	if (was_x2 != is_x2) {
+	if (changed & (BASE_X2APIC | BASE_ENABLE))
 		reg_set(l, R_ID, is_x2 ? v->id : v->id << 24);
+	if (changed & BASE_X2APIC)
 		reg_set(l, R_LDR, is_x2 ? lapic_x2_ldr(v->id) : 0);
-	}
 	apic_map_stale(l->irq);
 	lapic_recheck(l);
 }

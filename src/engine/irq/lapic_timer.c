@@ -126,6 +126,8 @@ void lapic_timer_set_lvt(struct lapic *l, u32 value)
 		reg_set(l, R_TIMER_INITIAL, 0);
 	} else if (current) {
 		start(l, current);
+	} else { /* one that has expired does so until the initial count is written */
+		l->timer_first = l->timer_period = 0;
 	}
 }
 

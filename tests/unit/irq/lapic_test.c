@@ -250,6 +250,27 @@ static void test_disabled_apic(void **state)
 	assert_int_equal(irq_pending(cpu0), 0x55);
 }
 
+/* All stays but the id (KVM; SDM 3:10.4.3 leaves it open). CR8 and TPR are one register throughout. */
+static void test_off_and_on(void **state)
+{
+	apic_enable(cpu0);
+	apic_write(cpu0, R_ID, 0x05000000);
+	apic_write(cpu0, R_LDR, 0x02000000);
+	apic_write(cpu0, R_TPR, 0x70);
+	assert_int_equal(lapic_write_msr(cpu0, 0x1b, 0xfee00100), 0);
+	assert_int_equal(lapic_get_cr8(cpu0), 7);
+	lapic_set_cr8(cpu0, 8);
+	assert_int_equal(lapic_write_msr(cpu0, 0x1b, 0xfee00900), 0);
+	assert_int_equal(apic_read(cpu0, R_ID), 0);
+	assert_int_equal(apic_read(cpu0, R_TPR), 0x80);
+	assert_int_equal(apic_read(cpu0, R_LDR), 0x02000000);
+	assert_int_equal(apic_read(cpu0, R_SVR), 0x1ff);
+	x2apic_enable(cpu0);
+	assert_int_equal(lapic_write_msr(cpu0, 0x1b, 0xfee00100), 0);
+	assert_int_equal(lapic_write_msr(cpu0, 0x1b, 0xfee00900), 0);
+	assert_int_equal(apic_read(cpu0, R_LDR), 0);
+}
+
 static void test_init(void **state)
 {
 	apic_enable(cpu0);
@@ -356,6 +377,7 @@ int main(void)
 		T(test_no_x2apic_in_cpuid),
 		T(test_x2apic_msrs),
 		T(test_disabled_apic),
+		T(test_off_and_on),
 		T(test_init),
 		T(test_state_round_trip),
 		T(test_state_ids),

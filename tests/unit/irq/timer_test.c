@@ -195,6 +195,23 @@ static void test_periodic(void **state)
 	assert_true(wait_pending(cpu0));
 }
 
+/* What has run out stays so until the initial count is written. */
+static void test_expired_made_periodic(void **state)
+{
+	apic_write(cpu0, R_LVT_TIMER, 0x40);
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xb);
+	apic_write(cpu0, R_TIMER_INITIAL, 1000000);
+	assert_true(wait_pending(cpu0));
+	assert_int_equal(irq_accept(cpu0), 0x40);
+	apic_write(cpu0, R_EOI, 0);
+	apic_write(cpu0, R_LVT_TIMER, 0x20040);
+	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
+	apic_write(cpu0, R_LVT_TIMER, 0x40);
+	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
+	nap_us(3000);
+	assert_int_equal(irq_pending(cpu0), -1);
+}
+
 static u64 deadline(void)
 {
 	u64 v = 1;
@@ -288,6 +305,7 @@ int main(void)
 		T(test_divide),
 		T(test_divide_change),
 		T(test_periodic),
+		T(test_expired_made_periodic),
 		T(test_tsc_deadline),
 		T(test_restore),
 		T(test_restore_deadline),
