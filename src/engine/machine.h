@@ -181,6 +181,10 @@ int lapic_set_base(struct vcpu *v, u64 value);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC 0x800-0x8ff. 0, or -EINVAL for #GP, -ENOENT not one of these. */
 int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret);
 int lapic_write_msr(struct vcpu *v, u32 index, u64 value);
+/* The timer has expired: make the request. On the vcpu's own thread. */
+void lapic_timer_serve(struct vcpu *v);
+/* The guest's RDMSR or WRMSR of one of these finds the timer as it should be. */
+void lapic_timer_before_msr(struct vcpu *v, u32 index);
 u64 lapic_get_cr8(struct vcpu *v);
 void lapic_set_cr8(struct vcpu *v, u64 cr8);
 /* TLFS: EOI, ICR and TPR (0, 1, 2) as MSRs whatever the APIC's mode. 0 or -EINVAL. */

@@ -32,6 +32,7 @@ static bool serve_outer(struct vcpu *v)
 		stat_inc(&v->cpu, STAT_REQ_EVENT);
 
 	vcpu_take_init_sipi(v);
+	lapic_timer_serve(v);
 	if (unlikely(atomic_load(&v->hv->timers_due)))
 		hv_timers_serve(v);
 	if (req & REQ_KICK)

@@ -108,9 +108,11 @@ static bool device_pio(struct vcpu *v, struct exit *x, bool write)
 /* MSRs whose owner is outside of the cpu. Sets the answer; false: the VMM wants to see what is refused. */
 static bool device_msr(struct vcpu *v, struct exit *x)
 {
-	int r = x->reason == EXIT_RDMSR ? outer_msr_read(v, x->msr.index, &x->msr.data)
-					: outer_msr_write(v, x->msr.index, x->msr.data);
+	int r;
 
+	lapic_timer_before_msr(v, x->msr.index);
+	r = x->reason == EXIT_RDMSR ? outer_msr_read(v, x->msr.index, &x->msr.data)
+				    : outer_msr_write(v, x->msr.index, x->msr.data);
 	x->msr.error = r != 0;
 	if (!r || !msr_exit_wanted(&v->cpu, MSR_WHY_INVALID))
 		return true;

@@ -2,7 +2,7 @@
 /*
  * A local APIC. Registers are kept at their xAPIC indices (offset / 16), SDM 3:10.4.1 table 10-1.
  *
- * Who may touch what: IRR and TMR bits, esr_pending, extint and maybe_pending by any thread;
+ * Who may touch what: IRR and TMR bits, esr_pending, extint, maybe_pending and timer_due by any thread;
  * everything else by the vcpu's thread (or by the owner of a vcpu that does not run). Others read
  * id, LDR, DFR, SVR, PPR and LVT0, so all registers are atomics, used without ordering.
  */
@@ -71,6 +71,8 @@ struct lapic {
 	bool pv_eoi;  /* the guest may end the one in service by the flag in its memory */
 	bool cmci;    /* the CMCI entry exists */
 	struct timer timer;
+	_Atomic bool timer_due; /* it has expired, and the request has not been made yet */
+	_Atomic u64 timer_at;   /* ns: when it expires next; 0 not armed */
 	_Atomic u64 tsc_deadline;
 	u64 timer_first,
 		timer_period; /* ns: first expiry and distance of the next ones; 0 stopped */
@@ -138,6 +140,11 @@ static inline void lapic_put_tpr(struct lapic *l, u8 tpr)
 	lapic_update_ppr(l);
 }
 
+static inline bool lapic_deadline_mode(const struct lapic *l)
+{
+	return (reg_get(l, R_LVT_TIMER) >> 17 & 3) == TIMER_TSC_DEADLINE;
+}
+
 /* In x2APIC mode reg[R_ID] holds all 32 bits. */
 static inline u32 lapic_id(const struct lapic *l)
 {
@@ -173,6 +180,8 @@ u32 lapic_x2_ldr(u32 id);
 
 void lapic_timer_init(struct lapic *l);
 void lapic_timer_stop(struct lapic *l);
+/* Before who looks at, or changes, what it depends on: what has expired is requested, though nobody has fired it yet. */
+void lapic_timer_settle(struct lapic *l);
 void lapic_timer_start(struct lapic *l, u32 count); /* R_TIMER_INITIAL has been set */
 u32 lapic_timer_current(const struct lapic *l);
 void lapic_timer_set_divide(struct lapic *l, u32 value);

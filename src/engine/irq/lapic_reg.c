@@ -8,7 +8,9 @@
 #include <errno.h>
 #include <string.h>
 
+#define MSR_TSC          0x10
 #define MSR_APIC_BASE    0x1b
+#define MSR_TSC_ADJUST   0x3b
 #define MSR_TSC_DEADLINE 0x6e0
 #define MSR_X2APIC       0x800
 #define MSR_X2APIC_END   0x8ff
@@ -55,7 +57,7 @@ static const struct {
 static u32 read_reg(struct lapic *l, unsigned r)
 {
 	switch (r) {
-	case R_TIMER_CURRENT: return lapic_timer_current(l);
+	case R_TIMER_CURRENT: lapic_timer_settle(l); return lapic_timer_current(l);
 	case R_APR: return reg_get(l, R_PPR); /* no bus to arbitrate for */
 	default: return reg_get(l, r);
 	}
@@ -256,6 +258,12 @@ static int x2_write(struct lapic *l, unsigned r, u64 value)
 		return -EINVAL;
 	write_reg(l, r, (u32)value);
 	return 0;
+}
+
+void lapic_timer_before_msr(struct vcpu *v, u32 index)
+{
+	if (v->lapic && (index == MSR_TSC || index == MSR_TSC_ADJUST || index == MSR_TSC_DEADLINE))
+		lapic_timer_settle(v->lapic);
 }
 
 int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret)

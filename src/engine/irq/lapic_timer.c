@@ -6,6 +6,11 @@
  * current count is a function of them. fire() runs on the helper thread and only reads these, as
  * they change only while the timer is cancelled. A period that is too short for a host thread is
  * served at a lower rate, as the interrupts of a slow machine would be.
+ *
+ * fire() marks the timer as due; the request is made by the vcpu's thread, in KVM_RUN or where somebody looks at the
+ * timer. So what a VMM reads of a stopped vcpu lacks nothing, in whichever order: a deadline stays in its MSR until
+ * the request is in IRR, whenever it has passed (as in KVM), and the page never has a count that has run out without
+ * the request that this made, however late the helper thread is.
  */
 #include "engine/irq/lapic.h"
 
@@ -28,28 +33,66 @@ static u64 tick_ns(const struct lapic *l)
 
 static void arm_at(struct lapic *l, u64 ns)
 {
+	atomic_store(&l->timer_at, ns);
 	timer_arm(l->vcpu->machine, &l->timer, ns);
 }
 
-static void arm_next_period(struct lapic *l)
+/* 0: there is no other. */
+static u64 next_expiry(const struct lapic *l)
 {
 	u64 now = host_ns(), period = MAX(l->timer_period, MIN_PERIOD_NS), next = l->timer_first;
 
-	if (now >= next)
-		next += ((now - next) / period + 1) * period;
-	arm_at(l, next);
+	if (mode_of(l) != TIMER_PERIODIC)
+		return 0;
+	return now < next ? next : next + ((now - next) / period + 1) * period;
 }
 
+/* Due first: who finds the next expiry in timer_at finds that this one is due, see lapic_timer_settle(). */
 static void fire(struct timer *t)
 {
 	struct lapic *l = container_of(t, struct lapic, timer);
-	enum timer_mode mode = mode_of(l);
+	u64 next = next_expiry(l);
 
-	if (mode == TIMER_TSC_DEADLINE)
-		atomic_store(&l->tsc_deadline, 0);
+	atomic_store(&l->timer_due, true);
+	atomic_store(&l->timer_at, next);
+	if (next)
+		timer_arm(l->vcpu->machine, t, next);
+	vcpu_post_event(l->vcpu);
+}
+
+static void cancel(struct lapic *l)
+{
+	timer_cancel(l->vcpu->machine, &l->timer);
+}
+
+/* The request first, so that nobody can find neither. */
+static void expire(struct lapic *l)
+{
 	lapic_local(l, R_LVT_TIMER);
-	if (mode == TIMER_PERIODIC)
-		arm_next_period(l);
+	if (lapic_deadline_mode(l))
+		atomic_store(&l->tsc_deadline, 0);
+}
+
+void lapic_timer_serve(struct vcpu *v)
+{
+	if (v->lapic && unlikely(atomic_load(&v->lapic->timer_due)) &&
+		atomic_exchange(&v->lapic->timer_due, false))
+		expire(v->lapic);
+}
+
+void lapic_timer_settle(struct lapic *l)
+{
+	u64 at = atomic_load(&l->timer_at), next;
+
+	if (!atomic_load(&l->timer_due) && (!at || host_ns() < at))
+		return;
+	cancel(l); /* fire() has ended, or will not come */
+	atomic_store(&l->timer_due, false);
+	atomic_store(&l->timer_at, 0);
+	expire(l);
+	next = next_expiry(l);
+	if (next)
+		arm_at(l, next);
 }
 
 void lapic_timer_init(struct lapic *l)
@@ -59,8 +102,10 @@ void lapic_timer_init(struct lapic *l)
 
 void lapic_timer_stop(struct lapic *l)
 {
-	timer_cancel(l->vcpu->machine, &l->timer);
+	cancel(l);
 	l->timer_first = l->timer_period = 0;
+	atomic_store(&l->timer_at, 0);
+	atomic_store(&l->timer_due, false);
 	atomic_store(&l->tsc_deadline, 0);
 }
 
@@ -74,8 +119,9 @@ static void start(struct lapic *l, u32 first)
 
 void lapic_timer_start(struct lapic *l, u32 count)
 {
-	if (mode_of(l) == TIMER_TSC_DEADLINE)
+	if (lapic_deadline_mode(l))
 		return; /* writes of the initial count are ignored */
+	lapic_timer_settle(l);
 	lapic_timer_stop(l);
 	reg_set(l, R_TIMER_INITIAL, count);
 	if (count)
@@ -86,7 +132,7 @@ u32 lapic_timer_current(const struct lapic *l)
 {
 	u64 now = host_ns(), left;
 
-	if (!l->timer_period || mode_of(l) == TIMER_TSC_DEADLINE)
+	if (!l->timer_period || lapic_deadline_mode(l))
 		return 0;
 	if (now < l->timer_first)
 		left = l->timer_first - now;
@@ -100,35 +146,48 @@ u32 lapic_timer_current(const struct lapic *l)
 /* The count goes on at the new rate. */
 void lapic_timer_set_divide(struct lapic *l, u32 value)
 {
-	u32 current = lapic_timer_current(l);
+	bool runs;
+	u32 current;
 
-	if (current)
-		timer_cancel(l->vcpu->machine, &l->timer);
+	lapic_timer_settle(l);
+	runs = atomic_load(&l->timer_at) && !lapic_deadline_mode(l);
+	current = lapic_timer_current(l);
+	if (runs)
+		cancel(l);
 	reg_set(l, R_TIMER_DIVIDE, value & 0xb);
-	if (current)
-		start(l, current);
+	if (runs)
+		start(l, MAX(current, 1u));
 }
 
-/* Going to or from TSC-deadline mode disarms (SDM 3:10.5.4.1); between the others the count goes on. */
-void lapic_timer_set_lvt(struct lapic *l, u32 value)
+/*
+ * Going to or from TSC-deadline mode disarms (SDM 3:10.5.4.1); between the others the count goes on, and one that has
+ * run out stays at 0 until the initial count is written.
+ */
+static void change_mode(struct lapic *l, u32 value)
 {
 	enum timer_mode old = mode_of(l), new = value >> 17 & 3;
-	u32 current = lapic_timer_current(l);
 
-	if (old == new) {
-		reg_set(l, R_LVT_TIMER, value);
-		return;
-	}
-	timer_cancel(l->vcpu->machine, &l->timer);
+	cancel(l);
 	reg_set(l, R_LVT_TIMER, value);
 	if (old == TIMER_TSC_DEADLINE || new == TIMER_TSC_DEADLINE) {
 		lapic_timer_stop(l);
 		reg_set(l, R_TIMER_INITIAL, 0);
-	} else if (current) {
-		start(l, current);
-	} else { /* one that has expired does so until the initial count is written */
-		l->timer_first = l->timer_period = 0;
+		return;
 	}
+	l->timer_first = atomic_load(&l->timer_at);
+	if (l->timer_first)
+		arm_at(l, l->timer_first);
+	else
+		l->timer_period = 0;
+}
+
+void lapic_timer_set_lvt(struct lapic *l, u32 value)
+{
+	lapic_timer_settle(l); /* by the old entry */
+	if (mode_of(l) == (value >> 17 & 3))
+		reg_set(l, R_LVT_TIMER, value);
+	else
+		change_mode(l, value);
 }
 
 /* After all registers have been set from outside. A one-shot count of 0 has expired already. */
@@ -136,7 +195,7 @@ void lapic_timer_restore(struct lapic *l, u32 current)
 {
 	u32 initial = reg_get(l, R_TIMER_INITIAL);
 
-	if (mode_of(l) == TIMER_TSC_DEADLINE || !initial)
+	if (lapic_deadline_mode(l) || !initial)
 		return;
 	if (!current && mode_of(l) == TIMER_PERIODIC)
 		current = initial;
@@ -144,34 +203,31 @@ void lapic_timer_restore(struct lapic *l, u32 current)
 		start(l, MIN(current, initial));
 }
 
+/* Nanoseconds until the guest's TSC is there. Beyond some centuries is never. */
+static u64 ns_until(const struct lapic *l, u64 ticks)
+{
+	return (u64)MIN((unsigned __int128)ticks * NS_PER_SEC / machine_tsc_hz(l->vcpu->machine),
+		(unsigned __int128)1 << 62);
+}
+
+/* One that has passed is due. What the last one may still have been due for is over: guests settle that before. */
 void lapic_set_deadline(struct lapic *l, u64 tsc)
 {
-	struct machine *m = l->vcpu->machine;
 	u64 now = host_tsc() + (u64)l->vcpu->cpu.tsc_offset;
-	u64 ns;
 
-	if (mode_of(l) != TIMER_TSC_DEADLINE)
+	if (!lapic_deadline_mode(l))
 		return;
-	if (!tsc) {
-		timer_cancel(m, &l->timer);
-		atomic_store(&l->tsc_deadline, 0);
-		return;
-	}
-	if (tsc <= now) {
-		timer_cancel(m, &l->timer);
-		atomic_store(&l->tsc_deadline, 0);
-		lapic_local(l, R_LVT_TIMER);
-		return;
-	}
-	/* A deadline beyond some centuries is never. */
-	ns = (u64)MIN((unsigned __int128)(tsc - now) * NS_PER_SEC / machine_tsc_hz(m),
-		(unsigned __int128)1 << 62);
-	timer_cancel(m, &l->timer);
+	lapic_timer_stop(l);
 	atomic_store(&l->tsc_deadline, tsc);
-	arm_at(l, host_ns() + ns);
+	if (tsc > now) {
+		arm_at(l, host_ns() + ns_until(l, tsc - now));
+	} else if (tsc) {
+		atomic_store(&l->timer_due, true);
+		vcpu_post_event(l->vcpu);
+	}
 }
 
 u64 lapic_get_deadline(const struct lapic *l)
 {
-	return mode_of(l) == TIMER_TSC_DEADLINE ? atomic_load(&l->tsc_deadline) : 0;
+	return lapic_deadline_mode(l) ? atomic_load(&l->tsc_deadline) : 0;
 }

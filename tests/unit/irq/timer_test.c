@@ -133,7 +133,7 @@ static void test_one_shot(void **state)
 	apic_write(cpu0, R_EOI, 0);
 	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
 	nap_us(5000);
-	assert_int_equal(irq_pending(cpu0), -1);
+	assert_int_equal(served_pending(cpu0), -1);
 }
 
 static const struct {
@@ -190,7 +190,7 @@ static void test_periodic(void **state)
 	while (irq_accept(cpu0) >= 0)
 		apic_write(cpu0, R_EOI, 0);
 	nap_us(3000);
-	assert_int_equal(irq_pending(cpu0), -1);
+	assert_int_equal(served_pending(cpu0), -1);
 	apic_write(cpu0, R_LVT_TIMER, 0x20041);
 	assert_true(wait_pending(cpu0));
 }
@@ -209,7 +209,7 @@ static void test_expired_made_periodic(void **state)
 	apic_write(cpu0, R_LVT_TIMER, 0x40);
 	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
 	nap_us(3000);
-	assert_int_equal(irq_pending(cpu0), -1);
+	assert_int_equal(served_pending(cpu0), -1);
 }
 
 static u64 deadline(void)
@@ -241,6 +241,7 @@ static void test_tsc_deadline(void **state)
 	assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
 
 	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, 1), 0); /* past: at once */
+	assert_int_equal(served_pending(cpu0), 0x42);
 	assert_int_equal(irq_accept(cpu0), 0x42);
 	apic_write(cpu0, R_EOI, 0);
 	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, ~0ull), 0);
@@ -275,7 +276,7 @@ static void test_restore(void **state)
 	vcpu_get_lapic(cpu0, page); /* expired */
 	vcpu_set_lapic(cpu0, page);
 	nap_us(3000);
-	assert_int_equal(irq_pending(cpu0), -1);
+	assert_int_equal(served_pending(cpu0), -1);
 }
 
 /* The deadline is an MSR, so setting the page leaves it alone. */
@@ -291,6 +292,141 @@ static void test_restore_deadline(void **state)
 	assert_true(deadline() == tsc || host_tsc() >= tsc);
 	assert_true(wait_pending(cpu0));
 	assert_int_equal(irq_accept(cpu0), 0x44);
+}
+
+/* ---- what a VMM reads of a vcpu that does not run ---- */
+
+static bool page_requests(const u8 *page, u8 vector)
+{
+	return page[(R_IRR + vector / 32) * 16 + vector % 32 / 8] >> vector % 8 & 1;
+}
+
+/* Whoever reads the page first and the MSR later, or the reverse, finds the deadline in one of them. */
+static void test_deadline_stays(void **state)
+{
+	u64 tsc = host_tsc() + machine_tsc_hz(world) / 500;
+	u8 page[1024];
+
+	apic_write(cpu0, R_LVT_TIMER, 0x40045);
+	world_posts(cpu0);
+	lapic_write_msr(cpu0, 0x6e0, tsc);
+	while (!world_posts(cpu0))
+		nap_us(100);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(deadline(), tsc);
+		assert_int_equal(vcpu_get_lapic(cpu0, page), 0);
+		assert_false(page_requests(page, 0x45));
+	}
+	assert_int_equal(served_pending(cpu0), 0x45);
+	assert_int_equal(deadline(), 0);
+	vcpu_get_lapic(cpu0, page);
+	assert_true(page_requests(page, 0x45));
+}
+
+/* By the VMM: one that has passed waits for KVM_RUN as well, and the next one takes its place. */
+static void test_deadline_passed(void **state)
+{
+	apic_write(cpu0, R_LVT_TIMER, 0x40045);
+	world_posts(cpu0);
+	lapic_write_msr(cpu0, 0x6e0, 5);
+	assert_int_equal(world_posts(cpu0), 1);
+	assert_int_equal(irq_pending(cpu0), -1);
+	assert_int_equal(deadline(), 5);
+	lapic_write_msr(cpu0, 0x6e0, ~0ull);
+	assert_int_equal(served_pending(cpu0), -1);
+	assert_int_equal(deadline(), ~0ull);
+	lapic_write_msr(cpu0, 0x6e0, 6);
+	lapic_write_msr(cpu0, 0x6e0, 0);
+	assert_int_equal(served_pending(cpu0), -1);
+	/* The guest finds the request made. */
+	lapic_write_msr(cpu0, 0x6e0, 7);
+	lapic_timer_before_msr(cpu0, 0x6e0);
+	assert_int_equal(deadline(), 0);
+	assert_int_equal(irq_pending(cpu0), 0x45);
+}
+
+static _Atomic bool let_go;
+
+static void stuck_fire(struct timer *t)
+{
+	while (!atomic_load(&let_go))
+		nap_us(100);
+}
+
+/* The helper thread does nothing else until it is let go. */
+static struct timer stuck = {.fire = stuck_fire};
+
+static void helper_holds(void)
+{
+	atomic_store(&let_go, false);
+	timer_arm(world, &stuck, 1);
+	/* It has begun when it is armed no more; nothing is armed that could come before. */
+	while (__atomic_load_n(&stuck.deadline, __ATOMIC_RELAXED))
+		nap_us(100);
+}
+
+static void helper_goes_on(void)
+{
+	atomic_store(&let_go, true);
+	timer_cancel(world, &stuck);
+}
+
+static void start_late(u32 lvt)
+{
+	helper_holds();
+	apic_write(cpu0, R_LVT_TIMER, lvt);
+	apic_write(cpu0, R_TIMER_DIVIDE, 0xb);
+	apic_write(cpu0, R_TIMER_INITIAL, 2000000);
+	nap_us(3000);
+	assert_int_equal(irq_pending(cpu0), -1);
+}
+
+/* A count that has run out is shown together with its request, and asks only once. */
+static void test_late_helper(void **state)
+{
+	static const u32 lvt[] = {0x46, 0x20046};
+	u8 page[1024];
+	u32 count;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(lvt); i++) {
+		start_late(lvt[i]);
+		assert_int_equal(vcpu_get_lapic(cpu0, page), 0);
+		assert_true(page_requests(page, 0x46));
+		memcpy(&count, page + R_TIMER_CURRENT * 16, 4);
+		assert_true(!!count == i);
+		assert_int_equal(irq_accept(cpu0), 0x46);
+		apic_write(cpu0, R_EOI, 0);
+		helper_goes_on();
+		if (!i) {
+			nap_us(2000);
+			assert_int_equal(served_pending(cpu0), -1);
+		} else {
+			assert_true(wait_pending(cpu0));
+			irq_accept(cpu0);
+			apic_write(cpu0, R_EOI, 0);
+		}
+	}
+}
+
+/* What has run out goes to the vector that was there when it did, whatever is written then. */
+static void test_late_changes(void **state)
+{
+	static const struct {
+		enum lapic_reg r;
+		u32 value;
+	} change[] = {{R_LVT_TIMER, 0x20047}, {R_LVT_TIMER, 0x47}, {R_LVT_TIMER, 0x40047},
+		{R_TIMER_INITIAL, 0}, {R_TIMER_DIVIDE, 2}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(change); i++) {
+		start_late(0x46);
+		apic_write(cpu0, change[i].r, change[i].value);
+		assert_int_equal(irq_accept(cpu0), 0x46);
+		apic_write(cpu0, R_EOI, 0);
+		assert_int_equal(apic_read(cpu0, R_TIMER_CURRENT), 0);
+		helper_goes_on();
+		nap_us(1000);
+		assert_int_equal(served_pending(cpu0), -1);
+	}
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -309,6 +445,10 @@ int main(void)
 		T(test_tsc_deadline),
 		T(test_restore),
 		T(test_restore_deadline),
+		T(test_deadline_stays),
+		T(test_deadline_passed),
+		T(test_late_helper),
+		T(test_late_changes),
 	};
 
 	return cmocka_run_group_tests_name("timer", tests, NULL, NULL);

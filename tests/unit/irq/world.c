@@ -233,11 +233,17 @@ void nap_us(unsigned us)
 	nanosleep(&ts, NULL);
 }
 
+int served_pending(struct vcpu *v)
+{
+	lapic_timer_serve(v);
+	return irq_pending(v);
+}
+
 bool wait_pending(struct vcpu *v)
 {
 	u64 end = host_ns() + 60000000000ull;
 
-	while (irq_pending(v) < 0) {
+	while (served_pending(v) < 0) {
 		if (host_ns() > end)
 			return false;
 		nap_us(100);

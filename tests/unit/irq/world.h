@@ -35,7 +35,9 @@ void port_write(u16 port, u8 value);
 u8 port_read(u16 port);
 void pic_program(void); /* bases 20h and 28h, nothing masked */
 void nap_us(unsigned us);
-/* Wait until irq_pending(v) >= 0; false after twenty seconds. */
+/* What the loop of KVM_RUN does: timers that are due, then irq_pending(). */
+int served_pending(struct vcpu *v);
+/* Wait until that is >= 0; false after a minute. */
 bool wait_pending(struct vcpu *v);
 
 #endif
