@@ -295,10 +295,7 @@ void pic_reset(struct pic *p)
 
 void pic_set_state(struct pic *p, unsigned which, const struct pic_state *s)
 {
-	u8 elcr_mask = p->chip[which & 1].elcr_mask;
-
 	p->chip[which & 1] = *s;
-	p->chip[which & 1].elcr_mask = elcr_mask;
 	p->chip[which & 1].priority_add &= 7;
 	update(p);
 }

@@ -122,6 +122,8 @@ MEMBERS(tpr_access) = {D(kvm_tpr_access_ctl, enabled), H(kvm_tpr_access_ctl, fla
 MEMBERS(vapic) = {H(kvm_vapic_addr, vapic_addr)};
 MEMBERS(pre_fault) = {H(kvm_pre_fault_memory, gpa), H(kvm_pre_fault_memory, size),
 	H(kvm_pre_fault_memory, flags)};
+MEMBERS(nested) = {
+	H(kvm_nested_state, flags), D(kvm_nested_state, format), D(kvm_nested_state, size)};
 MEMBERS(pre_fault_left) = {H(kvm_pre_fault_memory, gpa), H(kvm_pre_fault_memory, size)};
 MEMBERS(hv_eventfd) = {
 	H(kvm_hyperv_eventfd, conn_id), S(kvm_hyperv_eventfd, fd), H(kvm_hyperv_eventfd, flags)};
@@ -221,6 +223,8 @@ static const struct layout {
 	IN(KVM_X86_SET_MCE, mce),
 	IN(KVM_TPR_ACCESS_REPORTING, tpr_access),
 	IN(KVM_SET_VAPIC_ADDR, vapic),
+	OUT(KVM_GET_NESTED_STATE, nested),
+	IN(KVM_SET_NESTED_STATE, nested),
 	{KVM_PRE_FAULT_MEMORY, P(pre_fault), P(pre_fault_left)},
 	{KVM_GET_SUPPORTED_CPUID, P(cpuid), PL(cpuid, list_cpuid)},
 	{KVM_GET_SUPPORTED_HV_CPUID, P(cpuid), PL(cpuid, list_cpuid)},

@@ -104,7 +104,7 @@ static void test_not_offered(void **state)
 		KVM_CAP_X86_NOTIFY_VMEXIT, KVM_CAP_X86_BUS_LOCK_EXIT, KVM_CAP_PMU_CAPABILITY,
 		KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM,
 		KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES,
-		KVM_CAP_NESTED_STATE, KVM_CAP_HYPERV_ENLIGHTENED_VMCS};
+		KVM_CAP_HYPERV_ENLIGHTENED_VMCS};
 	u64 buffer[128] = {0};
 	struct guest g;
 	unsigned i;
@@ -119,9 +119,6 @@ static void test_not_offered(void **state)
 		assert_int_equal(kvm_p(g.vm, KVM_ENABLE_CAP, &e), -EINVAL);
 		assert_int_equal(kvm_p(g.vcpu, KVM_ENABLE_CAP, &e), -EINVAL);
 	}
-	/* Without nested virtualization there is no nested state. */
-	assert_int_equal(kvm_p(g.vcpu, KVM_GET_NESTED_STATE, buffer), -EINVAL);
-	assert_int_equal(kvm_p(g.vcpu, KVM_SET_NESTED_STATE, buffer), -EINVAL);
 	assert_int_equal(kvm_p(g.vm, KVM_MEMORY_ENCRYPT_OP, buffer), -ENOTTY);
 	assert_int_equal(kvm_p(g.vm, KVM_MEMORY_ENCRYPT_REG_REGION, buffer), -ENOTTY);
 	assert_int_equal(kvm_p(g.vm, KVM_MEMORY_ENCRYPT_UNREG_REGION, buffer), -ENOTTY);

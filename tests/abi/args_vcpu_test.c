@@ -83,10 +83,11 @@ static void test_no_topology(void **state)
 	guest_close(&g);
 }
 
-/* Without paging all addresses are what they are. */
+/* Without paging all addresses are what they are; ~0 is none. */
 static void test_translate(void **state)
 {
-	static const u64 at[] = {0, 0x1000, 0xfffff000, 0x100000000, 0x123456789000, 0xfull << 56};
+	static const u64 at[] = {
+		0, 0x1000, 0xfffff000, 0x100000000, 0x123456789000, 0xfull << 56, ~0ull - 1, ~0ull};
 	struct guest g;
 
 	guest_open(&g);
@@ -95,7 +96,7 @@ static void test_translate(void **state)
 
 		IS(g.vcpu, KVM_TRANSLATE, &t, 0);
 		assert_int_equal(t.physical_address, at[i]);
-		assert_int_equal(t.valid, 1);
+		assert_int_equal(t.valid, at[i] != ~0ull);
 	}
 	guest_close(&g);
 }

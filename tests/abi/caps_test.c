@@ -170,11 +170,14 @@ static bool listed(u32 number, const struct cap *c, unsigned n)
 	return false;
 }
 
-/* The number of processors is the host's; private memory depends on the kind of vm (private_test.c). */
+/*
+ * The number of processors and the format of nested state (nested_test.c) are the host's; private memory depends on the
+ * kind of vm (private_test.c).
+ */
 static bool depends(u32 number)
 {
 	return number == KVM_CAP_NR_VCPUS || number == KVM_CAP_MEMORY_ATTRIBUTES ||
-	       number == KVM_CAP_GUEST_MEMFD;
+	       number == KVM_CAP_GUEST_MEMFD || number == KVM_CAP_NESTED_STATE;
 }
 
 static void test_nothing_else(void **state)

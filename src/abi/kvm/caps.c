@@ -160,6 +160,8 @@ long capability_value(struct kvm_vm *vm, u32 cap)
 
 	if (cap == KVM_CAP_NR_VCPUS)
 		return recommended_vcpus();
+	if (cap == KVM_CAP_NESTED_STATE)
+		return nested_state_bytes();
 	if (cap == KVM_CAP_MEMORY_ATTRIBUTES)
 		return (long)vm_memory_attributes(vm);
 	if (cap == KVM_CAP_GUEST_MEMFD)

@@ -246,6 +246,7 @@ long irqchip_created(struct call *c, long r);
 long vcpu_enable_hyperv(struct call *c, const struct kvm_enable_cap *e);
 
 long capability_value(struct kvm_vm *vm, u32 cap);
+long nested_state_bytes(void); /* what KVM_CAP_NESTED_STATE says */
 
 void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret);
 long regs_set(struct call *c, const struct kvm_regs *r);

@@ -244,6 +244,11 @@ static void test_state_round_trip(void **state)
 	assert_true(pic.output);
 	assert_memory_equal(&s, &pic.chip[0], sizeof(s));
 	assert_int_equal(pic_intack(&pic), 0x26);
+	s.elcr_mask = 0x18; /* which lines may be level-triggered is state, too */
+	pic_set_state(&pic, 0, &s);
+	assert_memory_equal(&s, &pic.chip[0], sizeof(s));
+	out(0x4d0, 0xff);
+	assert_int_equal(pic.chip[0].elcr, 0x18);
 }
 
 static void test_foreign_port(void **state)
