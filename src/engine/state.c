@@ -429,6 +429,7 @@ int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 	cpu->cpuid_count = n;
 	hide_unhalt(v);
 	cpuid_changed(cpu);
+	cpu_update_mode(cpu);
 	cpu_request(cpu, REQ_FLUSH); /* the address width decides which PTE bits are reserved */
 	return 0;
 }

@@ -51,7 +51,8 @@ static u32 control_key(const struct cpu *cpu)
 	       (cr0 & (CR0_TS | CR0_EM) ? BK_NO_FPU : 0) | (cr4 & CR4_OSFXSR ? BK_OSFXSR : 0) |
 	       ((cr4 & CR4_OSXSAVE) && (cpu->xcr0 & 6) == 6 ? BK_AVX : 0) |
 	       (cr4 & CR4_TSD ? BK_TSD : 0) | (cr4 & CR4_FSGSBASE ? BK_FSGSBASE : 0) |
-	       (cr4 & CR4_UMIP ? BK_UMIP : 0) | (cr4 & CR4_SMAP ? BK_SMAP : 0);
+	       (cr4 & CR4_UMIP ? BK_UMIP : 0) | (cr4 & CR4_SMAP ? BK_SMAP : 0) |
+	       (cpu->lacks & LACKS_RDTSCP ? BK_NO_RDTSCP : 0);
 }
 
 static u32 debug_key(const struct cpu *cpu)

@@ -253,6 +253,7 @@ struct cpu {
 	struct cpuid_entry cpuid[256];
 	unsigned cpuid_count;
 	u64 cr4_allowed; /* bits that CPUID permits */
+	u32 lacks;       /* LACKS_*: instructions and MSRs that CPUID does not offer */
 	u32 pv_allowed;  /* KVM_FEATURE_* whose MSRs and hypercalls work */
 	bool pv_enforce; /* CPUID decides that */
 	u64 xcr0_allowed;

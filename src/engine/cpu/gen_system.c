@@ -181,7 +181,7 @@ static bool gen_rdtsc(struct gen *g, bool with_aux)
 		0x89, 0xd2, 0x89, 0xc0}; /* mov edx, edx; mov eax, eax */
 	struct emit *e = &g->e;
 
-	if ((g->t.key & BK_TSD) && cpl(g) != 0)
+	if (((g->t.key & BK_TSD) && cpl(g) != 0) || (with_aux && (g->t.key & BK_NO_RDTSCP)))
 		return false;
 	emit8(e, 0x0f);
 	emit8(e, with_aux ? 0x01 : 0x31);

@@ -3,6 +3,7 @@
  * Descriptor table registers and the instructions that invalidate translations.
  */
 #include "engine/cpu/segment.h"
+#include "engine/feat/feat.h"
 
 /* ---- lgdt, lidt, sgdt, sidt ---- */
 
@@ -97,6 +98,8 @@ int op_invpcid(struct cpu *cpu, const struct insn *in)
 {
 	u64 type = reg_read(cpu, in->reg, in->mode == 8 ? 8 : 4, true), desc[2], lin;
 
+	if (cpu->lacks & LACKS_INVPCID)
+		return cpu_raise(cpu, X86_UD);
 	if (cpu->cpl != 0)
 		return cpu_gp0(cpu);
 	int r = operand_linear(cpu, in, 16, ACC_READ, &lin);

@@ -9,6 +9,7 @@
  */
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/ops.h"
+#include "engine/feat/feat.h"
 
 #define LEGACY_BYTES 416 /* fxsave: up to the last xmm register */
 #define XCOMP_FORMAT BIT64(63)
@@ -210,16 +211,22 @@ int op_xsave(struct cpu *cpu, const struct insn *in)
 
 int op_xsaveopt(struct cpu *cpu, const struct insn *in)
 {
+	if (cpu->lacks & LACKS_XSAVEOPT)
+		return cpu_raise(cpu, X86_UD);
 	return xsave_common(cpu, in, XSAVE_OPT);
 }
 
 int op_xsavec(struct cpu *cpu, const struct insn *in)
 {
+	if (cpu->lacks & LACKS_XSAVEC)
+		return cpu_raise(cpu, X86_UD);
 	return xsave_common(cpu, in, XSAVE_COMPACT);
 }
 
 int op_xsaves(struct cpu *cpu, const struct insn *in)
 {
+	if (cpu->lacks & LACKS_XSAVES)
+		return cpu_raise(cpu, X86_UD);
 	return cpu->cpl ? cpu_gp0(cpu) : xsave_common(cpu, in, XSAVE_COMPACT);
 }
 
@@ -323,6 +330,8 @@ int op_xrstor(struct cpu *cpu, const struct insn *in)
 
 int op_xrstors(struct cpu *cpu, const struct insn *in)
 {
+	if (cpu->lacks & LACKS_XSAVES)
+		return cpu_raise(cpu, X86_UD);
 	return cpu->cpl ? cpu_gp0(cpu) : xrstor_common(cpu, in, true);
 }
 
@@ -336,7 +345,11 @@ int op_xgetbv(struct cpu *cpu, const struct insn *in)
 		return cpu_raise(cpu, X86_UD);
 	switch ((u32)cpu->gpr[RCX]) {
 	case 0: value = cpu->xcr0; break;
-	case 1: value = in_use(fpu_live_to_area(cpu), XSAVE_COMPACT) & cpu->xcr0; break;
+	case 1:
+		if (cpu->lacks & LACKS_XGETBV1)
+			return cpu_gp0(cpu);
+		value = in_use(fpu_live_to_area(cpu), XSAVE_COMPACT) & cpu->xcr0;
+		break;
 	default: return cpu_gp0(cpu);
 	}
 	cpu->gpr[RAX] = (u32)value;

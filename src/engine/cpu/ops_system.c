@@ -137,6 +137,8 @@ int op_rdtsc(struct cpu *cpu, const struct insn *in)
 
 int op_rdtscp(struct cpu *cpu, const struct insn *in)
 {
+	if (cpu->lacks & LACKS_RDTSCP)
+		return cpu_raise(cpu, X86_UD);
 	if (tsc_denied(cpu))
 		return cpu_gp0(cpu);
 	set_edx_eax(cpu, guest_tsc(cpu));
@@ -146,6 +148,8 @@ int op_rdtscp(struct cpu *cpu, const struct insn *in)
 
 int op_rdpid(struct cpu *cpu, const struct insn *in)
 {
+	if (cpu->lacks & LACKS_RDPID)
+		return cpu_raise(cpu, X86_UD);
 	cpu->gpr[in->rm] = (u32)cpu->msr.tsc_aux;
 	return CPU_OK;
 }

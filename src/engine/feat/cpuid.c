@@ -122,14 +122,64 @@ void cpuid_read(const struct cpu *cpu, u32 leaf, u32 subleaf, u32 out[4])
 
 enum { OUT_EAX, OUT_EBX, OUT_ECX, OUT_EDX };
 
-static bool has_bit(const struct cpu *cpu, u32 leaf, unsigned reg, unsigned bit)
+static bool has_bit_at(const struct cpu *cpu, u32 leaf, u32 subleaf, unsigned reg, unsigned bit)
 {
-	const struct cpuid_entry *e = cpuid_find(cpu, leaf, 0);
+	const struct cpuid_entry *e = cpuid_find(cpu, leaf, subleaf);
 
 	if (!e)
 		return false;
 	const u32 out[4] = {e->eax, e->ebx, e->ecx, e->edx};
 	return out[reg] >> bit & 1;
+}
+
+static bool has_bit(const struct cpu *cpu, u32 leaf, unsigned reg, unsigned bit)
+{
+	return has_bit_at(cpu, leaf, 0, reg, bit);
+}
+
+/* Any one of the rows of a thing offers it. */
+static const struct {
+	u32 lack, leaf;
+	u8 subleaf, reg, bit;
+} offers[] = {
+	{LACKS_INVPCID, 7, 0, OUT_EBX, 10},
+	{LACKS_RDTSCP, CPUID_EXTENDED | 1, 0, OUT_EDX, 27},
+	{LACKS_RDPID, 7, 0, OUT_ECX, 22},
+	{LACKS_TSC_AUX, CPUID_EXTENDED | 1, 0, OUT_EDX, 27},
+	{LACKS_TSC_AUX, 7, 0, OUT_ECX, 22},
+	{LACKS_XSAVEOPT, 0xd, 1, OUT_EAX, 0},
+	{LACKS_XSAVEC, 0xd, 1, OUT_EAX, 1},
+	{LACKS_XGETBV1, 0xd, 1, OUT_EAX, 2},
+	{LACKS_XSAVES, 0xd, 1, OUT_EAX, 3},
+	{LACKS_SPEC_CTRL, 7, 0, OUT_EDX, 26},
+	{LACKS_SPEC_CTRL, CPUID_EXTENDED | 8, 0, OUT_EBX, 14}, /* AMD's IBRS */
+	{LACKS_SPEC_CTRL, CPUID_EXTENDED | 8, 0, OUT_EBX, 15}, /* STIBP */
+	{LACKS_SPEC_CTRL, CPUID_EXTENDED | 8, 0, OUT_EBX, 24}, /* SSBD */
+	{LACKS_PRED_CMD, 7, 0, OUT_EDX, 26},
+	{LACKS_PRED_CMD, CPUID_EXTENDED | 8, 0, OUT_EBX, 12}, /* IBPB */
+	{LACKS_PRED_CMD, CPUID_EXTENDED | 0x21, 0, OUT_EAX, 27},
+	{LACKS_SBPB, CPUID_EXTENDED | 0x21, 0, OUT_EAX, 27},
+	{LACKS_FLUSH_CMD, 7, 0, OUT_EDX, 28},
+	{LACKS_ARCH_CAPABILITIES, 7, 0, OUT_EDX, 29},
+	{LACKS_PERF_CAPABILITIES, 1, 0, OUT_ECX, 15},
+	{LACKS_TSC_DEADLINE, 1, 0, OUT_ECX, 24},
+	{LACKS_NX, CPUID_EXTENDED | 1, 0, OUT_EDX, 20},
+	{LACKS_LONG_MODE, CPUID_EXTENDED | 1, 0, OUT_EDX, 29},
+	{LACKS_AUTO_IBRS, CPUID_EXTENDED | 0x21, 0, OUT_EAX, 8},
+};
+
+/* Before a table is set, everything is there. */
+static u32 not_offered(const struct cpu *cpu)
+{
+	u32 lacks = 0, has = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(offers) && cpu->cpuid_count; i++) {
+		lacks |= offers[i].lack;
+		if (has_bit_at(
+			    cpu, offers[i].leaf, offers[i].subleaf, offers[i].reg, offers[i].bit))
+			has |= offers[i].lack;
+	}
+	return lacks & ~has;
 }
 
 /* CR4 bits that exist only with a feature; the rest of what the engine knows is always there. */
@@ -247,6 +297,7 @@ static void hv_announced(struct cpu *cpu)
 void cpuid_changed(struct cpu *cpu)
 {
 	cpu->cr4_allowed = cpu->cpuid_count ? cr4_permitted(cpu) : cr4_possible(cpu);
+	cpu->lacks = not_offered(cpu);
 	cpu->xcr0_allowed = xcr0_permitted(cpu);
 	cpu->phys_bits = physical_bits(cpu);
 	cpu->has_long_mode = has_bit(cpu, CPUID_EXTENDED | 1, OUT_EDX, 29);

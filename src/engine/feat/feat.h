@@ -19,6 +19,31 @@ void msr_reset(struct cpu *cpu);
 /* Of KVM's own, at INIT. */
 void msr_reset_pv(struct cpu *cpu);
 
+/*
+ * What does not exist for the guest if its CPUID does not offer it: the instruction is #UD, the MSR #GP. Of instructions
+ * only those that the engine does by itself; as under a hypervisor on hardware the host's processor does all others.
+ */
+enum cpuid_lack {
+	LACKS_INVPCID = BIT(0),
+	LACKS_RDTSCP = BIT(1),
+	LACKS_RDPID = BIT(2),
+	LACKS_TSC_AUX = BIT(3),
+	LACKS_XSAVEOPT = BIT(4),
+	LACKS_XSAVEC = BIT(5),
+	LACKS_XGETBV1 = BIT(6),
+	LACKS_XSAVES = BIT(7),
+	LACKS_SPEC_CTRL = BIT(8),
+	LACKS_PRED_CMD = BIT(9),
+	LACKS_FLUSH_CMD = BIT(10),
+	LACKS_ARCH_CAPABILITIES = BIT(11),
+	LACKS_PERF_CAPABILITIES = BIT(12),
+	LACKS_TSC_DEADLINE = BIT(13),
+	LACKS_NX = BIT(14),
+	LACKS_LONG_MODE = BIT(15),
+	LACKS_AUTO_IBRS = BIT(16),
+	LACKS_SBPB = BIT(17),
+};
+
 /* What EFER may hold. */
 #define EFER_OFFERED (EFER_SCE | EFER_LME | EFER_LMA | EFER_NX | EFER_AIBRSE)
 

@@ -59,6 +59,12 @@ int engine_feature_msr(u32 index, u64 *ret)
 
 /* ---- access ---- */
 
+/* The guest's alone: a VMM reads and sets what it will offer later, or never. */
+static bool msr_lacking(const struct cpu *cpu, const struct msr_desc *d, bool host)
+{
+	return unlikely(cpu->lacks & d->lack) && !host;
+}
+
 /* What CPUID hides does not exist. But the VMM may save it, as 0, and restore that: it is in the list. */
 static bool msr_hidden(const struct cpu *cpu, const struct msr_desc *d)
 {
@@ -75,6 +81,8 @@ int msr_get(struct cpu *cpu, u32 index, u64 *ret, bool host)
 		*ret = 0;
 		return host ? 0 : -ENOENT;
 	}
+	if (msr_lacking(cpu, d, host) || (d->flags & MSR_WO))
+		return -EINVAL;
 	if (d->flags & MSR_OUTER_R)
 		return MSR_IS_OUTER;
 	if (d->get)
@@ -95,7 +103,7 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 						"leaf 0x40000001 of CPUID does not offer it");
 	if (d->flags & MSR_OUTER_W)
 		return MSR_IS_OUTER;
-	if ((d->flags & MSR_RO) && !host)
+	if (((d->flags & MSR_RO) && !host) || msr_lacking(cpu, d, host))
 		return -EINVAL;
 	if (d->flags & MSR_ZERO)
 		return 0;

@@ -22,6 +22,7 @@ typedef int msr_setter(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 #define MSR_OUTER_R BIT(3)
 #define MSR_OUTER_W BIT(4)
 #define MSR_ZERO    BIT(5) /* no storage: reads as constant, writes are ignored */
+#define MSR_WO      BIT(6) /* a command: it cannot be read */
 
 struct msr_desc {
 	u32 first, last;
@@ -29,6 +30,7 @@ struct msr_desc {
 	u16 offset; /* of the first one's u64 in struct cpu */
 	u8 flags;
 	u32 pv;          /* PV_*: exists only with this feature */
+	u32 lack;        /* LACKS_*: to the guest it exists only without */
 	u64 valid;       /* bits that may be written; for MSR_ZERO, the constant */
 	msr_getter *get; /* NULL: the field */
 	msr_setter *set; /* NULL: the field, after the check of valid */
@@ -64,7 +66,8 @@ msr_getter msr_get_tsc, msr_get_mc_bank, msr_get_mc_ctl2, msr_get_mcg_ctl, msr_g
 msr_setter msr_set_canonical, msr_set_efer, msr_set_memory_types, msr_set_mtrr_def_type,
 	msr_set_mtrr_var, msr_set_mc_bank, msr_set_mc_ctl2, msr_set_mcg_ctl,
 	msr_set_feature_control, msr_set_smbase, msr_set_bios_sign, msr_set_platform_info,
-	msr_set_misc_features, msr_set_misc_enable, msr_set_steal_time, msr_set_hwcr;
+	msr_set_misc_features, msr_set_pred_cmd, msr_set_flush_cmd, msr_set_misc_enable,
+	msr_set_steal_time, msr_set_hwcr;
 
 /* Memory types of PAT and MTRRs: UC 0, WC 1, WT 4, WP 5, WB 6; UC- 7 in the PAT only. */
 #define MTRR_TYPES 0x73

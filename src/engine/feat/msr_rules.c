@@ -30,12 +30,20 @@ int msr_set_canonical(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 
 	return 0;
 }
 
+/* Bits of EFER that the guest's CPUID does not offer. */
+static u64 efer_lacking(const struct cpu *cpu)
+{
+	return (cpu->lacks & LACKS_NX ? EFER_NX : 0) |
+	       (cpu->lacks & LACKS_LONG_MODE ? EFER_LME | EFER_LMA : 0) |
+	       (cpu->lacks & LACKS_AUTO_IBRS ? EFER_AIBRSE : 0);
+}
+
 int msr_set_efer(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
-	u64 changed;
+	u64 changed, unknown = value & (~d->valid | (host ? 0 : efer_lacking(cpu)));
 
-	if (value & ~d->valid)
-		return msr_refuse_bits(cpu, value & ~d->valid);
+	if (unknown)
+		return msr_refuse_bits(cpu, unknown);
 	/* LMA follows LME and CR0.PG; the bit written is ignored */
 	value = (value & ~EFER_LMA) | (cpu->efer & EFER_LMA);
 	changed = value ^ cpu->efer;
@@ -47,6 +55,19 @@ int msr_set_efer(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value
 	if (changed)
 		cpu_update_mode(cpu);
 	return 0;
+}
+
+/* Commands to predictors and caches (SDM 4: 49H, 10BH). There is nothing to do: guest code runs as the host's user does. */
+int msr_set_pred_cmd(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	u64 known = cpu->lacks & LACKS_SBPB && !host ? 1 : 0x81;
+
+	return value & ~known ? msr_refuse_bits(cpu, value & ~known) : 0;
+}
+
+int msr_set_flush_cmd(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
+{
+	return value & ~1ull ? msr_refuse_bits(cpu, value & ~1ull) : 0;
 }
 
 static bool memory_types_valid(u64 value, u32 allowed)

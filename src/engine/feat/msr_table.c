@@ -35,6 +35,12 @@
 		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .pv = feature,       \
 		.valid = bits, .set = setter                                                       \
 	}
+/* One that the guest's CPUID must offer. */
+#define OFFERED(n, nm, lck, at, fl, bits, setter)                                                  \
+	{                                                                                          \
+		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .lack = lck,         \
+		.valid = bits, .set = setter                                                       \
+	}
 #define CONST(n, m, nm, value)                                                                     \
 	{                                                                                          \
 		.first = n, .last = m, .name = nm, .flags = MSR_ZERO, .valid = value               \
@@ -57,8 +63,9 @@ static const struct msr_desc table[] = {
 	RULED(0x3a, "FEATURE_CONTROL", MSR_AT(feature_control), MSR_SAVE, 0x100001, NULL,
 		msr_set_feature_control),
 	FIELD(0x3b, "TSC_ADJUST", MSR_AT(tsc_adjust), MSR_SAVE | MSR_OUTER_W, ANY),
-	FIELD(0x48, "SPEC_CTRL", MSR_AT(spec_ctrl), MSR_SAVE, SPEC_CTRL_BITS),
-	CONST(0x49, 0x49, "PRED_CMD", 0),
+	OFFERED(0x48, "SPEC_CTRL", LACKS_SPEC_CTRL, MSR_AT(spec_ctrl), MSR_SAVE, SPEC_CTRL_BITS,
+		NULL),
+	OFFERED(0x49, "PRED_CMD", LACKS_PRED_CMD, 0, MSR_WO, 0, msr_set_pred_cmd),
 	CONST(0x79, 0x79, "BIOS_UPDT_TRIG", 0),
 	RULED(0x8b, "BIOS_SIGN_ID", MSR_AT(bios_sign), MSR_SAVE | MSR_FEATURE, ANY, NULL,
 		msr_set_bios_sign),
@@ -68,9 +75,9 @@ static const struct msr_desc table[] = {
 	RULED(0xce, "PLATFORM_INFO", MSR_AT(platform_info), MSR_SAVE | MSR_FEATURE | MSR_RO, ANY,
 		msr_get_platform_info, msr_set_platform_info),
 	CONST(0xfe, 0xfe, "MTRRCAP", MTRR_CAP),
-	FIELD(0x10a, "ARCH_CAPABILITIES", MSR_AT(arch_capabilities),
-		MSR_SAVE | MSR_FEATURE | MSR_RO, ANY),
-	CONST(0x10b, 0x10b, "FLUSH_CMD", 0),
+	OFFERED(0x10a, "ARCH_CAPABILITIES", LACKS_ARCH_CAPABILITIES, MSR_AT(arch_capabilities),
+		MSR_SAVE | MSR_FEATURE | MSR_RO, ANY, NULL),
+	OFFERED(0x10b, "FLUSH_CMD", LACKS_FLUSH_CMD, 0, MSR_WO, 0, msr_set_flush_cmd),
 	CONST(0x11e, 0x11e, "BBL_CR_CTL3", 0xbe702111),
 	RULED(0x140, "MISC_FEATURES_ENABLES", MSR_AT(misc_features), MSR_SAVE, CPUID_FAULT_ENABLE,
 		NULL, msr_set_misc_features),
@@ -99,11 +106,8 @@ static const struct msr_desc table[] = {
 		msr_set_mc_ctl2),
 	RULED(0x2ff, "MTRR_DEF_TYPE", MSR_AT(mtrr_def_type), MSR_SAVE, 0xcff, NULL,
 		msr_set_mtrr_def_type),
-	{.first = 0x345,
-		.last = 0x345,
-		.name = "PERF_CAPABILITIES",
-		.flags = MSR_ZERO | MSR_FEATURE,
-		.valid = 0},
+	OFFERED(0x345, "PERF_CAPABILITIES", LACKS_PERF_CAPABILITIES, 0,
+		MSR_ZERO | MSR_FEATURE | MSR_RO, 0, NULL),
 	RANGE(0x400, 0x47f, "MC_BANKS", 0, 0, ANY, msr_get_mc_bank, msr_set_mc_bank),
 	CONST(0x606, 0x606, "RAPL_POWER_UNIT", 0),
 	CONST(0x611, 0x611, "PKG_ENERGY_STATUS", 0),
@@ -113,7 +117,8 @@ static const struct msr_desc table[] = {
 	FIELD(0x6e0, "TSC_DEADLINE", MSR_AT(tsc_deadline), MSR_SAVE | MSR_OUTER_R | MSR_OUTER_W,
 		ANY),
 	RANGE(0x800, 0x8ff, "X2APIC", 0, MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL),
-	FIELD(0xda0, "XSS", MSR_AT(xss), MSR_SAVE, 0), /* no supervisor component is offered */
+	/* no supervisor component is offered */
+	OFFERED(0xda0, "XSS", LACKS_XSAVES, MSR_AT(xss), MSR_SAVE, 0, NULL),
 	HV(0x40000000, 0x40000003, "HV_GUEST_OS_ID, HYPERCALL, VP_INDEX, RESET", MSR_SAVE),
 	HV(0x40000010, 0x40000010, "HV_VP_RUNTIME", MSR_SAVE),
 	HV(0x40000020, 0x40000023, "HV_TIME_REF_COUNT, REFERENCE_TSC, frequencies", MSR_SAVE),
@@ -151,7 +156,7 @@ static const struct msr_desc table[] = {
 	RULED(0xc0000101, "GS_BASE", AT(seg[SEG_GS].base), 0, ANY, NULL, msr_set_canonical),
 	RULED(0xc0000102, "KERNEL_GS_BASE", MSR_AT(kernel_gs_base), MSR_SAVE, ANY, NULL,
 		msr_set_canonical),
-	FIELD(0xc0000103, "TSC_AUX", MSR_AT(tsc_aux), MSR_SAVE, 0xffffffff),
+	OFFERED(0xc0000103, "TSC_AUX", LACKS_TSC_AUX, MSR_AT(tsc_aux), MSR_SAVE, 0xffffffff, NULL),
 	CONST(0xc0010000, 0xc0010007, "K7_EVNTSEL, K7_PERFCTR", 0),
 	CONST(0xc0010010, 0xc0010010, "SYSCFG", 0),
 	RULED(0xc0010015, "HWCR", MSR_AT(hwcr), MSR_SAVE, HWCR_BITS, NULL, msr_set_hwcr),

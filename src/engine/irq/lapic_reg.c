@@ -3,6 +3,7 @@
  * The ways to a LAPIC's registers: the MMIO page (xAPIC), the MSRs (x2APIC), and IA32_APIC_BASE
  * which chooses between them. SDM 3:10.4 and 3:10.12.
  */
+#include "engine/feat/feat.h"
 #include "engine/irq/lapic.h"
 
 #include <errno.h>
@@ -112,6 +113,8 @@ static void write_lvt(struct lapic *l, unsigned r, u32 value)
 {
 	if (!(reg_get(l, R_SVR) & SVR_ENABLE))
 		value |= LVT_MASKED;
+	if (r == R_LVT_TIMER && l->vcpu->cpu.lacks & LACKS_TSC_DEADLINE)
+		value &= ~(TIMER_TSC_DEADLINE << 17); /* then a reserved bit, SDM 3:10.5.1 */
 	if (r == R_LVT_TIMER)
 		lapic_timer_set_lvt(l, value);
 	else

@@ -221,6 +221,81 @@ static void host_may_set_what_the_guest_may_not(void **state)
 	assert_int_equal(msr_set(&w.cpu, 0x99999999, 0, true), -ENOENT);
 }
 
+/* ---- what CPUID does not offer ---- */
+
+static const struct {
+	u32 index, lack;
+	bool reads; /* where it is offered */
+	u64 bad;    /* a value that is refused even then */
+} offered[] = {
+	{0x48, LACKS_SPEC_CTRL, true, 8},
+	{0x49, LACKS_PRED_CMD, false, 2},
+	{0x10a, LACKS_ARCH_CAPABILITIES, true, 0},
+	{0x10b, LACKS_FLUSH_CMD, false, 2},
+	{0x345, LACKS_PERF_CAPABILITIES, true, 0},
+	{0xda0, LACKS_XSAVES, true, 1},
+	{0xc0000103, LACKS_TSC_AUX, true, BIT64(32)},
+};
+
+static void what_cpuid_lacks_faults(void **state)
+{
+	u64 value;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(offered); i++) {
+		u32 index = offered[i].index;
+
+		start_long(0);
+		if (offered[i].reads)
+			assert_int_equal(guest_read(index, &value), CPU_OK);
+		else
+			assert_gp(guest_read(index, &value));
+		assert_gp(guest_write(index, offered[i].bad));
+		if (index != 0x10a && index != 0x345) /* read-only */
+			assert_int_equal(guest_write(index, 0), CPU_OK);
+		w.cpu.lacks = offered[i].lack;
+		assert_gp(guest_read(index, &value));
+		assert_gp(guest_write(index, 0));
+		assert_int_equal(msr_set(&w.cpu, index, 0, true), 0); /* the VMM may */
+		w.cpu.lacks = 0;
+	}
+}
+
+static void sbpb_and_efer(void **state)
+{
+	start_long(0);
+	w.cpu.cr0 &= ~CR0_PG;
+	assert_int_equal(guest_write(0x49, 0x80), CPU_OK);
+	w.cpu.lacks = LACKS_SBPB | LACKS_NX | LACKS_LONG_MODE;
+	assert_gp(guest_write(0x49, 0x80));
+	assert_int_equal(guest_write(0x49, 1), CPU_OK);
+	assert_gp(guest_write(0xc0000080, EFER_NX));
+	assert_gp(guest_write(0xc0000080, EFER_LME));
+	assert_int_equal(guest_write(0xc0000080, EFER_SCE), CPU_OK);
+	assert_int_equal(msr_set(&w.cpu, 0xc0000080, EFER_NX | EFER_LME, true), 0);
+	w.cpu.lacks = 0;
+}
+
+/* One row is enough to offer; without a table all is there. */
+static void lacks_follow_cpuid(void **state)
+{
+	start_long(0);
+	w.cpu.cpuid_count = 0;
+	cpuid_changed(&w.cpu);
+	assert_int_equal(w.cpu.lacks, 0);
+	w.cpu.cpuid_count = 2;
+	w.cpu.cpuid[0] = (struct cpuid_entry){.function = 7, .flags = CPUID_INDEXED};
+	w.cpu.cpuid[1] = (struct cpuid_entry){.function = 0x80000008};
+	cpuid_changed(&w.cpu);
+	assert_true(w.cpu.lacks & LACKS_SPEC_CTRL && w.cpu.lacks & LACKS_INVPCID);
+	w.cpu.cpuid[1].ebx = BIT(24);
+	w.cpu.cpuid[0].ebx = BIT(10);
+	cpuid_changed(&w.cpu);
+	assert_false(w.cpu.lacks & (LACKS_SPEC_CTRL | LACKS_INVPCID));
+	assert_true(w.cpu.lacks & LACKS_PRED_CMD);
+	w.cpu.cpuid_count = 0;
+	cpuid_changed(&w.cpu);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -233,6 +308,9 @@ int main(void)
 		cmocka_unit_test(outer_registers_read_inside),
 		cmocka_unit_test(machine_check_banks),
 		cmocka_unit_test(host_may_set_what_the_guest_may_not),
+		cmocka_unit_test(what_cpuid_lacks_faults),
+		cmocka_unit_test(sbpb_and_efer),
+		cmocka_unit_test(lacks_follow_cpuid),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

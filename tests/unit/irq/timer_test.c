@@ -5,6 +5,8 @@
  */
 #include "world.h"
 
+#include "engine/feat/feat.h"
+
 #include <errno.h>
 
 static int setup(void **state)
@@ -253,6 +255,16 @@ static void test_tsc_deadline(void **state)
 	assert_int_equal(deadline(), 0);
 }
 
+/* A CPUID without it: bit 18 of the entry is reserved. */
+static void test_no_deadline_mode(void **state)
+{
+	cpu0->cpu.lacks = LACKS_TSC_DEADLINE;
+	apic_write(cpu0, R_LVT_TIMER, 0x40042);
+	assert_int_equal(apic_read(cpu0, R_LVT_TIMER), 0x42);
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, 1), 0);
+	assert_int_equal(served_pending(cpu0), -1);
+}
+
 static void test_restore(void **state)
 {
 	u8 page[1024];
@@ -443,6 +455,7 @@ int main(void)
 		T(test_periodic),
 		T(test_expired_made_periodic),
 		T(test_tsc_deadline),
+		T(test_no_deadline_mode),
 		T(test_restore),
 		T(test_restore_deadline),
 		T(test_deadline_stays),
