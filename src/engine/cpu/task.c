@@ -192,6 +192,8 @@ static void load_registers(struct cpu *cpu, const struct tss *t, enum task_sourc
 		cpu->gpr[i] = t->gpr[i];
 	for (unsigned i = 0; i < 6; i++)
 		segment_set_null(&cpu->seg[i], t->sel[i], 0);
+	/* The new level is in force for the checks, and for a fault, even one of LDTR, CS or SS itself. */
+	segment_set_null(&cpu->seg[SEG_SS], t->sel[SEG_SS], SEL_RPL(t->sel[SEG_CS]));
 	segment_set_null(&cpu->seg[SEG_LDTR], t->ldt, 0);
 	cpu->cr0 |= CR0_TS;
 	cpu->dr[7] &= ~0x155ull; /* L0-L3 and LE are local to the task, SDM 3:17.2.4 */
@@ -259,8 +261,6 @@ static int load_segments(struct cpu *cpu, const struct tss *t)
 	unsigned cpl = SEL_RPL(t->sel[SEG_CS]);
 	int r = load_code(cpu, t->sel[SEG_CS]);
 
-	/* The new level is in force for the checks, and for a fault, even if SS fails. */
-	segment_set_null(&cpu->seg[SEG_SS], t->sel[SEG_SS], cpl);
 	cpu_update_mode(cpu);
 	if (!r)
 		r = load_stack(cpu, t->sel[SEG_SS], cpl);

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The same guests in QEMU's emulator, as a second opinion.
+
+usage: tests/cpu386/tcg.py [NAME...]
+
+The firmware is a jump to the image. Where it and we disagree the manuals decide; the sources say where that was so.
+It has no segment limits, no check of IP's, and other gaps, so that a good deal fails there.
+"""
+import glob
+import os
+import subprocess
+import sys
+import tempfile
+
+TOP = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..'))
+BUILD = os.path.join(TOP, 'build', 'tests', 'cpu386')
+
+
+def run(image, folder):
+    firmware, records = os.path.join(folder, 'firmware'), os.path.join(folder, 'records')
+    with open(firmware, 'wb') as f:
+        f.write(b'\xf4' * 0xfff0 + b'\xea\x00\x70\x00\x00' + b'\xf4' * 11)
+    qemu = ['qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max', '-m', '16', '-nodefaults', '-display', 'none',
+            '-bios', firmware, '-device', f'loader,file={image},addr=0x7000,force-raw=on',
+            '-chardev', f'file,id=c,path={records}', '-device', 'isa-debugcon,iobase=0xe9,chardev=c',
+            '-device', 'isa-debug-exit,iobase=0xf4,iosize=1', '-no-reboot']
+    try:
+        subprocess.run(qemu, timeout=60, check=False)
+    except subprocess.TimeoutExpired:
+        print(image, 'hangs')
+    subprocess.run([os.path.join(BUILD, 'cpu386'), image, 'read', records], check=False)
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        for image in sorted(glob.glob(os.path.join(BUILD, '*.bin'))):
+            if not sys.argv[1:] or os.path.basename(image)[:-4] in sys.argv[1:]:
+                run(image, folder)
+
+
+if __name__ == '__main__':
+    main()
