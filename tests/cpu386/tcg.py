@@ -4,8 +4,12 @@
 
 usage: tests/cpu386/tcg.py [NAME...]
 
-The firmware is a jump to the image. Where it and we disagree the manuals decide; the sources say where that was so.
-It has no segment limits, no check of IP's, and other gaps, so that a good deal fails there.
+The firmware is a jump to the image. Where it and we disagree the manuals decide. QEMU 7.2 has no limits of segments and
+does not look at their types (SDM 3:5.3, 3:5.5), takes LOCK before many instructions that do not allow it (2:LOCK), has
+no F1 (2:INT1), no CR4.VME, no debug trap of a TSS (3:7.3), no RF in a task's image (3:6.8.3), looks at no reserved bit
+of PDPTEs, DR7 and EFER, clears P in the error code of a reserved bit (3:4.7), and does not check stack and instruction
+pointer for canonical form (1:3.3.7.1). What would run wild there is left out (LIMITS in macros.inc), yet some guests
+do not come to their end.
 """
 import glob
 import os
