@@ -426,6 +426,85 @@ static void test_signal_fetch(void **state)
 	guest_close(&g);
 }
 
+/* A processor of its own, at its own code; that of the first one is untouched. */
+static struct guest second_vcpu(const struct guest *g, u64 rip)
+{
+	struct guest other = *g;
+	struct kvm_regs r;
+	struct kvm_sregs s;
+
+	other.vcpu = (int)kvm(g->vm, KVM_CREATE_VCPU, 1);
+	assert_true(other.vcpu >= 0);
+	other.run = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, other.vcpu, 0);
+	assert_ptr_not_equal(other.run, MAP_FAILED);
+	assert_int_equal(kvm_p(other.vcpu, KVM_GET_SREGS, &s), 0);
+	s.cs.base = s.cs.selector = 0;
+	assert_int_equal(kvm_p(other.vcpu, KVM_SET_SREGS, &s), 0);
+	r = regs_of(&other);
+	r.rip = rip;
+	assert_int_equal(kvm_p(other.vcpu, KVM_SET_REGS, &r), 0);
+	return other;
+}
+
+static void close_second(struct guest *other)
+{
+	munmap(other->run, PAGE_SIZE);
+	kvm_close(other->vcpu);
+}
+
+/* While one waits for its code, another one translates all the time; the signal is for that one. */
+static void wait_and_signal_other(struct guest *g, struct guest *busy, struct userfault *u)
+{
+	unsigned before = u->waiting;
+	struct runner r, b;
+
+	drop(u->base, 1);
+	GUEST_CODE(g, 0xe9, 0xfd, 0x4f); /* jmp 0x6000 */
+	start(&b, busy);
+	usleep(20000);
+	atomic_store(&u->hold, true);
+	start(&r, g);
+	userfault_await(u, before + 1);
+	usleep(20000);
+	pthread_kill(b.thread, SIGUSR1);
+	if (!ends(&b)) {
+		printf("# a vcpu that nobody asked for keeps the other one from coming out\n");
+		abort();
+	}
+	assert_int_equal(b.r, -EINTR);
+	atomic_store(&u->hold, false);
+	assert_true(ends(&r));
+	assert_int_equal(r.r, 0);
+	assert_int_equal(g->run->exit_reason, KVM_EXIT_HLT);
+}
+
+static void test_signal_other(void **state)
+{
+	static const u8 endless[] = {
+		0xfe, 0x06, 0x03, 0x40, /* 3000: incb 0x4003, in the code that follows */
+		0xe9, 0xf9, 0x0f};      /* jmp 0x4000 */
+	static const u8 changing[] = {
+		0x90, 0x90, 0xb0, 0x00, /* 4000: mov $0, %al */
+		0xe9, 0xf9, 0xef};      /* jmp 0x3000 */
+	struct userfault u;
+	struct guest g, busy;
+
+	if (copies_itself())
+		return;
+	guest_open(&g);
+	memcpy(page(&g, 0x3000), endless, sizeof(endless));
+	memcpy(page(&g, 0x4000), changing, sizeof(changing));
+	memset(source, 0xf4, sizeof(source));
+	u = served(&g, UF_MISSING, 0x6000, 1);
+	or_skip(&g, start_missing(&u));
+	busy = second_vcpu(&g, 0x3000);
+	for (int round = 0; round < 3; round++) /* first of code that is not known yet */
+		wait_and_signal_other(&g, &busy, &u);
+	userfault_stop(&u);
+	close_second(&busy);
+	guest_close(&g);
+}
+
 /* Only what may not be written is waited for: what was read before must be read again. */
 static void test_signal_protected(void **state)
 {
@@ -609,6 +688,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_clock_page),
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_signal_fetch),
+		cmocka_unit_test(test_signal_other),
 		cmocka_unit_test(test_signal_protected),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_patience),

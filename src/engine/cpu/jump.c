@@ -11,6 +11,7 @@
 #include "engine/cpu/cache.h"
 #include "engine/cpu/translate.h"
 #include "engine/machine.h"
+#include "engine/mem/access_raw.h"
 #include "engine/mem/mem.h"
 
 #define CHECKED_GLOBAL 1ull
@@ -119,7 +120,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 	cpu->jump_log[global][(*count)++] = (u32)table << 16 | index;
 }
 
-void jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
+bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
 {
 	struct checked_page *seen =
 		&cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
@@ -127,9 +128,12 @@ void jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
 
 	if ((seen->page & PAGE_MASK) == page &&
 		seen->epoch == cpu->check_epoch[seen->page & CHECKED_GLOBAL])
-		return;
+		return true;
+	if (guest_touch(hva)) /* not under the lock, see watch_and_lock() */
+		return false;
 	blocks_validate_page(cpu, page, hva);
 	global = mmu_fetch_global(cpu, lin);
 	seen->page = page | (global ? CHECKED_GLOBAL : 0);
 	seen->epoch = cpu->check_epoch[global];
+	return true;
 }

@@ -13,9 +13,10 @@ const u8 *jump_lookup(struct cpu *cpu);
 void jump_learn(struct cpu *cpu, const struct block *t);
 /*
  * Writes by the caller to guest RAM (DMA, loading) are not announced. Whenever a page's translation may be new to
- * this cpu, its blocks are compared with what memory holds now. page is its guest-physical address.
+ * this cpu, its blocks are compared with what memory holds now. page is its guest-physical address. False: it holds
+ * nothing that could be had.
  */
-void jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva);
+bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva);
 
 static inline void jump_refresh(struct cpu *cpu)
 {

@@ -59,7 +59,8 @@ static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
 	if (r || !host)
 		return r;
 	jump_refresh(cpu);
-	jump_check_page(cpu, lin, *gpa, host);
+	if (!jump_check_page(cpu, lin, *gpa, host))
+		*hva = NULL;
 	return CPU_OK;
 }
 

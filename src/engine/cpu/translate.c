@@ -412,8 +412,11 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 	return block_add(b, &g->t, g->place, copy);
 }
 
-/* Watch all pages of the code and take the lock, at a moment when both hold. */
-static void watch_and_lock(struct cpu *cpu, const struct code_place *at)
+/*
+ * Watch all pages of the code and take the lock, at a moment when both hold. Pages that userfaultfd holds back are waited
+ * for without the lock: the other cpus want it, and deaf to all but flushes. False: they cannot be had.
+ */
+static bool watch_and_lock(struct cpu *cpu, const struct code_place *at)
 {
 	struct machine *m = cpu->machine;
 
@@ -421,9 +424,11 @@ static void watch_and_lock(struct cpu *cpu, const struct code_place *at)
 		page_watch(cpu, at->gpa);
 		if (at->hva2)
 			page_watch(cpu, at->gpa2);
+		if (guest_touch(at->hva) || (at->hva2 && guest_touch(at->hva2)))
+			return false;
 		cache_lock(cpu);
 		if (likely(page_watched(m, at->gpa) && (!at->hva2 || page_watched(m, at->gpa2))))
-			return;
+			return true;
 		cache_unlock(cpu);
 	}
 }
@@ -434,6 +439,8 @@ struct block *translate(
 	struct gen *g = cpu->gen;
 	struct block *t;
 
+	if (!watch_and_lock(cpu, at))
+		return NULL; /* step() finds out the same and says so */
 	stat_inc(cpu, STAT_BLOCKS_TRANSLATED);
 	memset(g, 0, offsetof(struct gen, insn));
 	g->cpu = cpu;
@@ -450,7 +457,6 @@ struct block *translate(
 	g->view = view_of(cpu->block_key);
 	g->count = g->now = g->cold_count = 0;
 	g->plain = plain;
-	watch_and_lock(cpu, at);
 	t = translate_locked(g, at, ret_full);
 	cache_unlock(cpu);
 	return t;

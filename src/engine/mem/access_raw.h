@@ -14,6 +14,13 @@
 
 /* 0 or -1. One of the two sides is guest RAM; parts may have been copied before a fault. */
 int guest_copy(void *dst, const void *src, size_t len);
+/* Is the page there? It is waited for, if userfaultfd holds it back. */
+static inline int guest_touch(const u8 *page)
+{
+	u8 byte;
+
+	return guest_copy(&byte, page, 1);
+}
 /* 0 the same, 1 not, -1. */
 int guest_compare(const void *a, const void *b, size_t len);
 /* A paging-structure entry, read once. size is 4 or 8. 0 or -1. */
