@@ -181,9 +181,13 @@ static void limit_nmis(struct vcpu *v)
 		atomic_compare_exchange_strong(&v->pending_nmi, &two, 1);
 }
 
+/* No guest makes so many follow each other, with no instruction in between, but one that means to. */
+#define EVENTS_IN_A_ROW 32
+
 int vcpu_inject(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
+	unsigned events = 0;
 	int r = CPU_OK;
 
 	if (unlikely(atomic_load(&v->pending_nmi)))
@@ -192,8 +196,12 @@ int vcpu_inject(struct vcpu *v)
 	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
 	bool finish = cpu->replay.filled && !delivering(cpu);
 
-	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v))
+	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v)) {
 		r = deliver_one(v);
+		/* The heartbeat is for those who run guest code (tick.c): here it may never find us inside. */
+		if (unlikely(++events == EVENTS_IN_A_ROW))
+			cpu_request(cpu, REQ_POLL);
+	}
 	if (r == CPU_EXIT)
 		return r;
 	cpu->irq_waiting =

@@ -67,8 +67,10 @@ static bool debugger_wants(const struct cpu *cpu)
 	       (cpu->debug_flags & (DBG_SINGLESTEP | DBG_HW_BP));
 }
 
+/* Nothing is half done after it: what the deliveries before were answered is stale. */
 static int shutdown_exit(struct cpu *cpu)
 {
+	cpu->replay.filled = cpu->replay.next = 0;
 	cpu->exit = (struct exit){.reason = EXIT_SHUTDOWN};
 	return CPU_EXIT;
 }
