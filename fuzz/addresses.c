@@ -206,33 +206,13 @@ static void one_round(struct box *b, struct random *r)
 	count_step();
 }
 
-/* With Hyper-V's leaves, so that its MSRs and hypercalls are there. */
-static void hyperv(struct box *b)
-{
-	struct {
-		struct kvm_cpuid2 h;
-		struct kvm_cpuid_entry2 e[256];
-	} c = {.h.nent = 256}, hv = {.h.nent = 64};
-	u32 n = 0;
-
-	box_do(b, b->sys, KVM_GET_SUPPORTED_CPUID, &c);
-	if (box_do(b, b->sys, KVM_GET_SUPPORTED_HV_CPUID, &hv))
-		return;
-	for (u32 i = 0; i < c.h.nent; i++)
-		if (c.e[i].function >> 28 != 4)
-			c.e[n++] = c.e[i];
-	memcpy(&c.e[n], hv.e, hv.h.nent * sizeof(hv.e[0]));
-	c.h.nent = n + hv.h.nent;
-	box_do(b, b->vcpu[0], KVM_SET_CPUID2, &c);
-}
-
 static void one_case(struct random *r)
 {
 	struct box b = {0};
 
 	box_open(&b, 1, rnd_chance(r, 60), 0);
 	if (rnd_chance(r, 40))
-		hyperv(&b);
+		box_hyperv(&b, 0);
 	for (unsigned i = 0; i < 12; i++) {
 		progress("an address is used");
 		one_round(&b, r);
@@ -246,7 +226,11 @@ static void nothing(int number)
 
 int main(int argc, char **argv)
 {
-	static const struct fuzzer f = {"addresses", ingredients, 4, 60, one_case};
+	static const struct fuzzer f = {.name = "addresses",
+		.ingredients = ingredients,
+		.pass_seconds = 4,
+		.hang_seconds = 60,
+		.one_case = one_case};
 
 	signal(SIGALRM, nothing);
 	return fuzz_main(&f, argc, argv);

@@ -120,6 +120,25 @@ static void make_vcpu(struct box *b, int i)
 		abort();
 }
 
+void box_hyperv(struct box *b, int vcpu)
+{
+	struct {
+		struct kvm_cpuid2 h;
+		struct kvm_cpuid_entry2 e[256];
+	} c = {.h.nent = 256}, hv = {.h.nent = 64};
+	u32 n = 0;
+
+	box_do(b, b->sys, KVM_GET_SUPPORTED_CPUID, &c);
+	if (box_do(b, b->sys, KVM_GET_SUPPORTED_HV_CPUID, &hv))
+		return;
+	for (u32 i = 0; i < c.h.nent; i++)
+		if (c.e[i].function >> 28 != 4)
+			c.e[n++] = c.e[i];
+	memcpy(&c.e[n], hv.e, hv.h.nent * sizeof(hv.e[0]));
+	c.h.nent = n + hv.h.nent;
+	box_do(b, b->vcpu[vcpu], KVM_SET_CPUID2, &c);
+}
+
 void box_open(struct box *b, int vcpus, bool irqchip, unsigned long type)
 {
 	if (dev_create(&b->dev))

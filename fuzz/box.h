@@ -52,6 +52,8 @@ long box_do(struct box *b, int fd, unsigned long request, const void *arg);
 long box_slot(struct box *b, u32 slot, u32 flags, u64 gpa, u64 bytes, const void *host);
 /* In long mode, or in flat 32-bit protected mode without paging, at AT_CODE of this vcpu; out of SMM, runnable. */
 void box_start(struct box *b, int vcpu, bool long_mode);
+/* CPUID with Hyper-V's leaves, so that its MSRs and hypercalls are there. */
+void box_hyperv(struct box *b, int vcpu);
 /* Page tables and the GDT, as at first. */
 void box_tables(struct box *b);
 /* A finding if the secret has been changed, or is anywhere that who is not in SMM can see. */

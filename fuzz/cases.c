@@ -32,6 +32,7 @@ struct board {
 	_Atomic u64 number;   /* of the case */
 	_Atomic u64 progress; /* changes while something happens */
 	_Atomic u64 steps;
+	_Atomic u64 worst;
 	char *_Atomic what; /* a literal: at the same address in both */
 	_Atomic bool reported;
 };
@@ -108,6 +109,14 @@ void progress(const char *what)
 void count_step(void)
 {
 	fz.board->steps++;
+}
+
+void note_worst(u64 value)
+{
+	u64 worst = fz.board->worst;
+
+	while (value > worst && !atomic_compare_exchange_weak(&fz.board->worst, &worst, value))
+		;
 }
 
 void tell(const char *format, ...)
@@ -363,5 +372,7 @@ int fuzz_main(const struct fuzzer *f, int argc, char **argv)
 	printf("%llu cases, %llu steps, %u findings\n",
 		(unsigned long long)(fz.board->number - fz.first),
 		(unsigned long long)fz.board->steps, fz.findings);
+	if (f->worst)
+		printf("at most %llu %s\n", (unsigned long long)fz.board->worst, f->worst);
 	return fz.findings ? 1 : 0;
 }

@@ -52,6 +52,7 @@ struct fuzzer {
 	const char *const *ingredients; /* what --without can leave out; ends with NULL */
 	unsigned pass_seconds;          /* of the short pass */
 	unsigned hang_seconds;          /* a case that makes no progress() for so long hangs */
+	const char *worst;              /* what note_worst() is about, NULL: nothing */
 	void (*one_case)(struct random *r);
 };
 
@@ -68,5 +69,7 @@ __attribute__((format(printf, 1, 2))) void tell(const char *format, ...);
 __attribute__((format(printf, 1, 2))) _Noreturn void finding(const char *format, ...);
 /* What is counted in the summary. Any thread. */
 void count_step(void);
+/* The highest is in the summary. Any thread. */
+void note_worst(u64 value);
 
 #endif

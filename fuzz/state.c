@@ -192,7 +192,11 @@ static void nothing(int number)
 
 int main(int argc, char **argv)
 {
-	static const struct fuzzer f = {"state", ingredients, 4, 60, one_case};
+	static const struct fuzzer f = {.name = "state",
+		.ingredients = ingredients,
+		.pass_seconds = 4,
+		.hang_seconds = 60,
+		.one_case = one_case};
 
 	signal(SIGALRM, nothing);
 	return fuzz_main(&f, argc, argv);
