@@ -149,12 +149,20 @@ void box_open(struct box *b, int vcpus, bool irqchip, unsigned long type)
 	if (irqchip)
 		dev_ioctl(b->dev, b->vm, KVM_CREATE_IRQCHIP, 0);
 	b->ram = memory(2 * BOX_RAM); /* slots that are refused reach into what is behind */
+	if (b->prepare)
+		b->prepare(b);
 	box_slot(b, 0, 0, 0, BOX_RAM, b->ram);
 	box_tables(b);
 	write_handlers(b);
 	make_smram(b);
 	for (int i = 0; i < vcpus; i++)
 		make_vcpu(b, i);
+}
+
+void box_free(struct box *b)
+{
+	munmap(b->ram, 2 * BOX_RAM);
+	munmap(b->smram, SMRAM_BYTES + 0x10000);
 }
 
 void box_close(struct box *b)
@@ -166,8 +174,7 @@ void box_close(struct box *b)
 	dev_close(b->dev, b->vm);
 	dev_close(b->dev, b->sys);
 	dev_destroy(b->dev);
-	munmap(b->ram, 2 * BOX_RAM);
-	munmap(b->smram, SMRAM_BYTES + 0x10000);
+	box_free(b);
 }
 
 /* ---- where processors begin ---- */

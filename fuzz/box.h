@@ -43,11 +43,14 @@ struct box {
 	int vcpu[BOX_VCPUS];
 	struct kvm_run *run[BOX_VCPUS];
 	u8 *ram, *smram;
+	void (*prepare)(struct box *b); /* of box_open(), before the first vcpu; or NULL */
 };
 
 /* irqchip: with one; type as for KVM_CREATE_VM. */
 void box_open(struct box *b, int vcpus, bool irqchip, unsigned long type);
 void box_close(struct box *b);
+/* Its memory alone. */
+void box_free(struct box *b);
 long box_do(struct box *b, int fd, unsigned long request, const void *arg);
 long box_slot(struct box *b, u32 slot, u32 flags, u64 gpa, u64 bytes, const void *host);
 /* In long mode, or in flat 32-bit protected mode without paging, at AT_CODE of this vcpu; out of SMM, runnable. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Descriptors, heap, address space. */
+/* Descriptors, heap, address space, threads. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -33,6 +34,19 @@ static long mapped_bytes(void)
 	return pages * 4096;
 }
 
+static long threads(void)
+{
+	DIR *d = opendir("/proc/self/task");
+	long n = 0;
+
+	if (!d)
+		abort();
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
 /* Threads that allocate at the same time get a heap of 64 MiB of address space each, for good. */
 void holdings_begin(void)
 {
@@ -48,7 +62,7 @@ void holdings_begin(void)
 
 struct holdings look(void)
 {
-	return (struct holdings){open_fds(), (long)mallinfo2().uordblks, mapped_bytes()};
+	return (struct holdings){open_fds(), (long)mallinfo2().uordblks, mapped_bytes(), threads()};
 }
 
 static bool leaked(const char *what, long before, long after, long slack)
@@ -67,5 +81,7 @@ bool any_leak(const struct holdings *a, const struct holdings *b)
 	/* The sanitizers keep what was unmapped. */
 	bool mapped = !UV_SANITIZED && leaked("mapped memory", a->mapped, b->mapped, MAPPED_SLACK);
 
-	return fds || heap || mapped;
+	bool more = leaked("threads", a->threads, b->threads, 0);
+
+	return fds || heap || mapped || more;
 }

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 
 struct holdings {
-	long fds, heap, mapped;
+	long fds, heap, mapped, threads;
 };
 
 /* Before any thread: what the C library holds for threads must not depend on how many of them have met. */

@@ -44,6 +44,7 @@ struct crowd {
 	struct box b;
 	struct places places;
 	struct processor p[BOX_VCPUS];
+	struct random r; /* of events() */
 	bool irqchip, tasks;
 	int event;
 	_Atomic bool stop;
@@ -306,9 +307,8 @@ static void message(struct crowd *all, struct random *r)
 static void *events(void *arg)
 {
 	struct crowd *all = arg;
-	struct random r = all->p[0].r;
+	struct random r = all->r;
 
-	r = rnd_fork(&r);
 	while (!all->stop) {
 		if (with(EVENTS) && all->irqchip && rnd_chance(&r, 60))
 			message(all, &r);
@@ -355,6 +355,7 @@ static void make(struct crowd *all, struct random *r)
 			box_hyperv(&all->b, i);
 		hostile_make(&p->h);
 	}
+	all->r = rnd_fork(r);
 	restore_tables(all);
 	places_open(&all->places, &all->b, rnd_fork(r));
 }
