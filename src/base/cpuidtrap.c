@@ -25,7 +25,7 @@ static unsigned replaced_count;
 
 static int set_faulting(bool on)
 {
-	return (int)sys_raw(SYS_arch_prctl, ARCH_SET_CPUID, !on, 0, 0, 0, 0);
+	return (int)sys_raw(SYS_arch_prctl, ARCH_SET_CPUID, !on, 0, 0, 0, (long)sys_key);
 }
 
 int cpuid_fault(void)
@@ -86,13 +86,13 @@ static bool is_prefix(u8 byte)
 /* Code need not be readable, but where this call is forbidden it nearly always is. */
 static unsigned fetch(u64 pc, u8 *bytes, unsigned n)
 {
-	struct iovec here = {bytes, n}, there = {(void *)pc, n};
-	long pid = sys_raw(SYS_getpid, 0, 0, 0, 0, 0, 0);
-	long got = sys_raw(SYS_process_vm_readv, pid, (long)&here, 1, (long)&there, 1, 0);
+	unsigned in_page = (unsigned)MIN((u64)n, PAGE_SIZE - (pc & ~PAGE_MASK));
 
-	if (got > 0)
-		return (unsigned)got;
-	n = (unsigned)MIN((u64)n, PAGE_SIZE - (pc & ~PAGE_MASK));
+	if (!sys_copy(bytes, (const void *)pc, n))
+		return n;
+	n = in_page; /* there may be nothing beyond */
+	if (!sys_copy(bytes, (const void *)pc, n))
+		return n;
 	for (unsigned i = 0; i < n; i++)
 		bytes[i] = ((const volatile u8 *)pc)[i];
 	return n;

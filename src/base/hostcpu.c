@@ -64,5 +64,5 @@ const char *host_cpu_missing(const struct host_cpu *cpu)
 bool host_has_dispatch(void)
 {
 	return !without(WITHOUT_DISPATCH) &&
-	       SYS_CALL6(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l, 0) < 0 && errno == EFAULT;
+	       SYS_CALL5(SYS_prctl, DISPATCH, DISPATCH_ON, 0, 0, -1l) < 0 && errno == EFAULT;
 }

@@ -5,8 +5,8 @@
  * The engine lives in other people's processes. There the C library's functions may be replaced
  * (by our own hooks, among others), some of them are cancellation points, which KVM_RUN is not, and
  * the process may forbid itself system calls that the engine needs (seccomp). So the engine and
- * the interfaces make theirs here: every one comes from the one instruction before sys_return, and a
- * filter can let exactly that one through.
+ * the interfaces make theirs here: every one comes from the one instruction before sys_return, with a
+ * secret in an argument that the kernel does not look at, and a filter can let exactly those through.
  *
  * Each function is what the C library's of the same name is: -1 and errno. Sanitizers must see what is
  * done to memory and signals, so in their builds some are the C library's (sys_seen.c).
@@ -35,12 +35,29 @@ extern const char sys_return[];
 /* And the end of the engine's signal handlers. */
 extern const char sys_restorer_return[];
 
+/*
+ * The secret: 0 until sys_key_make(), and then for good. It is the sixth argument of calls that have none, and the fifth of those
+ * that have a sixth but no use for the fifth: mmap() without a file, preadv2() on 64 bits. An address can be found out
+ * and used by whatever is executed under the same filter; this cannot.
+ */
+extern u64 sys_key __attribute__((visibility("hidden")));
+/* From the random bytes that the kernel gives each program: no system call. False: there are none. */
+bool sys_key_make(void);
+/*
+ * Another one, where the processor has random numbers (no system call here either: a filter that is older than us may
+ * forbid it). For a child whose filters know none yet: its parent shall not have in its memory what opens them.
+ */
+void sys_key_renew(void);
+
 #define SYS_FACCESSAT2 439 /* headers before 5.8 do not name it */
 
-#define SYS_CALL1(nr, a)          sys_call(nr, (long)(a), 0, 0, 0, 0, 0)
-#define SYS_CALL2(nr, a, b)       sys_call(nr, (long)(a), (long)(b), 0, 0, 0, 0)
-#define SYS_CALL3(nr, a, b, c)    sys_call(nr, (long)(a), (long)(b), (long)(c), 0, 0, 0)
-#define SYS_CALL4(nr, a, b, c, d) sys_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), 0, 0)
+#define SYS_CALL0(nr)             SYS_CALL5(nr, 0, 0, 0, 0, 0)
+#define SYS_CALL1(nr, a)          SYS_CALL5(nr, a, 0, 0, 0, 0)
+#define SYS_CALL2(nr, a, b)       SYS_CALL5(nr, a, b, 0, 0, 0)
+#define SYS_CALL3(nr, a, b, c)    SYS_CALL5(nr, a, b, c, 0, 0)
+#define SYS_CALL4(nr, a, b, c, d) SYS_CALL5(nr, a, b, c, d, 0)
+#define SYS_CALL5(nr, a, b, c, d, e)                                                               \
+	sys_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)sys_key)
 #define SYS_CALL6(nr, a, b, c, d, e, f)                                                            \
 	sys_call(nr, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), (long)(f))
 
@@ -86,7 +103,9 @@ static inline ssize_t sys_write(int fd, const void *buffer, size_t n)
 
 static inline void *sys_mmap(void *addr, size_t n, int prot, int flags, int fd, off_t offset)
 {
-	return (void *)SYS_CALL6(SYS_mmap, addr, n, prot, flags, fd, offset);
+	const long file = fd < 0 && sys_key ? (long)sys_key : fd;
+
+	return (void *)SYS_CALL6(SYS_mmap, addr, n, prot, flags, file, offset);
 }
 
 static inline int sys_munmap(void *addr, size_t n)
@@ -108,7 +127,7 @@ static inline ssize_t sys_pread(int fd, void *buffer, size_t n, off_t offset)
 
 static inline ssize_t sys_preadv2(int fd, const struct iovec *iov, int n, off_t offset, int flags)
 {
-	return SYS_CALL6(SYS_preadv2, fd, iov, n, offset, 0, flags);
+	return SYS_CALL6(SYS_preadv2, fd, iov, n, offset, sys_key, flags);
 }
 
 static inline int sys_fstat(int fd, struct stat *st)
@@ -194,7 +213,7 @@ static inline int sys_poll(struct pollfd *fds, nfds_t n, int timeout_ms)
 /* The signal mask stays as it is. timeout may come back changed. */
 static inline int sys_ppoll(struct pollfd *fds, nfds_t n, struct timespec *timeout)
 {
-	return (int)sys_call(SYS_ppoll, (long)fds, (long)n, (long)timeout, 0, 8, 0);
+	return (int)SYS_CALL5(SYS_ppoll, fds, n, timeout, 0, 8);
 }
 
 static inline int sys_epoll_create1(int flags)
@@ -240,28 +259,19 @@ static inline int sys_mprotect(void *addr, size_t n, int prot)
 	return (int)SYS_CALL3(SYS_mprotect, addr, n, prot);
 }
 
-static inline ssize_t sys_process_vm_readv(
-	int pid, const struct iovec *here, const struct iovec *there)
-{
-	return SYS_CALL6(SYS_process_vm_readv, pid, here, 1, there, 1, 0);
-}
-
-static inline ssize_t sys_process_vm_writev(
-	int pid, const struct iovec *here, const struct iovec *there)
-{
-	return SYS_CALL6(SYS_process_vm_writev, pid, here, 1, there, 1, 0);
-}
+/* Within this process, where either side may not be there: 0, -EFAULT, or what else was wrong. errno stays. */
+int sys_copy(void *to, const void *from, size_t n);
 
 /* ---- processes and signals; a signal set is the kernel's: bit n-1 is signal n ---- */
 
 static inline int sys_getpid(void)
 {
-	return (int)sys_call(SYS_getpid, 0, 0, 0, 0, 0, 0);
+	return (int)SYS_CALL0(SYS_getpid);
 }
 
 static inline int sys_gettid(void)
 {
-	return (int)sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
+	return (int)SYS_CALL0(SYS_gettid);
 }
 
 /* How much later than asked for this thread's sleeps may end; 50000 ns unless told. */
@@ -288,7 +298,7 @@ static inline int sys_getrlimit(int resource, struct rlimit *ret)
 
 static inline int sys_sched_yield(void)
 {
-	return (int)sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	return (int)SYS_CALL0(SYS_sched_yield);
 }
 
 static inline int sys_sigaltstack(const stack_t *set, stack_t *get)

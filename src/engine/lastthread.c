@@ -30,8 +30,8 @@ bool last_first_is_gone(void)
 {
 	u32 lock = (u32)sys_getpid();
 
-	return sys_raw(SYS_futex, (long)&lock, FUTEX_TRYLOCK_PI | FUTEX_PRIVATE_FLAG, 0, 0, 0, 0) ==
-	       -ESRCH;
+	return sys_raw(SYS_futex, (long)&lock, FUTEX_TRYLOCK_PI | FUTEX_PRIVATE_FLAG, 0, 0, 0,
+		       (long)sys_key) == -ESRCH;
 }
 
 /* ---- /proc ---- */

@@ -260,9 +260,7 @@ void add_members(struct line *l, const void *data, const struct member *m, unsig
 
 bool read_program(unsigned long from, void *to, size_t n)
 {
-	struct iovec here = {to, n}, there = {(void *)from, n};
-
-	return sys_process_vm_readv(sys_getpid(), &here, &there) == (ssize_t)n;
+	return !sys_copy(to, (const void *)from, n);
 }
 
 /* ---- arguments ---- */

@@ -55,8 +55,7 @@ static bool has_had_children(void)
 	siginfo_t info;
 	long faults;
 
-	if (!sys_call(
-		    SYS_waitid, P_ALL, 0, (long)&info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0, 0))
+	if (!SYS_CALL5(SYS_waitid, P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL, 0))
 		return true;
 	return faults_of_children(&faults) && faults != started.faults_of_children;
 }

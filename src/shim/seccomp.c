@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A program's sandbox. Its filter stays in force for everything that the program and its libraries
- * do; in front of it come a few instructions that let calls from the engine's one system-call
- * instruction (base/sys.h) through. Whoever can already make the program jump anywhere can jump
- * there, too: that is the price of an engine inside the sandbox.
+ * do; in front of it come a few instructions that let the engine's own calls through: from its one system-call
+ * instruction (base/sys.h), and with the secret of this process in an argument. The kernel keeps a filter over execve(), so
+ * the address alone would not do: a program that is executed under it maps what it likes there. The secret is not in
+ * its memory. Whoever can already make the program itself jump anywhere can jump there, too: that is the price of
+ * an engine inside the sandbox.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -17,25 +19,43 @@
 
 #define FILTER_MAX 4096 /* BPF_MAXINSNS */
 
-#define LOAD(field)        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define SKIP_UNLESS(k, to) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(k), 0, to)
-#define IP_HIGH            offsetof(struct seccomp_data, instruction_pointer) + 4
+#define LOAD_AT(offset)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (u32)(offset))
+#define LOAD(field)          LOAD_AT(offsetof(struct seccomp_data, field))
+#define LOAD_HIGH(field)     LOAD_AT(offsetof(struct seccomp_data, field) + 4)
+#define IF_EQUAL(k, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(k), yes, no)
+
+/* How far it is from a place to the end of what follows. */
+enum { RESTORER = 13, ALLOW = 17, OWN = 18 };
+#define TO(label, at) ((label) - (at)-1)
 
 /*
  * The accumulator is 0 at the start of a filter, and is again at the start of the program's. The two
- * places are some bytes apart, so the upper half of their addresses is the same.
+ * places are some bytes apart, so the upper half of their addresses is the same. From the second only the return from a
+ * handler is let through, which has no argument for a secret.
  */
 static unsigned prologue(struct sock_filter *ret)
 {
-	const u64 ip = (u64)sys_return;
+	const u64 ip = (u64)sys_return, high = ip >> 32, key = sys_key;
 	const struct sock_filter code[] = {
-		LOAD(instruction_pointer),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)ip, 1, 0),
-		SKIP_UNLESS((u64)sys_restorer_return, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, IP_HIGH),
-		SKIP_UNLESS(ip >> 32, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		BPF_STMT(BPF_LD | BPF_IMM, 0),
+		[0] = LOAD(instruction_pointer),
+		[1] = IF_EQUAL(ip, TO(3, 1), 0),
+		[2] = IF_EQUAL((u64)sys_restorer_return, TO(RESTORER, 2), TO(OWN, 2)),
+		[3] = LOAD_HIGH(instruction_pointer),
+		[4] = IF_EQUAL(high, 0, TO(OWN, 4)),
+		[5] = LOAD(args[5]),
+		[6] = IF_EQUAL(key, 0, TO(9, 6)),
+		[7] = LOAD_HIGH(args[5]),
+		[8] = IF_EQUAL(key >> 32, TO(ALLOW, 8), 0),
+		[9] = LOAD(args[4]),
+		[10] = IF_EQUAL(key, 0, TO(OWN, 10)),
+		[11] = LOAD_HIGH(args[4]),
+		[12] = IF_EQUAL(key >> 32, TO(ALLOW, 12), TO(OWN, 12)),
+		[RESTORER] = LOAD_HIGH(instruction_pointer),
+		[14] = IF_EQUAL(high, 0, TO(OWN, 14)),
+		[15] = LOAD(nr),
+		[16] = IF_EQUAL(SYS_rt_sigreturn, 0, TO(OWN, 16)),
+		[ALLOW] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		[OWN] = BPF_STMT(BPF_LD | BPF_IMM, 0),
 	};
 
 	memcpy(ret, code, sizeof(code));
@@ -47,12 +67,10 @@ struct page {
 	struct sock_filter code[FILTER_MAX];
 };
 
-/* The program's memory: what is wrong with it, the kernel will say. */
+/* What is wrong with the program's memory, the kernel will say. */
 static bool read_program(void *to, const void *from, size_t n)
 {
-	struct iovec here = {to, n}, there = {(void *)from, n};
-
-	return sys_process_vm_readv(sys_getpid(), &here, &there) == (ssize_t)n;
+	return !sys_copy(to, from, n);
 }
 
 static bool make(struct page *p, const struct sock_fprog *filter)
@@ -80,7 +98,7 @@ struct sock_fprog *shim_seccomp(const struct sock_fprog *filter, struct sock_fpr
 		sys_munmap(old, sizeof(*p));
 		return NULL;
 	}
-	if (shim_mode() == SHIM_KERNEL)
+	if (shim_mode() == SHIM_KERNEL || !sys_key_make())
 		return NULL;
 	p = sys_mmap(NULL, sizeof(*p), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (p == MAP_FAILED)

@@ -88,7 +88,7 @@ static bool is_executable(int fd)
 static bool has_capabilities(int fd)
 {
 	return SYS_CALL4(SYS_fgetxattr, fd, "security.capability", NULL, 0) > 0 &&
-	       sys_call(SYS_geteuid, 0, 0, 0, 0, 0, 0);
+	       SYS_CALL0(SYS_geteuid);
 }
 
 /* Not for us: what the kernel will refuse, and what gains privilege (it ignores LD_PRELOAD, too). */

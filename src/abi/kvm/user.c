@@ -2,10 +2,9 @@
 /*
  * The caller's memory, which may not be there: a bad pointer is -EFAULT, as from a system call.
  *
- * Once there is a machine, the engine's handlers of faults do the checking. Until then the kernel does:
- * process_vm_readv() on ourselves copies and reports what it could not reach, in a microsecond or
- * more. Where that call is forbidden (a seccomp filter that answers with an error) the copy is made
- * unchecked.
+ * Once there is a machine, the engine's handlers of faults do the checking. Until then the kernel does
+ * (sys_copy()), in a microsecond or more. Where it may not (a seccomp filter that answers with an error) the copy is
+ * made unchecked.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -21,41 +20,36 @@ static bool beyond(unsigned long user, size_t n)
 	return (user | (user + n - 1)) >> 63;
 }
 
-static int finish(ssize_t done, size_t n, void *to, const void *from)
+static int by_kernel(void *to, const void *from, size_t n)
 {
-	if (done == (ssize_t)n)
+	int r = sys_copy(to, from, n);
+
+	if (r != -ENOSYS && r != -EPERM)
+		return r ? -EFAULT : 0;
+	memcpy(to, from, n);
+	return 0;
+}
+
+static int copy(void *to, const void *from, unsigned long user, size_t n)
+{
+	int r;
+
+	if (!n)
 		return 0;
-	if (done < 0 && (errno == ENOSYS || errno == EPERM)) {
-		memcpy(to, from, n);
-		return 0;
-	}
-	return -EFAULT;
+	r = beyond(user, n) ? -EFAULT : host_copy(to, from, n);
+	return likely(r != -ENOSYS) ? r : by_kernel(to, from, n);
 }
 
 int copy_in(struct dev *d, void *to, unsigned long from, size_t n)
 {
-	struct iovec here = {to, n}, there = {(void *)from, n};
-	int r;
-
-	if (!n)
-		return 0;
-	r = beyond(from, n) ? -EFAULT : host_copy(to, (void *)from, n);
-	if (likely(r != -ENOSYS))
-		return r;
-	return finish(sys_process_vm_readv(dev_pid(d), &here, &there), n, to, (void *)from);
+	(void)d;
+	return copy(to, (const void *)from, from, n);
 }
 
 int copy_out(struct dev *d, unsigned long to, const void *from, size_t n)
 {
-	struct iovec here = {(void *)from, n}, there = {(void *)to, n};
-	int r;
-
-	if (!n)
-		return 0;
-	r = beyond(to, n) ? -EFAULT : host_copy((void *)to, from, n);
-	if (likely(r != -ENOSYS))
-		return r;
-	return finish(sys_process_vm_writev(dev_pid(d), &here, &there), n, (void *)to, from);
+	(void)d;
+	return copy((void *)to, from, to, n);
 }
 
 int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item)

@@ -20,6 +20,7 @@ static int ended(struct launch *l, int result)
 static int start(struct launch *l)
 {
 	if (l->self >= 0)
+		/* For the program: its filters judge it. */
 		return (int)SYS_CALL6(
 			SYS_execveat, l->self, "", l->argv, l->envp, AT_EMPTY_PATH, 0);
 	return NEXT(execve)(l->path, l->argv, l->envp);

@@ -4,10 +4,12 @@
  * something. CPUID is no function, so what answers it must be there before the program runs into it.
  */
 #include <link.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "abi/dev.h"
+#include "base/sys.h"
 #include "shim/ended.h"
 #include "shim/preload/hook.h"
 #include "shim/processor.h"
@@ -96,6 +98,13 @@ static void show_processor(void)
 		processor_replace(&l.program);
 }
 
+/* A child that shuts itself in and executes another program: that one may be able to read our memory, but not the child's. */
+static void renew_key(void)
+{
+	if (!hook_sandboxed())
+		sys_key_renew();
+}
+
 static main_function *programs_own;
 
 /* Programs close standard error when they end, and that is after this. */
@@ -111,6 +120,8 @@ HOOK int __libc_start_main(main_function *program, int argc, char **argv, void (
 	void (*fini)(void), void (*linker_fini)(void), void *stack_end)
 {
 	programs_own = program;
+	sys_key_make(); /* while no other thread is in a call: a filter may come later (seccomp.c) */
+	pthread_atfork(NULL, NULL, renew_key);
 	ended_watch(argc > 0 ? argv[0] : "the program");
 	atexit(ended_tell); /* for those that the C library ends */
 	show_processor();

@@ -6,6 +6,7 @@
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -192,11 +193,136 @@ static void sandbox_refused(void)
 	CHECK(prctl(PR_GET_SECCOMP) == 0);
 }
 
+/* ---- what is executed under the filter ---- */
+
+/* The engine's instruction and the `ret` behind it (base/sys_raw.S), in whatever file of ours is mapped. */
+static unsigned char *engines_instruction(void)
+{
+	static const unsigned char code[] = {0x4c, 0x8b, 0x4c, 0x24, 8, 0x0f, 0x05, 0xc3};
+	FILE *f = fopen("/proc/self/maps", "r");
+	unsigned char *found = NULL;
+	unsigned long from, to;
+	char line[512], mode[8];
+
+	CHECK(f);
+	while (!found && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, mode) == 3 && mode[2] == 'x' &&
+			strstr(line, "uservisor"))
+			found = memmem((void *)from, to - from, code, sizeof(code));
+	fclose(f);
+	CHECK(found);
+	return found + 5;
+}
+
+static long getppid_by(unsigned char *insn, long fifth, long sixth)
+{
+	register long r8 __asm__("r8") = fifth, r9 __asm__("r9") = sixth;
+	long r;
+
+	__asm__ volatile("call *%1"
+			 : "=a"(r)
+			 : "r"(insn), "0"(SYS_getppid), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return r;
+}
+
+enum { OCCUPIED = 6, SHUT_IN };
+
+/* The other program. */
+static void sandbox_attack(void)
+{
+	unsigned char *insn = (unsigned char *)strtoul(getenv("SANDBOX_AT"), NULL, 16);
+	unsigned char *page = (unsigned char *)((unsigned long)insn & ~4095ul);
+	const unsigned char own[] = {0x0f, 0x05, 0xc3};
+
+	if (mmap(page, 8192, PROT_READ | PROT_WRITE | PROT_EXEC,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0) != page)
+		_exit(OCCUPIED);
+	memcpy(insn, own, sizeof(own));
+	CHECK_ERRNO(syscall(SYS_getppid), EPERM);
+	CHECK(getppid_by(insn, 0, 0) == -EPERM);
+	CHECK(getppid_by(insn, -1, -1) == -EPERM);
+	_exit(SHUT_IN);
+}
+
+static void execute(const char *how)
+{
+	char *argv[] = {(char *)client_path, "sandbox-executed", NULL};
+	pid_t pid;
+	int status;
+
+	if (!strcmp(how, "execve"))
+		execve(client_path, argv, environ);
+	if (!strcmp(how, "bare")) {
+		register char **envp __asm__("rdx") = environ;
+		long r;
+
+		__asm__ volatile("syscall"
+				 : "=a"(r)
+				 : "0"(SYS_execve), "D"(client_path), "S"(argv), "r"(envp)
+				 : "rcx", "r11", "memory");
+	}
+	if (!strcmp(how, "spawn")) {
+		CHECK(!posix_spawn(&pid, client_path, NULL, NULL, argv, environ));
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+		_exit(WEXITSTATUS(status));
+	}
+	if (!strcmp(how, "vfork")) {
+		pid = vfork();
+		if (!pid) {
+			execv(client_path, argv);
+			_exit(1);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+		_exit(WEXITSTATUS(status));
+	}
+	_exit(system("exec \"$SANDBOX_CLIENT\" sandbox-executed") >> 8);
+}
+
+/*
+ * A filter stays over execve(), with its exception for the engine. A program that maps an instruction of its own where the
+ * engine's was must not profit from that. How it was started does not matter.
+ */
+static void sandbox_executed(void)
+{
+	static const char *const ways[] = {"execve", "bare", "spawn", "vfork", "system"};
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+	char at[32];
+	int status;
+
+	if (getenv("SANDBOX_AT"))
+		sandbox_attack();
+	snprintf(at, sizeof(at), "%lx", (unsigned long)engines_instruction());
+	setenv("SANDBOX_AT", at, 1);
+	setenv("SANDBOX_CLIENT", client_path, 1);
+	for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		pid_t pid = fork();
+
+		if (!pid) {
+			install(code, sizeof(code), BY_PRCTL);
+			execute(ways[i]);
+		}
+		CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+		if (WEXITSTATUS(status) == OCCUPIED) {
+			i--; /* it will lie elsewhere */
+			continue;
+		}
+		if (WEXITSTATUS(status) != SHUT_IN)
+			printf("executed by %s: status %d\n", ways[i], WEXITSTATUS(status));
+		CHECK(WEXITSTATUS(status) == SHUT_IN);
+	}
+}
+
 const struct client_case sandbox_cases[] = {
 	{"sandbox-kill", sandbox_kill},
 	{"sandbox-trap", sandbox_trap},
 	{"sandbox-errno", sandbox_errno},
 	{"sandbox-early", sandbox_early},
 	{"sandbox-refused", sandbox_refused},
+	{"sandbox-executed", sandbox_executed},
 	{NULL, NULL},
 };
