@@ -75,6 +75,7 @@ enum machine_option {
 /* Ways in which KVM differs from real machines by default, with KVM's numbers. Others mean nothing here. */
 #define QUIRK_LINT0_REENABLED       BIT(0) /* LVT LINT0 is ExtINT after reset */
 #define QUIRK_LAPIC_MMIO_HOLE       BIT(2) /* a LAPIC page that is switched off still swallows accesses */
+#define QUIRK_OUT_7E_INC_RIP        BIT(3) /* an OUT to port 7Eh is over when it leaves */
 #define QUIRK_MISC_ENABLE_NO_MWAIT  BIT(4) /* MISC_ENABLE.MWAIT does not change CPUID */
 #define QUIRK_FIX_HYPERCALL_INSN    BIT(5) /* the other vendor's VMCALL is patched, not #UD */
 #define QUIRK_MWAIT_NEVER_UD_FAULTS BIT(6) /* MONITOR and MWAIT do nothing, whatever CPUID says */

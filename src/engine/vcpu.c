@@ -82,7 +82,12 @@ static bool window_open(struct vcpu *v)
 static bool after_run(struct vcpu *v, enum run_result r)
 {
 	switch (r) {
-	case RUN_EXIT: return !vcpu_answer_inside(v);
+	case RUN_EXIT:
+		if (vcpu_answer_inside(v))
+			return false;
+		if (v->cpu.exit.reason == EXIT_IO_OUT)
+			vcpu_show_out(v);
+		return true;
 	case RUN_CACHE_FULL:
 		v->cpu.cache_full = false;
 		machine_reset_code(v->machine, v->cpu.code_epoch);

@@ -33,10 +33,68 @@ static u64 low_bytes(const void *p, unsigned n)
 	return v;
 }
 
+/* ---- OUT, as user space sees it ---- */
+
+/*
+ * KVM on VMX and SVM leaves for user space with rip on the OUT, and goes past it when the vcpu runs again, if it is
+ * still there (Linux 5.1 and later). VMMs count on both: they reset or move the vcpu from within such an exit. An OUT
+ * to PORT_PAST is over when it leaves (KVM_X86_QUIRK_OUT_7E_INC_RIP, a BIOS that changes mode there); so is OUTS.
+ */
+#define PORT_PAST 0x7e
+
+void vcpu_show_out(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (cpu->out.string ||
+		(cpu->exit.io.port == PORT_PAST && machine_quirk(v->machine, QUIRK_OUT_7E_INC_RIP)))
+		return;
+	cpu->rip = cpu->next_rip = cpu->out.rip;
+	cpu->out.linear = cpu_code_linear(cpu, cpu->out.rip);
+	cpu->shadow = cpu->out.shadow;
+	cpu->out.waits = true;
+}
+
+/* The trap of TF goes by the flags of now; a #DB that waits is among the events, where a snapshot finds it. */
+static void out_trap(struct cpu *cpu)
+{
+	u64 dr6 = cpu->debug_pending & ~(u64)DR6_BS;
+
+	if (cpu->debug_step || (cpu->rflags & FL_TF))
+		dr6 |= DR6_BS;
+	cpu->debug_pending = 0;
+	if (likely(!dr6))
+		return;
+	if (cpu->debug_flags & (DBG_SINGLESTEP | DBG_HW_BP)) { /* the debugger's */
+		cpu->debug_pending = dr6;
+		return;
+	}
+	__builtin_memset(&cpu->events.exception, 0, sizeof(cpu->events.exception));
+	cpu->events.exception.pending = true;
+	cpu->events.exception.vector = X86_DB;
+	cpu->events.exception.has_payload = true;
+	cpu->events.exception.payload = dr6;
+}
+
+/* Whoever has sent the processor elsewhere has ended the OUT himself, and there is no trap after it. */
+static void complete_out(struct cpu *cpu)
+{
+	cpu->out.waits = false;
+	if (cpu_code_linear(cpu, cpu->rip) != cpu->out.linear) {
+		cpu->debug_pending = 0;
+		return;
+	}
+	cpu->rip = cpu->next_rip = cpu->out.next;
+	cpu->shadow = 0;
+	out_trap(cpu);
+}
+
 void vcpu_take_answer(struct cpu *cpu)
 {
 	const struct exit *x = &cpu->exit;
 
+	if (cpu->out.waits)
+		complete_out(cpu);
 	switch (x->reason) {
 	case EXIT_IO_IN:
 		cpu->replay.io_count = x->io.count;

@@ -13,6 +13,8 @@
 
 /* Turn the exit that was just answered, by the caller or by a device, into something the restarted instruction finds. */
 void vcpu_take_answer(struct cpu *cpu);
+/* cpu->exit is an OUT that goes to user space: with rip on it. */
+void vcpu_show_out(struct vcpu *v);
 /* True if cpu->exit was one that the engine answers itself, and its answer has been taken. */
 bool vcpu_answer_inside(struct vcpu *v);
 /* Perform completed MMIO writes; true if the next one is for user space (cpu->exit is set). */

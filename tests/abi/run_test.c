@@ -48,7 +48,8 @@ static void test_hello(void **state)
 		assert_int_equal(g.run->io.count, 1);
 		assert_int_equal(g.run->io.data_offset, 0x1000);
 		text[i] = *(char *)io_data(&g);
-		assert_int_equal(rip_of(&g), i ? 0x100b : 0x1008); /* past it */
+		if (!port.real) /* out_test.c: kernels that emulate it are past it */
+			assert_int_equal(rip_of(&g), i ? 0x100a : 0x1007);
 	}
 	assert_string_equal(text, "4\n");
 	run_to(&g, KVM_EXIT_HLT);

@@ -197,6 +197,7 @@ static void reset_events(struct cpu *cpu)
 	cpu_set_smm(cpu, false);
 	cpu->debug_hits = 0;
 	cpu->debug_pending = 0;
+	cpu->out.waits = false;
 	cpu->replay.filled = cpu->replay.next = 0;
 	cpu->replay.io_count = 0;
 	cpu->posted_count = cpu->posted_next = 0;

@@ -235,6 +235,13 @@ struct cpu {
 	bool irq_waiting;    /* an interrupt waits for IF: sti, popf and iret must come out */
 	bool debug_step;     /* DBG_SINGLESTEP by the debugger */
 	bool watch_data;     /* derived: a breakpoint in force is on data */
+	/* An OUT that user space sees: rip is on it until the next run goes past it, if it is still there. */
+	struct {
+		u64 rip, linear, next; /* of the instruction, and of the one after it */
+		u8 shadow;             /* in force before it */
+		bool string;           /* has completed when it leaves */
+		bool waits;
+	} out;
 	u8 debug_hits; /* breakpoints that the instruction being executed has touched, DR6 bits */
 	u32 debug_pending; /* DR6 bits of a trap that must wait until what the instruction did has left */
 	u32 debug_flags; /* DBG_* */

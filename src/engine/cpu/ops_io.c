@@ -5,9 +5,9 @@
  * Input asks before it has any effect: EXIT_IO_IN with rip at the instruction, which is restarted and
  * finds the answer in cpu->replay (value: the first item; io_data and io_count: all items of a
  * string input). Output has completed when it leaves: EXIT_IO_OUT in cpu->exit, the handler returns
- * CPU_OK. As a kernel's KVM does it, `rep ins` asks for many items in one exit, up to the end of the
- * destination page, and `rep outs` tells one item per exit with rip at the instruction until the
- * count is exhausted.
+ * CPU_OK. (User space is shown an OUT with rip on it, vcpu_answer.c.) As a kernel's KVM does it, `rep ins` asks
+ * for many items in one exit, up to the end of the destination page, and `rep outs` tells one item per exit with
+ * rip at the instruction until the count is exhausted.
  */
 #include "engine/cpu/debug.h"
 #include "engine/cpu/ops.h"
@@ -101,9 +101,13 @@ static int io_out(struct cpu *cpu, u16 port, unsigned size)
 {
 	int r = io_check(cpu, port, size);
 
-	if (!r)
-		io_tell(cpu, port, size, cpu->gpr[RAX]);
-	return r;
+	if (r)
+		return r;
+	io_tell(cpu, port, size, cpu->gpr[RAX]);
+	cpu->out.rip = cpu->rip;
+	cpu->out.next = cpu->next_rip;
+	cpu->out.string = false;
+	return CPU_OK;
 }
 
 int op_in_imm(struct cpu *cpu, const struct insn *in)
@@ -225,5 +229,6 @@ int op_outs(struct cpu *cpu, const struct insn *in)
 		return r;
 	io_advance(cpu, in, RSI, 1, remaining);
 	io_tell(cpu, port, size, value);
+	cpu->out.string = true;
 	return CPU_OK;
 }

@@ -429,6 +429,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 
 	stat_inc(cpu, STAT_INSNS_STEPPED);
 	cpu->next_rip = following_rip(cpu, in->len);
+	cpu->out.shadow = shadow;
 	cpu->shadow = 0;
 	cpu->replay.next = 0;
 	cpu->away.has_stored = false;

@@ -198,7 +198,7 @@ static void test_io(void **state)
 	assert_int_equal(vcpu_set(w.v, ST_SREGS, &s), 0);
 	world_start(w.v, CODE);
 	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x81);
-	assert_int_equal(rip_of(w.v), CODE + 2);
+	assert_int_equal(rip_of(w.v), CODE);
 	expect_trap(&w, BIT(0), CODE + 2);
 	assert_int_equal(run_to(w.v, EXIT_IO_IN)->io.port, 0x81);
 	expect_trap(&w, BIT(0), CODE + 4);

@@ -32,7 +32,7 @@ static void test_exception_through_mmio(void **state)
 	assert_true(events_of(w.v).exception.injected);
 	assert_int_equal(events_of(w.v).exception.vector, 6);
 	run_to(w.v, EXIT_IO_OUT);
-	assert_int_equal(rip_of(w.v), 0x3002);
+	assert_int_equal(rip_of(w.v), 0x3000);
 	assert_int_equal(gpr_of(w.v, RSP), STACK - 6); /* once */
 	assert_false(events_of(w.v).exception.injected);
 	run_to(w.v, EXIT_HLT);

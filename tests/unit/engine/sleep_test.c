@@ -175,7 +175,7 @@ static void test_waits_for_sipi(void **state)
 	runner_end(&r, EXIT_IO_OUT);
 	assert_int_equal(r.again, 1);
 	assert_int_equal(vcpu_exit(ap)->io.port, 0x77);
-	assert_int_equal(rip_of(ap), 2);
+	assert_int_equal(rip_of(ap), 0);
 	vcpu_destroy(ap);
 	world_close(&w);
 }

@@ -153,7 +153,7 @@ static void test_there_and_back(void **state)
 	after = state_of(s.w.v);
 	assert_false(in_smm(s.w.v));
 	assert_false(after.events.nmi.masked);
-	before.rip = CODE + 7;
+	before.rip = CODE + 5;
 	before.gpr[R15] = 0x1122334455667788;
 	assert_memory_equal(after.gpr, before.gpr, sizeof(before.gpr));
 	assert_memory_equal(after.seg, before.seg, sizeof(before.seg));
@@ -222,7 +222,7 @@ static void test_long_mode_state(void **state)
 	vcpu_smi(s.w.v);
 	run_to_out(s.w.v, 0x11);
 	after = state_of(s.w.v);
-	assert_int_equal(after.rip, CODE + 4);
+	assert_int_equal(after.rip, CODE + 2);
 	assert_int_equal(after.rflags, st.rflags);
 	assert_int_equal(after.efer, st.efer);
 	assert_int_equal(after.cr0, st.cr0);

@@ -216,6 +216,7 @@ static void test_queued_interrupt(void **state)
 	assert_int_equal(events_of(w.v).interrupt.vector, 0x20);
 	round_trip(w.v);
 	migrate(&w);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x11); /* rip was on it */
 	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x12);
 	assert_false(events_of(w.v).interrupt.injected);
 	world_close(&w);
