@@ -480,12 +480,11 @@ static void wait_and_signal_other(struct guest *g, struct guest *busy, struct us
 
 static void test_signal_other(void **state)
 {
-	static const u8 endless[] = {
-		0xfe, 0x06, 0x03, 0x40, /* 3000: incb 0x4003, in the code that follows */
-		0xe9, 0xf9, 0x0f};      /* jmp 0x4000 */
-	static const u8 changing[] = {
-		0x90, 0x90, 0xb0, 0x00, /* 4000: mov $0, %al */
-		0xe9, 0xf9, 0xef};      /* jmp 0x3000 */
+	static const u8 endless[] = {0xfe, 0x06, 0x03,
+		0x40,              /* 3000: incb 0x4003, in the code that follows */
+		0xe9, 0xf9, 0x0f}; /* jmp 0x4000 */
+	static const u8 changing[] = {0x90, 0x90, 0xb0, 0x00, /* 4000: mov $0, %al */
+		0xe9, 0xf9, 0xef};                            /* jmp 0x3000 */
 	struct userfault u;
 	struct guest g, busy;
 
