@@ -139,6 +139,7 @@ static bool handle(struct run *r, struct exit *x)
 			take_byte(r, x->io.data[i]);
 		return x->io.port != PORT_END && r->records < RECORDS_MAX;
 	case EXIT_IO_IN: memset(x->io.data, 0xff, (size_t)x->io.size * x->io.count); return true;
+	case EXIT_SET_TPR: return true;
 	default: printf("%s: exit %u\n", r->image, x->reason); return false;
 	}
 }
