@@ -251,6 +251,11 @@ bool vcpu_ring_full(const struct vcpu *v); /* mem/ring.c */
 
 /* mem/phys.c: is [gpa, gpa + len) memory that machine_write() can write? What lies behind it is not touched. */
 bool machine_has_ram(struct machine *m, u64 gpa, u64 len);
+/*
+ * Who writes guest memory for no vcpu looks for a dirty ring among all of them, under memory.lock alone. When this returns, who
+ * began before has ended: nobody holds on to what was taken off the list. No lock may be held.
+ */
+void memory_wait_readers(struct machine *m);
 
 int memory_create(struct machine *m);
 void memory_destroy(struct machine *m);

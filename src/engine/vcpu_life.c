@@ -193,12 +193,13 @@ void vcpu_destroy(struct vcpu *v)
 {
 	if (!v)
 		return;
-	/* Who looks at all vcpus is inside, pauses them, or holds the lock. */
+	/* Who looks at all vcpus is inside, pauses them, holds the lock, or is waited for below. */
 	machine_pause(v->machine);
 	pthread_mutex_lock(&v->machine->lock);
 	vcpu_delist(v->machine, v);
 	pthread_mutex_unlock(&v->machine->lock);
 	machine_resume(v->machine);
+	memory_wait_readers(v->machine);
 	vcpu_free(v);
 }
 

@@ -43,6 +43,15 @@ static u32 page_get(const u8 regs[1024], unsigned r)
 	return value;
 }
 
+/*
+ * Bits that would mean something that cannot be: a TPR of more than 8 bits, an ICR that is busy for ever (guests wait
+ * for it). The rest is kept as it came.
+ */
+static u32 possible(unsigned r, u32 value)
+{
+	return r == R_TPR ? value & 0xff : r == R_ICR ? value & ~ICR_BUSY : value;
+}
+
 static void set_id(struct lapic *l, u32 id)
 {
 	if (lapic_x2(l)) {
@@ -67,7 +76,7 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 	deadline = lapic_get_deadline(l); /* no part of the page: stays */
 	lapic_timer_stop(l);
 	for (unsigned r = 0; r < LAPIC_REGS; r++)
-		reg_set(l, r, page_get(regs, r));
+		reg_set(l, r, possible(r, page_get(regs, r)));
 	reg_set(l, R_VERSION, lapic_version(l));
 	set_id(l, page_get(regs, R_ID));
 	v->cpu.cr8 = reg_get(l, R_TPR) >> 4 & 0xf;

@@ -88,6 +88,12 @@ static void tell_translator(struct machine *m, u64 gpa, u64 len)
 	}
 }
 
+void memory_wait_readers(struct machine *m)
+{
+	pthread_rwlock_wrlock(&m->mem->lock);
+	pthread_rwlock_unlock(&m->mem->lock);
+}
+
 bool machine_has_ram(struct machine *m, u64 gpa, u64 len)
 {
 	bool has;

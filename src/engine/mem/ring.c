@@ -52,7 +52,10 @@ static bool append(struct dirty_ring *r, u32 slot, u64 page)
 	return room;
 }
 
-/* The engine's own threads write on behalf of no vcpu: any ring will do. */
+/*
+ * The engine's own threads write on behalf of no vcpu: any ring will do. They are under memory.lock, and others inside; a
+ * vcpu that goes away waits for both (vcpu_destroy()).
+ */
 static bool append_anywhere(struct machine *m, u32 slot, u64 page)
 {
 	struct vcpu *v;

@@ -315,6 +315,31 @@ static void test_state_round_trip(void **state)
 	assert_int_equal(v, 0x12345678);
 }
 
+/* A page that nobody was given: what the guest reads of it is still what it could have written. */
+static void test_state_impossible(void **state)
+{
+	u8 page[1024];
+
+	apic_enable(cpu0);
+	self_ipi(0x71);
+	memset(page, 0xff, sizeof(page));
+	assert_int_equal(vcpu_set_lapic(cpu0, page), 0);
+	assert_int_equal(apic_read(cpu0, R_TPR), 0xff);
+	assert_int_equal(apic_read(cpu0, R_PPR), 0xff);
+	assert_int_equal(lapic_get_cr8(cpu0), 15);
+	assert_int_equal(apic_read(cpu0, R_ICR) & ICR_BUSY, 0);
+	assert_int_equal(irq_pending(cpu0), -1);
+	for (unsigned i = 0; i < 256;
+		i++) /* all of them are in service, one after the other they end */
+		apic_write(cpu0, R_EOI, 0);
+	apic_write(cpu0, R_TPR, 0);
+	for (int vector = 255; vector >= 16; vector--) {
+		assert_int_equal(irq_accept(cpu0), vector);
+		apic_write(cpu0, R_EOI, 0);
+	}
+	assert_int_equal(irq_accept(cpu0), -1); /* 0 to 15 are no vectors */
+}
+
 static void test_state_ids(void **state)
 {
 	struct vcpu *v = cpu0;
@@ -380,6 +405,7 @@ int main(void)
 		T(test_off_and_on),
 		T(test_init),
 		T(test_state_round_trip),
+		T(test_state_impossible),
 		T(test_state_ids),
 		T(test_no_lapic),
 	};
