@@ -7,7 +7,8 @@
 
 #include "insn/generate.h"
 
-#define LOW_EVERY 3 /* of so many cases one has segments */
+#define LOW_EVERY 3  /* of so many cases one has segments */
+#define AC_EVERY  16 /* one in so many has alignment checked */
 
 /* ---- the start ---- */
 
@@ -266,6 +267,10 @@ void generate(const struct forms *f, u64 seed, u64 number, struct insn_case *ret
 	m.r.state = rnd(&m.r) ^ number;
 	m.r.state = rnd(&m.r); /* else the streams of neighbours would overlap */
 	start(&m);
+	if (ret->cpl == 3 && number % AC_EVERY == 0) {
+		ret->start.rflags |= FL_AC;
+		ret->with_host = ret->with_host && !host_is_amd(); /* not measured */
+	}
 	want = percent(&m.r, 35) ? 1 : 1 + below(&m.r, SEQ_MAX);
 	while (ret->count < want && !ret->image && tries++ < 200)
 		add_insn(&m);

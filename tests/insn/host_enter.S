@@ -193,6 +193,8 @@ host_unwind:
 	.globl host_signal
 	.type host_signal, @function
 host_signal:
+	push 2 /* C code is not written for AC, and Linux leaves it set */
+	popfq
 	cmp byte ptr C(HC_IN), 0
 	jne 1f
 	jmp host_signal_other

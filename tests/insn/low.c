@@ -248,7 +248,7 @@ static void set_cpu(struct cpu *cpu, const struct insn_case *c)
 	cpu->rip = c->start.rip;
 	cpu->rflags = c->start.rflags;
 	memcpy(cpu->xsave_area, c->start.xsave, R_XSAVE_BYTES);
-	cpu->cr0 = CR0_MP | CR0_ET | CR0_NE | (c->kind == KIND_REAL ? 0 : CR0_PE);
+	cpu->cr0 = CR0_MP | CR0_ET | CR0_NE | CR0_AM | (c->kind == KIND_REAL ? 0 : CR0_PE);
 	cpu->cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
 	cpu->efer = 0;
 	set_segments(cpu, c);
@@ -259,6 +259,7 @@ static void set_cpu(struct cpu *cpu, const struct insn_case *c)
 	cpu->exit.reason = EXIT_NONE;
 	cpu->posted_count = cpu->posted_next = cpu->replay.filled = 0;
 	cpu->debug_pending = 0; /* of a trap that waited for an exit of the last case */
+	cpu->out.waits = false;
 	memset(&cpu->events, 0, sizeof(cpu->events));
 	cpu_update_mode(cpu);
 }

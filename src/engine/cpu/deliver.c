@@ -175,6 +175,7 @@ static int push_legacy_frame(struct cpu *cpu, const struct event *ev, unsigned c
 
 	if (cpl == cpu->cpl) {
 		stack_begin(cpu, s);
+		s->own = false; /* #AC while #AC is delivered would have no end */
 		return stack_push_all(cpu, s, v, same_frame(cpu, ev, v), size);
 	}
 	r = tss_stack_legacy(cpu, cpl, ss, s);
@@ -266,6 +267,7 @@ int deliver_ivt(struct cpu *cpu, u8 vector, u64 table, u32 limit, u64 flags, u64
 	if (r)
 		return r;
 	stack_begin(cpu, &s);
+	s.own = false;
 	r = stack_push_all(cpu, &s, v, 3, 2);
 	if (r)
 		return r;

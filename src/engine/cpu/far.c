@@ -260,7 +260,7 @@ static int far_mem(struct cpu *cpu, const struct insn *in, bool call)
 	u64 lin;
 	int r;
 
-	r = operand_linear(cpu, in, in->op_size + 2, ACC_READ, &lin);
+	r = operand_aligned(cpu, in, in->op_size + 2, in->op_size, ACC_READ, &lin);
 	if (!r)
 		r = mem_read(cpu, lin, pointer, in->op_size + 2, ACC_READ);
 	if (r)

@@ -84,9 +84,9 @@ static int iret_from_64bit(struct cpu *cpu, unsigned size)
 
 	if (likely(size == 8)) {
 		u64 sp = cpu->gpr[RSP];
-		if (!cpu_canonical(cpu, sp) || !cpu_canonical(cpu, sp + sizeof(f) - 1))
-			return cpu_raise_err(cpu, X86_SS, 0);
-		r = mem_read(cpu, sp, &f, sizeof(f), ACC_READ);
+		r = seg_aligned(cpu, SEG_SS, sp, sizeof(f), 8, ACC_READ, &sp);
+		if (!r)
+			r = mem_read(cpu, sp, &f, sizeof(f), ACC_READ);
 	} else {
 		struct stack s;
 		stack_begin(cpu, &s);

@@ -66,6 +66,12 @@ int operand_linear(struct cpu *cpu, const struct insn *in, unsigned len, unsigne
 	return seg_linear(cpu, in->seg, operand_offset(cpu, in), len, acc, ret);
 }
 
+int operand_aligned(struct cpu *cpu, const struct insn *in, unsigned len, unsigned align,
+	unsigned acc, u64 *ret)
+{
+	return seg_aligned(cpu, in->seg, operand_offset(cpu, in), len, align, acc, ret);
+}
+
 int rm_read(struct cpu *cpu, const struct insn *in, unsigned size, u64 *ret)
 {
 	if (!in->is_mem) {
@@ -73,7 +79,7 @@ int rm_read(struct cpu *cpu, const struct insn *in, unsigned size, u64 *ret)
 		return CPU_OK;
 	}
 	u64 lin;
-	int r = operand_linear(cpu, in, size, ACC_READ, &lin);
+	int r = operand_aligned(cpu, in, size, size, ACC_READ, &lin);
 	if (r)
 		return r;
 	return mem_read_u64(cpu, lin, ret, size, ACC_READ);
@@ -86,7 +92,7 @@ int rm_write(struct cpu *cpu, const struct insn *in, unsigned size, u64 value)
 		return CPU_OK;
 	}
 	u64 lin;
-	int r = operand_linear(cpu, in, size, ACC_WRITE, &lin);
+	int r = operand_aligned(cpu, in, size, size, ACC_WRITE, &lin);
 	if (r)
 		return r;
 	return mem_write(cpu, lin, &value, size, ACC_WRITE);

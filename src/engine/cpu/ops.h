@@ -12,6 +12,7 @@
 #ifndef ENGINE_CPU_OPS_H
 #define ENGINE_CPU_OPS_H
 
+#include "engine/cpu/blockkey.h"
 #include "engine/cpu/cpu.h"
 #include "engine/mem/mem.h"
 
@@ -59,10 +60,45 @@ void reg_write(struct cpu *cpu, unsigned reg, unsigned size, bool rex, u64 value
 u64 operand_offset(const struct cpu *cpu, const struct insn *in);
 /* Its linear address after all segment checks for len bytes. */
 int operand_linear(struct cpu *cpu, const struct insn *in, unsigned len, unsigned acc, u64 *ret);
+/* The same, of an operand that is to be aligned. */
+int operand_aligned(struct cpu *cpu, const struct insn *in, unsigned len, unsigned align,
+	unsigned acc, u64 *ret);
 /* r/m operand, register or memory, zero-extended. */
 int rm_read(struct cpu *cpu, const struct insn *in, unsigned size, u64 *ret);
 int rm_write(struct cpu *cpu, const struct insn *in, unsigned size, u64 value);
 bool condition_holds(u64 rflags, unsigned cc); /* cc: low four bits of the opcode */
+
+/* #AC, SDM 3:6.15: only at CPL 3 with CR0.AM and RFLAGS.AC. Code that runs so is done by step(), see blockkey.h. */
+static inline bool alignment_checked(const struct cpu *cpu)
+{
+	return unlikely(cpu->block_key & BK_STEPPING) && cpu->cpl == 3 && (cpu->cr0 & CR0_AM) &&
+	       (cpu->rflags & FL_AC);
+}
+/* What an operand must be aligned to is SDM 3:6.15, table 6-7, and where that says nothing what processors do. */
+static inline int check_alignment(struct cpu *cpu, u64 lin, unsigned align)
+{
+	if (likely(!alignment_checked(cpu)) || !(lin & (align - 1)))
+		return CPU_OK;
+	return cpu_raise_err(cpu, X86_AC, 0);
+}
+/*
+ * seg_linear() of an access by the program itself. A limit comes before alignment; where addresses end by themselves, not
+ * canonical or past 4 GiB, only the first byte's does (Intel's processors).
+ */
+static inline int seg_aligned(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned align,
+	unsigned acc, u64 *ret)
+{
+	if (unlikely(alignment_checked(cpu))) {
+		bool limited = cpu->code_size != 8 && cpu->seg[seg].limit != 0xffffffff;
+		int r = seg_linear(cpu, seg, off, limited ? len : 1, acc, ret);
+
+		if (!r)
+			r = check_alignment(cpu, *ret, align);
+		if (r)
+			return r;
+	}
+	return seg_linear(cpu, seg, off, len, acc, ret);
+}
 
 /* ---- stack (stack.c): pushes and pops that commit rsp last; sp is a running copy ---- */
 
@@ -71,6 +107,7 @@ struct stack {
 	const struct segment *ss; /* the segment to check against; unused when width is 8 */
 	unsigned width;           /* 2, 4, 8: of the stack pointer */
 	unsigned acc;             /* 0, or ACC_SYSTEM for deliveries to an inner level */
+	bool own;                 /* used by the program itself: alignment counts */
 	u32 error; /* of #SS: 0, or the selector of a stack that is being switched to */
 };
 void stack_begin(struct cpu *cpu, struct stack *s);

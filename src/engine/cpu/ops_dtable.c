@@ -45,6 +45,9 @@ static int dtable_store(struct cpu *cpu, const struct insn *in, const struct dta
 	if ((cpu->cr4 & CR4_UMIP) && cpu->cpl > 0)
 		return cpu_gp0(cpu);
 	int r = operand_linear(cpu, in, dtable_bytes(in), ACC_WRITE, &lin);
+
+	if (!r) /* a word and behind it a doubleword or more, SDM 3:3.5.1 */
+		r = check_alignment(cpu, lin + 2, 4);
 	return r ? r : mem_write(cpu, lin, &image, dtable_bytes(in), ACC_WRITE);
 }
 

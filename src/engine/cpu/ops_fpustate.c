@@ -31,10 +31,11 @@ static void zero(void *dst, u64 n)
 	__asm__ volatile("rep stosb" : "+D"(dst), "+c"(n) : "a"(0) : "memory");
 }
 
+/* Where alignment is checked, what is not even aligned to 4 bytes is #AC instead of #GP (Intel's processors). */
 static int state_linear(struct cpu *cpu, const struct insn *in, unsigned len, unsigned align,
 	unsigned acc, u64 *ret)
 {
-	int r = operand_linear(cpu, in, len, acc, ret);
+	int r = operand_aligned(cpu, in, len, 4, acc, ret);
 
 	if (!r && (*ret & (align - 1)))
 		r = cpu_gp0(cpu);

@@ -192,8 +192,8 @@ int op_ins(struct cpu *cpu, const struct insn *in)
 		return CPU_OK;
 	int r = io_check(cpu, port, size);
 	if (!r)
-		r = seg_linear(
-			cpu, SEG_ES, cpu->gpr[RDI] & address_mask(in), size, ACC_WRITE, &lin);
+		r = seg_aligned(
+			cpu, SEG_ES, cpu->gpr[RDI] & address_mask(in), size, size, ACC_WRITE, &lin);
 	if (!r)
 		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (r)
@@ -221,8 +221,8 @@ int op_outs(struct cpu *cpu, const struct insn *in)
 		return CPU_OK;
 	int r = io_check(cpu, port, size);
 	if (!r)
-		r = seg_linear(
-			cpu, in->seg, cpu->gpr[RSI] & address_mask(in), size, ACC_READ, &lin);
+		r = seg_aligned(
+			cpu, in->seg, cpu->gpr[RSI] & address_mask(in), size, size, ACC_READ, &lin);
 	if (!r)
 		r = mem_read_u64(cpu, lin, &value, size, ACC_READ);
 	if (r)

@@ -16,8 +16,8 @@ int op_mov_moffs(struct cpu *cpu, const struct insn *in)
 {
 	bool store = in->opcode & 2;
 	unsigned acc = store ? ACC_WRITE : ACC_READ;
-	u64 lin, value;
-	int r = seg_linear(cpu, in->seg, truncate_offset(in, in->imm), in->op_size, acc, &lin);
+	u64 lin, value, off = truncate_offset(in, in->imm);
+	int r = seg_aligned(cpu, in->seg, off, in->op_size, in->op_size, acc, &lin);
 
 	if (r)
 		return r;
@@ -60,7 +60,7 @@ int op_bound(struct cpu *cpu, const struct insn *in)
 {
 	unsigned size = in->op_size;
 	u64 lin, pair = 0;
-	int r = operand_linear(cpu, in, 2 * size, ACC_READ, &lin);
+	int r = operand_aligned(cpu, in, 2 * size, size, ACC_READ, &lin);
 
 	if (!r)
 		r = mem_read(cpu, lin, &pair, 2 * size, ACC_READ);
@@ -129,9 +129,9 @@ static int bit_locked(struct cpu *cpu, enum bit_op op, u8 *byte, unsigned bit)
 static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 {
 	unsigned bit, size = in->op_size, acc = op == BIT_TEST ? ACC_READ : ACC_WRITE;
-	u64 lin, old, watched;
+	u64 lin, old, watched, off = bit_string_offset(cpu, in, &bit);
 	void *host = NULL;
-	int r = seg_linear(cpu, in->seg, bit_string_offset(cpu, in, &bit), size, acc, &lin);
+	int r = seg_aligned(cpu, in->seg, off, size, size, acc, &lin);
 
 	if (!r && (in->pfx & PFX_LOCK))
 		r = mem_host_store(cpu, lin, size, &host, &watched);

@@ -280,7 +280,7 @@ int op_load_far(struct cpu *cpu, const struct insn *in)
 	u16 selector;
 	int r;
 
-	r = operand_linear(cpu, in, in->op_size + 2, ACC_READ, &lin);
+	r = operand_aligned(cpu, in, in->op_size + 2, in->op_size, ACC_READ, &lin);
 	if (!r)
 		r = mem_read(cpu, lin, pointer, in->op_size + 2, ACC_READ);
 	if (r)

@@ -103,7 +103,7 @@ static u64 stack_truncate(const struct stack *s, u64 off)
 static int probe_word(struct cpu *cpu, const struct stack *s, u64 off, unsigned size)
 {
 	u64 lin;
-	int r = seg_linear(cpu, SEG_SS, stack_truncate(s, off), size, ACC_WRITE, &lin);
+	int r = seg_aligned(cpu, SEG_SS, stack_truncate(s, off), size, size, ACC_WRITE, &lin);
 
 	return r ? r : mem_probe_write(cpu, lin, size, ACC_WRITE);
 }
@@ -236,7 +236,7 @@ static int enter_read_display(struct cpu *cpu, const struct stack *s, unsigned s
 {
 	for (unsigned i = 0; i < n; i++) {
 		u64 lin, off = stack_truncate(s, cpu->gpr[RBP] - (from + i + 1) * size);
-		int r = seg_linear(cpu, SEG_SS, off, size, ACC_READ, &lin);
+		int r = seg_aligned(cpu, SEG_SS, off, size, size, ACC_READ, &lin);
 		if (!r)
 			r = mem_read_u64(cpu, lin, &display[i], size, ACC_READ);
 		if (r)

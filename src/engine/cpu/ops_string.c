@@ -139,15 +139,15 @@ static bool chunk_in_segment(
 	return !seg_linear(cpu, seg, off, before + s->size, acc, &unused);
 }
 
-/* seg_linear() with its common case, a canonical address in 64-bit mode, inline. */
+/* seg_aligned() with its common case, a canonical address in 64-bit mode, inline. */
 static inline int string_linear(
 	struct cpu *cpu, unsigned seg, u64 off, unsigned size, unsigned acc, u64 *ret)
 {
 	u64 lin = off + (seg == SEG_FS || seg == SEG_GS ? cpu->seg[seg].base : 0);
 
 	if (unlikely(cpu->code_size != 8) || !cpu_canonical(cpu, lin) ||
-		!cpu_canonical(cpu, lin + size - 1))
-		return seg_linear(cpu, seg, off, size, acc, ret);
+		!cpu_canonical(cpu, lin + size - 1) || alignment_checked(cpu))
+		return seg_aligned(cpu, seg, off, size, size, acc, ret);
 	*ret = lin;
 	return CPU_OK;
 }
@@ -306,10 +306,11 @@ static bool compare_ends(struct cpu *cpu, u32 ax, bool ne)
 }
 
 /*
- * Out of the repetition because the next element cannot be had. Intel's processors then show the flags as they were
- * before the instruction, which does not read them (SDM 2: REP); AMD's, those of the last comparison.
+ * Out of the repetition because the next element cannot be had, or for a trap or an interrupt between two. Intel's
+ * processors then show the flags as they were before the instruction, which does not read them (SDM 2: REP); AMD's,
+ * those of the last comparison.
  */
-static int compare_fails(struct cpu *cpu, const struct string *s, int r)
+static int compare_stops(struct cpu *cpu, const struct string *s, int r)
 {
 	if (!cpu->host_amd)
 		cpu->rflags = (cpu->rflags & ~FL_STATUS) | (s->flags & FL_STATUS);
@@ -331,7 +332,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 		if (!r)
 			r = dest_begin(cpu, &s, &dst, ACC_READ);
 		if (r)
-			return compare_fails(cpu, &s, r);
+			return compare_stops(cpu, &s, r);
 		if (likely(src.host && dst.host)) {
 			n = MIN(src.room, dst.room);
 		} else {
@@ -339,7 +340,7 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 			if (!r)
 				r = mem_read(cpu, dst.lin, &b, s.size, ACC_READ);
 			if (r)
-				return compare_fails(cpu, &s, r);
+				return compare_stops(cpu, &s, r);
 			src.host = (u8 *)&a;
 			dst.host = (u8 *)&b;
 		}
@@ -347,10 +348,10 @@ int op_cmps(struct cpu *cpu, const struct insn *in)
 		r = host_chunk(cpu, &s, host_cmps[ne][s.shift], &h, n, &n);
 		string_advance(cpu, &s, n, BIT(RSI) | BIT(RDI));
 		if (r)
-			return compare_fails(cpu, &s, r);
+			return compare_stops(cpu, &s, r);
 		ends = compare_ends(cpu, h.flags, ne);
 	} while (!ends && string_continue(cpu, &s));
-	return CPU_OK;
+	return ends || !s.remaining ? CPU_OK : compare_stops(cpu, &s, CPU_OK);
 }
 
 int op_scas(struct cpu *cpu, const struct insn *in)
@@ -366,19 +367,19 @@ int op_scas(struct cpu *cpu, const struct insn *in)
 		u64 b, n;
 		int r = dest_begin(cpu, &s, &dst, ACC_READ);
 		if (r)
-			return compare_fails(cpu, &s, r);
+			return compare_stops(cpu, &s, r);
 		if (unlikely(!dst.host)) {
 			r = mem_read(cpu, dst.lin, &b, s.size, ACC_READ);
 			if (r)
-				return compare_fails(cpu, &s, r);
+				return compare_stops(cpu, &s, r);
 			dst.host = (u8 *)&b;
 		}
 		struct host_string h = {.dst = dst.host, .value = cpu->gpr[RAX]};
 		r = host_chunk(cpu, &s, host_scas[ne][s.shift], &h, dst.room, &n);
 		string_advance(cpu, &s, n, BIT(RDI));
 		if (r)
-			return compare_fails(cpu, &s, r);
+			return compare_stops(cpu, &s, r);
 		ends = compare_ends(cpu, h.flags, ne);
 	} while (!ends && string_continue(cpu, &s));
-	return CPU_OK;
+	return ends || !s.remaining ? CPU_OK : compare_stops(cpu, &s, CPU_OK);
 }

@@ -188,6 +188,16 @@ static int store_bytes(struct cpu *cpu, const struct insn *in, const u8 *data, c
 	return CPU_OK;
 }
 
+/* The only one of these for which alignment counts, whatever the mask. */
+static int maskmovdqu_alignment(struct cpu *cpu, const struct insn *in)
+{
+	u64 lin, off = truncate_offset(in, cpu->gpr[RDI]);
+
+	if (likely(!alignment_checked(cpu)) || seg_linear(cpu, in->seg, off, 1, ACC_WRITE, &lin))
+		return CPU_OK; /* store_bytes() says what is wrong with a byte that is stored */
+	return check_alignment(cpu, lin, 8);
+}
+
 int op_maskmovdqu(struct cpu *cpu, const struct insn *in)
 {
 	struct fpu_image *f = fpu_live_to_area(cpu);
@@ -202,7 +212,9 @@ int op_maskmovdqu(struct cpu *cpu, const struct insn *in)
 		__builtin_memcpy(data, f->xmm[in->reg], 16);
 		__builtin_memcpy(mask, f->xmm[in->rm], 16);
 	}
-	int r = store_bytes(cpu, in, data, mask, len, true);
+	int r = maskmovdqu_alignment(cpu, in);
+	if (!r)
+		r = store_bytes(cpu, in, data, mask, len, true);
 	if (!r)
 		r = store_bytes(cpu, in, data, mask, len, false);
 	if (!r && mmx) {

@@ -157,7 +157,7 @@ static void env_apply(
 static int state_store(struct cpu *cpu, const struct insn *in, const u8 *image, unsigned len)
 {
 	u64 lin;
-	int r = operand_linear(cpu, in, len, ACC_WRITE, &lin);
+	int r = operand_aligned(cpu, in, len, is_16bit(in) ? 2 : 4, ACC_WRITE, &lin);
 
 	return r ? r : mem_write(cpu, lin, image, len, ACC_WRITE);
 }
@@ -165,7 +165,7 @@ static int state_store(struct cpu *cpu, const struct insn *in, const u8 *image, 
 static int state_load(struct cpu *cpu, const struct insn *in, u8 *image, unsigned len)
 {
 	u64 lin;
-	int r = operand_linear(cpu, in, len, ACC_READ, &lin);
+	int r = operand_aligned(cpu, in, len, is_16bit(in) ? 2 : 4, ACC_READ, &lin);
 
 	return r ? r : mem_read(cpu, lin, image, len, ACC_READ);
 }

@@ -18,6 +18,7 @@ void stack_begin(struct cpu *cpu, struct stack *s)
 	s->sp = cpu->gpr[RSP] & sp_mask(s->width);
 	s->ss = &cpu->seg[SEG_SS];
 	s->acc = 0;
+	s->own = true;
 	s->error = 0;
 }
 
@@ -27,6 +28,8 @@ static int stack_linear(
 {
 	bool ok;
 
+	if (s->own && unlikely(alignment_checked(cpu)))
+		return seg_aligned(cpu, SEG_SS, s->sp, size, size, acc, ret);
 	if (s->width == 8) {
 		ok = cpu_canonical(cpu, s->sp) && cpu_canonical(cpu, s->sp + size - 1);
 		*ret = s->sp;

@@ -251,10 +251,24 @@ static int check(struct cpu *cpu, const struct insn *in)
 	return CPU_OK;
 }
 
-/* #AC, SDM 3:6.15: only at CPL 3 with CR0.AM and RFLAGS.AC. */
-static bool alignment_checked(const struct cpu *cpu)
+/* VCVTPH2PS 0F38 13, VCVTPS2PH 0F3A 1D. */
+static bool is_half_conversion(const struct insn *in)
 {
-	return cpu->cpl == 3 && (cpu->cr0 & CR0_AM) && (cpu->rflags & FL_AC);
+	return in->enc == ENC_VEX &&
+	       ((in->map == 2 && in->opcode == 0x13) || (in->map == 3 && in->opcode == 0x1d));
+}
+
+/*
+ * Larger operands need no alignment, or IA_ALIGN says what they need. Numbers of ten bytes are aligned to eight, and
+ * Intel's processors do not care about those that become half as long.
+ */
+static unsigned natural_alignment(const struct cpu *cpu, const struct insn *in)
+{
+	unsigned size = in->mem_size;
+
+	if (!cpu->host_amd && is_half_conversion(in))
+		return 1;
+	return size == 10 ? 8 : size <= 8 ? size : 1;
 }
 
 /* As far as alignment goes, so before the segment is looked at. */
@@ -313,11 +327,9 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 
 	if (misaligned(cpu, in))
 		return cpu_gp0(cpu);
-	r = operand_linear(cpu, in, size, acc, &lin);
+	r = operand_aligned(cpu, in, size, natural_alignment(cpu, in), acc, &lin);
 	if (r)
 		return r;
-	if (alignment_checked(cpu) && size <= 8 && (lin & (size - 1)))
-		return cpu_raise_err(cpu, X86_AC, 0);
 	if (acc & ACC_WRITE)
 		r = mem_host_store(cpu, lin, size, &host, &watched);
 	else

@@ -285,6 +285,7 @@ static int push_task_error(struct cpu *cpu, const struct tss *t, u32 error)
 	int r;
 
 	stack_begin(cpu, &s);
+	s.own = false;
 	r = stack_push(cpu, &s, error, t->wide ? 4 : 2);
 	if (!r)
 		stack_commit(cpu, &s);

@@ -84,6 +84,7 @@ int tss_stack_legacy(struct cpu *cpu, unsigned cpl, struct segment *ss, struct s
 	s->width = ss->attr & SEG_DB ? 4 : 2;
 	s->sp = s->width == 4 ? (u32)s->sp : (u16)s->sp;
 	s->acc = ACC_SYSTEM;
+	s->own = false;
 	s->error = SEL_ERR(selector);
 	return CPU_OK;
 }
