@@ -268,6 +268,10 @@ static int run(const struct choice *o)
 	target_find(path, fd, &target);
 	if (target.kind == IMAGE_STATIC || (target.kind == IMAGE_DYNAMIC && o->inject))
 		return run_inside(o, path, &target);
+	if (o->filters >= 0) { /* the file has changed: the kernel would start it without */
+		cli_say("exec", "%s cannot be run: its seccomp filters would be lost", path);
+		return 126;
+	}
 	return run_dynamic(o);
 }
 
@@ -300,7 +304,11 @@ int cli_exec(int argc, char **argv)
 				return 126;
 			break;
 		case 'p': o.program = atoi(optarg); break;
-		case 'f': o.filters = atoi(optarg); break;
+		case 'f':
+			o.filters = atoi(optarg);
+			if (o.filters < 0)
+				return EXIT_USAGE;
+			break;
 		case 's': o.self = atoi(optarg); break;
 		case 'o':
 			if (putenv(optarg))

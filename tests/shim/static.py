@@ -6,12 +6,14 @@ usage: static.py USERVISOR scenarios [--native] PROGRAM     every scenario that 
        static.py USERVISOR go COMPILER SOURCE FOLDER         must print what it prints natively
        static.py USERVISOR busybox                          shell sessions, compared with the native ones
        static.py USERVISOR jail PROGRAM                     a dynamic program that executes PROGRAM in a chroot
+       static.py USERVISOR filters PROGRAM                  filters that cannot be read back: it must not start
        static.py USERVISOR gvisor                           runsc with its KVM platform, its guest being itself
 
 --native: also without uservisor, where the same must hold.
 """
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
@@ -60,7 +62,7 @@ def scenarios(uservisor, program, native):
         for prefix in ([[]] if native else []) + [[uservisor, 'exec', '--']]:
             count += 1
             try:
-                r = run(prefix + [program, name])
+                r = run(prefix + [program, name], env=dict(os.environ, **({'STATIC_UNDER_US': '1'} if prefix else {})))
                 said, status = r.stderr.decode(errors='replace'), r.returncode
             except subprocess.TimeoutExpired:
                 said, status = 'it did not end\n', 'timeout'
@@ -117,6 +119,43 @@ def busybox(uservisor):
     return 1 if failed else 0
 
 
+def filters(uservisor, program):
+    """What shim/inject/exec.c hands over to the next `uservisor exec`, and what may have become of it."""
+    why = refused(uservisor, program)
+    if why:
+        print(f'skipped: {why}')
+        return 77
+    errno_77 = struct.pack('<' + 'HBBI' * 4, 0x20, 0, 0, 0, 0x15, 0, 1, 111, 0x06, 0, 0, 0x50000 | 77, 0x06, 0, 0, 0x7fff0000)
+    good = struct.pack('<I', 4) + errno_77
+    cases = {'empty': b'', 'count only': good[:4], 'short count': good[:2], 'cut': good[:-1], 'second cut': good + good[:-3],
+             'too many': struct.pack('<I', 5000) + errno_77, 'none': struct.pack('<I', 0) + errno_77,
+             'no filter': struct.pack('<I', 4) + bytes(32), 'closed': None}
+    failed = 0
+    for name, content in dict(cases, good=good).items():
+        fd = os.memfd_create('filters')
+        os.write(fd, content or b'')
+        for how in ([], ['--inject']):
+            target = [sys.executable, '-c', 'print("runs")'] if how else [program, 'is-shut-in']
+            r = run([uservisor, 'exec', *how, '--filters', '99999' if content is None else str(fd), '--', *target], pass_fds=[fd])
+            runs = r.returncode == (0 if how else 45)
+            if runs != (name == 'good') or (not runs and (r.returncode != 126 or b'cannot be run' not in r.stderr)):
+                failed += 1
+                print(name, how, r)
+        os.close(fd)
+    # One that we do not load after all: the kernel knows nothing of the filters.
+    fd = os.memfd_create('filters')
+    os.write(fd, good)
+    for target in (['/bin/echo', 'runs'], ['/dev/null'], ['/nowhere']):
+        r = run([uservisor, 'exec', '--filters', str(fd), '--', *target], pass_fds=[fd])
+        if r.returncode not in (126, 127) or r.stdout or not r.stderr:
+            failed += 1
+            print(target, r)
+    if run([uservisor, 'exec', '--filters', '-1', '--', '/bin/echo', 'runs']).returncode != 2:
+        failed += 1
+        print('a filter that is no descriptor')
+    return 1 if failed else 0
+
+
 def jail(uservisor, program):
     enter = [] if os.geteuid() == 0 else ['unshare', '-r']
     if enter and run(enter + ['true']).returncode:
@@ -156,6 +195,8 @@ def main():
         return gvisor(uservisor)
     if sys.argv[2] == 'jail':
         return jail(uservisor, os.path.abspath(sys.argv[3]))
+    if sys.argv[2] == 'filters':
+        return filters(uservisor, os.path.abspath(sys.argv[3]))
     if sys.argv[2] == 'go':
         return golang(uservisor, *map(os.path.abspath, sys.argv[3:6]))
     return scenarios(uservisor, os.path.abspath(sys.argv[-1]), '--native' in sys.argv)

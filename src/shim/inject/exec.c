@@ -28,6 +28,7 @@ struct exec {
 	char filters[12], program[12], self[12];
 	int program_fd; /* handed over to uservisor, or -1 */
 	int self_fd;    /* uservisor itself, for its own next exec */
+	int filters_fd; /* what the program has for a sandbox, or -1 */
 	u64 argc, envc;
 	u64 *argv, *envp; /* of the program, ended by 0, with room before argv and one in envp */
 };
@@ -78,6 +79,8 @@ static void exec_free(struct exec *e)
 		close(e->program_fd);
 	if (e->self_fd >= 0)
 		close(e->self_fd);
+	if (e->filters_fd >= 0)
+		close(e->filters_fd);
 	if (e->target.fd >= 0)
 		close(e->target.fd);
 	exec_forget(e);
@@ -99,7 +102,7 @@ static struct exec *exec_new(u64 argv, u64 envp)
 
 	if (!e)
 		return NULL;
-	e->program_fd = e->self_fd = e->target.fd = -1;
+	e->program_fd = e->self_fd = e->filters_fd = e->target.fd = -1;
 	e->argc = (u64)argc;
 	e->envc = (u64)envc;
 	e->argv = list_read(argv, BEFORE, e->argc, 1);
@@ -142,7 +145,7 @@ static u64 *push_front(u64 *at, const char *s)
 	return at;
 }
 
-static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
+static u64 *args_for_self(struct exec *e)
 {
 	const char *argv0 = e->argc ? (const char *)e->argv[BEFORE] : "";
 	u64 *at = e->argv + BEFORE + (e->argc ? 1 : 0);
@@ -164,8 +167,8 @@ static u64 *args_for_self(struct thread *t, struct exec *e, int filters)
 		at = push_front(at, e->self);
 		at = push_front(at, "--self");
 	}
-	if (filters >= 0) {
-		snprintf(e->filters, sizeof(e->filters), "%d", filters);
+	if (e->filters_fd >= 0) {
+		snprintf(e->filters, sizeof(e->filters), "%d", e->filters_fd);
 		at = push_front(at, e->filters);
 		at = push_front(at, "--filters");
 	}
@@ -273,23 +276,44 @@ static long why_unread(u64 argv, u64 envp)
 	return list_count(argv) < 0 || list_count(envp) < 0 ? -EFAULT : -ENOMEM;
 }
 
+/* Where few descriptors are allowed, in the program's way. */
+static int dup_self(const struct program *p)
+{
+	int fd = p->self < 0 ? -1 : fcntl(p->self, F_DUPFD, HIGH_FD);
+
+	return fd >= 0 || p->self < 0 ? fd : fcntl(p->self, F_DUPFD, 0);
+}
+
+/*
+ * All that a program takes with it whose filters are to stay in force: 0 or -errno. By its name we are not to be executed then:
+ * in a jail that may be anything.
+ */
+static long take_filters(struct thread *t, struct exec *e)
+{
+	if (!t->seccomp_mode)
+		return 0;
+	e->filters_fd = seccomp_save(t);
+	if (e->filters_fd < 0)
+		return e->filters_fd;
+	return e->self_fd < 0 ? -ENOMEM : 0;
+}
+
 /* e->target is known. */
 static long exec_target(struct thread *t, struct context *c, struct exec *e)
 {
-	int filters = -1;
 	u64 *argv;
+	long r;
 
 	if (e->target.kind == IMAGE_DYNAMIC && t->seccomp_mode == 0) {
 		preload_into(t, e);
 		return start(t, c, e, e->path, e->argv + BEFORE);
 	}
-	if (t->seccomp_mode)
-		filters = seccomp_save(t);
-	e->self_fd = t->program->self < 0 ? -1 : fcntl(t->program->self, F_DUPFD, HIGH_FD);
-	argv = args_for_self(t, e, filters);
-	if (!argv || (t->seccomp_mode && filters < 0)) {
+	e->self_fd = dup_self(t->program);
+	r = take_filters(t, e);
+	argv = r ? NULL : args_for_self(e);
+	if (!argv) {
 		exec_free(e);
-		return -ENOMEM;
+		return r ? r : -ENOMEM;
 	}
 	return start_self(t, c, e, argv);
 }

@@ -28,6 +28,7 @@ static void child_begin(struct thread *t, struct context *c, const struct clone_
 	pthread_mutex_init(&t->actions->lock, NULL);
 	p->threads = NULL;
 	p->thread_count = 0;
+	thread_classes(t); /* another thread may have been about to (TSYNC) */
 	t->is_pthread = false;
 	t->vfork_child = false;
 	t->robust_list = 0;

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "shim/inject/bpf.h"
@@ -271,25 +272,27 @@ long seccomp_prctl_get(struct thread *t)
 
 /* ---- over an exec: each filter as a count and its instructions, the newest first ---- */
 
-static bool filter_write(int fd, const struct filter *f)
+static int filter_write(int fd, const struct filter *f)
 {
-	ssize_t bytes = (ssize_t)(f->count * sizeof(f->insns[0]));
+	const struct iovec parts[] = {{(void *)&f->count, sizeof(f->count)},
+		{(void *)f->insns, f->count * sizeof(f->insns[0])}};
+	const ssize_t n = writev(fd, parts, ARRAY_SIZE(parts));
 
-	return write(fd, &f->count, sizeof(f->count)) == sizeof(f->count) &&
-	       write(fd, f->insns, (size_t)bytes) == bytes;
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)(parts[0].iov_len + parts[1].iov_len) ? 0 : -ENOMEM;
 }
 
 int seccomp_save(struct thread *t)
 {
 	const struct filter *f = atomic_load(&t->filters);
-	int fd = memfd_create("uservisor-filters", 0);
+	int fd = memfd_create("uservisor-filters", 0), r = fd < 0 ? -errno : 0;
 
-	for (; fd >= 0 && f; f = f->older)
-		if (!filter_write(fd, f)) {
-			close(fd);
-			return -ENOMEM;
-		}
-	return fd < 0 ? -errno : fd;
+	for (; !r && f; f = f->older)
+		r = filter_write(fd, f);
+	if (r && fd >= 0)
+		close(fd);
+	return r ? r : fd;
 }
 
 /* Recursion puts the oldest first; the kernel's limit bounds it to some thousands. */
