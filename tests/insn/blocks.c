@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every form of every instruction, so often in a row that a block has room for neither its code nor its ways out: the block
+ * ends earlier then, and nothing is asserted. What the instructions do is of no interest here, and most fault.
+ *
+ * The guest has no IDT, so a fault is the end of its run.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "engine/cpu/block.h"
+#include "engine/engine.h"
+#include "insn/forms.h"
+
+#define RAM_BYTES 0x40000u
+#define CODE      0x10000u
+#define TABLES    0x20000u
+#define DATA      0x30000u
+#define COPIES    (BLOCK_INSNS_MAX + 8)
+
+struct bench {
+	struct machine *m;
+	struct vcpu *v;
+	u8 *ram;
+	unsigned forms, through; /* run to the HLT behind them */
+	unsigned polls;          /* of this run */
+};
+
+static void fail(const char *what)
+{
+	fprintf(stderr, "%s\n", what);
+	exit(1);
+}
+
+static void put64(struct bench *b, u32 at, u64 v)
+{
+	memcpy(b->ram + at, &v, sizeof(v));
+}
+
+/* Some go on for ever. */
+static bool long_enough(void *opaque)
+{
+	struct bench *b = opaque;
+
+	return ++b->polls > 2;
+}
+
+static void open_bench(struct bench *b)
+{
+	struct memslot_config c = {.size = RAM_BYTES};
+
+	b->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (b->ram == MAP_FAILED)
+		fail("no memory");
+	c.hva = (u64)b->ram;
+	if (machine_create(&b->m) || machine_set_memslot(b->m, &c) || vcpu_create(b->m, 0, &b->v))
+		fail("no machine");
+	vcpu_set_poll(b->v, long_enough, b);
+	put64(b, TABLES, (TABLES + 0x1000) | 7);
+	put64(b, TABLES + 0x1000, (TABLES + 0x2000) | 7);
+	put64(b, TABLES + 0x2000, 0x87);
+}
+
+static void set_mode(struct vcpu_state *s, unsigned mode)
+{
+	const u32 data = 0xc093, code = mode == 8 ? 0xa09b : mode == 4 ? 0xc09b : 0x9b;
+
+	for (unsigned i = 0; i < 6; i++)
+		s->seg[i] = (struct segment){.selector = 0x10, .limit = ~0u, .attr = data};
+	s->seg[SEG_CS] = (struct segment){.selector = 8, .limit = ~0u, .attr = code};
+	s->cr0 = mode == 8 ? 0x80000011 : 0x11;
+	s->cr3 = TABLES;
+	s->cr4 = 0x40620;
+	s->efer = mode == 8 ? 0x500 : 0;
+	s->idt.limit = 0;
+}
+
+static void start(struct bench *b, unsigned mode)
+{
+	struct vcpu_state s;
+
+	vcpu_get(b->v, ST_REGS | ST_SREGS, &s);
+	for (unsigned i = 0; i < GPR_COUNT; i++)
+		s.gpr[i] = DATA;
+	s.gpr[RCX] = 0;
+	s.gpr[RSP] = DATA + 0x1000;
+	s.rip = CODE;
+	s.rflags = FL_FIXED;
+	set_mode(&s, mode);
+	if (vcpu_set(b->v, ST_REGS | ST_SREGS, &s))
+		fail("the start state is refused");
+}
+
+/* A whole instruction; 0: it needs more than its form says. */
+static unsigned make_insn(const struct form *f, unsigned mode, u8 *code)
+{
+	struct insn in;
+	unsigned n;
+
+	memset(code, 0, INSN_MAX + 1);
+	n = form_encode(f, mode, 0, false, 0, code);
+	code[n] = f->modrm;
+	return insn_decode(&in, code, INSN_MAX, mode) == INSN_OK ? in.len : 0;
+}
+
+static void one_form(struct bench *b, const struct form *f, unsigned mode)
+{
+	u8 code[INSN_MAX + 1];
+	const unsigned len = make_insn(f, mode, code);
+
+	if (!len)
+		return;
+	for (unsigned i = 0; i < COPIES; i++)
+		memcpy(b->ram + CODE + i * len, code, len);
+	memset(b->ram + CODE + COPIES * len, 0xf4, 16);
+	start(b, mode);
+	b->polls = 0;
+	if (vcpu_run(b->v, 0))
+		fail("vcpu_run()");
+	b->forms++;
+	b->through += vcpu_exit(b->v)->reason == EXIT_HLT;
+}
+
+int main(void)
+{
+	static const unsigned modes[] = {8, 4, 2};
+	struct forms *forms = forms_create();
+	struct bench b = {0};
+
+	open_bench(&b);
+	for (unsigned m = 0; m < ARRAY_SIZE(modes); m++)
+		for (unsigned c = 0; c < FORM_CLASSES; c++) {
+			const struct form_list *l = &forms->list[form_mode(modes[m])][c];
+
+			for (unsigned i = 0; i < l->count; i++)
+				one_form(&b, &l->form[i], modes[m]);
+		}
+	printf("%u forms, %u of them run through\n", b.forms, b.through);
+	if (b.forms < 2000 || b.through < 500)
+		fail("there should be more");
+	vcpu_destroy(b.v);
+	machine_destroy(b.m);
+	munmap(b.ram, RAM_BYTES);
+	forms_destroy(forms);
+	return 0;
+}
