@@ -21,7 +21,7 @@
 #define IS(fd, req, p, want) assert_int_equal(kvm_p(fd, req, p), want)
 
 #define SOON_NS   1000000000ll /* it takes a millisecond or ten; sanitizers some more */
-#define KICKS     10
+#define KICKS     5
 #define IVT       0x3000
 #define HANDLER   0x3800
 #define OTHER     0x2000 /* code of the second vcpu */
