@@ -52,7 +52,7 @@ static u8 *guarded(size_t size)
 
 static void *work(void *arg)
 {
-	struct worker w = {.random = (u64)arg, .scratch = guarded(SCRATCH)};
+	struct worker w = {.random = {(u64)arg}, .scratch = guarded(SCRATCH)};
 
 	while (atomic_fetch_add(&fz.done, 1) < fz.count || time(NULL) < fz.end)
 		one_step(&w);

@@ -11,6 +11,7 @@
 
 #include "abi/dev.h"
 #include "abi/kvm/kvm.h"
+#include "fuzz/random.h"
 
 #define POOL      13
 #define RAM_BYTES 0x40000
@@ -33,26 +34,23 @@ struct playground {
 extern struct playground pg;
 
 struct worker {
-	u64 random;
+	struct random random;
 	u8 *scratch; /* SCRATCH bytes, then a page that is not there */
 };
 
 static inline u64 next(struct worker *w)
 {
-	w->random ^= w->random << 13;
-	w->random ^= w->random >> 7;
-	w->random ^= w->random << 17;
-	return w->random;
+	return rnd(&w->random);
 }
 
 static inline u64 below(struct worker *w, u64 n)
 {
-	return (next(w) >> 11) % n;
+	return rnd_below(&w->random, n);
 }
 
 static inline bool chance(struct worker *w, unsigned percent)
 {
-	return below(w, 100) < percent;
+	return rnd_chance(&w->random, percent);
 }
 
 /* ---- ioctl_step.c ---- */

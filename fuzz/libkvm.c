@@ -55,7 +55,7 @@ static struct holdings run_round(u64 seed)
 	const time_t end = time(NULL) + fz.seconds;
 	pthread_t ticker;
 
-	fz.random = seed | 1;
+	fz.random.state = seed | 1;
 	fz.done = 0;
 	fz.stop = false;
 	pthread_create(&ticker, NULL, tick, NULL);

@@ -7,7 +7,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "base/types.h"
+#include "fuzz/random.h"
 
 #define CONTEXTS     3
 #define SCRATCH      (2u << 20)  /* the bitmap of the largest region, and any structure */
@@ -24,7 +24,7 @@ struct context {
 };
 
 struct fuzz {
-	u64 random;
+	struct random random;
 	struct context contexts[CONTEXTS];
 	struct context *c;
 	u8 *scratch, *arena;

@@ -8,20 +8,17 @@
 
 u64 next(void)
 {
-	fz.random ^= fz.random << 13;
-	fz.random ^= fz.random >> 7;
-	fz.random ^= fz.random << 17;
-	return fz.random;
+	return rnd(&fz.random);
 }
 
 u64 below(u64 n)
 {
-	return (next() >> 11) % n;
+	return rnd_below(&fz.random, n);
 }
 
 bool chance(unsigned percent)
 {
-	return below(100) < percent;
+	return rnd_chance(&fz.random, percent);
 }
 
 u64 edge(void)

@@ -244,7 +244,7 @@ static void *runs(void *arg)
 		if (r == -EINTR)
 			p->out_ns = ns_of(CLOCK_THREAD_CPUTIME_ID);
 		/* Before it is counted: a kick that comes from now on counts for the next one. */
-		b->run[p->number]->immediate_exit = 0;
+		__atomic_store_n(&b->run[p->number]->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		p->returned++;
 		if (!p->all->stop)
 			after_exit(p, r);
@@ -267,7 +267,7 @@ static void kick(struct processor *p, bool immediate)
 	cpu = ns_of(clock);
 	p->out_ns = 0;
 	if (immediate)
-		p->all->b.run[p->number]->immediate_exit = 1;
+		__atomic_store_n(&p->all->b.run[p->number]->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	pthread_kill(p->thread, SIGUSR1);
 	while (p->returned == before && !p->ended) {
 		usleep(20);
