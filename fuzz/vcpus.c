@@ -45,6 +45,7 @@ struct crowd {
 	struct places places;
 	struct processor p[BOX_VCPUS];
 	struct random r; /* of events() */
+	pthread_mutex_t tables;
 	bool irqchip, tasks;
 	int event;
 	_Atomic bool stop;
@@ -66,11 +67,13 @@ static void restore_tables(struct crowd *all)
 {
 	const u64 apic = 0xfee00000 | 0x1f, pdpt[] = {0x3001, 0xc001};
 
+	pthread_mutex_lock(&all->tables);
 	box_tables(&all->b);
 	memcpy(all->b.ram + 0x4000 + APIC_AT / 4096 * 8, &apic, 8);
 	memcpy(all->b.ram + 0x2f00, pdpt, sizeof(pdpt)); /* CR3 of PAE paging */
 	if (all->tasks)
 		hostile_tasks(&all->b);
+	pthread_mutex_unlock(&all->tables);
 }
 
 static void set_mode(struct processor *p)
@@ -377,7 +380,7 @@ static void change_slots(struct crowd *all)
 
 static void one_case(struct random *r)
 {
-	struct crowd all = {.stop = false};
+	struct crowd all = {.tables = PTHREAD_MUTEX_INITIALIZER};
 	pthread_t other;
 
 	make(&all, r);
