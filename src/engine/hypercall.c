@@ -99,7 +99,7 @@ static s64 clock_pairing(struct vcpu *v, const struct exit *x)
 	machine_get_clock_at(v->machine, &tsc, &realtime);
 	p.sec = (s64)(realtime / 1000000000ull);
 	p.nsec = (s64)(realtime % 1000000000ull);
-	p.tsc = tsc + (u64)v->cpu.tsc_offset;
+	p.tsc = cpu_tsc_at(&v->cpu, tsc);
 	return machine_write(v->machine, x->hypercall.args[0], &p, sizeof(p)) ? -HC_EFAULT : 0;
 }
 

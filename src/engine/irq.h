@@ -109,10 +109,14 @@ int vcpu_clock_stopped(struct vcpu *v);
 /* What is added to the host's TSC to make the guest's. Not while the vcpu runs. */
 s64 vcpu_tsc_offset(const struct vcpu *v);
 void vcpu_set_tsc_offset(struct vcpu *v, s64 offset);
-u32 machine_tsc_khz(struct machine *m); /* of a vcpu that is not told otherwise */
-bool machine_tsc_khz_possible(struct machine *m, u32 khz);
+/*
+ * The TSC's frequency; 0 means the host's. What is within 250 ppm of that runs at the host's, all others cost the guest time
+ * at each look at its TSC. -EINVAL: out of TSC_KHZ_MAX. The first: of vcpus that are made from now on.
+ */
+#define TSC_KHZ_MAX 0x7fffffffu
+int machine_set_tsc_khz(struct machine *m, u32 khz);
+u32 machine_tsc_khz(struct machine *m);
 u32 vcpu_tsc_khz(struct vcpu *v);
-int vcpu_set_tsc_khz(struct vcpu *v,
-	u32 khz); /* only the host's frequency (within 250 ppm) or 0; else -EINVAL */
+int vcpu_set_tsc_khz(struct vcpu *v, u32 khz);
 
 #endif

@@ -83,6 +83,7 @@ struct vcpu {
 		u8 shown;      /* TPR as last written to the page */
 		u64 rip, page; /* page: gpa, 0 none */
 	} tpr;
+	u32 tsc_khz;  /* as the VMM has set it; 0: the host's */
 	int eoi_exit; /* vector of an EOI that user space has not seen yet, or -1 */
 	bool (*poll)(void *opaque);
 	bool (*asked_for)(void *opaque, int thread);
@@ -229,8 +230,14 @@ void fd_unwatch(struct machine *m, int fd, void *opaque);
 /* What fd_watch() needs is made here, before sandboxes forbid it. 0 or -errno. */
 int fd_watch_prepare(struct machine *m);
 
-/* Offset of the host's TSC for a new vcpu: the guest's begins at 0 when the machine is created. */
-s64 machine_tsc_offset(struct machine *m);
+/* For a new vcpu: the guest's TSC begins at 0 when the machine is created. */
+void tsc_init(struct vcpu *v);
+/* What the guest's TSCs, those that are in step, show at a value of the host's; and their frequency. */
+u64 machine_guest_tsc(struct machine *m, u64 host);
+u64 machine_guest_tsc_hz(struct machine *m);
+u64 vcpu_tsc_hz(struct vcpu *v);
+/* vcpu_set_tsc_khz() without what depends on it. */
+int tsc_set_khz(struct vcpu *v, u32 khz);
 /* IA32_TSC by the VMM: keeps the TSCs of all vcpus in step; rewrites the kvmclock page. */
 void vcpu_set_tsc(struct vcpu *v, u64 value);
 

@@ -30,6 +30,18 @@ void outer_tsc_moved(struct vcpu *v)
 		lapic_write_msr(v, MSR_TSC_DEADLINE, deadline);
 }
 
+int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
+{
+	int r = tsc_set_khz(v, khz);
+
+	if (r)
+		return r;
+	cpu_update_mode(&v->cpu); /* how RDTSC is translated depends on it */
+	outer_tsc_moved(v);
+	hv_clock_changed(v->machine);
+	return 0;
+}
+
 /* By the guest: IA32_TSC_ADJUST and the TSC move together (SDM 3:17.17.3). */
 static int move_tsc(struct vcpu *v, u64 by)
 {
@@ -102,7 +114,7 @@ int outer_msr_write(struct vcpu *v, u32 index, u64 value)
 	if (hv_is_msr(index))
 		return hv_msr_set(v, index, value, false);
 	switch (index) {
-	case MSR_TSC: return move_tsc(v, value - (host_tsc() + (u64)v->cpu.tsc_offset));
+	case MSR_TSC: return move_tsc(v, value - cpu_tsc_at(&v->cpu, host_tsc()));
 	case MSR_TSC_ADJUST: return move_tsc(v, value - v->cpu.msr.tsc_adjust);
 	case MSR_KVM_WALL_CLOCK:
 	case MSR_KVM_WALL_CLOCK_NEW:

@@ -125,12 +125,13 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	cpu_reset(&v->cpu, false);
 	if (!machine_quirk(m, QUIRK_STUFF_FEATURE_MSRS))
 		v->cpu.msr.arch_capabilities = v->cpu.msr.platform_info = 0;
-	v->cpu.tsc_offset = machine_tsc_offset(m);
+	tsc_init(v);
 	init_xsave(fpu_image(&v->cpu));
 	v->cpu.host_xsave = host_has_xsave();
 	v->cpu.host_xinuse = v->cpu.host_xsave && host_has_xinuse();
 	v->cpu.host_amd = host_cpu_is_amd();
 	cpuid_changed(&v->cpu);
+	cpu_update_mode(&v->cpu);
 }
 
 /* Under m->lock. */

@@ -100,9 +100,8 @@ static void test_capabilities(void **state)
 /* What this engine does not promise cannot be switched on. The kernel's depends on its machine. */
 static void test_not_offered(void **state)
 {
-	static const u32 caps[] = {KVM_CAP_TSC_CONTROL, KVM_CAP_VM_TSC_CONTROL,
-		KVM_CAP_X86_NOTIFY_VMEXIT, KVM_CAP_X86_BUS_LOCK_EXIT, KVM_CAP_PMU_CAPABILITY,
-		KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM,
+	static const u32 caps[] = {KVM_CAP_X86_NOTIFY_VMEXIT, KVM_CAP_X86_BUS_LOCK_EXIT,
+		KVM_CAP_PMU_CAPABILITY, KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM,
 		KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_DISABLE_NX_HUGE_PAGES,
 		KVM_CAP_HYPERV_ENLIGHTENED_VMCS};
 	u64 buffer[128] = {0};

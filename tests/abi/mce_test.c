@@ -248,10 +248,64 @@ static void test_tsc_khz(void **state)
 	if (!port.real) { /* newer kernels: before the first vcpu only */
 		assert_int_equal(kvm(g.vm, KVM_SET_TSC_KHZ, 0), 0);
 		assert_int_equal(kvm(g.vm, KVM_SET_TSC_KHZ, khz), 0);
-		assert_int_equal(kvm(g.vm, KVM_SET_TSC_KHZ, khz / 2), -EINVAL);
+		assert_int_equal(kvm(g.vm, KVM_SET_TSC_KHZ, khz / 2), 0);
+		assert_int_equal(kvm(g.vm, KVM_GET_TSC_KHZ, 0), khz / 2);
+		assert_int_equal(kvm(g.vcpu, KVM_GET_TSC_KHZ, 0), khz); /* made before */
+		assert_int_equal(kvm(g.vm, KVM_SET_TSC_KHZ, 0x7fffffff), -EINVAL);
+		assert_int_equal(kvm(g.vcpu, KVM_SET_TSC_KHZ, 0x7fffffff), -EINVAL);
+		assert_int_equal(kvm(g.vm, KVM_SET_TSC_KHZ, 0), 0);
 	}
 	assert_int_equal(kvm(g.vm, KVM_GET_TSC_KHZ, 0), khz);
 	guest_close(&g);
+}
+
+/* ---- a TSC of another rate than the host's ---- */
+
+enum { MSR_TSC_INDEX = 0x10 };
+
+/* 64-bit code: out 10h; ten times rdtsc and rdtscp, then r8 what they gave last; out 11h. */
+static const u8 reads_tsc[] = {0xe6, 0x10, 0xb9, 10, 0, 0, 0, 0x0f, 0x31, 0x41, 0x89, 0xca, 0x0f,
+	0x01, 0xf9, 0x44, 0x89, 0xd1, 0x48, 0xc1, 0xe2, 0x20, 0x48, 0x09, 0xc2, 0x49, 0x89, 0xd0,
+	0xff, 0xc9, 0x75, 0xe7, 0xe6, 0x11};
+
+/* What the guest reads lies between what its VMM reads before and after, and that runs at this rate. */
+static void rate_is(struct guest *g, double ratio)
+{
+	u64 host, before, seen;
+
+	run_to(g, KVM_EXIT_IO);
+	host = __rdtsc();
+	before = msr_of(g->vcpu, MSR_TSC_INDEX);
+	run_to(g, KVM_EXIT_IO);
+	seen = regs_of(g).r8;
+	assert_in_range(seen, before, msr_of(g->vcpu, MSR_TSC_INDEX));
+	while (__rdtsc() - host < 50000000)
+		;
+	seen = msr_of(g->vcpu, MSR_TSC_INDEX);
+	host = __rdtsc() - host;
+	seen -= before;
+	assert_true((double)seen > 0.99 * ratio * (double)host - 1e6);
+	assert_true((double)seen < 1.01 * ratio * (double)host + 1e6);
+}
+
+static void test_tsc_rates(void **state)
+{
+	static const unsigned by[][2] = {{1, 1}, {1, 2}, {3, 1}, {1, 10}};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(by) && !port.real; i++) {
+		double ratio = (double)by[i][0] / by[i][1];
+		struct guest g;
+		long khz;
+
+		guest_open(&g);
+		khz = kvm(g.vm, KVM_GET_TSC_KHZ, 0) * by[i][0] / by[i][1];
+		assert_int_equal(kvm(g.vcpu, KVM_SET_TSC_KHZ, khz), 0);
+		assert_int_equal(kvm(g.vcpu, KVM_GET_TSC_KHZ, 0), khz);
+		memcpy(g.ram, reads_tsc, sizeof(reads_tsc));
+		guest_long(&g);
+		rate_is(&g, ratio);
+		guest_close(&g);
+	}
 }
 
 static void test_no_devices(void **state)
@@ -279,6 +333,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_cmci),
 		cmocka_unit_test(test_tsc_offset),
 		cmocka_unit_test(test_tsc_khz),
+		cmocka_unit_test(test_tsc_rates),
 		cmocka_unit_test(test_no_devices),
 	};
 

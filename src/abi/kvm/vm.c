@@ -270,14 +270,13 @@ long vm_get_tsc_khz(struct call *c)
 	return machine_tsc_khz(c->vm->machine);
 }
 
-/* All run at the host's frequency: no other can be the default (KVM_CAP_VM_TSC_CONTROL is 0). */
+/* Of vCPUs to come. */
 long vm_set_tsc_khz(struct call *c)
 {
-	if (machine_tsc_khz_possible(c->vm->machine, c->arg))
-		return 0;
-	return refuse(c->why, -EINVAL,
-		"%lu kHz: the host's TSC runs at %lu kHz, and so does a guest's", c->arg,
-		(u64)machine_tsc_khz(c->vm->machine));
+	u32 khz = (u32)c->arg;
+
+	return refuse_if(c->why, machine_set_tsc_khz(c->vm->machine, khz), -EINVAL,
+		"%lu kHz: the most is %lu", (u64)khz, (u64)TSC_KHZ_MAX - 1);
 }
 
 /* There are none: the only kind that x86 knows is VFIO's. */

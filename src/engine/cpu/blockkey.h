@@ -39,7 +39,8 @@ enum block_key {
 	 * loading a segment register then changes no more than its selector and base.
 	 */
 	BK_WIDE = BIT(20),
-	BK_NO_RDTSCP = BIT(21), /* CPUID does not offer it */
+	BK_NO_RDTSCP = BIT(21),  /* CPUID does not offer it */
+	BK_TSC_SCALED = BIT(22), /* the guest's TSC has another rate than the host's */
 	BK_STEPPING = BIT(
 		16), /* RFLAGS.TF, #AC checks, a debugger or DR7 breakpoint, a cs without tag: one by one */
 };

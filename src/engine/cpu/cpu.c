@@ -52,7 +52,8 @@ static u32 control_key(const struct cpu *cpu)
 	       ((cr4 & CR4_OSXSAVE) && (cpu->xcr0 & 6) == 6 ? BK_AVX : 0) |
 	       (cr4 & CR4_TSD ? BK_TSD : 0) | (cr4 & CR4_FSGSBASE ? BK_FSGSBASE : 0) |
 	       (cr4 & CR4_UMIP ? BK_UMIP : 0) | (cr4 & CR4_SMAP ? BK_SMAP : 0) |
-	       (cpu->lacks & LACKS_RDTSCP ? BK_NO_RDTSCP : 0);
+	       (cpu->lacks & LACKS_RDTSCP ? BK_NO_RDTSCP : 0) |
+	       (cpu->tsc_ratio ? BK_TSC_SCALED : 0);
 }
 
 static u32 debug_key(const struct cpu *cpu)

@@ -269,6 +269,7 @@ struct cpu {
 		bool enforce; /* only what CPUID announces */
 		u32 word[6];  /* what it announces: HV_EAX ... in hv/hv.h */
 	} hv;
+	u64 tsc_ratio; /* of the guest's TSC to the host's, see cpu_tsc_at(); 0: they run at the same rate */
 	u8 phys_bits;
 	bool has_long_mode;
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
@@ -348,6 +349,20 @@ void cpu_reset(struct cpu *cpu, bool init);
 static inline bool cpu_long_mode(const struct cpu *cpu)
 {
 	return cpu->efer & EFER_LMA;
+}
+/*
+ * The guest's TSC is the host's times tsc_ratio, plus tsc_offset (time/tsc.c). Both are written by the vcpu's owner, under
+ * the clock's lock; other threads read them under it.
+ */
+#define TSC_RATIO_BITS 48
+static inline u64 tsc_scaled(u64 ratio, u64 host)
+{
+	return likely(!ratio) ? host : (u64)((unsigned __int128)host * ratio >> TSC_RATIO_BITS);
+}
+static inline u64 cpu_tsc_at(const struct cpu *cpu, u64 host)
+{
+	return tsc_scaled(__atomic_load_n(&cpu->tsc_ratio, __ATOMIC_RELAXED), host) +
+	       (u64)__atomic_load_n(&cpu->tsc_offset, __ATOMIC_RELAXED);
 }
 /* A physical address as the guest has it (CR3, a table, unpaged code) in the address space that the processor is in. */
 static inline u64 cpu_gpa(const struct cpu *cpu, u64 gpa)

@@ -171,7 +171,7 @@ static bool gen_popf(struct gen *g, const struct insn *in)
 	return true;
 }
 
-/* rdx:rax = host TSC + offset. rorx and lea leave the flags alone. */
+/* rdx:rax = host TSC + offset; one of another rate is for step(). rorx and lea leave the flags alone. */
 static bool gen_rdtsc(struct gen *g, bool with_aux)
 {
 	static const u8 combine[] = {0xc4, 0xe3, 0xfb, 0xf0, 0xd2, 0x20, /* rorx rdx, rdx, 32 */
@@ -181,7 +181,8 @@ static bool gen_rdtsc(struct gen *g, bool with_aux)
 		0x89, 0xd2, 0x89, 0xc0}; /* mov edx, edx; mov eax, eax */
 	struct emit *e = &g->e;
 
-	if (((g->t.key & BK_TSD) && cpl(g) != 0) || (with_aux && (g->t.key & BK_NO_RDTSCP)))
+	if (((g->t.key & BK_TSD) && cpl(g) != 0) || (with_aux && (g->t.key & BK_NO_RDTSCP)) ||
+		(g->t.key & BK_TSC_SCALED))
 		return false;
 	emit8(e, 0x0f);
 	emit8(e, with_aux ? 0x01 : 0x31);

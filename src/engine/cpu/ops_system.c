@@ -119,7 +119,7 @@ int op_wrmsr(struct cpu *cpu, const struct insn *in)
 
 static u64 guest_tsc(const struct cpu *cpu)
 {
-	return __builtin_ia32_rdtsc() + (u64)cpu->tsc_offset;
+	return cpu_tsc_at(cpu, __builtin_ia32_rdtsc());
 }
 
 static bool tsc_denied(const struct cpu *cpu)

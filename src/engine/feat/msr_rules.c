@@ -18,7 +18,7 @@ static u64 host_tsc_now(void)
 
 int msr_get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	*ret = host_tsc_now() + (u64)cpu->tsc_offset;
+	*ret = cpu_tsc_at(cpu, host_tsc_now());
 	return 0;
 }
 

@@ -22,11 +22,6 @@ static u64 scaled(u64 tsc, u64 scale)
 	return (u64)((unsigned __int128)tsc * scale >> 64);
 }
 
-static u64 guest_tsc(struct machine *m, u64 host)
-{
-	return host + (u64)machine_tsc_offset(m);
-}
-
 u64 hv_reference_time(struct machine *m)
 {
 	struct hv_partition *p = m->hv;
@@ -39,7 +34,7 @@ u64 hv_reference_time(struct machine *m)
 	pthread_mutex_unlock(&p->lock);
 	if (!scale)
 		return machine_get_clock(m) / 100;
-	return scaled(guest_tsc(m, host_tsc()), scale) + (u64)offset;
+	return scaled(machine_guest_tsc(m, host_tsc()), scale) + (u64)offset;
 }
 
 /* Sequence numbers go on, so that a reader who was in between starts again. */
@@ -53,10 +48,12 @@ static int write_page(struct machine *m, u64 gpa)
 {
 	struct hv_partition *p = m->hv;
 	struct tsc_page page = {0};
-	u64 tsc, ref = machine_get_clock_at(m, &tsc, NULL) / 100;
+	u64 tsc, ref = machine_get_clock_at(m, &tsc, NULL) / 100, hz = machine_guest_tsc_hz(m);
 
-	page.scale = (u64)(((unsigned __int128)TICKS_PER_SEC << 64) / machine_tsc_hz(m));
-	page.offset = (s64)(ref - scaled(guest_tsc(m, tsc), page.scale));
+	if (hz <= TICKS_PER_SEC) /* too slow for the formula: the register tells the time */
+		return machine_write(m, gpa, &page, sizeof(page)) ? -EINVAL : 0;
+	page.scale = (u64)(((unsigned __int128)TICKS_PER_SEC << 64) / hz);
+	page.offset = (s64)(ref - scaled(machine_guest_tsc(m, tsc), page.scale));
 	if (machine_write(m, gpa, &page.sequence, sizeof(page.sequence)) ||
 		machine_write(m, gpa, &page, sizeof(page)))
 		return -EINVAL;

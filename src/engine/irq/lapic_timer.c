@@ -206,14 +206,14 @@ void lapic_timer_restore(struct lapic *l, u32 current)
 /* Nanoseconds until the guest's TSC is there. Beyond some centuries is never. */
 static u64 ns_until(const struct lapic *l, u64 ticks)
 {
-	return (u64)MIN((unsigned __int128)ticks * NS_PER_SEC / machine_tsc_hz(l->vcpu->machine),
+	return (u64)MIN((unsigned __int128)ticks * NS_PER_SEC / vcpu_tsc_hz(l->vcpu),
 		(unsigned __int128)1 << 62);
 }
 
 /* One that has passed is due. What the last one may still have been due for is over: guests settle that before. */
 void lapic_set_deadline(struct lapic *l, u64 tsc)
 {
-	u64 now = host_tsc() + (u64)l->vcpu->cpu.tsc_offset;
+	u64 now = cpu_tsc_at(&l->vcpu->cpu, host_tsc());
 
 	if (!lapic_deadline_mode(l))
 		return;

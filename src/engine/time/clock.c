@@ -113,6 +113,7 @@ void clock_init(struct clock *c)
 	c->ns = 0;
 	c->tsc_offset = -(s64)c->tsc;
 	c->tsc_was_set = false;
+	c->tsc_ratio = c->default_ratio = c->default_khz = 0;
 }
 
 void clock_settle(struct clock *c)
@@ -191,31 +192,4 @@ void machine_set_clock(struct machine *m, u64 ns)
 	for_each_vcpu(m, v) pvclock_update(v);
 	pthread_mutex_unlock(&m->lock);
 	hv_clock_changed(m);
-}
-
-u32 machine_tsc_khz(struct machine *m)
-{
-	return (u32)(machine_tsc_hz(m) / 1000);
-}
-
-u32 vcpu_tsc_khz(struct vcpu *v)
-{
-	return machine_tsc_khz(v->machine);
-}
-
-bool machine_tsc_khz_possible(struct machine *m, u32 khz)
-{
-	u32 host = machine_tsc_khz(m);
-	u64 slack = (u64)host * 250 / 1000000;
-
-	return !khz || (khz + slack >= host && khz <= host + slack);
-}
-
-int vcpu_set_tsc_khz(struct vcpu *v, u32 khz)
-{
-	if (machine_tsc_khz_possible(v->machine, khz))
-		return 0;
-	return refuse(&v->cpu.refusal, -EINVAL,
-		"%lu kHz: the host's TSC runs at %lu kHz, and so does a guest's", (u64)khz,
-		(u64)machine_tsc_khz(v->machine));
 }

@@ -66,13 +66,15 @@ static int update(struct vcpu *v, u8 flags)
 		flags |= PVCLOCK_TSC_STABLE | (info.flags & PVCLOCK_GUEST_STOPPED);
 		info = (struct vcpu_time_info){
 			.version = info.version,
-			.tsc_timestamp =
-				c->tsc + (u64)__atomic_load_n(&v->cpu.tsc_offset, __ATOMIC_RELAXED),
+			.tsc_timestamp = cpu_tsc_at(&v->cpu, c->tsc),
 			.system_time = c->ns,
 			.tsc_to_system_mul = c->mult,
 			.tsc_shift = c->shift,
 			.flags = flags,
 		};
+		if (unlikely(v->cpu.tsc_ratio))
+			clock_scale(clock_scaled_hz(c, v->cpu.tsc_ratio), &info.tsc_to_system_mul,
+				&info.tsc_shift);
 		publish(v->machine, msr & ~1ull, &info);
 		err = 0;
 	}

@@ -4,6 +4,7 @@
  *
  * The clock is a linear function of the host's TSC with the very multiplier and shift that
  * kvmclock pages hand to the guest, so guest and VMM compute the same nanosecond from one TSC value.
+ * (With a TSC of another rate than the host's it is the same but for the rounding of its own multiplier.)
  */
 #ifndef ENGINE_TIME_TIME_H
 #define ENGINE_TIME_TIME_H
@@ -23,6 +24,9 @@ struct clock {
 	s8 shift;                 /* negative: to the right */
 	u64 tsc, ns;              /* at host TSC tsc the clock showed ns */
 	s64 tsc_offset;           /* of the guest's TSCs, see tsc.c */
+	u64 tsc_ratio;            /* that it belongs to */
+	u64 default_ratio; /* of new vcpus; and the frequency that was asked for, 0 the host's */
+	u32 default_khz;
 	bool tsc_was_set;
 };
 
@@ -38,6 +42,9 @@ void clock_settle(struct clock *c);
 u64 clock_at(const struct clock *c, u64 host_tsc);
 /* Multiplier and shift of a TSC of hz, as pvclock defines them. */
 void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift);
+
+/* Of a TSC with this ratio to the host's; settled. */
+u64 clock_scaled_hz(const struct clock *c, u64 ratio);
 
 struct thread {
 	pthread_t id;

@@ -1,30 +1,158 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The guest's TSC is the host's plus an offset, which all vcpus share unless somebody wants otherwise.
+ * The guest's TSC is the host's, times a ratio if its frequency is another, plus an offset, which all vcpus of one ratio
+ * share unless somebody wants otherwise.
  *
  * A VMM sets the TSCs of its vcpus one after the other and means the same point of time. So a value
  * that is within a second of what this TSC would show anyway, or 0, joins the offset in force: the
  * TSCs stay equal to the tick, and guests keep trusting them. The VMM's first value is taken as
  * it is, since a machine that is being restored has just begun at 0. This is what KVM does.
  */
+#include <errno.h>
+
 #include "engine/machine.h"
 #include "engine/time/time.h"
 
-s64 machine_tsc_offset(struct machine *m)
-{
-	struct clock *c = machine_clock(m);
-	s64 offset;
+/* ---- frequency ---- */
 
-	pthread_mutex_lock(&c->lock);
-	offset = c->tsc_offset;
-	pthread_mutex_unlock(&c->lock);
-	return offset;
+u64 clock_scaled_hz(const struct clock *c, u64 ratio)
+{
+	return tsc_scaled(ratio, atomic_load_explicit(&c->tsc_hz, memory_order_relaxed));
 }
 
-static bool joins(const struct clock *c, u64 value, u64 now)
+static bool is_hosts(u64 host, u32 khz)
 {
-	u64 distance = value - (now + (u64)c->tsc_offset), hz = atomic_load(&c->tsc_hz);
+	u64 slack = host * 250 / 1000000;
 
+	return !khz || (khz + slack >= host && khz <= host + slack);
+}
+
+/* c->lock held. 0 is the host's. */
+static u64 ratio_of(struct clock *c, u32 khz)
+{
+	u64 host;
+
+	if (!khz)
+		return 0;
+	clock_settle(c);
+	host = atomic_load(&c->tsc_hz) / 1000;
+	return is_hosts(host, khz) ? 0 : (u64)(((unsigned __int128)khz << TSC_RATIO_BITS) / host);
+}
+
+/* The rates that are told can be a little off those that are: 250 ppm, see is_hosts(). */
+u64 vcpu_tsc_hz(struct vcpu *v)
+{
+	return tsc_scaled(v->cpu.tsc_ratio, machine_tsc_hz(v->machine));
+}
+
+u32 machine_tsc_khz(struct machine *m)
+{
+	struct clock *c = machine_clock(m);
+	u32 khz;
+
+	pthread_mutex_lock(&c->lock);
+	khz = c->default_khz;
+	pthread_mutex_unlock(&c->lock);
+	return khz ? khz : (u32)(machine_tsc_hz(m) / 1000);
+}
+
+int machine_set_tsc_khz(struct machine *m, u32 khz)
+{
+	struct clock *c = machine_clock(m);
+
+	if (khz >= TSC_KHZ_MAX)
+		return -EINVAL;
+	pthread_mutex_lock(&c->lock);
+	c->default_khz = khz;
+	c->default_ratio = ratio_of(c, khz);
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+u32 vcpu_tsc_khz(struct vcpu *v)
+{
+	return v->tsc_khz ? v->tsc_khz : (u32)(machine_tsc_hz(v->machine) / 1000);
+}
+
+/* ---- value; c->lock held ---- */
+
+static void set_offset(struct vcpu *v, s64 offset)
+{
+	__atomic_store_n(&v->cpu.tsc_offset, offset, __ATOMIC_RELAXED);
+}
+
+/* From now on the TSCs of this ratio are in step with one that shows value now. */
+static void lead(struct clock *c, u64 ratio, u64 value, u64 now)
+{
+	c->tsc_ratio = ratio;
+	c->tsc_offset = (s64)(value - tsc_scaled(ratio, now));
+}
+
+void tsc_init(struct vcpu *v)
+{
+	struct clock *c = machine_clock(v->machine);
+
+	pthread_mutex_lock(&c->lock);
+	if (c->tsc_ratio != c->default_ratio)
+		lead(c, c->default_ratio, 0, host_tsc());
+	v->tsc_khz = c->default_khz;
+	v->cpu.tsc_ratio = c->tsc_ratio;
+	set_offset(v, c->tsc_offset);
+	pthread_mutex_unlock(&c->lock);
+}
+
+/* The TSC goes on from where it is, in step with others that have been given this frequency before. */
+int tsc_set_khz(struct vcpu *v, u32 khz)
+{
+	struct clock *c = machine_clock(v->machine);
+	u64 now = host_tsc(), ratio;
+
+	if (khz >= TSC_KHZ_MAX)
+		return refuse(&v->cpu.refusal, -EINVAL, "%lu kHz: the most is %lu", (u64)khz,
+			(u64)TSC_KHZ_MAX - 1);
+	pthread_mutex_lock(&c->lock);
+	ratio = ratio_of(c, khz);
+	v->tsc_khz = khz;
+	if (ratio != v->cpu.tsc_ratio) {
+		if (ratio != c->tsc_ratio)
+			lead(c, ratio, cpu_tsc_at(&v->cpu, now), now);
+		__atomic_store_n(&v->cpu.tsc_ratio, ratio, __ATOMIC_RELAXED);
+		set_offset(v, c->tsc_offset);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return 0;
+}
+
+u64 machine_guest_tsc(struct machine *m, u64 host)
+{
+	struct clock *c = machine_clock(m);
+	u64 tsc;
+
+	pthread_mutex_lock(&c->lock);
+	tsc = tsc_scaled(c->tsc_ratio, host) + (u64)c->tsc_offset;
+	pthread_mutex_unlock(&c->lock);
+	return tsc;
+}
+
+u64 machine_guest_tsc_hz(struct machine *m)
+{
+	struct clock *c = machine_clock(m);
+	u64 hz;
+
+	pthread_mutex_lock(&c->lock);
+	clock_settle(c);
+	hz = clock_scaled_hz(c, c->tsc_ratio);
+	pthread_mutex_unlock(&c->lock);
+	return hz;
+}
+
+static bool joins(const struct clock *c, u64 ratio, u64 value, u64 now)
+{
+	u64 distance = value - (tsc_scaled(ratio, now) + (u64)c->tsc_offset);
+	u64 hz = clock_scaled_hz(c, ratio);
+
+	if (ratio != c->tsc_ratio)
+		return false;
 	return !value || (c->tsc_was_set && distance + hz < 2 * hz);
 }
 
@@ -35,10 +163,10 @@ void vcpu_set_tsc(struct vcpu *v, u64 value)
 
 	pthread_mutex_lock(&c->lock);
 	clock_settle(c);
-	if (!joins(c, value, now))
-		c->tsc_offset = (s64)(value - now);
+	if (!joins(c, v->cpu.tsc_ratio, value, now))
+		lead(c, v->cpu.tsc_ratio, value, now);
 	c->tsc_was_set |= value != 0;
-	__atomic_store_n(&v->cpu.tsc_offset, c->tsc_offset, __ATOMIC_RELAXED);
+	set_offset(v, c->tsc_offset);
 	pthread_mutex_unlock(&c->lock);
 	pvclock_update(v);
 }
@@ -55,8 +183,9 @@ void vcpu_set_tsc_offset(struct vcpu *v, s64 offset)
 
 	pthread_mutex_lock(&c->lock);
 	c->tsc_offset = offset;
+	c->tsc_ratio = v->cpu.tsc_ratio;
 	c->tsc_was_set = true;
-	__atomic_store_n(&v->cpu.tsc_offset, offset, __ATOMIC_RELAXED);
+	set_offset(v, offset);
 	pthread_mutex_unlock(&c->lock);
 	pvclock_update(v);
 }

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <time.h>
 
 #include "engine/time/time.h"
@@ -65,10 +66,11 @@ static void test_hz(void **state)
 		seen = measure();
 	assert_in_range(seen, hz - hz / 200, hz + hz / 200);
 	assert_int_equal(vcpu_tsc_khz(cpu0), hz / 1000);
-	assert_int_equal(vcpu_set_tsc_khz(cpu0, 0), 0);
-	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0)), 0);
-	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0) + vcpu_tsc_khz(cpu0) / 5000), 0);
-	assert_int_equal(vcpu_set_tsc_khz(cpu0, vcpu_tsc_khz(cpu0) * 2), -EINVAL);
+	assert_int_equal(tsc_set_khz(cpu0, 0), 0);
+	assert_int_equal(tsc_set_khz(cpu0, vcpu_tsc_khz(cpu0)), 0);
+	assert_int_equal(tsc_set_khz(cpu0, vcpu_tsc_khz(cpu0) + vcpu_tsc_khz(cpu0) / 5000), 0);
+	assert_int_equal(cpu0->cpu.tsc_ratio, 0);
+	assert_int_equal(tsc_set_khz(cpu0, TSC_KHZ_MAX), -EINVAL);
 }
 
 static void test_scale(void **state)
@@ -120,6 +122,58 @@ static void test_page_agrees(void **state)
 	assert_int_equal(guest_clock(&p, tsc + (u64)cpu0->cpu.tsc_offset), clock);
 }
 
+/* A TSC of another rate: the page has a multiplier of its own, which rounds by less than a billionth. */
+static void test_page_scaled(void **state)
+{
+	static const u32 khz[] = {50000, 1234567, 9000000};
+	u64 host, clock;
+	struct page p;
+
+	cpu0->cpu.msr.kvm_system_time = PAGE_AT | 1;
+	for (unsigned i = 0; i < ARRAY_SIZE(khz); i++) {
+		assert_int_equal(tsc_set_khz(cpu0, khz[i]), 0);
+		assert_int_equal(vcpu_tsc_khz(cpu0), khz[i]);
+		assert_in_range(
+			vcpu_tsc_hz(cpu0), khz[i] * 1000ull - 1000, khz[i] * 1000ull + 1000);
+		pvclock_update(cpu0);
+		p = page();
+		clock = machine_get_clock_at(world, &host, NULL);
+		assert_in_range(
+			guest_clock(&p, cpu_tsc_at(&cpu0->cpu, host)) - clock + 100, 0, 200);
+		host += 10 * machine_tsc_hz(world); /* and in ten seconds */
+		assert_in_range(guest_clock(&p, cpu_tsc_at(&cpu0->cpu, host)) - clock,
+			10000000000 - 200, 10000000000 + 200);
+	}
+}
+
+/* It goes on from where it is; the second one to be changed is in step with the first, and so is a new one. */
+static void test_rate_changes(void **state)
+{
+	u64 hz = machine_tsc_hz(world), at = host_tsc(), before = machine_guest_tsc(world, at);
+	struct vcpu *other = calloc(1, sizeof(*other));
+
+	other->machine = world;
+	tsc_init(cpu0);
+	tsc_init(other);
+	assert_int_equal(tsc_set_khz(cpu0, (u32)(hz / 2000)), 0);
+	assert_in_range(cpu_tsc_at(&cpu0->cpu, host_tsc()), before, before + 60 * hz);
+	assert_int_equal(tsc_set_khz(other, (u32)(hz / 2000)), 0);
+	at = host_tsc();
+	assert_int_equal(cpu_tsc_at(&cpu0->cpu, at), cpu_tsc_at(&other->cpu, at));
+	assert_in_range(cpu_tsc_at(&cpu0->cpu, at + hz) - cpu_tsc_at(&cpu0->cpu, at),
+		hz / 2 - hz / 1000, hz / 2 + hz / 1000);
+	assert_int_equal(machine_guest_tsc(world, at), cpu_tsc_at(&cpu0->cpu, at));
+	vcpu_set_tsc(cpu0, 1ull << 50);
+	vcpu_set_tsc(other, 0);
+	at = host_tsc();
+	assert_int_equal(cpu_tsc_at(&cpu0->cpu, at), cpu_tsc_at(&other->cpu, at));
+	assert_int_equal(machine_set_tsc_khz(world, (u32)(hz / 500)), 0);
+	tsc_init(other);
+	assert_in_range(cpu_tsc_at(&other->cpu, host_tsc()), 0, 60 * hz);
+	assert_int_equal(vcpu_tsc_khz(other), hz / 500);
+	free(other);
+}
+
 static void test_page_off(void **state)
 {
 	struct page p;
@@ -169,8 +223,8 @@ static void test_tsc_in_step(void **state)
 	teardown(state);
 	world_create(IRQCHIP_FULL, 2);
 	hz = machine_tsc_hz(world);
-	assert_in_range(host_tsc() + (u64)machine_tsc_offset(world), 0, 60 * hz);
-	offset = machine_tsc_offset(world);
+	assert_in_range(machine_guest_tsc(world, host_tsc()), 0, 60 * hz);
+	offset = (s64)machine_guest_tsc(world, 0);
 	vcpu_set_tsc(cpu0, 0);
 	assert_int_equal(cpu0->cpu.tsc_offset, offset);
 	vcpu_set_tsc(cpu0, 100 * hz); /* restored */
@@ -194,6 +248,8 @@ int main(void)
 		T(test_scale),
 		T(test_starts_at_zero_and_runs),
 		T(test_page_agrees),
+		T(test_page_scaled),
+		T(test_rate_changes),
 		T(test_page_off),
 		T(test_wall_clock),
 		T(test_tsc_in_step),

@@ -255,6 +255,21 @@ static void test_tsc_deadline(void **state)
 	assert_int_equal(deadline(), 0);
 }
 
+/* The deadline is in ticks of the guest's TSC, whatever their rate. */
+static void test_scaled_deadline(void **state)
+{
+	u64 hz, start, tsc;
+
+	assert_int_equal(tsc_set_khz(cpu0, (u32)(machine_tsc_hz(world) / 10000)), 0);
+	hz = vcpu_tsc_hz(cpu0);
+	apic_write(cpu0, R_LVT_TIMER, 0x40042);
+	start = host_ns();
+	tsc = cpu_tsc_at(&cpu0->cpu, host_tsc()) + hz / 250;
+	assert_int_equal(lapic_write_msr(cpu0, 0x6e0, tsc), 0);
+	assert_true(wait_pending(cpu0));
+	assert_true(host_ns() - start > 3900000);
+}
+
 /* A CPUID without it: bit 18 of the entry is reserved. */
 static void test_no_deadline_mode(void **state)
 {
@@ -455,6 +470,7 @@ int main(void)
 		T(test_periodic),
 		T(test_expired_made_periodic),
 		T(test_tsc_deadline),
+		T(test_scaled_deadline),
 		T(test_no_deadline_mode),
 		T(test_restore),
 		T(test_restore_deadline),
