@@ -400,6 +400,18 @@ static void r_stack(void)
 	w.cpu.gpr[RSP] = BAD - 4;
 }
 
+static void ret_nulls_a_segment_but_not_its_base(void **state)
+{
+	ret_frame(0, UCODE, UDATA);
+	w.cpu.seg[SEG_FS].base = 0x12345000;
+	w.cpu.seg[SEG_FS].selector = KDATA;
+	assert_int_equal(run_retf(), CPU_OK);
+	assert_int_equal(w.cpu.cpl, 3);
+	assert_int_equal(w.cpu.seg[SEG_FS].selector, 0);
+	assert_true(w.cpu.seg[SEG_FS].attr & SEG_UNUSABLE);
+	assert_int_equal(w.cpu.seg[SEG_FS].base, 0x12345000);
+}
+
 static void ret_faults(void **state)
 {
 	static const struct fault_case rows[] = {
@@ -425,6 +437,7 @@ int main(void)
 		cmocka_unit_test(gate_to_same_level),
 		cmocka_unit_test(gate_in_long_mode),
 		cmocka_unit_test(far_faults),
+		cmocka_unit_test(ret_nulls_a_segment_but_not_its_base),
 		cmocka_unit_test(ret_faults),
 	};
 

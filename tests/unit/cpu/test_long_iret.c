@@ -45,6 +45,41 @@ static void iret_to_user(void **state)
 	assert_true(w.cpu.block_key & BK_CODE64);
 }
 
+/* What the outer level may not have loses selector and rights; its base stays, and 64-bit code uses it. */
+static void iret_nulls_a_segment_but_not_its_base(void **state)
+{
+	start_long(0);
+	w.cpu.seg[SEG_FS].base = 0x123456789000;
+	w.cpu.seg[SEG_GS].base = 0xffff888000001000;
+	w.cpu.seg[SEG_FS].selector = KDATA;
+	w.cpu.seg[SEG_GS].selector = 1; /* null, with an RPL */
+	w.cpu.seg[SEG_GS].attr = SEG_UNUSABLE;
+	put_frame(0x600, UCODE64, FL_FIXED, USTACK, UDATA);
+	assert_int_equal(run_iret(), CPU_OK);
+	for (unsigned seg = SEG_FS; seg <= SEG_GS; seg++) {
+		assert_int_equal(w.cpu.seg[seg].selector, 0);
+		assert_true(w.cpu.seg[seg].attr & SEG_UNUSABLE);
+	}
+	assert_int_equal(w.cpu.seg[SEG_FS].base, 0x123456789000);
+	assert_int_equal(w.cpu.seg[SEG_GS].base, 0xffff888000001000);
+}
+
+/* One that faults unmasks NMIs, too; one that waits for device memory has not ended. */
+static void iret_unmasks_nmis(void **state)
+{
+	start_long(0);
+	w.cpu.nmi_masked = true;
+	put_frame(0x600, OUTSIDE, FL_FIXED, USTACK, UDATA);
+	assert_fault(run_iret(), X86_GP, OUTSIDE);
+	assert_false(w.cpu.nmi_masked);
+
+	start_long(0);
+	w.cpu.nmi_masked = true;
+	w.cpu.gpr[RSP] = MMIO;
+	assert_int_equal(run_iret(), CPU_EXIT);
+	assert_true(w.cpu.nmi_masked);
+}
+
 static void iret_to_compatibility_mode(void **state)
 {
 	start_long(0);
@@ -162,6 +197,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(iret_to_user),
+		cmocka_unit_test(iret_nulls_a_segment_but_not_its_base),
+		cmocka_unit_test(iret_unmasks_nmis),
 		cmocka_unit_test(iret_to_compatibility_mode),
 		cmocka_unit_test(iret_to_kernel_with_null_ss),
 		cmocka_unit_test(iret_at_level_3_keeps_privileged_flags),

@@ -223,6 +223,63 @@ static void test_mov_ss(void **state)
 	world_close(&w);
 }
 
+/* ICEBP takes into its own #DB what MOV SS has held back: one, with all of DR6. */
+static void test_mov_ss_icebp(void **state)
+{
+	struct world w;
+
+	open_debug(&w);
+	WORLD_CODE(&w, 0x8e, 0x16, 0x00, 0x20, 0xf1, 0xe6, 0x10); /* mov 0x2000, %ss; icebp */
+	set_dr(w.v, 0, DATA, DR7_BP(0, RW_ACCESS, LEN_2));
+	expect_trap(&w, BIT(0), CODE + 5);
+	assert_int_equal(gpr_of(w.v, RSP), STACK - 6); /* no second one inside */
+	expect_end(&w);
+	world_close(&w);
+}
+
+/* 64-bit mode at CPL 0 with the first 2 MiB as they are, for CPL 3 as well. */
+static void start_long(struct world *w)
+{
+	const u64 pml4 = 0x6007, pdpt = 0x7007, pd = 0x87;
+	struct vcpu_state s;
+
+	world_put(w, 0x5000, &pml4, 8);
+	world_put(w, 0x6000, &pdpt, 8);
+	world_put(w, 0x7000, &pd, 8);
+	vcpu_get(w->v, ST_REGS | ST_SREGS, &s);
+	s.cr3 = 0x5000;
+	s.cr4 = CR4_PAE | CR4_OSFXSR;
+	s.cr0 = CR0_PE | CR0_PG | CR0_ET | CR0_NE;
+	s.efer = EFER_LME | EFER_LMA | EFER_NX | EFER_SCE;
+	s.seg[SEG_CS] = (struct segment){.selector = 8, .limit = ~0u, .attr = 0xa09b};
+	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS, &s), 0);
+}
+
+/* SYSRET that sets TF traps before the first instruction of its target (SDM 2: SYSRET). */
+static void test_sysret_trap(void **state)
+{
+	static const u64 no_dr[8] = {[7] = DR7_FIXED};
+	struct world w;
+	struct vcpu_state s;
+	struct exit *x;
+
+	open_debug(&w);
+	WORLD_CODE(&w, 0x48, 0x0f, 0x07);              /* sysretq */
+	WORLD_PUT(&w, 0x1100, 0xff, 0xc3, 0x0f, 0x0b); /* inc %ebx; ud2 */
+	start_long(&w);
+	assert_int_equal(vcpu_set_msr(w.v, 0xc0000081, 0x00230010ull << 32, true), 0);
+	assert_int_equal(vcpu_set_debug(w.v, DBG_HW_BP, no_dr), 0);
+	vcpu_get(w.v, ST_REGS, &s);
+	s.gpr[RCX] = 0x1100;
+	s.gpr[R11] = FL_FIXED | FL_TF;
+	assert_int_equal(vcpu_set(w.v, ST_REGS, &s), 0);
+	x = run_to(w.v, EXIT_DEBUG);
+	assert_int_equal(x->debug.rip, 0x1100);
+	assert_int_equal(x->debug.dr6 & DR6_BS, DR6_BS);
+	assert_int_equal(gpr_of(w.v, RBX), 0);
+	world_close(&w);
+}
+
 static void test_general_detect(void **state)
 {
 	struct world w;
@@ -390,6 +447,8 @@ int main(void)
 		cmocka_unit_test(test_kinds_of_access),
 		cmocka_unit_test(test_io),
 		cmocka_unit_test(test_mov_ss),
+		cmocka_unit_test(test_mov_ss_icebp),
+		cmocka_unit_test(test_sysret_trap),
 		cmocka_unit_test(test_general_detect),
 		cmocka_unit_test(test_single_step),
 		cmocka_unit_test(test_task_switch_keeps_rf),

@@ -232,6 +232,52 @@ static void test_masked_nmi_waits(void **state)
 	world_close(&w);
 }
 
+/* While one is handled one waits, however many were sent; where none is, two (SDM 3:6.7.1, and KVM's limit). */
+static void test_nmis_that_wait(void **state)
+{
+	struct world w;
+	struct vcpu_events e = {.nmi = {.masked = true}};
+
+	world_open(&w, IRQCHIP_NONE);
+	WORLD_CODE(&w, 0xe6, 0x10, 0xf4);  /* out; hlt */
+	WORLD_PUT(&w, 0x3000, 0x43, 0xcf); /* inc %bx; iret */
+	world_vector(&w, 2, 0x3000);
+	set_events(w.v, &e);
+	for (unsigned i = 0; i < 3; i++)
+		vcpu_nmi(w.v);
+	run_to(w.v, EXIT_IO_OUT);
+	assert_int_equal(gpr_of(w.v, RBX), 0);
+	assert_int_equal(events_of(w.v).nmi.pending, 1);
+	e = (struct vcpu_events){.nmi = {.pending = events_of(w.v).nmi.pending}};
+	set_events(w.v, &e);
+	run_to(w.v, EXIT_HLT);
+	assert_int_equal(gpr_of(w.v, RBX), 1);
+
+	world_start(w.v, CODE);
+	for (unsigned i = 0; i < 3; i++)
+		vcpu_nmi(w.v);
+	run_to(w.v, EXIT_IO_OUT);
+	assert_int_equal(gpr_of(w.v, RBX), 2);
+	world_close(&w);
+}
+
+/* STI's shadow holds NMIs off as well, as KVM has it: the frame is that of the instruction after the next. */
+static void test_nmi_in_the_shadow(void **state)
+{
+	struct world w;
+	struct vcpu_events e = {.nmi.pending = 1, .shadow = SHADOW_STI};
+
+	world_open(&w, IRQCHIP_NONE);
+	WORLD_CODE(&w, 0x43, 0xf4);
+	WORLD_PUT(&w, 0x3000, 0xe6, 0x02, 0xf4);
+	world_vector(&w, 2, 0x3000);
+	set_events(w.v, &e);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x02);
+	assert_int_equal(gpr_of(w.v, RBX), 1);
+	assert_int_equal(*(u16 *)(w.ram + STACK - 6), CODE + 1);
+	world_close(&w);
+}
+
 /* ---- shutdown ---- */
 
 static void test_shutdown_again(void **state)
@@ -370,6 +416,8 @@ int main(void)
 		cmocka_unit_test(test_eoi_exit_x2apic),
 		cmocka_unit_test(test_injected_goes_first),
 		cmocka_unit_test(test_masked_nmi_waits),
+		cmocka_unit_test(test_nmis_that_wait),
+		cmocka_unit_test(test_nmi_in_the_shadow),
 		cmocka_unit_test(test_shutdown_again),
 		cmocka_unit_test(test_complete_string_input),
 		cmocka_unit_test(test_complete_string_output),

@@ -220,6 +220,20 @@ static void enter_nested(void **state)
 	assert_int_equal(w.cpu.gpr[RSP], STACK - 32 - 0x10);
 }
 
+/* SDM 2, ENTER: FrameTemp is all of ESP, also where the stack is of 16 bits. */
+static void enter_of_32_bits_on_a_16_bit_stack(void **state)
+{
+	start_protected(0);
+	w.cpu.seg[SEG_SS].attr &= ~SEG_DB;
+	cpu_update_mode(&w.cpu);
+	w.cpu.gpr[RSP] = 0xabcd2000;
+	w.cpu.gpr[RBP] = 0x5555;
+	assert_int_equal(EXEC(0xc8, 0x10, 0x00, 0x00), CPU_OK);
+	assert_int_equal(peek(0x1ffc, 4), 0x5555);
+	assert_int_equal(w.cpu.gpr[RBP], 0xabcd1ffc);
+	assert_int_equal(w.cpu.gpr[RSP], 0xabcd1fec);
+}
+
 static void enter_faults_if_the_frame_would(void **state)
 {
 	start_long(0);
@@ -260,6 +274,7 @@ int main(void)
 		cmocka_unit_test(pushf_hides_vm_and_rf),
 		cmocka_unit_test(enter_and_leave),
 		cmocka_unit_test(enter_nested),
+		cmocka_unit_test(enter_of_32_bits_on_a_16_bit_stack),
 		cmocka_unit_test(enter_faults_if_the_frame_would),
 		cmocka_unit_test(pop_ss_holds_interrupts),
 	};
