@@ -261,6 +261,33 @@ static void locate_fault(struct cpu *cpu)
 	undo_string(cpu, block_index(c->blocks, t), map[i].guest);
 }
 
+/* What holds interrupts off before the instruction at guest, which generated code has reached. */
+static u8 shadow_before(struct cpu *cpu, const struct block *t, u32 guest)
+{
+	struct blocks *b = cpu->machine->code->blocks;
+	const struct insn_place *map = block_map(b, t);
+	const struct insn *in = NULL;
+
+	for (unsigned i = 1; i < t->insns && !t->dead; i++)
+		if (map[i].guest == guest)
+			in = cached_insn(cpu, block_index(b, t), map[i - 1].guest);
+	if (in && in->desc->op == OP_STI)
+		return SHADOW_STI;
+	if (in && (in->desc->op == OP_MOV_TO_SEG || in->desc->op == OP_POP_SEG) &&
+		in->reg == SEG_SS)
+		return SHADOW_MOVSS;
+	return 0;
+}
+
+/* Who leaves in front of an instruction, or is shown so (OUT), leaves with the shadow; nothing within a block needs it. */
+static void leave_shadow(struct cpu *cpu, const struct block *t, u32 guest)
+{
+	bool out = cpu->exit.reason == EXIT_IO_OUT;
+
+	if (out || cpu->rip == t->rip + guest)
+		*(out ? &cpu->out.shadow : &cpu->shadow) = shadow_before(cpu, t, guest);
+}
+
 static bool first_writes(const struct insn *in)
 {
 	switch (in->desc->op) {
@@ -362,6 +389,8 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 	case REC_STEP:
 		cpu->rip = t->rip + rec->guest;
 		r = step_cached(cpu, rec, t);
+		if (unlikely(r == CPU_EXIT || cpu->exit.reason != EXIT_NONE))
+			leave_shadow(cpu, t, rec->guest);
 		if (r) /* not on in the block: the handler may have the same rip in another segment */
 			return deliver(cpu, r);
 		next->host = resume_at(cpu, rec, t);

@@ -278,6 +278,35 @@ static void test_nmi_in_the_shadow(void **state)
 	world_close(&w);
 }
 
+/* An exit of the instruction in the shadow shows it, also where both were translated: a state that is taken there has it. */
+static void test_shadow_at_an_exit(void **state)
+{
+	static const struct {
+		u8 code[5];
+		u32 reason;
+		u8 shadow;
+	} cases[] = {
+		{{0xfb, 0xe4, 0x10, 0x43, 0xf4}, EXIT_IO_IN, SHADOW_STI},    /* sti; in */
+		{{0xfb, 0xe6, 0x10, 0x43, 0xf4}, EXIT_IO_OUT, SHADOW_STI},   /* sti; out */
+		{{0x8e, 0xd0, 0xe4, 0x10, 0xf4}, EXIT_IO_IN, SHADOW_MOVSS},  /* mov %ax, %ss; in */
+		{{0x17, 0xe4, 0x10, 0x43, 0xf4}, EXIT_IO_IN, SHADOW_MOVSS},  /* pop %ss; in */
+		{{0x17, 0xe6, 0x10, 0x43, 0xf4}, EXIT_IO_OUT, SHADOW_MOVSS}, /* pop %ss; out */
+		{{0xfb, 0x43, 0xe4, 0x10, 0xf4}, EXIT_IO_IN, 0},             /* sti; inc; in */
+		{{0x8e, 0xd8, 0xe4, 0x10, 0xf4}, EXIT_IO_IN, 0},             /* mov %ax, %ds; in */
+	};
+	struct world w;
+
+	world_open(&w, IRQCHIP_NONE);
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		world_code(&w, cases[i].code, sizeof(cases[i].code));
+		run_to(w.v, cases[i].reason);
+		assert_int_equal(events_of(w.v).shadow, cases[i].shadow);
+		run_to(w.v, EXIT_HLT);
+		assert_int_equal(events_of(w.v).shadow, 0);
+	}
+	world_close(&w);
+}
+
 /* ---- shutdown ---- */
 
 static void test_shutdown_again(void **state)
@@ -418,6 +447,7 @@ int main(void)
 		cmocka_unit_test(test_masked_nmi_waits),
 		cmocka_unit_test(test_nmis_that_wait),
 		cmocka_unit_test(test_nmi_in_the_shadow),
+		cmocka_unit_test(test_shadow_at_an_exit),
 		cmocka_unit_test(test_shutdown_again),
 		cmocka_unit_test(test_complete_string_input),
 		cmocka_unit_test(test_complete_string_output),
