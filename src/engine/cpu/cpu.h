@@ -387,9 +387,15 @@ static inline bool cpu_real_or_v86(const struct cpu *cpu)
 	return !cpu_protected(cpu) || cpu_v86(cpu);
 }
 
+static inline bool is_far_pointer(const struct insn *in)
+{
+	return in->desc->op == OP_JMP_FAR_M || in->desc->op == OP_CALL_FAR_M ||
+	       in->desc->op == OP_LOAD_FAR;
+}
+
 /*
  * An instruction of the code that the cpu is in. 66 before MOVSXD leaves 2 bytes of its source (SDM 2: MOVSXD) but on
- * AMD's processors, which read 4.
+ * AMD's processors, which read 4. Those do not know pointers m16:64: REX.W does nothing there (APM 3: JMP, CALL, LFS).
  */
 static inline enum insn_result cpu_decode(
 	const struct cpu *cpu, struct insn *in, const u8 *code, unsigned avail)
@@ -399,6 +405,8 @@ static inline enum insn_result cpu_decode(
 	if (r == INSN_OK && unlikely(in->opcode == 0x63) && in->op_size == 2 && in->mem_size == 4 &&
 		!cpu->host_amd)
 		in->mem_size = 2;
+	if (r == INSN_OK && unlikely(cpu->host_amd && is_far_pointer(in)) && in->op_size == 8)
+		in->op_size = 4;
 	return r;
 }
 

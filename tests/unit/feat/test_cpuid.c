@@ -278,6 +278,39 @@ static void cr4_follows_cpuid(void **state)
 	assert_true(w.cpu.cr4_allowed & CR4_OSXSAVE);
 }
 
+/* Keys and shadow stacks that a VMM announces all the same: no instruction, control bit, state component or MSR has them. */
+static void keys_and_shadow_stacks_are_absent(void **state)
+{
+	static const u8 code[][4] = {
+		{0x0f, 0x01, 0xee, 0x90}, /* rdpkru */
+		{0x0f, 0x01, 0xef, 0x90}, /* wrpkru */
+		{0xf3, 0x0f, 0x01, 0xea}, /* saveprevssp */
+	};
+	static const u32 msrs[] = {0x6a0, 0x6a2, 0x6a4, 0x6a8, 0x6e1}; /* U_CET ... PKRS */
+	struct insn in;
+	u64 v;
+
+	start_supported();
+	for (unsigned i = 0; i < count; i++) {
+		struct cpuid_entry *e = &w.cpu.cpuid[i];
+
+		if (e->function == 7 && e->index == 0) {
+			e->ecx |= BIT(3) | BIT(4) | BIT(7) | BIT(31); /* PKU OSPKE CET_SS PKS */
+			e->edx |= BIT(20);                            /* CET_IBT */
+		} else if (e->function == 0xd && e->index == 0) {
+			e->eax |= BIT(9);
+		}
+	}
+	cpuid_changed(&w.cpu);
+	for (unsigned bit = 22; bit <= 24; bit++) /* PKE CET PKS */
+		assert_gp(cr_write(&w.cpu, 4, w.cpu.cr4 | BIT(bit)));
+	assert_int_equal(w.cpu.xcr0_allowed & ~7ull, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(code); i++)
+		assert_int_not_equal(insn_decode(&in, code[i], 4, 8), INSN_OK);
+	for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
+		assert_gp(msr_read(&w.cpu, msrs[i], &v));
+}
+
 static void instruction_reads_the_table(void **state)
 {
 	start_supported();
@@ -307,6 +340,7 @@ int main(void)
 		cmocka_unit_test(bits_that_follow_state),
 		cmocka_unit_test(out_of_range_leaves),
 		cmocka_unit_test(cr4_follows_cpuid),
+		cmocka_unit_test(keys_and_shadow_stacks_are_absent),
 		cmocka_unit_test(instruction_reads_the_table),
 	};
 

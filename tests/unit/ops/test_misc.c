@@ -142,9 +142,32 @@ static void small_ones(void **state)
 	assert_int_equal(w.cpu.gpr[RAX], 0xff);
 }
 
+/* Pointers m16:64 are what AMD's processors do not have. */
+static void rex_w_by_vendor(void **state)
+{
+	static const u8 code[][5] = {
+		{0x48, 0xff, 0x2b},       /* jmp far [rbx] */
+		{0x48, 0xff, 0x1b},       /* call far [rbx] */
+		{0x48, 0x0f, 0xb4, 0x03}, /* lfs rax, [rbx] */
+		{0x48, 0xcb},             /* retf: 64 bits everywhere */
+	};
+	struct insn in;
+
+	start_long(0);
+	for (unsigned amd = 0; amd < 2; amd++) {
+		w.cpu.host_amd = amd;
+		for (unsigned i = 0; i < ARRAY_SIZE(code); i++) {
+			assert_int_equal(
+				cpu_decode(&w.cpu, &in, code[i], sizeof(code[i])), INSN_OK);
+			assert_int_equal(in.op_size, amd && i < 3 ? 4 : 8);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(rex_w_by_vendor),
 		cmocka_unit_test(bit_strings),
 		cmocka_unit_test(bit_strings_of_other_sizes),
 		cmocka_unit_test(decimal_adjustment),
