@@ -93,12 +93,19 @@ static int seal(int fd)
 static int map(struct stats_page *s, int fd, size_t size)
 {
 	void *p;
+	int r;
 
 	if (sys_ftruncate(fd, (off_t)size))
 		return -errno;
 	p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (p == MAP_FAILED)
 		return -errno;
+	/* The seal does not keep a forked child from writing by our mapping: it has its own by the descriptor. */
+	if (sys_madvise(p, size, MADV_DONTFORK)) {
+		r = -errno;
+		sys_munmap(p, size);
+		return r;
+	}
 	*s = (struct stats_page){.page = p, .size = size, .fd = fd};
 	return 0;
 }

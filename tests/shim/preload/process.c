@@ -288,8 +288,38 @@ static void preload_kept(void)
 	check_ours(open("/dev/kvm", O_RDWR));
 }
 
+/* Statistics that the parent gives out: a child reads them as everybody, and must not be able to write them. */
+static void forked_statistics(void)
+{
+	struct guest g;
+	char header[24];
+	int fd, status;
+	pid_t pid;
+
+	guest_open(&g, false);
+	fd = ioctl(g.vm, KVM_GET_STATS_FD, 0);
+	CHECK(fd >= 0);
+	pid = fork();
+	if (!pid) {
+		char line[512];
+		FILE *f = fopen("/proc/self/maps", "r");
+
+		CHECK(f);
+		while (fgets(line, sizeof(line), f))
+			CHECK(!strstr(line, "kvm-stats"));
+		CHECK(pread(fd, header, sizeof(header), 0) == sizeof(header));
+		CHECK(pwrite(fd, header, sizeof(header), 0) == -1);
+		_exit(0);
+	}
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+	CHECK(pread(fd, header, sizeof(header), 0) == sizeof(header));
+	CHECK(!close(fd));
+	guest_close(&g);
+}
+
 const struct client_case process_cases[] = {
 	{"forked", forked},
+	{"forked-statistics", forked_statistics},
 	{"forked-code", forked_code},
 	{"vforked", vforked},
 	{"started", started},
