@@ -91,7 +91,10 @@ static void single_step(struct hostile *h)
 	PUT(&h->c, 0x50, 0x58, 0x9c, 0x81, 0x0c, 0x24);
 	put32(&h->c, 0x100);
 	PUT(&h->c, 0x9d);
-	after_shadow(h);
+	if (rnd_chance(&h->r, 50)) /* an exit comes before the trap */
+		PUT(&h->c, 0xe6, 0x10);
+	else
+		after_shadow(h);
 	PUT(&h->c, 0x90);
 	after_shadow(h);
 	PUT(&h->c, 0x9c, 0x81, 0x24, 0x24);

@@ -157,11 +157,10 @@ static void refused(struct places *p)
 		finding("a slot of memory that another slot has already is not refused");
 }
 
-void places_step(struct places *p)
+static void one_change(struct places *p)
 {
 	struct memory *m = &RND_OF(&p->r, p->memory);
 
-	count_step();
 	if (rnd_chance(&p->r, 8)) {
 		refused(p);
 	} else if (!m->used) {
@@ -175,6 +174,13 @@ void places_step(struct places *p)
 		default: m->still ? protect(m, PROT_READ | PROT_WRITE) : check_memory(p, m);
 		}
 	}
+}
+
+void places_step(struct places *p)
+{
+	count_step();
+	one_change(p);
+	p->steps++;
 }
 
 /* ---- from beginning to end ---- */

@@ -26,6 +26,7 @@ struct places {
 	struct random r;
 	struct memory memory[MEMORIES];
 	int guest_memfd; /* or -1 */
+	_Atomic u64 steps;
 };
 
 void places_open(struct places *p, struct box *b, struct random r);

@@ -190,12 +190,23 @@ static void stale_code(struct processor *p)
 	start(p, p->at);
 }
 
+/* Long enough for a slot to go while something is half done: an answer that is awaited, a trap that is held back. */
+static void wait_for_change(struct processor *p)
+{
+	const u64 before = p->all->places.steps;
+
+	for (unsigned i = 0; i < 40 && p->all->places.steps == before && !p->all->stop; i++)
+		usleep(50);
+}
+
 static void after_io(struct processor *p, struct kvm_run *run)
 {
 	if (run->io.port == SMC_PORT && run->io.direction) {
 		stale_code(p);
 		return;
 	}
+	if (rnd_chance(&p->r, 20))
+		wait_for_change(p);
 	if (!run->io.direction)
 		memset((u8 *)run + run->io.data_offset, (int)rnd(&p->r), run->io.size);
 	if (run->io.port == 0x11 || rnd_chance(&p->r, 5))
@@ -227,6 +238,8 @@ static void after_exit(struct processor *p, long result)
 	} else if (!result && run->exit_reason == KVM_EXIT_IO) {
 		after_io(p, run);
 	} else if (!result && run->exit_reason == KVM_EXIT_MMIO) {
+		if (rnd_chance(&p->r, 5))
+			wait_for_change(p);
 		memset(run->mmio.data, (int)rnd(&p->r), sizeof(run->mmio.data));
 		if (rnd_chance(&p->r, 10))
 			restart(p);
