@@ -18,9 +18,15 @@
 
 #define OUT_SIZE   (64u << 10)
 #define TYPED_SIZE (1u << 20) /* more than anyone pastes; pages that are not touched cost nothing */
-#define ESCAPE     1          /* Ctrl-A */
+#define TYPED_MAX  (TYPED_SIZE - UART_FIFO_SIZE) /* what the chip holds may come back */
+#define ESCAPE     1                             /* Ctrl-A */
 #define LEAVE_MS   1000
 #define ANSWER_MS  2000 /* a question that was written longer ago has its answer */
+#define END        4    /* Ctrl-D */
+
+/* A guest that is silent for so long asks for more: in the middle of a line, and at the beginning of one. */
+#define PROMPT_MS 1000
+#define SILENT_MS 10000
 
 struct console {
 	const struct console_ops *ops;
@@ -32,7 +38,9 @@ struct console {
 	struct uart16550 uart;
 	u8 typed[TYPED_SIZE]; /* read from the input, not yet taken by the chip */
 	unsigned typed_first, typed_count;
+	unsigned in_chip; /* typed before these, and not read from the chip yet */
 	bool escaped;
+	bool had_input, input_ended; /* the reader's */
 
 	pthread_mutex_t out_lock;
 	pthread_cond_t out_more, out_room;
@@ -43,6 +51,8 @@ struct console {
 	atomic_bool panicked;
 	struct query query;  /* the writer's */
 	atomic_ullong asked; /* when the terminal was last asked something, in ms; 0: never */
+	atomic_ullong busy;  /* when the guest last wrote something or took input, in ms */
+	atomic_bool prompts; /* what it wrote does not end with a line feed */
 
 	int wake; /* eventfd: room among the typed, or closing */
 	pthread_t reader, writer;
@@ -143,6 +153,8 @@ static void *write_thread(void *opaque)
 
 	while (!error && (n = take_output(c, buffer)) > 0) {
 		error = write_all(buffer, n);
+		atomic_store(&c->prompts, buffer[n - 1] != '\n');
+		atomic_store(&c->busy, now_ms());
 		watch_for_questions(c, buffer, n);
 	}
 	if (error)
@@ -161,20 +173,45 @@ static void wake_reader(struct console *c)
 		;
 }
 
+/* What is not typed is there before the guest is: it waits for a driver, which would clear the chip's FIFO first. */
+static bool held_back(const struct console *c)
+{
+	return !c->tty && !uart16550_listens(&c->uart);
+}
+
 /* Under chip_lock: as much as the chip has room for. */
 static void feed_chip(struct console *c)
 {
 	unsigned room = uart16550_room(&c->uart);
 
-	for (; room && c->typed_count; room--, c->typed_count--) {
+	if (!room || !c->typed_count || held_back(c))
+		return;
+	for (; room && c->typed_count; room--, c->typed_count--, c->in_chip++) {
 		uart16550_receive(&c->uart, c->typed[c->typed_first]);
 		c->typed_first = (c->typed_first + 1) % TYPED_SIZE;
 	}
+	atomic_store(&c->busy, now_ms());
+}
+
+/* Under chip_lock, after each access: drivers clear the FIFO once more after they have begun to listen. */
+static void take_back(struct console *c, bool written)
+{
+	const unsigned held = c->uart.rx_count;
+	unsigned lost;
+
+	if (likely(held >= c->in_chip))
+		return;
+	lost = c->in_chip - held;
+	c->in_chip = held;
+	if (c->tty || !written)
+		return;
+	c->typed_first = (c->typed_first + TYPED_SIZE - lost) % TYPED_SIZE;
+	c->typed_count += lost;
 }
 
 static void type(struct console *c, u8 byte)
 {
-	if (c->typed_count < TYPED_SIZE)
+	if (c->typed_count < TYPED_MAX)
 		c->typed[(c->typed_first + c->typed_count++) % TYPED_SIZE] = byte;
 }
 
@@ -214,7 +251,7 @@ static size_t input_wanted(struct console *c)
 	size_t room;
 
 	pthread_mutex_lock(&c->chip_lock);
-	room = TYPED_SIZE - c->typed_count;
+	room = c->typed_count < TYPED_MAX ? TYPED_MAX - c->typed_count : 0;
 	pthread_mutex_unlock(&c->chip_lock);
 	return c->tty ? 256 : MIN(room, 256);
 }
@@ -227,6 +264,7 @@ static bool read_input(struct console *c, size_t wanted)
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
 		return true;
+	c->had_input |= n > 0;
 	if (n <= 0)
 		return false;
 	if (take_input(c, buffer, (size_t)n))
@@ -234,7 +272,31 @@ static bool read_input(struct console *c, size_t wanted)
 	return true;
 }
 
-/* The end of the input is none of the guest's business: it runs on. */
+static bool wants_more(struct console *c)
+{
+	const u64 silent = now_ms() - atomic_load(&c->busy);
+	bool taken;
+
+	pthread_mutex_lock(&c->chip_lock);
+	taken = !c->typed_count && !held_back(c) && !c->uart.rx_count;
+	pthread_mutex_unlock(&c->chip_lock);
+	return taken && silent >= (atomic_load(&c->prompts) ? PROMPT_MS : SILENT_MS);
+}
+
+/*
+ * The end of a file or pipe is typed as a user would: when the guest waits for more. Before, the line discipline of a
+ * shell that is at work would take it, and the shell's own editor see a zero. An input that had nothing has no end.
+ */
+static void pass_end(struct console *c)
+{
+	const u8 end = END;
+
+	if (!wants_more(c))
+		return;
+	take_input(c, &end, 1);
+	c->input_ended = false;
+}
+
 static void *read_thread(void *opaque)
 {
 	struct console *c = opaque;
@@ -248,12 +310,16 @@ static void *read_thread(void *opaque)
 		};
 		u64 count;
 
-		if (poll(fds, ARRAY_SIZE(fds), -1) <= 0)
+		if (poll(fds, ARRAY_SIZE(fds), c->input_ended ? PROMPT_MS / 4 : -1) < 0)
 			continue;
 		if (fds[0].revents && read(c->wake, &count, sizeof(count)) < 0)
 			continue;
-		if (fds[1].revents)
+		if (fds[1].revents) {
 			open = read_input(c, wanted);
+			c->input_ended = !open && c->had_input && !c->tty;
+		}
+		if (c->input_ended)
+			pass_end(c);
 	}
 	return NULL;
 }
@@ -275,10 +341,11 @@ u8 console_read(struct console *c, unsigned reg)
 	u8 value;
 
 	pthread_mutex_lock(&c->chip_lock);
-	full = c->typed_count == TYPED_SIZE;
+	full = c->typed_count >= TYPED_MAX;
 	value = uart16550_read(&c->uart, reg);
+	take_back(c, false);
 	feed_chip(c);
-	full = full && c->typed_count < TYPED_SIZE;
+	full = full && c->typed_count < TYPED_MAX;
 	pthread_mutex_unlock(&c->chip_lock);
 	if (full)
 		wake_reader(c);
@@ -289,6 +356,7 @@ void console_write(struct console *c, unsigned reg, u8 value)
 {
 	pthread_mutex_lock(&c->chip_lock);
 	uart16550_write(&c->uart, reg, value);
+	take_back(c, true);
 	feed_chip(c);
 	pthread_mutex_unlock(&c->chip_lock);
 }

@@ -40,6 +40,9 @@ enum { RBR_THR, IER, IIR_FCR, LCR, MCR, LSR, MSR, SCR };
 #define MSR_RI  BIT(6)
 #define MSR_DCD BIT(7)
 
+/* Nobody who wants to send reads the line status as often without a write: the transmitter is always empty. */
+#define POLLS 100
+
 /* The receive FIFO interrupts from this many bytes on; fewer count as timed out (8.4, FCR bits 6 and 7). */
 static unsigned trigger_level(const struct uart16550 *u)
 {
@@ -62,10 +65,14 @@ static u8 interrupt_id(const struct uart16550 *u)
 }
 
 /* On a PC the pin is gated by OUT2; in loopback the gate is shut (8.6). */
+static bool interrupt_gate(const struct uart16550 *u)
+{
+	return (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+}
+
 static void update_irq(struct uart16550 *u)
 {
-	const bool gate = (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
-	const bool level = gate && interrupt_id(u) != IIR_NONE;
+	const bool level = interrupt_gate(u) && interrupt_id(u) != IIR_NONE;
 
 	if (level == u->irq)
 		return;
@@ -176,6 +183,7 @@ u8 uart16550_read(struct uart16550 *u, unsigned reg)
 	const bool dlab = u->lcr & LCR_DLAB;
 	u8 value = 0;
 
+	u->polls = (reg & 7) == LSR ? MIN(u->polls + 1, POLLS) : 0;
 	switch (reg & 7) {
 	case RBR_THR: value = dlab ? (u8)u->divisor : read_data(u); break;
 	case IER: value = dlab ? (u8)(u->divisor >> 8) : u->ier; break;
@@ -194,6 +202,7 @@ void uart16550_write(struct uart16550 *u, unsigned reg, u8 value)
 {
 	const bool dlab = u->lcr & LCR_DLAB;
 
+	u->polls = 0;
 	switch (reg & 7) {
 	case RBR_THR:
 		if (dlab)
@@ -231,4 +240,17 @@ void uart16550_receive(struct uart16550 *u, u8 byte)
 	else
 		u->overrun = true;
 	update_irq(u);
+}
+
+/* Who asks for modem interrupts without having raised DTR does not mean it: so drivers look for the chip. */
+static bool takes_interrupts(const struct uart16550 *u)
+{
+	const bool probes = (u->ier & IER_MODEM) && !(u->mcr & MCR_DTR);
+
+	return (u->ier & IER_RECEIVE) && interrupt_gate(u) && !probes;
+}
+
+bool uart16550_listens(const struct uart16550 *u)
+{
+	return takes_interrupts(u) || u->polls == POLLS;
 }

@@ -25,6 +25,7 @@ struct uart16550 {
 	bool overrun;
 	bool tx_empty_event; /* "transmitter empty" not yet seen through IIR */
 	bool irq;
+	u8 polls; /* reads of the line status in a row */
 };
 
 void uart16550_init(struct uart16550 *u, const struct uart16550_ops *ops, void *opaque);
@@ -34,5 +35,7 @@ void uart16550_write(struct uart16550 *u, unsigned reg, u8 value);
 /* How many bytes can be received now, and receiving one (an overrun when there is no room). */
 unsigned uart16550_room(const struct uart16550 *u);
 void uart16550_receive(struct uart16550 *u, u8 byte);
+/* Does software look for what comes in: by interrupt, or by reading the line status over and over? */
+bool uart16550_listens(const struct uart16550 *u);
 
 #endif

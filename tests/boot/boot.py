@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """End to end: Debian's kernel to a shell, work whose results are compared with the host's, power-off.
 
-usage: tests/boot/boot.py shell|jobs|loop|terminal|answers|memory|panic|errors [--machine soft|tcg|kvm] [--cpus N] ...
+usage: tests/boot/boot.py shell|jobs|loop|terminal|answers|piped|memory|panic|errors [--machine soft|tcg|kvm] [--cpus N] ...
 
 The same tests prove themselves under another machine: --machine tcg, or MACHINE=tcg.
 Exit status 0, 1, or 77 with the reason when it cannot run here.
@@ -191,6 +191,27 @@ def answers(args):
     print('no answer of the terminal is left for the shell')
 
 
+def fed(args, text):
+    """Boot with a file or pipe of that text as the input; what the guest says."""
+    argv = machines.command(args.machine, 'quiet', memory=args.memory, cpus=args.cpus)
+    r = subprocess.run(argv, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=90 * SLOW, check=False)
+    said = r.stdout.decode('utf-8', 'replace')
+    need(r.returncode == 0, f'status {r.returncode} after {text[:40]!r}: {said[-500:]!r}')
+    return said
+
+
+def piped(args):
+    """Input that is there before the guest is reaches the shell; so does its end."""
+    need('x42y' in fed(args, 'echo x$((6*7))y\nexit\n'), 'a line that was there from the start is lost')
+    need('x42y' in fed(args, 'echo x$((6*7))y\n'), 'a line before the end of input is lost')
+    lines = ''.join(f'echo $(({i}*1000))z\n' for i in range(1, 100))
+    said = fed(args, lines + 'sleep 2\necho x$((6*7))y\n')
+    lost = [i for i in range(1, 100) if f'\n{i}000z' not in said.replace('\r', '')]
+    need(not lost, f'lines {lost} are lost')
+    need('x42y' in said, 'what comes after a pause is lost')
+    print('all lines arrive, and the end of the input ends the shell')
+
+
 def resident_beside_ram(pid, ram):
     """Resident bytes of a process outside the one large mapping that is the guest's RAM."""
     total, large = 0, False
@@ -293,7 +314,8 @@ def errors(args):
     need(not wrong, f'{len(wrong)} of {len(cases)} bad inputs are not refused as they should be')
 
 
-TESTS = {'shell': shell, 'jobs': jobs, 'loop': loop, 'terminal': terminal, 'answers': answers, 'memory': memory, 'panic': panic, 'errors': errors}
+TESTS = {'shell': shell, 'jobs': jobs, 'loop': loop, 'terminal': terminal, 'answers': answers, 'piped': piped, 'memory': memory,
+         'panic': panic, 'errors': errors}
 
 
 def main():

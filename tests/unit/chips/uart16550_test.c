@@ -194,6 +194,39 @@ static void loopback(void **state)
 	assert_int_equal(in(&w, MSR) & 0x0f, 0);
 }
 
+/* With the interrupt on and through, or by polling; not while a driver probes the chip or sends. */
+static void knows_who_listens(void **state)
+{
+	struct wire w;
+
+	fresh(&w);
+	assert_false(uart16550_listens(&w.uart));
+	out(&w, IER, 0x0f); /* how Linux finds out whether there is a chip */
+	assert_false(uart16550_listens(&w.uart));
+	out(&w, IER, 0x01); /* firmware's OUT2 is enough */
+	assert_true(uart16550_listens(&w.uart));
+	out(&w, IER, 0x0d);
+	out(&w, MCR, 0x0b);
+	assert_true(uart16550_listens(&w.uart));
+	out(&w, MCR, 0x03);
+	assert_false(uart16550_listens(&w.uart));
+	out(&w, MCR, 0x1b);
+	assert_false(uart16550_listens(&w.uart));
+	out(&w, MCR, 0x0b);
+	out(&w, IER, 0x02);
+	assert_false(uart16550_listens(&w.uart));
+	for (unsigned i = 0; i < 1000; i++) {
+		in(&w, LSR);
+		out(&w, SCR, 'x');
+		assert_false(uart16550_listens(&w.uart));
+	}
+	for (unsigned i = 0; i < 1000; i++)
+		in(&w, LSR);
+	assert_true(uart16550_listens(&w.uart));
+	in(&w, DATA);
+	assert_false(uart16550_listens(&w.uart));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +238,7 @@ int main(void)
 		cmocka_unit_test(overrun_is_told_once),
 		cmocka_unit_test(fifo_wraps_and_resets),
 		cmocka_unit_test(loopback),
+		cmocka_unit_test(knows_who_listens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) ? 1 : 0;
