@@ -306,7 +306,8 @@ struct msr_filter_range {
 	u32 base, count;
 	const u8 *bitmap;
 };
-void machine_set_msr_exits(struct machine *m, u32 why);
+/* -ENOMEM. */
+int machine_set_msr_exits(struct machine *m, u32 why);
 int machine_set_msr_filter(
 	struct machine *m, bool default_deny, const struct msr_filter_range *ranges, unsigned n);
 

@@ -134,28 +134,31 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	cpu_update_mode(&v->cpu);
 }
 
-/* Under m->lock. */
-static int vcpu_enlist(struct machine *m, struct vcpu *v)
+/* Under m->lock: a free place, if there may be one with this id. */
+static int vcpu_place(struct machine *m, u32 id, unsigned *ret)
 {
 	struct vcpu *other;
-	unsigned high = atomic_load(&m->vcpu_high);
+	unsigned i = 0;
 
 	for_each_vcpu(m, other)
 	{
-		if (other->id == v->id)
+		if (other->id == id)
 			return -EEXIST;
 	}
-	for (unsigned i = 0; i < MACHINE_MAX_VCPUS; i++) {
-		if (i < high && atomic_load(&m->vcpus[i]))
-			continue;
-		v->hv->vp_index = i;
-		atomic_store(&m->vcpus[i], v);
-		if (i >= high)
-			atomic_store(&m->vcpu_high, i + 1);
-		m->vcpu_count++;
-		return 0;
-	}
-	return -EINVAL;
+	while (i < MACHINE_MAX_VCPUS && atomic_load(&m->vcpus[i]))
+		i++;
+	*ret = i;
+	return i < MACHINE_MAX_VCPUS ? 0 : -EINVAL;
+}
+
+/* Under m->lock. */
+static void vcpu_enlist(struct machine *m, struct vcpu *v, unsigned place)
+{
+	v->hv->vp_index = place;
+	atomic_store(&m->vcpus[place], v);
+	if (place >= atomic_load(&m->vcpu_high))
+		atomic_store(&m->vcpu_high, place + 1);
+	m->vcpu_count++;
 }
 
 static void vcpu_delist(struct machine *m, struct vcpu *v)
@@ -169,6 +172,7 @@ static void vcpu_delist(struct machine *m, struct vcpu *v)
 int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 {
 	struct vcpu *v = vcpu_alloc();
+	unsigned place;
 	int r;
 
 	if (!v)
@@ -178,9 +182,11 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 	/* The interrupt controller comes before the first vcpu or not at all. */
 	pthread_mutex_lock(&m->lock);
 	if (!r)
+		r = vcpu_place(m, id, &place);
+	if (!r)
 		r = lapic_create(v);
 	if (!r)
-		r = vcpu_enlist(m, v); /* last: from here on others see it */
+		vcpu_enlist(m, v, place); /* last: from here on others see it */
 	pthread_mutex_unlock(&m->lock);
 	if (r) {
 		vcpu_free(v);

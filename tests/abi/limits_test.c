@@ -131,6 +131,8 @@ static void with_vcpus(struct life *l, int sys, int vm)
 /* Everything is tried even when something before it failed. */
 static void live(struct life *l)
 {
+	struct kvm_enable_cap msrs = {
+		.cap = KVM_CAP_X86_USER_SPACE_MSR, .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
 	int sys = keep_fd(l, dev_open_kvm(port.dev, 0)), vm;
 
 	if (sys < 0)
@@ -139,6 +141,7 @@ static void live(struct life *l)
 	if (vm < 0)
 		return;
 	keep(l, kvm(vm, KVM_CREATE_IRQCHIP, 0));
+	keep(l, kvm_p(vm, KVM_ENABLE_CAP, &msrs));
 	with_memory(l, vm);
 	with_event(l, vm);
 	with_vcpus(l, sys, vm);

@@ -5,6 +5,7 @@
  */
 #include "abi/dev.h"
 #include "base/hold.h"
+#include "base/sys.h"
 #include "tests/abi/port.h"
 #include "tests/inside.h"
 
@@ -295,6 +296,29 @@ static void test_waiting_for_sipi(void **state)
 	guest_close(&g);
 }
 
+/* A signal of the kind that faults are, but sent: nothing of the guest's has raised it, wherever it is found. */
+static void test_sent_fault(void **state)
+{
+	static const int kinds[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+	struct guest g;
+	struct later l;
+
+	guest_open(&g);
+	GUEST_CODE(&g, 0x40, 0x75, 0xfd, 0xeb, 0xfb); /* inc ax; jnz -3; jmp -5 */
+	for (unsigned i = 0; i < 4 * 25; i++) {
+		struct sys_sigaction a = {.handler = (void *)on_signal}, old;
+
+		handled = 0;
+		assert_int_equal(dev_sigaction(kinds[i % 4], &a, &old), 0);
+		later_ms(&l, kinds[i % 4], 1);
+		assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
+		assert_int_equal(handled, 1);
+		pthread_join(l.self, NULL);
+		assert_int_equal(dev_sigaction(kinds[i % 4], &old, NULL), 0);
+	}
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -307,6 +331,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signals_that_do_not_count),
 		cmocka_unit_test(test_request_waits),
 		cmocka_unit_test(test_waiting_for_sipi),
+		cmocka_unit_test(test_sent_fault),
 	};
 
 	port_start(argc, argv);

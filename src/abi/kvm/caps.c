@@ -221,8 +221,7 @@ static long enable_user_msr(struct call *c, u64 mask)
 {
 	if (check_arg(c, mask, KVM_MSR_EXIT_REASON_VALID_MASK))
 		return -EINVAL;
-	machine_set_msr_exits(c->vm->machine, mask);
-	return 0;
+	return machine_set_msr_exits(c->vm->machine, mask);
 }
 
 /* Once switched off they stay so. */

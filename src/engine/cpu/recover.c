@@ -89,6 +89,15 @@ static bool raised_here(const siginfo_t *info)
 	return info->si_code > 0;
 }
 
+/*
+ * Has the instruction at pc raised it? Not if it was sent, nor if memory has failed that nobody is about to use
+ * (sigaction(2), "BUS_MCEERR_AO"): then pc is anywhere, and the instruction may be half done.
+ */
+static bool is_fault(int signo, const siginfo_t *info)
+{
+	return raised_here(info) && !(signo == SIGBUS && info->si_code == BUS_MCEERR_AO);
+}
+
 /* The default action, as if we had never been there: a fault is raised again by its instruction. */
 static void die(int signo, const siginfo_t *info)
 {
@@ -202,6 +211,12 @@ static void handler(int signo, siginfo_t *info, void *context)
 
 	if (signo == CALL && !raised_here(info) && host_take_call(context))
 		return;
+	if (unlikely(!is_fault(signo, info))) {
+		pass_on(signo, info, context);
+		if (cpu)
+			cpu_request(cpu, REQ_KICK); /* as any signal ends KVM_RUN */
+		return;
+	}
 	if (cpu && cache_contains(cpu->machine->code, pc)) {
 		note_fault(cpu, signo, info, pc);
 		leave_code(cpu, regs);

@@ -43,15 +43,16 @@ static struct msr_policy *policy_of(struct machine *m)
 	return m->msr_policy;
 }
 
-void machine_set_msr_exits(struct machine *m, u32 why)
+int machine_set_msr_exits(struct machine *m, u32 why)
 {
 	struct msr_policy *p;
 
 	machine_pause(m);
 	p = policy_of(m);
-	uv_assert(p);
-	p->exits = why;
+	if (p)
+		p->exits = why;
 	machine_resume(m);
+	return p ? 0 : -ENOMEM;
 }
 
 int machine_set_msr_filter(

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #define COUNTER   0x6000u /* vcpu 0's, the other one's is a page further */
@@ -184,11 +185,37 @@ static void test_flush_after_destroy(void **state)
 	world_close(&w);
 }
 
+/* The last place is given, and what is refused then has left nothing behind, whatever the reason. */
+static void test_all_vcpus(void **state)
+{
+	static struct vcpu *all[MACHINE_MAX_VCPUS];
+	struct rlimit old, more;
+	struct vcpu *v;
+
+	getrlimit(RLIMIT_NOFILE, &old);
+	more = (struct rlimit){MIN(old.rlim_max, (rlim_t)MACHINE_MAX_VCPUS + 100), old.rlim_max};
+	setrlimit(RLIMIT_NOFILE, &more);
+	if (more.rlim_cur < MACHINE_MAX_VCPUS + 100) {
+		print_message("skipped: the hard limit of descriptors is %lu\n", more.rlim_cur);
+		return;
+	}
+	world_open(&w, IRQCHIP_FULL);
+	for (unsigned i = 1; i < MACHINE_MAX_VCPUS; i++)
+		assert_int_equal(vcpu_create(w.m, i, &all[i]), 0);
+	assert_int_equal(vcpu_create(w.m, 7, &v), -EEXIST);
+	assert_int_equal(vcpu_create(w.m, MACHINE_MAX_VCPUS, &v), -EINVAL);
+	for (unsigned i = 1; i < MACHINE_MAX_VCPUS; i++)
+		vcpu_destroy(all[i]);
+	world_close(&w);
+	setrlimit(RLIMIT_NOFILE, &old);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_at_once),
 		cmocka_unit_test(test_flush_after_destroy),
+		cmocka_unit_test(test_all_vcpus),
 	};
 
 	return cmocka_run_group_tests_name("pause", tests, NULL, NULL);
