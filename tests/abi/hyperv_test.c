@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What a VMM asks of the Hyper-V and Xen interfaces. A kernel without one of them says so and is done with it. */
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -191,6 +193,44 @@ static void test_msrs(void **state)
 	guest_close(&g);
 }
 
+static void stop(int signo)
+{
+}
+
+#define STIMER0_CONFIG 0x400000b0
+#define STIMER0_COUNT  0x400000b1
+#define ENABLE         1
+#define PERIODIC       2
+#define DIRECT(vector) (0x1000 | (vector) << 4)
+
+/* The end of such a period is beyond what can be counted. It is not now, again and again, with no time for the guest. */
+static void test_endless_period(void **state)
+{
+	static const u64 periods[] = {-1ull, 1ull << 63, -1ull - 1000000};
+	const struct sigaction sa = {.sa_handler = stop};
+	struct kvm_enable_cap cap = {.cap = KVM_CAP_HYPERV_SYNIC2};
+	struct guest g;
+
+	if (port.real) {
+		printf("# what becomes of such a timer is the kernel's business\n");
+		return;
+	}
+	sigaction(SIGALRM, &sa, NULL);
+	guest_open_irqchip(&g);
+	IS(g.vcpu, KVM_ENABLE_CAP, &cap, 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(periods); i++) {
+		assert_int_equal(set_msr(&g, STIMER0_COUNT, periods[i]), 1);
+		assert_int_equal(
+			set_msr(&g, STIMER0_CONFIG, ENABLE | PERIODIC | DIRECT(0x30)), 1);
+		GUEST_CODE(&g, 0xe6, 0x10, 0xf4);
+		alarm(20);
+		run_to(&g, KVM_EXIT_IO);
+		alarm(0);
+		assert_true(get_msr(&g, STIMER0_COUNT) == periods[i]);
+	}
+	guest_close(&g);
+}
+
 static void test_xen(void **state)
 {
 	struct kvm_xen_hvm_config x = {.flags = KVM_XEN_HVM_CONFIG_INTERCEPT_HCALL};
@@ -233,6 +273,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_eventfd),
 		cmocka_unit_test(test_route),
 		cmocka_unit_test(test_msrs),
+		cmocka_unit_test(test_endless_period),
 		cmocka_unit_test(test_xen),
 	};
 

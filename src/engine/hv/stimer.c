@@ -86,16 +86,22 @@ static void expire(struct hv_timer *t, u64 now)
 		t->config &= ~ENABLE;
 }
 
+/* A period beyond the end of time must not come out as one that is over: the timer would be due for ever. */
+static u64 later(u64 now, u64 by)
+{
+	return by > UINT64_MAX - now ? UINT64_MAX : now + by;
+}
+
 /* The next one of a periodic timer that is late keeps its phase. */
 static u64 next_expiry(const struct hv_timer *t, u64 now)
 {
 	if (!(t->config & PERIODIC))
 		return t->count;
 	if (!t->expires)
-		return now + t->count;
+		return later(now, t->count);
 	if (now < t->expires)
 		return t->expires;
-	return now + t->count - (now - t->expires) % t->count;
+	return later(now, t->count - (now - t->expires) % t->count);
 }
 
 static void start(struct hv_timer *t, u64 now)
