@@ -108,8 +108,11 @@ void vcpu_post_smi(struct vcpu *v);
 void vcpu_post_init(struct vcpu *v);
 void vcpu_post_sipi(struct vcpu *v, u8 vector);
 void vcpu_post_unhalt(struct vcpu *v);
-/* Set REQ_* bits and make the vcpu see them; wait: until it has acted on them or is out of inner code. */
+/* Set REQ_* bits and make the vcpu see them; wait, with m->lock held: until it has acted on them or is out of inner code. */
 void vcpu_request(struct vcpu *v, u32 req, bool wait);
+/* tick.c, with m->lock held: from an access to guest RAM that the host does not let it finish (cpu/recover.h). */
+#define VCPU_LATE_NS 8000000ull
+void vcpu_call_away(struct vcpu *v);
 /* Stop all vcpus outside inner code until machine_resume(); may be called by a vcpu thread that is itself out. */
 void machine_pause(struct machine *m);
 void machine_resume(struct machine *m);

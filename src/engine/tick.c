@@ -15,7 +15,7 @@
 #include "engine/machine.h"
 
 #define TICK_NS 1000000ull
-#define LATE    8
+#define LATE    (VCPU_LATE_NS / TICK_NS)
 
 struct tick {
 	struct timer timer;
@@ -31,8 +31,7 @@ static bool wanted(struct vcpu *v)
 	return (req & ~REQ_POLL) || (v->asked_for && v->asked_for(v->poll_opaque, thread));
 }
 
-/* It does not return to its caller meanwhile. */
-static void call_away(struct vcpu *v)
+void vcpu_call_away(struct vcpu *v)
 {
 	atomic_store(&v->calling, true);
 	if (atomic_load(&v->where) == VCPU_IN && wanted(v))
@@ -48,7 +47,7 @@ static void poke(struct vcpu *v)
 		v->late = 0;
 	cpu_request(&v->cpu, REQ_POLL);
 	if (unlikely(v->late) && v->late % LATE == 0)
-		call_away(v);
+		vcpu_call_away(v);
 }
 
 static bool poke_running(struct machine *m)

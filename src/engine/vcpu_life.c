@@ -227,14 +227,33 @@ struct exit *vcpu_exit(struct vcpu *v)
 
 /* ---- any time ---- */
 
+static bool has_acted(struct vcpu *v, u32 req)
+{
+	return atomic_load(&v->where) != VCPU_IN ||
+	       !(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req);
+}
+
+/* The heartbeat cannot help it out of guest RAM: it wants the lock that we hold. */
+static void wait_acted(struct vcpu *v, u32 req)
+{
+	u64 began = host_ns();
+
+	while (!has_acted(v, req)) {
+		__builtin_ia32_pause();
+		if (host_ns() - began < VCPU_LATE_NS)
+			continue;
+		vcpu_call_away(v);
+		began = host_ns();
+	}
+}
+
 void vcpu_request(struct vcpu *v, u32 req, bool wait)
 {
 	if (req & (REQ_FLUSH | REQ_FLUSH_W))
 		machine_stat_inc(v->machine, MACHINE_STAT_REMOTE_TLB_FLUSH);
 	cpu_request(&v->cpu, req);
-	while (wait && atomic_load(&v->where) == VCPU_IN &&
-		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req))
-		__builtin_ia32_pause();
+	if (wait && !has_acted(v, req))
+		wait_acted(v, req);
 }
 
 /* A descriptor that is full wakes as well as one that was written to. */

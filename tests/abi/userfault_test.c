@@ -504,6 +504,70 @@ static void test_signal_other(void **state)
 	guest_close(&g);
 }
 
+static void make_hyperv(const struct guest *g)
+{
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 e[1];
+	} c = {{.nent = 1}, {{.function = 0x40000001, .eax = 0x31237648 /* Hv#1 */}}};
+
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_CPUID2, &c), 0);
+}
+
+/* One waits for data; the other asks all the time that TLBs be flushed, that of the first one, too. */
+static void test_signal_flush(void **state)
+{
+	static const u8 flush[] = {
+		0x0f, 0x30,                         /* 3000: wrmsr, the guest's identity */
+		0x66, 0xb8, 0x02, 0x00, 0x01, 0x00, /* 1: mov $0x10002, %eax: fast, flush */
+		0x66, 0x31, 0xd2, 0x66, 0x31, 0xdb, /* xor %edx, %edx; xor %ebx, %ebx */
+		0x66, 0x31, 0xc9, 0x66, 0x31, 0xff, /* xor %ecx, %ecx; xor %edi, %edi */
+		0x66, 0xbe, 0x01, 0x00, 0x00, 0x00, /* mov $1, %esi: all processors */
+		0x0f, 0x01, 0xc1, 0xeb, 0xe3};      /* vmcall; jmp 1b */
+	struct kvm_sregs s;
+	struct kvm_regs r;
+	struct userfault u;
+	struct guest g, busy;
+	struct runner w, b;
+
+	if (copies_itself())
+		return;
+	guest_open(&g);
+	memcpy(page(&g, 0x3000), flush, sizeof(flush));
+	memset(source, 0, sizeof(source));
+	u = served(&g, UF_MISSING, 0x6000, 1);
+	or_skip(&g, start_missing(&u));
+	busy = second_vcpu(&g, 0x3000);
+	make_hyperv(&busy);
+	assert_int_equal(kvm_p(busy.vcpu, KVM_GET_SREGS, &s), 0);
+	s.cr0 |= 1; /* hypercalls are for protected mode */
+	assert_int_equal(kvm_p(busy.vcpu, KVM_SET_SREGS, &s), 0);
+	r = regs_of(&busy);
+	r.rcx = 0x40000000;
+	r.rax = 1;
+	assert_int_equal(kvm_p(busy.vcpu, KVM_SET_REGS, &r), 0);
+	GUEST_CODE(&g, 0xa0, 0x00, 0x60, 0xf4); /* mov 0x6000, %al */
+	atomic_store(&u.hold, true);
+	start(&w, &g);
+	userfault_await(&u, 1);
+	start(&b, &busy);
+	usleep(50000);
+	pthread_kill(b.thread, SIGUSR1);
+	if (!ends(&b)) {
+		printf("# a vcpu that waits for its page keeps the other one from coming out\n");
+		abort();
+	}
+	assert_int_equal(b.r, -EINTR);
+	assert_int_equal(busy.run->exit_reason, KVM_EXIT_INTR);
+	atomic_store(&u.hold, false);
+	assert_true(ends(&w));
+	assert_int_equal(w.r, 0);
+	assert_int_equal(g.run->exit_reason, KVM_EXIT_HLT);
+	userfault_stop(&u);
+	close_second(&busy);
+	guest_close(&g);
+}
+
 /* Only what may not be written is waited for: what was read before must be read again. */
 static void test_signal_protected(void **state)
 {
@@ -688,6 +752,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_signal),
 		cmocka_unit_test(test_signal_fetch),
 		cmocka_unit_test(test_signal_other),
+		cmocka_unit_test(test_signal_flush),
 		cmocka_unit_test(test_signal_protected),
 		cmocka_unit_test(test_requests),
 		cmocka_unit_test(test_patience),
