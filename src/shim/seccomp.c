@@ -8,6 +8,7 @@
  * an engine inside the sandbox.
  */
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <stddef.h>
@@ -23,15 +24,21 @@
 #define LOAD(field)          LOAD_AT(offsetof(struct seccomp_data, field))
 #define LOAD_HIGH(field)     LOAD_AT(offsetof(struct seccomp_data, field) + 4)
 #define IF_EQUAL(k, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (u32)(k), yes, no)
+#define XOR(k)               BPF_STMT(BPF_ALU | BPF_XOR | BPF_K, (u32)(k))
+/* The accumulator is 0 if the field is key, and it takes the same time if half of it is, or nothing. */
+#define COMPARE(field, key)                                                                        \
+	LOAD(field), XOR(key), BPF_STMT(BPF_MISC | BPF_TAX, 0), LOAD_HIGH(field),                  \
+		XOR((key) >> 32), BPF_STMT(BPF_ALU | BPF_OR | BPF_X, 0)
 
 /* How far it is from a place to the end of what follows. */
-enum { RESTORER = 13, ALLOW = 17, OWN = 18 };
+enum { SIXTH = 7, FIFTH = 14, RESTORER = 21, ALLOW = 27, OWN = 28 };
 #define TO(label, at) ((label) - (at)-1)
 
 /*
- * The accumulator is 0 at the start of a filter, and is again at the start of the program's. The two
+ * Both registers are 0 at the start of a filter, and are again at the start of the program's. The two
  * places are some bytes apart, so the upper half of their addresses is the same. From the second only the return from a
- * handler is let through, which has no argument for a secret.
+ * handler is let through, which has no argument for a secret. That is a number of 64-bit calls: by the same one `int $0x80`
+ * is chmod(2), and it is as long as `syscall`.
  */
 static unsigned prologue(struct sock_filter *ret)
 {
@@ -42,20 +49,21 @@ static unsigned prologue(struct sock_filter *ret)
 		[2] = IF_EQUAL((u64)sys_restorer_return, TO(RESTORER, 2), TO(OWN, 2)),
 		[3] = LOAD_HIGH(instruction_pointer),
 		[4] = IF_EQUAL(high, 0, TO(OWN, 4)),
-		[5] = LOAD(args[5]),
-		[6] = IF_EQUAL(key, 0, TO(9, 6)),
-		[7] = LOAD_HIGH(args[5]),
-		[8] = IF_EQUAL(key >> 32, TO(ALLOW, 8), 0),
-		[9] = LOAD(args[4]),
-		[10] = IF_EQUAL(key, 0, TO(OWN, 10)),
-		[11] = LOAD_HIGH(args[4]),
-		[12] = IF_EQUAL(key >> 32, TO(ALLOW, 12), TO(OWN, 12)),
+		[5] = LOAD(arch),
+		[6] = IF_EQUAL(AUDIT_ARCH_X86_64, 0, TO(OWN, 6)),
+		[SIXTH] = COMPARE(args[5], key),
+		[13] = IF_EQUAL(0, TO(ALLOW, 13), 0),
+		[FIFTH] = COMPARE(args[4], key),
+		[20] = IF_EQUAL(0, TO(ALLOW, 20), TO(OWN, 20)),
 		[RESTORER] = LOAD_HIGH(instruction_pointer),
-		[14] = IF_EQUAL(high, 0, TO(OWN, 14)),
-		[15] = LOAD(nr),
-		[16] = IF_EQUAL(SYS_rt_sigreturn, 0, TO(OWN, 16)),
+		[22] = IF_EQUAL(high, 0, TO(OWN, 22)),
+		[23] = LOAD(arch),
+		[24] = IF_EQUAL(AUDIT_ARCH_X86_64, 0, TO(OWN, 24)),
+		[25] = LOAD(nr),
+		[26] = IF_EQUAL(SYS_rt_sigreturn, 0, TO(OWN, 26)),
 		[ALLOW] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-		[OWN] = BPF_STMT(BPF_LD | BPF_IMM, 0),
+		[OWN] = BPF_STMT(BPF_LDX | BPF_IMM, 0),
+		BPF_STMT(BPF_LD | BPF_IMM, 0),
 	};
 
 	memcpy(ret, code, sizeof(code));

@@ -2,6 +2,7 @@
 /* A program that takes away from itself all system calls that it does not need, as Solo5's hvt does. */
 #include "tests/shim/preload/client.h"
 
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -41,9 +42,10 @@ static void install(struct sock_filter *code, size_t bytes, enum way way)
 			way == BY_TSYNC ? SECCOMP_FILTER_FLAG_TSYNC : 0, &prog));
 }
 
-/* The accumulator must be 0 at the start: the first instruction counts on it. */
+/* Both registers must be 0 at the start: the first instructions count on it. */
 #define BEGIN                                                                                      \
-	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),                                              \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 2), BPF_STMT(BPF_MISC | BPF_TXA, 0),             \
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, 0),                                      \
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),                               \
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),             \
 		ALLOW(SYS_ioctl), ALLOW(SYS_futex), ALLOW(SYS_write), ALLOW(SYS_rt_sigreturn),     \
@@ -195,10 +197,9 @@ static void sandbox_refused(void)
 
 /* ---- what is executed under the filter ---- */
 
-/* The engine's instruction and the `ret` behind it (base/sys_raw.S), in whatever file of ours is mapped. */
-static unsigned char *engines_instruction(void)
+/* Code of ours (base/sys_raw.S), in whatever file of ours is mapped. */
+static unsigned char *find_code(const unsigned char *code, size_t n)
 {
-	static const unsigned char code[] = {0x4c, 0x8b, 0x4c, 0x24, 8, 0x0f, 0x05, 0xc3};
 	FILE *f = fopen("/proc/self/maps", "r");
 	unsigned char *found = NULL;
 	unsigned long from, to;
@@ -208,10 +209,26 @@ static unsigned char *engines_instruction(void)
 	while (!found && fgets(line, sizeof(line), f))
 		if (sscanf(line, "%lx-%lx %7s", &from, &to, mode) == 3 && mode[2] == 'x' &&
 			strstr(line, "uservisor"))
-			found = memmem((void *)from, to - from, code, sizeof(code));
+			found = memmem((void *)from, to - from, code, n);
 	fclose(f);
 	CHECK(found);
-	return found + 5;
+	return found;
+}
+
+/* The engine's instruction and the `ret` behind it. */
+static unsigned char *engines_instruction(void)
+{
+	static const unsigned char code[] = {0x4c, 0x8b, 0x4c, 0x24, 8, 0x0f, 0x05, 0xc3};
+
+	return find_code(code, sizeof(code)) + 5;
+}
+
+/* The one that its signal handlers return by. */
+static unsigned char *engines_restorer(void)
+{
+	static const unsigned char code[] = {0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 5};
+
+	return find_code(code, sizeof(code)) + 7;
 }
 
 static long getppid_by(unsigned char *insn, long fifth, long sixth)
@@ -228,10 +245,38 @@ static long getppid_by(unsigned char *insn, long fifth, long sixth)
 
 enum { OCCUPIED = 6, SHUT_IN };
 
+static void no_32_bit_calls(int signo)
+{
+	_exit(SHUT_IN);
+}
+
+/* chmod(NULL, 0): where it is not forbidden the path is wrong. */
+static long chmod_by(unsigned char *insn)
+{
+	long r;
+
+	__asm__ volatile("call *%1"
+			 : "=a"(r)
+			 : "r"(insn), "0"(15L), "b"(0L), "c"(0L)
+			 : "r8", "r9", "r10", "r11", "memory");
+	return (int)r;
+}
+
+/* The number of rt_sigreturn() is another call's for 32-bit programs. */
+static void attack_restorer(unsigned char *insn)
+{
+	const unsigned char int80[] = {0xcd, 0x80, 0xc3};
+
+	memcpy(insn, int80, sizeof(int80));
+	signal(SIGSEGV, no_32_bit_calls);
+	CHECK(chmod_by(insn) == -EPERM);
+}
+
 /* The other program. */
 static void sandbox_attack(void)
 {
 	unsigned char *insn = (unsigned char *)strtoul(getenv("SANDBOX_AT"), NULL, 16);
+	unsigned char *restorer = (unsigned char *)strtoul(getenv("SANDBOX_RESTORER"), NULL, 16);
 	unsigned char *page = (unsigned char *)((unsigned long)insn & ~4095ul);
 	const unsigned char own[] = {0x0f, 0x05, 0xc3};
 
@@ -242,6 +287,7 @@ static void sandbox_attack(void)
 	CHECK_ERRNO(syscall(SYS_getppid), EPERM);
 	CHECK(getppid_by(insn, 0, 0) == -EPERM);
 	CHECK(getppid_by(insn, -1, -1) == -EPERM);
+	attack_restorer(restorer);
 	_exit(SHUT_IN);
 }
 
@@ -287,6 +333,8 @@ static void sandbox_executed(void)
 {
 	static const char *const ways[] = {"execve", "bare", "spawn", "vfork", "system"};
 	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 0, 2),
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
@@ -298,6 +346,8 @@ static void sandbox_executed(void)
 		sandbox_attack();
 	snprintf(at, sizeof(at), "%lx", (unsigned long)engines_instruction());
 	setenv("SANDBOX_AT", at, 1);
+	snprintf(at, sizeof(at), "%lx", (unsigned long)engines_restorer());
+	setenv("SANDBOX_RESTORER", at, 1);
 	setenv("SANDBOX_CLIENT", client_path, 1);
 	for (unsigned i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
 		pid_t pid = fork();
