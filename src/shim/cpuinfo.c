@@ -89,12 +89,17 @@ static long open_with_flag(const char *text, long n, int flags)
 	return fd;
 }
 
+bool cpuinfo_is(const char *path)
+{
+	return !strcmp(path, PATH);
+}
+
 long cpuinfo_open(const char *path, int flags)
 {
 	char *text;
 	long n, fd;
 
-	if (likely(strcmp(path, PATH)) || (flags & (O_ACCMODE | O_DIRECTORY)) ||
+	if (likely(!cpuinfo_is(path)) || (flags & (O_ACCMODE | O_DIRECTORY)) ||
 		processor_shown() == PROCESSOR_HOST || processor_shown() == PROCESSOR_HAS_IT)
 		return NOT_OURS;
 	text = sys_mmap(NULL, TEXT_MAX, PROT_READ | PROT_WRITE,

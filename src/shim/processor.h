@@ -41,6 +41,7 @@ void processor_has_machine(unsigned long request);
 long processor_arch_prctl(int code, unsigned long arg);
 
 /* Like open(): a descriptor, -errno, or NOT_OURS: the kernel's file is as it should be, or another one is meant. */
+bool cpuinfo_is(const char *path);
 long cpuinfo_open(const char *path, int flags);
 
 #endif

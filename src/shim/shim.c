@@ -87,6 +87,13 @@ static long open_text(const char *text, int flags)
 	return fd;
 }
 
+bool shim_may_be_ours(const char *path)
+{
+	const size_t n = strlen(path);
+
+	return (n >= 3 && !memcmp(path + n - 3, "kvm", 3)) || params_text(path) || cpuinfo_is(path);
+}
+
 long shim_open(int dirfd, const char *path, int flags)
 {
 	const char *text;

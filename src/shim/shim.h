@@ -46,7 +46,9 @@ struct dev *shim_dev(void);
 
 /* ---- descriptors (shim.c) ---- */
 
-/* Before the kernel is asked: is this path one of ours? A descriptor, -errno or NOT_OURS. */
+/* By its text alone: false if shim_open() will say NOT_OURS. */
+bool shim_may_be_ours(const char *path);
+/* Before the kernel is asked, or instead of its answer: is this path one of ours? A descriptor, -errno or NOT_OURS. */
 long shim_open(int dirfd, const char *path, int flags);
 /* After it was: its answer (descriptor or -errno) may still stand for /dev/kvm. */
 long shim_opened(int dirfd, const char *path, int flags, long result);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "shim/preload/given.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 
@@ -29,8 +30,7 @@ static int start(struct launch *l)
 /* A path that is only good as long as descriptors are open. */
 static bool is_fd_path(const char *path)
 {
-	path = as_given(path);
-	return path && (!strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8));
+	return given_path(path) && (!strncmp(path, "/proc/", 6) || !strncmp(path, "/dev/fd/", 8));
 }
 
 HOOK int execve(const char *path, char *const argv[], char *const envp[])
@@ -78,6 +78,8 @@ HOOK int fexecve(int fd, char *const argv[], char *const envp[])
 {
 	struct launch l;
 
+	if (!as_given((const char *)envp)) /* not as execve() */
+		return NEXT(fexecve)(fd, argv, envp);
 	launch_at(&l, fd, "", argv, envp, AT_EMPTY_PATH);
 	if (l.is_static)
 		return ended(&l, start(&l));

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/hostcpu.h"
 #include "base/sys.h"
+#include "shim/preload/given.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 #include "shim/target.h"
@@ -145,6 +146,20 @@ static void as_it_is(struct launch *l, const char *path, char *const *argv, char
 	l->envp = env_keep(&l->env, envp);
 }
 
+static void leave(struct launch *l, const char *path, char *const *argv, char *const *envp)
+{
+	*l = (struct launch){.path = path, .argv = argv, .envp = envp, .self = -1};
+}
+
+/* What is wrong with the lists the kernel will say; there is nothing to add to them. */
+static bool untouched(struct launch *l, const char *path, char *const *argv, char *const *envp)
+{
+	if (given_list(argv) && given_strings(envp))
+		return false;
+	leave(l, path, argv, envp);
+	return true;
+}
+
 /* Takes s, which may be NULL. */
 static void decide(struct launch *l, struct static_launch *s, bool ours, const char *path,
 	char *const *argv, char *const *envp)
@@ -167,8 +182,11 @@ static int open_program(int dirfd, const char *path, int flags)
 
 void launch_path(struct launch *l, const char *path, char *const *argv, char *const *envp)
 {
-	struct static_launch *s = path ? make(argv) : NULL;
+	struct static_launch *s;
 
+	if (untouched(l, path, argv, envp))
+		return;
+	s = path ? make(argv) : NULL;
 	decide(l, s, s && is_for_us(s, path, open_program(AT_FDCWD, path, 0)), path, argv, envp);
 }
 
@@ -193,10 +211,16 @@ void launch_search(struct launch *l, const char *file, char *const *argv, char *
 {
 	struct static_launch *s;
 
-	if (!file || !*file || strchr(file, '/')) {
+	if (!file || !given_string(file)) {
+		leave(l, file, argv, envp); /* what the C library makes of it */
+		return;
+	}
+	if (!*file || strchr(file, '/')) {
 		launch_path(l, file, argv, envp);
 		return;
 	}
+	if (untouched(l, file, argv, envp))
+		return;
 	s = make(argv);
 	decide(l, s, s && search(s, file), file, argv, envp);
 }
@@ -223,8 +247,11 @@ static bool by_descriptor(struct static_launch *s, int dirfd, const char *path, 
 void launch_at(struct launch *l, int dirfd, const char *path, char *const *argv, char *const *envp,
 	int flags)
 {
-	struct static_launch *s = path ? make(argv) : NULL;
+	struct static_launch *s;
 
+	if (untouched(l, path, argv, envp))
+		return;
+	s = given_path(path) ? make(argv) : NULL;
 	decide(l, s, s && by_descriptor(s, dirfd, path, flags), path, argv, envp);
 }
 

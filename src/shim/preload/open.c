@@ -4,7 +4,9 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "shim/preload/given.h"
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
 
@@ -16,20 +18,53 @@ int __openat64_2(int dirfd, const char *path, int flags);
 int __open(const char *path, int flags, ...);
 int __open64(const char *path, int flags, ...);
 
-long hook_openat(int dirfd, const char *path, int flags, mode_t mode)
-{
-	long r = shim_open(dirfd, path, flags);
-
-	if (r == NOT_OURS) {
-		r = hook_result(NEXT(openat)(dirfd, path, flags, mode));
-		r = shim_opened(dirfd, path, flags, r);
-	}
-	return r;
-}
-
 static bool has_mode(int flags)
 {
 	return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+/* Ours instead of what the kernel has opened or refused, with the number that is free again; or NOT_OURS. */
+static long instead(int dirfd, const char *path, int flags, long result)
+{
+	if ((flags & O_PATH) || !shim_may_be_ours(path))
+		return NOT_OURS;
+	if (result >= 0)
+		NEXT(close)((int)result);
+	return shim_open(dirfd, path, flags);
+}
+
+static long by_kernel(int dirfd, const char *path, int flags, mode_t mode)
+{
+	return hook_result(NEXT(openat)(dirfd, path, flags, mode));
+}
+
+/* The kernel must not make a file where ours is meant. */
+static long create(int dirfd, const char *path, int flags, mode_t mode)
+{
+	const bool there = given_path(path);
+	long r = there ? shim_open(dirfd, path, flags) : NOT_OURS;
+
+	if (r != NOT_OURS)
+		return r;
+	r = by_kernel(dirfd, path, flags, mode);
+	return there ? shim_opened(dirfd, path, flags, r) : r;
+}
+
+long hook_openat(int dirfd, const char *path, int flags, mode_t mode)
+{
+	long kernels, r;
+
+	if (unlikely(has_mode(flags)))
+		return create(dirfd, path, flags, mode);
+	kernels = by_kernel(dirfd, path, flags, mode);
+	if (!given_path_after(path, kernels))
+		return kernels;
+	r = instead(dirfd, path, flags, kernels);
+	if (r != NOT_OURS)
+		return r;
+	if (kernels >= 0 && !(flags & O_PATH) && shim_may_be_ours(path)) /* that was closed */
+		kernels = by_kernel(dirfd, path, flags, mode);
+	return shim_opened(dirfd, path, flags, kernels);
 }
 
 #define TAKE_MODE(flags, mode)                                                                     \
@@ -74,9 +109,16 @@ HOOK int __openat64_2(int dirfd, const char *path, int flags) __attribute__((ali
 /* The C library's streams open without open(): those that read a module's parameters come here. */
 HOOK FILE *fopen(const char *path, const char *mode)
 {
-	const bool reads = mode && mode[0] == 'r' && !strchr(mode, '+');
-	long fd = mode ? shim_open(AT_FDCWD, path, reads ? O_RDONLY : O_RDWR) : NOT_OURS;
+	const bool creates = mode && mode[0] != 'r';
+	FILE *f = creates ? NULL : NEXT(fopen)(path, mode);
+	long fd;
 
+	if (!(creates ? given_path(path) : given_path_after(path, f ? 0 : -errno)) ||
+		likely(!shim_may_be_ours(path)))
+		return creates ? NEXT(fopen)(path, mode) : f;
+	if (f)
+		fclose(f);
+	fd = shim_open(AT_FDCWD, path, !creates && !strchr(mode, '+') ? O_RDONLY : O_RDWR);
 	if (fd == NOT_OURS)
 		return NEXT(fopen)(path, mode);
 	return hook_return(fd) < 0 ? NULL : fdopen((int)fd, mode);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shim/preload/given.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 
@@ -68,7 +69,7 @@ static char *wrap(const char *command)
 
 HOOK int system(const char *command)
 {
-	char *wrapped = command ? wrap(command) : NULL;
+	char *wrapped = command && given_string(command) ? wrap(command) : NULL;
 	int r = NEXT(system)(wrapped ? wrapped : command), error = errno;
 
 	free(wrapped);
@@ -78,7 +79,7 @@ HOOK int system(const char *command)
 
 HOOK FILE *popen(const char *command, const char *type)
 {
-	char *wrapped = command ? wrap(command) : NULL;
+	char *wrapped = command && given_string(command) ? wrap(command) : NULL;
 	FILE *f = NEXT(popen)(wrapped ? wrapped : command, type);
 	int error = errno;
 

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/sys.h"
+#include "shim/preload/given.h"
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
 
@@ -17,9 +19,22 @@ int __lxstat64(int version, const char *path, struct stat *st);
 int __fxstat64(int version, int fd, struct stat *st);
 int __fxstatat64(int version, int dirfd, const char *path, struct stat *st, int flags);
 
+/* Where the kernel has written nothing, what st points to may be nowhere, too. */
+static long given(void *to, const void *from, size_t n, long result)
+{
+	return result ? result : sys_copy(to, from, n);
+}
+
 static int by_path(int dirfd, const char *path, struct stat *st, int result)
 {
-	return (int)hook_return(shim_stat(dirfd, path, st, hook_result(result)));
+	long r = hook_result(result);
+	struct stat own;
+
+	if (!r)
+		r = shim_stat(dirfd, path, st, 0);
+	else if (given_path_after(path, r))
+		r = given(st, &own, sizeof(own), shim_stat(dirfd, path, &own, r));
+	return (int)hook_return(r);
 }
 
 static int by_fd(int fd, struct stat *st, int result)
@@ -37,7 +52,7 @@ static bool is_empty(const char *path)
 /* With an empty path (AT_EMPTY_PATH) it is the descriptor that counts. */
 static int at(int dirfd, const char *path, struct stat *st, int result)
 {
-	if (is_empty(path) && result == 0)
+	if (result == 0 && is_empty(path))
 		return by_fd(dirfd, st, result);
 	return by_path(dirfd, path, st, result);
 }
@@ -97,30 +112,41 @@ HOOK int statx(int dirfd, const char *path, int flags, unsigned mask, struct sta
 {
 	long r = hook_result(NEXT(statx)(dirfd, path, flags, mask, st));
 
-	if (is_empty(path))
-		return (int)hook_return(shim_fstatx(dirfd, st, r));
-	return (int)hook_return(shim_statx(dirfd, path, st, r));
+	struct statx own;
+
+	if (!r)
+		r = is_empty(path) ? shim_fstatx(dirfd, st, 0) : shim_statx(dirfd, path, st, 0);
+	else if (given_path_after(path, r))
+		r = given(st, &own, sizeof(own), shim_statx(dirfd, path, &own, r));
+	return (int)hook_return(r);
+}
+
+long hook_access(int dirfd, const char *path, int mode, long result)
+{
+	long r = given_path_after(path, result) ? shim_access(dirfd, path, mode) : NOT_OURS;
+
+	return r == NOT_OURS ? result : r;
 }
 
 HOOK int access(const char *path, int mode)
 {
-	long r = shim_access(AT_FDCWD, path, mode);
+	const long r = hook_result(NEXT(access)(path, mode));
 
-	return r == NOT_OURS ? NEXT(access)(path, mode) : (int)hook_return(r);
+	return (int)hook_return(hook_access(AT_FDCWD, path, mode, r));
 }
 
 HOOK int euidaccess(const char *path, int mode)
 {
-	long r = shim_access(AT_FDCWD, path, mode);
+	const long r = hook_result(NEXT(euidaccess)(path, mode));
 
-	return r == NOT_OURS ? NEXT(euidaccess)(path, mode) : (int)hook_return(r);
+	return (int)hook_return(hook_access(AT_FDCWD, path, mode, r));
 }
 
 HOOK int eaccess(const char *path, int mode) __attribute__((alias("euidaccess")));
 
 HOOK int faccessat(int dirfd, const char *path, int mode, int flags)
 {
-	long r = shim_access(dirfd, path, mode);
+	const long r = hook_result(NEXT(faccessat)(dirfd, path, mode, flags));
 
-	return r == NOT_OURS ? NEXT(faccessat)(dirfd, path, mode, flags) : (int)hook_return(r);
+	return (int)hook_return(hook_access(dirfd, path, mode, r));
 }

@@ -10,6 +10,7 @@
 
 #include "base/sys.h"
 #include "shim/ended.h"
+#include "shim/preload/given.h"
 #include "shim/preload/hook.h"
 #include "shim/preload/start.h"
 #include "shim/processor.h"
@@ -35,38 +36,39 @@ static long or_pass(long r, long nr, const long a[6])
 /* The kernel's struct sigaction, not the C library's. */
 static long by_sigaction(const long a[6])
 {
-	const struct sys_sigaction *set = (void *)a[1];
-	struct sys_sigaction *get = (void *)a[2];
+	struct sys_sigaction set, get = {0};
 	struct sigaction in, out;
 	long r;
 
-	if (set) {
+	if (a[1]) {
+		if (sys_copy(&set, (void *)a[1], sizeof(set)))
+			return pass(SYS_rt_sigaction, a);
 		in = (struct sigaction){
-			.sa_handler = (__sighandler_t)set->handler, .sa_flags = (int)set->flags};
-		memcpy(&in.sa_mask, &set->mask, sizeof(set->mask));
+			.sa_handler = (__sighandler_t)set.handler, .sa_flags = (int)set.flags};
+		memcpy(&in.sa_mask, &set.mask, sizeof(set.mask));
 	}
-	r = a[3] == sizeof(u64) ? shim_sigaction((int)a[0], set ? &in : NULL, &out) : NOT_OURS;
+	r = a[3] == sizeof(u64) ? shim_sigaction((int)a[0], a[1] ? &in : NULL, &out) : NOT_OURS;
 	if (r == NOT_OURS || r < 0)
 		return or_pass(r, SYS_rt_sigaction, a);
-	if (get) {
-		*get = (struct sys_sigaction){
-			.handler = (void *)out.sa_handler, .flags = (unsigned)out.sa_flags};
-		memcpy(&get->mask, &out.sa_mask, sizeof(get->mask));
-	}
-	return 0;
+	get.handler = (void *)out.sa_handler;
+	get.flags = (unsigned)out.sa_flags;
+	memcpy(&get.mask, &out.sa_mask, sizeof(get.mask));
+	return a[2] ? sys_copy((void *)a[2], &get, sizeof(get)) : 0;
 }
 
 static long by_openat2(const long a[6])
 {
-	const struct open_how *how = (void *)a[2];
-	const bool plain = how && (size_t)a[3] >= sizeof(*how) && !how->resolve;
 	const char *path = (const char *)a[1];
-	long r = plain ? shim_open((int)a[0], path, (int)how->flags) : NOT_OURS;
+	struct open_how how;
+	const bool plain = (size_t)a[3] >= sizeof(how) &&
+			   !sys_copy(&how, (void *)a[2], sizeof(how)) && !how.resolve &&
+			   given_path(path);
+	long r = plain ? shim_open((int)a[0], path, (int)how.flags) : NOT_OURS;
 
 	if (r != NOT_OURS)
 		return r;
 	r = pass(SYS_openat2, a);
-	return plain ? shim_opened((int)a[0], path, (int)how->flags, r) : r;
+	return plain ? shim_opened((int)a[0], path, (int)how.flags, r) : r;
 }
 
 static long by_number(long nr, const long a[6])
@@ -87,9 +89,9 @@ static long by_number(long nr, const long a[6])
 	case SYS_dup2: return AS_RESULT(dup2((int)a[0], (int)a[1]));
 	case SYS_dup3: return AS_RESULT(dup3((int)a[0], (int)a[1], (int)a[2]));
 	case SYS_fcntl: return AS_RESULT(fcntl((int)a[0], (int)a[1], a[2]));
-	case SYS_access: return or_pass(shim_access(AT_FDCWD, path, (int)a[1]), nr, a);
+	case SYS_access: return hook_access(AT_FDCWD, path, (int)a[1], pass(nr, a));
 	case SYS_faccessat:
-	case SYS_faccessat2: return or_pass(shim_access((int)a[0], path_at, (int)a[2]), nr, a);
+	case SYS_faccessat2: return hook_access((int)a[0], path_at, (int)a[2], pass(nr, a));
 	case SYS_stat: return AS_RESULT(stat(path, (struct stat *)a[1]));
 	case SYS_newfstatat:
 		return AS_RESULT(fstatat((int)a[0], path_at, (struct stat *)a[2], (int)a[3]));
