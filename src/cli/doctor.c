@@ -121,6 +121,18 @@ static void tell_exec(const struct host_facts *host)
 				      "replaced; libraries' see the processor as it is");
 }
 
+/* What a program's own seccomp filter is good for in each form: docs/shim.md has the whole table. */
+static void tell_sandbox(void)
+{
+	line("sandbox: dynamic",
+		"filters are the kernel's, with an exception that takes a secret: as strong for "
+		"what is executed, not against code in the program itself");
+	line("sandbox: static",
+		"filters are kept by us: for honest programs, not against machine code that knows "
+		"of us");
+	line("sandbox: both", "put hostile guests and programs into a sandbox from outside");
+}
+
 static int tell_choice(const struct probe_result *probe, bool soft)
 {
 	if (probe->verdict == PROBE_WORKS) {
@@ -166,5 +178,6 @@ int cli_doctor(int argc, char **argv)
 	advise_kvm(&probe, &host);
 	usable = tell_soft(&host, &soft);
 	tell_exec(&host);
+	tell_sandbox();
 	return tell_choice(&probe, usable);
 }
