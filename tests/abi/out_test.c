@@ -29,7 +29,7 @@ static void set_regs(const struct guest *g, const struct kvm_regs *r)
 
 static struct kvm_vcpu_events events_of(const struct guest *g)
 {
-	struct kvm_vcpu_events e;
+	struct kvm_vcpu_events e = {0};
 
 	assert_int_equal(kvm_p(g->vcpu, KVM_GET_VCPU_EVENTS, &e), 0);
 	return e;
