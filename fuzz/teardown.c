@@ -33,6 +33,7 @@ static const char *const ingredients[] = {
 #define EVENTS      4
 #define CLOSERS     2
 #define RUNNERS     12
+#define CROWD       48
 #define SLOT_BYTES  0x40000
 #define RING_BYTES  0x4000
 #define FAULT_BYTES 0x10000
@@ -223,7 +224,7 @@ static void make_events(struct wreck *w, struct random *r)
 	} routes = {.h.nr = 3,
 		.e = {{.gsi = 5,
 			      .type = KVM_IRQ_ROUTING_HV_SINT,
-			      .u.hv_sint = {(u32)rnd_below(r, 4), 2}},
+			      .u.hv_sint = {(u32)rnd_below(r, 60), 2}},
 			{.gsi = 6,
 				.type = KVM_IRQ_ROUTING_MSI,
 				.u.msi = {.address_lo = 0xfee00000, .data = 0x33}},
@@ -381,6 +382,27 @@ static void make_more(struct wreck *w, struct random *r)
 	add_runner(w, vcpu, rnd_fork(r));
 }
 
+/* Many that are looked through at each interrupt for a SINT, and go away one after the other. */
+static void crowd(struct wreck *w, struct random *r)
+{
+	int vcpu[CROWD];
+	unsigned n = 0;
+
+	if (!with(SINTS) || !w->synic || !rnd_chance(r, 40))
+		return;
+	for (; n < CROWD; n++) {
+		vcpu[n] = (int)dev_ioctl(w->b.dev, w->b.vm, KVM_CREATE_VCPU, 32ul + n);
+		if (vcpu[n] < 0)
+			break;
+		enable(w, vcpu[n], KVM_CAP_HYPERV_SYNIC2, 0);
+		set_msr(w, vcpu[n], 0x40000092, 0x31);
+	}
+	progress("many vcpus are closed");
+	while (n--)
+		dev_close(w->b.dev, vcpu[n]);
+	count_step();
+}
+
 /* A child has descriptors, and no machine: -EIO; and what it closes is its own. */
 static void fork_one(struct wreck *w, struct random *r)
 {
@@ -452,6 +474,7 @@ static void wreck_it(struct wreck *w, struct random *r)
 	for (int i = 0; i < w->b.vcpus; i++)
 		add_runner(w, w->b.vcpu[i], rnd_fork(r));
 	usleep((useconds_t)rnd_below(r, 3000));
+	crowd(w, r);
 	for (unsigned i = 0; i < CLOSERS; i++) {
 		closer[i] = (struct closer){w, rnd_fork(r)};
 		pthread_create(&thread[i], NULL, closes, &closer[i]);
