@@ -500,10 +500,33 @@ static void wreck_it(struct wreck *w, struct random *r)
 	free_rest(w);
 }
 
+static void *waits(void *barrier)
+{
+	pthread_barrier_wait(barrier);
+	return NULL;
+}
+
+/* As many threads as there can be at once: the C library keeps their stacks, so all cases are alike in this. */
+static void warm_stacks(void)
+{
+	pthread_t thread[RUNNERS + CLOSERS + 4];
+	pthread_barrier_t barrier;
+	unsigned i;
+
+	pthread_barrier_init(&barrier, NULL, ARRAY_SIZE(thread));
+	for (i = 0; i < ARRAY_SIZE(thread); i++)
+		if (pthread_create(&thread[i], NULL, waits, &barrier))
+			finding("no thread can be made");
+	for (i = 0; i < ARRAY_SIZE(thread); i++)
+		pthread_join(thread[i], NULL);
+	pthread_barrier_destroy(&barrier);
+}
+
 static void one_case(struct random *r)
 {
 	static struct wreck w; /* large */
 
+	warm_stacks();
 	memset(&w, 0, sizeof(w));
 	make(&w, r);
 	wreck_it(&w, r);
