@@ -52,6 +52,9 @@ int hook_prctl(int option, const unsigned long arg[4]); /* with errno */
 
 /* Has the program given itself a filter? (sandbox.c) */
 bool hook_sandboxed(void);
+/* Around each fork() that is told of, in the parent and in the child. */
+void hook_before_fork(void);
+void hook_forked(void);
 
 /* A result of the kernel's kind as the C library returns it. */
 static inline long hook_return(long r)

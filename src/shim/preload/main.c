@@ -98,13 +98,6 @@ static void show_processor(void)
 		processor_replace(&l.program);
 }
 
-/* A child that shuts itself in and executes another program: that one may be able to read our memory, but not the child's. */
-static void renew_key(void)
-{
-	if (!hook_sandboxed())
-		sys_key_renew();
-}
-
 static main_function *programs_own;
 
 /* Programs close standard error when they end, and that is after this. */
@@ -121,7 +114,7 @@ HOOK int __libc_start_main(main_function *program, int argc, char **argv, void (
 {
 	programs_own = program;
 	sys_key_make(); /* while no other thread is in a call: a filter may come later (seccomp.c) */
-	pthread_atfork(NULL, NULL, renew_key);
+	pthread_atfork(hook_before_fork, NULL, hook_forked);
 	ended_watch(argc > 0 ? argv[0] : "the program");
 	atexit(ended_tell); /* for those that the C library ends */
 	show_processor();
