@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Starting other programs: see start.h. */
 #include <fcntl.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <string.h>
@@ -68,6 +69,9 @@ HOOK int execveat(int dirfd, const char *path, char *const argv[], char *const e
 {
 	struct launch l;
 
+	/* What another flag asks for may be no execution at all (AT_EXECVE_CHECK of Linux 6.14). */
+	if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return NEXT(execveat)(dirfd, path, argv, envp, flags);
 	launch_at(&l, dirfd, path, argv, envp, flags);
 	if (l.is_static)
 		return ended(&l, start(&l));
@@ -110,6 +114,12 @@ HOOK int chroot(const char *path)
 {
 	launch_before_chroot();
 	return NEXT(chroot)(path);
+}
+
+HOOK int setns(int fd, int kind)
+{
+	launch_before_chroot();
+	return NEXT(setns)(fd, kind);
 }
 
 /* ---- arguments one by one ---- */

@@ -64,14 +64,14 @@ void launch_before_chroot(void)
 		fd_drop(fd);
 }
 
-/* By its path, or by the descriptor that was kept. */
+/* By the descriptor, if one was kept: what has our path by now may be somebody else's file. Else by that. */
 static bool take_uservisor(struct static_launch *s)
 {
 	const int kept = atomic_load(&kept_loader) - 1;
 
-	if (find_uservisor(s->exe))
-		return true;
-	s->self = kept < 0 ? -1 : sys_fcntl(kept, F_DUPFD, kept);
+	if (kept < 0)
+		return find_uservisor(s->exe);
+	s->self = sys_fcntl(kept, F_DUPFD, kept);
 	return s->self >= 0;
 }
 
@@ -255,9 +255,18 @@ void launch_at(struct launch *l, int dirfd, const char *path, char *const *argv,
 	decide(l, s, s && by_descriptor(s, dirfd, path, flags), path, argv, envp);
 }
 
+static bool path_is_kept_loader(struct static_launch *s)
+{
+	struct stat by_path, kept;
+
+	return find_uservisor(s->exe) && !sys_fstatat(AT_FDCWD, s->exe, &by_path, 0) &&
+	       !sys_fstat(s->self, &kept) && by_path.st_dev == kept.st_dev &&
+	       by_path.st_ino == kept.st_ino;
+}
+
 void launch_by_path_only(struct launch *l, const char *path, char *const *argv, char *const *envp)
 {
-	if (l->self < 0)
+	if (l->self < 0 || path_is_kept_loader(l->is_static))
 		return;
 	launch_end(l);
 	as_it_is(l, path, argv, envp);

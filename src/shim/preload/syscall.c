@@ -105,7 +105,8 @@ static long by_number(long nr, const long a[6])
 	case SYS_prctl: return AS_RESULT(hook_prctl((int)a[0], option));
 	case SYS_seccomp: return hook_seccomp((unsigned)a[0], (unsigned)a[1], (void *)a[2]);
 	case SYS_chroot:
-	case SYS_pivot_root: launch_before_chroot(); return pass(nr, a);
+	case SYS_pivot_root:
+	case SYS_setns: launch_before_chroot(); return pass(nr, a);
 	case SYS_execve: return AS_RESULT(execve(path, (char **)a[1], (char **)a[2]));
 	case SYS_execveat:
 		return AS_RESULT(

@@ -3,8 +3,10 @@
 #include "tests/shim/preload/client.h"
 
 #include <libgen.h>
+#include <sched.h>
 #include <spawn.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -150,6 +152,74 @@ static void executed_static(void)
 
 	CHECK(dup2(fd, 50) == 50);
 	check_started(static_path, argv);
+}
+
+/* To ask whether it could be executed does not execute it (AT_EXECVE_CHECK of Linux 6.14). */
+static void executed_not(void)
+{
+	char *argv[] = {(char *)static_path, "/nosuch", NULL}; /* with which it fails */
+	int fd = open(static_path, O_RDONLY);
+
+	CHECK(!execveat(AT_FDCWD, static_path, argv, no_env, 0x10000) || errno == EINVAL);
+	CHECK(!execveat(fd, "", argv, no_env, AT_EMPTY_PATH | 0x10000) || errno == EINVAL);
+	CHECK(!syscall(SYS_execveat, AT_FDCWD, static_path, argv, no_env, 0x10000) ||
+		errno == EINVAL);
+}
+
+/* A folder with all that leads to it. */
+static void make_folders(char *path)
+{
+	for (char *at = path + 1; (at = strchr(at, '/')); *at++ = '/') {
+		*at = 0;
+		CHECK(!mkdir(path, 0755) || errno == EEXIST);
+	}
+}
+
+/* In the jail, where our loader has its place, lies something else. */
+static void furnish_jail(const char *jail)
+{
+	char library[2048], fake[4096];
+
+	snprintf(library, sizeof(library), "%s", getenv("LD_PRELOAD"));
+	*strchrnul(library, ':') = 0;
+	CHECK(library[0] == '/');
+	snprintf(fake, sizeof(fake), "%s%s/uservisor-loader", jail, dirname(library));
+	make_folders(fake);
+	CHECK(!close(open(fake, O_CREAT | O_WRONLY, 0755)));
+}
+
+static void run_in_jail(const char *jail, int at, const char *name)
+{
+	char *argv[] = {"static", NULL};
+
+	if (chroot(jail) && (errno != EPERM || unshare(CLONE_NEWUSER) || chroot(jail))) {
+		puts("no chroot() without privilege here");
+		_exit(77);
+	}
+	execveat(at, name, argv, no_env, 0);
+	perror("execveat");
+	_exit(99);
+}
+
+/* What is found there by its path is whoever's made the jail: it must not be executed for us. */
+static void executed_jailed(void)
+{
+	char jail[] = "/tmp/uservisor-jail-XXXXXX", command[64];
+	const char *name = strrchr(static_path, '/') + 1;
+	int at = open(strndup(static_path, (size_t)(name - static_path)), O_PATH), status;
+	pid_t pid;
+
+	CHECK(at >= 0 && mkdtemp(jail));
+	furnish_jail(jail);
+	pid = fork();
+	if (!pid)
+		run_in_jail(jail, at, name);
+	CHECK(waitpid(pid, &status, 0) == pid && WIFEXITED(status));
+	snprintf(command, sizeof(command), "rm -r %s", jail);
+	CHECK(!system(command));
+	if (WEXITSTATUS(status) == 77)
+		_exit(77);
+	CHECK(!status);
 }
 
 /* By the C library's own ways. */
@@ -325,6 +395,8 @@ const struct client_case process_cases[] = {
 	{"started", started},
 	{"executed", executed},
 	{"executed-static", executed_static},
+	{"executed-not", executed_not},
+	{"executed-jailed", executed_jailed},
 	{"shelled", shelled},
 	{"sent", sent},
 	{"preload-kept", preload_kept},

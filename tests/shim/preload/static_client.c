@@ -14,7 +14,8 @@ int main(int argc, char **argv)
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	if (fd < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != 12 ||
-		readlink(path, link, sizeof(link) - 1) < 0 || !strstr(link, "uservisor-kvm")) {
+		(!access("/proc/self", F_OK) && (readlink(path, link, sizeof(link) - 1) < 0 ||
+							!strstr(link, "uservisor-kvm")))) {
 		printf("static program: /dev/kvm is descriptor %d, %s\n", fd, link);
 		return 1;
 	}
