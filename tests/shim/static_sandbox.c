@@ -95,6 +95,45 @@ static void copy_program(const char *to, mode_t mode)
 	CHECK(!n && !fchmod(out, mode) && !close(out) && !close(in));
 }
 
+/* ---- threads of one's own ---- */
+
+/* A child of vfork() has one thread, whoever's memory it works in. */
+static void tsync_vfork(void)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		shut_in(SECCOMP_FILTER_FLAG_TSYNC);
+		_exit(is_shut_in() ? SHUT_IN : ESCAPED);
+	}
+	CHECK(status_of(pid) == SHUT_IN);
+	CHECK(!is_shut_in());
+}
+
+/* ---- what is no execution ---- */
+
+#define EXECVE_CHECK 0x10000 /* AT_EXECVE_CHECK, Linux 6.14 */
+
+static void check_execution(int flags)
+{
+	int file = open("/proc/self/exe", O_RDONLY);
+
+	CHECK(!syscall(SYS_execveat, file, "", again, environ, flags | AT_EMPTY_PATH) ||
+		errno == EINVAL);
+	CHECK(!syscall(SYS_execveat, AT_FDCWD, "/proc/self/exe", again, environ, flags) ||
+		errno == EINVAL);
+	close(file);
+}
+
+static void only_checked(void)
+{
+	check_execution(EXECVE_CHECK);
+	shut_in(0);
+	check_execution(EXECVE_CHECK);
+	check_execution(0x800000);
+	CHECK(is_shut_in());
+}
+
 /* ---- files that can be executed, but not read ---- */
 
 static void exec_by(int way, const char *folder, const char *path)
@@ -324,6 +363,8 @@ static void tsync_birth(void)
 }
 
 static const struct scenario scenarios[] = {
+	{"only_checked", only_checked},
+	{"tsync_vfork", tsync_vfork},
 	{"unreadable", unreadable},
 	{"no_memory", no_memory},
 	{"no_descriptors", no_descriptors},

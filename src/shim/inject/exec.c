@@ -17,8 +17,9 @@
 #include "shim/inject/private.h"
 #include "shim/target.h"
 
-#define SELF_ARGS 12  /* of uservisor exec, before the program's */
-#define HIGH_FD   512 /* out of the program's way: base/fd.h */
+#define SELF_ARGS    12      /* of uservisor exec, before the program's */
+#define EXECVE_CHECK 0x10000 /* AT_EXECVE_CHECK */
+#define HIGH_FD      512     /* out of the program's way: base/fd.h */
 
 /* All that a call needs until the kernel has read it: one allocation, t->detour_memory. */
 struct exec {
@@ -357,6 +358,12 @@ static int open_at(int dirfd, const char *path, int flags)
 	return flags & AT_EMPTY_PATH ? open(link, O_RDONLY | O_NONBLOCK) : -1;
 }
 
+/* Nothing is executed, whether the kernel knows it or not (it came with Linux 6.14). */
+static bool only_checks(int flags)
+{
+	return (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW)) == EXECVE_CHECK;
+}
+
 long call_execveat(struct thread *t, struct context *c)
 {
 	int dirfd = (int)c->rdi, flags = (int)c->r8;
@@ -366,6 +373,8 @@ long call_execveat(struct thread *t, struct context *c)
 
 	if (n < 0)
 		return leave_to_kernel(t, n);
+	if (flags & ~(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW))
+		return only_checks(flags) ? CALL_PASS : leave_to_kernel(t, -EINVAL);
 	if ((path[0] == '/' || (dirfd == AT_FDCWD && path[0])) && !(flags & ~AT_EMPTY_PATH))
 		return exec_path(t, c, c->rsi, c->rdx, c->r10);
 	e = exec_new(c->rdx, c->r10);

@@ -188,6 +188,8 @@ static long filter_install(struct thread *t, struct filter *f, u64 flags)
 	long r;
 
 	pthread_mutex_lock(&t->program->lock);
+	if (t->vfork_child) /* its only thread: those in the list are its parent's */
+		flags &= ~(u64)SECCOMP_FILTER_FLAG_TSYNC;
 	if (flags & SECCOMP_FILTER_FLAG_TSYNC)
 		other = cannot_sync(t);
 	if (other)
