@@ -517,8 +517,7 @@ static void make_hyperv(const struct guest *g)
 /* One waits for data; the other asks all the time that TLBs be flushed, that of the first one, too. */
 static void test_signal_flush(void **state)
 {
-	static const u8 flush[] = {
-		0x0f, 0x30,                         /* 3000: wrmsr, the guest's identity */
+	static const u8 flush[] = {0x0f, 0x30,      /* 3000: wrmsr, the guest's identity */
 		0x66, 0xb8, 0x02, 0x00, 0x01, 0x00, /* 1: mov $0x10002, %eax: fast, flush */
 		0x66, 0x31, 0xd2, 0x66, 0x31, 0xdb, /* xor %edx, %edx; xor %ebx, %ebx */
 		0x66, 0x31, 0xc9, 0x66, 0x31, 0xff, /* xor %ecx, %ecx; xor %edi, %edi */

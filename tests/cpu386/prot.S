@@ -450,7 +450,7 @@ pointer: .long 0x1234
 	U("misaligned x87", 17, 0, fldl 0x6104)
 	movl $0x6101, %esi
 	U("misaligned lodsl", 17, 0, lodsl)
-	U("misaligned push", 17, 0, movl $USTACK - 2, %esp; 1: pushl $1)
+	UT("misaligned push", 17, 0, movl $USTACK - 2, %esp; 1: pushl $1)
 	movl $2, user_flags
 	movl %cr0, %eax
 	andl $~0x40000, %eax

@@ -30,13 +30,15 @@ static bool is_hosts(u64 host, u32 khz)
 /* c->lock held. 0 is the host's. */
 static u64 ratio_of(struct clock *c, u32 khz)
 {
-	u64 host;
+	u64 hz;
 
 	if (!khz)
 		return 0;
 	clock_settle(c);
-	host = atomic_load(&c->tsc_hz) / 1000;
-	return is_hosts(host, khz) ? 0 : (u64)(((unsigned __int128)khz << TSC_RATIO_BITS) / host);
+	hz = atomic_load(&c->tsc_hz);
+	if (is_hosts(hz / 1000, khz))
+		return 0;
+	return (u64)(((unsigned __int128)khz * 1000 << TSC_RATIO_BITS) / hz);
 }
 
 /* The rates that are told can be a little off those that are: 250 ppm, see is_hosts(). */
