@@ -10,7 +10,7 @@ import sys
 
 UV, BAD, LIBRARY = sys.argv[1:4]
 NO_POINTER = ('exit _exit _Exit close close_range closefrom dup dup2 dup3 fallocate fallocate64 pthread_cancel sigignore '
-              'siginterrupt __libc_start_main').split()
+              'siginterrupt setns _Fork __libc_start_main').split()
 
 
 def run(*command):

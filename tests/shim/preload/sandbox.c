@@ -2,7 +2,6 @@
 /* A program that takes away from itself all system calls that it does not need, as Solo5's hvt does. */
 #include "tests/shim/preload/client.h"
 
-#include <cpuid.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -440,14 +439,27 @@ static void vfork_and_shut_in(void)
 	CHECK(waitpid(pid, NULL, 0) == pid);
 }
 
+/* Not by CPUID: a program that has one is treated in another way (shim/processor.c). */
+static bool has_rdrand(void)
+{
+	FILE *f = fopen("/proc/cpuinfo", "r");
+	char line[8192];
+	bool has = false;
+
+	while (f && !has && fgets(line, sizeof(line), f))
+		has = strstr(line, " rdrand");
+	if (f)
+		fclose(f);
+	return has;
+}
+
 /* A parent does not know what opens its children's filters, also when others in its memory had filters. */
 static void sandbox_key(void)
 {
 	unsigned long keys[3] = {key_of_child(fork)};
-	unsigned a, b, c = 0, d, own;
+	unsigned own;
 
-	__get_cpuid(1, &a, &b, &c, &d);
-	if (!(c & bit_RDRND)) {
+	if (!has_rdrand()) {
 		puts("no RDRAND, so no other secrets");
 		_exit(77);
 	}
