@@ -10,7 +10,7 @@
 #define TABLE_MAX  65536u
 #define FIRST_KEPT 512 /* or half of what the process may have, if that is as little */
 
-static _Atomic u64 kept[TABLE_MAX / 64];
+static _Atomic u64 kept[TABLE_MAX / 64], kept_in_children[TABLE_MAX / 64];
 
 /* Usual limits are higher than FIRST_KEPT, so that is tried without asking. */
 static int move_up(int fd)
@@ -36,11 +36,32 @@ int fd_keep(int fd)
 	return fd;
 }
 
+static void forget(int fd)
+{
+	atomic_fetch_and(&kept[fd / 64], ~BIT64(fd % 64));
+	atomic_fetch_and(&kept_in_children[fd / 64], ~BIT64(fd % 64));
+}
+
 void fd_drop(int fd)
 {
 	if (fd >= 0 && (unsigned)fd < TABLE_MAX)
-		atomic_fetch_and(&kept[fd / 64], ~BIT64(fd % 64));
+		forget(fd);
 	sys_close(fd);
+}
+
+void fd_keep_in_children(int fd)
+{
+	if (fd_is_kept(fd))
+		atomic_fetch_or(&kept_in_children[fd / 64], BIT64(fd % 64));
+}
+
+void fd_after_fork(void)
+{
+	long fd;
+
+	for (unsigned at = 0; (fd = fd_next_kept(at, TABLE_MAX - 1)) >= 0; at = (unsigned)fd + 1)
+		if (!(atomic_load(&kept_in_children[fd / 64]) & BIT64(fd % 64)))
+			fd_drop((int)fd);
 }
 
 bool fd_is_kept(int fd)

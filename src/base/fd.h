@@ -16,6 +16,13 @@ int fd_keep(int fd);
 /* Closes it. */
 void fd_drop(int fd);
 bool fd_is_kept(int fd);
+/* It is of use in forked children, too: not a machine's. */
+void fd_keep_in_children(int fd);
+/*
+ * In a forked child, if its table of descriptors is its own: closes the others. It cannot use its parent's machines, but
+ * their eventfds and what is watched by their epoll are shared, and would be in its hands.
+ */
+void fd_after_fork(void);
 /* The lowest one in first..last, or -1. */
 long fd_next_kept(unsigned first, unsigned last);
 

@@ -40,6 +40,7 @@ static void open_file(const char *path)
 
 	if (fd >= 0)
 		trace.fd = fd_keep(fd);
+	fd_keep_in_children(trace.fd);
 }
 
 enum shim_mode trace_start(void)

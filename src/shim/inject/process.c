@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "shim/inject/private.h"
 #include "shim/inject/site.h"
 
@@ -36,6 +37,8 @@ static void child_begin(struct thread *t, struct context *c, const struct clone_
 	thread_list(t);
 	if (thread_dispatch(t)) /* the alternate stack is inherited */
 		_exit(127);
+	if (!(a->flags & CLONE_FILES))
+		fd_after_fork();
 	if (a->flags & CLONE_CHILD_SETTID)
 		put_bytes(a->child_tid, &t->tid, sizeof(t->tid));
 	if (a->flags & CLONE_SETTLS)

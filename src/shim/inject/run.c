@@ -146,6 +146,8 @@ int inject_run(const struct inject_config *cfg)
 	sites_add_text(p->sites, &interpreter);
 	p->exe = fd_keep(cfg->fd);
 	p->self = fd_keep(cfg->self);
+	fd_keep_in_children(p->exe);
+	fd_keep_in_children(p->self);
 	s.interpreter_base = interpreter.base;
 	sp = stack_create(&s);
 	if (sp)

@@ -60,6 +60,7 @@ void launch_before_chroot(void)
 	if (atomic_load(&kept_loader) || !find_uservisor(exe))
 		return;
 	fd = fd_keep(sys_open(exe, O_RDONLY | O_CLOEXEC));
+	fd_keep_in_children(fd);
 	if (fd >= 0 && !atomic_compare_exchange_strong(&kept_loader, &none, fd + 1))
 		fd_drop(fd);
 }

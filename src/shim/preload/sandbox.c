@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/sys.h"
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
@@ -63,6 +64,7 @@ void hook_forked(void)
 	sandboxed_child = 0;
 	if (!parent_sandboxed)
 		sys_key_renew();
+	fd_after_fork();
 }
 
 pid_t _Fork(void);

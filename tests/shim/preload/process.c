@@ -3,8 +3,11 @@
 #include "tests/shim/preload/client.h"
 
 #include <libgen.h>
+#include <poll.h>
 #include <sched.h>
 #include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -321,6 +324,59 @@ static void forked_code(void)
 	guest_close(&g);
 }
 
+static bool is_taken(int irq)
+{
+	unsigned long one = 1;
+	struct pollfd p = {irq, POLLIN, 0};
+
+	CHECK(write(irq, &one, sizeof(one)) == sizeof(one));
+	for (int i = 0; i < 200 && poll(&p, 1, 0); i++)
+		usleep(10000);
+	return !poll(&p, 1, 0);
+}
+
+/* By a system call that no hook sees: whether anything is watched no more. */
+static bool unwatch_all(void)
+{
+	bool done = false;
+
+	for (long epoll = 256; epoll < 600; epoll++)
+		for (long fd = 3; fd < 600; fd++) {
+			register long r10 __asm__("r10") = 0;
+			long r;
+
+			__asm__ volatile("syscall"
+					 : "=a"(r)
+					 : "0"(SYS_epoll_ctl), "D"(epoll), "S"(EPOLL_CTL_DEL),
+					 "d"(fd), "r"(r10)
+					 : "rcx", "r11", "memory");
+			done = done || !r;
+		}
+	return done;
+}
+
+pid_t _Fork(void) __attribute__((weak)); /* glibc 2.34 */
+
+/* What a machine wakes by is not in the hands of children. */
+static void forked_descriptors(void)
+{
+	pid_t (*const ways[])(void) = {fork, _Fork};
+	struct kvm_irqfd irqfd = {.fd = (unsigned)eventfd(0, EFD_CLOEXEC), .gsi = 4};
+	struct guest g;
+
+	guest_open(&g, true);
+	CHECK(!ioctl(g.vm, KVM_IRQFD, &irqfd) && is_taken((int)irqfd.fd));
+	for (unsigned i = 0; i < 2; i++) {
+		pid_t pid = ways[i] ? ways[i]() : fork();
+
+		if (!pid)
+			_exit(unwatch_all());
+		check_status(pid, 0);
+		CHECK(is_taken((int)irqfd.fd));
+	}
+	guest_close(&g);
+}
+
 /* Within a process it is a duplicate, in another one the machine is not at home. */
 static void sent(void)
 {
@@ -391,6 +447,7 @@ const struct client_case process_cases[] = {
 	{"forked", forked},
 	{"forked-statistics", forked_statistics},
 	{"forked-code", forked_code},
+	{"forked-descriptors", forked_descriptors},
 	{"vforked", vforked},
 	{"started", started},
 	{"executed", executed},
