@@ -95,6 +95,44 @@ static void copy_program(const char *to, mode_t mode)
 	CHECK(!n && !fchmod(out, mode) && !close(out) && !close(in));
 }
 
+/* ---- faults that are none ---- */
+
+static volatile unsigned long sent;
+
+static void on_sent(int signo)
+{
+	sent++;
+}
+
+static void send_faults(pid_t to)
+{
+	for (int i = 0; i < 4000; i++) {
+		kill(to, i & 1 ? SIGSEGV : SIGBUS);
+		usleep(20);
+	}
+	_exit(0);
+}
+
+/* Sent by kill(), a fault says nothing of what we copy at that moment: a long filter with an end that is none, and frames. */
+static void sent_faults(void)
+{
+	static struct sock_filter code[4096];
+	struct sock_fprog p = {.len = 4096, .filter = code};
+	const pid_t self = getpid();
+	pid_t pid;
+	int status;
+
+	CHECK(signal(SIGSEGV, on_sent) != SIG_ERR && signal(SIGBUS, on_sent) != SIG_ERR);
+	CHECK(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+	pid = fork();
+	if (!pid)
+		send_faults(self);
+	do
+		CHECK(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &p) == -1 && errno == EINVAL);
+	while (!waitpid(pid, &status, WNOHANG));
+	CHECK(!status && sent);
+}
+
 /* ---- threads of one's own ---- */
 
 /* A child of vfork() has one thread, whoever's memory it works in. */
@@ -363,6 +401,7 @@ static void tsync_birth(void)
 }
 
 static const struct scenario scenarios[] = {
+	{"sent_faults", sent_faults},
 	{"only_checked", only_checked},
 	{"tsync_vfork", tsync_vfork},
 	{"unreadable", unreadable},

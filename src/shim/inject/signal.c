@@ -427,7 +427,7 @@ void inject_signal_inside(int sig, siginfo_t *info, struct context *c, struct th
 
 	if (cpuid_answer(sig, info->si_code, &c->r8))
 		return;
-	if (c->rip == (u64)inject_copy_at && sig != SIGSYS) {
+	if (c->rip == (u64)inject_copy_at && sig != SIGSYS && is_fault(sig, info)) {
 		c->rip = (u64)inject_copy_out;
 	} else if (!is_fault(sig, info)) {
 		if (engine && sig == SIGILL && dev_take_call(c))
