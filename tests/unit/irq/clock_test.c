@@ -122,7 +122,7 @@ static void test_page_agrees(void **state)
 	assert_int_equal(guest_clock(&p, tsc + (u64)cpu0->cpu.tsc_offset), clock);
 }
 
-/* A TSC of another rate: the page has a multiplier of its own, which rounds by less than a billionth. */
+/* A TSC of another rate: the page has a multiplier of its own, of a rate in whole hertz, which of 50 MHz are 20 billionths. */
 static void test_page_scaled(void **state)
 {
 	static const u32 khz[] = {50000, 1234567, 9000000};
@@ -142,7 +142,7 @@ static void test_page_scaled(void **state)
 			guest_clock(&p, cpu_tsc_at(&cpu0->cpu, host)) - clock + 100, 0, 200);
 		host += 10 * machine_tsc_hz(world); /* and in ten seconds */
 		assert_in_range(guest_clock(&p, cpu_tsc_at(&cpu0->cpu, host)) - clock,
-			10000000000 - 200, 10000000000 + 200);
+			10000000000 - 300, 10000000000 + 300);
 	}
 }
 
