@@ -372,10 +372,11 @@ static void test_deadline_passed(void **state)
 	assert_int_equal(irq_pending(cpu0), 0x45);
 }
 
-static _Atomic bool let_go;
+static _Atomic bool held, let_go;
 
 static void stuck_fire(struct timer *t)
 {
+	atomic_store(&held, true);
 	while (!atomic_load(&let_go))
 		nap_us(100);
 }
@@ -386,9 +387,9 @@ static struct timer stuck = {.fire = stuck_fire};
 static void helper_holds(void)
 {
 	atomic_store(&let_go, false);
+	atomic_store(&held, false);
 	timer_arm(world, &stuck, 1);
-	/* It has begun when it is armed no more; nothing is armed that could come before. */
-	while (__atomic_load_n(&stuck.deadline, __ATOMIC_RELAXED))
+	while (!atomic_load(&held))
 		nap_us(100);
 }
 
