@@ -13,7 +13,7 @@
 #include "abi/kvm/kvm.h"
 #include "fuzz/random.h"
 
-#define POOL      13
+#define POOL      14
 #define RAM_BYTES 0x40000
 #define SCRATCH   0x8000
 

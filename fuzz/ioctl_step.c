@@ -9,7 +9,11 @@
 /* Some slots are for the device, some for vms, most for vcpus. */
 static enum fd_kind slot_kind(unsigned i)
 {
-	return i < 1 ? FD_SYSTEM : i < 4 ? FD_VM : i < 5 ? FD_GUEST_MEMFD : FD_VCPU;
+	return i < 1   ? FD_SYSTEM
+	       : i < 4 ? FD_VM
+	       : i < 5 ? FD_GUEST_MEMFD
+	       : i < 6 ? FD_DEVICE
+		       : FD_VCPU;
 }
 
 int any_of(struct worker *w, enum fd_kind kind)
@@ -34,6 +38,14 @@ void pool_close(struct slot *s)
 	dev_close(pg.dev, fd);
 }
 
+static long open_device(struct worker *w)
+{
+	struct kvm_create_device d = {.type = KVM_DEV_TYPE_VFIO};
+	long r = dev_ioctl(pg.dev, any_of(w, FD_VM), KVM_CREATE_DEVICE, (unsigned long)&d);
+
+	return r ? r : (long)d.fd;
+}
+
 static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
 {
 	const int prot = PROT_READ | PROT_WRITE;
@@ -50,6 +62,8 @@ static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
 	else if (kind == FD_GUEST_MEMFD)
 		fd = dev_ioctl(
 			pg.dev, any_of(w, FD_VM), KVM_CREATE_GUEST_MEMFD, (unsigned long)&memfd);
+	else if (kind == FD_DEVICE)
+		fd = open_device(w);
 	else
 		fd = dev_ioctl(pg.dev, any_of(w, FD_VM), KVM_CREATE_VCPU, below(w, 4));
 	if (fd < 0)
@@ -96,7 +110,8 @@ static void scribble(struct worker *w, struct slot *s)
 
 static bool makes_descriptor(const struct request *r)
 {
-	return r->number == KVM_CREATE_VM || r->number == KVM_CREATE_VCPU;
+	return r->number == KVM_CREATE_VM || r->number == KVM_CREATE_VCPU ||
+	       r->number == KVM_CREATE_DEVICE;
 }
 
 /* What is in some slot now; another thread may close it before it is used, and that is wanted. */

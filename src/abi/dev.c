@@ -28,6 +28,7 @@ enum dev_kind dev_kind(struct dev *d, int fd)
 	case FD_SYSTEM: return DEV_SYSTEM;
 	case FD_VM: return DEV_VM;
 	case FD_VCPU: return DEV_VCPU;
+	case FD_DEVICE: return DEV_DEVICE;
 	default: return DEV_OTHER;
 	}
 }
@@ -38,6 +39,7 @@ static enum fd_kind fd_kind_of(enum dev_kind kind)
 		[DEV_SYSTEM] = FD_SYSTEM,
 		[DEV_VM] = FD_VM,
 		[DEV_VCPU] = FD_VCPU,
+		[DEV_DEVICE] = FD_DEVICE,
 		[DEV_OTHER] = FD_KINDS};
 
 	return kinds[kind];

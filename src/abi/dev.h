@@ -46,7 +46,7 @@ long dev_ioctl_why(struct dev *d, int fd, unsigned long request, unsigned long a
 	const struct dev_signals *how, struct refusal *ret_why);
 bool dev_owns(struct dev *d, int fd);
 /* What fd is as far as we were told. Makes no system call. */
-enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_OTHER };
+enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_DEVICE, DEV_OTHER };
 enum dev_kind dev_kind(struct dev *d, int fd);
 static inline bool dev_knows(struct dev *d, int fd)
 {

@@ -14,6 +14,7 @@
 #ifndef BASE_SYS_H
 #define BASE_SYS_H
 
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -267,6 +268,14 @@ int sys_copy(void *to, const void *from, size_t n);
 static inline int sys_getpid(void)
 {
 	return (int)SYS_CALL0(SYS_getpid);
+}
+
+/* 0: two descriptors of the calling process for one open file. Else another number, or -1: it cannot be told. */
+static inline int sys_same_file(int fd, int other)
+{
+	int pid = sys_getpid();
+
+	return (int)SYS_CALL5(SYS_kcmp, pid, pid, KCMP_FILE, fd, other);
 }
 
 static inline int sys_gettid(void)

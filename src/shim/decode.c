@@ -67,8 +67,8 @@ MEMBERS(clock_data) = {D(kvm_clock_data, clock), H(kvm_clock_data, flags)};
 MEMBERS(pit) = {PIT(0), PIT(1), PIT(2)};
 MEMBERS(pit2) = {PIT(0), PIT(1), PIT(2), H(kvm_pit_state2, flags)};
 MEMBERS(reinject) = {D(kvm_reinject_control, pit_reinject)};
-MEMBERS(device) = {
-	D(kvm_create_device, type), S(kvm_create_device, fd), H(kvm_create_device, flags)};
+MEMBERS(device) = {D(kvm_create_device, type), H(kvm_create_device, flags)};
+MEMBERS(device_fd) = {S(kvm_create_device, fd)};
 MEMBERS(dirty_log) = {D(kvm_dirty_log, slot)};
 MEMBERS(clear_dirty_log) = {D(kvm_clear_dirty_log, slot), D(kvm_clear_dirty_log, first_page),
 	D(kvm_clear_dirty_log, num_pages)};
@@ -193,7 +193,7 @@ static const struct layout {
 	OUT(KVM_GET_PIT2, pit2),
 	IN(KVM_SET_PIT2, pit2),
 	IN(KVM_REINJECT_CONTROL, reinject),
-	IN(KVM_CREATE_DEVICE, device),
+	{KVM_CREATE_DEVICE, P(device), P(device_fd)},
 	OUT(KVM_GET_CLOCK, clock_data),
 	IN(KVM_SET_CLOCK, clock_data),
 	IN(KVM_SET_IDENTITY_MAP_ADDR, value),

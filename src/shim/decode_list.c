@@ -172,13 +172,18 @@ void list_irqchip(struct line *l, unsigned long arg)
 
 /* ---- others ---- */
 
-/* All attributes that x86 has are 64 bits. */
+/* VFIO's only group is of descriptors; all other attributes that x86 has, in group 0, are 64 bits. */
 void list_attr(struct line *l, unsigned long arg)
 {
 	struct kvm_device_attr a;
 	u64 value;
+	s32 fd;
 
-	if (read_program(arg, &a, sizeof(a)) && read_program(a.addr, &value, sizeof(value)))
+	if (!read_program(arg, &a, sizeof(a)))
+		return;
+	if (a.group == KVM_DEV_VFIO_FILE && read_program(a.addr, &fd, sizeof(fd)))
+		line_number(l, "fd", (u64)fd, LINE_SIGNED);
+	else if (a.group != KVM_DEV_VFIO_FILE && read_program(a.addr, &value, sizeof(value)))
 		line_number(l, "value", value, LINE_HEX);
 }
 

@@ -86,7 +86,8 @@ long shim_fstat(int fd, struct stat *st, long result)
 	case DEV_OTHER: break;
 	case DEV_SYSTEM: fill(st, S_IFCHR | 0666, 0); break;
 	case DEV_VM:
-	case DEV_VCPU: fill(st, 0600, 0); break;
+	case DEV_VCPU:
+	case DEV_DEVICE: fill(st, 0600, 0); break;
 	}
 	return result;
 }

@@ -135,7 +135,7 @@ static enum dev_kind kind_by_link(int fd)
 		const char *begin;
 		enum dev_kind kind;
 	} names[] = {{"anon_inode:kvm-vm", DEV_VM}, {"anon_inode:kvm-vcpu", DEV_VCPU},
-		{"/dev/kvm", DEV_SYSTEM}};
+		{"anon_inode:kvm-vfio", DEV_DEVICE}, {"/dev/kvm", DEV_SYSTEM}};
 	char path[32], link[64];
 	ssize_t n;
 
@@ -234,8 +234,11 @@ static void add_name(struct line *l, enum dev_kind kind, u32 request)
 
 static void add_call(struct line *l, enum dev_kind kind, int fd, u32 request, unsigned long arg)
 {
-	static const char *const kinds[] = {
-		[DEV_SYSTEM] = "kvm", [DEV_VM] = "vm", [DEV_VCPU] = "vcpu", [DEV_OTHER] = "other"};
+	static const char *const kinds[] = {[DEV_SYSTEM] = "kvm",
+		[DEV_VM] = "vm",
+		[DEV_VCPU] = "vcpu",
+		[DEV_DEVICE] = "device",
+		[DEV_OTHER] = "other"};
 	const char *name;
 
 	line_text(l, "%s %d ", kinds[kind], fd);

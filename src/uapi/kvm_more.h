@@ -46,6 +46,13 @@ struct kvm_run_memory_fault {
 #define KVM_CAP_X86_APIC_BUS_CYCLES_NS 237
 #endif
 
+/* Linux 6.6: devices' descriptors as well as groups'. */
+#ifndef KVM_DEV_VFIO_FILE
+#define KVM_DEV_VFIO_FILE     KVM_DEV_VFIO_GROUP
+#define KVM_DEV_VFIO_FILE_ADD KVM_DEV_VFIO_GROUP_ADD
+#define KVM_DEV_VFIO_FILE_DEL KVM_DEV_VFIO_GROUP_DEL
+#endif
+
 #ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
 #define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
 #endif

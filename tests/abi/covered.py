@@ -4,7 +4,7 @@
 import re
 import sys
 
-table = re.findall(r'^(?:SYS|VM|VCPU)\((KVM_\w+),', open(sys.argv[1]).read(), re.M)
+table = re.findall(r'^(?:SYS|VM|VCPU|DEVICE)\((KVM_\w+),', open(sys.argv[1]).read(), re.M)
 tests = set(re.findall(r'\bKVM_\w+', ''.join(open(name).read() for name in sys.argv[2:])))
 missing = sorted(set(table) - tests)
 for name in missing:

@@ -128,6 +128,15 @@ static void with_vcpus(struct life *l, int sys, int vm)
 	}
 }
 
+/* Files to be held are another matter: there are no VFIO groups here. */
+static void with_device(struct life *l, int vm)
+{
+	struct kvm_create_device d = {.type = KVM_DEV_TYPE_VFIO};
+	long r = kvm_p(vm, KVM_CREATE_DEVICE, &d);
+
+	keep_fd(l, r ? r : (long)d.fd);
+}
+
 /* Everything is tried even when something before it failed. */
 static void live(struct life *l)
 {
@@ -144,6 +153,7 @@ static void live(struct life *l)
 	keep(l, kvm_p(vm, KVM_ENABLE_CAP, &msrs));
 	with_memory(l, vm);
 	with_event(l, vm);
+	with_device(l, vm);
 	with_vcpus(l, sys, vm);
 }
 

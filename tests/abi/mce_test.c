@@ -308,6 +308,7 @@ static void test_tsc_rates(void **state)
 	}
 }
 
+/* Of other types; for VFIO's see vfio_test.c. */
 static void test_no_devices(void **state)
 {
 	struct kvm_create_device d = {.type = KVM_DEV_TYPE_XICS};

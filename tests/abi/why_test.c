@@ -148,7 +148,7 @@ static void test_vm(void **state)
 	struct kvm_userspace_memory_region r = {.slot = 4, .memory_size = 0x2000};
 	struct kvm_irqfd irqfd = {.fd = 1};
 	struct kvm_irqchip chip = {.chip_id = 3};
-	struct kvm_create_device device = {.type = KVM_DEV_TYPE_VFIO};
+	struct kvm_create_device device = {.type = KVM_DEV_TYPE_XICS};
 	struct {
 		u32 n, flags;
 		struct kvm_irq_routing_entry e[2];
@@ -168,7 +168,11 @@ static void test_vm(void **state)
 	refused(g.vm, KVM_GET_IRQCHIP, &chip, -EINVAL,
 		"chip_id 3: the PICs are 0 and 1, the IOAPIC is 2");
 	refused(g.vm, KVM_CREATE_DEVICE, &device, -ENODEV,
-		"type 4: no device of any type is offered");
+		"type 3: x86 has only KVM_DEV_TYPE_VFIO, 4");
+	device.type = KVM_DEV_TYPE_VFIO;
+	assert_int_equal(kvm_p(g.vm, KVM_CREATE_DEVICE, &device), 0);
+	refused(g.vm, KVM_CREATE_DEVICE, &device, -EBUSY, "the VM has its VFIO device already");
+	kvm_close((int)device.fd);
 	refused(g.vm, KVM_SET_GSI_ROUTING, &routing, -EINVAL,
 		"entries[1]: gsi 5000: GSIs are below 4096");
 	refused(g.vm, KVM_IRQFD, &irqfd, -EINVAL, "fd 1 is not an eventfd");
@@ -329,21 +333,33 @@ static void start_with_state(const struct request *q, int fd)
 			kvm_p(fd, get->number, &base);
 }
 
-static void try_request(const struct request *q, const struct guest *g)
+static void try_on(const struct request *q, int fd)
 {
-	const int fd[] = {[FD_SYSTEM] = g->sys, [FD_VM] = g->vm, [FD_VCPU] = g->vcpu};
-
 	if (q->arg_kind == ARG_ZERO || q->arg_kind == ARG_NONE || q->arg_kind == ARG_VALUE) {
-		try_values(q, fd[q->fd_kind]);
+		try_values(q, fd);
 		return;
 	}
 	memset(&base, 0, sizeof(base));
-	try_words(q, fd[q->fd_kind]);
+	try_words(q, fd);
 	if (q->arg_kind == ARG_PTR)
 		base.half[0] = 2; /* entries */
 	else
-		start_with_state(q, fd[q->fd_kind]);
-	try_words(q, fd[q->fd_kind]);
+		start_with_state(q, fd);
+	try_words(q, fd);
+}
+
+static void try_request(const struct request *q, const struct guest *g)
+{
+	const int fd[] = {[FD_SYSTEM] = g->sys, [FD_VM] = g->vm, [FD_VCPU] = g->vcpu};
+	struct kvm_create_device d = {.type = KVM_DEV_TYPE_VFIO};
+
+	if (q->fd_kind != FD_DEVICE) {
+		try_on(q, fd[q->fd_kind]);
+		return;
+	}
+	assert_int_equal(kvm_p(g->vm, KVM_CREATE_DEVICE, &d), 0);
+	try_on(q, (int)d.fd);
+	kvm_close((int)d.fd);
 }
 
 /* guest_open(), before the vcpu. */

@@ -3,7 +3,7 @@
  * From a request number to its handler, with the argument copied as the row of ioctls.def says.
  *
  * The whole number counts, never its low byte alone: 0xa3 is KVM_GET_TSC_KHZ and KVM_ENABLE_CAP.
- * An unknown request is -EINVAL on /dev/kvm and on a vcpu, -ENOTTY on a vm, as Linux does it.
+ * An unknown request is -EINVAL on /dev/kvm and on a vcpu, -ENOTTY on everything else, as Linux does it.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,9 +12,10 @@
 #include "abi/kvm/kvm.h"
 #include "base/sys.h"
 
-#define SYS(name, kind, size, handler)  ROW_SYS_##name,
-#define VM(name, kind, size, handler)   ROW_VM_##name,
-#define VCPU(name, kind, size, handler) ROW_VCPU_##name,
+#define SYS(name, kind, size, handler)    ROW_SYS_##name,
+#define VM(name, kind, size, handler)     ROW_VM_##name,
+#define VCPU(name, kind, size, handler)   ROW_VCPU_##name,
+#define DEVICE(name, kind, size, handler) ROW_DEVICE_##name,
 enum {
 #include "abi/kvm/ioctls.def"
 	ROW_COUNT
@@ -22,16 +23,19 @@ enum {
 #undef SYS
 #undef VM
 #undef VCPU
+#undef DEVICE
 
-#define SYS(name, kind, size, handler)  {#name, name, FD_SYSTEM, kind, size, handler},
-#define VM(name, kind, size, handler)   {#name, name, FD_VM, kind, size, handler},
-#define VCPU(name, kind, size, handler) {#name, name, FD_VCPU, kind, size, handler},
+#define SYS(name, kind, size, handler)    {#name, name, FD_SYSTEM, kind, size, handler},
+#define VM(name, kind, size, handler)     {#name, name, FD_VM, kind, size, handler},
+#define VCPU(name, kind, size, handler)   {#name, name, FD_VCPU, kind, size, handler},
+#define DEVICE(name, kind, size, handler) {#name, name, FD_DEVICE, kind, size, handler},
 static const struct request rows[ROW_COUNT] = {
 #include "abi/kvm/ioctls.def"
 };
 #undef SYS
 #undef VM
 #undef VCPU
+#undef DEVICE
 
 static int find_system(u32 number)
 {
@@ -41,10 +45,12 @@ static int find_system(u32 number)
 		return ROW_SYS_##name;
 #define VM(...)
 #define VCPU(...)
+#define DEVICE(...)
 #include "abi/kvm/ioctls.def"
 #undef SYS
 #undef VM
 #undef VCPU
+#undef DEVICE
 	}
 	return -1;
 }
@@ -57,10 +63,12 @@ static int find_vm(u32 number)
 	case (u32)(name):                                                                          \
 		return ROW_VM_##name;
 #define VCPU(...)
+#define DEVICE(...)
 #include "abi/kvm/ioctls.def"
 #undef SYS
 #undef VM
 #undef VCPU
+#undef DEVICE
 	}
 	return -1;
 }
@@ -73,10 +81,30 @@ static int find_vcpu(u32 number)
 #define VCPU(name, kind, size, handler)                                                            \
 	case (u32)(name):                                                                          \
 		return ROW_VCPU_##name;
+#define DEVICE(...)
 #include "abi/kvm/ioctls.def"
 #undef SYS
 #undef VM
 #undef VCPU
+#undef DEVICE
+	}
+	return -1;
+}
+
+static int find_device(u32 number)
+{
+	switch (number) {
+#define SYS(...)
+#define VM(...)
+#define VCPU(...)
+#define DEVICE(name, kind, size, handler)                                                          \
+	case (u32)(name):                                                                          \
+		return ROW_DEVICE_##name;
+#include "abi/kvm/ioctls.def"
+#undef SYS
+#undef VM
+#undef VCPU
+#undef DEVICE
 	}
 	return -1;
 }
@@ -89,6 +117,7 @@ const struct request *request_find(enum fd_kind kind, u32 number)
 	case FD_SYSTEM: row = find_system(number); break;
 	case FD_VM: row = find_vm(number); break;
 	case FD_VCPU: row = find_vcpu(number); break;
+	case FD_DEVICE: row = find_device(number); break;
 	case FD_GUEST_MEMFD:
 	case FD_KINDS: break;
 	}
@@ -150,10 +179,12 @@ static long dispatch(struct object *o, u32 number, struct call *c)
 
 	if (!r)
 		return refuse(c->why,
-			o->kind == FD_VM || o->kind == FD_GUEST_MEMFD ? -ENOTTY : -EINVAL,
+			o->kind == FD_SYSTEM || o->kind == FD_VCPU ? -EINVAL : -ENOTTY,
 			"this descriptor has no request 0x%lx", (u64)number);
 	if (o->kind == FD_VM)
 		c->vm = o->vm;
+	if (o->kind == FD_DEVICE)
+		c->vfio = o->vfio;
 	if (o->kind != FD_VCPU)
 		return call_handler(r, c);
 	c->vcpu = o->vcpu;

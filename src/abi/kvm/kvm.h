@@ -26,11 +26,12 @@
 
 /* ---- descriptors (object.c) ---- */
 
-enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_GUEST_MEMFD, FD_KINDS };
+enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_GUEST_MEMFD, FD_DEVICE, FD_KINDS };
 
 struct kvm_vm;
 struct kvm_vcpu;
 struct kvm_guest_memfd;
+struct kvm_vfio;
 
 /*
  * What the descriptors of one file have in common. Its memory stays an object until dev_destroy()
@@ -47,6 +48,7 @@ struct object {
 		struct kvm_vm *vm;
 		struct kvm_vcpu *vcpu;
 		struct kvm_guest_memfd *memory;
+		struct kvm_vfio *vfio;
 	};
 	struct object *next; /* all objects of the dev */
 };
@@ -64,6 +66,7 @@ void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publi
 void vm_free(struct kvm_vm *vm);
 void vcpu_release(struct kvm_vcpu *v);            /* drops the vm */
 void guest_memfd_free(struct kvm_guest_memfd *g); /* drops the vm */
+void vfio_free(struct kvm_vfio *f);               /* drops the vm */
 
 /* ---- what is behind them ---- */
 
@@ -98,6 +101,7 @@ struct kvm_vm {
 	_Atomic bool triple_fault_event;   /* KVM_CAP_X86_TRIPLE_FAULT_EVENT enabled */
 	_Atomic bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
 	_Atomic bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
+	_Atomic bool vfio;                 /* has its VFIO device */
 	struct stats_page stats;
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
 	struct kvm_vcpu *ring_vcpu;
@@ -164,6 +168,7 @@ struct call {
 	u64 caller_mask;   /* and the calling thread has blocked these, for KVM_RUN */
 	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
 	struct kvm_vcpu *vcpu;
+	struct kvm_vfio *vfio; /* on a device's descriptor */
 	unsigned long arg;
 	void *data;          /* private copy for ARG_IN, ARG_OUT, ARG_INOUT */
 	struct refusal *why; /* for refuse(); NULL: nobody asks */
@@ -185,13 +190,15 @@ const struct request *request_find(enum fd_kind kind, u32 number);
 /* All rows, for tracing and documentation. */
 const struct request *request_table(unsigned *ret_count);
 
-#define SYS(name, kind, size, handler)  long handler(struct call *c);
-#define VM(name, kind, size, handler)   long handler(struct call *c);
-#define VCPU(name, kind, size, handler) long handler(struct call *c);
+#define SYS(name, kind, size, handler)    long handler(struct call *c);
+#define VM(name, kind, size, handler)     long handler(struct call *c);
+#define VCPU(name, kind, size, handler)   long handler(struct call *c);
+#define DEVICE(name, kind, size, handler) long handler(struct call *c);
 #include "abi/kvm/ioctls.def"
 #undef SYS
 #undef VM
 #undef VCPU
+#undef DEVICE
 
 /* ---- the caller's memory (user.c): 0 or -EFAULT, never a fault ---- */
 

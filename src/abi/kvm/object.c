@@ -15,6 +15,7 @@ const char *const memfd_name[FD_KINDS] = {
 	[FD_VM] = "uservisor-kvm-vm",
 	[FD_VCPU] = "uservisor-kvm-vcpu",
 	[FD_GUEST_MEMFD] = "uservisor-kvm-vmem",
+	[FD_DEVICE] = "uservisor-kvm-vfio",
 };
 
 /* ---- table ---- */
@@ -60,6 +61,8 @@ static void object_dead(struct dev *d, struct object *o)
 		vcpu_release(o->vcpu);
 	if (ours && o->kind == FD_GUEST_MEMFD)
 		guest_memfd_free(o->memory);
+	if (ours && o->kind == FD_DEVICE)
+		vfio_free(o->vfio);
 }
 
 void object_put(struct dev *d, struct object *o)

@@ -279,14 +279,6 @@ long vm_set_tsc_khz(struct call *c)
 		"%lu kHz: the most is %lu", (u64)khz, (u64)TSC_KHZ_MAX - 1);
 }
 
-/* There are none: the only kind that x86 knows is VFIO's. */
-long vm_create_device(struct call *c)
-{
-	const struct kvm_create_device *k = c->data;
-
-	return refuse(c->why, -ENODEV, "type %lu: no device of any type is offered", (u64)k->type);
-}
-
 long vm_get_clock(struct call *c)
 {
 	struct kvm_clock_data *k = c->data;

@@ -109,7 +109,7 @@ def check_reasons(lines, text):
 
 def check_complete():
     with open(TABLE, encoding='utf-8') as f:
-        served = re.findall(r'^(?:SYS|VM|VCPU)\((KVM_\w+), ARG_(?:IN|OUT|INOUT|PTR),', f.read(), re.M)
+        served = re.findall(r'^(?:SYS|VM|VCPU|DEVICE)\((KVM_\w+), ARG_(?:IN|OUT|INOUT|PTR),', f.read(), re.M)
     with open(DECODER, encoding='utf-8') as f:
         shown = set(re.findall(r'\bKVM_\w+', f.read()))
     need(len(served) > 50 and set(served) <= shown, f'every argument is decoded, {sorted(set(served) - shown)} are not')
