@@ -8,11 +8,13 @@
  *
  * prints, a character for each of 32 pages
  *
- *     round 1: ................################
- *     round 2: ................#.#.#.#.#.#.#.#.
- *     round 3: ................#..#..#..#..#..#
- *     round 4: ................#...#...#...#...
- *     idle:    ................................
+ *     round 1: .c..............################
+ *     round 2: .c..............#.#.#.#.#.#.#.#.
+ *     round 3: .c..............#..#..#..#..#..#
+ *     round 4: .c..............#...#...#...#...
+ *     idle:    .c..............................
+ *
+ * Where the code is there is always a c: a page may count as written when it is first executed.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,7 +68,9 @@ static int show(unsigned long start, unsigned long len, void *bitmap, void *opaq
 
 	printf("%-8s ", (const char *)opaque);
 	for (unsigned long page = 0; page < len / PAGE; page++)
-		putchar(words[page / bits] >> page % bits & 1 ? '#' : '.');
+		putchar(page == CODE / PAGE                     ? 'c'
+			: words[page / bits] >> page % bits & 1 ? '#'
+								: '.');
 	putchar('\n');
 	return start != 0; /* anything but 0 would end the walk */
 }

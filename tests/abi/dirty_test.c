@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dirty tracking: the bitmap that is cleared by its reader or by hand, the rings, and what counts as a write by
- * the guest.
+ * the guest; the first fetch of code does.
  */
 #include "tests/abi/port.h"
 
@@ -43,6 +43,17 @@ static u64 dirty(struct guest *g)
 	return bitmap;
 }
 
+/*
+ * The log, where code is only fetched from the pages in code. A kernel on a processor that executes real mode says the same;
+ * where it has to emulate real mode it fetches by itself, and these pages stay clean.
+ */
+static void dirty_is(struct guest *g, u64 pages, u64 code)
+{
+	u64 loose = port.real ? code : 0;
+
+	assert_int_equal(dirty(g) & ~loose, pages & ~loose);
+}
+
 static long clear(struct guest *g, u64 first, u32 pages, u64 mask)
 {
 	struct kvm_clear_dirty_log c = {
@@ -71,9 +82,9 @@ static void test_clear(void **state)
 	assert_int_equal(enable(g.vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 4 | 1), -EINVAL);
 	assert_int_equal(enable(g.vm, KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, 1), 0);
 	run_to(&g, KVM_EXIT_HLT);
-	assert_int_equal(dirty(&g), 0x300);
-	assert_int_equal(dirty(&g), 0x300); /* nothing was cleared */
-	assert_int_equal(clear(&g, 0, 16, 0x100), 0);
+	dirty_is(&g, 0x301, 1); /* with the code's */
+	dirty_is(&g, 0x301, 1); /* nothing was cleared */
+	assert_int_equal(clear(&g, 0, 16, 0x101), 0);
 	assert_int_equal(dirty(&g), 0x200);
 	run_to(&g, KVM_EXIT_HLT);
 	assert_int_equal(dirty(&g), 0x300);
@@ -126,6 +137,9 @@ static void test_initially_set(void **state)
 	assert_int_equal(clear(&g, 0, 16, 0xffff), 0);
 	assert_int_equal(dirty(&g), 0);
 	run_to(&g, KVM_EXIT_HLT);
+	dirty_is(&g, 0x301, 1);
+	assert_int_equal(clear(&g, 0, 16, 0xffff), 0);
+	run_to(&g, KVM_EXIT_HLT);
 	assert_int_equal(dirty(&g), 0x300);
 	guest_close(&g);
 }
@@ -151,7 +165,7 @@ static void test_writers(void **state)
 	run_to(&g, KVM_EXIT_IO);
 	run_to(&g, KVM_EXIT_HLT);
 	g.ram[0xe000] = 1; /* the host's own is not logged */
-	assert_int_equal(dirty(&g), BIT(2) | BIT(4) | BIT(5) | BIT(7) | BIT(10));
+	dirty_is(&g, BIT(0) | BIT(2) | BIT(4) | BIT(5) | BIT(7) | BIT(10), BIT(0));
 	guest_close(&g);
 }
 
@@ -171,6 +185,78 @@ static void test_log_life(void **state)
 	run_to(&g, KVM_EXIT_HLT);
 	assert_int_equal(slot(&g, 0, KVM_MEM_LOG_DIRTY_PAGES, 0x100000, RAM_BYTES, g.ram), 0);
 	assert_int_equal(dirty(&g), 0x300);
+	guest_close(&g);
+}
+
+/* ---- pages that code is fetched from ---- */
+
+static void run_at(struct guest *g, u64 rip)
+{
+	struct kvm_regs regs;
+
+	assert_int_equal(kvm_p(g->vcpu, KVM_GET_REGS, &regs), 0);
+	regs.rip = rip;
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_REGS, &regs), 0);
+	run_to(g, KVM_EXIT_HLT);
+}
+
+/* The first fetch makes a page dirty, and no other does: not after the log was read, nor if it was on later. */
+static void test_fetched(void **state)
+{
+	struct guest g;
+
+	guest_open(&g);
+	GUEST_CODE(&g, 0xe9, 0xfd, 0x1f, 0xf4); /* jmp 0x3000; hlt */
+	memset(g.ram + 0x2000, 0xf4, 2 * PAGE_SIZE);
+	run_at(&g, 0x1000);
+	assert_int_equal(log_ram(&g), 0);
+	run_at(&g, 0x1000);
+	assert_int_equal(dirty(&g), 0);
+	run_at(&g, 0x4000);
+	dirty_is(&g, BIT(3), BIT(3));
+	run_at(&g, 0x1000);
+	run_at(&g, 0x4000);
+	assert_int_equal(dirty(&g), 0);
+	/* A slot made anew has nothing mapped. */
+	assert_int_equal(slot(&g, 0, 0, RAM_GPA, 0, NULL), 0);
+	assert_int_equal(log_ram(&g), 0);
+	run_at(&g, 0x1000);
+	dirty_is(&g, BIT(0) | BIT(2), BIT(0) | BIT(2));
+	run_at(&g, 0x1000);
+	assert_int_equal(dirty(&g), 0);
+	guest_close(&g);
+}
+
+/* What was written is mapped already when code there is executed. */
+static void test_written_first(void **state)
+{
+	struct guest g;
+
+	guest_open(&g);
+	assert_int_equal(log_ram(&g), 0);
+	GUEST_CODE(&g, 0xc6, 0x06, 0x00, 0x50, 0xf4, 0xf4); /* movb $0xf4, 0x5000; hlt */
+	run_at(&g, 0x1000);
+	dirty_is(&g, BIT(0) | BIT(4), BIT(0));
+	run_at(&g, 0x5000);
+	assert_int_equal(dirty(&g), 0);
+	run_at(&g, 0x1000);
+	assert_int_equal(dirty(&g), BIT(4));
+	guest_close(&g);
+}
+
+/* ROM is never mapped for writing. */
+static void test_rom_fetched(void **state)
+{
+	struct guest g;
+
+	guest_open(&g);
+	assert_int_equal(slot(&g, 0, 0, RAM_GPA, 0, NULL), 0);
+	assert_int_equal(
+		slot(&g, 0, KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY, RAM_GPA, RAM_BYTES, g.ram),
+		0);
+	GUEST_CODE(&g, 0xf4);
+	run_at(&g, 0x1000);
+	assert_int_equal(dirty(&g), 0);
 	guest_close(&g);
 }
 
@@ -340,6 +426,32 @@ static void test_ring_full(void **state)
 	ring_close(&r);
 }
 
+/* Fetches alone fill a ring, too: here each slot made anew brings one entry, and the last ones in reserve stay free. */
+static void test_ring_fetched(void **state)
+{
+	struct ring_guest r;
+	int fulls = 0, runs = 0;
+
+	if (port.real) /* see dirty_is() */
+		return;
+	ring_open(&r);
+	while (fulls < 2 && runs++ < 1000) {
+		GUEST_CODE(&r.g, 0xf4);
+		assert_int_equal(kvm(r.g.vcpu, KVM_RUN, 0), 0);
+		if (r.g.run->exit_reason == KVM_EXIT_DIRTY_RING_FULL) {
+			fulls++;
+			assert_int_equal(harvest(&r), BIT(0));
+			assert_true(kvm(r.g.vm, KVM_RESET_DIRTY_RINGS, 0) >= RING_ENTRIES - 64);
+			continue;
+		}
+		assert_int_equal(r.g.run->exit_reason, KVM_EXIT_HLT);
+		assert_int_equal(slot(&r.g, 0, 0, RAM_GPA, 0, NULL), 0);
+		assert_int_equal(log_ram(&r.g), 0);
+	}
+	assert_int_equal(fulls, 2);
+	ring_close(&r);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -348,10 +460,14 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_initially_set),
 		cmocka_unit_test(test_writers),
 		cmocka_unit_test(test_log_life),
+		cmocka_unit_test(test_fetched),
+		cmocka_unit_test(test_written_first),
+		cmocka_unit_test(test_rom_fetched),
 		cmocka_unit_test(test_ring_args),
 		cmocka_unit_test(test_ring),
 		cmocka_unit_test(test_ring_spoilt),
 		cmocka_unit_test(test_ring_full),
+		cmocka_unit_test(test_ring_fetched),
 	};
 
 	port_start(argc, argv);

@@ -288,8 +288,13 @@ static void check_dirty(struct model *m)
 	int result = kvm_get_dirty_pages(m->vm.kvm, (u64)page * PAGE_SIZE, bitmap);
 
 	assert_int_equal(result, r && logs(m, r) ? 0 : -ENOENT);
-	for (int i = 0; result == 0 && i < r->pages; i++)
-		assert_int_equal(bitmap[i / 64] >> i % 64 & 1, m->dirty[r->page + i]);
+	for (int i = 0; result == 0 && i < r->pages; i++) {
+		bool told = bitmap[i / 64] >> i % 64 & 1;
+
+		/* The code's page may be told because it was executed. */
+		if (!told || r->page + i != CODE / PAGE_SIZE)
+			assert_int_equal(told, m->dirty[r->page + i]);
+	}
 	if (result == 0)
 		forget(m, r->page, r->pages);
 }

@@ -43,6 +43,23 @@ static struct fetch_entry *fetch_slot(struct cpu *cpu, u64 lin)
 	return &cpu->fetch[lin >> PAGE_SHIFT & (FETCH_CACHE - 1)];
 }
 
+/*
+ * KVM maps a page for writing, too, when it is first touched, and then has to call it dirty; programs and their tests
+ * expect that of the page that code is in. When the log is read it only takes the right to write away, so that this
+ * happens once, and so it is here: a log must come to an end. Reads are left out, since nobody asks for them and they
+ * would pay for it, and ROM, which is never mapped so.
+ */
+static void note_fetch(struct cpu *cpu, const struct slot *s, u64 gpa)
+{
+	u64 *state = slot_state(s, gpa);
+
+	if (likely(__atomic_load_n(state, __ATOMIC_SEQ_CST) & PAGE_MAPPED))
+		return;
+	if (!(__atomic_fetch_or(state, PAGE_MAPPED, __ATOMIC_SEQ_CST) & PAGE_MAPPED) &&
+		!(s->flags & SLOT_READONLY))
+		slot_log_dirty(cpu->machine, cpu, s, gpa);
+}
+
 static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 {
 	const struct slot *s;
@@ -54,6 +71,8 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (!s && mem_private_missing(cpu, w.gpa))
 		return mem_private_fault(cpu, w.gpa);
+	if (s)
+		note_fetch(cpu, s, w.gpa);
 	filter_add(cpu, lin, w.global);
 	e->tag = tag | (w.global ? TAG_GLOBAL : 0);
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);

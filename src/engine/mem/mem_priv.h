@@ -19,7 +19,7 @@ struct slot {
 	u32 id, flags; /* SLOT_* */
 	u64 gpa, size; /* gpa with its address space, see GPA_SMM */
 	u8 *hva;
-	u64 *state;        /* one word a page of the backing: PAGE_WATCHED and the writers */
+	u64 *state;        /* one word a page of the backing: PAGE_* and the writers */
 	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY */
 	u64 watched_parts; /* bit n: a page in the n-th 64th of the slot has been watched */
 	struct backing *backing;
@@ -78,8 +78,11 @@ enum { HINT_TABLES, HINT_DATA };
  * The state word. Two bits a cpu say that it may hold a write entry for the page, made from a local or
  * from a global translation; so a CR3 write can take back the first without knowing about the second.
  * Bits may be stale, never missing. All cpus from id 30 on share a pair that nobody takes back.
+ *
+ * PAGE_MAPPED stays once the page has been written to or executed. See note_fetch().
  */
 #define PAGE_WATCHED  BIT64(63)
+#define PAGE_MAPPED   BIT64(31)
 #define WRITER_SHARED 30
 
 static inline unsigned writer_index(u32 cpu_id)

@@ -121,7 +121,7 @@ static bool become_writer(struct cpu *cpu, const struct slot *s, const struct wa
 	u64 old = __atomic_load_n(state, __ATOMIC_SEQ_CST);
 
 	if (!(old & (bit | PAGE_WATCHED)))
-		old = __atomic_fetch_or(state, bit, __ATOMIC_SEQ_CST);
+		old = __atomic_fetch_or(state, bit | PAGE_MAPPED, __ATOMIC_SEQ_CST);
 	return !(old & PAGE_WATCHED);
 }
 

@@ -132,7 +132,7 @@ void page_watch(struct cpu *cpu, u64 gpa)
 	note_part(s, gpa);
 	/* An earlier watcher may still be waiting: a page that is watched already is not yet quiet. */
 	writers = __atomic_fetch_or(slot_state(s, gpa), PAGE_WATCHED, __ATOMIC_SEQ_CST) &
-		  ~PAGE_WATCHED;
+		  ~(PAGE_WATCHED | PAGE_MAPPED);
 	if (writers & own)
 		flush_own(cpu, ALIGN_DOWN(gpa, PAGE_SIZE));
 	if (writers & ~(writer_index(cpu->id) == WRITER_SHARED ? 0 : own))
