@@ -58,6 +58,7 @@ const char *decode_capability(u32 number)
 		C(KVMCLOCK_CTRL),
 		C(SIGNAL_MSI),
 		C(READONLY_MEM),
+		C(DEVICE_CTRL),
 		C(IRQFD_RESAMPLE),
 		C(EXT_EMUL_CPUID),
 		C(TSC_DEADLINE_TIMER),
