@@ -176,13 +176,36 @@ static bool show_as(int source, const char *name)
 	return !mount(from, to, NULL, MS_BIND, NULL);
 }
 
+static bool write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool ok = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+
+	close(fd);
+	return ok;
+}
+
+/* Mounts are root's; for others there is a name space in which they are. */
+static bool own_mounts(void)
+{
+	char uids[32], gids[32];
+
+	snprintf(uids, sizeof(uids), "0 %u 1", geteuid());
+	snprintf(gids, sizeof(gids), "0 %u 1", getegid());
+	if (!unshare(CLONE_NEWNS))
+		return true;
+	return !unshare(CLONE_NEWUSER | CLONE_NEWNS) &&
+	       write_file("/proc/self/setgroups", "deny") &&
+	       write_file("/proc/self/uid_map", uids) && write_file("/proc/self/gid_map", gids);
+}
+
 static bool make_vfio(void)
 {
 	static const char *const of[][2] = {
 		{"/dev/null", "7"}, {"/dev/zero", "8"}, {"/dev/full", "vfio"}};
 	int source[ARRAY_SIZE(of)];
 
-	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+	if (!own_mounts())
 		return false;
 	for (unsigned i = 0; i < ARRAY_SIZE(of); i++)
 		source[i] = open(of[i][0], O_PATH); /* of the mounts that are ours now */
