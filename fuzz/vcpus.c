@@ -252,6 +252,7 @@ static void *runs(void *arg)
 {
 	struct processor *p = arg;
 	struct box *b = &p->all->b;
+	sigset_t kicks;
 	long r;
 
 	start(p, 0);
@@ -265,6 +266,10 @@ static void *runs(void *arg)
 		if (!p->all->stop)
 			after_exit(p, r);
 	}
+	/* A kick that comes too late must not find the C library, or a sanitizer, taking the thread to pieces. */
+	sigemptyset(&kicks);
+	sigaddset(&kicks, SIGUSR1);
+	pthread_sigmask(SIG_BLOCK, &kicks, NULL);
 	p->ended = true;
 	return NULL;
 }
