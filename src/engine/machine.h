@@ -110,8 +110,18 @@ void vcpu_post_sipi(struct vcpu *v, u8 vector);
 void vcpu_post_unhalt(struct vcpu *v);
 /* Set REQ_* bits and make the vcpu see them; wait, with m->lock held: until it has acted on them or is out of inner code. */
 void vcpu_request(struct vcpu *v, u32 req, bool wait);
-/* tick.c, with m->lock held: from an access to guest RAM that the host does not let it finish (cpu/recover.h). */
+/*
+ * A vcpu that has not answered for so long may be held back by the host.
+ *
+ * The thread sanitizer takes a SIGILL that was sent for a fault, and has it interrupt its own run time, which does not bear that.
+ * So there it is only for who surely sleeps.
+ */
+#ifdef __SANITIZE_THREAD__
+#define VCPU_LATE_NS 250000000ull
+#else
 #define VCPU_LATE_NS 8000000ull
+#endif
+/* tick.c, with m->lock held: from an access to guest RAM that the host does not let it finish (cpu/recover.h). */
 void vcpu_call_away(struct vcpu *v);
 /* Stop all vcpus outside inner code until machine_resume(); may be called by a vcpu thread that is itself out. */
 void machine_pause(struct machine *m);
