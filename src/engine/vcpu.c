@@ -232,15 +232,16 @@ static const u8 user_stat[EXIT_COUNT] = {
 
 int vcpu_run(struct vcpu *v, u32 flags)
 {
+	struct cpu *before = recover_thread(&v->cpu);
 	struct altstack alternate;
 	int r;
 
-	recover_thread(&v->cpu);
 	altstack_cut(&v->cpu, (u64)__builtin_frame_address(0), &alternate);
 	r = run_until_exit(v, flags);
 	altstack_restore(&v->cpu, &alternate);
 	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
 		sys_sched_yield();
+	recover_thread_end(before);
 	stat_inc(&v->cpu, STAT_USER_EXITS);
 	if (likely(!r))
 		stat_inc_exit(&v->cpu, user_stat, v->cpu.exit.reason);

@@ -28,7 +28,8 @@ static struct action_record chained[NSIG];
 /* A handler that the kernel calls instead of ours, and that knows of us; or NULL. */
 static const void *_Atomic before_ours;
 
-static _Thread_local struct cpu *running;
+static _Thread_local struct cpu *running; /* while it is in inner code */
+static _Thread_local struct cpu *served;  /* while this thread is in its vcpu_run() */
 
 /* Calling away: see recover.h. The signal is one of those whose handlers are ours anyway. */
 #define CALL SIGILL
@@ -213,8 +214,8 @@ static void handler(int signo, siginfo_t *info, void *context)
 		return;
 	if (unlikely(!is_fault(signo, info))) {
 		pass_on(signo, info, context);
-		if (cpu)
-			cpu_request(cpu, REQ_KICK); /* as any signal ends KVM_RUN */
+		if (served)
+			cpu_request(served, REQ_KICK); /* as any signal ends KVM_RUN */
 		return;
 	}
 	if (cpu && cache_contains(cpu->machine->code, pc)) {
@@ -269,12 +270,21 @@ void recover_enter(struct cpu *cpu)
 		cpu->away.left = cpu->away.has_stored = false;
 }
 
-void recover_thread(struct cpu *cpu)
+struct cpu *recover_thread(struct cpu *cpu)
 {
+	struct cpu *before = served;
+
+	served = cpu;
 	if (unlikely(!thread_id))
 		thread_id = sys_gettid();
 	__atomic_store_n(&cpu->away.thread, thread_id, __ATOMIC_RELAXED);
 	__atomic_store_n(&cpu->away.called, &called, __ATOMIC_RELAXED);
+	return before;
+}
+
+void recover_thread_end(struct cpu *before)
+{
+	served = before;
 }
 
 void host_handlers_behind(const void *entry)

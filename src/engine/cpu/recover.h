@@ -28,8 +28,12 @@ void recover_enter(struct cpu *cpu);
  * refused; but the cpu leaves inner code without an exit, before the instruction, and what is asked of it is served.
  */
 
-/* It is this thread that runs the cpu from now on. */
-void recover_thread(struct cpu *cpu);
+/*
+ * It is this thread that runs the cpu from now on, until recover_thread_end() with what this returns: the cpu before, whose
+ * run a handler may have interrupted for this one. Signals of the kind of faults that are sent meanwhile kick it.
+ */
+struct cpu *recover_thread(struct cpu *cpu);
+void recover_thread_end(struct cpu *before);
 /*
  * Any thread; the cpu is in inner code and stays in vcpu_run() until this returns. An EXIT_MEMORY_FAULT with away.left
  * set is no fault.
