@@ -20,10 +20,6 @@ enum {
 #include "abi/kvm/ioctls.def"
 	ROW_COUNT
 };
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 
 #define SYS(name, kind, size, handler)    {#name, name, FD_SYSTEM, kind, size, handler},
 #define VM(name, kind, size, handler)     {#name, name, FD_VM, kind, size, handler},
@@ -32,79 +28,43 @@ enum {
 static const struct request rows[ROW_COUNT] = {
 #include "abi/kvm/ioctls.def"
 };
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 
+#define SYS(name, kind, size, handler)                                                             \
+	case (u32)(name): return ROW_SYS_##name;
 static int find_system(u32 number)
 {
 	switch (number) {
-#define SYS(name, kind, size, handler)                                                             \
-	case (u32)(name):                                                                          \
-		return ROW_SYS_##name;
-#define VM(...)
-#define VCPU(...)
-#define DEVICE(...)
 #include "abi/kvm/ioctls.def"
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 	}
 	return -1;
 }
 
+#define VM(name, kind, size, handler)                                                              \
+	case (u32)(name): return ROW_VM_##name;
 static int find_vm(u32 number)
 {
 	switch (number) {
-#define SYS(...)
-#define VM(name, kind, size, handler)                                                              \
-	case (u32)(name):                                                                          \
-		return ROW_VM_##name;
-#define VCPU(...)
-#define DEVICE(...)
 #include "abi/kvm/ioctls.def"
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 	}
 	return -1;
 }
 
+#define VCPU(name, kind, size, handler)                                                            \
+	case (u32)(name): return ROW_VCPU_##name;
 static int find_vcpu(u32 number)
 {
 	switch (number) {
-#define SYS(...)
-#define VM(...)
-#define VCPU(name, kind, size, handler)                                                            \
-	case (u32)(name):                                                                          \
-		return ROW_VCPU_##name;
-#define DEVICE(...)
 #include "abi/kvm/ioctls.def"
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 	}
 	return -1;
 }
 
+#define DEVICE(name, kind, size, handler)                                                          \
+	case (u32)(name): return ROW_DEVICE_##name;
 static int find_device(u32 number)
 {
 	switch (number) {
-#define SYS(...)
-#define VM(...)
-#define VCPU(...)
-#define DEVICE(name, kind, size, handler)                                                          \
-	case (u32)(name):                                                                          \
-		return ROW_DEVICE_##name;
 #include "abi/kvm/ioctls.def"
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 	}
 	return -1;
 }

@@ -195,10 +195,6 @@ const struct request *request_table(unsigned *ret_count);
 #define VCPU(name, kind, size, handler)   long handler(struct call *c);
 #define DEVICE(name, kind, size, handler) long handler(struct call *c);
 #include "abi/kvm/ioctls.def"
-#undef SYS
-#undef VM
-#undef VCPU
-#undef DEVICE
 
 /* ---- the caller's memory (user.c): 0 or -EFAULT, never a fault ---- */
 
