@@ -348,12 +348,18 @@ static void parse(int argc, char **argv)
 	fz.end = now() + (fz.cases ? 1e9 : seconds);
 }
 
+static void nothing(int number)
+{
+}
+
 int fuzz_main(const struct fuzzer *f, int argc, char **argv)
 {
 	double begin = now();
 	bool good = true;
 
 	fz.fuzzer = f;
+	if (f->interrupts)
+		signal(f->interrupts, nothing);
 	parse(argc, argv);
 	fz.board = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (fz.board == MAP_FAILED)

@@ -28,6 +28,7 @@ struct fuzzer {
 	unsigned pass_seconds;          /* of the short pass */
 	unsigned hang_seconds;          /* a case that makes no progress() for so long hangs */
 	const char *worst;              /* what note_worst() is about, NULL: nothing */
+	int interrupts;                 /* a signal that only interrupts, 0: none */
 	void (*one_case)(struct random *r);
 };
 

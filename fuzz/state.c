@@ -186,18 +186,14 @@ static void one_case(struct random *r)
 	box_close(&b);
 }
 
-static void nothing(int number)
-{
-}
-
 int main(int argc, char **argv)
 {
 	static const struct fuzzer f = {.name = "state",
 		.ingredients = ingredients,
 		.pass_seconds = 4,
 		.hang_seconds = 60,
+		.interrupts = SIGALRM,
 		.one_case = one_case};
 
-	signal(SIGALRM, nothing);
 	return fuzz_main(&f, argc, argv);
 }

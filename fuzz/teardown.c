@@ -532,18 +532,14 @@ static void one_case(struct random *r)
 	wreck_it(&w, r);
 }
 
-static void nothing(int number)
-{
-}
-
 int main(int argc, char **argv)
 {
 	static const struct fuzzer f = {.name = "teardown",
 		.ingredients = ingredients,
 		.pass_seconds = 4,
 		.hang_seconds = 60,
+		.interrupts = SIGUSR1,
 		.one_case = one_case};
 
-	signal(SIGUSR1, nothing);
 	return fuzz_main(&f, argc, argv);
 }

@@ -421,19 +421,15 @@ static void one_case(struct random *r)
 	close(all.event);
 }
 
-static void nothing(int number)
-{
-}
-
 int main(int argc, char **argv)
 {
 	static const struct fuzzer f = {.name = "vcpus",
 		.ingredients = ingredients,
 		.pass_seconds = 5,
 		.hang_seconds = 60,
+		.interrupts = SIGUSR1,
 		.worst = "us of processor time from a kick to the end of KVM_RUN",
 		.one_case = one_case};
 
-	signal(SIGUSR1, nothing);
 	return fuzz_main(&f, argc, argv);
 }
