@@ -59,7 +59,7 @@ static enum run_result run_inside(struct vcpu *v)
 		tick_need(v->machine);
 	recover_enter(&v->cpu);
 	r = cpu_run_guest(&v->cpu);
-	recover_enter(NULL);
+	recover_leave(&v->cpu);
 	if (r == RUN_EXIT && unlikely(v->cpu.exit.reason == EXIT_MEMORY_FAULT) &&
 		v->cpu.away.left) {
 		v->cpu.exit.reason = EXIT_NONE;

@@ -319,6 +319,48 @@ static void test_sent_fault(void **state)
 	guest_close(&g);
 }
 
+static struct guest within;
+
+static void run_another(int sig)
+{
+	handled++;
+	run_to(&within, KVM_EXIT_HLT);
+}
+
+/*
+ * Its handler runs another vcpu. The one that it has interrupted goes on, and the faults of its code (SIGFPE, or the kernel might
+ * take the two signals for one) are still the guest's.
+ */
+static void test_sent_fault_nested(void **state)
+{
+	struct sys_sigaction a = {.handler = (void *)run_another}, old;
+	struct kvm_sregs s;
+	struct guest g;
+	struct later l;
+
+	guest_open(&within);
+	GUEST_CODE(&within, 0xf4, 0xeb, 0xfd); /* hlt; jmp -3 */
+	guest_open(&g);
+	GUEST_CODE(&g, 0x31, 0xc9, 0xf7, 0xf1, 0xeb, 0xfc); /* xor cx, cx; 1: div cx; jmp 1b */
+	g.ram[0x2000] = 0xcf; /* #DE goes to 3000h, an iret to the division */
+	memcpy(g.ram + 0x3000, (const u16[]){0x3000, 0}, 4);
+	assert_int_equal(kvm_p(g.vcpu, KVM_GET_SREGS, &s), 0);
+	s.idt.base = 0x4000;
+	s.idt.limit = 3;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_SREGS, &s), 0);
+	handled = 0;
+	assert_int_equal(dev_sigaction(SIGBUS, &a, &old), 0);
+	for (int i = 1; i <= 5; i++) {
+		later(&l, SIGBUS);
+		assert_int_equal(kvm(g.vcpu, KVM_RUN, 0), -EINTR);
+		assert_int_equal(handled, i);
+		pthread_join(l.self, NULL);
+	}
+	assert_int_equal(dev_sigaction(SIGBUS, &old, NULL), 0);
+	guest_close(&g);
+	guest_close(&within);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -332,6 +374,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_request_waits),
 		cmocka_unit_test(test_waiting_for_sipi),
 		cmocka_unit_test(test_sent_fault),
+		cmocka_unit_test(test_sent_fault_nested),
 	};
 
 	port_start(argc, argv);

@@ -301,6 +301,7 @@ struct cpu {
 	struct calling_away {    /* recover.c */
 		int thread;      /* that runs the cpu */
 		bool *called;    /* that thread's */
+		bool inner;      /* the guest's code runs, or inner code for it */
 		bool left;       /* the host's "fault" was none */
 		bool has_stored; /* the instruction that C executes has changed memory: it must end */
 	} away;

@@ -28,13 +28,18 @@ static struct action_record chained[NSIG];
 /* A handler that the kernel calls instead of ours, and that knows of us; or NULL. */
 static const void *_Atomic before_ours;
 
-static _Thread_local struct cpu *running; /* while it is in inner code */
-static _Thread_local struct cpu *served;  /* while this thread is in its vcpu_run() */
+static _Thread_local struct cpu *served; /* while this thread is in its vcpu_run() */
 
 /* Calling away: see recover.h. The signal is one of those whose handlers are ours anyway. */
 #define CALL SIGILL
 static _Thread_local int thread_id;
 static _Thread_local bool called;
+
+/* In the guest's code, or in inner code for it; NULL: not now. */
+static struct cpu *running(void)
+{
+	return served && served->away.inner ? served : NULL;
+}
 
 /* ---- the process's own actions ---- */
 
@@ -207,7 +212,7 @@ static void handler(int signo, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
 	greg_t *regs = uc->uc_mcontext.gregs;
-	struct cpu *cpu = running;
+	struct cpu *cpu = running();
 	u64 pc = (u64)regs[REG_RIP];
 
 	if (signo == CALL && !raised_here(info) && host_take_call(context))
@@ -265,9 +270,13 @@ int host_handle_faults(void)
 
 void recover_enter(struct cpu *cpu)
 {
-	running = cpu;
-	if (cpu)
-		cpu->away.left = cpu->away.has_stored = false;
+	cpu->away.left = cpu->away.has_stored = false;
+	cpu->away.inner = true;
+}
+
+void recover_leave(struct cpu *cpu)
+{
+	cpu->away.inner = false;
 }
 
 struct cpu *recover_thread(struct cpu *cpu)
@@ -294,7 +303,7 @@ void host_handlers_behind(const void *entry)
 
 bool host_take_call(void *context)
 {
-	struct cpu *cpu = running;
+	struct cpu *cpu = running();
 
 	if (!take_call())
 		return false;
@@ -305,7 +314,7 @@ bool host_take_call(void *context)
 
 void host_interrupted(void *context)
 {
-	struct cpu *cpu = running;
+	struct cpu *cpu = running();
 
 	if (cpu)
 		call_away(cpu, ((ucontext_t *)context)->uc_mcontext.gregs);

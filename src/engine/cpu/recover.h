@@ -18,8 +18,9 @@
 
 /* 0 or -errno. */
 int recover_install(void);
-/* The cpu whose generated code this thread may be running, or NULL. */
+/* Between them this thread may be running generated code of the cpu, which it runs by recover_thread(). */
 void recover_enter(struct cpu *cpu);
+void recover_leave(struct cpu *cpu);
 
 /*
  * Calling away. A thread that touches guest RAM can be put to sleep there by the host for as long as it pleases somebody:
