@@ -20,16 +20,6 @@
 #define OUT(port)  0xe6, port
 #define NOPS       0x90, 0x90, 0x90, 0x90
 
-static u32 lapic_of(struct guest *g, unsigned at)
-{
-	struct kvm_lapic_state l;
-	u32 value;
-
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_LAPIC, &l), 0);
-	memcpy(&value, l.regs + at, sizeof(value));
-	return value;
-}
-
 static void expect_port(struct guest *g, u16 port)
 {
 	run_to(g, KVM_EXIT_IO);
@@ -59,16 +49,16 @@ static void test_masks(void **state)
 	if (!port.real) {
 		expect_port(&g, 0x10);
 		assert_int_equal(g.run->cr8, 6);
-		assert_int_equal(lapic_of(&g, 0x80), 0x60);
-		assert_int_equal(lapic_of(&g, 0xa0), 0x60);
+		assert_int_equal(lapic_of(g.vcpu, 0x80), 0x60);
+		assert_int_equal(lapic_of(g.vcpu, 0xa0), 0x60);
 		expect_port(&g, 0x11);
 		expect_port(&g, 0x13);
-		assert_int_equal(lapic_of(&g, 0x80), 0x50);
+		assert_int_equal(lapic_of(g.vcpu, 0x80), 0x50);
 		expect_port(&g, 0x12);
-		assert_int_equal(lapic_of(&g, 0x80), 0x40);
-		assert_int_equal(lapic_of(&g, 0xa0), 0x50);
+		assert_int_equal(lapic_of(g.vcpu, 0x80), 0x40);
+		assert_int_equal(lapic_of(g.vcpu, 0xa0), 0x50);
 		expect_port(&g, 0x14);
-		assert_int_equal(lapic_of(&g, 0xa0), 0x40);
+		assert_int_equal(lapic_of(g.vcpu, 0xa0), 0x40);
 	}
 	guest_close(&g);
 }
@@ -83,7 +73,7 @@ static void test_reads_tpr(void **state)
 	if (!port.real) {
 		expect_port(&g, 0x10);
 		assert_int_equal(regs_of(&g).rax, 7);
-		assert_int_equal(lapic_of(&g, 0x80), 0x7f);
+		assert_int_equal(lapic_of(g.vcpu, 0x80), 0x7f);
 	}
 	guest_close(&g);
 }
@@ -101,7 +91,7 @@ static void test_vapic(void **state)
 	if (!port.real) {
 		expect_port(&g, 0x10);
 		assert_int_equal(regs_of(&g).rbx, 0x60);
-		assert_int_equal(lapic_of(&g, 0x80), 0x60);
+		assert_int_equal(lapic_of(g.vcpu, 0x80), 0x60);
 	}
 	guest_close(&g);
 }

@@ -11,6 +11,7 @@
 
 #define VMCALL  0x0f, 0x01, 0xc1
 #define VMMCALL 0x0f, 0x01, 0xd9
+#define LINT0   0x350
 
 static long enable(int fd, u32 cap, u64 arg)
 {
@@ -160,16 +161,6 @@ static void test_quirks(void **state)
 	guest_close(&g);
 }
 
-static u32 lint0_of(int vcpu)
-{
-	struct kvm_lapic_state l;
-	u32 value;
-
-	assert_int_equal(kvm_p(vcpu, KVM_GET_LAPIC, &l), 0);
-	memcpy(&value, l.regs + 0x350, sizeof(value));
-	return value;
-}
-
 static u64 msr_of(int vcpu, u32 index)
 {
 	struct {
@@ -207,7 +198,7 @@ static void test_quirks_at_reset(void **state)
 							 KVM_X86_QUIRK_STUFF_FEATURE_MSRS),
 				0);
 		vcpu = kvm(vm, KVM_CREATE_VCPU, 0);
-		assert_int_equal(lint0_of(vcpu), i ? 0x10000 : 0x700);
+		assert_int_equal(lapic_of(vcpu, LINT0), i ? 0x10000 : 0x700);
 		assert_int_equal(!msr_of(vcpu, msr_platform_info), i);
 		kvm_close(vcpu);
 		kvm_close(vm);

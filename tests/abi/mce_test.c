@@ -154,16 +154,6 @@ static void test_switched_off(void **state)
 	guest_close(&g);
 }
 
-static u32 lapic_reg(struct guest *g, unsigned offset)
-{
-	struct kvm_lapic_state l;
-	u32 value;
-
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_LAPIC, &l), 0);
-	memcpy(&value, l.regs + offset, sizeof(value));
-	return value;
-}
-
 static void test_cmci(void **state)
 {
 	enum { CTL2 = 0x280, VERSION = 0x30, LVT_CMCI = 0x2f0, IRR5 = 0x250 };
@@ -182,10 +172,10 @@ static void test_cmci(void **state)
 	}
 	setup(&g, 10);
 	assert_int_equal(msr_set(g.vcpu, CTL2 + 1, BIT64(30)), 0);
-	assert_int_equal(lapic_reg(&g, VERSION) >> 16, 5);
+	assert_int_equal(lapic_of(g.vcpu, VERSION) >> 16, 5);
 	setup(&g, MCG_CMCI_P | 10);
-	assert_int_equal(lapic_reg(&g, VERSION) >> 16, 6);
-	assert_int_equal(lapic_reg(&g, LVT_CMCI), 0x10000);
+	assert_int_equal(lapic_of(g.vcpu, VERSION) >> 16, 6);
+	assert_int_equal(lapic_of(g.vcpu, LVT_CMCI), 0x10000);
 	assert_int_equal(msr_set(g.vcpu, CTL2 + 1, BIT64(29)), 0);
 	assert_int_equal(msr_set(g.vcpu, CTL2 + 10, 0), 0);
 	assert_int_equal(msr_set(g.vcpu, CTL2 + 1, BIT64(30) | 3), 1);
@@ -195,7 +185,7 @@ static void test_cmci(void **state)
 	assert_int_equal(kvm_p(g.vcpu, KVM_SET_LAPIC, &l), 0);
 	assert_int_equal(kvm_p(g.vcpu, KVM_X86_SET_MCE, &mce), 0);
 	assert_int_equal(msr_of(g.vcpu, MSR_MC0 + 6), 0x9abc);
-	assert_int_equal(lapic_reg(&g, IRR5), 1 << (0xa9 & 31));
+	assert_int_equal(lapic_of(g.vcpu, IRR5), 1 << (0xa9 & 31));
 	guest_close(&g);
 }
 

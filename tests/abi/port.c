@@ -290,6 +290,16 @@ void guest_code(struct guest *g, const void *code, size_t len)
 	assert_int_equal(kvm_p(g->vcpu, KVM_SET_REGS, &regs), 0);
 }
 
+u32 lapic_of(int vcpu, unsigned offset)
+{
+	struct kvm_lapic_state l;
+	u32 value;
+
+	assert_int_equal(kvm_p(vcpu, KVM_GET_LAPIC, &l), 0);
+	memcpy(&value, l.regs + offset, sizeof(value));
+	return value;
+}
+
 void run_to(const struct guest *g, u32 reason)
 {
 	assert_int_equal(kvm(g->vcpu, KVM_RUN, 0), 0);

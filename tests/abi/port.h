@@ -78,6 +78,8 @@ void guest_gate(struct guest *g, u8 vector, u64 handler);
 		guest_long(g);                                                                     \
 	} while (0)
 
+/* A register of its local APIC, by the offset in the page. */
+u32 lapic_of(int vcpu, unsigned offset);
 /* KVM_RUN succeeds and ends with this exit. */
 void run_to(const struct guest *g, u32 reason);
 struct kvm_regs regs_of(const struct guest *g);

@@ -6,22 +6,13 @@
 #include <string.h>
 
 #define VAPIC_AT 0x4000
+#define TPR      0x80
 
 static long report(struct guest *g, u32 enabled, u32 flags)
 {
 	struct kvm_tpr_access_ctl t = {.enabled = enabled, .flags = flags};
 
 	return kvm_p(g->vcpu, KVM_TPR_ACCESS_REPORTING, &t);
-}
-
-static u32 tpr_of(struct guest *g)
-{
-	struct kvm_lapic_state l;
-	u32 value;
-
-	assert_int_equal(kvm_p(g->vcpu, KVM_GET_LAPIC, &l), 0);
-	memcpy(&value, l.regs + 0x80, sizeof(value));
-	return value;
 }
 
 /* DS reaches the local APIC. */
@@ -58,7 +49,7 @@ static void test_reporting(void **state)
 	run_to(&g, KVM_EXIT_TPR_ACCESS);
 	assert_int_equal(g.run->tpr_access.rip, RAM_GPA + 1);
 	assert_int_equal(g.run->tpr_access.is_write, 1);
-	assert_int_equal(tpr_of(&g), 0x30);
+	assert_int_equal(lapic_of(g.vcpu, TPR), 0x30);
 	assert_int_equal(regs_of(&g).rip, RAM_GPA + 5);
 	run_to(&g, KVM_EXIT_TPR_ACCESS);
 	assert_int_equal(g.run->tpr_access.rip, RAM_GPA + 5);
@@ -106,7 +97,7 @@ static void test_vapic(void **state)
 		run_to(&g, KVM_EXIT_IO);
 		assert_int_equal(g.ram[VAPIC_AT], 0x40);
 		run_to(&g, KVM_EXIT_IO);
-		assert_int_equal(tpr_of(&g), 0x20);
+		assert_int_equal(lapic_of(g.vcpu, TPR), 0x20);
 		assert_int_equal(g.run->cr8, 2);
 	}
 	assert_int_equal(set_vapic(&g, 0), 0);
