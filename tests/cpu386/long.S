@@ -35,34 +35,23 @@
 #undef RUN
 #undef EQ
 #undef FLAGS
-#define RUN(name, vec, err, ip, ...)                                                               \
+/* Code that is entered and left in a way of its own. */
+#define TRIED(in, out, name, vec, err, ip, ...)                                                    \
 	movq $9f, resume;                                                                          \
+	in;                                                                                        \
 	8:__VA_ARGS__;                                                                             \
 	int3;                                                                                      \
+	out;                                                                                       \
 	9:call outcome;                                                                            \
 	NAME(name);                                                                                \
 	.long vec, err, ip
-#define URUN(name, vec, err, ip, ...)                                                              \
-	movq $9f, resume;                                                                          \
-	call to_user;                                                                              \
-	8:__VA_ARGS__;                                                                             \
-	int3;                                                                                      \
-	9:call outcome;                                                                            \
-	NAME(name);                                                                                \
-	.long vec, err, ip
+#define RUN(name, vec, err, ip, ...)  TRIED(, , name, vec, err, ip, __VA_ARGS__)
+#define URUN(name, vec, err, ip, ...) TRIED(call to_user, , name, vec, err, ip, __VA_ARGS__)
 #define U(name, vec, err, ...)  URUN(name, vec, err, 8b, __VA_ARGS__)
 #define UT(name, vec, err, ...) URUN(name, vec, err, 0, __VA_ARGS__)
 /* Compatibility mode at CPL 3. */
-#define C(name, vec, err, ...)                                                                     \
-	movq $9f, resume;                                                                          \
-	call to_compat;                                                                            \
-	.code32;                                                                                   \
-	8:__VA_ARGS__;                                                                             \
-	int3;                                                                                      \
-	.code64;                                                                                   \
-	9:call outcome;                                                                            \
-	NAME(name);                                                                                \
-	.long vec, err, 8b
+#define TO_COMPAT call to_compat; .code32
+#define C(name, vec, err, ...) TRIED(TO_COMPAT, .code64, name, vec, err, 8b, __VA_ARGS__)
 #define EQ(name, what, want)                                                                       \
 	pushq what;                                                                                \
 	pushq $want;                                                                               \

@@ -463,22 +463,19 @@ pointer: .long 0x1234
 	jmp the_end
 
 /* What gates lead to. They note their stacks and return. */
+#define KEEP(n)                                                                                    \
+	movl n(%esp), %eax;                                                                        \
+	movl %eax, frame + n
 gate_target:
 	movl %eax, save_eax
-	movl (%esp), %eax
-	movl %eax, frame
-	movl 4(%esp), %eax
-	movl %eax, frame + 4
-	movl 8(%esp), %eax
-	movl %eax, frame + 8
-	movl 12(%esp), %eax
-	movl %eax, frame + 12
+	KEEP(0)
+	KEEP(4)
+	KEEP(8)
+	KEEP(12)
 	cmpl $ORIGIN - 24, %esp
 	jne 1f
-	movl 16(%esp), %eax
-	movl %eax, frame + 16
-	movl 20(%esp), %eax
-	movl %eax, frame + 20
+	KEEP(16)
+	KEEP(20)
 1:	movl %esp, frame + 24
 	movl $0, frame + 28
 	movw %cs, frame + 28
@@ -486,12 +483,9 @@ gate_target:
 	lretl $8
 gate16_target:
 	movl %eax, save_eax
-	movl (%esp), %eax
-	movl %eax, frame
-	movl 4(%esp), %eax
-	movl %eax, frame + 4
-	movl 8(%esp), %eax
-	movl %eax, frame + 8
+	KEEP(0)
+	KEEP(4)
+	KEEP(8)
 	movl %esp, frame + 24
 	movl save_eax, %eax
 	lretw $4
@@ -504,8 +498,7 @@ gate16_int:
 	movl %esp, frame + 8
 	addl $4, frame + 8
 	popl frame + 16
-	movl (%esp), %eax
-	movl %eax, frame
+	KEEP(0)
 	cmpl $ORIGIN - 10, %esp
 	jne 1f
 	movl 6(%esp), %eax
