@@ -21,8 +21,8 @@ int vcpu_get_lapic(struct vcpu *v, u8 ret[1024])
 
 	if (!l)
 		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
-	if (!lapic_deadline_mode(
-		    l)) /* a deadline stays in its MSR, which has been read already or will be next */
+	/* A deadline stays in its MSR, which has been read already or will be next. */
+	if (!lapic_deadline_mode(l))
 		lapic_timer_settle(l);
 	memset(ret, 0, 1024);
 	for (unsigned r = 0; r < LAPIC_REGS; r++) {

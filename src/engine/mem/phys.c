@@ -133,8 +133,8 @@ int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bo
 	struct walk w;
 	int r;
 
-	if (!(v->cpu.cr0 &
-		    CR0_PG)) { /* whatever the width of addresses is; ~0 is none, as in KVM */
+	/* Without paging: whatever the width of addresses is; ~0 is none, as in KVM. */
+	if (!(v->cpu.cr0 & CR0_PG)) {
 		if (gva == ~0ull)
 			return -EFAULT;
 		*ret_gpa = gva;
