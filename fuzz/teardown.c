@@ -211,9 +211,9 @@ static void make_vcpu_ready(struct wreck *w, int vcpu, void *run)
 	if (ring != MAP_FAILED)
 		add_thing(w, dup(vcpu), ring, RING_BYTES);
 	start_timers(w, vcpu);
-	add_thing(w, vcpu, run, run ? 12288 : 0);
 	if (with(DUPS))
 		add_thing(w, dup(vcpu), NULL, 0);
+	add_thing(w, vcpu, run, run ? 12288 : 0); /* last: from here on somebody may close it */
 }
 
 static void make_events(struct wreck *w, struct random *r)
