@@ -9,8 +9,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "engine/cpu/ops.h"
-#include "engine/machine.h"
+#include "engine/insn/ops.h"
+#include "engine/core/machine.h"
 
 #define RAM (1u << 20)
 

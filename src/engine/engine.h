@@ -15,7 +15,7 @@
 #include "base/refusal.h"
 #include "base/types.h"
 #include "engine/exit.h"
-#include "engine/irq.h"
+#include "engine/irqchip.h"
 #include "x86/regs.h"
 
 struct machine;
@@ -31,7 +31,7 @@ int machine_create(struct machine **ret);
 /* All its vcpus must have been destroyed. NULL is allowed. */
 void machine_destroy(struct machine *m);
 
-/* ---- signals of the host process (engine/cpu/recover.c) ---- */
+/* ---- signals of the host process (engine/host/recover.c) ---- */
 
 struct sys_sigaction; /* base/sys.h */
 /*

@@ -3,7 +3,7 @@
  * The program's sigaction().
  *
  * For signals that the engine handles in its process the action is recorded beside the engine's handler, which calls it
- * for what is not the engine's (engine/cpu/recover.c). For all others, once they are taken, it is recorded here, and the
+ * for what is not the engine's (engine/host/recover.c). For all others, once they are taken, it is recorded here, and the
  * kernel is given our handler with the program's flags and mask: what arrives during a request is held (base/hold.h), and
  * everything else goes straight on to the program's handler, on the stack and under the mask that the kernel has chosen.
  * Both read back as they were set.

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 
 #define ORIGIN      0x7000
 #define IMAGE_MAX   0x9000

@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 
 extern u8 __executable_start[], _end[];
 extern u8 guest_stubs[];

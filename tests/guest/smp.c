@@ -8,9 +8,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "engine/cpu/cache.h"
-#include "engine/cpu/gen.h"
-#include "engine/machine.h"
+#include "engine/code/cache.h"
+#include "engine/jit/gen.h"
+#include "engine/core/machine.h"
 
 #define PAGE  __attribute__((aligned(4096)))
 #define ALIGN __attribute__((aligned(64)))

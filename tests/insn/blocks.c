@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "engine/cpu/block.h"
+#include "engine/code/block.h"
 #include "engine/engine.h"
 #include "insn/forms.h"
 

@@ -12,9 +12,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/cpu/ops.h"
-#include "engine/feat/feat.h"
-#include "engine/machine.h"
+#include "engine/insn/ops.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/core/machine.h"
 #include "insn/diff.h"
 
 /* Offsets in the system area. */

@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "engine/cpu/fpu.h"
-#include "engine/cpu/ops.h"
-#include "engine/feat/feat.h"
-#include "engine/machine.h"
+#include "engine/insn/ops.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/core/machine.h"
 #include "insn/diff.h"
 
 const char *const leg_name[LEGS] = {"step", "translate", "translate again", "host"};

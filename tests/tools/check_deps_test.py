@@ -8,11 +8,11 @@ import tempfile
 
 TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools', 'check-deps')
 HEADERS = ['base/types.h', 'uapi/kvm.h', 'x86/insn.h', 'chips/pit.h', 'engine/engine.h', 'engine/exit.h',
-           'engine/machine.h', 'engine/cpu/cpu.h', 'abi/dev.h', 'abi/kvm/vm.h', 'libkvm/port.h', 'boot/boot.h']
+           'engine/core/machine.h', 'engine/core/cpu.h', 'abi/dev.h', 'abi/kvm/vm.h', 'libkvm/port.h', 'boot/boot.h']
 
 # file, line in it, None or what the complaint must say
 CASES = [
-    ('src/engine/cpu/a.c', '#include "engine/machine.h"', None),
+    ('src/engine/cpu/a.c', '#include "engine/core/machine.h"', None),
     ('src/engine/a.c', '#include "x86/insn.h"', None),
     ('src/engine/a.c', '#include "abi/dev.h"', 'is in abi, but engine may include only'),
     ('src/engine/a.c', '#include "uapi/kvm.h"', 'is in uapi'),
@@ -24,8 +24,8 @@ CASES = [
     ('src/chips/a.c', '#include <time.h>', None),
     ('src/abi/kvm/a.c', '#include "engine/exit.h"', None),
     ('src/abi/kvm/a.c', '#include "abi/dev.h"', None),
-    ('src/abi/kvm/a.c', '#include "engine/machine.h"', 'private to engine'),
-    ('src/abi/kvm/a.c', '#include "engine/cpu/cpu.h"', 'private to engine'),
+    ('src/abi/kvm/a.c', '#include "engine/core/machine.h"', 'private to engine'),
+    ('src/abi/kvm/a.c', '#include "engine/core/cpu.h"', 'private to engine'),
     ('src/libkvm/a.c', '#include "abi/dev.h"', 'is in abi'),
     ('src/libkvm/a.c', '#include <libkvm.h>', None),
     ('src/libkvm/port_soft.c', '#include "abi/dev.h"', None),

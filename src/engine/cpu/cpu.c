@@ -6,11 +6,11 @@
  * privilege level is SS.DPL, as in the VMX and SVM guest state areas (SDM 3:24.4.1): conforming code
  * does not change it and a null SS carries it too.
  */
-#include "engine/cpu/blockkey.h"
-#include "engine/cpu/debug.h"
+#include "engine/core/block_key.h"
+#include "engine/core/debug.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
-#include "engine/feat/feat.h"
+#include "engine/cpuid/cpuid.h"
 
 /* Present, writable (readable for cs), expand-up, base 0, 4 GiB: nothing that an access could violate. */
 static bool segment_is_flat(const struct segment *s, unsigned type)

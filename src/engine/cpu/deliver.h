@@ -3,7 +3,7 @@
 #ifndef ENGINE_CPU_DELIVER_H
 #define ENGINE_CPU_DELIVER_H
 
-#include "engine/cpu/cpu.h"
+#include "engine/core/cpu.h"
 
 struct event {
 	u8 vector;

@@ -4,8 +4,8 @@
  * fault during delivery (SDM 3:6). deliver.c does one attempt.
  */
 #include "engine/cpu/deliver.h"
-#include "engine/cpu/ops.h"
-#include "engine/stat.h"
+#include "engine/insn/ops.h"
+#include "engine/core/stat.h"
 
 /* ---- exceptions, SDM 3:6.15 ---- */
 

@@ -9,10 +9,10 @@
 #ifndef ENGINE_CPU_FPU_H
 #define ENGINE_CPU_FPU_H
 
-#include "engine/cpu/cache.h"
-#include "engine/cpu/cpu.h"
+#include "engine/code/cache.h"
+#include "engine/core/cpu.h"
 #include "engine/cpu/x87ptr.h"
-#include "engine/feat/feat.h"
+#include "engine/cpuid/cpuid.h"
 
 /* Standard format, SDM 1:13.4.1 and 1:10.5.1. */
 struct __attribute__((packed)) fpu_image {

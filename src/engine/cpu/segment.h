@@ -9,7 +9,7 @@
 #ifndef ENGINE_CPU_SEGMENT_H
 #define ENGINE_CPU_SEGMENT_H
 
-#include "engine/cpu/ops.h"
+#include "engine/insn/ops.h"
 
 /* Bits of the low eight bytes of a descriptor (SDM 3:3.4.5, 3:6.11). */
 #define DESC_ACCESSED   BIT64(40)

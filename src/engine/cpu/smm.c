@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "engine/cpu/segment.h"
-#include "engine/feat/feat.h"
+#include "engine/cpuid/cpuid.h"
 
 #define SAVE_OFFSET 0xfe00
 #define SAVE_BYTES  512

@@ -3,7 +3,7 @@
 #ifndef ENGINE_CPU_SMM_H
 #define ENGINE_CPU_SMM_H
 
-#include "engine/cpu/cpu.h"
+#include "engine/core/cpu.h"
 
 #define SMBASE_RESET 0x30000
 

@@ -2,12 +2,12 @@
 /* See x87ptr.h. Inner code. */
 #include "engine/cpu/x87ptr.h"
 
-#include "engine/cpu/block.h"
-#include "engine/cpu/blockkey.h"
-#include "engine/cpu/cache.h"
+#include "engine/code/block.h"
+#include "engine/core/block_key.h"
+#include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
-#include "engine/cpu/ops.h"
-#include "engine/machine.h"
+#include "engine/insn/ops.h"
+#include "engine/core/machine.h"
 
 /* Stand for what the guest has loaded: generated code and guest memory have other addresses, and DF FF is no instruction. */
 #define FIP_LOADED 1

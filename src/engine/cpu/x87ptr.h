@@ -11,7 +11,7 @@
 #ifndef ENGINE_CPU_X87PTR_H
 #define ENGINE_CPU_X87PTR_H
 
-#include "engine/cpu/cpu.h"
+#include "engine/core/cpu.h"
 
 /* The pointers in cpu->xsave_area, as guest code has left them there, become the guest's; and before it runs, back. */
 void x87_pointers_show(struct cpu *cpu);

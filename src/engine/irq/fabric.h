@@ -13,7 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 
 struct apic_map;
 struct irqfd;

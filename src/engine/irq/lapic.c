@@ -8,7 +8,7 @@
  */
 #include "engine/irq/lapic.h"
 
-#include "engine/hv/hv.h"
+#include "engine/pv/hyperv/hv.h"
 
 #include <stdlib.h>
 #include <errno.h>

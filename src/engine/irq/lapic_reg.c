@@ -3,7 +3,7 @@
  * The ways to a LAPIC's registers: the MMIO page (xAPIC), the MSRs (x2APIC), and IA32_APIC_BASE
  * which chooses between them. SDM 3:10.4 and 3:10.12.
  */
-#include "engine/feat/feat.h"
+#include "engine/cpuid/cpuid.h"
 #include "engine/irq/lapic.h"
 
 #include <errno.h>

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/hv/hv.h"
+#include "engine/pv/hyperv/hv.h"
 #include "engine/irq/fabric.h"
 
 #define PIC_PINS 8

@@ -7,9 +7,9 @@
  * at most 8 bytes: reads are asked for one at a time (the instruction restarts with the
  * answers in cpu->replay), writes wait in cpu->posted for the end of the instruction.
  */
-#include "engine/cpu/debug.h"
-#include "engine/cpu/replay.h"
-#include "engine/mem/access_raw.h"
+#include "engine/core/debug.h"
+#include "engine/core/answer.h"
+#include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 
 struct part {

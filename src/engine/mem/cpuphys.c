@@ -3,7 +3,7 @@
  * Physical access by a processor itself, in its present address space: system management mode's state save.
  * RAM only; a part in ROM or outside of RAM ends in EXIT_INTERNAL_ERROR. Inner code.
  */
-#include "engine/mem/access_raw.h"
+#include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 
 struct piece {

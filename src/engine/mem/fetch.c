@@ -6,7 +6,7 @@
  * own. It obeys the same flushes; each that may have removed something moves fetch_epoch, which tells
  * the translator to ask again before it follows what it remembers about linear addresses.
  */
-#include "engine/mem/access_raw.h"
+#include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 
 #define TAG_VALID  1ull

@@ -12,7 +12,7 @@
 #ifndef ENGINE_MEM_MEM_H
 #define ENGINE_MEM_MEM_H
 
-#include "engine/cpu/cpu.h"
+#include "engine/core/cpu.h"
 
 /* Access descriptor: kind, and who asks. */
 #define ACC_READ  0

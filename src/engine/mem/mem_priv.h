@@ -11,7 +11,7 @@
 
 #include <pthread.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 #include "engine/mem/mem.h"
 #include "engine/mem/pool.h"
 

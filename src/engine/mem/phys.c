@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "engine/mem/access_raw.h"
+#include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 
 struct span {

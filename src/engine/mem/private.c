@@ -13,7 +13,7 @@
 #include <sys/mman.h>
 
 #include "base/sys.h"
-#include "engine/mem/access_raw.h"
+#include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 
 /* ---- the set of ranges ---- */

@@ -11,7 +11,7 @@
  * tlb_flush_all(), as does toggling CR0.PG, CR4.PAE/PSE/PGE: entries hold the answer, not the reasons.
  */
 #include "engine/mem/mem_priv.h"
-#include "engine/stat.h"
+#include "engine/core/stat.h"
 
 #define CHUNK 1024 /* entries behind one bit of tlb_log.chunks */
 

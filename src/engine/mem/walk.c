@@ -11,7 +11,7 @@
  */
 #include <errno.h>
 
-#include "engine/mem/access_raw.h"
+#include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 
 /* The shape of a paging mode. Entries of level 1 map 4 KiB pages. */

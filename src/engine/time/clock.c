@@ -4,8 +4,8 @@
 #include <errno.h>
 #include <time.h>
 
-#include "engine/hv/hv.h"
-#include "engine/machine.h"
+#include "engine/pv/hyperv/hv.h"
+#include "engine/core/machine.h"
 #include "engine/time/time.h"
 
 #define NS_PER_SEC   1000000000ull

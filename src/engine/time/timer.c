@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 #include "engine/time/time.h"
 #include "base/fd.h"
 #include "base/sys.h"

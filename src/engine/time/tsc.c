@@ -10,7 +10,7 @@
  */
 #include <errno.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 #include "engine/time/time.h"
 
 /* ---- frequency ---- */

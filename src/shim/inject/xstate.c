@@ -16,7 +16,7 @@
 
 #define XGETBV_LEN 3
 #define BEFORE     128
-#define OFFERED    0x7 /* x87, SSE, AVX: engine/feat/xstate.c */
+#define OFFERED    0x7 /* x87, SSE, AVX: engine/cpuid/xstate.c */
 
 static const u8 xgetbv[XGETBV_LEN] = {0x0f, 0x01, 0xd0};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The small world of world.h: fake memory, descriptor tables, start states. */
 #include "world.h"
-#include "engine/feat/feat.h"
+#include "engine/cpuid/cpuid.h"
 
 struct world w;
 

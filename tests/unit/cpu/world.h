@@ -15,7 +15,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "engine/cpu/blockkey.h"
+#include "engine/core/block_key.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/transfer.h"
 

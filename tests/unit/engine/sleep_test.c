@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 
 static void nap_ms(unsigned ms)
 {

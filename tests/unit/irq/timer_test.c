@@ -5,7 +5,7 @@
  */
 #include "world.h"
 
-#include "engine/feat/feat.h"
+#include "engine/cpuid/cpuid.h"
 
 #include <errno.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
 
-#include "engine/hv/hv.h"
+#include "engine/pv/hyperv/hv.h"
 
 #include <errno.h>
 #include <stdlib.h>

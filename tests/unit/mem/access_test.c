@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include "engine/mem/access_raw.h"
+#include "engine/host/raw.h"
 #include "fixture.h"
 
 #define RAM 0x10000

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "engine/machine.h"
+#include "engine/core/machine.h"
 #include "engine/mem/mem.h"
 
 struct fixture {

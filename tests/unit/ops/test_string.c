@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <ucontext.h>
 
-#include "engine/cpu/hostmem.h"
+#include "engine/host/hostmem.h"
 #include "world.h"
 
 #define RIP 0x1000

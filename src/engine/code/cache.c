@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* Executable memory and the exits of generated code. See cache.h. Creation is outer code. */
+#include "engine/code/cache.h"
+
+#include "engine/code/block.h"
+#include "engine/core/layout.h"
+#include "engine/jit/run.h"
+#include "engine/core/machine.h"
+
+#define SAME(offset, field) _Static_assert((offset) == offsetof(struct cpu, field), #field)
+SAME(FRAME_GPR(9), frame);
+SAME(CPU_GPR(0), gpr);
+SAME(CPU_RIP, rip);
+SAME(CPU_RFLAGS, rflags);
+SAME(CPU_IFLAG, iflag);
+SAME(CPU_EXIT_REQUEST, exit_request);
+SAME(CPU_SCRATCH(0), scratch);
+SAME(CPU_HOST_RSP, host_rsp);
+SAME(CPU_HIGH_MASK, high_mask);
+SAME(CPU_JUMP_MASK, jump_mask);
+SAME(CPU_BOUNCE_PTR, bounce_ptr);
+SAME(CPU_TSC_OFFSET, tsc_offset);
+
+void cache_lock(struct cpu *cpu)
+{
+	struct code_cache *c = cpu->machine->code;
+
+	while (atomic_exchange_explicit(&c->locked, 1, memory_order_acquire)) {
+		cpu_serve_requests(cpu);
+		__builtin_ia32_pause();
+	}
+}
+
+void cache_unlock(struct cpu *cpu)
+{
+	atomic_store_explicit(&cpu->machine->code->locked, 0, memory_order_release);
+}
+
+struct emit cache_emitter(struct code_cache *c, u32 n)
+{
+	if (c->used + n > c->cold)
+		return (struct emit){0};
+	return (struct emit){
+		.p = c->write_view + c->used, .exec_delta = c->exec_view - c->write_view};
+}
+
+void cache_commit(struct code_cache *c, const struct emit *e)
+{
+	c->used = ALIGN_UP(cache_offset(c, e->p), 16);
+}
+
+struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind)
+{
+	u8 *disp;
+	struct exit_record *rec;
+
+	emit8(e, 0x4c); /* lea r10, [rip + rel32] */
+	emit8(e, 0x8d);
+	emit8(e, 0x15);
+	emit32(e, 0);
+	disp = e->p - 4;
+	emit_jmp_exec(e, c->leave);
+	while ((u64)e->p & 7)
+		emit8(e, 0xcc);
+	emit_patch32(disp, e->p);
+	rec = (struct exit_record *)e->p;
+	*rec = (struct exit_record){.kind = kind};
+	e->p += sizeof(*rec);
+	return rec;
+}
+
+/* The fixed start of the cache: the way out, and the two records that belong to no block. */
+static void emit_prologue(struct code_cache *c)
+{
+	struct emit e = cache_emitter(c, PAGE_SIZE);
+	struct exit_record *rec;
+
+	emit8(&e, 0xff); /* jmp [rip + 0]: the engine's text may be far away */
+	emit8(&e, 0x25);
+	emit32(&e, 0);
+	emit64(&e, (u64)code_leave);
+	c->leave = c->exec_view;
+	while ((u64)e.p & 15)
+		emit8(&e, 0xcc);
+	rec = (struct exit_record *)e.p;
+	rec[0] = (struct exit_record){.kind = REC_DONE};
+	rec[1] = (struct exit_record){.kind = REC_FAULT};
+	c->done = (void *)((u8 *)rec + e.exec_delta);
+	c->fault = c->done + 1;
+	e.p += 2 * sizeof(*rec);
+	c->indirect = e.p + e.exec_delta;
+	emit_store(&e, H_R9, CPU_RIP);
+	emit_exit(&e, c, REC_INDIRECT);
+	cache_commit(c, &e);
+}
+
+struct emit cache_cold_emitter(struct code_cache *c, u32 n)
+{
+	c->cold = ALIGN_DOWN(c->cold - n, 8u);
+	uv_assert(c->cold >= c->used);
+	return (struct emit){
+		.p = c->write_view + c->cold, .exec_delta = c->exec_view - c->write_view};
+}
+
+void cache_reset(struct code_cache *c)
+{
+	c->used = 0;
+	c->cold = c->limit;
+	blocks_reset(c->blocks);
+	emit_prologue(c);
+	atomic_fetch_add(&c->epoch, 1);
+}

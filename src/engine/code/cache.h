@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The code cache: executable memory for generated code, and how generated code comes back.
+ *
+ * One per machine, shared by its cpus. A memfd mapped twice: written through one view, executed
+ * through the other, so no page is ever writable and executable at once. Allocation only moves forward;
+ * when the cache is full everything is dropped while all cpus are outside (epoch grows).
+ */
+#ifndef ENGINE_CODE_CACHE_H
+#define ENGINE_CODE_CACHE_H
+
+#include <stdatomic.h>
+
+#include "engine/core/cpu.h"
+#include "engine/code/emit.h"
+
+#define CACHE_BYTES (20u << 20)
+
+/* Why generated code came back. */
+enum record_kind {
+	REC_DONE,     /* a native stub has finished */
+	REC_FAULT,    /* the host raised a signal: cpu->host_fault */
+	REC_LINK,     /* direct branch to a block of the same page, not linked yet */
+	REC_INDIRECT, /* target is in cpu->rip; block 0 if it is not told from where */
+	REC_STEP,     /* instruction to be done by step(), a software TLB miss included */
+	REC_GROUP,    /* the check of a group of accesses failed */
+	REC_POLL,     /* exit_request was seen; cpu->rip from the record */
+	REC_DEAD,     /* the block's code has changed */
+};
+
+struct exit_record {
+	u8 kind;
+	u8 base;   /* REC_GROUP: register that the group is relative to, and RECORD_WRITES */
+	u16 guest; /* offset of the instruction from the block's start */
+	u32 block; /* index of the block it belongs to */
+	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. */
+	u32 next;
+	/* REC_LINK: offset of the target from the block's start. REC_STEP: of the following instruction. REC_GROUP: first offset from base << 16 | bytes. */
+	s32 target;
+};
+
+#define RECORD_WRITES BIT(7)
+
+struct code_cache {
+	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */
+	u8 *write_view;        /* where C code writes */
+	u8 *exec_view;         /* where generated code runs */
+	_Atomic u32 used;      /* hot code grows from the start */
+	_Atomic u32
+		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
+	u32 limit;    /* where that end is; CACHE_BYTES but in tests */
+	u32 trimmed;  /* code_cache_trim()'s */
+	_Atomic u32 locked;
+	_Atomic u32 epoch;
+	const u8 *leave;                        /* jmp code_leave */
+	const u8 *indirect;                     /* leave for the address in r9 */
+	const struct exit_record *done, *fault; /* executable view */
+	struct blocks *blocks;                  /* block.c */
+};
+
+/* enter.S */
+const struct exit_record *code_enter(struct cpu *cpu, const void *target, void *area);
+void code_leave(void);
+
+int code_cache_create(struct code_cache **ret);
+void code_cache_destroy(struct code_cache *c);
+/* Let go of the write view's page table entries, so that code does not count as resident twice. Any thread, now and then. */
+void code_cache_trim(struct code_cache *c);
+
+/* Spin lock for emitters. Serves requests of other cpus while it waits, so holders may wait for those. */
+void cache_lock(struct cpu *cpu);
+void cache_unlock(struct cpu *cpu);
+
+/* With the lock held: an emitter at the next free byte if at least n are left between hot and cold code, else e->p is NULL: the cache is full. */
+struct emit cache_emitter(struct code_cache *c, u32 n);
+void cache_commit(struct code_cache *c, const struct emit *e);
+/* With the lock held: n bytes of the cold end, which must be there (see cache_emitter). Nothing to commit. */
+struct emit cache_cold_emitter(struct code_cache *c, u32 n);
+/* Drop everything. All cpus must be paused. */
+void cache_reset(struct code_cache *c);
+
+static inline u32 cache_offset(const struct code_cache *c, const u8 *write_ptr)
+{
+	return (u32)(write_ptr - c->write_view);
+}
+static inline bool cache_contains(const struct code_cache *c, u64 pc)
+{
+	return pc - (u64)c->exec_view < CACHE_BYTES;
+}
+
+/* lea r10, [record]; jmp leave; the record itself follows, 8-aligned. */
+struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind);
+#define EMIT_EXIT_MAX 64
+
+#endif

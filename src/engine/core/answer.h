@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Asking the outside: an instruction that reads a device, or an MSR of the outer code, leaves with an exit before it has
+ * any effect, and is started again when the answer is there. It may ask several times; then all answers so far are found
+ * again, in the order of the questions. An answer that does not fit (the guest's registers, code or tables were changed
+ * meanwhile) belongs to another course of events: it and all that follow are dropped. Inner code.
+ */
+#ifndef ENGINE_CORE_ANSWER_H
+#define ENGINE_CORE_ANSWER_H
+
+#include "base/check.h"
+#include "engine/insn/ops.h"
+
+/* The answer to this question, if it is there. addr: gpa, port, MSR or number of the hypercall. */
+static inline const struct answer *replay_answer(struct cpu *cpu, u8 reason, u64 addr, u8 len)
+{
+	struct replay *r = &cpu->replay;
+	const struct answer *a = &r->answer[r->next];
+
+	if (r->next >= r->filled || a->reason != reason || a->addr != addr || a->len != len)
+		return NULL;
+	r->next++;
+	return a;
+}
+
+static inline bool replay_full(const struct cpu *cpu)
+{
+	return cpu->replay.next == REPLAY_MAX;
+}
+
+/* Ask: the caller has written cpu->exit, beginning with its reason. */
+static inline int replay_ask(struct cpu *cpu)
+{
+	uv_assert(!replay_full(cpu));
+	cpu->replay.filled = cpu->replay.next;
+	return CPU_EXIT;
+}
+
+#endif

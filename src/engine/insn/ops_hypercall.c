@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * VMCALL and VMMCALL: hypercalls of KVM's interface, Hyper-V's or Xen's. The instruction leaves with the arguments
+ * and is restarted with the answer; outer code (engine/pv/kvm/hypercall.c, engine/hv) or the VMM does the work.
+ */
+#include "engine/core/answer.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/pv/hyperv/hv.h"
+#include "engine/core/machine.h"
+
+/* ---- KVM (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
+
+#define KVM_EPERM 1
+
+static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
+{
+	static const u8 args[] = {RBX, RCX, RDX, RSI};
+	struct exit *x = &cpu->exit;
+
+	cpu_exit_begin(cpu, EXIT_HYPERCALL);
+	x->hypercall.nr = nr;
+	x->hypercall.ret = 0;
+	x->hypercall.long_mode = size == 8;
+	for (unsigned i = 0; i < ARRAY_SIZE(x->hypercall.args); i++)
+		x->hypercall.args[i] =
+			i < ARRAY_SIZE(args) ? reg_read(cpu, args[i], size, true) : 0;
+	return replay_ask(cpu);
+}
+
+static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
+{
+	unsigned size = in->mode == 8 ? 8 : 4;
+	u64 nr = reg_read(cpu, RAX, size, true);
+	const struct answer *a = NULL;
+
+	if (cpu->cpl == 0) {
+		a = replay_answer(cpu, EXIT_HYPERCALL, nr, 8);
+		if (!a)
+			return hypercall_ask(cpu, nr, size);
+	}
+	reg_write(cpu, RAX, size, true, a ? a->value : -(u64)KVM_EPERM);
+	return CPU_OK;
+}
+
+/* ---- Hyper-V (hv/hypercall.c) and Xen (public/arch-x86/xen-x86_64.h) ---- */
+
+/* With both, bit 31 of EAX says that it is Hyper-V's, as in Xen. */
+#define HYPERV_MARK BIT(31)
+
+static bool is_hyperv(const struct cpu *cpu)
+{
+	return cpu->hv.enabled && cpu->machine &&
+	       atomic_load_explicit(&cpu->machine->hv->guest_os_id, memory_order_relaxed) &&
+	       (!cpu->machine->xen_msr || (cpu->gpr[RAX] & HYPERV_MARK));
+}
+
+static bool is_xen(const struct cpu *cpu)
+{
+	return cpu->machine && cpu->machine->xen_msr && !is_hyperv(cpu);
+}
+
+static u64 register_pair(const struct cpu *cpu, unsigned high, unsigned low)
+{
+	return cpu->gpr[high] << 32 | (u32)cpu->gpr[low];
+}
+
+/* TLFS 3.7: registers of both forms. Only at level 0 of protected mode (TLFS 3.3). */
+static int hyperv_call(struct cpu *cpu, const struct insn *in)
+{
+	const struct answer *a;
+	bool wide = in->mode == 8;
+	u64 arg[3];
+
+	if (cpu->cpl || !cpu_protected(cpu))
+		return cpu_raise(cpu, X86_UD);
+	arg[0] = wide ? cpu->gpr[RCX] : register_pair(cpu, RDX, RAX);
+	arg[1] = wide ? cpu->gpr[RDX] : register_pair(cpu, RBX, RCX);
+	arg[2] = wide ? cpu->gpr[R8] : register_pair(cpu, RDI, RSI);
+	a = replay_answer(cpu, EXIT_HYPERV, arg[0], 8);
+	if (!a) {
+		cpu->exit = (struct exit){.reason = EXIT_HYPERV,
+			.hyperv = {.kind = HYPERV_CALL, .arg = {arg[0], arg[1], arg[2]}}};
+		return replay_ask(cpu);
+	}
+	if (a->error)
+		return cpu_raise(cpu, X86_UD);
+	cpu->gpr[RAX] = wide ? a->value : (u32)a->value;
+	if (!wide)
+		cpu->gpr[RDX] = a->value >> 32;
+	return CPU_OK;
+}
+
+static int xen_call(struct cpu *cpu, const struct insn *in)
+{
+	static const u8 regs[2][6] = {{RBX, RCX, RDX, RSI, RDI, RBP}, {RDI, RSI, RDX, R10, R8, R9}};
+	unsigned size = in->mode == 8 ? 8 : 4;
+	u64 nr = reg_read(cpu, RAX, size, true);
+	const struct answer *a = replay_answer(cpu, EXIT_XEN, nr, 8);
+
+	if (a) {
+		reg_write(cpu, RAX, size, true, a->value);
+		return CPU_OK;
+	}
+	cpu->exit = (struct exit){
+		.reason = EXIT_XEN, .xen = {.nr = nr, .cpl = cpu->cpl, .long_mode = size == 8}};
+	for (unsigned i = 0; i < ARRAY_SIZE(regs[0]); i++)
+		cpu->exit.xen.args[i] = reg_read(cpu, regs[size == 8][i], size, true);
+	return replay_ask(cpu);
+}
+
+static int hypercall(struct cpu *cpu, const struct insn *in)
+{
+	if (is_xen(cpu))
+		return xen_call(cpu, in);
+	if (is_hyperv(cpu))
+		return hyperv_call(cpu, in);
+	return kvm_hypercall(cpu, in);
+}
+
+/*
+ * The other vendor's instruction: written over in guest memory and started again, as KVM does it. Where it cannot be
+ * written (KVM: #PF) it is simply done, so that a guest image moves between hosts.
+ */
+static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
+{
+	static const u8 insn[2][3] = {{0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}};
+	u64 lin = cpu->rip;
+
+	if (!machine_quirk(cpu->machine, QUIRK_FIX_HYPERCALL_INSN))
+		return cpu_raise(cpu, X86_UD);
+	if (cpu->code_size != 8)
+		lin = (u32)(cpu->seg[SEG_CS].base + lin);
+	if (mem_probe_write(cpu, lin, 3, 0))
+		return hypercall(cpu, in);
+	cpu->next_rip = cpu->rip;
+	return mem_write(cpu, lin, insn[cpu->machine->vmmcall], 3, 0);
+}
+
+int op_vmcall(struct cpu *cpu, const struct insn *in)
+{
+	bool foreign = cpu->machine && cpu->machine->vmmcall;
+
+	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
+}
+
+int op_vmmcall(struct cpu *cpu, const struct insn *in)
+{
+	bool foreign = cpu->machine && !cpu->machine->vmmcall;
+
+	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
+}

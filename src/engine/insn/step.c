@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * step(): exactly one instruction, restartable. The reference that translated code must agree with.
+ *
+ * Fetch, decode, check what insn_desc.attr says about mode, privilege and units, then let a handler do it, or
+ * the host (native.c) with the memory operand at its host address or in a bounce buffer.
+ */
+#include <string.h>
+
+#include "engine/core/block_key.h"
+#include "engine/core/debug.h"
+#include "engine/cpu/fpu.h"
+#include "engine/insn/ops.h"
+#include "engine/jit/run.h"
+#include "engine/core/machine.h"
+#include "engine/core/stat.h"
+
+static const op_handler handlers[OP_COUNT] = {
+	[OP_PUSH_REG] = op_push_reg,
+	[OP_PUSH_IMM] = op_push_imm,
+	[OP_PUSH_RM] = op_push_rm,
+	[OP_PUSH_SEG] = op_push_seg,
+	[OP_POP_REG] = op_pop_reg,
+	[OP_POP_RM] = op_pop_rm,
+	[OP_POP_SEG] = op_pop_seg,
+	[OP_PUSHA] = op_pusha,
+	[OP_POPA] = op_popa,
+	[OP_PUSHF] = op_pushf,
+	[OP_POPF] = op_popf,
+	[OP_ENTER] = op_enter,
+	[OP_LEAVE] = op_leave,
+	[OP_JCC] = op_jcc,
+	[OP_JMP_REL] = op_jmp_rel,
+	[OP_JMP_RM] = op_jmp_rm,
+	[OP_JMP_FAR_IMM] = op_jmp_far_imm,
+	[OP_JMP_FAR_M] = op_jmp_far_m,
+	[OP_CALL_REL] = op_call_rel,
+	[OP_CALL_RM] = op_call_rm,
+	[OP_CALL_FAR_IMM] = op_call_far_imm,
+	[OP_CALL_FAR_M] = op_call_far_m,
+	[OP_RET] = op_ret,
+	[OP_RET_FAR] = op_ret_far,
+	[OP_IRET] = op_iret,
+	[OP_LOOP] = op_loop,
+	[OP_JCXZ] = op_jcxz,
+	[OP_INT3] = op_int3,
+	[OP_INT_IMM] = op_int_imm,
+	[OP_INTO] = op_into,
+	[OP_INT1] = op_int1,
+	[OP_SYSCALL] = op_syscall,
+	[OP_SYSRET] = op_sysret,
+	[OP_SYSENTER] = op_sysenter,
+	[OP_SYSEXIT] = op_sysexit,
+	[OP_MOVS] = op_movs,
+	[OP_CMPS] = op_cmps,
+	[OP_STOS] = op_stos,
+	[OP_LODS] = op_lods,
+	[OP_SCAS] = op_scas,
+	[OP_INS] = op_ins,
+	[OP_OUTS] = op_outs,
+	[OP_IN_IMM] = op_in_imm,
+	[OP_IN_DX] = op_in_dx,
+	[OP_OUT_IMM] = op_out_imm,
+	[OP_OUT_DX] = op_out_dx,
+	[OP_CLI] = op_cli,
+	[OP_STI] = op_sti,
+	[OP_CLAC] = op_clac,
+	[OP_STAC] = op_stac,
+	[OP_HLT] = op_hlt,
+	[OP_CPUID] = op_cpuid,
+	[OP_RDMSR] = op_rdmsr,
+	[OP_WRMSR] = op_wrmsr,
+	[OP_RDTSC] = op_rdtsc,
+	[OP_RDTSCP] = op_rdtscp,
+	[OP_RDPMC] = op_rdpmc,
+	[OP_RDPID] = op_rdpid,
+	[OP_MOV_FROM_CR] = op_mov_from_cr,
+	[OP_MOV_TO_CR] = op_mov_to_cr,
+	[OP_MOV_FROM_DR] = op_mov_from_dr,
+	[OP_MOV_TO_DR] = op_mov_to_dr,
+	[OP_CLTS] = op_clts,
+	[OP_LMSW] = op_lmsw,
+	[OP_SMSW] = op_smsw,
+	[OP_LGDT] = op_lgdt,
+	[OP_LIDT] = op_lidt,
+	[OP_SGDT] = op_sgdt,
+	[OP_SIDT] = op_sidt,
+	[OP_LLDT] = op_lldt,
+	[OP_SLDT] = op_sldt,
+	[OP_LTR] = op_ltr,
+	[OP_STR] = op_str,
+	[OP_LAR] = op_lar,
+	[OP_LSL] = op_lsl,
+	[OP_VERR] = op_verr,
+	[OP_VERW] = op_verw,
+	[OP_ARPL] = op_arpl,
+	[OP_INVLPG] = op_invlpg,
+	[OP_INVPCID] = op_invpcid,
+	[OP_INVD] = op_invd,
+	[OP_WBINVD] = op_wbinvd,
+	[OP_SWAPGS] = op_swapgs,
+	[OP_RDFSBASE] = op_rdfsbase,
+	[OP_RDGSBASE] = op_rdgsbase,
+	[OP_WRFSBASE] = op_wrfsbase,
+	[OP_WRGSBASE] = op_wrgsbase,
+	[OP_XGETBV] = op_xgetbv,
+	[OP_XSETBV] = op_xsetbv,
+	[OP_MONITOR] = op_monitor,
+	[OP_MWAIT] = op_mwait,
+	[OP_VMCALL] = op_vmcall,
+	[OP_VMMCALL] = op_vmmcall,
+	[OP_RSM] = op_rsm,
+	[OP_MOV_FROM_SEG] = op_mov_from_seg,
+	[OP_MOV_TO_SEG] = op_mov_to_seg,
+	[OP_LOAD_FAR] = op_load_far,
+	[OP_MOV_MOFFS] = op_mov_moffs,
+	[OP_XLAT] = op_xlat,
+	[OP_BT_MEM] = op_bt_mem,
+	[OP_BCD] = op_bcd,
+	[OP_BOUND] = op_bound,
+	[OP_SALC] = op_salc,
+	[OP_INC_DEC_SHORT] = op_inc_dec_short,
+	[OP_FNSTENV] = op_fnstenv,
+	[OP_FLDENV] = op_fldenv,
+	[OP_FNSAVE] = op_fnsave,
+	[OP_FRSTOR] = op_frstor,
+	[OP_FXSAVE] = op_fxsave,
+	[OP_FXRSTOR] = op_fxrstor,
+	[OP_XSAVE] = op_xsave,
+	[OP_XSAVEOPT] = op_xsaveopt,
+	[OP_XSAVEC] = op_xsavec,
+	[OP_XSAVES] = op_xsaves,
+	[OP_XRSTOR] = op_xrstor,
+	[OP_XRSTORS] = op_xrstors,
+	[OP_MASKMOV] = op_maskmov,
+	[OP_MASKMOVDQU] = op_maskmovdqu,
+	[OP_VZERO] = op_vzero,
+	[OP_GATHER] = op_gather,
+	[OP_CLFLUSH] = op_clflush,
+};
+
+int cpu_internal_error(struct cpu *cpu, const struct insn *in)
+{
+	cpu->exit = (struct exit){.reason = EXIT_INTERNAL_ERROR, .insn = {.len = in->len}};
+	memcpy(cpu->exit.insn.bytes, in->bytes, MIN(in->len, sizeof(cpu->exit.insn.bytes)));
+	return CPU_EXIT;
+}
+
+/* Bytes up to the code segment's limit (outside 64-bit mode) and to the end of mapped memory. */
+static int fetch(struct cpu *cpu, u8 *buf, unsigned *got)
+{
+	u64 lin = cpu->rip;
+	unsigned n = INSN_MAX;
+
+	if (cpu->code_size != 8) {
+		const struct segment *cs = &cpu->seg[SEG_CS];
+
+		if (cpu->rip > cs->limit)
+			return cpu_gp0(cpu);
+		n = MIN((u64)n, cs->limit - cpu->rip + 1);
+		lin = (u32)(cs->base + cpu->rip);
+	}
+	return mem_fetch(cpu, lin, buf, n, got);
+}
+
+/* The instruction goes on where nothing could be fetched: raise what fetching there raises. */
+static int fetch_fault(struct cpu *cpu, unsigned got)
+{
+	u64 lin = cpu->rip + got;
+	unsigned more;
+	u8 byte;
+	int r;
+
+	if (cpu->code_size != 8) {
+		if (lin > cpu->seg[SEG_CS].limit)
+			return cpu_gp0(cpu);
+		lin = (u32)(cpu->seg[SEG_CS].base + lin);
+	}
+	r = mem_fetch(cpu, lin, &byte, 1, &more);
+	return r ? r : cpu_gp0(cpu);
+}
+
+static int step_decode(struct cpu *cpu, struct insn *in)
+{
+	u8 buf[INSN_MAX + 1];
+	unsigned got = 0;
+	int r = fetch(cpu, buf, &got);
+
+	if (r)
+		return r;
+	switch (cpu_decode(cpu, in, buf, got)) {
+	case INSN_OK: return CPU_OK;
+	case INSN_SHORT: return got < INSN_MAX ? fetch_fault(cpu, got) : cpu_gp0(cpu);
+	case INSN_TOO_LONG: return cpu_gp0(cpu);
+	default: return cpu_raise(cpu, X86_UD);
+	}
+}
+
+static int check_units(struct cpu *cpu, u32 attr)
+{
+	bool em = cpu->cr0 & CR0_EM, ts = cpu->cr0 & CR0_TS;
+
+	if ((attr & IA_SSE) && (em || !(cpu->cr4 & CR4_OSFXSR)))
+		return cpu_raise(cpu, X86_UD);
+	if ((attr & IA_MMX) && em)
+		return cpu_raise(cpu, X86_UD);
+	if ((attr & IA_AVX) && (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & 6) != 6))
+		return cpu_raise(cpu, X86_UD);
+	if ((attr & IA_X87) && (em || ts))
+		return cpu_raise(cpu, X86_NM);
+	if ((attr & (IA_SSE | IA_MMX | IA_AVX)) && ts)
+		return cpu_raise(cpu, X86_NM);
+	if ((attr & IA_WAIT) && ts && (cpu->cr0 & CR0_MP))
+		return cpu_raise(cpu, X86_NM);
+	return CPU_OK;
+}
+
+/*
+ * A pending x87 exception comes before any fault of the instruction's own. CVTPI2PS and CVTPI2PD from memory (0F 2A)
+ * do not look at the x87 state.
+ */
+static int check_pending(struct cpu *cpu, const struct insn *in)
+{
+	u32 attr = in->desc->attr;
+
+	if (!(attr & IA_FAULTS) || !(attr & (IA_X87 | IA_MMX | IA_WAIT)))
+		return CPU_OK;
+	if ((attr & IA_SSE) && in->is_mem && in->opcode == 0x2a)
+		return CPU_OK;
+	if (likely(!fpu_pending(cpu)))
+		return CPU_OK;
+	/* What the operand pointer is follows from segments that the handler may not have. */
+	fpu_live_to_area(cpu);
+	fpu_area_to_live(cpu);
+	return cpu_raise(cpu, X86_MF);
+}
+
+static int check(struct cpu *cpu, const struct insn *in)
+{
+	u32 attr = in->desc->attr;
+
+	if ((attr & IA_REALUD) && cpu_real_or_v86(cpu))
+		return cpu_raise(cpu, X86_UD);
+	if ((attr & IA_CPL0) && cpu->cpl != 0)
+		return cpu_gp0(cpu);
+	if (attr & (IA_SSE | IA_MMX | IA_AVX | IA_X87 | IA_WAIT)) {
+		int r = check_units(cpu, attr);
+
+		return r ? r : check_pending(cpu, in);
+	}
+	return CPU_OK;
+}
+
+/* VCVTPH2PS 0F38 13, VCVTPS2PH 0F3A 1D. */
+static bool is_half_conversion(const struct insn *in)
+{
+	return in->enc == ENC_VEX &&
+	       ((in->map == 2 && in->opcode == 0x13) || (in->map == 3 && in->opcode == 0x1d));
+}
+
+/*
+ * Larger operands need no alignment, or IA_ALIGN says what they need. Numbers of ten bytes are aligned to eight, and
+ * Intel's processors do not care about those that become half as long.
+ */
+static unsigned natural_alignment(const struct cpu *cpu, const struct insn *in)
+{
+	unsigned size = in->mem_size;
+
+	if (!cpu->host_amd && is_half_conversion(in))
+		return 1;
+	return size == 10 ? 8 : size <= 8 ? size : 1;
+}
+
+/* As far as alignment goes, so before the segment is looked at. */
+static bool misaligned(const struct cpu *cpu, const struct insn *in)
+{
+	u32 asks = cpu->host_amd ? IA_ALIGN : IA_ALIGN | IA_ALIGN_INTEL;
+
+	if (!(in->desc->attr & asks))
+		return false;
+	bool based = cpu->code_size != 8 || in->seg >= SEG_FS;
+	u64 lin = operand_offset(cpu, in) + (based ? cpu->seg[in->seg].base : 0);
+
+	return lin & (in->mem_size - 1);
+}
+
+/* The bounce buffer is as aligned as the operand, for instructions whose need for it only the host knows. */
+static int step_bounce(struct cpu *cpu, const struct insn *in, u64 lin, unsigned acc)
+{
+	unsigned size = in->mem_size;
+	/* An x87 store does not happen if it raises an unmasked exception, which is reported only later. */
+	bool reads = in->desc->mem != MEM_WRITE || (in->desc->attr & IA_X87);
+	bool writes = acc & ACC_WRITE;
+	u8 *bounce = cpu->bounce + (lin & 15);
+	int r;
+
+	uv_assert(size <= sizeof(cpu->bounce) - 15);
+	r = writes ? mem_probe_write(cpu, lin, size, 0) : CPU_OK;
+	if (!r && reads)
+		r = mem_read(cpu, lin, bounce, size, ACC_READ);
+	if (!r)
+		r = native_exec(cpu, in, bounce);
+	if (!r && writes)
+		r = mem_write(cpu, lin, bounce, size, 0);
+	return r;
+}
+
+/*
+ * KVM cannot emulate x87 loads and stores on device memory (but FNSTCW, FNSTSW). A VMM that asks for failures wants
+ * to do such instructions by itself, and counts on getting them. They read first, also to write.
+ */
+static bool x87_mmio_fails(const struct cpu *cpu, const struct insn *in, int r)
+{
+	bool control = (in->opcode == 0xd9 || in->opcode == 0xdd) && in->reg == 7;
+
+	return r == CPU_EXIT && cpu->exit.reason == EXIT_MMIO_READ && (in->desc->attr & IA_X87) &&
+	       !control && cpu->machine && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
+}
+
+static int step_memory(struct cpu *cpu, const struct insn *in)
+{
+	unsigned acc = in->desc->mem == MEM_READ ? ACC_READ : ACC_WRITE;
+	unsigned size = in->mem_size;
+	u64 lin, watched = MEM_UNWATCHED;
+	void *host;
+	int r;
+
+	if (misaligned(cpu, in))
+		return cpu_gp0(cpu);
+	r = operand_aligned(cpu, in, size, natural_alignment(cpu, in), acc, &lin);
+	if (r)
+		return r;
+	if (acc & ACC_WRITE)
+		r = mem_host_store(cpu, lin, size, &host, &watched);
+	else
+		r = mem_host(cpu, lin, size, acc, &host);
+	if (r)
+		return r;
+	if (!host) {
+		r = step_bounce(cpu, in, lin, acc);
+		return x87_mmio_fails(cpu, in, r) ? cpu_internal_error(cpu, in) : r;
+	}
+	r = native_exec(cpu, in, host);
+	if (!r && watched != MEM_UNWATCHED)
+		code_written(cpu, watched, size);
+	return r;
+}
+
+static int step_native(struct cpu *cpu, const struct insn *in)
+{
+	if (!in->is_mem)
+		return native_exec(cpu, in, NULL);
+	if (in->desc->mem == MEM_ADDR) {
+		reg_write(cpu, in->reg, in->op_size, true, operand_offset(cpu, in));
+		return CPU_OK;
+	}
+	if (in->desc->mem == MEM_NONE)
+		return CPU_OK;
+	return step_memory(cpu, in);
+}
+
+static int execute(struct cpu *cpu, const struct insn *in)
+{
+	int r = check(cpu, in);
+
+	if (r)
+		return r;
+	switch (in->desc->op) {
+	case OP_NATIVE: return step_native(cpu, in);
+	case OP_NOP: return CPU_OK;
+	case OP_UD: return cpu_raise(cpu, X86_UD);
+	default: return handlers[in->desc->op](cpu, in);
+	}
+}
+
+static u64 following_rip(const struct cpu *cpu, unsigned len)
+{
+	u64 next = cpu->rip + len;
+
+	return cpu->code_size == 8   ? next
+	       : cpu->code_size == 4 ? (u32)next
+				     : (cpu->rip + len) & 0xffffffff;
+}
+
+/*
+ * INT n and its kin clear TF and drop a trap that was due. SYSCALL has masked TF before it counts, and SYSRET has loaded
+ * it: the trap is at the first instruction of the target (SDM 3:17.3.1.4, SDM 2: SYSCALL, SYSRET).
+ */
+static bool trap_due(const struct cpu *cpu, const struct insn *in, u64 flags_before)
+{
+	switch (in->desc->op) {
+	case OP_INT3:
+	case OP_INT_IMM:
+	case OP_INTO:
+	case OP_INT1: return false;
+	case OP_SYSCALL:
+	case OP_SYSRET: return cpu->rflags & FL_TF;
+	default: return flags_before & FL_TF;
+	}
+}
+
+/* A string instruction that stopped between two iterations. */
+static bool unfinished(const struct cpu *cpu, const struct insn *in)
+{
+	return cpu->next_rip == cpu->rip && in->desc->op >= OP_MOVS && in->desc->op <= OP_OUTS;
+}
+
+/*
+ * Traps: single-step, with TF as it was before the instruction (SDM 3:17.3.1.4) or the debugger's, and
+ * breakpoints on what it accessed. MOV SS holds them off; the one that delivers them has an instruction
+ * boundary of its own. resume: RF is saved set after any iteration but the last (SDM 3:17.3.1.1).
+ */
+static int after_trap(struct cpu *cpu, const struct insn *in, u64 flags_before, bool resume)
+{
+	u64 dr6 = cpu->debug_hits;
+
+	if (likely(!((flags_before | cpu->rflags) & FL_TF) && !cpu->debug_step && !dr6))
+		return CPU_OK;
+	if (cpu->shadow & SHADOW_MOVSS)
+		return CPU_OK;
+	if (cpu->debug_step || trap_due(cpu, in, flags_before))
+		dr6 |= DR6_BS;
+	cpu->debug_hits = 0;
+	if (!dr6)
+		return CPU_OK;
+	if (cpu->exit.reason != EXIT_NONE || cpu->posted_count) {
+		cpu->debug_pending |= dr6;
+		return CPU_OK;
+	}
+	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = dr6, .resume = resume};
+	return CPU_FAULT;
+}
+
+/* RF is for one instruction, and lost when it begins: what it saves or loads is its own (SDM 3:17.3.1.1). */
+int step_insn(struct cpu *cpu, const struct insn *in)
+{
+	u8 shadow = cpu->shadow;
+	u64 flags = cpu->rflags, rip = cpu->rip;
+	bool resume;
+	int r;
+
+	stat_inc(cpu, STAT_INSNS_STEPPED);
+	cpu->next_rip = following_rip(cpu, in->len);
+	cpu->out.shadow = shadow;
+	cpu->shadow = 0;
+	cpu->replay.next = 0;
+	cpu->away.has_stored = false;
+	cpu->rflags &= ~FL_RF;
+	r = execute(cpu, in);
+	if (r) {
+		cpu->shadow = shadow;
+		if (cpu->rip == rip) /* else it is another task's */
+			cpu->rflags |= flags & FL_RF;
+		return r;
+	}
+	resume = unfinished(cpu, in);
+	if (resume)
+		cpu->rflags |= flags & FL_RF;
+	cpu->rip = cpu->next_rip;
+	cpu->replay.filled = 0;
+	cpu->away.has_stored = false;
+	return after_trap(cpu, in, flags, resume);
+}
+
+int step(struct cpu *cpu)
+{
+	struct insn in;
+	int r = unlikely(cpu->block_key & BK_STEPPING) ? debug_before(cpu) : CPU_OK;
+
+	if (!r)
+		r = step_decode(cpu, &in);
+	return r ? r : step_insn(cpu, &in);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Control transfers. A direct branch within the page becomes a jump that is patched to its target once that
+ * exists. Everything else looks its target up in the cpu's jump table, which is emptied when mappings
+ * change; so no generated code outlives the address translation it was made under.
+ *
+ * While an exit is requested jump_mask is 0: every look-up then finds entry 0, which leads out. Loops of
+ * direct branches come out because the targets of backward branches poll (translate.c).
+ */
+#include "engine/jit/gen.h"
+#include "engine/core/layout.h"
+#include "engine/code/rewrite.h"
+
+/* By distance: a page begins where the linear address says, and rip is relative to the segment. */
+static bool same_page(const struct gen *g, u64 target)
+{
+	return (g->t.gpa & ~PAGE_MASK) + (target - g->t.rip) < PAGE_SIZE;
+}
+
+static u64 rel_target(const struct gen *g, const struct insn *in)
+{
+	u64 t = gen_next_rip(g) + in->imm;
+
+	return in->op_size == 8 ? t : in->op_size == 4 ? (u32)t : (u16)t;
+}
+
+/* Is a constant target within the segment, or can be looked at when the time has come? */
+static bool target_possible(const struct gen *g, u64 target)
+{
+	return !(g->t.key & BK_LIMIT64K) || target <= 0xffff;
+}
+
+static bool look_at_limit(const struct gen *g)
+{
+	return g->t.key & BK_LIMIT_ODD;
+}
+
+static void gen_target_limit(struct gen *g, u64 target)
+{
+	if (!look_at_limit(g))
+		return;
+	emit_mov_imm(&g->e, H_R9, target);
+	gen_code_limit(g);
+}
+
+void gen_indirect(struct gen *g)
+{
+	if (!g->flat) {
+		emit_load(&g->e, H_R10, offsetof(struct cpu, code_tag));
+		emit_lea(&g->e, true, H_R9, H_R9, H_R10, 1, 0);
+	}
+	gen_indirect_tagged(g);
+}
+
+void gen_indirect_tagged(struct gen *g)
+{
+	struct emit *e = &g->e;
+	u32 neg = offsetof(struct cpu, jump[0].neg_rip) +
+		  (u32)g->jump_table * sizeof(struct jump_table);
+	u32 host =
+		offsetof(struct cpu, jump[0].host) + (u32)g->jump_table * sizeof(struct jump_table);
+
+	if (g->jump_table < 0) {
+		gen_cold(g, emit_jmp32(e), REC_INDIRECT, false);
+		return;
+	}
+	emit8(e, 0xc4); /* pext r10, r9, [jump_mask] */
+	emit8(e, 0x62);
+	emit8(e, 0xb2);
+	emit8(e, 0xf5);
+	emit_field(e, H_R10, CPU_JUMP_MASK);
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_cpu_index(e, 0x8b, H_RCX, H_R10, neg);
+	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
+	emit8(e, 0xe3); /* jrcxz +5 */
+	emit8(e, 5);
+	gen_cold(g, emit_jmp32(e), REC_INDIRECT, true);
+	emit_load(e, H_RCX, FRAME_RCX);
+	emit8(e, 0x42); /* jmp host[r10] */
+	emit8(e, 0xff);
+	emit_modrm_mem(e, 4, H_RSP, H_R10, 8, (s32)host);
+}
+
+/*
+ * Displacements of links are changed while other cpus execute them, so they must be written in one piece:
+ * aligned. opcode: bytes before the displacement.
+ */
+static void gen_align_link(struct gen *g, unsigned opcode)
+{
+	static const u8 nops[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
+	unsigned n = -((u64)g->e.p + opcode) & 3;
+
+	for (unsigned i = 0; i < n; i++)
+		emit8(&g->e, nops[n][i]);
+}
+
+static u8 *gen_link_jmp(struct gen *g)
+{
+	gen_align_link(g, 1);
+	return emit_jmp32(&g->e);
+}
+
+static u8 *gen_link_jcc(struct gen *g, unsigned cc)
+{
+	gen_align_link(g, 2);
+	return emit_jcc32(&g->e, cc);
+}
+
+static void gen_link(struct gen *g, u8 *jump_disp, u64 target)
+{
+	gen_cold(g, jump_disp, REC_LINK, false);
+	g->cold[g->cold_count - 1].target = (s32)(target - g->t.rip);
+}
+
+void gen_goto(struct gen *g, u64 target)
+{
+	if (same_page(g, target)) {
+		gen_link(g, gen_link_jmp(g), target);
+		return;
+	}
+	gen_goto_far(g, target);
+}
+
+void gen_goto_far(struct gen *g, u64 target)
+{
+	emit_mov_imm(&g->e, H_R9, target);
+	gen_indirect(g);
+}
+
+/* In 64-bit code 66 before a near branch has no effect on some processors and cuts the target on others. */
+static bool near_size(const struct gen *g, const struct insn *in)
+{
+	return in->op_size == 8 || !g->long_mode;
+}
+
+static bool gen_jcc(struct gen *g, const struct insn *in)
+{
+	u64 target = rel_target(g, in);
+	unsigned cc = in->opcode & 15;
+	u8 *over;
+
+	if (!target_possible(g, target))
+		return false;
+	if (same_page(g, target) && !look_at_limit(g)) {
+		gen_link(g, gen_link_jcc(g, cc), target);
+	} else {
+		over = emit_jcc32(&g->e, cc ^ 1);
+		gen_target_limit(g, target);
+		gen_goto(g, target);
+		emit_patch32(over, g->e.p);
+	}
+	gen_goto(g, gen_next_rip(g));
+	return true;
+}
+
+static bool gen_jmp_rel(struct gen *g, const struct insn *in)
+{
+	u64 target = rel_target(g, in);
+
+	if (!target_possible(g, target))
+		return false;
+	gen_target_limit(g, target);
+	gen_goto(g, target);
+	return true;
+}
+
+static bool gen_call_rel(struct gen *g, const struct insn *in)
+{
+	u64 target = rel_target(g, in);
+
+	if (!target_possible(g, target) || !gen_stack_fits(g, in->op_size))
+		return false;
+	gen_target_limit(g, target);
+	gen_push_const(g, gen_next_rip(g), in->op_size);
+	gen_goto(g, target);
+	return true;
+}
+
+/* r9 = [r9 + r10 + disp], as wide as the operand size has instruction pointers */
+static void gen_load_target(struct gen *g, s32 disp, unsigned size)
+{
+	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | 4 | 2 | 1);
+	if (size == 2) {
+		emit8(&g->e, 0x0f);
+		emit8(&g->e, 0xb7);
+	} else {
+		emit8(&g->e, 0x8b);
+	}
+	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, disp);
+}
+
+static void gen_register_target(struct gen *g, const struct insn *in)
+{
+	unsigned reg = gen_source(g, in->rm, H_R9);
+
+	if (in->op_size == 8)
+		emit_mov_rr(&g->e, H_R9, reg);
+	else if (in->op_size == 4)
+		emit_mov_rr32(&g->e, H_R9, reg);
+	else
+		emit_movzx16(&g->e, H_R9, reg);
+}
+
+/* r9 = value of the r/m operand */
+static bool gen_rm_target(struct gen *g, const struct insn *in)
+{
+	s32 disp;
+
+	if (!in->is_mem) {
+		gen_register_target(g, in);
+	} else {
+		if (!gen_operand(g, in, TLB_READ, in->op_size, &disp))
+			return false;
+		gen_load_target(g, disp, in->op_size);
+	}
+	if (look_at_limit(g))
+		gen_code_limit(g);
+	return true;
+}
+
+static bool gen_call_rm(struct gen *g, const struct insn *in)
+{
+	if (!gen_stack_fits(g, in->op_size) || !gen_rm_target(g, in))
+		return false;
+	emit_store(&g->e, H_R9, FRAME_CALL);
+	gen_push_const(g, gen_next_rip(g), in->op_size);
+	emit_load(&g->e, H_R9, FRAME_CALL);
+	gen_indirect(g);
+	return true;
+}
+
+static bool gen_jmp_rm(struct gen *g, const struct insn *in)
+{
+	if (!gen_rm_target(g, in))
+		return false;
+	gen_indirect(g);
+	return true;
+}
+
+static bool gen_ret(struct gen *g, const struct insn *in)
+{
+	s32 disp;
+
+	if (!gen_stack_fits(g, in->op_size))
+		return false;
+	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
+	gen_load_target(g, disp, in->op_size);
+	if (look_at_limit(g))
+		gen_code_limit(g);
+	gen_move_sp(g, in->op_size + (in->imm_len ? (u16)in->imm : 0));
+	gen_indirect(g);
+	return true;
+}
+
+/* ---- branches on the count register ---- */
+
+/* rcx, as wide as addresses are, less one; r9 = rcx and rcx = the count alone, for jrcxz */
+static void gen_count(struct gen *g, const struct insn *in, s32 by)
+{
+	struct emit *e = &g->e;
+
+	if (by && in->addr_size == 2)
+		emit8(e, 0x66);
+	if (by)
+		emit_lea(e, in->addr_size == 8, H_RCX, H_RCX, REG_NONE, 1, by);
+	emit_mov_rr(e, H_R9, H_RCX);
+	if (in->addr_size == 2)
+		emit_movzx16(e, H_RCX, H_RCX);
+	else if (in->addr_size == 4)
+		emit_mov_rr32(e, H_RCX, H_RCX);
+}
+
+/* jrcxz over a jump; returns where that jump's displacement is. */
+static u8 *gen_jump_if_count(struct gen *g)
+{
+	emit8(&g->e, 0xe3);
+	emit8(&g->e, 5);
+	return emit_jmp32(&g->e);
+}
+
+static bool countable(const struct gen *g, const struct insn *in)
+{
+	return near_size(g, in) && target_possible(g, rel_target(g, in)) && !look_at_limit(g);
+}
+
+/* E0 LOOPNE, E1 LOOPE, E2 LOOP */
+static bool gen_loop(struct gen *g, const struct insn *in)
+{
+	struct emit *e = &g->e;
+	u8 *more, *over = NULL;
+
+	if (!countable(g, in))
+		return false;
+	gen_count(g, in, -1);
+	more = gen_jump_if_count(g);
+	emit_mov_rr(e, H_RCX, H_R9);
+	gen_goto(g, gen_next_rip(g));
+	emit_patch32(more, e->p);
+	emit_mov_rr(e, H_RCX, H_R9);
+	if (in->opcode != 0xe2)
+		over = emit_jcc32(e, in->opcode == 0xe0 ? CC_E : CC_NE);
+	gen_goto(g, rel_target(g, in));
+	if (over) {
+		emit_patch32(over, e->p);
+		gen_goto(g, gen_next_rip(g));
+	}
+	return true;
+}
+
+static bool gen_jcxz(struct gen *g, const struct insn *in)
+{
+	struct emit *e = &g->e;
+	u8 *more;
+
+	if (!countable(g, in))
+		return false;
+	gen_count(g, in, 0);
+	more = gen_jump_if_count(g);
+	emit_mov_rr(e, H_RCX, H_R9);
+	gen_goto(g, rel_target(g, in));
+	emit_patch32(more, e->p);
+	emit_mov_rr(e, H_RCX, H_R9);
+	gen_goto(g, gen_next_rip(g));
+	return true;
+}
+
+bool gen_branch(struct gen *g, const struct insn *in)
+{
+	if (!near_size(g, in))
+		return false;
+	switch (in->desc->op) {
+	case OP_JCC: return gen_jcc(g, in);
+	case OP_JMP_REL: return gen_jmp_rel(g, in);
+	case OP_JMP_RM: return gen_jmp_rm(g, in);
+	case OP_CALL_REL: return gen_call_rel(g, in);
+	case OP_CALL_RM: return gen_call_rm(g, in);
+	case OP_RET: return gen_ret(g, in);
+	case OP_LOOP: return gen_loop(g, in);
+	case OP_JCXZ: return gen_jcxz(g, in);
+	default: return false;
+	}
+}

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory operands: address, software TLB check, and the cold exits. See gen.h and cpu.h (struct tlb). */
+#include "engine/jit/gen.h"
+
+#include "engine/core/layout.h"
+#include "engine/code/rewrite.h"
+
+unsigned gen_source(struct gen *g, unsigned reg, unsigned temp)
+{
+	if (reg == RSP)
+		return H_R11;
+	if (!reg_displaced(reg))
+		return reg;
+	emit_load(&g->e, temp, FRAME_GPR(reg));
+	return temp;
+}
+
+static u64 rip_relative(const struct gen *g, const struct insn *in)
+{
+	u64 a = gen_next_rip(g) + in->disp;
+
+	return in->addr_size == 8 ? a : (u32)a;
+}
+
+void gen_cut16(struct gen *g, unsigned reg)
+{
+	emit_movzx16(&g->e, reg, reg);
+}
+
+static u64 cut_offset(const struct insn *in, u64 v)
+{
+	return in->addr_size == 8 ? v : in->addr_size == 4 ? (u32)v : (u16)v;
+}
+
+/* Offset part into dst. */
+static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
+{
+	bool wide = in->addr_size == 8;
+	unsigned base = REG_NONE, index = REG_NONE;
+
+	if (in->base == BASE_RIP) {
+		emit_mov_imm(&g->e, dst, rip_relative(g, in));
+		return;
+	}
+	if (in->base != REG_NONE)
+		base = gen_source(g, in->base, H_R10);
+	if (in->index != REG_NONE)
+		index = gen_source(g, in->index, H_R9);
+	if (base == REG_NONE && index == REG_NONE) {
+		emit_mov_imm(&g->e, dst, cut_offset(in, (u64)in->disp));
+		return;
+	}
+	emit_lea(&g->e, wide, dst, base, index, in->scale, (s32)in->disp);
+	if (in->addr_size == 2)
+		gen_cut16(g, dst);
+}
+
+bool gen_address(struct gen *g, const struct insn *in, unsigned kind, unsigned size)
+{
+	struct gen_offset at = {.seg = in->seg,
+		.width = in->addr_size,
+		.known = in->base == REG_NONE && in->index == REG_NONE,
+		.value = cut_offset(in, (u64)in->disp)};
+
+	gen_offset(g, in, H_R10);
+	return gen_linear(g, &at, kind, size);
+}
+
+void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_rcx)
+{
+	struct cold_exit *c = &g->cold[g->cold_count++];
+
+	uv_assert(g->cold_count <= GEN_COLD_MAX);
+	*c = (struct cold_exit){.from = jump_disp,
+		.kind = kind,
+		.restore_rcx = restore_rcx,
+		.guest = g->place[g->now].guest,
+		.target = g->place[g->now].guest + g->insn[g->now].len};
+}
+
+void gen_step(struct gen *g)
+{
+	gen_cold(g, emit_jmp32(&g->e), REC_STEP, false);
+}
+
+/* rorx r9, r10, 12; movzx r9d, r9w: index of the TLB entry */
+static void gen_tlb_index(struct gen *g)
+{
+	static const u8 code[] = {0xc4, 0x43, 0xfb, 0xf0, 0xca, 0x0c, 0x45, 0x0f, 0xb7, 0xc9};
+
+	for (unsigned i = 0; i < sizeof(code); i++)
+		emit8(&g->e, code[i]);
+}
+
+static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
+{
+	emit_cpu_index(&g->e, 0x03, H_R10, H_R9, neg_tag); /* add r10, neg_tag */
+	emit8(&g->e, 0x49);                                /* cmp r10, 4096 - size */
+	emit8(&g->e, 0x81);
+	emit8(&g->e, 0xfa);
+	emit32(&g->e, PAGE_SIZE - size);
+	gen_cold(g, emit_jcc32(&g->e, CC_A), miss, false);
+}
+
+/* The same without touching the flags: jrcxz is the only conditional jump that looks elsewhere. */
+static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
+{
+	struct emit *e = &g->e;
+
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_cpu_index(e, 0x8b, H_RCX, H_R9, neg_tag);
+	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
+	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
+	emit8(e, 0xc4); /* pext rcx, rcx, [high_mask]: zero if the last byte is in the page */
+	emit8(e, 0xe2);
+	emit8(e, 0xf2);
+	emit8(e, 0xf5);
+	emit_field(e, H_RCX, CPU_HIGH_MASK);
+	emit8(e, 0xe3); /* jrcxz +5 */
+	emit8(e, 5);
+	gen_cold(g, emit_jmp32(e), miss, true);
+	emit_load(e, H_RCX, FRAME_RCX);
+}
+
+static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum record_kind miss)
+{
+	u32 neg_tag = offsetof(struct cpu, tlb[g->view][kind].neg_tag);
+	u32 hva = offsetof(struct cpu, tlb[g->view][kind].hva);
+
+	gen_tlb_index(g);
+	if (g->flags_live[g->now])
+		gen_check_live_flags(g, neg_tag, size, miss);
+	else
+		gen_check_dead_flags(g, neg_tag, size, miss);
+	emit_cpu_index(&g->e, 0x8b, H_R9, H_R9, hva);
+}
+
+void gen_check(struct gen *g, unsigned kind, unsigned size)
+{
+	gen_check_or(g, kind, size, REC_STEP);
+}
+
+/* The first of a group checks the whole range. What fails is told to run.c, which fills the TLB or gives the group up. */
+static void gen_group_check(struct gen *g, const struct group *gr)
+{
+	u8 *start = g->e.p;
+	struct cold_exit *c;
+
+	emit_lea(&g->e, g->long_mode, H_R10, gen_source(g, gr->base, H_R10), REG_NONE, 1, gr->min);
+	gen_check_or(g, gr->kind, (unsigned)(gr->max - gr->min), REC_GROUP);
+	c = &g->cold[g->cold_count - 1];
+	c->target = (s32)((u32)gr->min << 16 | (u32)(gr->max - gr->min));
+	c->detail = gr->base | (gr->kind == TLB_WRITE ? RECORD_WRITES : 0);
+	c->retry = start;
+}
+
+/* True if the current instruction belongs to a group; its operand is then ready. */
+static bool gen_member(struct gen *g, s32 *disp)
+{
+	int n = g->group_of[g->now];
+
+	if (n < 0)
+		return false;
+	if (g->group[n].first == g->now)
+		gen_group_check(g, &g->group[n]);
+	*disp = g->offset[g->now] - g->group[n].min;
+	return true;
+}
+
+bool gen_operand(struct gen *g, const struct insn *in, unsigned kind, unsigned size, s32 *disp)
+{
+	if (gen_member(g, disp))
+		return true;
+	if (!gen_address(g, in, kind, size))
+		return false;
+	gen_check(g, kind, size);
+	*disp = 0;
+	return true;
+}
+
+/* Never refused: code that has a stack can write it, or finds out at run time that it cannot. */
+void gen_stack_operand(struct gen *g, s32 offset, unsigned kind, unsigned size, s32 *disp)
+{
+	struct gen_offset at = {.seg = SEG_SS, .width = g->stack_width};
+
+	if (gen_member(g, disp))
+		return;
+	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, offset);
+	if (at.width == 2)
+		gen_cut16(g, H_R10);
+	(void)gen_linear(g, &at, kind, size);
+	gen_check(g, kind, size);
+	*disp = 0;
+}
+
+/* dst, guest register reg, gets size bytes of r10; the rest of it as that size has it */
+static void gen_put_r10(struct gen *g, unsigned reg, unsigned size)
+{
+	unsigned dst = reg == RSP ? H_R11 : reg;
+
+	if (size == 2)
+		emit_mov_rr16(&g->e, dst, H_R10);
+	else
+		emit_mov_rr32(&g->e, dst, H_R10);
+}
+
+bool gen_lea(struct gen *g, const struct insn *in)
+{
+	unsigned dst = in->reg == RSP ? H_R11 : in->reg;
+	bool displaced = reg_displaced(in->reg);
+
+	if (in->op_size == 2 || in->addr_size == 2) {
+		if (g->long_mode)
+			return false;
+		gen_offset(g, in, H_R10);
+		gen_put_r10(g, in->reg, in->op_size);
+		return true;
+	}
+	gen_offset(g, in, displaced ? H_R10 : dst);
+	if (displaced)
+		dst = H_R10;
+	if (in->op_size == 4 && in->addr_size == 8)
+		emit_mov_rr32(&g->e, dst, dst);
+	if (displaced)
+		emit_store(&g->e, dst, FRAME_GPR(in->reg));
+	return true;
+}

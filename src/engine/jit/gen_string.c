@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Short movs and stos, with and without rep, inline; long ones and everything odd go through step(), which
+ * works page by page. Compilers clear and copy small structures this way.
+ *
+ * At most SHORT bytes from pointers that are at least as far from both ends of their page: then the direction
+ * flag does not matter. The host's own instruction runs on host addresses; the differences to the guest's are kept
+ * in SLOT_STRING_* so that a host fault in the middle can be turned back (run.c).
+ *
+ * Outside 64-bit mode single elements of all string instructions are inline, and repeated ones go through step().
+ */
+#include "engine/jit/gen.h"
+#include "engine/core/layout.h"
+
+#define SHORT 128
+
+/* cmp r/m64, imm32; the register form */
+static void gen_cmp_imm(struct gen *g, unsigned reg, u32 imm)
+{
+	emit8(&g->e, 0x48 | (reg >= 8 ? 1 : 0));
+	emit8(&g->e, 0x81);
+	emit8(&g->e, 0xf8 | (reg & 7));
+	emit32(&g->e, imm);
+}
+
+/*
+ * r9 = host address of guest pointer ptr; slot = guest minus host. r10 is lost. Needs dead flags.
+ */
+static void gen_host_pointer(struct gen *g, unsigned ptr, unsigned kind, unsigned slot)
+{
+	struct emit *e = &g->e;
+
+	emit_mov_rr(e, H_R10, ptr);
+	gen_check(g, kind, SHORT);
+	gen_cmp_imm(g, H_R10, SHORT);
+	gen_cold(g, emit_jcc32(e, CC_B), REC_STEP, false);
+	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
+	emit_mov_rr(e, H_R10, ptr);
+	emit8(e, 0x4d); /* sub r10, r9 */
+	emit8(e, 0x29);
+	emit8(e, 0xca);
+	emit_store(e, H_R10, CPU_SCRATCH(slot));
+}
+
+/* add reg, [slot] */
+static void gen_back(struct gen *g, unsigned reg, unsigned slot)
+{
+	emit_cpu(&g->e, true, 0x03, reg, CPU_SCRATCH(slot));
+}
+
+static void gen_itself(struct gen *g, const struct insn *in)
+{
+	if (in->op_size == 2)
+		emit8(&g->e, 0x66);
+	if (in->pfx & (PFX_REP | PFX_REPNE))
+		emit8(&g->e, 0xf3);
+	if (in->op_size == 8)
+		emit8(&g->e, 0x48);
+	emit8(&g->e, in->opcode);
+}
+
+static bool suitable(const struct gen *g, const struct insn *in)
+{
+	return g->long_mode && in->addr_size == 8 && !g->flags_live[g->now] && in->seg != SEG_FS &&
+	       in->seg != SEG_GS;
+}
+
+/* ---- outside 64-bit mode: single elements of all of them ---- */
+
+/* r9 = host address of the element that ptr points to. False: not possible here. */
+static bool gen_element(
+	struct gen *g, const struct insn *in, unsigned ptr, unsigned seg, unsigned kind)
+{
+	struct gen_offset at = {.seg = (u8)seg, .width = in->addr_size};
+
+	if (in->addr_size == 2)
+		emit_movzx16(&g->e, H_R10, ptr);
+	else
+		emit_mov_rr32(&g->e, H_R10, ptr);
+	if (!gen_linear(g, &at, kind, in->op_size))
+		return false;
+	gen_check(g, kind, in->op_size);
+	gen_fold(g, 0);
+	return true;
+}
+
+/* r9, the host address that the host's instruction has moved ptr on from, becomes what it was moved by. */
+static void gen_moved_by(struct gen *g, unsigned ptr)
+{
+	emit8(&g->e, 0x49); /* not r9: no flag changes */
+	emit8(&g->e, 0xf7);
+	emit8(&g->e, 0xd1);
+	emit_lea(&g->e, true, H_R9, ptr, H_R9, 1, 1);
+}
+
+/* Add r9 to the guest's pointer, as wide as addresses are. */
+static void gen_add_pointer(struct gen *g, const struct insn *in, unsigned ptr)
+{
+	if (in->addr_size == 2)
+		emit8(&g->e, 0x66);
+	emit_lea(&g->e, false, ptr, ptr, H_R9, 1, 0);
+}
+
+static void gen_bare(struct gen *g, const struct insn *in)
+{
+	if (in->op_size == 2)
+		emit8(&g->e, 0x66);
+	emit8(&g->e, in->opcode);
+}
+
+/* What locate_fault() puts back. */
+static void gen_save_pointers(struct gen *g)
+{
+	emit_store(&g->e, RSI, CPU_SCRATCH(SLOT_STRING_SRC));
+	emit_store(&g->e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
+}
+
+/* lods, stos, scas: all in registers. */
+static bool gen_one_pointer(
+	struct gen *g, const struct insn *in, unsigned ptr, unsigned seg, unsigned kind)
+{
+	struct emit *e = &g->e;
+
+	if (!gen_element(g, in, ptr, seg, kind))
+		return false;
+	gen_save_pointers(g);
+	emit_mov_rr(e, H_R10, ptr);
+	emit_mov_rr(e, ptr, H_R9);
+	gen_bare(g, in);
+	gen_moved_by(g, ptr);
+	emit_mov_rr(e, ptr, H_R10);
+	gen_add_pointer(g, in, ptr);
+	return true;
+}
+
+/* movs, cmps */
+static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind)
+{
+	struct emit *e = &g->e;
+
+	if (!gen_element(g, in, RSI, in->seg, TLB_READ))
+		return false;
+	emit_store(e, H_R9, FRAME_CALL);
+	if (!gen_element(g, in, RDI, SEG_ES, kind))
+		return false;
+	gen_save_pointers(g);
+	emit_load(e, RSI, FRAME_CALL);
+	emit_mov_rr(e, RDI, H_R9);
+	gen_bare(g, in);
+	gen_moved_by(g, RDI);
+	emit_load(e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
+	gen_add_pointer(g, in, RDI);
+	emit_load(e, RSI, CPU_SCRATCH(SLOT_STRING_SRC));
+	gen_add_pointer(g, in, RSI);
+	return true;
+}
+
+static bool gen_single(struct gen *g, const struct insn *in)
+{
+	if (in->pfx & (PFX_REP | PFX_REPNE))
+		return false;
+	switch (in->desc->op) {
+	case OP_LODS: return gen_one_pointer(g, in, RSI, in->seg, TLB_READ);
+	case OP_STOS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
+	case OP_SCAS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_READ);
+	case OP_MOVS: return gen_two_pointers(g, in, TLB_WRITE);
+	default: return gen_two_pointers(g, in, TLB_READ);
+	}
+}
+
+bool gen_string(struct gen *g, const struct insn *in)
+{
+	bool movs = in->desc->op == OP_MOVS;
+
+	if (!g->long_mode)
+		return gen_single(g, in);
+	if (!movs && in->desc->op != OP_STOS)
+		return false;
+	if (!suitable(g, in))
+		return false;
+	if (in->pfx & (PFX_REP | PFX_REPNE)) {
+		gen_cmp_imm(g, RCX, SHORT / in->op_size);
+		gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
+	}
+	if (movs) {
+		gen_host_pointer(g, RSI, TLB_READ, SLOT_STRING_SRC);
+		emit_store(&g->e, H_R9, FRAME_CALL);
+	}
+	gen_host_pointer(g, RDI, TLB_WRITE, SLOT_STRING_DST);
+	emit_mov_rr(&g->e, RDI, H_R9);
+	if (movs)
+		emit_load(&g->e, RSI, FRAME_CALL);
+	gen_itself(g, in);
+	gen_back(g, RDI, SLOT_STRING_DST);
+	if (movs)
+		gen_back(g, RSI, SLOT_STRING_SRC);
+	return true;
+}

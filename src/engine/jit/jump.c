@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The jump tables (cpu.h): what generated code knows about the way from a linear address to a block. Kept
+ * honest by emptying them when translations of code addresses change: all entries, or after a CR3 write only
+ * those that do not belong to global pages.
+ */
+#include "engine/jit/jump.h"
+
+#include <string.h>
+
+#include "engine/code/cache.h"
+#include "engine/jit/translate.h"
+#include "engine/core/machine.h"
+#include "engine/host/raw.h"
+#include "engine/mem/mem.h"
+
+#define CHECKED_GLOBAL 1ull
+
+static void forget_all_tables(struct cpu *cpu)
+{
+	const u32 *keys = cpu->machine->code->keys;
+
+	for (unsigned t = 0; t < JUMP_TABLES && __atomic_load_n(&keys[t], __ATOMIC_RELAXED); t++)
+		memset(&cpu->jump[t].neg_rip[1], 0, (JUMP_SIZE - 1) * sizeof(u64));
+	cpu->jump_count[0] = cpu->jump_count[1] = 0;
+}
+
+static void forget_logged(struct cpu *cpu, bool global)
+{
+	for (unsigned i = 0; i < cpu->jump_count[global]; i++) {
+		u32 e = cpu->jump_log[global][i];
+
+		cpu->jump[e >> 16].neg_rip[e & 0xffff] = 0;
+	}
+	cpu->jump_count[global] = 0;
+}
+
+static void forget_checks(struct cpu *cpu, bool keep_global)
+{
+	cpu->check_epoch[0]++;
+	if (!keep_global)
+		cpu->check_epoch[1]++;
+}
+
+void jump_flush(struct cpu *cpu)
+{
+	bool keep_global = cpu->jump_global_epoch == cpu->fetch_global_epoch;
+
+	if (cpu->jump_count[0] >= JUMP_LOG || (!keep_global && cpu->jump_count[1] >= JUMP_LOG)) {
+		forget_all_tables(cpu);
+	} else {
+		forget_logged(cpu, false);
+		if (!keep_global)
+			forget_logged(cpu, true);
+	}
+	forget_checks(cpu, keep_global);
+	cpu->jump_epoch = cpu->fetch_epoch;
+	cpu->jump_global_epoch = cpu->fetch_global_epoch;
+}
+
+void jump_init(struct cpu *cpu)
+{
+	for (unsigned t = 0; t < JUMP_TABLES; t++) {
+		/* Where look-ups end while an exit is requested; the tag matches no address of entry 0. */
+		cpu->jump[t].neg_rip[0] = (1ull << 62) + 1;
+		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
+	}
+	forget_all_tables(cpu);
+	forget_checks(cpu, false);
+	memset(cpu->jump_table_of, 0, sizeof(cpu->jump_table_of));
+	cpu->jump_epoch = cpu->fetch_epoch;
+	cpu->jump_global_epoch = cpu->fetch_global_epoch;
+	cpu->code_epoch = atomic_load(&cpu->machine->code->epoch);
+}
+
+/*
+ * The table of the current mode bits, or -1. Asked at each change between user and kernel code, so the answers
+ * are kept where no lock is needed; numbers never change within an epoch of the cache.
+ */
+static int current_table(struct cpu *cpu)
+{
+	u32 key = cpu->block_key;
+	unsigned i = (key ^ key >> 4 ^ key >> 8) % ARRAY_SIZE(cpu->jump_table_of);
+
+	if (unlikely(cpu->jump_table_of[i].key != key + 1)) {
+		cache_lock(cpu);
+		cpu->jump_table_of[i].number = jump_table_for(cpu->machine->code, key);
+		cache_unlock(cpu);
+		cpu->jump_table_of[i].key = key + 1;
+	}
+	return cpu->jump_table_of[i].number;
+}
+
+const u8 *jump_lookup(struct cpu *cpu)
+{
+	u64 tag = cpu->rip + cpu->code_tag;
+	u32 index = tag & JUMP_MASK;
+	int table = current_table(cpu);
+
+	if (!index || table < 0 || cpu->jump[table].neg_rip[index] != -tag)
+		return NULL;
+	return (const u8 *)cpu->jump[table].host[index];
+}
+
+void jump_learn(struct cpu *cpu, const struct block *t)
+{
+	u64 tag = t->rip + cpu->code_tag;
+	u32 index = tag & JUMP_MASK;
+	int table = current_table(cpu);
+	bool global = mmu_fetch_global(cpu, cpu_code_linear(cpu, t->rip));
+	u32 *count = &cpu->jump_count[global];
+
+	if (!index || table < 0)
+		return;
+	if (*count >= JUMP_LOG)
+		forget_all_tables(cpu);
+	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
+	cpu->jump[table].neg_rip[index] = -tag;
+	cpu->jump[table].host[index] = (u64)(cpu->machine->code->exec_view + t->code);
+	cpu->jump_log[global][(*count)++] = (u32)table << 16 | index;
+}
+
+bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
+{
+	struct checked_page *seen =
+		&cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
+	bool global;
+
+	if ((seen->page & PAGE_MASK) == page &&
+		seen->epoch == cpu->check_epoch[seen->page & CHECKED_GLOBAL])
+		return true;
+	if (guest_touch(hva)) /* not under the lock, see watch_and_lock() */
+		return false;
+	blocks_validate_page(cpu, page, hva);
+	global = mmu_fetch_global(cpu, lin);
+	seen->page = page | (global ? CHECKED_GLOBAL : 0);
+	seen->epoch = cpu->check_epoch[global];
+	return true;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef ENGINE_JIT_JUMP_H
+#define ENGINE_JIT_JUMP_H
+
+#include "engine/code/block.h"
+
+/* After the code cache was reset, and once at the start. */
+void jump_init(struct cpu *cpu);
+/* Translations of code addresses have changed (fetch_epoch moved): forget what depended on them. */
+void jump_flush(struct cpu *cpu);
+/* Generated code for rip under the current mode bits, or NULL. */
+const u8 *jump_lookup(struct cpu *cpu);
+void jump_learn(struct cpu *cpu, const struct block *t);
+/*
+ * Writes by the caller to guest RAM (DMA, loading) are not announced. Whenever a page's translation may be new to
+ * this cpu, its blocks are compared with what memory holds now. page is its guest-physical address. False: it holds
+ * nothing that could be had.
+ */
+bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva);
+
+static inline void jump_refresh(struct cpu *cpu)
+{
+	if (unlikely(cpu->jump_epoch != cpu->fetch_epoch))
+		jump_flush(cpu);
+}
+
+#endif

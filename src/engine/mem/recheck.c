@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * When may code have been changed by somebody who is not one of the guest's processors: by DMA, by a loader, by a
+ * debugger? Nobody tells; so translations are compared with memory, page by page as they are used, after each
+ * event by which a guest learns that such a write is done:
+ *
+ * - the caller enters the vcpu: whatever it did for the last exit, or before, is done;
+ * - an interrupt is taken after a device raised one;
+ * - for guests that look at memory instead: every few ticks, if a device or another vcpu's caller was active.
+ *
+ * Timer interrupts and IPIs say nothing about devices and cost nothing here.
+ */
+#include "engine/core/machine.h"
+#include "engine/mem/mem.h"
+
+#define TICKS 8
+
+/* The vcpu's own thread alone writes its counter: no locked instruction, no shared cache line. */
+void recheck_on_entry(struct vcpu *v)
+{
+	u32 n = atomic_load_explicit(&v->entries, memory_order_relaxed);
+
+	atomic_store_explicit(&v->entries, n + 1, memory_order_release);
+	mmu_recheck_code(&v->cpu);
+}
+
+void recheck_on_interrupt(struct vcpu *v)
+{
+	u32 events = atomic_load_explicit(&v->machine->device_events, memory_order_acquire);
+
+	if (events == v->events_seen)
+		return;
+	v->events_seen = events;
+	mmu_recheck_code(&v->cpu);
+}
+
+static u32 activity_of_others(struct vcpu *v)
+{
+	u32 sum = atomic_load_explicit(&v->machine->device_events, memory_order_acquire);
+	struct vcpu *other;
+
+	pthread_mutex_lock(&v->machine->lock); /* none goes away meanwhile */
+	for_each_vcpu(v->machine, other) if (other != v) sum +=
+		atomic_load_explicit(&other->entries, memory_order_acquire);
+	pthread_mutex_unlock(&v->machine->lock);
+	return sum;
+}
+
+void recheck_on_tick(struct vcpu *v)
+{
+	u32 sum;
+
+	if (++v->ticks % TICKS)
+		return;
+	sum = activity_of_others(v);
+	if (sum == v->activity_seen)
+		return;
+	v->activity_seen = sum;
+	mmu_recheck_code(&v->cpu);
+}
+
+void recheck_device_event(struct machine *m)
+{
+	atomic_fetch_add_explicit(&m->device_events, 1, memory_order_release);
+}

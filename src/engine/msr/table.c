@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Model-specific registers: one table, sorted by number, of what exists, where its value is kept,
+ * which bits it may have, and who else must act (SDM 4; APM 2 appendix A; Linux's KVM documentation
+ * for the paravirtual ones).
+ */
+#include "engine/msr/msr.h"
+
+#define AT(member)     offsetof(struct cpu, member)
+#define MSR_AT(member) offsetof(struct cpu, msr.member)
+#define ANY            (~0ull)
+
+#define SPEC_CTRL_BITS     0x407ull /* IBRS STIBP SSBD BHI_DIS_S */
+#define CPUID_FAULT_ENABLE 1ull
+#define HWCR_BITS          (BIT64(18) | BIT64(24)) /* McStatusWrEn, TscFreqSel */
+#define MTRR_CAP           0x508ull                /* 8 variable ranges, fixed ranges, WC */
+
+#define FIELD(n, nm, at, fl, bits)                                                                 \
+	{                                                                                          \
+		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .valid = bits        \
+	}
+#define RULED(n, nm, at, fl, bits, getter, setter)                                                 \
+	{                                                                                          \
+		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .valid = bits,       \
+		.get = getter, .set = setter                                                       \
+	}
+#define RANGE(n, m, nm, at, fl, bits, getter, setter)                                              \
+	{                                                                                          \
+		.first = n, .last = m, .name = nm, .offset = at, .flags = fl, .valid = bits,       \
+		.get = getter, .set = setter                                                       \
+	}
+/* One of KVM's own, which CPUID can hide. */
+#define PV(n, nm, feature, at, fl, bits, setter)                                                   \
+	{                                                                                          \
+		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .pv = feature,       \
+		.valid = bits, .set = setter                                                       \
+	}
+/* One that the guest's CPUID must offer. */
+#define OFFERED(n, nm, lck, at, fl, bits, setter)                                                  \
+	{                                                                                          \
+		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .lack = lck,         \
+		.valid = bits, .set = setter                                                       \
+	}
+#define CONST(n, m, nm, value)                                                                     \
+	{                                                                                          \
+		.first = n, .last = m, .name = nm, .flags = MSR_ZERO, .valid = value               \
+	}
+
+/* hv/msr.c knows more. */
+#define HV(n, m, nm, fl) RANGE(n, m, nm, 0, (fl) | MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL)
+
+static const struct msr_desc table[] = {
+	CONST(0x0, 0x1, "P5_MC_ADDR, P5_MC_TYPE", 0),
+	RULED(0x10, "TSC", 0, MSR_SAVE | MSR_OUTER_W, ANY, msr_get_tsc, NULL),
+	PV(0x11, "KVM_WALL_CLOCK", PV_CLOCK, MSR_AT(kvm_wall_clock), MSR_SAVE | MSR_OUTER_W, ANY,
+		NULL),
+	PV(0x12, "KVM_SYSTEM_TIME", PV_CLOCK, MSR_AT(kvm_system_time), MSR_SAVE | MSR_OUTER_W, ANY,
+		NULL),
+	CONST(0x17, 0x17, "PLATFORM_ID", 0),
+	FIELD(0x1b, "APIC_BASE", AT(apic_base), MSR_OUTER_W, ANY),
+	CONST(0x2a, 0x2a, "EBL_CR_POWERON", 0),
+	RULED(0x34, "SMI_COUNT", MSR_AT(smi_count), MSR_SAVE | MSR_RO, ANY, NULL, NULL),
+	RULED(0x3a, "FEATURE_CONTROL", MSR_AT(feature_control), MSR_SAVE, 0x100001, NULL,
+		msr_set_feature_control),
+	FIELD(0x3b, "TSC_ADJUST", MSR_AT(tsc_adjust), MSR_SAVE | MSR_OUTER_W, ANY),
+	OFFERED(0x48, "SPEC_CTRL", LACKS_SPEC_CTRL, MSR_AT(spec_ctrl), MSR_SAVE, SPEC_CTRL_BITS,
+		NULL),
+	OFFERED(0x49, "PRED_CMD", LACKS_PRED_CMD, 0, MSR_WO, 0, msr_set_pred_cmd),
+	CONST(0x79, 0x79, "BIOS_UPDT_TRIG", 0),
+	RULED(0x8b, "BIOS_SIGN_ID", MSR_AT(bios_sign), MSR_SAVE | MSR_FEATURE, ANY, NULL,
+		msr_set_bios_sign),
+	RULED(0x9e, "SMBASE", MSR_AT(smbase), MSR_SAVE, 0xffffffff, msr_get_smbase, msr_set_smbase),
+	CONST(0xc1, 0xc2, "PMC0, PMC1", 0),
+	CONST(0xcd, 0xcd, "FSB_FREQ", 3),
+	RULED(0xce, "PLATFORM_INFO", MSR_AT(platform_info), MSR_SAVE | MSR_FEATURE | MSR_RO, ANY,
+		msr_get_platform_info, msr_set_platform_info),
+	CONST(0xfe, 0xfe, "MTRRCAP", MTRR_CAP),
+	OFFERED(0x10a, "ARCH_CAPABILITIES", LACKS_ARCH_CAPABILITIES, MSR_AT(arch_capabilities),
+		MSR_SAVE | MSR_FEATURE | MSR_RO, ANY, NULL),
+	OFFERED(0x10b, "FLUSH_CMD", LACKS_FLUSH_CMD, 0, MSR_WO, 0, msr_set_flush_cmd),
+	CONST(0x11e, 0x11e, "BBL_CR_CTL3", 0xbe702111),
+	RULED(0x140, "MISC_FEATURES_ENABLES", MSR_AT(misc_features), MSR_SAVE, CPUID_FAULT_ENABLE,
+		NULL, msr_set_misc_features),
+	FIELD(0x174, "SYSENTER_CS", MSR_AT(sysenter_cs), MSR_SAVE, ANY),
+	RULED(0x175, "SYSENTER_ESP", MSR_AT(sysenter_esp), MSR_SAVE, ANY, NULL, msr_set_canonical),
+	RULED(0x176, "SYSENTER_EIP", MSR_AT(sysenter_eip), MSR_SAVE, ANY, NULL, msr_set_canonical),
+	FIELD(0x179, "MCG_CAP", MSR_AT(mcg_cap), MSR_RO, ANY),
+	FIELD(0x17a, "MCG_STATUS", MSR_AT(mcg_status), MSR_SAVE, ANY),
+	RULED(0x17b, "MCG_CTL", MSR_AT(mcg_ctl), MSR_SAVE, ANY, msr_get_mcg_ctl, msr_set_mcg_ctl),
+	CONST(0x186, 0x187, "PERFEVTSEL0, 1", 0),
+	CONST(0x198, 0x199, "PERF_STATUS, PERF_CTL", 0),
+	CONST(0x19a, 0x19c, "CLOCK_MODULATION, THERM_INTERRUPT, THERM_STATUS", 0),
+	RULED(0x1a0, "MISC_ENABLE", MSR_AT(misc_enable), MSR_SAVE, ANY, NULL, msr_set_misc_enable),
+	FIELD(0x1d9, "DEBUGCTL", MSR_AT(debugctl), MSR_SAVE, 3),
+	CONST(0x1db, 0x1de, "LASTBRANCH, LASTINT", 0),
+	FIELD(0x1fc, "POWER_CTL", MSR_AT(power_ctl), MSR_SAVE, ANY),
+	RANGE(0x200, 0x20f, "MTRR_PHYS", MSR_AT(mtrr_var), MSR_SAVE, ANY, NULL, msr_set_mtrr_var),
+	RULED(0x250, "MTRR_FIX64K", MSR_AT(mtrr_fixed[0]), MSR_SAVE, MTRR_TYPES, NULL,
+		msr_set_memory_types),
+	RANGE(0x258, 0x259, "MTRR_FIX16K", MSR_AT(mtrr_fixed[1]), MSR_SAVE, MTRR_TYPES, NULL,
+		msr_set_memory_types),
+	RANGE(0x268, 0x26f, "MTRR_FIX4K", MSR_AT(mtrr_fixed[3]), MSR_SAVE, MTRR_TYPES, NULL,
+		msr_set_memory_types),
+	RULED(0x277, "PAT", MSR_AT(pat), MSR_SAVE, PAT_TYPES, NULL, msr_set_memory_types),
+	RANGE(0x280, 0x29f, "MC_CTL2", 0, 0, MC_CTL2_CMCI_ENABLE | 0x7fff, msr_get_mc_ctl2,
+		msr_set_mc_ctl2),
+	RULED(0x2ff, "MTRR_DEF_TYPE", MSR_AT(mtrr_def_type), MSR_SAVE, 0xcff, NULL,
+		msr_set_mtrr_def_type),
+	OFFERED(0x345, "PERF_CAPABILITIES", LACKS_PERF_CAPABILITIES, 0,
+		MSR_ZERO | MSR_FEATURE | MSR_RO, 0, NULL),
+	RANGE(0x400, 0x47f, "MC_BANKS", 0, 0, ANY, msr_get_mc_bank, msr_set_mc_bank),
+	CONST(0x606, 0x606, "RAPL_POWER_UNIT", 0),
+	CONST(0x611, 0x611, "PKG_ENERGY_STATUS", 0),
+	CONST(0x619, 0x619, "DRAM_ENERGY_STATUS", 0),
+	CONST(0x639, 0x639, "PP0_ENERGY_STATUS", 0),
+	CONST(0x641, 0x641, "PP1_ENERGY_STATUS", 0),
+	FIELD(0x6e0, "TSC_DEADLINE", MSR_AT(tsc_deadline), MSR_SAVE | MSR_OUTER_R | MSR_OUTER_W,
+		ANY),
+	RANGE(0x800, 0x8ff, "X2APIC", 0, MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL),
+	/* no supervisor component is offered */
+	OFFERED(0xda0, "XSS", LACKS_XSAVES, MSR_AT(xss), MSR_SAVE, 0, NULL),
+	HV(0x40000000, 0x40000003, "HV_GUEST_OS_ID, HYPERCALL, VP_INDEX, RESET", MSR_SAVE),
+	HV(0x40000010, 0x40000010, "HV_VP_RUNTIME", MSR_SAVE),
+	HV(0x40000020, 0x40000023, "HV_TIME_REF_COUNT, REFERENCE_TSC, frequencies", MSR_SAVE),
+	HV(0x40000070, 0x40000072, "HV_EOI, ICR, TPR", 0),
+	HV(0x40000073, 0x40000073, "HV_VP_ASSIST_PAGE", MSR_SAVE),
+	HV(0x40000080, 0x40000080, "HV_SCONTROL", MSR_SAVE),
+	HV(0x40000081, 0x4000009f, "HV_SVERSION to SINT15", 0),
+	HV(0x400000b0, 0x400000b0, "HV_STIMER0_CONFIG", MSR_SAVE),
+	HV(0x400000b1, 0x400000b7, "HV_STIMER", 0),
+	HV(0x400000f1, 0x400000f5, "HV_SYNDBG", MSR_SAVE),
+	HV(0x400000ff, 0x400000ff, "HV_SYNDBG_OPTIONS", MSR_SAVE),
+	HV(0x40000100, 0x40000105, "HV_CRASH", MSR_SAVE),
+	HV(0x40000106, 0x40000108, "HV_REENLIGHTENMENT, TSC_EMULATION", MSR_SAVE),
+	HV(0x40000118, 0x40000118, "HV_TSC_INVARIANT_CONTROL", MSR_SAVE),
+	PV(0x4b564d00, "KVM_WALL_CLOCK_NEW", PV_CLOCK2, MSR_AT(kvm_wall_clock),
+		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
+	PV(0x4b564d01, "KVM_SYSTEM_TIME_NEW", PV_CLOCK2, MSR_AT(kvm_system_time),
+		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
+	PV(0x4b564d02, "KVM_ASYNC_PF_EN", PV_ASYNC_PF, MSR_AT(kvm_async_pf), MSR_SAVE | MSR_OUTER_W,
+		ANY, NULL),
+	PV(0x4b564d03, "KVM_STEAL_TIME", PV_STEAL_TIME, MSR_AT(kvm_steal_time), MSR_SAVE, 0,
+		msr_set_steal_time),
+	PV(0x4b564d04, "KVM_PV_EOI_EN", PV_EOI, MSR_AT(kvm_eoi), MSR_SAVE | MSR_OUTER_W, ANY, NULL),
+	PV(0x4b564d05, "KVM_POLL_CONTROL", PV_POLL_CONTROL, MSR_AT(kvm_poll_control), MSR_SAVE, 1,
+		NULL),
+	PV(0x4b564d06, "KVM_ASYNC_PF_INT", PV_ASYNC_PF_INT, MSR_AT(kvm_async_pf_int),
+		MSR_SAVE | MSR_OUTER_W, ANY, NULL),
+	PV(0x4b564d07, "KVM_ASYNC_PF_ACK", PV_ASYNC_PF_INT, 0, MSR_SAVE | MSR_ZERO, 0, NULL),
+	RULED(0xc0000080, "EFER", AT(efer), MSR_SAVE, EFER_OFFERED, NULL, msr_set_efer),
+	FIELD(0xc0000081, "STAR", MSR_AT(star), MSR_SAVE, ANY),
+	RULED(0xc0000082, "LSTAR", MSR_AT(lstar), MSR_SAVE, ANY, NULL, msr_set_canonical),
+	RULED(0xc0000083, "CSTAR", MSR_AT(cstar), MSR_SAVE, ANY, NULL, msr_set_canonical),
+	FIELD(0xc0000084, "SFMASK", MSR_AT(sfmask), MSR_SAVE, 0xffffffff),
+	RULED(0xc0000100, "FS_BASE", AT(seg[SEG_FS].base), 0, ANY, NULL, msr_set_canonical),
+	RULED(0xc0000101, "GS_BASE", AT(seg[SEG_GS].base), 0, ANY, NULL, msr_set_canonical),
+	RULED(0xc0000102, "KERNEL_GS_BASE", MSR_AT(kernel_gs_base), MSR_SAVE, ANY, NULL,
+		msr_set_canonical),
+	OFFERED(0xc0000103, "TSC_AUX", LACKS_TSC_AUX, MSR_AT(tsc_aux), MSR_SAVE, 0xffffffff, NULL),
+	CONST(0xc0010000, 0xc0010007, "K7_EVNTSEL, K7_PERFCTR", 0),
+	CONST(0xc0010010, 0xc0010010, "SYSCFG", 0),
+	RULED(0xc0010015, "HWCR", MSR_AT(hwcr), MSR_SAVE, HWCR_BITS, NULL, msr_set_hwcr),
+	CONST(0xc001001a, 0xc001001a, "TOP_MEM", 0),
+	CONST(0xc001001d, 0xc001001d, "TOP_MEM2", 0),
+	CONST(0xc001001f, 0xc0010020, "NB_CFG, PATCH_LOADER", 0),
+	CONST(0xc0010055, 0xc0010055, "INT_PENDING_MSG", 0),
+	CONST(0xc0010058, 0xc0010058, "MMIO_CONF_BASE", 0),
+	CONST(0xc0010112, 0xc0010113, "SMM_ADDR, SMM_MASK", 0),
+	CONST(0xc0010114, 0xc0010114, "VM_CR", 0x18), /* SVM is disabled and locked */
+	CONST(0xc0010140, 0xc0010141, "OSVW", 0),
+	CONST(0xc0011020, 0xc0011023, "LS_CFG, IC_CFG, DC_CFG, BU_CFG", 0),
+	CONST(0xc0011029, 0xc0011029, "DE_CFG", 2), /* lfence serialises: the host's does */
+	CONST(0xc001102a, 0xc001102a, "BU_CFG2", 0),
+};
+
+const struct msr_desc *msr_find(u32 index)
+{
+	unsigned low = 0, high = ARRAY_SIZE(table);
+
+	while (low < high) {
+		unsigned mid = (low + high) / 2;
+		if (index > table[mid].last)
+			low = mid + 1;
+		else if (index < table[mid].first)
+			high = mid;
+		else
+			return &table[mid];
+	}
+	return NULL;
+}
+
+/* ---- lists ---- */
+
+static unsigned msr_list(u8 flag, u32 *ret, unsigned n)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(table); i++) {
+		if (!(table[i].flags & flag))
+			continue;
+		for (u32 index = table[i].first; index <= table[i].last; index++, count++)
+			if (count < n)
+				ret[count] = index;
+	}
+	return count;
+}
+
+unsigned engine_msr_list(u32 *ret, unsigned n)
+{
+	return msr_list(MSR_SAVE, ret, n);
+}
+
+unsigned engine_feature_msr_list(u32 *ret, unsigned n)
+{
+	return msr_list(MSR_FEATURE, ret, n);
+}

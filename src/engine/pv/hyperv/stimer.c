@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Synthetic timers (TLFS 12.3): four a processor, in reference time; one-shot at an absolute time or periodic. They
+ * end in a message to a SINT, or in direct mode in an interrupt.
+ *
+ * fire() runs on the helper thread and only marks the timer as due; everything else is the vcpu's thread's.
+ */
+#include <errno.h>
+
+#include "engine/pv/hyperv/hv.h"
+#include "engine/irq/lapic.h"
+
+#define ENABLE      BIT64(0)
+#define PERIODIC    BIT64(1)
+#define AUTO_ENABLE BIT64(3)
+#define DIRECT      BIT64(12)
+#define VECTOR(c)   ((u8)((c) >> 4))
+#define SINT(c)     ((unsigned)((c) >> 16) & 15)
+
+#define MESSAGE_TIMER_EXPIRED 0x80000010u
+
+struct timer_payload {
+	u32 index, reserved;
+	u64 expiration, delivery;
+};
+
+static void mark_due(struct hv_timer *t)
+{
+	atomic_fetch_or(&t->vcpu->hv->timers_due, BIT(t->index));
+	vcpu_post_event(t->vcpu);
+}
+
+static void fire(struct timer *timer)
+{
+	mark_due(container_of(timer, struct hv_timer, timer));
+}
+
+void hv_timers_init(struct vcpu *v)
+{
+	for (unsigned i = 0; i < HV_TIMERS; i++) {
+		struct hv_timer *t = &v->hv->timers[i];
+
+		t->timer.fire = fire;
+		t->vcpu = v;
+		t->index = (u8)i;
+	}
+}
+
+static void stop(struct hv_timer *t)
+{
+	timer_cancel(t->vcpu->machine, &t->timer);
+	atomic_fetch_and(&t->vcpu->hv->timers_due, ~BIT(t->index));
+	t->expires = 0;
+	t->msg_pending = false;
+}
+
+void hv_timers_stop(struct vcpu *v)
+{
+	for (unsigned i = 0; i < HV_TIMERS; i++)
+		stop(&v->hv->timers[i]);
+}
+
+/* ---- expiry ---- */
+
+static int notify(struct hv_timer *t, u64 now)
+{
+	struct timer_payload payload = {
+		.index = t->index, .expiration = t->expires, .delivery = now};
+	struct apic_msg msg = {.delivery = DELIVER_FIXED, .vector = VECTOR(t->config)};
+
+	if (!(t->config & DIRECT)) /* ticks that nobody took do not pile up */
+		return hv_synic_post(t->vcpu, SINT(t->config), MESSAGE_TIMER_EXPIRED, &payload,
+			sizeof(payload), t->config & PERIODIC);
+	if (t->vcpu->lapic)
+		lapic_accept(t->vcpu->lapic, &msg);
+	return 0;
+}
+
+static void expire(struct hv_timer *t, u64 now)
+{
+	t->msg_pending = true;
+	if (notify(t, now))
+		return;
+	t->msg_pending = false;
+	if (!(t->config & PERIODIC))
+		t->config &= ~ENABLE;
+}
+
+/* A period beyond the end of time must not come out as one that is over: the timer would be due for ever. */
+static u64 later(u64 now, u64 by)
+{
+	return by > UINT64_MAX - now ? UINT64_MAX : now + by;
+}
+
+/* The next one of a periodic timer that is late keeps its phase. */
+static u64 next_expiry(const struct hv_timer *t, u64 now)
+{
+	if (!(t->config & PERIODIC))
+		return t->count;
+	if (!t->expires)
+		return later(now, t->count);
+	if (now < t->expires)
+		return t->expires;
+	return later(now, t->count - (now - t->expires) % t->count);
+}
+
+static void start(struct hv_timer *t, u64 now)
+{
+	t->expires = next_expiry(t, now);
+	if (t->expires <= now)
+		mark_due(t);
+	else
+		timer_arm(t->vcpu->machine, &t->timer,
+			host_ns() + MIN(t->expires - now, 1ull << 55) * 100);
+}
+
+static void serve(struct hv_timer *t)
+{
+	u64 now = hv_reference_time(t->vcpu->machine);
+
+	if (!(t->config & ENABLE))
+		return;
+	if (t->expires && now >= t->expires)
+		expire(t, now);
+	if (!(t->config & ENABLE) || !t->count)
+		stop(t);
+	else if (!t->msg_pending)
+		start(t, now);
+}
+
+void hv_timers_serve(struct vcpu *v)
+{
+	u32 due = atomic_exchange(&v->hv->timers_due, 0);
+
+	for (; due; due &= due - 1)
+		serve(&v->hv->timers[__builtin_ctz(due)]);
+}
+
+void hv_timers_slot_free(struct vcpu *v, unsigned sint)
+{
+	for (unsigned i = 0; i < HV_TIMERS; i++) {
+		struct hv_timer *t = &v->hv->timers[i];
+
+		if (t->msg_pending && (t->config & ENABLE) && SINT(t->config) == sint)
+			mark_due(t);
+	}
+}
+
+/* ---- registers ---- */
+
+static int set_config(struct hv_timer *t, u64 value, bool host)
+{
+	const struct vcpu *v = t->vcpu;
+
+	if (!host && (value & DIRECT) && !hv_allowed(v, HV_EDX, HVF_DIRECT_TIMERS))
+		return -EINVAL;
+	if ((t->config & ENABLE) && !(value & DIRECT) && !SINT(value))
+		value &= ~ENABLE;
+	stop(t);
+	t->config = value;
+	if (value & ENABLE)
+		mark_due(t);
+	return 0;
+}
+
+static int set_count(struct hv_timer *t, u64 value, bool host)
+{
+	stop(t);
+	t->count = value;
+	if (!host && !value)
+		t->config &= ~ENABLE;
+	else if (!host && (t->config & AUTO_ENABLE))
+		t->config |= ENABLE;
+	if (t->config & ENABLE)
+		mark_due(t);
+	return 0;
+}
+
+int hv_timer_set(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	unsigned n = index - HV_STIMER0_CONFIG;
+	struct hv_timer *t = &v->hv->timers[n / 2];
+
+	if (!atomic_load(&v->hv->synic.active) && (!host || value))
+		return -EINVAL;
+	return n & 1 ? set_count(t, value, host) : set_config(t, value, host);
+}
+
+int hv_timer_get(struct vcpu *v, u32 index, u64 *ret, bool host)
+{
+	unsigned n = index - HV_STIMER0_CONFIG;
+	const struct hv_timer *t = &v->hv->timers[n / 2];
+
+	*ret = n & 1 ? t->count : t->config;
+	return 0;
+}

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Synthetic interrupt controller (TLFS 11): sixteen sources (SINTs) with a vector each, a page with a message
+ * slot for each and one with event flags. Messages here come from the timers; those of VMBus are the VMM's, which
+ * writes into the page itself and raises the SINT through a GSI route.
+ */
+#include <errno.h>
+
+#include "engine/pv/hyperv/hv.h"
+#include "engine/irq/lapic.h"
+
+#define SINT_VECTOR(s) ((u8)(s))
+#define SINT_MASKED    BIT64(16)
+#define SINT_AUTO_EOI  BIT64(17)
+#define FIRST_VECTOR   16
+
+struct message {
+	u32 type; /* 0: the slot is free */
+	u8 len, flags;
+	u16 reserved;
+	u64 sender;
+	u8 payload[240];
+};
+_Static_assert(sizeof(struct message) == 256, "TLFS 11.8.2");
+#define MESSAGE_PENDING 1 /* flags: another one waits for the slot */
+
+void hv_synic_init(struct hv_vp *hv)
+{
+	hv->synic.version = 1;
+	for (unsigned i = 0; i < HV_SINTS; i++)
+		atomic_store(&hv->synic.sint[i], SINT_MASKED);
+}
+
+/* ---- SINTs ---- */
+
+/* Several SINTs may share a vector. */
+static void update_vectors(struct hv_vp *hv)
+{
+	u32 used[8] = {0}, automatic[8] = {0};
+
+	for (unsigned i = 0; i < HV_SINTS; i++) {
+		u64 s = atomic_load(&hv->synic.sint[i]);
+
+		if (s & SINT_MASKED)
+			continue;
+		used[SINT_VECTOR(s) >> 5] |= BIT(SINT_VECTOR(s) & 31);
+		if (s & SINT_AUTO_EOI)
+			automatic[SINT_VECTOR(s) >> 5] |= BIT(SINT_VECTOR(s) & 31);
+	}
+	for (unsigned i = 0; i < 8; i++) {
+		atomic_store(&hv->synic.vectors[i], used[i]);
+		atomic_store(&hv->synic.auto_eoi[i], automatic[i]);
+	}
+}
+
+static int set_sint(struct hv_vp *hv, unsigned sint, u64 value, bool host)
+{
+	if (SINT_VECTOR(value) < FIRST_VECTOR && !host && !(value & SINT_MASKED))
+		return -EINVAL;
+	atomic_store(&hv->synic.sint[sint], value);
+	update_vectors(hv);
+	return 0;
+}
+
+int hv_synic_raise(struct vcpu *v, unsigned sint)
+{
+	struct apic_msg msg = {.delivery = DELIVER_FIXED};
+	u64 s;
+
+	if (!atomic_load(&v->hv->synic.active) || !v->lapic || sint >= HV_SINTS)
+		return -EINVAL;
+	s = atomic_load(&v->hv->synic.sint[sint]);
+	if (s & SINT_MASKED)
+		return -ENOENT;
+	msg.vector = SINT_VECTOR(s);
+	switch (lapic_accept(v->lapic, &msg)) {
+	case ACCEPT_FRESH: return 1;
+	case ACCEPT_PENDING: return 0;
+	default: return -ENOENT;
+	}
+}
+
+/* ---- messages ---- */
+
+int hv_synic_post(struct vcpu *v, unsigned sint, u32 type, const void *payload, u8 len, bool lossy)
+{
+	struct hv_vp *hv = v->hv;
+	struct message msg = {.type = type, .len = len}, slot;
+	u64 gpa = (hv->synic.simp & PAGE_MASK) + sint * sizeof(msg);
+
+	if (!(hv->synic.simp & HV_PAGE_ENABLE))
+		return -ENOENT;
+	if (machine_read(v->machine, gpa, &slot, offsetof(struct message, payload)))
+		return -ENOENT;
+	if (slot.type) {
+		u8 flags = slot.flags | MESSAGE_PENDING;
+
+		if (lossy)
+			return 0;
+		machine_write(v->machine, gpa + offsetof(struct message, flags), &flags, 1);
+		return -EAGAIN;
+	}
+	__builtin_memcpy(msg.payload, payload, len);
+	/* The type last: with it the message is there. */
+	if (machine_write(v->machine, gpa + sizeof(msg.type), &msg.len,
+		    offsetof(struct message, payload) - sizeof(msg.type) + len) ||
+		machine_write(v->machine, gpa, &msg.type, sizeof(msg.type)))
+		return -ENOENT;
+	return hv_synic_raise(v, sint) < 0 ? -ENOENT : 0;
+}
+
+static void acked(struct vcpu *v, unsigned sint)
+{
+	hv_timers_slot_free(v, sint);
+	irq_ack_sint(v->machine, v->hv->vp_index, sint);
+}
+
+void hv_synic_eoi(struct vcpu *v, u8 vector)
+{
+	for (unsigned i = 0; i < HV_SINTS; i++) {
+		u64 s = atomic_load(&v->hv->synic.sint[i]);
+
+		if (!(s & SINT_MASKED) && SINT_VECTOR(s) == vector)
+			acked(v, i);
+	}
+}
+
+static int end_of_message(struct vcpu *v)
+{
+	for (unsigned i = 0; i < HV_SINTS; i++)
+		acked(v, i);
+	return 0;
+}
+
+/* ---- registers ---- */
+
+/* Whoever emulates VMBus follows where the pages are. */
+static void tell_vmm(struct vcpu *v, u32 index)
+{
+	const struct hv_vp *hv = v->hv;
+	struct exit x = {.reason = EXIT_HYPERV,
+		.hyperv = {.kind = HYPERV_SYNIC,
+			.msr = index,
+			.arg = {hv->synic.control, hv->synic.siefp, hv->synic.simp}}};
+
+	hv_exit_later(v, &x);
+}
+
+static int set_page(struct vcpu *v, u64 *reg, u32 index, u64 value, bool host)
+{
+	static const u8 zero[PAGE_SIZE];
+
+	if ((value & HV_PAGE_ENABLE) && !host && !v->hv->synic.keep_pages &&
+		machine_write(v->machine, value & PAGE_MASK, zero, sizeof(zero)))
+		return -EINVAL;
+	*reg = value;
+	if (!host)
+		tell_vmm(v, index);
+	return 0;
+}
+
+static int set_control(struct vcpu *v, u64 value, bool host)
+{
+	v->hv->synic.control = value;
+	if (!host)
+		tell_vmm(v, HV_SCONTROL);
+	return 0;
+}
+
+static int set_version(struct vcpu *v, u64 value, bool host)
+{
+	if (!host)
+		return -EINVAL;
+	v->hv->synic.version = value;
+	return 0;
+}
+
+int hv_synic_set(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	struct hv_vp *hv = v->hv;
+
+	if (!atomic_load(&hv->synic.active) && (!host || value))
+		return -EINVAL;
+	switch (index) {
+	case HV_SCONTROL: return set_control(v, value, host);
+	case HV_SVERSION: return set_version(v, value, host);
+	case HV_SIEFP: return set_page(v, &hv->synic.siefp, index, value, host);
+	case HV_SIMP: return set_page(v, &hv->synic.simp, index, value, host);
+	case HV_EOM: return end_of_message(v);
+	default: return set_sint(hv, index - HV_SINT0, value, host);
+	}
+}
+
+int hv_synic_get(struct vcpu *v, u32 index, u64 *ret, bool host)
+{
+	struct hv_vp *hv = v->hv;
+
+	if (!atomic_load(&hv->synic.active) && !host)
+		return -EINVAL;
+	switch (index) {
+	case HV_SCONTROL: *ret = hv->synic.control; return 0;
+	case HV_SVERSION: *ret = hv->synic.version; return 0;
+	case HV_SIEFP: *ret = hv->synic.siefp; return 0;
+	case HV_SIMP: *ret = hv->synic.simp; return 0;
+	case HV_EOM: *ret = 0; return 0;
+	default: *ret = atomic_load(&hv->synic.sint[index - HV_SINT0]); return 0;
+	}
+}
+
+int vcpu_enable_synic(struct vcpu *v, bool keep_pages)
+{
+	if (!v->lapic)
+		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
+	v->hv->synic.keep_pages = keep_pages;
+	v->hv->synic.control = 1;
+	atomic_store(&v->hv->synic.active, true);
+	return 0;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Crossing into inner code and back: vector state. */
+#ifndef ENGINE_VCPU_CROSS_H
+#define ENGINE_VCPU_CROSS_H
+
+#include "engine/jit/run.h"
+
+/* cpu_run() with the guest's vector state in the host's registers. */
+enum run_result cpu_run_guest(struct cpu *cpu);
+
+#endif

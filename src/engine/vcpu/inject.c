@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events between two instructions: exceptions that are under way, SMI, NMI and interrupts go into the guest here,
+ * in the order of their priority. INIT and SIPI, which put the vcpu into another state, are taken here too.
+ *
+ * Delivery may leave for user space as an instruction may; what was under way is then in cpu->events and goes first
+ * when the vcpu runs again.
+ */
+#include "engine/vcpu/cross.h"
+#include "engine/jit/run.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpu/smm.h"
+#include "engine/core/stat.h"
+#include "engine/vcpu/loop.h"
+
+/* ---- INIT and SIPI ---- */
+
+static void take_init(struct vcpu *v)
+{
+	cpu_reset(&v->cpu, true);
+	atomic_store(&v->pending_smi, false);
+	if (v->lapic)
+		lapic_reset(v, true);
+	atomic_store(&v->mp_state, v->id == v->machine->boot_cpu ? MP_RUNNABLE : MP_INIT_RECEIVED);
+}
+
+static void take_sipi(struct vcpu *v)
+{
+	u8 vector = atomic_load(&v->sipi_vector);
+
+	if (atomic_load(&v->mp_state) != MP_INIT_RECEIVED)
+		return;
+	segment_set_real(&v->cpu.seg[SEG_CS], vector << 8);
+	v->cpu.rip = 0;
+	cpu_update_mode(&v->cpu);
+	atomic_store(&v->mp_state, MP_RUNNABLE);
+}
+
+void vcpu_take_init_sipi(struct vcpu *v)
+{
+	if (init_deliverable(v) && atomic_exchange(&v->pending_init, false))
+		take_init(v);
+	if (atomic_exchange(&v->pending_sipi, false))
+		take_sipi(v);
+}
+
+/* ---- one event ---- */
+
+static int deliver_queued_exception(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	struct vcpu_events *e = &cpu->events;
+	int r;
+
+	if (!e->exception.injected && !e->exception.pending)
+		return CPU_OK;
+	cpu->exc = (struct exception){.vector = e->exception.vector,
+		.has_error = e->exception.has_error,
+		.error = e->exception.error,
+		.cr2 = e->exception.has_payload && e->exception.vector == X86_PF
+			       ? e->exception.payload
+			       : cpu->cr2,
+		.dr6 = e->exception.vector == X86_DB ? e->exception.payload : 0};
+	e->exception.injected = e->exception.pending = false;
+	vcpu_go_in(v);
+	r = event_deliver_exception(cpu);
+	vcpu_go_out(v);
+	return r;
+}
+
+static int deliver_interrupt(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	int vector, r;
+
+	if (cpu->events.interrupt.injected) {
+		vector = cpu->events.interrupt.vector;
+		cpu->events.interrupt.injected = false;
+	} else if (v->user_irq >= 0) {
+		vector = v->user_irq;
+		v->user_irq = -1;
+	} else {
+		vector = irq_accept(v);
+	}
+	if (vector < 0)
+		return CPU_OK;
+	stat_inc(cpu, STAT_IRQ_INJECTIONS);
+	recheck_on_interrupt(v);
+	vcpu_go_in(v);
+	r = event_deliver_interrupt(cpu, vector);
+	vcpu_go_out(v);
+	return r;
+}
+
+static int deliver_nmi(struct vcpu *v)
+{
+	int r;
+
+	if (v->cpu.events.nmi.injected)
+		v->cpu.events.nmi.injected = false;
+	else
+		atomic_fetch_sub(&v->pending_nmi, 1);
+	stat_inc(&v->cpu, STAT_NMI_INJECTIONS);
+	vcpu_go_in(v);
+	r = event_deliver_nmi(&v->cpu);
+	vcpu_go_out(v);
+	return r;
+}
+
+static int deliver_smi(struct vcpu *v)
+{
+	bool halted = v->smi_in_halt;
+	int r;
+
+	v->smi_in_halt = false;
+	atomic_store(&v->pending_smi, false);
+	vcpu_go_in(v);
+	r = smm_enter(&v->cpu, halted);
+	vcpu_go_out(v);
+	return r;
+}
+
+/* Did a delivery that is under way ask for the answers in cpu->replay? */
+static bool delivering(const struct cpu *cpu)
+{
+	const struct vcpu_events *e = &cpu->events;
+
+	return e->exception.injected || e->nmi.injected ||
+	       (e->interrupt.injected && cpu_interruptible(cpu));
+}
+
+/* The #DB of an instruction that had to leave first. */
+static int deliver_trap(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	int r;
+
+	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = cpu->debug_pending};
+	cpu->debug_pending = 0;
+	vcpu_go_in(v);
+	r = event_deliver_exception(cpu);
+	vcpu_go_out(v);
+	return r;
+}
+
+#define NO_EVENT 1
+
+/* What was under way goes first, then by priority (SDM 3:6.9). */
+static int deliver_one(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	const struct vcpu_events *e = &cpu->events;
+
+	if (e->exception.injected)
+		return deliver_queued_exception(v);
+	if (e->nmi.injected)
+		return deliver_nmi(v);
+	if (e->interrupt.injected && cpu_interruptible(cpu))
+		return deliver_interrupt(v);
+	if (cpu->debug_pending)
+		return deliver_trap(v);
+	if (e->exception.pending)
+		return deliver_queued_exception(v);
+	if (cpu->debug_flags & DBG_BLOCK_IRQ)
+		return NO_EVENT;
+	if (smi_deliverable(v))
+		return deliver_smi(v);
+	if (nmi_deliverable(v) && !cpu->shadow) /* STI's shadow, too, as in KVM */
+		return deliver_nmi(v);
+	if (cpu_interruptible(cpu) && waiting_vector(v) >= 0)
+		return deliver_interrupt(v);
+	return NO_EVENT;
+}
+
+/* While one is handled, one waits; two only where none is (SDM 3:6.7.1, and what KVM keeps of them). */
+static void limit_nmis(struct vcpu *v)
+{
+	u32 two = 2;
+
+	if (v->cpu.nmi_masked)
+		atomic_compare_exchange_strong(&v->pending_nmi, &two, 1);
+}
+
+/* No guest makes so many follow each other, with no instruction in between, but one that means to. */
+#define EVENTS_IN_A_ROW 32
+
+int vcpu_inject(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	unsigned events = 0;
+	int r = CPU_OK;
+
+	if (unlikely(atomic_load(&v->pending_nmi)))
+		limit_nmis(v);
+
+	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
+	bool finish = cpu->replay.filled && !delivering(cpu);
+
+	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v)) {
+		r = deliver_one(v);
+		/* The heartbeat is for those who run guest code (tick.c): here it may never find us inside. */
+		if (unlikely(++events == EVENTS_IN_A_ROW))
+			cpu_request(cpu, REQ_POLL);
+	}
+	if (r == CPU_EXIT)
+		return r;
+	cpu->irq_waiting =
+		v->want_irq_window || (!(cpu->debug_flags & DBG_BLOCK_IRQ) &&
+					      (waiting_vector(v) >= 0 || nmi_deliverable(v)));
+	return CPU_OK;
+}

@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+/* A vcpu's creation and end, and what other threads may do to it at any time. */
+#include <cpuid.h>
+#include <errno.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "engine/cpu/fpu.h"
+#include "engine/jit/gen.h"
+#include "engine/core/layout.h"
+#include "engine/insn/native.h"
+#include "engine/insn/ops.h"
+#include "engine/jit/run.h"
+#include "engine/cpu/smm.h"
+#include "engine/core/stat.h"
+#include "engine/pv/hyperv/hv.h"
+#include "engine/vcpu/vapic.h"
+#include "base/fd.h"
+#include "base/hostcpu.h"
+#include "base/sys.h"
+
+static void init_translation(struct cpu *cpu)
+{
+	cpu->high_mask = PAGE_MASK;
+	cpu->flag_mask = HOST_FLAGS;
+	for (unsigned view = 0; view < TLB_VIEWS; view++) {
+		for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
+			u64 *tag = cpu->tlb[view][kind].neg_tag;
+
+			tag[0] = tlb_empty(0);
+			tag[TLB_SIZE - 1] = tlb_empty(TLB_SIZE - 1);
+		}
+	}
+}
+
+#define VCPU_BYTES (CPU_STACK_GUARD + CPU_STACK + sizeof(struct vcpu))
+
+static void vcpu_unmap(struct vcpu *v)
+{
+	free(v->cpu.native);
+	free(v->cpu.gen);
+	free(v->cpu.insns);
+	sys_munmap((u8 *)v - CPU_STACK_GUARD - CPU_STACK, VCPU_BYTES);
+}
+
+/* Large and mostly never touched (the TLBs, the stack below it), so it comes straight from mmap. */
+static struct vcpu *vcpu_alloc(void)
+{
+	u8 *p = sys_mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct vcpu *v = (struct vcpu *)(p + CPU_STACK_GUARD + CPU_STACK);
+
+	if (p == MAP_FAILED)
+		return NULL;
+	if (sys_mprotect(p, CPU_STACK_GUARD, PROT_NONE)) {
+		sys_munmap(p, VCPU_BYTES);
+		return NULL;
+	}
+	v->cpu.native = calloc(1, sizeof(*v->cpu.native));
+	v->cpu.gen = calloc(1, sizeof(*v->cpu.gen));
+	v->cpu.insns = calloc(1, sizeof(*v->cpu.insns));
+	v->wake_fd = -1;
+	if (v->cpu.native && v->cpu.gen && v->cpu.insns)
+		return v;
+	vcpu_unmap(v);
+	return NULL;
+}
+
+static void vcpu_free(struct vcpu *v)
+{
+	steal_close(&v->steal);
+	hv_vp_destroy(v); /* its timers raise interrupts */
+	lapic_destroy(v);
+	if (v->wake_fd >= 0)
+		fd_drop(v->wake_fd);
+	free(v->ring);
+	vcpu_unmap(v);
+}
+
+/* FCW 037f, MXCSR 1f80 (SDM 3:9.1), and which MXCSR bits the host has. */
+static void init_xsave(struct fpu_image *image)
+{
+	u8 host[512] __attribute__((aligned(16)));
+
+	__asm__ volatile("fxsave %0" : "=m"(host));
+	memcpy(&image->mxcsr_mask, host + offsetof(struct fpu_image, mxcsr_mask),
+		sizeof(image->mxcsr_mask));
+	image->fcw = FCW_RESET;
+	image->mxcsr = MXCSR_RESET;
+}
+
+static bool host_has_xsave(void)
+{
+	u32 a, b, c, d;
+
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & BIT(26));
+}
+
+/* XGETBV with ecx = 1, SDM 1:13.2. */
+static bool host_has_xinuse(void)
+{
+	u32 a, b, c, d;
+
+	return __get_cpuid_count(0xd, 1, &a, &b, &c, &d) && (a & BIT(2));
+}
+
+static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
+{
+	v->machine = m;
+	v->id = id;
+	v->user_irq = -1;
+	v->eoi_exit = -1;
+	v->cpu.machine = m;
+	v->cpu.vcpu = v;
+	v->cpu.stats = v->own_stats;
+	v->cpu.id = id;
+	v->wait_fd = -1;
+	init_translation(&v->cpu);
+	atomic_store(&v->mp_state, machine_irqchip(m) == IRQCHIP_NONE || id == m->boot_cpu
+					   ? MP_RUNNABLE
+					   : MP_UNINITIALIZED);
+	cpu_reset(&v->cpu, false);
+	if (!machine_quirk(m, QUIRK_STUFF_FEATURE_MSRS))
+		v->cpu.msr.arch_capabilities = v->cpu.msr.platform_info = 0;
+	tsc_init(v);
+	init_xsave(fpu_image(&v->cpu));
+	v->cpu.host_xsave = host_has_xsave();
+	v->cpu.host_xinuse = v->cpu.host_xsave && host_has_xinuse();
+	v->cpu.host_amd = host_cpu_is_amd();
+	cpuid_changed(&v->cpu);
+	cpu_update_mode(&v->cpu);
+}
+
+/* Under m->lock: a free place, if there may be one with this id. */
+static int vcpu_place(struct machine *m, u32 id, unsigned *ret)
+{
+	struct vcpu *other;
+	unsigned i = 0;
+
+	for_each_vcpu(m, other)
+	{
+		if (other->id == id)
+			return -EEXIST;
+	}
+	while (i < MACHINE_MAX_VCPUS && atomic_load(&m->vcpus[i]))
+		i++;
+	*ret = i;
+	return i < MACHINE_MAX_VCPUS ? 0 : -EINVAL;
+}
+
+/* Under m->lock. */
+static void vcpu_enlist(struct machine *m, struct vcpu *v, unsigned place)
+{
+	v->hv->vp_index = place;
+	atomic_store(&m->vcpus[place], v);
+	if (place >= atomic_load(&m->vcpu_high))
+		atomic_store(&m->vcpu_high, place + 1);
+	m->vcpu_count++;
+}
+
+static void vcpu_delist(struct machine *m, struct vcpu *v)
+{
+	for (unsigned i = 0; i < atomic_load(&m->vcpu_high); i++)
+		if (atomic_load(&m->vcpus[i]) == v)
+			atomic_store(&m->vcpus[i], NULL);
+	m->vcpu_count--;
+}
+
+int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
+{
+	struct vcpu *v = vcpu_alloc();
+	unsigned place;
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	vcpu_init(v, m, id);
+	r = hv_vp_create(v);
+	/* The interrupt controller comes before the first vcpu or not at all. */
+	pthread_mutex_lock(&m->lock);
+	if (!r)
+		r = vcpu_place(m, id, &place);
+	if (!r)
+		r = lapic_create(v);
+	if (!r)
+		vcpu_enlist(m, v, place); /* last: from here on others see it */
+	pthread_mutex_unlock(&m->lock);
+	if (r) {
+		vcpu_free(v);
+		return r;
+	}
+	*ret = v;
+	return 0;
+}
+
+void vcpu_destroy(struct vcpu *v)
+{
+	if (!v)
+		return;
+	/* Who looks at all vcpus is inside, pauses them, holds the lock, or is waited for below. */
+	machine_pause(v->machine);
+	pthread_mutex_lock(&v->machine->lock);
+	vcpu_delist(v->machine, v);
+	pthread_mutex_unlock(&v->machine->lock);
+	machine_resume(v->machine);
+	memory_wait_readers(v->machine);
+	vcpu_free(v);
+}
+
+u32 vcpu_id(const struct vcpu *v)
+{
+	return v->id;
+}
+
+struct machine *vcpu_machine(const struct vcpu *v)
+{
+	return v->machine;
+}
+
+struct exit *vcpu_exit(struct vcpu *v)
+{
+	return &v->cpu.exit;
+}
+
+/* ---- any time ---- */
+
+static bool has_acted(struct vcpu *v, u32 req)
+{
+	return atomic_load(&v->where) != VCPU_IN ||
+	       !(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req);
+}
+
+/* The heartbeat cannot help it out of guest RAM: it wants the lock that we hold. */
+static void wait_acted(struct vcpu *v, u32 req)
+{
+	u64 began = host_ns();
+
+	while (!has_acted(v, req)) {
+		__builtin_ia32_pause();
+		if (host_ns() - began < VCPU_LATE_NS)
+			continue;
+		vcpu_call_away(v);
+		began = host_ns();
+	}
+}
+
+void vcpu_request(struct vcpu *v, u32 req, bool wait)
+{
+	if (req & (REQ_FLUSH | REQ_FLUSH_W))
+		machine_stat_inc(v->machine, MACHINE_STAT_REMOTE_TLB_FLUSH);
+	cpu_request(&v->cpu, req);
+	if (wait && !has_acted(v, req))
+		wait_acted(v, req);
+}
+
+/* A descriptor that is full wakes as well as one that was written to. */
+static void wake(struct vcpu *v, u32 req)
+{
+	u64 one = 1;
+
+	cpu_request(&v->cpu, req);
+	if (atomic_load(&v->where) == VCPU_ASLEEP)
+		(void)!sys_write(v->wake_fd, &one, sizeof(one));
+}
+
+void vcpu_post_event(struct vcpu *v)
+{
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_nmi(struct vcpu *v)
+{
+	if (atomic_fetch_add(&v->pending_nmi, 1) >= 2)
+		atomic_fetch_sub(&v->pending_nmi, 1);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_smi(struct vcpu *v)
+{
+	atomic_store(&v->pending_smi, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_init(struct vcpu *v)
+{
+	atomic_store(&v->pending_init, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_sipi(struct vcpu *v, u8 vector)
+{
+	atomic_store(&v->sipi_vector, vector);
+	atomic_store(&v->pending_sipi, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_post_unhalt(struct vcpu *v)
+{
+	atomic_store(&v->unhalted, true);
+	wake(v, REQ_EVENT);
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+	wake(v, REQ_KICK);
+}
+
+void vcpu_poll_soon(struct vcpu *v)
+{
+	wake(v, REQ_POLL);
+}
+
+void vcpu_nmi(struct vcpu *v)
+{
+	vcpu_post_nmi(v);
+}
+
+void vcpu_smi(struct vcpu *v)
+{
+	vcpu_post_smi(v);
+}
+
+void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque)
+{
+	v->poll = poll;
+	v->poll_opaque = opaque;
+}
+
+void vcpu_set_asked_for(struct vcpu *v, bool (*asked_for)(void *opaque, int thread))
+{
+	v->asked_for = asked_for;
+}
+
+void vcpu_set_wait_fd(struct vcpu *v, int fd)
+{
+	v->wait_fd = fd;
+}
+
+/* ---- a user-space interrupt controller ---- */
+
+void vcpu_request_irq_window(struct vcpu *v, bool on)
+{
+	v->want_irq_window = on;
+}
+
+void vcpu_interrupt(struct vcpu *v, u8 vector)
+{
+	v->user_irq = vector;
+	wake(v, REQ_EVENT);
+}
+
+bool vcpu_ready_for_interrupt(const struct vcpu *v)
+{
+	return cpu_interruptible(&v->cpu) && v->user_irq < 0 && !v->cpu.events.interrupt.injected &&
+	       !v->cpu.events.exception.injected && !v->cpu.events.exception.pending;
+}
+
+void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
+{
+	ret->cr8 = v->lapic ? lapic_get_cr8((struct vcpu *)v) : v->cpu.cr8;
+	ret->apic_base = v->cpu.apic_base;
+	ret->if_flag = v->cpu.rflags & FL_IF;
+	ret->smm = cpu_in_smm(&v->cpu);
+	ret->ready_for_interrupt = vcpu_ready_for_interrupt(v);
+}
+
+int vcpu_set_cr8(struct vcpu *v, u64 cr8)
+{
+	if (cr8 > 15)
+		return refuse(&v->cpu.refusal, -EINVAL, "cr8 0x%lx: it has 4 bits", cr8);
+	v->cpu.cr8 = cr8;
+	if (v->lapic)
+		lapic_set_cr8(v, cr8);
+	return 0;
+}

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vcpu's outer loop: what happens between two stretches of guest code, in order, and what is returned to user
+ * space. Events are injected by vcpu_inject.c, exits that engine devices answer go to vcpu_answer.c, and
+ * vcpus that have nothing to do sleep in vcpu_sleep.c.
+ */
+#include <errno.h>
+
+#include "engine/host/altstack.h"
+#include "engine/code/cache.h"
+#include "engine/vcpu/cross.h"
+#include "engine/host/recover.h"
+#include "engine/jit/run.h"
+#include "engine/pv/hyperv/hv.h"
+#include "engine/core/stat.h"
+#include "engine/vcpu/loop.h"
+#include "engine/vcpu/vapic.h"
+#include "base/sys.h"
+
+static int leave(struct vcpu *v, u32 reason)
+{
+	cpu_exit_begin(&v->cpu, reason);
+	return 0;
+}
+
+/* Requests that are for outer code. True: leave with EXIT_INTR. */
+static bool serve_outer(struct vcpu *v)
+{
+	u32 req = __atomic_fetch_and(&v->cpu.exit_request, ~REQ_OUTER, __ATOMIC_SEQ_CST);
+
+	if (req & REQ_EVENT)
+		stat_inc(&v->cpu, STAT_REQ_EVENT);
+
+	vcpu_take_init_sipi(v);
+	lapic_timer_serve(v);
+	if (unlikely(atomic_load(&v->hv->timers_due)))
+		hv_timers_serve(v);
+	if (req & REQ_KICK)
+		return true;
+	if (!(req & REQ_POLL))
+		return false;
+	if (v->cpu.msr.kvm_steal_time & STEAL_ENABLED)
+		steal_tick(v);
+	recheck_on_tick(v);
+	return v->poll && v->poll(v->poll_opaque);
+}
+
+static enum run_result run_inside(struct vcpu *v)
+{
+	enum run_result r;
+
+	stat_inc(&v->cpu, STAT_EXITS);
+	if (unlikely(v->tpr.page))
+		vapic_to_guest(v);
+	if (v->cpu.msr.kvm_eoi & PV_EOI_ON)
+		pv_eoi_to_guest(v);
+	vcpu_go_in(v);
+	if (v->poll) /* only now: a tick that fires before finds nobody inside and is the last */
+		tick_need(v->machine);
+	recover_enter(&v->cpu);
+	r = cpu_run_guest(&v->cpu);
+	recover_leave(&v->cpu);
+	if (r == RUN_EXIT && unlikely(v->cpu.exit.reason == EXIT_MEMORY_FAULT) &&
+		v->cpu.away.left) {
+		v->cpu.exit.reason = EXIT_NONE;
+		r = RUN_REQUEST;
+	}
+	vcpu_go_out(v);
+	if (v->cpu.msr.kvm_eoi & PV_EOI_ON)
+		pv_eoi_from_guest(v);
+	if (unlikely(v->tpr.page))
+		vapic_from_guest(v);
+	return r;
+}
+
+static bool window_open(struct vcpu *v)
+{
+	return v->want_irq_window && cpu_interruptible(&v->cpu) && waiting_vector(v) < 0;
+}
+
+/* After cpu_run(): true if user space must see cpu->exit. */
+static bool after_run(struct vcpu *v, enum run_result r)
+{
+	switch (r) {
+	case RUN_EXIT:
+		if (vcpu_answer_inside(v))
+			return false;
+		if (v->cpu.exit.reason == EXIT_IO_OUT)
+			vcpu_show_out(v);
+		return true;
+	case RUN_CACHE_FULL:
+		v->cpu.cache_full = false;
+		machine_reset_code(v->machine, v->cpu.code_epoch);
+		return false;
+	default: return false;
+	}
+}
+
+/* As in Linux, the caller hears that INIT has come, once. */
+static bool uninitialized(const struct vcpu *v)
+{
+	return atomic_load(&v->mp_state) == MP_UNINITIALIZED;
+}
+
+static bool runnable(const struct vcpu *v)
+{
+	return atomic_load(&v->mp_state) == MP_RUNNABLE;
+}
+
+/* Split irqchip: an EOI that user space must see waits until the instruction that made it has completed. */
+static bool eoi_waits(struct vcpu *v)
+{
+	if (v->eoi_exit < 0)
+		v->eoi_exit = irq_take_eoi_exit(v);
+	return v->eoi_exit >= 0;
+}
+
+static int leave_for_eoi(struct vcpu *v)
+{
+	v->cpu.exit = (struct exit){.reason = EXIT_IOAPIC_EOI, .vector = (u8)v->eoi_exit};
+	v->eoi_exit = -1;
+	return 0;
+}
+
+static int leave_for_hv(struct vcpu *v)
+{
+	v->hv_exit_waits = false;
+	v->cpu.exit = v->hv->exit;
+	return 0;
+}
+
+static int leave_for_tpr(struct vcpu *v)
+{
+	v->tpr.waits = false;
+	v->cpu.exit = (struct exit){
+		.reason = EXIT_TPR_ACCESS, .tpr = {.rip = v->tpr.rip, .is_write = v->tpr.write}};
+	return 0;
+}
+
+/* Something that an instruction did and that user space must see once it has completed. */
+static bool exit_waits(struct vcpu *v)
+{
+	return eoi_waits(v) || v->hv_exit_waits || v->tpr.waits;
+}
+
+static int leave_for_waiting(struct vcpu *v)
+{
+	if (v->eoi_exit >= 0)
+		return leave_for_eoi(v);
+	return v->tpr.waits ? leave_for_tpr(v) : leave_for_hv(v);
+}
+
+static int leave_for_shutdown(struct vcpu *v)
+{
+	v->cpu.events.triple_fault = false;
+	return leave(v, EXIT_SHUTDOWN);
+}
+
+/* A step of a vcpu that runs: an event, then guest code. True if user space must see cpu->exit. */
+static bool advance(struct vcpu *v, bool complete, bool one)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (vcpu_inject(v) == CPU_EXIT)
+		return after_run(v, RUN_EXIT);
+	/* The delivery may have written to a device, or was all that had to be completed. */
+	if (cpu->posted_count || (complete && !cpu->replay.filled))
+		return false;
+	if (unlikely(vcpu_called_out(v)))
+		return false;
+	if (window_open(v)) {
+		leave(v, EXIT_IRQ_WINDOW);
+		return true;
+	}
+	/* Held by the shadow or by an instruction that is half done, which IF does not tell. */
+	cpu->run_one = one || nmi_deliverable(v) || smi_deliverable(v);
+	return after_run(v, run_inside(v));
+}
+
+static int run_until_exit(struct vcpu *v, u32 flags)
+{
+	struct cpu *cpu = &v->cpu;
+	bool complete = flags & RUN_COMPLETE_ONLY, waits;
+	const bool was_uninitialized = uninitialized(v);
+
+	vcpu_take_answer(cpu);
+	recheck_on_entry(v);
+	if (unlikely(cpu->msr.kvm_steal_time & STEAL_ENABLED))
+		steal_enter(v);
+	for (;;) {
+		if (vcpu_post_writes(v))
+			return 0;
+		waits = exit_waits(v);
+		if (waits && !cpu->replay.filled)
+			return leave_for_waiting(v);
+		if (complete && !cpu->replay.filled)
+			return leave(v, EXIT_INTR);
+		/* What user space has answered is done first, whoever wants out. */
+		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v)) {
+			if (!cpu->replay.filled)
+				return leave(v, EXIT_INTR);
+			complete = true;
+		}
+		if (unlikely(was_uninitialized) && !uninitialized(v))
+			return -EAGAIN;
+		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->replay.filled)
+			return leave(v, EXIT_DIRTY_RING_FULL);
+		if (unlikely(cpu->events.triple_fault))
+			return leave_for_shutdown(v);
+		if (!runnable(v)) {
+			/* What user space has answered is done when it runs again; who wants out does not wait. */
+			if (complete)
+				return leave(v, EXIT_INTR);
+			/* Between HLT and sleep, too, user space may inject. */
+			if (window_open(v) && atomic_load(&v->mp_state) == MP_HALTED)
+				return leave(v, EXIT_IRQ_WINDOW);
+			vcpu_sleep(v);
+			continue;
+		}
+		if (advance(v, complete, complete || waits))
+			return 0;
+	}
+}
+
+static const u8 user_stat[EXIT_COUNT] = {
+	[EXIT_MMIO_READ] = STAT_MMIO_EXITS + 1,
+	[EXIT_MMIO_WRITE] = STAT_MMIO_EXITS + 1,
+	[EXIT_INTR] = STAT_SIGNAL_EXITS + 1,
+	[EXIT_IRQ_WINDOW] = STAT_REQUEST_IRQ_EXITS + 1,
+	[EXIT_INTERNAL_ERROR] = STAT_INSN_EMULATION_FAIL + 1,
+};
+
+int vcpu_run(struct vcpu *v, u32 flags)
+{
+	struct cpu *before = recover_thread(&v->cpu);
+	struct altstack alternate;
+	int r;
+
+	altstack_cut(&v->cpu, (u64)__builtin_frame_address(0), &alternate);
+	r = run_until_exit(v, flags);
+	altstack_restore(&v->cpu, &alternate);
+	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
+		sys_sched_yield();
+	recover_thread_end(before);
+	stat_inc(&v->cpu, STAT_USER_EXITS);
+	if (likely(!r))
+		stat_inc_exit(&v->cpu, user_stat, v->cpu.exit.reason);
+	return r;
+}

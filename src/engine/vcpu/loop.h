@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of a vcpu's outer loop: vcpu.c calls the others, on the vcpu's own thread and outside of inner code.
+ */
+#ifndef ENGINE_VCPU_LOOP_H
+#define ENGINE_VCPU_LOOP_H
+
+#include "engine/jit/run.h"
+#include "engine/cpu/smm.h"
+#include "engine/core/machine.h"
+
+/* ---- vcpu_answer.c ---- */
+
+/* Turn the exit that was just answered, by the caller or by a device, into something the restarted instruction finds. */
+void vcpu_take_answer(struct cpu *cpu);
+/* cpu->exit is an OUT that goes to user space: with rip on it. */
+void vcpu_show_out(struct vcpu *v);
+/* True if cpu->exit was one that the engine answers itself, and its answer has been taken. */
+bool vcpu_answer_inside(struct vcpu *v);
+/* Perform completed MMIO writes; true if the next one is for user space (cpu->exit is set). */
+bool vcpu_post_writes(struct vcpu *v);
+
+/* ---- vcpu_inject.c ---- */
+
+/* Deliver what can be delivered before the next instruction. CPU_EXIT: cpu->exit is set. */
+int vcpu_inject(struct vcpu *v);
+/* INIT and SIPI, which change the vcpu and interrupt nothing. */
+void vcpu_take_init_sipi(struct vcpu *v);
+
+/* It waits for the end of system management mode (APM 2:10.3.3). */
+static inline bool init_deliverable(const struct vcpu *v)
+{
+	return atomic_load(&v->pending_init) && !cpu_in_smm(&v->cpu);
+}
+
+/* Highest vector that waits, whoever the controller is, or -1. */
+static inline int waiting_vector(struct vcpu *v)
+{
+	if (v->cpu.events.interrupt.injected)
+		return v->cpu.events.interrupt.vector;
+	if (v->user_irq >= 0)
+		return v->user_irq;
+	return v->lapic ? irq_pending(v) : -1;
+}
+
+static inline bool nmi_deliverable(const struct vcpu *v)
+{
+	return v->cpu.events.nmi.injected || (atomic_load(&v->pending_nmi) && !v->cpu.nmi_masked);
+}
+
+static inline bool smi_deliverable(const struct vcpu *v)
+{
+	return atomic_load(&v->pending_smi) && !cpu_in_smm(&v->cpu);
+}
+
+/* ---- vcpu_sleep.c ---- */
+
+/* Requests that the loop serves. The others wait until the vcpu goes in. */
+#define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE | REQ_RING)
+
+/* A guest can make events follow each other without an end: nothing goes on before this has been looked at. */
+static inline bool vcpu_called_out(const struct vcpu *v)
+{
+	return __atomic_load_n(&v->cpu.exit_request, __ATOMIC_RELAXED) & REQ_OUTER;
+}
+
+/* For one that is not runnable: end its halt if something has come, else sleep until a request does. */
+void vcpu_sleep(struct vcpu *v);
+
+/* ---- in and out ---- */
+
+/*
+ * The one way to guest memory through the processor, whether guest code runs or an event is delivered: from here to
+ * vcpu_go_out() slots stay what they are, and what others asked to be forgotten has been forgotten. All of mem/
+ * that uses TLB or slots without a lock insists on cpu.inside.
+ */
+static inline void vcpu_go_in(struct vcpu *v)
+{
+	atomic_store(&v->where, VCPU_IN);
+	if (unlikely(atomic_load(&v->machine->pausing))) {
+		atomic_store(&v->where, VCPU_OUT);
+		machine_wait_resumed(v);
+	}
+	v->cpu.inside = true;
+	cpu_serve_requests(&v->cpu);
+}
+
+static inline void vcpu_go_out(struct vcpu *v)
+{
+	v->cpu.inside = false;
+	atomic_store(&v->where, VCPU_OUT);
+}
+
+#endif

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vcpu that has nothing to do: halted, or waiting for INIT and SIPI. It sleeps in poll() until vcpu_request()
+ * writes to its eventfd, a signal comes, or the caller's own descriptor has something to say.
+ */
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "engine/core/stat.h"
+#include "engine/vcpu/loop.h"
+
+static bool has_wakeup(struct vcpu *v)
+{
+	if (init_deliverable(v) || atomic_load(&v->pending_sipi))
+		return true;
+	if (atomic_load(&v->mp_state) != MP_HALTED)
+		return false;
+	return atomic_load(&v->unhalted) || smi_deliverable(v) || nmi_deliverable(v) ||
+	       v->cpu.debug_pending || v->cpu.events.exception.pending ||
+	       v->cpu.events.exception.injected ||
+	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
+}
+
+static void wake_up(struct vcpu *v)
+{
+	const struct vcpu_events *e = &v->cpu.events;
+
+	v->smi_in_halt = smi_deliverable(v) && !v->cpu.debug_pending && !e->exception.pending &&
+			 !e->exception.injected;
+	stat_inc(&v->cpu, STAT_HALT_WAKEUP);
+	atomic_store(&v->unhalted, false);
+	atomic_store(&v->mp_state, MP_RUNNABLE);
+}
+
+/*
+ * Announce, look, sleep; those who wake set the request, then look who sleeps: one sees the other. The caller's
+ * descriptor says that poll() has something to find. A vcpu that never sleeps has no descriptor of its own: a
+ * process may have few, and a machine many vcpus. Where there is none left, it wakes up by itself.
+ */
+static void sleep_until_request(struct vcpu *v)
+{
+	struct timespec nap = {.tv_nsec = 1000000};
+	bool polls = v->wait_fd == WAIT_BY_POLLING;
+	u64 count;
+
+	if (v->wake_fd < 0)
+		v->wake_fd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+	struct pollfd fds[] = {
+		{.fd = v->wake_fd, .events = POLLIN}, {.fd = v->wait_fd, .events = POLLIN}};
+
+	atomic_store(&v->where, VCPU_ASLEEP);
+	if (!(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_OUTER))
+		sys_ppoll(fds, ARRAY_SIZE(fds), v->wake_fd < 0 || polls ? &nap : NULL);
+	atomic_store(&v->where, VCPU_OUT);
+	if (fds[0].revents && sys_read(v->wake_fd, &count, sizeof(count)) < 0)
+		return; /* somebody was late: it is empty already */
+	if (fds[1].revents || polls)
+		cpu_request(&v->cpu, REQ_POLL);
+}
+
+static void count_sleep(struct cpu *cpu, u64 ns)
+{
+	unsigned bucket = ns ? 64 - (unsigned)__builtin_clzll(ns) : 0;
+
+	stat_add(cpu, STAT_HALT_WAIT_NS, ns);
+	stat_inc(cpu, STAT_HALT_WAIT_HIST + MIN(bucket, 31u));
+}
+
+static void sleep_counted(struct vcpu *v)
+{
+	u64 start = host_ns();
+
+	steal_set_asleep(v, true);
+	stat_set(&v->cpu, STAT_BLOCKING, 1);
+	sleep_until_request(v);
+	stat_set(&v->cpu, STAT_BLOCKING, 0);
+	steal_set_asleep(v, false);
+	count_sleep(&v->cpu, host_ns() - start);
+}
+
+void vcpu_sleep(struct vcpu *v)
+{
+	if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
+		wake_up(v);
+	else
+		sleep_counted(v);
+}

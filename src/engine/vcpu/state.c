@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The door's view of a vcpu that does not run: reading and writing its registers, vector state,
+ * events, MSRs, CPUID and debug settings.
+ *
+ * A write is checked as a whole before the first field changes, and leaves the processor as if the
+ * values had always been there: mode recomputed, TLB empty.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/cpu/fpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpu/smm.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/pv/hyperv/hv.h"
+#include "engine/core/machine.h"
+#include "engine/vcpu/vapic.h"
+
+/* ---- reading ---- */
+
+static void get_regs(const struct cpu *cpu, struct vcpu_state *s)
+{
+	memcpy(s->gpr, cpu->gpr, sizeof(s->gpr));
+	s->rip = cpu->rip;
+	s->rflags = cpu->rflags | FL_FIXED;
+}
+
+static void get_sregs(struct vcpu *v, struct vcpu_state *s)
+{
+	const struct cpu *cpu = &v->cpu;
+
+	memcpy(s->seg, cpu->seg, sizeof(s->seg));
+	s->gdt = cpu->gdt;
+	s->idt = cpu->idt;
+	s->cr0 = cpu->cr0;
+	s->cr2 = cpu->cr2;
+	s->cr3 = cpu->cr3;
+	s->cr4 = cpu->cr4;
+	s->cr8 = v->lapic ? lapic_get_cr8(v) : cpu->cr8;
+	s->efer = cpu->efer;
+	s->apic_base = cpu->apic_base;
+}
+
+/* x87 and SSE are always said to be present, as a kernel's KVM does. */
+static void get_xsave(struct cpu *cpu, struct vcpu_state *s)
+{
+	struct fpu_image *image = (struct fpu_image *)s->xsave;
+
+	memcpy(s->xsave, cpu->xsave_area, XSAVE_SIZE);
+	memset(s->xsave + XSAVE_SIZE, 0, sizeof(s->xsave) - XSAVE_SIZE);
+	image->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
+}
+
+static void get_events(const struct vcpu *v, struct vcpu_state *s)
+{
+	s->events = v->cpu.events;
+	if (!v->lapic && v->user_irq >= 0) { /* what KVM_INTERRUPT has queued */
+		s->events.interrupt.injected = true;
+		s->events.interrupt.vector = (u8)v->user_irq;
+	}
+	s->events.shadow = v->cpu.shadow;
+	s->events.nmi.masked = v->cpu.nmi_masked;
+	s->events.nmi.pending = atomic_load(&v->pending_nmi);
+	s->events.sipi_vector = atomic_load(&v->sipi_vector);
+}
+
+static void get_smi(const struct vcpu *v, struct vcpu_state *s)
+{
+	s->events.smi.active = cpu_in_smm(&v->cpu);
+	s->events.smi.inside_nmi = v->cpu.smm_inside_nmi;
+	s->events.smi.pending = atomic_load(&v->pending_smi);
+	s->events.smi.latched_init = atomic_load(&v->pending_init);
+}
+
+/* Who has been kicked is not halted any more, though it has not run since. */
+static u32 get_mp(struct vcpu *v)
+{
+	u32 state = atomic_load(&v->mp_state);
+
+	return state == MP_HALTED && atomic_load(&v->unhalted) ? MP_RUNNABLE : state;
+}
+
+void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (groups & ST_REGS)
+		get_regs(cpu, ret);
+	if (groups & ST_SREGS)
+		get_sregs(v, ret);
+	if (groups & ST_XSAVE)
+		get_xsave(cpu, ret);
+	if (groups & ST_XCR)
+		ret->xcr0 = cpu->xcr0;
+	if (groups & ST_DEBUG)
+		memcpy(ret->dr, cpu->dr, sizeof(ret->dr));
+	if (groups & ST_EVENT)
+		get_events(v, ret);
+	if (groups & ST_SMI)
+		get_smi(v, ret);
+	if (groups & ST_MP)
+		ret->mp_state = get_mp(v);
+}
+
+/* ---- what can be a processor state ---- */
+
+static int check_cr0(struct refusal *why, u64 cr0)
+{
+	if (cr0 >> 32)
+		return refuse(why, -EINVAL, "cr0 0x%lx: bits 63 to 32 are reserved", cr0);
+	if ((cr0 & CR0_PG) && !(cr0 & CR0_PE))
+		return refuse(why, -EINVAL, "cr0 0x%lx: PG needs PE", cr0);
+	if ((cr0 & CR0_NW) && !(cr0 & CR0_CD))
+		return refuse(why, -EINVAL, "cr0 0x%lx: NW needs CD", cr0);
+	return 0;
+}
+
+/* SDM 3:4.1.1: what IA-32e mode needs, and what must not be set without it. */
+static int check_paging(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
+{
+	if (!(s->efer & EFER_LME) || !(s->cr0 & CR0_PG)) {
+		if (s->efer & EFER_LMA)
+			return refuse(
+				why, -EINVAL, "efer 0x%lx: LMA needs LME, and PG in cr0", s->efer);
+		if (s->seg[SEG_CS].attr & SEG_L)
+			return refuse(why, -EINVAL,
+				"cs.l: 64-bit code needs LME and LMA in efer, and PG in cr0");
+		return 0;
+	}
+	if (!(s->cr4 & CR4_PAE))
+		return refuse(why, -EINVAL, "cr4 0x%lx: long mode needs PAE", s->cr4);
+	if (!(s->efer & EFER_LMA))
+		return refuse(
+			why, -EINVAL, "efer 0x%lx: LMA belongs to LME with PG in cr0", s->efer);
+	if ((s->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits)
+		return refuse(why, -EINVAL, "cr3 0x%lx: physical addresses have %lu bits", s->cr3,
+			(u64)cpu->phys_bits);
+	return 0;
+}
+
+static int check_sregs(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
+{
+	u64 cr4 = s->cr4 & ~cpu->cr4_allowed, efer = s->efer & ~EFER_OFFERED;
+
+	if (check_cr0(why, s->cr0))
+		return -EINVAL;
+	if (cr4)
+		return refuse(why, -EINVAL, "cr4 0x%lx: CPUID does not offer the bits 0x%lx",
+			s->cr4, cr4);
+	if (efer)
+		return refuse(
+			why, -EINVAL, "efer 0x%lx: the bits 0x%lx are not offered", s->efer, efer);
+	return check_paging(cpu, why, s);
+}
+
+/* Without any component MXCSR is not looked at, as in Linux. */
+static int check_xsave(struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
+{
+	const struct fpu_image *image = (const struct fpu_image *)s->xsave;
+	u32 mxcsr = image->mxcsr & ~fpu_mxcsr_mask(fpu_image(cpu));
+
+	if (xstate_check_bv(why, image->xstate_bv))
+		return -EINVAL;
+	if (image->xcomp_bv)
+		return refuse(why, -EINVAL,
+			"xcomp_bv 0x%lx: the image must have the standard format", image->xcomp_bv);
+	for (unsigned i = 0; i < ARRAY_SIZE(image->header); i++)
+		if (image->header[i])
+			return refuse(why, -EINVAL, "bytes 528 to 575 of the image are reserved");
+	if ((image->xstate_bv & XSTATE_OFFERED) && mxcsr)
+		return refuse(why, -EINVAL, "mxcsr: the processor does not have the bits 0x%lx",
+			(u64)mxcsr);
+	return 0;
+}
+
+static int check_state(struct cpu *cpu, struct refusal *why, u32 groups, const struct vcpu_state *s)
+{
+	if ((groups & ST_SREGS) && check_sregs(cpu, why, s))
+		return -EINVAL;
+	if ((groups & ST_XSAVE) && check_xsave(cpu, why, s))
+		return -EINVAL;
+	if ((groups & ST_XCR) && xstate_check_xcr0(why, s->xcr0, cpu->xcr0_allowed))
+		return -EINVAL;
+	if ((groups & ST_MP) && s->mp_state > MP_SIPI_RECEIVED)
+		return refuse(why, -EINVAL, "mp_state: there is no state %lu", (u64)s->mp_state);
+	return 0;
+}
+
+const struct refusal *vcpu_refusal(const struct vcpu *v)
+{
+	return &v->cpu.refusal;
+}
+
+/* Where a request begins: what was said about an earlier one, or about the guest's own instructions, is over. */
+static struct refusal *refusal_begin(struct vcpu *v)
+{
+	v->cpu.refusal.why = NULL;
+	return &v->cpu.refusal;
+}
+
+/* ---- writing ---- */
+
+static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
+{
+	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
+	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
+		cpu->exit.reason = EXIT_NONE;
+		cpu->replay = (struct replay){.filled = 0};
+		cpu->debug_pending = 0;
+	}
+	cpu->rip = cpu->next_rip = s->rip;
+	cpu->rflags = s->rflags | FL_FIXED;
+	cpu->events.exception.pending = false;
+	mmu_recheck_code(cpu); /* whoever loads new code sends the processor there */
+}
+
+static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	memcpy(cpu->seg, s->seg, sizeof(cpu->seg));
+	cpu->gdt = s->gdt;
+	cpu->idt = s->idt;
+	cpu->cr0 = s->cr0 | CR0_ET;
+	cpu->cr2 = s->cr2;
+	cpu->cr3 = s->cr3 & ~CR3_NOFLUSH;
+	cpu->cr4 = s->cr4;
+	cpu->efer = s->efer;
+	if (s->cr8 > 15) /* Linux takes the rest */
+		return;
+	cpu->cr8 = s->cr8;
+	if (v->lapic)
+		lapic_set_cr8(v, s->cr8);
+}
+
+/* The image keeps initial values for what the caller says is absent; handlers read it as it is. */
+static void set_xsave(struct cpu *cpu, const struct vcpu_state *s)
+{
+	struct fpu_image *image = fpu_image(cpu);
+	u32 mask = image->mxcsr_mask;
+
+	memcpy(cpu->xsave_area, s->xsave, XSAVE_SIZE);
+	image->mxcsr_mask = mask;
+	if (!(image->xstate_bv & XSTATE_X87)) {
+		memset(image, 0, offsetof(struct fpu_image, mxcsr));
+		memset(image->st, 0, sizeof(image->st));
+		image->fcw = FCW_RESET;
+	}
+	if (!(image->xstate_bv & XSTATE_SSE))
+		memset(image->xmm, 0, sizeof(image->xmm));
+	if (!(image->xstate_bv & XSTATE_AVX))
+		memset(image->ymm_high, 0, sizeof(image->ymm_high));
+	if (!(image->xstate_bv & (XSTATE_SSE | XSTATE_AVX)))
+		image->mxcsr = MXCSR_RESET;
+}
+
+static void set_events(struct vcpu *v, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	cpu->events = s->events;
+	if (!v->lapic) /* it is among them */
+		v->user_irq = -1;
+	cpu->shadow = s->events.shadow;
+	cpu->nmi_masked = s->events.nmi.masked;
+	atomic_store(&v->pending_nmi, MIN(s->events.nmi.pending, 2u));
+	atomic_store(&v->sipi_vector, (u8)s->events.sipi_vector);
+}
+
+static void set_smi(struct vcpu *v, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (s->events.smi.active != cpu_in_smm(cpu)) {
+		cpu_set_smm(cpu, s->events.smi.active);
+		cpu_request(cpu, REQ_FLUSH);
+	}
+	cpu->smm_inside_nmi = s->events.smi.active && s->events.smi.inside_nmi;
+	atomic_store(&v->pending_smi, s->events.smi.pending);
+	if (v->lapic)
+		atomic_store(&v->pending_init, s->events.smi.latched_init);
+}
+
+/* SIPI_RECEIVED is a start-up interrupt to take now: the vcpu runs at vector:0000 (SDM 3:8.4.4). */
+static void set_mp(struct vcpu *v, const struct vcpu_state *s)
+{
+	if (s->mp_state != MP_SIPI_RECEIVED) {
+		atomic_store(&v->mp_state, s->mp_state);
+		return;
+	}
+	segment_set_real(&v->cpu.seg[SEG_CS], (u16)atomic_load(&v->sipi_vector) << 8);
+	v->cpu.rip = v->cpu.next_rip = 0;
+	atomic_store(&v->mp_state, MP_RUNNABLE);
+}
+
+int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
+	if (check_state(cpu, refusal_begin(v), groups, s))
+		return -EINVAL;
+	if ((groups & ST_SREGS) && lapic_set_base(v, s->apic_base))
+		return -EINVAL;
+	if (groups & ST_REGS)
+		set_regs(cpu, s);
+	if (groups & ST_SREGS)
+		set_sregs(v, s);
+	if (groups & ST_XSAVE)
+		set_xsave(cpu, s);
+	if (groups & ST_XCR)
+		cpu->xcr0 = s->xcr0;
+	if (groups & ST_DEBUG)
+		memcpy(cpu->dr, s->dr, sizeof(cpu->dr));
+	if (groups & ST_EVENT)
+		set_events(v, s);
+	if (groups & ST_SMI)
+		set_smi(v, s);
+	if (groups & ST_MP)
+		set_mp(v, s);
+	if (groups & ST_SREGS)
+		cpu_request(cpu, REQ_FLUSH); /* inside: slots may change while we are outside */
+	cpu_update_mode(cpu);
+	vcpu_post_event(v);
+	return 0;
+}
+
+/* ---- MSRs ---- */
+
+int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
+{
+	struct refusal *why = refusal_begin(v);
+	u64 value;
+	int r = msr_get(&v->cpu, index, &value, host);
+
+	if (r == MSR_IS_OUTER)
+		r = hv_is_msr(index) ? hv_msr_get(v, index, &value, host)
+				     : outer_msr_read(v, index, &value);
+	if (!r)
+		*ret = value;
+	else if (!why->why)
+		refuse(why, r, "there is no such MSR, or CPUID does not offer it");
+	return r;
+}
+
+#define MSR_TSC        0x10
+#define MSR_APIC_BASE  0x1b
+#define MSR_TSC_ADJUST 0x3b
+
+static int set_msr(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	int r;
+
+	if (index == MSR_TSC && host) {
+		vcpu_set_tsc(v, value);
+		outer_tsc_moved(v);
+		return 0;
+	}
+	if (index == MSR_TSC_ADJUST && host) { /* restores a value; the TSC has its own */
+		v->cpu.msr.tsc_adjust = value;
+		return 0;
+	}
+	r = msr_set(&v->cpu, index, value, host);
+	if (r != MSR_IS_OUTER)
+		return r;
+	if (hv_is_msr(index))
+		return hv_msr_set(v, index, value, host);
+	if (index == MSR_APIC_BASE && host)
+		return lapic_set_base(v, value);
+	return outer_msr_write(v, index, value);
+}
+
+/* Where the MSR's own rule has said nothing. */
+static int msr_refused(struct refusal *why, int error, u64 value)
+{
+	if (why->why)
+		return error;
+	if (error == -ENOENT)
+		return refuse(why, error, "there is no such MSR");
+	return refuse(why, error, "0x%lx is no value that it takes", value);
+}
+
+int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	struct refusal *why = refusal_begin(v);
+	int r = set_msr(v, index, value, host);
+
+	return likely(!r) ? 0 : msr_refused(why, r, value);
+}
+
+/* ---- CPUID ---- */
+
+/* Linear addresses have 48 bits (or 57, or nothing is said). */
+static int check_cpuid(struct refusal *why, const struct cpuid_entry *e, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		u8 bits = e[i].eax >> 8;
+		if (e[i].function == 0x80000008 && bits != 48 && bits != 57 && bits != 0)
+			return refuse(why, -EINVAL,
+				"entries[%lu]: leaf 0x80000008 says that linear addresses have %lu "
+				"bits, "
+				"not 48",
+				(u64)i, (u64)bits);
+	}
+	return 0;
+}
+
+/* Where HLT is not the VMM's business any more, waiting for a kick in it would be its loss, too. */
+static void hide_unhalt(struct vcpu *v)
+{
+	struct cpuid_entry *e = cpuid_pv_features(&v->cpu);
+
+	if (e && (machine_option(v->machine, OPT_EXITS_OFF) & NO_EXIT_HLT))
+		e->eax &= ~PV_UNHALT;
+}
+
+int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
+{
+	struct cpu *cpu = &v->cpu;
+	struct refusal *why = refusal_begin(v);
+
+	if (n > ARRAY_SIZE(cpu->cpuid))
+		return refuse(why, -E2BIG, "nent: %lu entries are too many, %lu is the most",
+			(u64)n, (u64)ARRAY_SIZE(cpu->cpuid));
+	if (check_cpuid(why, e, n))
+		return -EINVAL;
+	if (n)
+		memcpy(cpu->cpuid, e, n * sizeof(*e));
+	cpu->cpuid_count = n;
+	hide_unhalt(v);
+	cpuid_changed(cpu);
+	cpu_update_mode(cpu);
+	cpu_request(cpu, REQ_FLUSH); /* the address width decides which PTE bits are reserved */
+	return 0;
+}
+
+unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n)
+{
+	n = MIN(n, v->cpu.cpuid_count);
+	for (unsigned i = 0; i < n; i++) {
+		ret[i] = v->cpu.cpuid[i];
+		cpuid_apply_state(&v->cpu, &ret[i]);
+	}
+	return v->cpu.cpuid_count;
+}
+
+void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on)
+{
+	v->cpu.pv_enforce = on;
+	cpuid_changed(&v->cpu);
+}
+
+/* ---- debugging ---- */
+
+int vcpu_set_debug(struct vcpu *v, u32 flags, const u64 dr[8])
+{
+	struct cpu *cpu = &v->cpu;
+
+	cpu->debug_flags = flags;
+	cpu->debug_step = flags & DBG_SINGLESTEP;
+	if (dr && (flags & DBG_HW_BP))
+		memcpy(cpu->debug_dr, dr, sizeof(cpu->debug_dr));
+	else
+		memset(cpu->debug_dr, 0, sizeof(cpu->debug_dr));
+	cpu_update_mode(cpu);
+	return 0;
+}
+
+int vcpu_inject_exception(struct vcpu *v, u8 vector)
+{
+	struct vcpu_events *e = &v->cpu.events;
+
+	if (e->exception.pending || e->exception.injected)
+		return refuse(&v->cpu.refusal, -EBUSY, "exception %lu waits already",
+			(u64)e->exception.vector);
+	memset(&e->exception, 0, sizeof(e->exception));
+	e->exception.pending = true;
+	e->exception.vector = vector;
+	vcpu_post_event(v);
+	return 0;
+}
