@@ -11,6 +11,8 @@
 
 #include "engine/insn/ops.h"
 #include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+#include "engine/cpu/segment.h"
 
 #define RAM (1u << 20)
 

@@ -137,4 +137,7 @@ struct dtable {
 	u16 limit;
 };
 
+/* IA32_MCi_CTL2, SDM 3:15.3.2.5 */
+#define MC_CTL2_CMCI_ENABLE BIT64(30)
+
 #endif

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 
 #include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
 
 #define ORIGIN      0x7000
 #define IMAGE_MAX   0x9000

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
 
 extern u8 __executable_start[], _end[];
 extern u8 guest_stubs[];

@@ -15,6 +15,8 @@
 #include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+#include "engine/mem/mem.h"
 #include "insn/diff.h"
 
 /* Offsets in the system area. */

@@ -16,6 +16,8 @@
 #include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+#include "engine/mem/mem.h"
 #include "insn/diff.h"
 
 const char *const leg_name[LEGS] = {"step", "translate", "translate again", "host"};

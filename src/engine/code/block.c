@@ -7,7 +7,6 @@
 #include "engine/code/cache.h"
 #include "engine/core/machine.h"
 #include "engine/core/stat.h"
-#include "engine/host/raw.h"
 #include "engine/mem/mem.h"
 
 static u32 hash_block(u64 gpa, u64 rip, u32 key)
@@ -274,17 +273,19 @@ static void written(struct machine *m, u64 gpa, unsigned len)
 		kill_page(m, gpa);
 }
 
-void code_written(struct cpu *cpu, u64 gpa, unsigned len)
+static void stored(struct cpu *cpu, u64 gpa, unsigned len)
 {
 	cache_lock(cpu);
 	written(cpu->machine, gpa, len);
 	cache_unlock(cpu);
 }
 
-void code_written_external(struct machine *m, u64 gpa, unsigned len)
+static void changed(struct machine *m, u64 gpa, unsigned len)
 {
 	while (atomic_exchange_explicit(&m->code->locked, 1, memory_order_acquire))
 		__builtin_ia32_pause();
 	written(m, gpa, len);
 	atomic_store_explicit(&m->code->locked, 0, memory_order_release);
 }
+
+const struct code_watcher code_watcher = {stored, changed};

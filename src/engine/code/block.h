@@ -14,6 +14,8 @@
 #include "engine/core/cpu.h"
 
 struct code_cache;
+struct code_watcher; /* mem/mem.h */
+struct code_watcher; /* mem/mem.h */
 
 #define BLOCK_NONE      0u
 #define BLOCKS_MAX      (1u << 19)
@@ -112,5 +114,8 @@ static inline unsigned block_bytes_in_page(const struct block *t)
 bool blocks_differ(struct blocks *b, struct page_blocks *page, const u8 *hva);
 /* Compare all blocks of a page with the guest's memory and kill those that differ (writes that nobody announced). */
 void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva);
+
+/* Hears of stores to pages that blocks were made from. */
+extern const struct code_watcher code_watcher;
 
 #endif

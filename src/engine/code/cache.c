@@ -4,8 +4,8 @@
 
 #include "engine/code/block.h"
 #include "engine/core/layout.h"
-#include "engine/jit/run.h"
-#include "engine/core/machine.h"
+#include "engine/host/enter.h"
+#include "engine/mem/mem.h"
 
 #define SAME(offset, field) _Static_assert((offset) == offsetof(struct cpu, field), #field)
 SAME(FRAME_GPR(9), frame);
@@ -109,4 +109,11 @@ void cache_reset(struct code_cache *c)
 	blocks_reset(c->blocks);
 	emit_prologue(c);
 	atomic_fetch_add(&c->epoch, 1);
+}
+
+int cpu_leave_for_reset(struct cpu *cpu)
+{
+	cpu->exit.reason = EXIT_NONE;
+	cpu->cache_full = true;
+	return CPU_EXIT;
 }

@@ -58,14 +58,13 @@ struct code_cache {
 	struct blocks *blocks;                  /* block.c */
 };
 
-/* enter.S */
-const struct exit_record *code_enter(struct cpu *cpu, const void *target, void *area);
-void code_leave(void);
-
-int code_cache_create(struct code_cache **ret);
-void code_cache_destroy(struct code_cache *c);
+int code_cache_create(struct machine *m);
+void code_cache_destroy(struct machine *m);
 /* Let go of the write view's page table entries, so that code does not count as resident twice. Any thread, now and then. */
 void code_cache_trim(struct code_cache *c);
+
+/* The cache is full: drop it, unless another vcpu has done so since epoch. Outer code. */
+void machine_reset_code(struct machine *m, u32 epoch);
 
 /* Spin lock for emitters. Serves requests of other cpus while it waits, so holders may wait for those. */
 void cache_lock(struct cpu *cpu);
@@ -78,6 +77,9 @@ void cache_commit(struct code_cache *c, const struct emit *e);
 struct emit cache_cold_emitter(struct code_cache *c, u32 n);
 /* Drop everything. All cpus must be paused. */
 void cache_reset(struct code_cache *c);
+
+/* The cache is full: leave inner code. The instruction will be restarted after the cache has been reset. */
+int cpu_leave_for_reset(struct cpu *cpu);
 
 static inline u32 cache_offset(const struct code_cache *c, const u8 *write_ptr)
 {

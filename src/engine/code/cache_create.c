@@ -8,6 +8,8 @@
 #include "engine/code/cache.h"
 #include "base/sys.h"
 #include "base/views.h"
+#include "engine/request/pause.h"
+#include "engine/core/stat.h"
 
 static struct views views_of(const struct code_cache *c)
 {
@@ -29,7 +31,7 @@ static int make(struct code_cache *c)
 	return r;
 }
 
-int code_cache_create(struct code_cache **ret)
+int code_cache_create(struct machine *m)
 {
 	struct code_cache *c = calloc(1, sizeof(*c));
 	int r = c ? make(c) : -ENOMEM;
@@ -40,12 +42,15 @@ int code_cache_create(struct code_cache **ret)
 	}
 	c->limit = CACHE_BYTES;
 	cache_reset(c);
-	*ret = c;
+	m->code = c;
+	m->watcher = &code_watcher;
+	m->code_area = (struct code_area){(u64)c->exec_view, CACHE_BYTES, c->fault};
 	return 0;
 }
 
-void code_cache_destroy(struct code_cache *c)
+void code_cache_destroy(struct machine *m)
 {
+	struct code_cache *c = m->code;
 	struct views v;
 
 	if (!c)
@@ -66,4 +71,14 @@ void code_cache_trim(struct code_cache *c)
 	if (used)
 		sys_madvise(c->write_view, CACHE_BYTES, MADV_DONTNEED);
 	c->trimmed = used;
+}
+
+void machine_reset_code(struct machine *m, u32 epoch)
+{
+	machine_pause(m);
+	if (atomic_load(&m->code->epoch) == epoch) {
+		cache_reset(m->code);
+		machine_stat_inc(m, MACHINE_STAT_CODE_CACHE_FLUSHES);
+	}
+	machine_resume(m);
 }

@@ -9,7 +9,7 @@
 #define ENGINE_CORE_ANSWER_H
 
 #include "base/check.h"
-#include "engine/insn/ops.h"
+#include "engine/core/cpu.h"
 
 /* The answer to this question, if it is there. addr: gpa, port, MSR or number of the hypercall. */
 static inline const struct answer *replay_answer(struct cpu *cpu, u8 reason, u64 addr, u8 len)

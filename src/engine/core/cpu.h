@@ -34,6 +34,13 @@ enum cpu_result {
 	CPU_EXIT = -2,
 };
 
+/* Access descriptor: kind, and who asks. */
+#define ACC_READ  0
+#define ACC_WRITE BIT(0)
+#define ACC_FETCH BIT(1)
+#define ACC_SYSTEM                                                                                 \
+	BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
+
 /* ---- software TLB ---- */
 
 #define TLB_BITS 16
@@ -344,7 +351,7 @@ struct cpu {
 
 /* Recompute the derived fields after any change of cs, ss, cr0, cr4, efer, rflags.VM, rflags.AC or CPL. */
 void cpu_update_mode(struct cpu *cpu);
-/* Reset state, SDM 3:9.1 table 9-1. init: INIT keeps the FPU, MSRs, and CR0.CD/NW. */
+/* Reset state, SDM 3:9.1 table 9-1. init: INIT keeps the FPU and CR0.CD/NW. MSRs are msr_reset()'s. */
 void cpu_reset(struct cpu *cpu, bool init);
 
 static inline bool cpu_long_mode(const struct cpu *cpu)

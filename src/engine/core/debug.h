@@ -8,7 +8,7 @@
 #ifndef ENGINE_CORE_DEBUG_H
 #define ENGINE_CORE_DEBUG_H
 
-#include "engine/mem/mem.h"
+#include "engine/core/cpu.h"
 
 /* cpu.c: is there a breakpoint on data? */
 bool debug_watches_data(const struct cpu *cpu);

@@ -8,6 +8,7 @@
 #define ENGINE_CORE_STAT_H
 
 #include "engine/core/machine.h"
+#include "engine/core/cpu.h"
 
 #define VCPU(id, name, kind, unit, words) STAT_##id, STAT_##id##_LAST = STAT_##id + (words)-1,
 #define MACHINE(id, name, kind, unit, words)

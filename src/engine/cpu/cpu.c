@@ -11,6 +11,7 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpuid/cpuid.h"
+#include "engine/mem/mem.h"
 
 /* Present, writable (readable for cs), expand-up, base 0, 4 GiB: nothing that an access could violate. */
 static bool segment_is_flat(const struct segment *s, unsigned type)
@@ -204,11 +205,10 @@ static void reset_events(struct cpu *cpu)
 	cpu->posted_count = cpu->posted_next = 0;
 }
 
-/* What RESET clears and INIT keeps: x87 and vector state, XCR0, MSRs, the APIC's place. */
+/* What RESET clears and INIT keeps: x87 and vector state, XCR0, the APIC's place. */
 static void reset_power_on(struct cpu *cpu)
 {
 	cpu->xcr0 = 1;
-	msr_reset(cpu);
 	cpu->apic_base = 0xfee00000 | BIT(11) | (cpu->id == 0 ? BIT(8) : 0);
 	__builtin_memset(cpu->xsave_area, 0, sizeof(cpu->xsave_area));
 	cpu->xsave_area[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */
@@ -222,9 +222,7 @@ void cpu_reset(struct cpu *cpu, bool init)
 	reset_segments(cpu);
 	reset_registers(cpu, init);
 	reset_events(cpu);
-	if (init)
-		msr_reset_pv(cpu);
-	else
+	if (!init)
 		reset_power_on(cpu);
 	tlb_flush_all(cpu);
 	cpu_update_mode(cpu);

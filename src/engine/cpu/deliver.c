@@ -9,6 +9,9 @@
  */
 #include "engine/cpu/deliver.h"
 #include "engine/cpu/transfer.h"
+#include "engine/cpu/stack.h"
+#include "engine/cpu/task.h"
+#include "engine/mem/mem.h"
 
 /* Error code that names an IDT entry, SDM 3:6.13. */
 static u32 idt_error(u8 vector)

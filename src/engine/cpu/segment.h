@@ -9,7 +9,9 @@
 #ifndef ENGINE_CPU_SEGMENT_H
 #define ENGINE_CPU_SEGMENT_H
 
-#include "engine/insn/ops.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "x86/regs.h"
 
 /* Bits of the low eight bytes of a descriptor (SDM 3:3.4.5, 3:6.11). */
 #define DESC_ACCESSED   BIT64(40)
@@ -95,5 +97,53 @@ void segment_set_flat_data(struct segment *s, u16 selector, unsigned dpl);
 int segment_prepare_data(struct cpu *cpu, u16 selector, u8 vector, struct segment *ret);
 /* SS for privilege level cpl; null is not allowed here. vector: #GP or #TS; #SS if not present. */
 int segment_prepare_ss(struct cpu *cpu, u16 selector, unsigned cpl, u8 vector, struct segment *ret);
+
+/*
+ * Logical to linear with all checks (limit, type, canonical form: #GP(0) or #SS(0)). acc: ACC_READ or ACC_WRITE.
+ */
+int seg_linear(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned acc, u64 *ret_lin);
+
+/* Load a data segment register (not cs) with all checks and side effects (SDM 2: MOV). */
+int seg_load(struct cpu *cpu, unsigned seg, u16 selector);
+/* Read a descriptor; ext: also the second half of a 16-byte system descriptor. #GP/#TS(selector) via vector. */
+int descriptor_read(struct cpu *cpu, u16 selector, u8 vector, u64 desc[2]);
+void segment_from_descriptor(struct segment *s, u16 selector, const u64 desc[2]);
+void segment_set_real(
+	struct segment *s, u16 selector); /* real mode load: base only, limit and type kept */
+int cpu_set_rip_checked(struct cpu *cpu, u64 rip); /* canonical / limit check, then next_rip */
+
+/* ---- alignment ---- */
+
+/* #AC, SDM 3:6.15: only at CPL 3 with CR0.AM and RFLAGS.AC. Code that runs so is done by step(), see blockkey.h. */
+static inline bool alignment_checked(const struct cpu *cpu)
+{
+	return unlikely(cpu->block_key & BK_STEPPING) && cpu->cpl == 3 && (cpu->cr0 & CR0_AM) &&
+	       (cpu->rflags & FL_AC);
+}
+/* What an operand must be aligned to is SDM 3:6.15, table 6-7, and where that says nothing what processors do. */
+static inline int check_alignment(struct cpu *cpu, u64 lin, unsigned align)
+{
+	if (likely(!alignment_checked(cpu)) || !(lin & (align - 1)))
+		return CPU_OK;
+	return cpu_raise_err(cpu, X86_AC, 0);
+}
+/*
+ * seg_linear() of an access by the program itself. A limit comes before alignment; where addresses end by themselves, not
+ * canonical or past 4 GiB, only the first byte's does (Intel's processors).
+ */
+static inline int seg_aligned(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned align,
+	unsigned acc, u64 *ret)
+{
+	if (unlikely(alignment_checked(cpu))) {
+		bool limited = cpu->code_size != 8 && cpu->seg[seg].limit != 0xffffffff;
+		int r = seg_linear(cpu, seg, off, limited ? len : 1, acc, ret);
+
+		if (!r)
+			r = check_alignment(cpu, *ret, align);
+		if (r)
+			return r;
+	}
+	return seg_linear(cpu, seg, off, len, acc, ret);
+}
 
 #endif

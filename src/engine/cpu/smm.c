@@ -14,8 +14,8 @@
 
 #include <string.h>
 
-#include "engine/cpu/segment.h"
 #include "engine/cpuid/cpuid.h"
+#include "engine/mem/mem.h"
 
 #define SAVE_OFFSET 0xfe00
 #define SAVE_BYTES  512
@@ -339,15 +339,12 @@ static void leave(struct cpu *cpu, const struct image *m)
 	cpu_update_mode(cpu);
 }
 
-/* Any privilege level of the handler's, APM 3: RSM. */
-int op_rsm(struct cpu *cpu, const struct insn *in)
+int smm_leave(struct cpu *cpu)
 {
 	union save s;
 	struct image m;
 	int r;
 
-	if (!cpu_in_smm(cpu))
-		return cpu_raise(cpu, X86_UD);
 	r = mem_phys_read(cpu, save_gpa(cpu), &s, sizeof(s));
 	if (r)
 		return r;

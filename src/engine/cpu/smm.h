@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* System management mode (APM 2:10, SDM 3:34): the way in; the way back is RSM. Inner code. */
+/* System management mode (APM 2:10, SDM 3:34): the way in and the way back. Inner code. */
 #ifndef ENGINE_CPU_SMM_H
 #define ENGINE_CPU_SMM_H
 
@@ -23,5 +23,8 @@ static inline void cpu_set_smm(struct cpu *cpu, bool on)
  * put it back. CPU_OK, or CPU_EXIT if there is no memory for the state.
  */
 int smm_enter(struct cpu *cpu, bool halted);
+
+/* RSM: back to what the image says. CPU_OK, or CPU_EXIT if it is a state that no processor can be in. */
+int smm_leave(struct cpu *cpu);
 
 #endif

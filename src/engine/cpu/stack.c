@@ -6,6 +6,8 @@
  * alone. Bytes already pushed below rsp stay in memory; they are not architectural state.
  */
 #include "engine/cpu/segment.h"
+#include "engine/cpu/stack.h"
+#include "engine/mem/mem.h"
 
 static u64 sp_mask(unsigned width)
 {

@@ -6,7 +6,14 @@
  * every write is probed first. After it the new task runs: a fault while its segments are loaded
  * is delivered there, with rip already at its first instruction (SDM 3:7.3 table 7-1).
  */
-#include "engine/cpu/transfer.h"
+
+#include "engine/core/cpu.h"
+#include "engine/cpu/cr.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpu/stack.h"
+#include "engine/cpu/task.h"
+#include "engine/mem/mem.h"
+#include "x86/regs.h"
 
 struct tss {
 	bool wide; /* 32-bit */

@@ -4,6 +4,8 @@
  * except the last steps of a return, which cannot fail.
  */
 #include "engine/cpu/transfer.h"
+#include "engine/cpu/stack.h"
+#include "engine/mem/mem.h"
 
 int gate_code_read(struct cpu *cpu, u16 selector, u64 desc[2])
 {

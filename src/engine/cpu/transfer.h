@@ -7,6 +7,7 @@
 #define ENGINE_CPU_TRANSFER_H
 
 #include "engine/cpu/segment.h"
+#include "engine/cpu/stack.h"
 
 /*
  * Code segment that a call, interrupt or trap gate names: privilege at least as high as ours, and

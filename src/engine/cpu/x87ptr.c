@@ -5,8 +5,7 @@
 #include "engine/code/block.h"
 #include "engine/core/block_key.h"
 #include "engine/code/cache.h"
-#include "engine/cpu/fpu.h"
-#include "engine/insn/ops.h"
+#include "engine/core/xsave.h"
 #include "engine/core/machine.h"
 
 /* Stand for what the guest has loaded: generated code and guest memory have other addresses, and DF FF is no instruction. */
@@ -49,7 +48,7 @@ static bool find_place(const struct cpu *cpu, u64 fip, struct place *ret)
 }
 
 /* SDM 1:8.1.9: the low bits of the first opcode byte, and ModRM. */
-static u16 opcode_of(const struct insn *in)
+u16 x87_opcode_of(const struct insn *in)
 {
 	return (u16)((in->opcode & 7) << 8 | in->modrm);
 }
@@ -101,7 +100,7 @@ static struct x87_pointers noted(const struct cpu *cpu, const struct fpu_image *
 
 	if (find_place(cpu, f->fip, &p)) {
 		now.fip = p.rip;
-		now.fop = opcode_of(&p.insn);
+		now.fop = x87_opcode_of(&p.insn);
 		now.fdp = operand_counts(f) ? operand_of(cpu, &p, f->fdp) : 0;
 	}
 	if (f->fop == FOP_LOADED || !f->fop || !exception_noted(f))
@@ -144,25 +143,4 @@ void x87_pointers_hide(struct cpu *cpu)
 	f->fip = FIP_LOADED;
 	f->fdp = FDP_LOADED;
 	f->fop = FOP_LOADED;
-}
-
-/* SDM 1:8.3.11: these leave the pointers alone. All are in D9, DB, DD and DF. */
-static bool is_control(const struct insn *in)
-{
-	switch (in->opcode) {
-	case 0xd9: return in->is_mem && in->reg >= 4;
-	case 0xdb: return !in->is_mem && (in->modrm & 0x38) == 0x20;
-	case 0xdd: return in->is_mem && (in->reg == 4 || in->reg >= 6);
-	case 0xdf: return in->modrm == 0xe0;
-	default: return false;
-	}
-}
-
-void x87_stepped(struct cpu *cpu, const struct insn *in)
-{
-	if (likely(!(in->desc->attr & IA_X87)) || is_control(in))
-		return;
-	cpu->x87_stepped = (struct x87_pointers){.fip = cpu->rip,
-		.fdp = in->is_mem ? operand_offset(cpu, in) : cpu->x87_stepped.fdp,
-		.fop = opcode_of(in)};
 }

@@ -17,7 +17,7 @@
 void x87_pointers_show(struct cpu *cpu);
 void x87_pointers_hide(struct cpu *cpu);
 
-/* A stub of step() is about to execute this instruction. */
-void x87_stepped(struct cpu *cpu, const struct insn *in);
+/* FOP of an instruction (SDM 1:8.1.9). */
+u16 x87_opcode_of(const struct insn *in);
 
 #endif

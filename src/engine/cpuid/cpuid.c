@@ -5,10 +5,11 @@
  * VMM wants them. What the table permits (CR4 bits, XCR0, address width) is derived once, when it
  * changes. The cpuid instruction itself is never executed here: on a virtual host it traps.
  */
-#include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
-#include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"
+#include "x86/hyperv.h"
+#include "engine/core/machine.h"
+#include "engine/core/xsave.h"
 
 #define CPUID_KVM_BASE 0x40000000u
 #define CPUID_EXTENDED 0x80000000u
@@ -66,8 +67,8 @@ static bool mwait_follows_msr(const struct cpu *cpu)
 /* Hyper-V guests that can ask for it see it when they have asked (TLFS 12.6). The table still says it. */
 static bool invariant_tsc_hidden(const struct cpu *cpu)
 {
-	return (cpu->hv.word[HV_EAX] & HVF_INVARIANT_TSC) && cpu->machine && cpu->machine->hv &&
-	       !atomic_load(&cpu->machine->hv->invariant_tsc);
+	return (cpu->hv.word[HV_EAX] & HVF_INVARIANT_TSC) && cpu->machine &&
+	       !atomic_load(&cpu->machine->hv_invariant_tsc);
 }
 
 static u32 with_bit(u32 reg, u32 bit, bool on)

@@ -9,7 +9,8 @@
 #include <cpuid.h>
 
 #include "engine/engine.h"
-#include "engine/cpuid/cpuid.h"
+#include "engine/core/xsave.h"
+#include "x86/kvm_guest.h"
 
 struct cpuid_regs {
 	u32 eax, ebx, ecx, edx;

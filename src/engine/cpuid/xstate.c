@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "engine/cpuid/cpuid.h"
+#include "engine/core/xsave.h"
 
 #define NOT_OFFERED                                                                                \
 	" is not offered to guests; take features from KVM_GET_SUPPORTED_CPUID, not from the host"

@@ -3,12 +3,9 @@
 #include "engine/host/altstack.h"
 
 #include "base/sys.h"
-#include "engine/core/layout.h"
+#include "engine/host/enter.h"
 
 #define OUR_FRAMES 0x10000 /* from vcpu_run() down to generated code, and a red zone */
-
-/* enter.S: fn(arg) with that stack. */
-void call_on(void *stack_top, void (*fn)(void *), void *arg);
 
 static void change(void *stack)
 {

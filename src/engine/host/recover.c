@@ -11,10 +11,10 @@
 #include "base/hold.h"
 #include "base/actions.h"
 #include "base/sys.h"
-#include "engine/code/cache.h"
 #include "engine/host/hostmem.h"
 #include "engine/core/machine.h"
 #include "engine/host/raw.h"
+#include "engine/host/enter.h"
 
 static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 
@@ -34,6 +34,13 @@ static _Thread_local struct cpu *served; /* while this thread is in its vcpu_run
 #define CALL SIGILL
 static _Thread_local int thread_id;
 static _Thread_local bool called;
+
+static bool in_generated_code(const struct cpu *cpu, u64 pc)
+{
+	const struct code_area *area = &cpu->machine->code_area;
+
+	return pc - area->start < area->bytes;
+}
 
 /* In the guest's code, or in inner code for it; NULL: not now. */
 static struct cpu *running(void)
@@ -158,7 +165,7 @@ static void note_fault(struct cpu *cpu, int signo, const siginfo_t *info, u64 pc
 
 static void leave_code(struct cpu *cpu, greg_t *regs)
 {
-	regs[REG_R10] = (greg_t)cpu->machine->code->fault;
+	regs[REG_R10] = (greg_t)cpu->machine->code_area.fault;
 	regs[REG_RIP] = (greg_t)code_leave;
 }
 
@@ -191,8 +198,7 @@ static void call_away(struct cpu *cpu, greg_t *regs)
 {
 	u64 pc = (u64)regs[REG_RIP];
 
-	if (cache_contains(cpu->machine->code, pc) ? !accesses_guest(pc)
-						   : !at_first_access(cpu, pc, regs))
+	if (in_generated_code(cpu, pc) ? !accesses_guest(pc) : !at_first_access(cpu, pc, regs))
 		return;
 	cpu->away.left = true;
 	if (guest_raw_fixup(&pc) || host_mem_fixup(&pc)) {
@@ -223,7 +229,7 @@ static void handler(int signo, siginfo_t *info, void *context)
 			cpu_request(served, REQ_KICK); /* as any signal ends KVM_RUN */
 		return;
 	}
-	if (cpu && cache_contains(cpu->machine->code, pc)) {
+	if (cpu && in_generated_code(cpu, pc)) {
 		note_fault(cpu, signo, info, pc);
 		leave_code(cpu, regs);
 		return;

@@ -13,9 +13,9 @@
 #include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
 #include "engine/core/layout.h"
-#include "engine/insn/ops.h"
 #include "engine/code/rewrite.h"
-#include "engine/jit/run.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/step.h"
 #include "engine/core/machine.h"
 
 static struct native_key form_of(const struct insn *in)
@@ -103,6 +103,28 @@ static int native_fault(struct cpu *cpu, const struct insn *in, const struct nat
 	if (vector >= 0)
 		return cpu_raise(cpu, vector);
 	return cpu_memory_fault(cpu, 0, 0, false);
+}
+
+/* SDM 1:8.3.11: these leave the pointers alone. All are in D9, DB, DD and DF. */
+static bool is_control(const struct insn *in)
+{
+	switch (in->opcode) {
+	case 0xd9: return in->is_mem && in->reg >= 4;
+	case 0xdb: return !in->is_mem && (in->modrm & 0x38) == 0x20;
+	case 0xdd: return in->is_mem && (in->reg == 4 || in->reg >= 6);
+	case 0xdf: return in->modrm == 0xe0;
+	default: return false;
+	}
+}
+
+/* A stub is about to execute this instruction. */
+static void x87_stepped(struct cpu *cpu, const struct insn *in)
+{
+	if (likely(!(in->desc->attr & IA_X87)) || is_control(in))
+		return;
+	cpu->x87_stepped = (struct x87_pointers){.fip = cpu->rip,
+		.fdp = in->is_mem ? operand_offset(cpu, in) : cpu->x87_stepped.fdp,
+		.fop = x87_opcode_of(in)};
 }
 
 int native_exec(struct cpu *cpu, const struct insn *in, void *mem)

@@ -18,4 +18,11 @@ struct native_cache {
 	struct native_stub stub[NATIVE_ENTRIES];
 };
 
+/*
+ * Execute one OP_NATIVE-like instruction on the host with the guest's registers, flags and vector state. If
+ * it has a memory operand, the host accesses mem (or nothing, when mem is NULL, for register forms).
+ * CPU_FAULT with #DE, #XM, #MF, #GP or #UD if it faulted.
+ */
+int native_exec(struct cpu *cpu, const struct insn *in, void *mem);
+
 #endif

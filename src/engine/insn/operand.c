@@ -3,7 +3,13 @@
  * Operands of a decoded instruction: general registers by number and size, effective addresses,
  * and the r/m operand in either form. Nothing here changes state except the named destination.
  */
-#include "engine/insn/ops.h"
+
+#include "engine/core/cpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/insn/operand.h"
+#include "engine/mem/mem.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 /* Byte registers 4-7 without REX are ah ch dh bh: bits 8-15 of the first four (SDM 1:3.4.1.1). */
 static bool is_high_byte(unsigned reg, unsigned size, bool rex)

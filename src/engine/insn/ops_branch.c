@@ -3,7 +3,13 @@
  * Near transfers, one at a time (translated code has its own). A target is truncated to the
  * operand size and checked before anything changes (SDM 2: JMP, CALL, RET, Jcc, LOOP).
  */
+
+#include "engine/core/cpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpu/stack.h"
+#include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "x86/regs.h"
 
 static u64 truncate(u64 v, unsigned size)
 {

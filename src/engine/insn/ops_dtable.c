@@ -4,6 +4,9 @@
  */
 #include "engine/cpu/segment.h"
 #include "engine/cpuid/cpuid.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 /* ---- lgdt, lidt, sgdt, sidt ---- */
 

@@ -5,6 +5,11 @@
  * Sources: SDM 2 (CALL, JMP, RET), SDM 3:5.8.
  */
 #include "engine/cpu/transfer.h"
+#include "engine/cpu/stack.h"
+#include "engine/cpu/task.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 struct far_target {
 	u16 selector;

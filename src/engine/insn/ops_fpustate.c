@@ -8,8 +8,10 @@
  * (SDM 1:13.4.3). IA32_XSS is always 0: xsaves and xrstors are the compacted forms for CPL 0.
  */
 #include "engine/cpu/fpu.h"
-#include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 #define LEGACY_BYTES 416 /* fxsave: up to the last xmm register */
 #define XCOMP_FORMAT BIT64(63)

@@ -4,10 +4,11 @@
  * and is restarted with the answer; outer code (engine/pv/kvm/hypercall.c, engine/hv) or the VMM does the work.
  */
 #include "engine/core/answer.h"
-#include "engine/cpu/segment.h"
-#include "engine/cpuid/cpuid.h"
-#include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
+#include "engine/pv/hyperv/hv.h"
 
 /* ---- KVM (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
 

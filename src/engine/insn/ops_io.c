@@ -10,8 +10,11 @@
  * rip at the instruction until the count is exhausted.
  */
 #include "engine/core/debug.h"
-#include "engine/insn/ops.h"
 #include "engine/core/answer.h"
+#include "engine/cpu/segment.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 #define TSS_IO_BASE 0x66 /* SDM 3:7.2.1, the same place in the 64-bit TSS */
 

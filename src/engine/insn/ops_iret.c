@@ -4,6 +4,10 @@
  * fault, reads its five words at once.
  */
 #include "engine/cpu/transfer.h"
+#include "engine/insn/ops.h"
+#include "engine/cpu/stack.h"
+#include "engine/cpu/task.h"
+#include "engine/mem/mem.h"
 
 /* Flags that an iret of this operand size may change at this privilege level. */
 static u64 iret_flags_mask(const struct cpu *cpu, unsigned size)

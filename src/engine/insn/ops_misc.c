@@ -4,7 +4,10 @@
  * dropped or reused, and addressing that is not a plain r/m operand.
  */
 #include "engine/host/hostmem.h"
+#include "engine/cpu/segment.h"
+#include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 static u64 truncate_offset(const struct insn *in, u64 off)
 {

@@ -4,6 +4,9 @@
  * MOV to and from segment registers, LDS and its relatives (SDM 2 under those names).
  */
 #include "engine/cpu/segment.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 /* SLDT and STR at CPL > 0 are refused by CR4.UMIP (SDM 3:2.5). */
 static int check_umip(struct cpu *cpu)

@@ -4,7 +4,15 @@
  * pop computes a memory destination with the new one, and a popped rsp wins over the increment.
  * rsp is committed after everything that can fault; multi-word pushes probe all words first.
  */
+
+#include "engine/core/cpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/cpu/stack.h"
+#include "engine/engine.h"
+#include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
+#include "x86/regs.h"
 
 static int push_value(struct cpu *cpu, u64 value, unsigned size)
 {

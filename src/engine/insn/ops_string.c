@@ -16,6 +16,9 @@
 #include "engine/core/debug.h"
 #include "engine/host/hostmem.h"
 #include "engine/cpu/segment.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 struct string {
 	const struct insn *in;

@@ -6,6 +6,11 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
+#include "engine/cpu/smm.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/msr/msr.h"
+#include "engine/mem/mem.h"
 
 static unsigned iopl(const struct cpu *cpu)
 {
@@ -241,4 +246,10 @@ int op_mwait(struct cpu *cpu, const struct insn *in)
 	if (mwait_denied(cpu))
 		return cpu_raise(cpu, X86_UD);
 	return (u32)cpu->gpr[RCX] > 1 ? cpu_gp0(cpu) : CPU_OK;
+}
+
+/* Any privilege level of the handler's, APM 3: RSM. */
+int op_rsm(struct cpu *cpu, const struct insn *in)
+{
+	return cpu_in_smm(cpu) ? smm_leave(cpu) : cpu_raise(cpu, X86_UD);
 }

@@ -8,7 +8,10 @@
  * The registers are accessed in the XSAVE image (fpu.h).
  */
 #include "engine/cpu/fpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
 
 #define ELEMENTS_MAX 8
 

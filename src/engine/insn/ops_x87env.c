@@ -5,7 +5,10 @@
  * zero everywhere (ZERO_FCS_FDS).
  */
 #include "engine/cpu/fpu.h"
+#include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/insn/step.h"
+#include "engine/mem/mem.h"
 
 #define REG_BYTES 10
 

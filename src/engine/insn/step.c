@@ -10,10 +10,13 @@
 #include "engine/core/block_key.h"
 #include "engine/core/debug.h"
 #include "engine/cpu/fpu.h"
-#include "engine/insn/ops.h"
-#include "engine/jit/run.h"
 #include "engine/core/machine.h"
 #include "engine/core/stat.h"
+#include "engine/insn/native.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/ops.h"
+#include "engine/insn/step.h"
+#include "engine/mem/mem.h"
 
 static const op_handler handlers[OP_COUNT] = {
 	[OP_PUSH_REG] = op_push_reg,

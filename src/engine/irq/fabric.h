@@ -14,6 +14,9 @@
 #include <stdatomic.h>
 
 #include "engine/core/machine.h"
+#include "engine/irqchip.h"
+#include "engine/time/timer.h"
+#include "engine/core/vcpu.h"
 
 struct apic_map;
 struct irqfd;

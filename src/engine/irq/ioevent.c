@@ -12,6 +12,8 @@
 
 #include "engine/irq/fabric.h"
 #include "base/fd.h"
+#include "engine/irq/irq.h"
+#include "engine/mem/recheck.h"
 
 struct ioevent {
 	struct ioeventfd_config c; /* c.fd is our own descriptor */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The chips of IRQCHIP_FULL behind their ports and addresses, and their life. */
 #include "engine/irq/lapic.h"
+#include "engine/irq/irq.h"
+#include "engine/request/post.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -12,6 +12,7 @@
 
 #include "engine/irq/fabric.h"
 #include "base/fd.h"
+#include "engine/mem/recheck.h"
 
 struct irqfd {
 	struct irqfd *next;

@@ -7,8 +7,8 @@
  * before it finds IRR empty and sets it again if it was wrong, so that no request is missed.
  */
 #include "engine/irq/lapic.h"
-
-#include "engine/pv/hyperv/hv.h"
+#include "engine/irq/irq.h"
+#include "engine/request/post.h"
 
 #include <stdlib.h>
 #include <errno.h>
@@ -152,16 +152,12 @@ static int accept_extint(struct lapic *l)
 /* Hyper-V's SINTs */
 static bool is_sint_vector(const struct lapic *l, u8 vector)
 {
-	const struct hv_vp *hv = l->vcpu->hv;
-
-	return hv && vector_set(hv->synic.vectors, vector);
+	return vector_set(l->vcpu->sints.all, vector);
 }
 
 static bool ends_by_itself(const struct lapic *l, u8 vector)
 {
-	const struct hv_vp *hv = l->vcpu->hv;
-
-	return hv && vector_set(hv->synic.auto_eoi, vector);
+	return vector_set(l->vcpu->sints.auto_eoi, vector);
 }
 
 int irq_accept(struct vcpu *v)
@@ -233,7 +229,7 @@ void lapic_eoi(struct lapic *l)
 	clear_bit(l, R_ISR, vector);
 	lapic_update_ppr(l);
 	if (is_sint_vector(l, vector))
-		hv_synic_eoi(l->vcpu, vector);
+		l->vcpu->machine->sint_ops->ended(l->vcpu, (u8)vector);
 	if (ioapic_waits_for(l, (u8)vector))
 		tell_ioapic(l, (u8)vector);
 	lapic_recheck(l);

@@ -151,6 +151,31 @@ static inline u32 lapic_id(const struct lapic *l)
 	return lapic_x2(l) ? reg_get(l, R_ID) : reg_get(l, R_ID) >> 24;
 }
 
+/* ---- for the rest of the engine: on the vcpu's own thread ---- */
+
+int lapic_create(struct vcpu *v); /* when machine_irqchip() != NONE */
+void lapic_destroy(struct vcpu *v);
+void lapic_reset(struct vcpu *v, bool init);
+/* Register access to the LAPIC page at apic_base; true if it was the LAPIC's. */
+bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write);
+/*
+ * IA32_APIC_BASE by the VMM (SREGS, SET_MSRS): any legal value, without the transition rules that
+ * hold for the guest. -EINVAL. cpu->apic_base must be changed by nothing else. Works without LAPIC, too.
+ */
+int lapic_set_base(struct vcpu *v, u64 value);
+/* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC 0x800-0x8ff. 0, or -EINVAL for #GP, -ENOENT not one of these. */
+int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret);
+int lapic_write_msr(struct vcpu *v, u32 index, u64 value);
+/* The timer has expired: make the request. On the vcpu's own thread. */
+void lapic_timer_serve(struct vcpu *v);
+/* The guest's RDMSR or WRMSR of one of these finds the timer as it should be. */
+void lapic_timer_before_msr(struct vcpu *v, u32 index);
+u64 lapic_get_cr8(struct vcpu *v);
+void lapic_set_cr8(struct vcpu *v, u64 cr8);
+/* TLFS: EOI, ICR and TPR (0, 1, 2) as MSRs whatever the APIC's mode. 0 or -EINVAL. */
+int lapic_direct_read(struct vcpu *v, unsigned which, u64 *ret);
+int lapic_direct_write(struct vcpu *v, unsigned which, u64 value);
+
 /* ---- lapic.c ---- */
 
 enum accept_result { ACCEPT_REFUSED, ACCEPT_PENDING, ACCEPT_FRESH };

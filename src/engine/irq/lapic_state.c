@@ -4,6 +4,7 @@
  * mode the id is 32 bits wide only for those who asked for that, and the ICR's high half is at 310h.
  */
 #include "engine/irq/lapic.h"
+#include "engine/request/post.h"
 
 #include <errno.h>
 #include <string.h>

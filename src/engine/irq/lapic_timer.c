@@ -13,6 +13,8 @@
  * the request that this made, however late the helper thread is.
  */
 #include "engine/irq/lapic.h"
+#include "engine/request/post.h"
+#include "engine/time/clock.h"
 
 #define MIN_PERIOD_NS 100000ull
 #define NS_PER_SEC    1000000000ull

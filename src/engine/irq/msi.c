@@ -7,6 +7,7 @@
  * not used and every APIC is asked whether it is meant (SDM 3:10.6.2).
  */
 #include "engine/irq/lapic.h"
+#include "engine/mem/recheck.h"
 
 #include <errno.h>
 #include <stdlib.h>

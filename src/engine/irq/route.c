@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "engine/pv/hyperv/hv.h"
+#include "x86/hyperv.h"
 #include "engine/irq/fabric.h"
+#include "engine/mem/recheck.h"
+#include "engine/irq/irq.h"
 
 #define PIC_PINS 8
 
@@ -65,18 +67,11 @@ static int drive_msi(struct irq *irq, const struct msi *msi, bool level)
 
 static int drive_sint(struct irq *irq, const struct irq_route *r, bool level)
 {
-	struct vcpu *v;
-	int n = -1;
+	int n;
 
 	if (!level)
 		return LINE_MASKED;
-	pthread_mutex_lock(&irq->machine->lock); /* none goes away meanwhile */
-	for_each_vcpu(irq->machine, v)
-	{
-		if (v->hv->vp_index == r->hv_sint.vp_index)
-			n = hv_synic_raise(v, r->hv_sint.sint);
-	}
-	pthread_mutex_unlock(&irq->machine->lock);
+	n = irq->machine->sint_ops->raise(irq->machine, r->hv_sint.vp_index, r->hv_sint.sint);
 	return n < 0 ? LINE_MASKED : n;
 }
 

@@ -4,8 +4,6 @@
  * 2: BT), so the address is computed first, and the instruction then runs on the offset's low bits.
  */
 #include "engine/jit/gen.h"
-#include "engine/core/layout.h"
-#include "engine/code/rewrite.h"
 
 /* r9 = sign-extended bit offset shifted down to whole operands. Needs dead flags. */
 static void gen_operand_index(struct gen *g, const struct insn *in)

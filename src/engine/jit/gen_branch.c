@@ -9,7 +9,6 @@
  */
 #include "engine/jit/gen.h"
 #include "engine/core/layout.h"
-#include "engine/code/rewrite.h"
 
 /* By distance: a page begins where the linear address says, and rip is relative to the segment. */
 static bool same_page(const struct gen *g, u64 target)

@@ -4,8 +4,6 @@
  * xlat, inc and dec in one byte.
  */
 #include "engine/jit/gen.h"
-#include "engine/core/layout.h"
-#include "engine/code/rewrite.h"
 
 /* A0-A3 */
 bool gen_moffs(struct gen *g, const struct insn *in)

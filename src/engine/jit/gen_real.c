@@ -9,7 +9,6 @@
  */
 #include "engine/jit/gen.h"
 #include "engine/core/layout.h"
-#include "engine/code/rewrite.h"
 
 #define FIELD(f)       ((u32)offsetof(struct cpu, f))
 #define SELECTOR(seg_) (FIELD(seg[0].selector) + (u32)sizeof(struct segment) * (seg_))

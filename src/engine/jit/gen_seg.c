@@ -6,7 +6,6 @@
  */
 #include "engine/jit/gen.h"
 #include "engine/core/layout.h"
-#include "engine/code/rewrite.h"
 
 #define LAST(kind, seg)                                                                            \
 	((u32)(offsetof(struct cpu, seg_last) + sizeof(s64) * ((kind) * (SEG_GS + 1) + (seg))))

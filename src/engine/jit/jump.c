@@ -10,7 +10,6 @@
 
 #include "engine/code/cache.h"
 #include "engine/jit/translate.h"
-#include "engine/core/machine.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem.h"
 

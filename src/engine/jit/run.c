@@ -12,33 +12,14 @@
 #include "engine/cpu/fpu.h"
 #include "engine/jit/jump.h"
 #include "engine/core/layout.h"
-#include "engine/insn/ops.h"
 #include "engine/cpu/segment.h"
 #include "engine/jit/translate.h"
-#include "engine/core/machine.h"
 #include "engine/host/raw.h"
 #include "engine/core/stat.h"
-
-#define SERVED (REQ_FLUSH | REQ_FLUSH_W)
-
-void cpu_serve_requests(struct cpu *cpu)
-{
-	u32 req = __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE);
-
-	if (req & REQ_FLUSH)
-		tlb_flush_all(cpu);
-	if (req & REQ_FLUSH_W)
-		tlb_flush_write(cpu, ~0ull);
-	if (req & SERVED)
-		__atomic_fetch_and(&cpu->exit_request, ~(req & SERVED), __ATOMIC_RELEASE);
-}
-
-int cpu_leave_for_reset(struct cpu *cpu)
-{
-	cpu->exit.reason = EXIT_NONE;
-	cpu->cache_full = true;
-	return CPU_EXIT;
-}
+#include "engine/cpu/exception.h"
+#include "engine/insn/operand.h"
+#include "engine/insn/step.h"
+#include "engine/mem/mem.h"
 
 /* ---- finding blocks ---- */
 

@@ -25,14 +25,6 @@ enum run_result {
 /* Run until something needs outer code. */
 enum run_result cpu_run(struct cpu *cpu);
 
-/* Act on those requests of other threads that inner code can serve: TLB flushes. */
-void cpu_serve_requests(struct cpu *cpu);
-
-/* For handlers. The instruction will be restarted after the cache has been reset. */
-int cpu_leave_for_reset(struct cpu *cpu);
-/* EXIT_INTERNAL_ERROR with the instruction's bytes. */
-int cpu_internal_error(struct cpu *cpu, const struct insn *in);
-
 /* May interrupts be delivered at this instruction boundary (IF, shadow)? */
 static inline bool cpu_interruptible(const struct cpu *cpu)
 {

@@ -11,6 +11,7 @@
 #include "engine/core/answer.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/mem.h"
 
 struct part {
 	struct target to;

@@ -5,6 +5,7 @@
  */
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/mem.h"
 
 struct piece {
 	struct slot *slot;

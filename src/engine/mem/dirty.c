@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "engine/mem/mem_priv.h"
+#include "engine/request/pause.h"
 
 static u64 bitmap_words(const struct slot *s)
 {

@@ -8,6 +8,7 @@
  */
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/mem.h"
 
 #define TAG_VALID  1ull
 #define TAG_USER   2ull

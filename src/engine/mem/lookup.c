@@ -6,6 +6,7 @@
  * where their last look-up ended (slot_find), so that the search is rare even on TLB fills.
  */
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/mem.h"
 
 u32 ranges_search(const struct memory *mem, u64 gpa)
 {
@@ -42,4 +43,37 @@ void slot_mark_dirty(struct machine *m, u64 gpa)
 
 	if (s)
 		slot_log_dirty(m, NULL, s, gpa);
+}
+
+/* ---- private memory ---- */
+
+u32 private_above(const struct memory *mem, u64 gpa)
+{
+	u32 low = 0, high = mem->private_count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (mem->private[mid].end > gpa)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+bool page_private(const struct memory *mem, u64 gpa)
+{
+	u32 i;
+
+	gpa &= GPA_BITS; /* the same in all address spaces */
+	i = private_above(mem, gpa);
+	return i < mem->private_count && mem->private[i].gpa <= gpa;
+}
+
+struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa)
+{
+	if (!page_private(mem, gpa))
+		return s;
+	return s ? s->private : NULL;
 }

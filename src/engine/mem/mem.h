@@ -13,13 +13,7 @@
 #define ENGINE_MEM_MEM_H
 
 #include "engine/core/cpu.h"
-
-/* Access descriptor: kind, and who asks. */
-#define ACC_READ  0
-#define ACC_WRITE BIT(0)
-#define ACC_FETCH BIT(1)
-#define ACC_SYSTEM                                                                                 \
-	BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
+#include "engine/core/machine.h"
 
 /* ---- linear access (access.c). 0, CPU_FAULT (#PF raised) or CPU_EXIT (MMIO read to be answered). ---- */
 
@@ -59,13 +53,6 @@ static inline int mem_read_u64(struct cpu *cpu, u64 lin, u64 *v, unsigned len, u
 int mem_phys_read(struct cpu *cpu, u64 gpa, void *buf, unsigned len);
 int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len);
 
-/* ---- segmentation (engine/cpu/segment.c) ---- */
-
-/*
- * Logical to linear with all checks (limit, type, canonical form: #GP(0) or #SS(0)). acc: ACC_READ or ACC_WRITE.
- */
-int seg_linear(struct cpu *cpu, unsigned seg, u64 off, unsigned len, unsigned acc, u64 *ret_lin);
-
 /* ---- page walk (walk.c) ---- */
 
 struct walk {
@@ -93,6 +80,9 @@ void tlb_flush_nonglobal(struct cpu *cpu); /* CR3 write */
 void tlb_flush_page(struct cpu *cpu, u64 lin); /* INVLPG */
 /* Drop write entries for one guest page, or all of them (gpa == ~0). */
 void tlb_flush_write(struct cpu *cpu, u64 gpa);
+
+/* Act on those requests of other threads that inner code can serve: TLB flushes. */
+void cpu_serve_requests(struct cpu *cpu);
 
 /* Host address for an access of len bytes at lin, or NULL on a miss or when it leaves the page. The hit rule of cpu.h. */
 static inline u8 *tlb_lookup(
@@ -122,15 +112,23 @@ static inline void mmu_recheck_code(struct cpu *cpu)
 	cpu->fetch_global_epoch++;
 }
 
-/* ---- called by mem/, implemented by the translator ---- */
+/* ---- stores to watched pages ---- */
 
-/* cpu has stored len bytes at gpa, within one watched page. Inner code. */
-void code_written(struct cpu *cpu, u64 gpa, unsigned len);
-/*
- * The same by machine_write(), from any thread, while cpus run; also for each watched page of a slot that is
- * deleted or moved, while they are paused. Outer code. Must not pause the machine.
- */
-void code_written_external(struct machine *m, u64 gpa, unsigned len);
+/* Who hears of them: the owner of translated code (code/block.c). */
+struct code_watcher {
+	/* cpu has stored len bytes at gpa, within one watched page. Inner code. */
+	void (*stored)(struct cpu *cpu, u64 gpa, unsigned len);
+	/*
+	 * The same by machine_write(), from any thread, while cpus run; also for each watched page of a slot that is
+	 * deleted or moved, while they are paused. Outer code. Must not pause the machine.
+	 */
+	void (*changed)(struct machine *m, u64 gpa, unsigned len);
+};
+
+static inline void code_written(struct cpu *cpu, u64 gpa, unsigned len)
+{
+	cpu->machine->watcher->stored(cpu, gpa, len);
+}
 
 /* ---- slots and pages (lookup.c, watch.c) ---- */
 
@@ -148,7 +146,7 @@ void slot_mark_dirty(struct machine *m, u64 gpa);
  * Watched pages: those with translated code. The first watch of a page makes every cpu drop its write entries
  * for it before page_watch() returns; stores to it then reach code_written(). Call it without holding a lock that
  * another cpu's inner code may wait for, unless the waiter serves its own requests. A slot that is deleted or
- * moved takes its watches with it, after code_written_external() for each.
+ * moved takes its watches with it, after code_watcher.changed() for each.
  */
 void page_watch(struct cpu *cpu, u64 gpa);
 /*

@@ -12,8 +12,9 @@
 #include <pthread.h>
 
 #include "engine/core/machine.h"
-#include "engine/mem/mem.h"
 #include "engine/mem/pool.h"
+#include "base/check.h"
+#include "engine/core/vcpu.h"
 
 struct slot {
 	u32 id, flags; /* SLOT_* */
@@ -141,6 +142,8 @@ static inline struct slot *slot_by_id(const struct memory *mem, u32 id)
 u32 ranges_search(const struct memory *mem, u64 gpa);
 
 /* private.c */
+/* The first private range that ends above gpa. */
+u32 private_above(const struct memory *mem, u64 gpa);
 bool page_private(const struct memory *mem, u64 gpa);
 /* The slot as its page at gpa is to be seen; s may be NULL. NULL: private, and there is no such memory. */
 struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa);

@@ -8,6 +8,8 @@
 
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/memory.h"
+#include "engine/mem/mem.h"
 
 struct span {
 	struct slot *slot;
@@ -81,7 +83,7 @@ static void tell_translator(struct machine *m, u64 gpa, u64 len)
 
 		pthread_rwlock_rdlock(&m->mem->lock);
 		if (page_watched(m, gpa))
-			code_written_external(m, gpa, n);
+			m->watcher->changed(m, gpa, n);
 		pthread_rwlock_unlock(&m->mem->lock);
 		gpa += n;
 		len -= n;

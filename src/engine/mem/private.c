@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Private memory: pages that the guest reaches in another memory than the one that the caller sees. Outer code,
- * except for the look-up.
+ * Private memory: pages that the guest reaches in another memory than the one that the caller sees. Outer code; the
+ * look-up is lookup.c's.
  *
  * What is private is a sorted set of ranges of guest-physical addresses, whether or not there is a slot. A slot
  * that has private memory is accompanied by a second one, slot->private, which stands for its pages while they
@@ -15,40 +15,9 @@
 #include "base/sys.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
+#include "engine/request/pause.h"
 
 /* ---- the set of ranges ---- */
-
-/* The first range that ends above gpa. */
-static u32 private_above(const struct memory *mem, u64 gpa)
-{
-	u32 low = 0, high = mem->private_count;
-
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (mem->private[mid].end > gpa)
-			high = mid;
-		else
-			low = mid + 1;
-	}
-	return low;
-}
-
-bool page_private(const struct memory *mem, u64 gpa)
-{
-	u32 i;
-
-	gpa &= GPA_BITS; /* the same in all address spaces */
-	i = private_above(mem, gpa);
-	return i < mem->private_count && mem->private[i].gpa <= gpa;
-}
-
-struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa)
-{
-	if (!page_private(mem, gpa))
-		return s;
-	return s ? s->private : NULL;
-}
 
 static void ranges_replace(
 	struct memory *mem, u32 at, u32 n, const struct private_range *new, u32 count)

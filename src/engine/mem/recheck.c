@@ -12,6 +12,7 @@
  */
 #include "engine/core/machine.h"
 #include "engine/mem/mem.h"
+#include "engine/mem/recheck.h"
 
 #define TICKS 8
 

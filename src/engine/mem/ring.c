@@ -7,6 +7,7 @@
  * say is believed only after it was checked.
  */
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/memory.h"
 
 /* A vcpu leaves while there is still room for what one instruction, or the engine itself, may write. */
 #define RING_RESERVE 64

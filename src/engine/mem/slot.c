@@ -14,6 +14,9 @@
 
 #include "engine/mem/mem_priv.h"
 #include "base/sys.h"
+#include "engine/mem/memory.h"
+#include "engine/request/pause.h"
+#include "engine/mem/mem.h"
 
 #define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE)
 #define SLOT_MAX_PAGES 0x7fffffffull
@@ -164,7 +167,7 @@ static void end_watch(struct machine *m, struct slot *s, u64 page)
 
 	for (const struct slot *u = s->backing->users; u; u = u->next_user)
 		if ((u64)(hva - u->hva) < u->size)
-			code_written_external(m, u->gpa + (u64)(hva - u->hva), PAGE_SIZE);
+			m->watcher->changed(m, u->gpa + (u64)(hva - u->hva), PAGE_SIZE);
 	__atomic_fetch_and(&s->state[page], ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
 }
 

@@ -12,6 +12,7 @@
  */
 #include "engine/mem/mem_priv.h"
 #include "engine/core/stat.h"
+#include "engine/mem/mem.h"
 
 #define CHUNK 1024 /* entries behind one bit of tlb_log.chunks */
 
@@ -360,4 +361,20 @@ void tlb_flush_page(struct cpu *cpu, u64 lin)
 	if (large)
 		flush_large_page(cpu, lin);
 	fetch_flush_page(cpu, lin, large);
+}
+
+/* ---- requests of other threads ---- */
+
+#define SERVED (REQ_FLUSH | REQ_FLUSH_W)
+
+void cpu_serve_requests(struct cpu *cpu)
+{
+	u32 req = __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE);
+
+	if (req & REQ_FLUSH)
+		tlb_flush_all(cpu);
+	if (req & REQ_FLUSH_W)
+		tlb_flush_write(cpu, ~0ull);
+	if (req & SERVED)
+		__atomic_fetch_and(&cpu->exit_request, ~(req & SERVED), __ATOMIC_RELEASE);
 }

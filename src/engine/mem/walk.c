@@ -13,6 +13,7 @@
 
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/mem.h"
 
 /* The shape of a paging mode. Entries of level 1 map 4 KiB pages. */
 struct paging {

@@ -7,6 +7,9 @@
  * either the fill sees the watch and makes no entry, or the watch sees the writer and waits for it.
  */
 #include "engine/mem/mem_priv.h"
+#include "engine/core/vcpu.h"
+#include "engine/request/post.h"
+#include "engine/mem/mem.h"
 
 static struct slot *find(struct machine *m, u64 gpa)
 {

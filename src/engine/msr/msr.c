@@ -11,7 +11,7 @@
 #include "engine/cpu/smm.h"
 #include "engine/msr/msr.h"
 #include "engine/msr/policy.h"
-#include "engine/core/machine.h"
+#include "engine/msr/table.h"
 
 /* ---- what they hold ---- */
 

@@ -7,7 +7,13 @@
 #include <string.h>
 
 #include "engine/pv/hyperv/hv.h"
-#include "engine/vcpu/vapic.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
+#include "engine/mem/memory.h"
+#include "engine/msr/msr.h"
+#include "engine/pv/kvm/eoi.h"
+#include "engine/pv/kvm/pvclock.h"
+#include "engine/time/clock.h"
 
 #define MSR_TSC                 0x10
 #define MSR_KVM_WALL_CLOCK      0x11

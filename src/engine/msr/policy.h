@@ -3,6 +3,8 @@
 #ifndef ENGINE_MSR_POLICY_H
 #define ENGINE_MSR_POLICY_H
 
+#include "engine/engine.h"
+#include "engine/core/cpu.h"
 #include "engine/core/machine.h"
 
 /* Replaced as a whole, with all vcpus stopped. */

@@ -6,8 +6,11 @@
 #include <errno.h>
 
 #include "engine/cpu/segment.h"
-#include "engine/msr/msr.h"
 #include "engine/core/machine.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/msr/table.h"
+#include "engine/mem/mem.h"
+#include "engine/core/vcpu.h"
 
 #define ALL_ONES (~0ull)
 

@@ -4,7 +4,12 @@
  * which bits it may have, and who else must act (SDM 4; APM 2 appendix A; Linux's KVM documentation
  * for the paravirtual ones).
  */
-#include "engine/msr/msr.h"
+
+#include "engine/cpuid/cpuid.h"
+#include "engine/engine.h"
+#include "engine/msr/table.h"
+#include "x86/kvm_guest.h"
+#include "x86/regs.h"
 
 #define AT(member)     offsetof(struct cpu, member)
 #define MSR_AT(member) offsetof(struct cpu, msr.member)

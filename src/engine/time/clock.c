@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <time.h>
 
-#include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"
-#include "engine/time/time.h"
+#include "engine/irqchip.h"
+#include "engine/time/clock.h"
+#include "engine/time/timer.h"
 
 #define NS_PER_SEC   1000000000ull
 #define CALIBRATE_NS 10000000ull /* at least; two samples are within 100 ns: 10 ppm */
@@ -178,18 +179,13 @@ u64 machine_get_clock(struct machine *m)
 	return machine_get_clock_at(m, NULL, NULL);
 }
 
-void machine_set_clock(struct machine *m, u64 ns)
+void clock_set(struct machine *m, u64 ns)
 {
 	struct clock *c = machine_clock(m);
-	struct vcpu *v;
 
 	pthread_mutex_lock(&c->lock);
 	c->tsc = host_tsc();
 	c->ns = ns;
 	m->clock_offset = (s64)(ns - host_ns());
 	pthread_mutex_unlock(&c->lock);
-	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
-	for_each_vcpu(m, v) pvclock_update(v);
-	pthread_mutex_unlock(&m->lock);
-	hv_clock_changed(m);
 }

@@ -11,7 +11,7 @@
 #include <signal.h>
 
 #include "base/sys.h"
-#include "engine/time/time.h"
+#include "engine/time/thread.h"
 
 /* The C library's, by which it cancels threads, and has all of them change their user. */
 #define LIBC_OWN (BIT64(32 - 1) | BIT64(33 - 1))

@@ -23,9 +23,11 @@
 #include <unistd.h>
 
 #include "engine/core/machine.h"
-#include "engine/time/time.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "engine/time/clock.h"
+#include "engine/time/thread.h"
+#include "engine/time/timer.h"
 
 #define GRACE_NS   200000ull
 #define BATCH      16

@@ -11,7 +11,10 @@
 #include <errno.h>
 
 #include "engine/core/machine.h"
-#include "engine/time/time.h"
+#include "engine/irqchip.h"
+#include "engine/time/clock.h"
+#include "engine/core/cpu.h"
+#include "engine/core/vcpu.h"
 
 /* ---- frequency ---- */
 
@@ -158,7 +161,7 @@ static bool joins(const struct clock *c, u64 ratio, u64 value, u64 now)
 	return !value || (c->tsc_was_set && distance + hz < 2 * hz);
 }
 
-void vcpu_set_tsc(struct vcpu *v, u64 value)
+void tsc_set(struct vcpu *v, u64 value)
 {
 	struct clock *c = machine_clock(v->machine);
 	u64 now = host_tsc();
@@ -170,7 +173,6 @@ void vcpu_set_tsc(struct vcpu *v, u64 value)
 	c->tsc_was_set |= value != 0;
 	set_offset(v, c->tsc_offset);
 	pthread_mutex_unlock(&c->lock);
-	pvclock_update(v);
 }
 
 s64 vcpu_tsc_offset(const struct vcpu *v)
@@ -179,7 +181,7 @@ s64 vcpu_tsc_offset(const struct vcpu *v)
 }
 
 /* The VMM knows exactly what it wants; TSCs that are set later join the last one. */
-void vcpu_set_tsc_offset(struct vcpu *v, s64 offset)
+void tsc_set_offset(struct vcpu *v, s64 offset)
 {
 	struct clock *c = machine_clock(v->machine);
 
@@ -189,5 +191,4 @@ void vcpu_set_tsc_offset(struct vcpu *v, s64 offset)
 	c->tsc_was_set = true;
 	set_offset(v, offset);
 	pthread_mutex_unlock(&c->lock);
-	pvclock_update(v);
 }

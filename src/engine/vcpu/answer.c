@@ -9,6 +9,9 @@
 #include "engine/core/stat.h"
 #include "engine/vcpu/loop.h"
 #include "engine/vcpu/vapic.h"
+#include "engine/irq/lapic.h"
+#include "engine/msr/msr.h"
+#include "engine/pv/kvm/hypercall.h"
 
 /* ---- answers to reads ---- */
 

@@ -8,9 +8,8 @@
  * use shows its initial state.
  */
 #include "engine/vcpu/cross.h"
-
-#include "engine/code/cache.h"
-#include "engine/cpu/fpu.h"
+#include "engine/core/xsave.h"
+#include "engine/cpu/x87ptr.h"
 
 /* The ABI says that only the control words of the caller's state survive a call. */
 struct host_control {

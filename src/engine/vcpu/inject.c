@@ -6,18 +6,22 @@
  * Delivery may leave for user space as an instruction may; what was under way is then in cpu->events and goes first
  * when the vcpu runs again.
  */
-#include "engine/vcpu/cross.h"
 #include "engine/jit/run.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/core/stat.h"
 #include "engine/vcpu/loop.h"
+#include "engine/cpu/exception.h"
+#include "engine/irq/lapic.h"
+#include "engine/mem/recheck.h"
+#include "engine/msr/msr.h"
 
 /* ---- INIT and SIPI ---- */
 
 static void take_init(struct vcpu *v)
 {
 	cpu_reset(&v->cpu, true);
+	msr_reset_pv(&v->cpu);
 	atomic_store(&v->pending_smi, false);
 	if (v->lapic)
 		lapic_reset(v, true);

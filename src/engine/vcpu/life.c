@@ -8,19 +8,25 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "engine/cpu/fpu.h"
-#include "engine/jit/gen.h"
 #include "engine/core/layout.h"
-#include "engine/insn/native.h"
-#include "engine/insn/ops.h"
 #include "engine/jit/run.h"
 #include "engine/cpu/smm.h"
-#include "engine/core/stat.h"
 #include "engine/pv/hyperv/hv.h"
-#include "engine/vcpu/vapic.h"
 #include "base/fd.h"
 #include "base/hostcpu.h"
 #include "base/sys.h"
+#include "engine/core/xsave.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
+#include "engine/mem/memory.h"
+#include "engine/msr/msr.h"
+#include "engine/pv/kvm/steal.h"
+#include "engine/request/pause.h"
+#include "engine/time/clock.h"
+#include "engine/request/post.h"
+#include "engine/jit/gen.h"
+#include "engine/insn/native.h"
 
 static void init_translation(struct cpu *cpu)
 {
@@ -123,6 +129,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 					   ? MP_RUNNABLE
 					   : MP_UNINITIALIZED);
 	cpu_reset(&v->cpu, false);
+	msr_reset(&v->cpu);
 	if (!machine_quirk(m, QUIRK_STUFF_FEATURE_MSRS))
 		v->cpu.msr.arch_capabilities = v->cpu.msr.platform_info = 0;
 	tsc_init(v);
@@ -227,102 +234,6 @@ struct exit *vcpu_exit(struct vcpu *v)
 
 /* ---- any time ---- */
 
-static bool has_acted(struct vcpu *v, u32 req)
-{
-	return atomic_load(&v->where) != VCPU_IN ||
-	       !(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req);
-}
-
-/* The heartbeat cannot help it out of guest RAM: it wants the lock that we hold. */
-static void wait_acted(struct vcpu *v, u32 req)
-{
-	u64 began = host_ns();
-
-	while (!has_acted(v, req)) {
-		__builtin_ia32_pause();
-		if (host_ns() - began < VCPU_LATE_NS)
-			continue;
-		vcpu_call_away(v);
-		began = host_ns();
-	}
-}
-
-void vcpu_request(struct vcpu *v, u32 req, bool wait)
-{
-	if (req & (REQ_FLUSH | REQ_FLUSH_W))
-		machine_stat_inc(v->machine, MACHINE_STAT_REMOTE_TLB_FLUSH);
-	cpu_request(&v->cpu, req);
-	if (wait && !has_acted(v, req))
-		wait_acted(v, req);
-}
-
-/* A descriptor that is full wakes as well as one that was written to. */
-static void wake(struct vcpu *v, u32 req)
-{
-	u64 one = 1;
-
-	cpu_request(&v->cpu, req);
-	if (atomic_load(&v->where) == VCPU_ASLEEP)
-		(void)!sys_write(v->wake_fd, &one, sizeof(one));
-}
-
-void vcpu_post_event(struct vcpu *v)
-{
-	wake(v, REQ_EVENT);
-}
-
-void vcpu_post_nmi(struct vcpu *v)
-{
-	if (atomic_fetch_add(&v->pending_nmi, 1) >= 2)
-		atomic_fetch_sub(&v->pending_nmi, 1);
-	wake(v, REQ_EVENT);
-}
-
-void vcpu_post_smi(struct vcpu *v)
-{
-	atomic_store(&v->pending_smi, true);
-	wake(v, REQ_EVENT);
-}
-
-void vcpu_post_init(struct vcpu *v)
-{
-	atomic_store(&v->pending_init, true);
-	wake(v, REQ_EVENT);
-}
-
-void vcpu_post_sipi(struct vcpu *v, u8 vector)
-{
-	atomic_store(&v->sipi_vector, vector);
-	atomic_store(&v->pending_sipi, true);
-	wake(v, REQ_EVENT);
-}
-
-void vcpu_post_unhalt(struct vcpu *v)
-{
-	atomic_store(&v->unhalted, true);
-	wake(v, REQ_EVENT);
-}
-
-void vcpu_kick(struct vcpu *v)
-{
-	wake(v, REQ_KICK);
-}
-
-void vcpu_poll_soon(struct vcpu *v)
-{
-	wake(v, REQ_POLL);
-}
-
-void vcpu_nmi(struct vcpu *v)
-{
-	vcpu_post_nmi(v);
-}
-
-void vcpu_smi(struct vcpu *v)
-{
-	vcpu_post_smi(v);
-}
-
 void vcpu_set_poll(struct vcpu *v, bool (*poll)(void *opaque), void *opaque)
 {
 	v->poll = poll;
@@ -349,7 +260,7 @@ void vcpu_request_irq_window(struct vcpu *v, bool on)
 void vcpu_interrupt(struct vcpu *v, u8 vector)
 {
 	v->user_irq = vector;
-	wake(v, REQ_EVENT);
+	vcpu_post_event(v);
 }
 
 bool vcpu_ready_for_interrupt(const struct vcpu *v)

@@ -16,6 +16,12 @@
 #include "engine/vcpu/loop.h"
 #include "engine/vcpu/vapic.h"
 #include "base/sys.h"
+#include "engine/irq/lapic.h"
+#include "engine/mem/memory.h"
+#include "engine/mem/recheck.h"
+#include "engine/pv/kvm/eoi.h"
+#include "engine/pv/kvm/steal.h"
+#include "engine/vcpu/tick.h"
 
 static int leave(struct vcpu *v, u32 reason)
 {

@@ -5,9 +5,11 @@
 #ifndef ENGINE_VCPU_LOOP_H
 #define ENGINE_VCPU_LOOP_H
 
-#include "engine/jit/run.h"
 #include "engine/cpu/smm.h"
-#include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+#include "engine/irq/irq.h"
+#include "engine/request/pause.h"
+#include "engine/mem/mem.h"
 
 /* ---- vcpu_answer.c ---- */
 

@@ -6,10 +6,9 @@
  */
 #include <errno.h>
 
-#include "engine/cpuid/cpuid.h"
-#include "engine/msr/msr.h"
 #include "engine/irq/lapic.h"
-#include "engine/vcpu/vapic.h"
+#include "engine/msr/table.h"
+#include "engine/request/post.h"
 
 /* IA32_MCi_STATUS, figure 15-6 */
 #define STATUS_VAL  BIT64(63)

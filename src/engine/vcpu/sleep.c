@@ -11,6 +11,8 @@
 #include "base/sys.h"
 #include "engine/core/stat.h"
 #include "engine/vcpu/loop.h"
+#include "engine/pv/kvm/steal.h"
+#include "engine/time/timer.h"
 
 static bool has_wakeup(struct vcpu *v)
 {

@@ -9,13 +9,18 @@
 #include <errno.h>
 #include <string.h>
 
-#include "engine/cpu/fpu.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"
-#include "engine/vcpu/vapic.h"
+#include "engine/core/xsave.h"
+#include "engine/irq/lapic.h"
+#include "engine/msr/msr.h"
+#include "engine/pv/clock.h"
+#include "engine/request/post.h"
+#include "x86/kvm_guest.h"
+#include "engine/mem/mem.h"
 
 /* ---- reading ---- */
 

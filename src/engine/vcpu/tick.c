@@ -11,8 +11,11 @@
 #include <stdlib.h>
 
 #include "engine/code/cache.h"
-#include "engine/host/recover.h"
 #include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+#include "engine/request/post.h"
+#include "engine/time/timer.h"
+#include "engine/vcpu/tick.h"
 
 #define TICK_NS 1000000ull
 #define LATE    (VCPU_LATE_NS / TICK_NS)
@@ -22,22 +25,6 @@ struct tick {
 	struct machine *machine;
 	_Atomic bool armed;
 };
-
-static bool wanted(struct vcpu *v)
-{
-	u32 req = __atomic_load_n(&v->cpu.exit_request, __ATOMIC_RELAXED);
-	int thread = __atomic_load_n(&v->cpu.away.thread, __ATOMIC_RELAXED);
-
-	return (req & ~REQ_POLL) || (v->asked_for && v->asked_for(v->poll_opaque, thread));
-}
-
-void vcpu_call_away(struct vcpu *v)
-{
-	atomic_store(&v->calling, true);
-	if (atomic_load(&v->where) == VCPU_IN && wanted(v))
-		recover_call_away(&v->cpu);
-	atomic_store(&v->calling, false);
-}
 
 static void poke(struct vcpu *v)
 {

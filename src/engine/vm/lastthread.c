@@ -21,7 +21,8 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "engine/time/time.h"
+#include "engine/time/thread.h"
+#include "engine/vm/last.h"
 
 #define STAT_EXIT_CODE 52 /* proc(5), /proc/PID/stat */
 #define STAT_STATE     3

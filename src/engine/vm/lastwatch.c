@@ -5,7 +5,8 @@
 
 #include "base/sys.h"
 #include "engine/core/machine.h"
-#include "engine/time/time.h"
+#include "engine/time/timer.h"
+#include "engine/vm/last.h"
 
 #define OFTEN_NS  100000000ull
 #define SELDOM_NS 1000000000ull

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What there is to count, and where the counters are. See stat.h. */
 #include "engine/core/stat.h"
+#include "engine/core/vcpu.h"
 
 #include <string.h>
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "world.h"
+#include "engine/core/cpu.h"
 
 struct fault_case {
 	const char *name;

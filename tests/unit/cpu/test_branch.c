@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Near branches: jumps, calls, returns, loops. */
 #include "fault_case.h"
+#include "engine/core/cpu.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 static struct insn branch(u8 opcode, unsigned size, s64 displacement)
 {

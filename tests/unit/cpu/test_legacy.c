@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* Real, virtual-8086 and 16/32-bit protected mode: delivery and iret. */
 #include "fault_case.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/exception.h"
+#include "engine/cpu/segment.h"
+#include "engine/exit.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 static int raise_and_deliver(u8 vector, bool has_error, u32 error)
 {

@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* IA-32e mode: delivery through 64-bit gates, IST, double and triple faults, debug exceptions. */
 #include "fault_case.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/exception.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 #define FRAME(i) peek(w.cpu.gpr[RSP] + 8 * (i), 8)
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* IRET in 64-bit mode: to every level and mode, and the frames that it refuses. */
 #include "fault_case.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 static int run_iret(void)
 {

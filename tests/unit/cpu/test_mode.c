@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What follows from the registers: the key of translated code, and the states after RESET and INIT. */
 #include "fault_case.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "engine/engine.h"
+#include "x86/regs.h"
 
 static void keys(void **state)
 {

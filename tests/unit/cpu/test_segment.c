@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Segments: addresses in them, loads and stores of their registers. */
 #include "fault_case.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/engine.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 /* ---- seg_linear ---- */
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Instructions on selectors and their descriptors: LLDT, LTR and their stores, LAR to VERW, ARPL. */
 #include "fault_case.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/segment.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 static int with_rdx(op_handler op, u16 selector, unsigned size)
 {

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Hardware task switches: 32- and 16-bit TSSs, links and busy bits, faults before and after the commit. */
 #include "fault_case.h"
+#include "engine/core/block_key.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/exception.h"
+#include "engine/cpu/segment.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 #define BUSY_BYTE(sel) peek(GDT + (sel) + 5, 1)
 

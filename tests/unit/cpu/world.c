@@ -2,6 +2,11 @@
 /* The small world of world.h: fake memory, descriptor tables, start states. */
 #include "world.h"
 #include "engine/cpuid/cpuid.h"
+#include "engine/cpu/cr.h"
+#include "engine/cpu/segment.h"
+#include "engine/mem/mem.h"
+#include "engine/msr/msr.h"
+#include "engine/insn/ops.h"
 
 struct world w;
 

@@ -18,6 +18,7 @@
 #include "engine/core/block_key.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/transfer.h"
+#include "engine/insn/ops.h"
 
 #define WORLD_SIZE 0x100000
 

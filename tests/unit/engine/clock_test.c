@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* MSRs that the clock is made from: the guest's writes to its TSC move kvmclock and the deadline along. */
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #define MSR_TSC          0x10
 #define MSR_APIC_BASE    0x1b

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Breakpoints and single-stepping, the guest's (SDM 3:17.2, 3:17.3) and the debugger's. */
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #include <errno.h>
 

@@ -6,6 +6,10 @@
 #include <unistd.h>
 
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #define PAGE_AT 0x10000u
 #define VECTOR  0x60

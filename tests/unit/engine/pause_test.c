@@ -4,6 +4,11 @@
  * and make and destroy a third vcpu. Also a test for the thread sanitizer.
  */
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/insn/step.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "engine/core/machine.h"
+#include "engine/core/cpu.h"
+#include "engine/request/post.h"
 
 static void nap_ms(unsigned ms)
 {

@@ -4,6 +4,10 @@
 #include <sys/mman.h>
 
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #define SMBASE  0x30000u
 #define HANDLER (SMBASE + 0x8000)

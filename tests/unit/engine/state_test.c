@@ -4,6 +4,10 @@
  * way, another vcpu that gets the state goes on in the first one's place.
  */
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #define ALL (ST_REGS | ST_SREGS | ST_XSAVE | ST_XCR | ST_DEBUG | ST_EVENT | ST_MP)
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/irqchip.h"
+#include "x86/regs.h"
 
 #include <sys/mman.h>
 

@@ -6,6 +6,13 @@
 #include <cpuid.h>
 
 #include "../ops/world.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/cr.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/engine.h"
+#include "engine/msr/msr.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 static struct cpuid_entry table[256];
 static unsigned count;

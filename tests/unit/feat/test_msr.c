@@ -3,6 +3,12 @@
 #include <errno.h>
 
 #include "../ops/world.h"
+#include "engine/core/cpu.h"
+#include "engine/cpuid/cpuid.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/msr/msr.h"
+#include "x86/regs.h"
 
 static int guest_write(u32 index, u64 value)
 {

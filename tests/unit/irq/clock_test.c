@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The machine's clock, its kvmclock pages, and the TSC's frequency. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/irqchip.h"
+#include "engine/pv/clock.h"
+#include "engine/pv/kvm/pvclock.h"
+#include "engine/time/clock.h"
+#include "engine/time/timer.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
-
-#include "engine/time/time.h"
 
 #define PAGE_AT 0x800
 

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* irqfd and ioeventfd. */
 #include "world.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
+#include "engine/time/timer.h"
 
 #include <errno.h>
 #include <sys/eventfd.h>

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* PIC, IOAPIC, PIT, routing and LAPIC working together. */
 #include "world.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
+#include "engine/time/timer.h"
 
 #include <errno.h>
 

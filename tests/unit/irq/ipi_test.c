@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages between LAPICs and from devices: who gets them. */
 #include "world.h"
+#include "engine/irq/fabric.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
 
 #include <errno.h>
 

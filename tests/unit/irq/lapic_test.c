@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* One LAPIC: registers, modes, priorities, EOI, errors, state. */
 #include "world.h"
+#include "engine/engine.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
 
 #include <errno.h>
 

@@ -4,6 +4,10 @@
  * may be lost. Also a test for the thread sanitizer.
  */
 #include "world.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/irqchip.h"
+#include "engine/time/timer.h"
 
 #define POSTERS 3
 #define ROUNDS  3000

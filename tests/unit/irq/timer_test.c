@@ -6,6 +6,10 @@
 #include "world.h"
 
 #include "engine/cpuid/cpuid.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/time/clock.h"
+#include "engine/time/timer.h"
 
 #include <errno.h>
 

@@ -2,6 +2,11 @@
 #include "world.h"
 
 #include "engine/pv/hyperv/hv.h"
+#include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
+#include "engine/mem/memory.h"
+#include "engine/mem/recheck.h"
+#include "engine/request/post.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -24,14 +29,16 @@ void vcpu_post_nmi(struct vcpu *v)
 	atomic_fetch_add(&v->pending_nmi, 1);
 }
 
-void hv_synic_eoi(struct vcpu *v, u8 vector)
+static void sint_ended(struct vcpu *v, u8 vector)
 {
 }
 
-int hv_synic_raise(struct vcpu *v, unsigned sint)
+static int sint_raise(struct machine *m, u32 vp_index, u32 sint)
 {
 	return -1;
 }
+
+static const struct sint_ops no_sints = {sint_raise, sint_ended};
 
 void hv_clock_changed(struct machine *m)
 {
@@ -101,6 +108,7 @@ void world_create(enum irqchip_mode mode, unsigned vcpus)
 {
 	world = calloc(1, sizeof(*world));
 	assert_non_null(world);
+	world->sint_ops = &no_sints;
 	pthread_mutex_init(&world->lock, NULL);
 	memset(posts, 0, sizeof(posts));
 	memset(world_ram, 0, sizeof(world_ram));

@@ -7,6 +7,11 @@
 
 #include "engine/host/raw.h"
 #include "fixture.h"
+#include "engine/core/cpu.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "engine/mem/mem.h"
+#include "x86/regs.h"
 
 #define RAM 0x10000
 

@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "fixture.h"
+#include "engine/core/cpu.h"
+#include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+#include "engine/engine.h"
+#include "engine/mem/mem.h"
+#include "engine/mem/memory.h"
+#include "engine/request/pause.h"
+#include "engine/request/post.h"
+#include "x86/regs.h"
 
 #include <sys/mman.h>
 
@@ -21,19 +30,21 @@ void vcpu_request(struct vcpu *v, u32 req, bool wait)
 	__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
 }
 
-void code_written(struct cpu *cpu, u64 gpa, unsigned len)
+static void stored(struct cpu *cpu, u64 gpa, unsigned len)
 {
 	fake.written++;
 	fake.written_gpa = gpa;
 	fake.written_len = len;
 }
 
-void code_written_external(struct machine *m, u64 gpa, unsigned len)
+static void changed(struct machine *m, u64 gpa, unsigned len)
 {
 	fake.written_external++;
 	fake.written_gpa = gpa;
 	fake.written_len = len;
 }
+
+static const struct code_watcher watcher = {stored, changed};
 
 static void *map(size_t size)
 {
@@ -63,6 +74,7 @@ void fixture_open(struct fixture *f, unsigned vcpus, u64 ram_size)
 {
 	memset(&fake, 0, sizeof(fake));
 	*f = (struct fixture){.m = map(sizeof(struct machine)), .ram_size = ram_size};
+	f->m->watcher = &watcher;
 	assert_int_equal(memory_create(f->m), 0);
 	for (unsigned i = 0; i < vcpus; i++)
 		add_vcpu(f->m, i);

@@ -7,6 +7,10 @@
 #include <sched.h>
 
 #include "fixture.h"
+#include "engine/core/cpu.h"
+#include "engine/core/vcpu.h"
+#include "engine/mem/mem.h"
+#include "x86/regs.h"
 
 #define ROUNDS  200000
 #define ENTRIES 2 /* few, so that the threads meet */

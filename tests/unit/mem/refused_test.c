@@ -10,6 +10,8 @@
 
 #include "engine/mem/mem_priv.h"
 #include "tests/abi/fault_points.h"
+#include "engine/mem/mem.h"
+#include "engine/mem/memory.h"
 
 #define BYTES (16 * PAGE_SIZE)
 #define LOW   0x100000

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "engine/mem/mem_priv.h"
+#include "engine/mem/mem.h"
 
 #define BYTES (16 * PAGE_SIZE)
 

@@ -4,6 +4,10 @@
 #include <sys/mman.h>
 
 #include "fixture.h"
+#include "engine/core/cpu.h"
+#include "engine/engine.h"
+#include "engine/mem/mem.h"
+#include "engine/mem/memory.h"
 
 #define SLOT_BYTES 0x10000
 

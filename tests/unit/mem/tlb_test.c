@@ -5,6 +5,10 @@
  * change is followed by the invalidation that the architecture asks for.
  */
 #include "fixture.h"
+#include "engine/core/cpu.h"
+#include "engine/mem/mem.h"
+#include "engine/core/vcpu.h"
+#include "x86/regs.h"
 
 #define RAM   0x800000ull /* 8 MiB; tables in the first 64 KiB */
 #define SPOTS 48

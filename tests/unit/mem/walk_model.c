@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "walk_model.h"
+#include "engine/core/cpu.h"
+#include "engine/exit.h"
+#include "engine/mem/mem.h"
+#include "x86/regs.h"
 
 #include <stdio.h>
 

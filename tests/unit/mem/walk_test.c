@@ -3,6 +3,10 @@
 #include <errno.h>
 
 #include "walk_model.h"
+#include "engine/core/cpu.h"
+#include "engine/engine.h"
+#include "engine/mem/mem.h"
+#include "x86/regs.h"
 
 static void test_random(void **state)
 {

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* State images, masked moves and gathers, on the image in cpu->xsave_area. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/core/xsave.h"
+#include "engine/exit.h"
+#include "x86/regs.h"
 
 #define AREA DATA /* 64-byte aligned */
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Port I/O: permission, one exit's worth of data, restart. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/exit.h"
+#include "x86/regs.h"
 
 static void out_tells_after_the_instruction(void **state)
 {

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Bit strings, decimal adjustment and other unprivileged instructions that the host cannot execute. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/insn/ops.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
 
 static void bit_strings(void **state)
 {

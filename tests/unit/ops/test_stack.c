@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Push, pop, flags, frames; what a fault must leave alone. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/engine.h"
+#include "x86/regs.h"
 
 static void push_and_pop_rsp(void **state)
 {

@@ -6,6 +6,7 @@
 
 #include "engine/host/hostmem.h"
 #include "world.h"
+#include "engine/insn/step.h"
 
 #define RIP 0x1000
 

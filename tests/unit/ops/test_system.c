@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Control and debug registers, interrupt flag, tables, invalidation, time: a table for each family. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/cpu/cr.h"
+#include "engine/engine.h"
+#include "engine/exit.h"
+#include "x86/regs.h"
 
 /* ---- CR0 ---- */
 

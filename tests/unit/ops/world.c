@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The small world of world.h: fake memory, start states, and dispatch. */
 #include "world.h"
+#include "engine/core/cpu.h"
+#include "engine/core/xsave.h"
+#include "engine/exit.h"
+#include "engine/insn/ops.h"
+#include "engine/mem/mem.h"
+#include "x86/insn.h"
+#include "x86/regs.h"
+#include "engine/msr/msr.h"
 
 struct world w;
 
@@ -108,10 +116,6 @@ int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_
 	return mem_host(cpu, lin, len, ACC_WRITE, ret);
 }
 
-void code_written(struct cpu *cpu, u64 gpa, unsigned len)
-{
-}
-
 u8 *slot_page(struct machine *m, u64 gpa, u32 *ret_flags)
 {
 	*ret_flags = 0;
@@ -175,6 +179,7 @@ static void start(void)
 		for (unsigned k = 0; k < TLB_KINDS; k++)
 			w.cpu.tlb[i][k].neg_tag[0] = tlb_empty(0);
 	cpu_reset(&w.cpu, false);
+	msr_reset(&w.cpu);
 	w.flush_all = w.flush_nonglobal = w.flush_page = 0;
 	w.cpu.rip = 0x1000;
 	w.cpu.gpr[RDX] = 0;

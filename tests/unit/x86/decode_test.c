@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "oracle.h"
+#include "x86/insn.h"
 
 #define TEXT_MAX 500000 /* instructions of one file: half a second */
 

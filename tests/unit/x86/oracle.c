@@ -7,6 +7,7 @@
 #include "oracle.h"
 
 #include "x86/regs.h"
+#include "x86/insn.h"
 
 const char *const oracle_field_name[O_FIELDS] = {
 	"validity",

@@ -5,6 +5,7 @@
 #include "oracle.h"
 
 #include "x86/regs.h"
+#include "x86/insn.h"
 
 static const ZydisDecodedOperand *by_encoding(const struct oracle_case *c, ZydisOperandEncoding e)
 {

@@ -6,6 +6,7 @@
 #include "oracle.h"
 
 #include "x86/regs.h"
+#include "x86/insn.h"
 
 /* Extensions that no guest is offered: #UD, so we reject what Zydis accepts. */
 static const ZydisISASet not_offered[] = {

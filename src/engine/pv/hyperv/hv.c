@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/sys.h"
+#include "engine/request/post.h"
 
 int hv_create(struct machine *m)
 {
@@ -15,6 +16,7 @@ int hv_create(struct machine *m)
 	if (!m->hv)
 		return -ENOMEM;
 	pthread_mutex_init(&m->hv->lock, NULL);
+	m->sint_ops = &hv_sint_ops;
 	return 0;
 }
 

@@ -11,102 +11,12 @@
 #define ENGINE_PV_HYPERV_HV_H
 
 #include "engine/core/machine.h"
-
-/* ---- synthetic MSRs, TLFS appendix ---- */
-
-enum hv_msr {
-	HV_GUEST_OS_ID = 0x40000000,
-	HV_HYPERCALL,
-	HV_VP_INDEX,
-	HV_RESET,
-	HV_VP_RUNTIME = 0x40000010,
-	HV_TIME_REF_COUNT = 0x40000020,
-	HV_REFERENCE_TSC,
-	HV_TSC_FREQUENCY,
-	HV_APIC_FREQUENCY,
-	HV_EOI = 0x40000070,
-	HV_ICR,
-	HV_TPR,
-	HV_VP_ASSIST_PAGE,
-	HV_SCONTROL = 0x40000080,
-	HV_SVERSION,
-	HV_SIEFP,
-	HV_SIMP,
-	HV_EOM,
-	HV_SINT0 = 0x40000090,
-	HV_SINT15 = 0x4000009f,
-	HV_STIMER0_CONFIG = 0x400000b0,
-	HV_STIMER3_COUNT = 0x400000b7,
-	HV_SYNDBG_CONTROL = 0x400000f1,
-	HV_SYNDBG_STATUS,
-	HV_SYNDBG_SEND_BUFFER,
-	HV_SYNDBG_RECV_BUFFER,
-	HV_SYNDBG_PENDING_BUFFER,
-	HV_SYNDBG_OPTIONS = 0x400000ff,
-	HV_CRASH_P0 = 0x40000100,
-	HV_CRASH_P4 = 0x40000104,
-	HV_CRASH_CTL,
-	HV_REENLIGHTENMENT_CONTROL,
-	HV_TSC_EMULATION_CONTROL,
-	HV_TSC_EMULATION_STATUS,
-	HV_TSC_INVARIANT_CONTROL = 0x40000118,
-	HV_MSR_FIRST = HV_GUEST_OS_ID,
-	HV_MSR_LAST = 0x400001ff,
-};
-
-#define HV_PAGE_ENABLE BIT64(0) /* in MSRs that place a page */
-
-static inline bool hv_is_msr(u32 index)
-{
-	return index >= HV_MSR_FIRST && index <= HV_MSR_LAST;
-}
-
-#define HV_SIGNATURE 0x31237648u /* leaf 40000001: "Hv#1" */
-
-/* ---- CPUID: leaf 40000003 (features), 40000004 (recommendations), 40000082 ---- */
-
-enum { HV_EAX, HV_EBX, HV_EDX, HV_HINTS, HV_SPIN, HV_SYNDBG, HV_WORDS }; /* cpu->hv.word[] */
-
-/* HV_EAX */
-#define HVF_VP_RUNTIME      BIT(0)
-#define HVF_REF_COUNT       BIT(1)
-#define HVF_SYNIC           BIT(2)
-#define HVF_STIMER          BIT(3)
-#define HVF_APIC            BIT(4)
-#define HVF_HYPERCALL       BIT(5)
-#define HVF_VP_INDEX        BIT(6)
-#define HVF_RESET           BIT(7)
-#define HVF_REF_TSC         BIT(9)
-#define HVF_FREQUENCY       BIT(11)
-#define HVF_REENLIGHTEN     BIT(13)
-#define HVF_INVARIANT_TSC   BIT(15)
-/* HV_EBX */
-#define HVF_POST_MESSAGES   BIT(4)
-#define HVF_SIGNAL_EVENTS   BIT(5)
-#define HVF_DEBUGGING       BIT(11)
-#define HVF_EXTENDED_CALLS  BIT(20)
-/* HV_EDX */
-#define HVF_GUEST_DEBUG     BIT(1)
-#define HVF_XMM_INPUT       BIT(4)
-#define HVF_FREQUENCY_MSRS  BIT(8)
-#define HVF_CRASH           BIT(10)
-#define HVF_DEBUG_MSRS      BIT(11)
-#define HVF_EXT_GVA_FLUSH   BIT(14)
-#define HVF_DIRECT_TIMERS   BIT(19)
-/* HV_HINTS */
-#define HVH_REMOTE_FLUSH    BIT(2)
-#define HVH_APIC_ACCESS     BIT(3)
-#define HVH_RELAXED_TIMING  BIT(5)
-#define HVH_NO_AUTO_EOI     BIT(9)
-#define HVH_CLUSTER_IPI     BIT(10)
-#define HVH_EX_MASKS        BIT(11)
-#define HVH_NO_CORESHARING  BIT(18)
-/* HV_SYNDBG */
-#define HVD_ALLOW_DEBUGGING BIT(1)
+#include "x86/hyperv.h"
+#include "engine/time/timer.h"
+#include "engine/core/vcpu.h"
 
 /* ---- state ---- */
 
-#define HV_SINTS  16
 #define HV_TIMERS 4
 
 struct hv_timer {
@@ -127,8 +37,6 @@ struct hv_vp {
 		bool keep_pages;     /* the VMM clears them itself */
 		u64 control, version, siefp, simp;
 		_Atomic u64 sint[HV_SINTS]; /* read by whoever raises one */
-		/* vectors of SINTs, and those whose EOI is automatic; read by the APIC */
-		_Atomic u32 vectors[8], auto_eoi[8];
 	} synic;
 	struct hv_timer timers[HV_TIMERS];
 	_Atomic u32 timers_due; /* bits set by any thread */
@@ -152,7 +60,6 @@ struct hv_partition {
 	u32 tsc_sequence;
 	u64 crash[5], crash_ctl;
 	u64 reenlightenment, tsc_emulation, tsc_emulation_status;
-	_Atomic u64 invariant_tsc;
 	struct hv_connection *connections;
 };
 
@@ -189,12 +96,10 @@ int hv_set_reference_tsc(struct machine *m, u64 value);
 void hv_synic_init(struct hv_vp *hv);
 int hv_synic_get(struct vcpu *v, u32 index, u64 *ret, bool host);
 int hv_synic_set(struct vcpu *v, u32 index, u64 value, bool host);
-/* Raise a SINT's interrupt. Any thread. > 0 delivered, 0 pending already, < 0 masked or not there. */
-int hv_synic_raise(struct vcpu *v, unsigned sint);
 /* Message to a SINT's slot. -EAGAIN: it is full, and the guest will tell when not (unless lossy), -ENOENT. */
 int hv_synic_post(struct vcpu *v, unsigned sint, u32 type, const void *payload, u8 len, bool lossy);
-/* The APIC got an EOI for this vector. */
-void hv_synic_eoi(struct vcpu *v, u8 vector);
+/* For the interrupt fabric: raising a SINT, and the end of its interrupt. */
+extern const struct sint_ops hv_sint_ops;
 
 /* ---- stimer.c ---- */
 

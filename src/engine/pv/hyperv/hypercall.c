@@ -8,9 +8,9 @@
 #include <stdlib.h>
 
 #include "base/sys.h"
-#include "engine/cpu/fpu.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/fabric.h"
+#include "engine/core/xsave.h"
 
 enum {
 	CALL_FLUSH_SPACE = 0x02,

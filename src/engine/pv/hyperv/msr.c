@@ -144,18 +144,16 @@ static int set_crash_ctl(struct vcpu *v, u32 index, u64 value, bool host)
 
 static int get_invariant_tsc(struct vcpu *v, u32 index, u64 *ret, bool host)
 {
-	*ret = atomic_load(&v->machine->hv->invariant_tsc);
+	*ret = atomic_load(&v->machine->hv_invariant_tsc);
 	return 0;
 }
 
 /* A guest cannot take it back. */
 static int set_invariant_tsc(struct vcpu *v, u32 index, u64 value, bool host)
 {
-	struct hv_partition *p = v->machine->hv;
-
-	if (value & ~1ull || (!host && !value && atomic_load(&p->invariant_tsc)))
+	if (value & ~1ull || (!host && !value && atomic_load(&v->machine->hv_invariant_tsc)))
 		return -EINVAL;
-	atomic_store(&p->invariant_tsc, value);
+	atomic_store(&v->machine->hv_invariant_tsc, value);
 	return 0;
 }
 

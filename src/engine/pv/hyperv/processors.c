@@ -6,6 +6,7 @@
 #include "engine/core/cpu.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
+#include "engine/request/post.h"
 
 /* ---- sets of virtual processors, TLFS 7.8.7.3 ---- */
 

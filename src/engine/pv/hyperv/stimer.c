@@ -9,6 +9,7 @@
 
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
+#include "engine/request/post.h"
 
 #define ENABLE      BIT64(0)
 #define PERIODIC    BIT64(1)

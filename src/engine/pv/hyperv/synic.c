@@ -8,6 +8,7 @@
 
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
+#include "engine/irq/irq.h"
 
 #define SINT_VECTOR(s) ((u8)(s))
 #define SINT_MASKED    BIT64(16)
@@ -34,8 +35,9 @@ void hv_synic_init(struct hv_vp *hv)
 /* ---- SINTs ---- */
 
 /* Several SINTs may share a vector. */
-static void update_vectors(struct hv_vp *hv)
+static void update_vectors(struct vcpu *v)
 {
+	const struct hv_vp *hv = v->hv;
 	u32 used[8] = {0}, automatic[8] = {0};
 
 	for (unsigned i = 0; i < HV_SINTS; i++) {
@@ -48,21 +50,21 @@ static void update_vectors(struct hv_vp *hv)
 			automatic[SINT_VECTOR(s) >> 5] |= BIT(SINT_VECTOR(s) & 31);
 	}
 	for (unsigned i = 0; i < 8; i++) {
-		atomic_store(&hv->synic.vectors[i], used[i]);
-		atomic_store(&hv->synic.auto_eoi[i], automatic[i]);
+		atomic_store(&v->sints.all[i], used[i]);
+		atomic_store(&v->sints.auto_eoi[i], automatic[i]);
 	}
 }
 
-static int set_sint(struct hv_vp *hv, unsigned sint, u64 value, bool host)
+static int set_sint(struct vcpu *v, unsigned sint, u64 value, bool host)
 {
 	if (SINT_VECTOR(value) < FIRST_VECTOR && !host && !(value & SINT_MASKED))
 		return -EINVAL;
-	atomic_store(&hv->synic.sint[sint], value);
-	update_vectors(hv);
+	atomic_store(&v->hv->synic.sint[sint], value);
+	update_vectors(v);
 	return 0;
 }
 
-int hv_synic_raise(struct vcpu *v, unsigned sint)
+static int raise_sint(struct vcpu *v, unsigned sint)
 {
 	struct apic_msg msg = {.delivery = DELIVER_FIXED};
 	u64 s;
@@ -78,6 +80,21 @@ int hv_synic_raise(struct vcpu *v, unsigned sint)
 	case ACCEPT_PENDING: return 0;
 	default: return -ENOENT;
 	}
+}
+
+static int sint_raise(struct machine *m, u32 vp_index, u32 sint)
+{
+	struct vcpu *v;
+	int n = -1;
+
+	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
+	for_each_vcpu(m, v)
+	{
+		if (v->hv->vp_index == vp_index)
+			n = raise_sint(v, sint);
+	}
+	pthread_mutex_unlock(&m->lock);
+	return n;
 }
 
 /* ---- messages ---- */
@@ -106,7 +123,7 @@ int hv_synic_post(struct vcpu *v, unsigned sint, u32 type, const void *payload, 
 		    offsetof(struct message, payload) - sizeof(msg.type) + len) ||
 		machine_write(v->machine, gpa, &msg.type, sizeof(msg.type)))
 		return -ENOENT;
-	return hv_synic_raise(v, sint) < 0 ? -ENOENT : 0;
+	return raise_sint(v, sint) < 0 ? -ENOENT : 0;
 }
 
 static void acked(struct vcpu *v, unsigned sint)
@@ -115,7 +132,7 @@ static void acked(struct vcpu *v, unsigned sint)
 	irq_ack_sint(v->machine, v->hv->vp_index, sint);
 }
 
-void hv_synic_eoi(struct vcpu *v, u8 vector)
+static void sint_ended(struct vcpu *v, u8 vector)
 {
 	for (unsigned i = 0; i < HV_SINTS; i++) {
 		u64 s = atomic_load(&v->hv->synic.sint[i]);
@@ -187,7 +204,7 @@ int hv_synic_set(struct vcpu *v, u32 index, u64 value, bool host)
 	case HV_SIEFP: return set_page(v, &hv->synic.siefp, index, value, host);
 	case HV_SIMP: return set_page(v, &hv->synic.simp, index, value, host);
 	case HV_EOM: return end_of_message(v);
-	default: return set_sint(hv, index - HV_SINT0, value, host);
+	default: return set_sint(v, index - HV_SINT0, value, host);
 	}
 }
 
@@ -216,3 +233,5 @@ int vcpu_enable_synic(struct vcpu *v, bool keep_pages)
 	atomic_store(&v->hv->synic.active, true);
 	return 0;
 }
+
+const struct sint_ops hv_sint_ops = {sint_raise, sint_ended};

@@ -7,6 +7,8 @@
 #include <errno.h>
 
 #include "engine/pv/hyperv/hv.h"
+#include "engine/irqchip.h"
+#include "engine/time/clock.h"
 
 struct tsc_page {
 	u32 sequence; /* 0: not valid, use the register */

@@ -9,6 +9,8 @@
  * the bit is 0, and whoever saves or changes state finds nothing half done.
  */
 #include "engine/irq/lapic.h"
+#include "engine/mem/memory.h"
+#include "engine/pv/kvm/eoi.h"
 
 #include <errno.h>
 

@@ -4,10 +4,11 @@
  * checked the privilege level; it is restarted with the answer. Results are negative error numbers of
  * the interface's own, in the guest's RAX.
  */
-#include "engine/cpuid/cpuid.h"
 #include "engine/irq/fabric.h"
 #include "engine/core/stat.h"
 #include "base/sys.h"
+#include "engine/pv/kvm/hypercall.h"
+#include "x86/kvm_guest.h"
 
 enum hypercall {
 	HC_VAPIC_POLL_IRQ = 1,

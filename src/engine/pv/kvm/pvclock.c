@@ -9,7 +9,9 @@
 #include <time.h>
 
 #include "engine/core/machine.h"
-#include "engine/time/time.h"
+#include "engine/irqchip.h"
+#include "engine/pv/kvm/pvclock.h"
+#include "engine/time/clock.h"
 
 #define PVCLOCK_TSC_STABLE    BIT(0)
 #define PVCLOCK_GUEST_STOPPED BIT(1)

@@ -12,8 +12,10 @@
 #include <string.h>
 
 #include "engine/core/stat.h"
-#include "engine/vcpu/vapic.h"
 #include "base/sys.h"
+#include "engine/core/vcpu.h"
+#include "engine/pv/kvm/steal.h"
+#include "engine/time/timer.h"
 
 #define INTERVAL_NS         50000ull
 #define RUNNING_INTERVAL_NS 10000000ull

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of time/ share: the machine's clock.
+ * The machine's clock and the guest's TSC.
  *
  * The clock is a linear function of the host's TSC with the very multiplier and shift that
  * kvmclock pages hand to the guest, so guest and VMM compute the same nanosecond from one TSC value.
  * (With a TSC of another rate than the host's it is the same but for the rounding of its own multiplier.)
  */
-#ifndef ENGINE_TIME_TIME_H
-#define ENGINE_TIME_TIME_H
+#ifndef ENGINE_TIME_CLOCK_H
+#define ENGINE_TIME_CLOCK_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -40,31 +40,29 @@ struct clock *machine_clock(struct machine *m);
 void clock_settle(struct clock *c);
 /* The clock at a value of the host's TSC; c->lock held, settled. */
 u64 clock_at(const struct clock *c, u64 host_tsc);
+void clock_set(struct machine *m, u64 ns);
 /* Multiplier and shift of a TSC of hz, as pvclock defines them. */
 void clock_scale(u64 hz, u32 *ret_mult, s8 *ret_shift);
 
 /* Of a TSC with this ratio to the host's; settled. */
 u64 clock_scaled_hz(const struct clock *c, u64 ratio);
 
-struct thread {
-	pthread_t id;
-	void *(*run)(void *opaque);
-	void *opaque;
-	_Atomic bool runs;
-};
+u64 host_tsc(void);
+u64 host_tsc_hz(void);                 /* measures: may take 20 ms */
+u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */
 
-/* With all signals blocked in it. 0 or -errno. *t begins as zero and stays as long as the thread. */
-int thread_start(struct thread *t, void *(*run)(void *), void *opaque);
-/* From then on it makes no system call but the engine's. */
-void thread_wait_running(const struct thread *t);
-/* Was the thread of this number started so, in this process? */
-bool thread_is_own(int tid);
+/* ---- tsc.c ---- */
 
-/* ---- lastthread.c ---- */
-
-/* Has the process's first thread ended? */
-bool last_first_is_gone(void);
-/* When it has: end the process if no thread is left but ours. */
-void last_check(void);
+/* For a new vcpu: the guest's TSC begins at 0 when the machine is created. */
+void tsc_init(struct vcpu *v);
+/* What the guest's TSCs, those that are in step, show at a value of the host's; and their frequency. */
+u64 machine_guest_tsc(struct machine *m, u64 host);
+u64 machine_guest_tsc_hz(struct machine *m);
+u64 vcpu_tsc_hz(struct vcpu *v);
+/* vcpu_set_tsc_khz() without what depends on it. */
+int tsc_set_khz(struct vcpu *v, u32 khz);
+/* IA32_TSC by the VMM: keeps the TSCs of all vcpus in step. What the guest has of it in its memory: pv/clock.c. */
+void tsc_set(struct vcpu *v, u64 value);
+void tsc_set_offset(struct vcpu *v, s64 offset);
 
 #endif

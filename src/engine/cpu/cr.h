@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing control registers. */
+#ifndef ENGINE_CPU_CR_H
+#define ENGINE_CPU_CR_H
+
+#include "engine/core/cpu.h"
+
+/* Checked writes with all side effects (TLB flush, mode switch); CPU_FAULT on #GP. */
+int cr_write(struct cpu *cpu, unsigned cr, u64 value);
+
+#endif

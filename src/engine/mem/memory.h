@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Memory as outer code sees it, beside engine.h: machine_read() and machine_write() take its lock. */
+#ifndef ENGINE_MEM_MEMORY_H
+#define ENGINE_MEM_MEMORY_H
+
+#include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
+
+bool vcpu_ring_full(const struct vcpu *v); /* ring.c */
+
+/* phys.c: is [gpa, gpa + len) memory that machine_write() can write? What lies behind it is not touched. */
+bool machine_has_ram(struct machine *m, u64 gpa, u64 len);
+/*
+ * Who writes guest memory for no vcpu looks for a dirty ring among all of them, under memory.lock alone. When this returns, who
+ * began before has ended: nobody holds on to what was taken off the list. No lock may be held.
+ */
+void memory_wait_readers(struct machine *m);
+
+int memory_create(struct machine *m);
+void memory_destroy(struct machine *m);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/* The engine's own threads. */
+#ifndef ENGINE_TIME_THREAD_H
+#define ENGINE_TIME_THREAD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include "base/types.h"
+
+struct thread {
+	pthread_t id;
+	void *(*run)(void *opaque);
+	void *opaque;
+	_Atomic bool runs;
+};
+
+/* With all signals blocked in it. 0 or -errno. *t begins as zero and stays as long as the thread. */
+int thread_start(struct thread *t, void *(*run)(void *), void *opaque);
+/* From then on it makes no system call but the engine's. */
+void thread_wait_running(const struct thread *t);
+/* Was the thread of this number started so, in this process? */
+bool thread_is_own(int tid);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* Timers and descriptors that the machine's one helper thread watches. */
+#ifndef ENGINE_TIME_TIMER_H
+#define ENGINE_TIME_TIMER_H
+
+#include "engine/core/machine.h"
+
+int timers_create(struct machine *m); /* starts the helper thread, all signals blocked in it */
+void timers_wait_running(
+	struct machine *m); /* before the program can forbid what a new thread does */
+void timers_destroy(struct machine *m);
+
+struct timer {
+	struct timer *child, *next, *prev; /* pairing heap, private to timer.c */
+	u64 deadline;                      /* host CLOCK_MONOTONIC ns; 0 when not armed */
+	void (*fire)(struct timer *t);     /* on the helper thread, no engine lock held */
+};
+void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns); /* re-arms if armed */
+void timer_cancel(
+	struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
+u64 host_ns(void);                           /* CLOCK_MONOTONIC */
+/* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
+int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
+void fd_unwatch(struct machine *m, int fd, void *opaque);
+/* What fd_watch() needs is made here, before sandboxes forbid it. 0 or -errno. */
+int fd_watch_prepare(struct machine *m);
+
+#endif
