@@ -355,7 +355,7 @@ static void set_cpu(struct cpu *cpu, const struct insn_case *c)
 	cpu->cr2 = 0;
 	cpu->dr[6] = DR6_FIXED;
 	cpu->exit.reason = EXIT_NONE;
-	cpu->posted_count = cpu->posted_next = cpu->replay.filled = 0;
+	cpu->posted_count = cpu->posted_next = cpu->answers.filled = 0;
 	cpu->debug_pending = 0; /* of a trap that waited for an exit of the last case */
 	cpu->out.waits = false;
 	memset(&cpu->events, 0, sizeof(cpu->events));

@@ -288,7 +288,7 @@ static bool coalesced(struct kvm_vcpu *v)
 	return false;
 }
 
-static int run_until_exit(struct kvm_vcpu *v, u32 flags)
+static int run_for_user(struct kvm_vcpu *v, u32 flags)
 {
 	int r;
 
@@ -303,7 +303,7 @@ static int run(struct kvm_vcpu *v)
 	bool immediate = __atomic_load_n(&v->run->immediate_exit, __ATOMIC_RELAXED);
 	/* Signals that were held just now; one that was blocked can wait here only if KVM_RUN has a mask of its own. */
 	bool stop = immediate || ((v->hold || v->sigset_active) && signal_waits(v));
-	int r = run_until_exit(v, stop ? RUN_COMPLETE_ONLY : 0);
+	int r = run_for_user(v, stop ? RUN_COMPLETE_ONLY : 0);
 
 	/* Pending I/O is done; exit_reason stays what it was. */
 	if (immediate && !r && vcpu_exit(v->cpu)->reason == EXIT_INTR)

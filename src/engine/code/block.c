@@ -193,7 +193,7 @@ void blocks_reset(struct blocks *b)
 	b->count = b->published = 0;
 	b->detail_used = 0;
 	b->pages_used = 0;
-	b->images_used = 0;
+	b->copies_used = 0;
 }
 
 static bool page_overlaps(const struct blocks *b, const struct page_blocks *page, u64 from, u64 to)
@@ -214,8 +214,8 @@ static void kill_list(struct machine *m, struct page_blocks *page)
 			block_kill(m->code, &b->block[i]);
 			machine_stat_inc(m, MACHINE_STAT_BLOCKS_INVALIDATED);
 		}
-	page->first = page->image_first = BLOCK_NONE;
-	page->image_blocks = 0;
+	page->first = page->copy_first = BLOCK_NONE;
+	page->copy_blocks = 0;
 	page->invalidations++;
 }
 

@@ -21,7 +21,7 @@ struct code_watcher; /* mem/mem.h */
 #define BLOCKS_MAX      (1u << 19)
 #define BLOCK_BUCKETS   (1u << 16)
 #define BLOCK_PAGES     (1u << 15)
-#define IMAGES_MAX      (1u << 12)
+#define COPIES_MAX      (1u << 12)
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_BYTES_MAX 1024
 
@@ -56,18 +56,18 @@ struct page_blocks {
 	u64 gpa;   /* page address | 1: in use */
 	u32 first; /* list by next_in_page, the newest first */
 	u32 invalidations;
-	u32 image;       /* image.c; 0 none */
-	u32 image_first; /* what first was when the image was made: it has that block and all after it */
-	u32 image_blocks;
+	u32 copy;       /* page_copy.c; 0 none */
+	u32 copy_first; /* what first was when the copy was made: it has that block and all after it */
+	u32 copy_blocks;
 };
 
 /* The guest bytes of a page that blocks were made from, each at its place, as sorted runs. */
-#define IMAGE_RUNS 126
-struct page_image {
+#define COPY_RUNS 126
+struct page_copy {
 	u32 runs;
 	struct {
 		u16 from, to;
-	} run[IMAGE_RUNS];
+	} run[COPY_RUNS];
 	u8 byte[PAGE_SIZE];
 };
 
@@ -80,8 +80,8 @@ struct blocks {
 	u32 bucket[BLOCK_BUCKETS];
 	struct page_blocks page[BLOCK_PAGES];
 	u32 pages_used;
-	struct page_image *image; /* [IMAGES_MAX], lazily committed, 0 unused */
-	u32 images_used;
+	struct page_copy *copy; /* [COPIES_MAX], lazily committed, 0 unused */
+	u32 copies_used;
 };
 
 /* Outer code. */

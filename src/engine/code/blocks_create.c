@@ -10,7 +10,7 @@
 
 /* All tables lie in one mapping, each on pages of its own: where each begins, and how long it is in all. */
 struct plan {
-	size_t block, detail, image, bytes;
+	size_t block, detail, copy, bytes;
 };
 
 static size_t place(struct plan *p, size_t bytes)
@@ -28,7 +28,7 @@ static struct plan plan_tables(void)
 	place(&p, sizeof(struct blocks));
 	p.block = place(&p, BLOCKS_MAX * sizeof(struct block));
 	p.detail = place(&p, DETAIL_BYTES);
-	p.image = place(&p, IMAGES_MAX * sizeof(struct page_image));
+	p.copy = place(&p, COPIES_MAX * sizeof(struct page_copy));
 	return p;
 }
 
@@ -44,7 +44,7 @@ int blocks_create(struct blocks **ret)
 	b->block = (struct block *)(at + p.block);
 	b->detail = at + p.detail;
 	b->detail_size = DETAIL_BYTES;
-	b->image = (struct page_image *)(at + p.image);
+	b->copy = (struct page_copy *)(at + p.copy);
 	*ret = b;
 	return 0;
 }

@@ -12,9 +12,9 @@
 #include "engine/core/cpu.h"
 
 /* The answer to this question, if it is there. addr: gpa, port, MSR or number of the hypercall. */
-static inline const struct answer *replay_answer(struct cpu *cpu, u8 reason, u64 addr, u8 len)
+static inline const struct answer *answer_to(struct cpu *cpu, u8 reason, u64 addr, u8 len)
 {
-	struct replay *r = &cpu->replay;
+	struct answers *r = &cpu->answers;
 	const struct answer *a = &r->answer[r->next];
 
 	if (r->next >= r->filled || a->reason != reason || a->addr != addr || a->len != len)
@@ -23,16 +23,16 @@ static inline const struct answer *replay_answer(struct cpu *cpu, u8 reason, u64
 	return a;
 }
 
-static inline bool replay_full(const struct cpu *cpu)
+static inline bool answers_full(const struct cpu *cpu)
 {
-	return cpu->replay.next == REPLAY_MAX;
+	return cpu->answers.next == ANSWERS_MAX;
 }
 
 /* Ask: the caller has written cpu->exit, beginning with its reason. */
-static inline int replay_ask(struct cpu *cpu)
+static inline int ask_outside(struct cpu *cpu)
 {
-	uv_assert(!replay_full(cpu));
-	cpu->replay.filled = cpu->replay.next;
+	uv_assert(!answers_full(cpu));
+	cpu->answers.filled = cpu->answers.next;
 	return CPU_EXIT;
 }
 

@@ -110,8 +110,8 @@ struct exception {
 	bool resume; /* #DB: RF in the saved flags, as all other faults have it */
 };
 
-/* Answers to reads that left the engine, in the order in which the restarted instruction asks: see replay.h. */
-#define REPLAY_MAX 16
+/* Answers to reads that left the engine, in the order in which the restarted instruction asks: see answer.h. */
+#define ANSWERS_MAX 16
 struct answer {
 	u64 addr; /* gpa, port or MSR */
 	u64 value;
@@ -119,10 +119,10 @@ struct answer {
 	u8 len;
 	bool error;
 };
-struct replay {
+struct answers {
 	u8 filled; /* answers present */
 	u8 next;   /* next one to hand out; reset at each restart */
-	struct answer answer[REPLAY_MAX];
+	struct answer answer[ANSWERS_MAX];
 	u32 io_count; /* string input: items available in io_data */
 };
 
@@ -255,7 +255,7 @@ struct cpu {
 	u64 debug_dr[8];
 
 	struct exit exit;
-	struct replay replay;
+	struct answers answers;
 	struct posted_write posted[POSTED_MAX];
 	u8 posted_count, posted_next;
 	u8 io_data[EXIT_IO_DATA_MAX];
@@ -274,7 +274,7 @@ struct cpu {
 	struct {
 		bool enabled; /* CPUID says "Hv#1" */
 		bool enforce; /* only what CPUID announces */
-		u32 word[6];  /* what it announces: HV_EAX ... in hv/hv.h */
+		u32 word[6];  /* what it announces: HV_EAX ... in pv/hyperv/hv.h */
 	} hv;
 	u64 tsc_ratio; /* of the guest's TSC to the host's, see cpu_tsc_at(); 0: they run at the same rate */
 	u8 phys_bits;

@@ -37,7 +37,7 @@ struct machine {
 	struct code_area code_area;
 	const struct code_watcher *watcher;
 	const struct sint_ops *sint_ops;
-	struct hv_partition *hv;       /* hv/hv.h */
+	struct hv_partition *hv;       /* pv/hyperv/hv.h */
 	_Atomic u64 hv_invariant_tsc;  /* a guest of Hyper-V's interface has asked for it */
 	u32 xen_msr;                   /* machine_set_xen() */
 	struct msr_policy *msr_policy; /* NULL: nothing refused, nothing leaves */

@@ -23,10 +23,10 @@ struct steal {
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
 
 struct vcpu {
-	struct cpu cpu; /* page aligned; large; its stack lies below (cpu/layout.h) */
+	struct cpu cpu; /* page aligned; large; its stack lies below (core/layout.h) */
 	struct machine *machine;
 	struct lapic *lapic; /* NULL without an in-engine local APIC */
-	struct hv_vp *hv;    /* hv/hv.h */
+	struct hv_vp *hv;    /* pv/hyperv/hv.h */
 	u32 id;
 	_Atomic u32 where;    /* enum vcpu_where: IN while inner code may run */
 	_Atomic u32 mp_state; /* enum mp_state */

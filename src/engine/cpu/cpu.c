@@ -200,8 +200,8 @@ static void reset_events(struct cpu *cpu)
 	cpu->debug_hits = 0;
 	cpu->debug_pending = 0;
 	cpu->out.waits = false;
-	cpu->replay.filled = cpu->replay.next = 0;
-	cpu->replay.io_count = 0;
+	cpu->answers.filled = cpu->answers.next = 0;
+	cpu->answers.io_count = 0;
 	cpu->posted_count = cpu->posted_next = 0;
 }
 

@@ -70,7 +70,7 @@ static bool debugger_wants(const struct cpu *cpu)
 /* Nothing is half done after it: what the deliveries before were answered is stale. */
 static int shutdown_exit(struct cpu *cpu)
 {
-	cpu->replay.filled = cpu->replay.next = 0;
+	cpu->answers.filled = cpu->answers.next = 0;
 	cpu->exit = (struct exit){.reason = EXIT_SHUTDOWN};
 	return CPU_EXIT;
 }
@@ -95,7 +95,7 @@ static int deliver_at_rip(struct cpu *cpu, const struct event *ev)
 	int r;
 
 	cpu->next_rip = cpu->rip;
-	cpu->replay.next = 0;
+	cpu->answers.next = 0;
 	cpu->away.has_stored = false;
 	r = deliver(cpu, ev);
 	cpu->away.has_stored = false;
@@ -103,7 +103,7 @@ static int deliver_at_rip(struct cpu *cpu, const struct event *ev)
 		cpu->rip = cpu->next_rip;
 		cpu->shadow = 0;
 		/* The interrupted instruction starts anew when it comes back: its answers are stale. */
-		cpu->replay.filled = cpu->replay.next = 0;
+		cpu->answers.filled = cpu->answers.next = 0;
 	}
 	return r;
 }

@@ -114,7 +114,7 @@ int cpu_set_rip_checked(struct cpu *cpu, u64 rip); /* canonical / limit check, t
 
 /* ---- alignment ---- */
 
-/* #AC, SDM 3:6.15: only at CPL 3 with CR0.AM and RFLAGS.AC. Code that runs so is done by step(), see blockkey.h. */
+/* #AC, SDM 3:6.15: only at CPL 3 with CR0.AM and RFLAGS.AC. Code that runs so is done by step(), see block_key.h. */
 static inline bool alignment_checked(const struct cpu *cpu)
 {
 	return unlikely(cpu->block_key & BK_STEPPING) && cpu->cpl == 3 && (cpu->cr0 & CR0_AM) &&

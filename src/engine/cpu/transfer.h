@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What all changes of privilege share: code segments behind gates, stacks from the TSS, and the
- * commit of a new code segment. Used by deliver.c, far.c, iret.c, fastcall.c and task.c.
+ * commit of a new code segment. Used by deliver.c, ops_far.c, ops_iret.c, ops_syscall.c and task.c.
  */
 #ifndef ENGINE_CPU_TRANSFER_H
 #define ENGINE_CPU_TRANSFER_H

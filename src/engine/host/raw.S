@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The instructions with which the engine's own code touches guest RAM; see access_raw.h.
+ * The instructions with which the engine's own code touches guest RAM; see raw.h.
  *
  * Everything between guest_raw_begin and guest_raw_end may fault: the handler of host signals then
  * continues at guest_raw_fault, which makes the function return -1. So nothing here moves rsp or
@@ -107,7 +107,7 @@ guest_cmpxchg_pte:
 guest_compare:
 	cmp rdx, 32
 	jb 7f
-6:	mov rax, [rsi]			/* long runs of whole pages' code come here (cpu/image.c) */
+6:	mov rax, [rsi]			/* long runs of whole pages' code come here (code/page_copy.c) */
 	mov rcx, [rsi + 8]
 	mov r8, [rsi + 16]
 	mov r9, [rsi + 24]

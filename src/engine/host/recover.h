@@ -5,7 +5,7 @@
  * A copied div or an SSE instruction with unmasked exceptions raises SIGFPE, a misaligned one SIGSEGV; guest RAM that
  * the caller protected or unmapped raises SIGSEGV or SIGBUS. The handler turns such a signal into an
  * exit of the generated code (REC_FAULT), or into an error of the C function that touched guest RAM
- * (mem/access_raw.h). Signals raised anywhere else go to the process's own handler: the one that was
+ * (host/raw.h). Signals raised anywhere else go to the process's own handler: the one that was
  * there before, or the one that host_sigaction() (engine.h) was told since.
  *
  * Signal actions belong to the process, so this is the one thing that the engine shares between machines:

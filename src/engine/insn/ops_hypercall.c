@@ -26,7 +26,7 @@ static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
 	for (unsigned i = 0; i < ARRAY_SIZE(x->hypercall.args); i++)
 		x->hypercall.args[i] =
 			i < ARRAY_SIZE(args) ? reg_read(cpu, args[i], size, true) : 0;
-	return replay_ask(cpu);
+	return ask_outside(cpu);
 }
 
 static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
@@ -36,7 +36,7 @@ static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 	const struct answer *a = NULL;
 
 	if (cpu->cpl == 0) {
-		a = replay_answer(cpu, EXIT_HYPERCALL, nr, 8);
+		a = answer_to(cpu, EXIT_HYPERCALL, nr, 8);
 		if (!a)
 			return hypercall_ask(cpu, nr, size);
 	}
@@ -44,7 +44,7 @@ static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 	return CPU_OK;
 }
 
-/* ---- Hyper-V (hv/hypercall.c) and Xen (public/arch-x86/xen-x86_64.h) ---- */
+/* ---- Hyper-V (pv/hyperv/hypercall.c) and Xen (public/arch-x86/xen-x86_64.h) ---- */
 
 /* With both, bit 31 of EAX says that it is Hyper-V's, as in Xen. */
 #define HYPERV_MARK BIT(31)
@@ -78,11 +78,11 @@ static int hyperv_call(struct cpu *cpu, const struct insn *in)
 	arg[0] = wide ? cpu->gpr[RCX] : register_pair(cpu, RDX, RAX);
 	arg[1] = wide ? cpu->gpr[RDX] : register_pair(cpu, RBX, RCX);
 	arg[2] = wide ? cpu->gpr[R8] : register_pair(cpu, RDI, RSI);
-	a = replay_answer(cpu, EXIT_HYPERV, arg[0], 8);
+	a = answer_to(cpu, EXIT_HYPERV, arg[0], 8);
 	if (!a) {
 		cpu->exit = (struct exit){.reason = EXIT_HYPERV,
 			.hyperv = {.kind = HYPERV_CALL, .arg = {arg[0], arg[1], arg[2]}}};
-		return replay_ask(cpu);
+		return ask_outside(cpu);
 	}
 	if (a->error)
 		return cpu_raise(cpu, X86_UD);
@@ -97,7 +97,7 @@ static int xen_call(struct cpu *cpu, const struct insn *in)
 	static const u8 regs[2][6] = {{RBX, RCX, RDX, RSI, RDI, RBP}, {RDI, RSI, RDX, R10, R8, R9}};
 	unsigned size = in->mode == 8 ? 8 : 4;
 	u64 nr = reg_read(cpu, RAX, size, true);
-	const struct answer *a = replay_answer(cpu, EXIT_XEN, nr, 8);
+	const struct answer *a = answer_to(cpu, EXIT_XEN, nr, 8);
 
 	if (a) {
 		reg_write(cpu, RAX, size, true, a->value);
@@ -107,7 +107,7 @@ static int xen_call(struct cpu *cpu, const struct insn *in)
 		.reason = EXIT_XEN, .xen = {.nr = nr, .cpl = cpu->cpl, .long_mode = size == 8}};
 	for (unsigned i = 0; i < ARRAY_SIZE(regs[0]); i++)
 		cpu->exit.xen.args[i] = reg_read(cpu, regs[size == 8][i], size, true);
-	return replay_ask(cpu);
+	return ask_outside(cpu);
 }
 
 static int hypercall(struct cpu *cpu, const struct insn *in)

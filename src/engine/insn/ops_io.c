@@ -3,9 +3,9 @@
  * Port input and output.
  *
  * Input asks before it has any effect: EXIT_IO_IN with rip at the instruction, which is restarted and
- * finds the answer in cpu->replay (value: the first item; io_data and io_count: all items of a
+ * finds the answer in cpu->answers (value: the first item; io_data and io_count: all items of a
  * string input). Output has completed when it leaves: EXIT_IO_OUT in cpu->exit, the handler returns
- * CPU_OK. (User space is shown an OUT with rip on it, vcpu_answer.c.) As a kernel's KVM does it, `rep ins` asks
+ * CPU_OK. (User space is shown an OUT with rip on it, answer.c.) As a kernel's KVM does it, `rep ins` asks
  * for many items in one exit, up to the end of the destination page, and `rep outs` tells one item per exit with
  * rip at the instruction until the count is exhausted.
  */
@@ -72,7 +72,7 @@ static int io_ask(struct cpu *cpu, u16 port, unsigned size, u32 count)
 	cpu->exit.io.size = size;
 	cpu->exit.io.count = count;
 	cpu->exit.io.data = cpu->io_data;
-	return replay_ask(cpu);
+	return ask_outside(cpu);
 }
 
 static void io_tell(struct cpu *cpu, u16 port, unsigned size, u64 value)
@@ -93,7 +93,7 @@ static int io_in(struct cpu *cpu, u16 port, unsigned size)
 
 	if (r)
 		return r;
-	a = replay_answer(cpu, EXIT_IO_IN, port, size);
+	a = answer_to(cpu, EXIT_IO_IN, port, size);
 	if (!a)
 		return io_ask(cpu, port, size, 1);
 	reg_write(cpu, RAX, size, true, a->value);
@@ -202,10 +202,10 @@ int op_ins(struct cpu *cpu, const struct insn *in)
 	if (r)
 		return r;
 	u64 n = ins_batch(cpu, in, lin, remaining);
-	a = replay_answer(cpu, EXIT_IO_IN, port, size);
+	a = answer_to(cpu, EXIT_IO_IN, port, size);
 	if (!a)
 		return io_ask(cpu, port, size, n);
-	n = MIN(n, MAX(cpu->replay.io_count, 1u));
+	n = MIN(n, MAX(cpu->answers.io_count, 1u));
 	r = mem_write(cpu, lin, n > 1 ? (const void *)cpu->io_data : (const void *)&a->value,
 		n * size, ACC_WRITE);
 	if (r)

@@ -103,7 +103,7 @@ static void string_advance(struct cpu *cpu, struct string *s, u64 done, unsigned
 static bool string_pause(const struct cpu *cpu, const struct string *s)
 {
 	return __atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) || s->single ||
-	       cpu->posted_count || cpu->replay.filled;
+	       cpu->posted_count || cpu->answers.filled;
 }
 
 /* True if the instruction is to go on with another chunk now. */

@@ -446,7 +446,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 	cpu->next_rip = following_rip(cpu, in->len);
 	cpu->out.shadow = shadow;
 	cpu->shadow = 0;
-	cpu->replay.next = 0;
+	cpu->answers.next = 0;
 	cpu->away.has_stored = false;
 	cpu->rflags &= ~FL_RF;
 	r = execute(cpu, in);
@@ -460,7 +460,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 	if (resume)
 		cpu->rflags |= flags & FL_RF;
 	cpu->rip = cpu->next_rip;
-	cpu->replay.filled = 0;
+	cpu->answers.filled = 0;
 	cpu->away.has_stored = false;
 	return after_trap(cpu, in, flags, resume);
 }

@@ -195,7 +195,7 @@ bool gen_string(struct gen *g, const struct insn *in);
 
 bool gen_bit_string(struct gen *g, const struct insn *in);
 
-/* ---- gen_old.c: what 64-bit mode dropped, or is rare there ---- */
+/* ---- gen_legacy.c: what 64-bit mode dropped, or is rare there ---- */
 
 bool gen_moffs(struct gen *g, const struct insn *in);
 bool gen_xlat(struct gen *g, const struct insn *in);

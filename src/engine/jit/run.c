@@ -26,7 +26,7 @@
 /* Must the next instruction be watched more closely than generated code does? */
 static bool one_by_one(const struct cpu *cpu)
 {
-	return cpu->run_one || cpu->step_only || cpu->shadow || cpu->replay.filled ||
+	return cpu->run_one || cpu->step_only || cpu->shadow || cpu->answers.filled ||
 	       (cpu->rflags & FL_RF);
 }
 
@@ -134,14 +134,14 @@ static enum run_result why_out(const struct cpu *cpu)
 }
 
 /* The result of an instruction, its exception delivered. CPU_OK, or CPU_EXIT. */
-static int deliver(struct cpu *cpu, int r)
+static int deliver_result(struct cpu *cpu, int r)
 {
 	return r == CPU_FAULT ? event_deliver_exception(cpu) : r;
 }
 
 static int step_deliver(struct cpu *cpu)
 {
-	return deliver(cpu, step(cpu));
+	return deliver_result(cpu, step(cpu));
 }
 
 /* An instruction of a live block: decoded from the block's copy of the code, and remembered. */
@@ -343,7 +343,7 @@ static int branch_fault(struct cpu *cpu, const struct exit_record *rec, const st
 	else if (in->desc->op == OP_CALL_REL || in->desc->op == OP_CALL_RM)
 		move_sp(cpu, in->op_size);
 	cpu->rip = t->rip + rec->guest;
-	return deliver(cpu, cpu_gp0(cpu));
+	return deliver_result(cpu, cpu_gp0(cpu));
 }
 
 struct entry {
@@ -373,7 +373,7 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		if (unlikely(r == CPU_EXIT || cpu->exit.reason != EXIT_NONE))
 			leave_shadow(cpu, t, rec->guest);
 		if (r) /* not on in the block: the handler may have the same rip in another segment */
-			return deliver(cpu, r);
+			return deliver_result(cpu, r);
 		next->host = resume_at(cpu, rec, t);
 		return CPU_OK;
 	case REC_GROUP:
@@ -413,7 +413,7 @@ static bool requested(struct cpu *cpu)
 }
 
 /* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
-static int advance(struct cpu *cpu, struct entry *next)
+static int next_entry(struct cpu *cpu, struct entry *next)
 {
 	bool backward = next->link ? next->link->target <= (s32)next->link->guest
 				   : next->dead && next->dead->poll;
@@ -467,7 +467,7 @@ enum run_result cpu_run(struct cpu *cpu)
 	for (;;) {
 		if (unlikely(requested(cpu)))
 			return RUN_REQUEST;
-		if (!next.host && advance(cpu, &next) != CPU_OK)
+		if (!next.host && next_entry(cpu, &next) != CPU_OK)
 			return left(cpu);
 		if (unlikely(wants_out(cpu)))
 			return why_out(cpu);

@@ -5,7 +5,7 @@
  * The fast path is the TLB. The slow path cuts the access into at most two parts, one a page, and
  * translates all of them before it touches anything; a part is RAM or MMIO. MMIO goes in fragments of
  * at most 8 bytes: reads are asked for one at a time (the instruction restarts with the
- * answers in cpu->replay), writes wait in cpu->posted for the end of the instruction.
+ * answers in cpu->answers), writes wait in cpu->posted for the end of the instruction.
  */
 #include "engine/core/debug.h"
 #include "engine/core/answer.h"
@@ -57,19 +57,19 @@ static int mmio_ask(struct cpu *cpu, u64 gpa, unsigned len)
 {
 	struct exit *e = &cpu->exit;
 
-	if (replay_full(cpu))
+	if (answers_full(cpu))
 		return mem_internal_error(cpu);
 	cpu_exit_begin(cpu, EXIT_MMIO_READ);
 	e->mmio.gpa = gpa;
 	e->mmio.len = len;
 	for (unsigned i = 0; i < sizeof(e->mmio.data); i++)
 		e->mmio.data[i] = 0;
-	return replay_ask(cpu);
+	return ask_outside(cpu);
 }
 
 static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
 {
-	const struct answer *a = replay_answer(cpu, EXIT_MMIO_READ, gpa, len);
+	const struct answer *a = answer_to(cpu, EXIT_MMIO_READ, gpa, len);
 
 	if (!a)
 		return mmio_ask(cpu, gpa, len);

@@ -17,7 +17,7 @@
 
 /* ---- linear access (access.c). 0, CPU_FAULT (#PF raised) or CPU_EXIT (MMIO read to be answered). ---- */
 
-/* Any length up to 4096, any alignment, may cross pages. MMIO parts go through cpu->replay. */
+/* Any length up to 4096, any alignment, may cross pages. MMIO parts go through cpu->answers. */
 int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc);
 /*
  * All-or-nothing: both pages are translated before the first byte is written. MMIO parts are posted

@@ -3,7 +3,7 @@
  * Access to model-specific registers by the guest and the VMM, and their values at RESET.
  *
  * Registers of the local APIC and writes to the TSC and the paravirtual clock belong to outer code: the
- * instruction leaves with EXIT_RDMSR or EXIT_WRMSR, why 0, and finds the answer in cpu->replay.
+ * instruction leaves with EXIT_RDMSR or EXIT_WRMSR, why 0, and finds the answer in cpu->answers.
  */
 #include <errno.h>
 
@@ -124,7 +124,7 @@ static int msr_ask(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
 	cpu->exit.msr.why = why;
 	cpu->exit.msr.data = data;
 	cpu->exit.msr.error = false;
-	return replay_ask(cpu);
+	return ask_outside(cpu);
 }
 
 /* The guest may not, or cannot: #GP, unless the VMM wants to know (KVM_CAP_X86_USER_SPACE_MSR). */
@@ -135,7 +135,7 @@ static int msr_refuse(struct cpu *cpu, u8 reason, u32 index, u64 data, u32 why)
 
 int msr_read(struct cpu *cpu, u32 index, u64 *ret)
 {
-	const struct answer *a = replay_answer(cpu, EXIT_RDMSR, index, 8);
+	const struct answer *a = answer_to(cpu, EXIT_RDMSR, index, 8);
 
 	if (a) {
 		*ret = a->value;
@@ -159,7 +159,7 @@ static bool is_xen_msr(const struct cpu *cpu, u32 index)
 
 int msr_write(struct cpu *cpu, u32 index, u64 value)
 {
-	const struct answer *a = replay_answer(cpu, EXIT_WRMSR, index, 8);
+	const struct answer *a = answer_to(cpu, EXIT_WRMSR, index, 8);
 
 	if (a)
 		return a->error ? cpu_gp0(cpu) : CPU_OK;

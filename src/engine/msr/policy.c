@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See msr_policy.h. A new policy is built aside and put in place while all vcpus stand still. */
+/* See policy.h. A new policy is built aside and put in place while all vcpus stand still. */
 #include "engine/msr/policy.h"
 #include "engine/request/pause.h"
 

@@ -51,7 +51,7 @@
 		.first = n, .last = m, .name = nm, .flags = MSR_ZERO, .valid = value               \
 	}
 
-/* hv/msr.c knows more. */
+/* pv/hyperv/msr.c knows more. */
 #define HV(n, m, nm, fl) RANGE(n, m, nm, 0, (fl) | MSR_OUTER_R | MSR_OUTER_W, ANY, NULL, NULL)
 
 static const struct msr_desc table[] = {

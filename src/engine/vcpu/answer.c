@@ -2,7 +2,7 @@
 /*
  * Exits that the engine answers itself: its interrupt controllers, timers, MSRs and hypercalls are reached here,
  * whether the guest waits for the answer (a read leaves its instruction, which is restarted and finds the answer in
- * cpu->replay) or not (writes to devices are posted, and performed once the instruction has completed).
+ * cpu->answers) or not (writes to devices are posted, and performed once the instruction has completed).
  */
 #include "engine/msr/policy.h"
 #include "engine/pv/hyperv/hv.h"
@@ -17,9 +17,9 @@
 
 static void push_answer(struct cpu *cpu, u8 reason, u64 addr, unsigned len, u64 value, bool error)
 {
-	struct replay *r = &cpu->replay;
+	struct answers *r = &cpu->answers;
 
-	uv_assert(r->filled < REPLAY_MAX);
+	uv_assert(r->filled < ANSWERS_MAX);
 	r->answer[r->filled].reason = reason;
 	r->answer[r->filled].addr = addr;
 	r->answer[r->filled].len = len;
@@ -100,7 +100,7 @@ void vcpu_take_answer(struct cpu *cpu)
 		complete_out(cpu);
 	switch (x->reason) {
 	case EXIT_IO_IN:
-		cpu->replay.io_count = x->io.count;
+		cpu->answers.io_count = x->io.count;
 		push_answer(cpu, EXIT_IO_IN, x->io.port, x->io.size,
 			low_bytes(cpu->io_data, x->io.size), false);
 		break;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See guest.h. Inner code: nothing here may use a vector register of its own.
+ * See cross.h. Inner code: nothing here may use a vector register of its own.
  *
  * XSAVE and XRSTOR of all that guests have take most of an exit's time, and FNINIT as much as each of them. But the
  * processor tells what is in use (XGETBV with ecx = 1, SDM 1:13.2), which for most guests at most exits is the low halves
@@ -131,7 +131,7 @@ static void vector_leave(struct cpu *cpu, const struct host_control *hc)
 		__asm__ volatile("fldcw %0" : : "m"(hc->fcw));
 }
 
-enum run_result cpu_run_guest(struct cpu *cpu)
+enum run_result cpu_run_inner(struct cpu *cpu)
 {
 	struct host_control hc;
 	enum run_result r;

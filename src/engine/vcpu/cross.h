@@ -6,6 +6,6 @@
 #include "engine/jit/run.h"
 
 /* cpu_run() with the guest's vector state in the host's registers. */
-enum run_result cpu_run_guest(struct cpu *cpu);
+enum run_result cpu_run_inner(struct cpu *cpu);
 
 #endif

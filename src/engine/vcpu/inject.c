@@ -124,7 +124,7 @@ static int deliver_smi(struct vcpu *v)
 	return r;
 }
 
-/* Did a delivery that is under way ask for the answers in cpu->replay? */
+/* Did a delivery that is under way ask for the answers in cpu->answers? */
 static bool delivering(const struct cpu *cpu)
 {
 	const struct vcpu_events *e = &cpu->events;
@@ -198,7 +198,7 @@ int vcpu_inject(struct vcpu *v)
 		limit_nmis(v);
 
 	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
-	bool finish = cpu->replay.filled && !delivering(cpu);
+	bool finish = cpu->answers.filled && !delivering(cpu);
 
 	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v)) {
 		r = deliver_one(v);

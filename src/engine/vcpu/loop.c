@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vcpu's outer loop: what happens between two stretches of guest code, in order, and what is returned to user
- * space. Events are injected by vcpu_inject.c, exits that engine devices answer go to vcpu_answer.c, and
- * vcpus that have nothing to do sleep in vcpu_sleep.c.
+ * space. Events are injected by inject.c, exits that engine devices answer go to answer.c, and
+ * vcpus that have nothing to do sleep in sleep.c.
  */
 #include <errno.h>
 
@@ -64,7 +64,7 @@ static enum run_result run_inside(struct vcpu *v)
 	if (v->poll) /* only now: a tick that fires before finds nobody inside and is the last */
 		tick_need(v->machine);
 	recover_enter(&v->cpu);
-	r = cpu_run_guest(&v->cpu);
+	r = cpu_run_inner(&v->cpu);
 	recover_leave(&v->cpu);
 	if (r == RUN_EXIT && unlikely(v->cpu.exit.reason == EXIT_MEMORY_FAULT) &&
 		v->cpu.away.left) {
@@ -163,14 +163,14 @@ static int leave_for_shutdown(struct vcpu *v)
 }
 
 /* A step of a vcpu that runs: an event, then guest code. True if user space must see cpu->exit. */
-static bool advance(struct vcpu *v, bool complete, bool one)
+static bool run_once(struct vcpu *v, bool complete, bool one)
 {
 	struct cpu *cpu = &v->cpu;
 
 	if (vcpu_inject(v) == CPU_EXIT)
 		return after_run(v, RUN_EXIT);
 	/* The delivery may have written to a device, or was all that had to be completed. */
-	if (cpu->posted_count || (complete && !cpu->replay.filled))
+	if (cpu->posted_count || (complete && !cpu->answers.filled))
 		return false;
 	if (unlikely(vcpu_called_out(v)))
 		return false;
@@ -183,7 +183,7 @@ static bool advance(struct vcpu *v, bool complete, bool one)
 	return after_run(v, run_inside(v));
 }
 
-static int run_until_exit(struct vcpu *v, u32 flags)
+static int run_guest(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
 	bool complete = flags & RUN_COMPLETE_ONLY, waits;
@@ -197,19 +197,19 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 		if (vcpu_post_writes(v))
 			return 0;
 		waits = exit_waits(v);
-		if (waits && !cpu->replay.filled)
+		if (waits && !cpu->answers.filled)
 			return leave_for_waiting(v);
-		if (complete && !cpu->replay.filled)
+		if (complete && !cpu->answers.filled)
 			return leave(v, EXIT_INTR);
 		/* What user space has answered is done first, whoever wants out. */
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v)) {
-			if (!cpu->replay.filled)
+			if (!cpu->answers.filled)
 				return leave(v, EXIT_INTR);
 			complete = true;
 		}
 		if (unlikely(was_uninitialized) && !uninitialized(v))
 			return -EAGAIN;
-		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->replay.filled)
+		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->answers.filled)
 			return leave(v, EXIT_DIRTY_RING_FULL);
 		if (unlikely(cpu->events.triple_fault))
 			return leave_for_shutdown(v);
@@ -223,7 +223,7 @@ static int run_until_exit(struct vcpu *v, u32 flags)
 			vcpu_sleep(v);
 			continue;
 		}
-		if (advance(v, complete, complete || waits))
+		if (run_once(v, complete, complete || waits))
 			return 0;
 	}
 }
@@ -243,7 +243,7 @@ int vcpu_run(struct vcpu *v, u32 flags)
 	int r;
 
 	altstack_cut(&v->cpu, (u64)__builtin_frame_address(0), &alternate);
-	r = run_until_exit(v, flags);
+	r = run_guest(v, flags);
 	altstack_restore(&v->cpu, &alternate);
 	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
 		sys_sched_yield();

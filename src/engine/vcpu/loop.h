@@ -11,7 +11,7 @@
 #include "engine/request/pause.h"
 #include "engine/mem/mem.h"
 
-/* ---- vcpu_answer.c ---- */
+/* ---- answer.c ---- */
 
 /* Turn the exit that was just answered, by the caller or by a device, into something the restarted instruction finds. */
 void vcpu_take_answer(struct cpu *cpu);
@@ -22,7 +22,7 @@ bool vcpu_answer_inside(struct vcpu *v);
 /* Perform completed MMIO writes; true if the next one is for user space (cpu->exit is set). */
 bool vcpu_post_writes(struct vcpu *v);
 
-/* ---- vcpu_inject.c ---- */
+/* ---- inject.c ---- */
 
 /* Deliver what can be delivered before the next instruction. CPU_EXIT: cpu->exit is set. */
 int vcpu_inject(struct vcpu *v);
@@ -55,7 +55,7 @@ static inline bool smi_deliverable(const struct vcpu *v)
 	return atomic_load(&v->pending_smi) && !cpu_in_smm(&v->cpu);
 }
 
-/* ---- vcpu_sleep.c ---- */
+/* ---- sleep.c ---- */
 
 /* Requests that the loop serves. The others wait until the vcpu goes in. */
 #define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE | REQ_RING)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Machine checks that the VMM reports to its guest (SDM 3:15). The banks and their registers are MSRs
- * (feat/msr_rules.c); here an error is put into one of them, and signalled as #MC or through the local APIC's CMCI
+ * (msr/rules.c); here an error is put into one of them, and signalled as #MC or through the local APIC's CMCI
  * entry.
  */
 #include <errno.h>

@@ -211,7 +211,7 @@ static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
 	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
 		cpu->exit.reason = EXIT_NONE;
-		cpu->replay = (struct replay){.filled = 0};
+		cpu->answers = (struct answers){.filled = 0};
 		cpu->debug_pending = 0;
 	}
 	cpu->rip = cpu->next_rip = s->rip;

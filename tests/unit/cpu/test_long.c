@@ -162,10 +162,10 @@ static void mmio_in_the_way_requeues(void **state)
 	assert_true(w.cpu.events.nmi.injected);
 	assert_false(w.cpu.nmi_masked);
 	w.cpu.idt.base = IDT; /* answered: once more */
-	w.cpu.replay.filled = w.cpu.replay.next = 1;
+	w.cpu.answers.filled = w.cpu.answers.next = 1;
 	assert_int_equal(event_deliver_nmi(&w.cpu), CPU_OK);
 	assert_true(w.cpu.nmi_masked);
-	assert_int_equal(w.cpu.replay.filled, 0);
+	assert_int_equal(w.cpu.answers.filled, 0);
 }
 
 /* ---- delivery that faults; INT 0x40 so that no EXT bit and no loop is in the way ---- */

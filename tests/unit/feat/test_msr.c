@@ -167,9 +167,9 @@ static void outer_registers_leave(void **state)
 	assert_int_equal(guest_read(0x802, &v), CPU_OK);
 	assert_int_equal(v, 0x1122334455);
 	answer(EXIT_RDMSR, 0x802, 8, 0);
-	w.cpu.replay.answer[0].error = true;
+	w.cpu.answers.answer[0].error = true;
 	assert_gp(guest_read(0x802, &v));
-	w.cpu.replay.filled = 0;
+	w.cpu.answers.filled = 0;
 }
 
 static void outer_registers_read_inside(void **state)

@@ -28,7 +28,7 @@ static void map_pages(struct fixture *f, const u64 *leaf, unsigned n)
 
 static void answer(struct cpu *cpu, u64 value)
 {
-	struct replay *r = &cpu->replay;
+	struct answers *r = &cpu->answers;
 
 	r->answer[r->filled].addr = cpu->exit.mmio.gpa;
 	r->answer[r->filled].len = cpu->exit.mmio.len;
@@ -124,7 +124,7 @@ static void test_mmio_read_replay(void **state)
 	answer(f.cpu, 0xddccbbaa99);
 	assert_int_equal(mem_read(f.cpu, RAM - 3, buf, 16, 0), 0);
 	assert_memory_equal(buf, "abc\x11\x22\x33\x44\x55\x66\x77\x88\x99\xaa\xbb\xcc\xdd", 16);
-	assert_int_equal(f.cpu->replay.next, 2);
+	assert_int_equal(f.cpu->answers.next, 2);
 	/* a third access of the same instruction asks anew, for its natural size */
 	assert_asks(f.cpu, mem_read(f.cpu, 0x20002, buf, 2, 0), 0x20002, 2);
 	fixture_close(&f);
@@ -139,7 +139,7 @@ static void test_mmio_answer_must_match(void **state)
 	assert_asks(f.cpu, mem_read(f.cpu, 0x20000, buf, 4, 0), 0x20000, 4);
 	answer(f.cpu, 1);
 	assert_asks(f.cpu, mem_read(f.cpu, 0x20004, buf, 4, 0), 0x20004, 4);
-	assert_int_equal(f.cpu->replay.filled, 0);
+	assert_int_equal(f.cpu->answers.filled, 0);
 	answer(f.cpu, 2);
 	assert_asks(f.cpu, mem_read(f.cpu, 0x20004, buf, 2, 0), 0x20004, 2);
 	fixture_close(&f);

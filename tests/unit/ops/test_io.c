@@ -36,7 +36,7 @@ static void in_asks_first(void **state)
 	assert_int_equal(w.cpu.gpr[RAX], 0xffffffffffff1234);
 	answer(EXIT_IO_IN, 0x61, 4, 1); /* an answer to another question */
 	assert_int_equal(EXEC(0xe5, 0x60), CPU_EXIT);
-	w.cpu.replay.filled = 0;
+	w.cpu.answers.filled = 0;
 	answer(EXIT_IO_IN, 0x60, 4, 0x80000000);
 	assert_int_equal(EXEC(0xe5, 0x60), CPU_OK);
 	assert_int_equal(w.cpu.gpr[RAX], 0x80000000); /* 4 bytes clear the upper half */
@@ -113,7 +113,7 @@ static void ins_batches_up_to_the_page_end(void **state)
 	for (unsigned i = 0; i < 8; i++)
 		w.cpu.io_data[i] = (u8)(i + 1);
 	answer(EXIT_IO_IN, 0x1f0, 2, 0x0201);
-	w.cpu.replay.io_count = 4;
+	w.cpu.answers.io_count = 4;
 	assert_int_equal(EXEC(0xf3, 0x66, 0x6d), CPU_OK);
 	assert_int_equal(w.cpu.rip, 0x1000); /* six to go */
 	assert_int_equal(w.cpu.gpr[RCX], 6);
@@ -132,7 +132,7 @@ static void ins_one_at_a_time(void **state)
 	assert_int_equal(EXEC(0xf3, 0x6c), CPU_EXIT);
 	assert_int_equal(w.cpu.exit.io.count, 1);
 	answer(EXIT_IO_IN, 0, 1, 0xee);
-	w.cpu.replay.io_count = 1;
+	w.cpu.answers.io_count = 1;
 	assert_int_equal(EXEC(0xf3, 0x6c), CPU_OK);
 	assert_int_equal(w.cpu.gpr[RDI], DATA + 0xf);
 	assert_int_equal(w.mem[DATA + 0x10], 0xee);

@@ -38,7 +38,7 @@ static int check_access(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 
 static int mmio_read(struct cpu *cpu, u64 lin, void *buf, unsigned len)
 {
-	struct replay *rp = &cpu->replay;
+	struct answers *rp = &cpu->answers;
 
 	if (rp->next < rp->filled && rp->answer[rp->next].addr == lin) {
 		memcpy(buf, &rp->answer[rp->next++].value, len);
@@ -159,7 +159,7 @@ void poke(u64 addr, u64 value, unsigned size)
 
 void answer(u8 reason, u64 addr, unsigned len, u64 value)
 {
-	struct replay *rp = &w.cpu.replay;
+	struct answers *rp = &w.cpu.answers;
 
 	rp->answer[rp->filled].reason = reason;
 	rp->answer[rp->filled].addr = addr;
@@ -331,11 +331,11 @@ int exec_bytes(const u8 *bytes, unsigned n)
 	assert_non_null(handlers[in.desc->op]);
 	cpu->next_rip = cpu->rip + n;
 	cpu->shadow = 0;
-	cpu->replay.next = 0;
+	cpu->answers.next = 0;
 	int r = handlers[in.desc->op](cpu, &in);
 	if (!r) {
 		cpu->rip = cpu->next_rip;
-		cpu->replay.filled = 0;
+		cpu->answers.filled = 0;
 	}
 	return r;
 }

@@ -5,7 +5,7 @@
 
 #include "engine/core/vcpu.h"
 
-/* kvmclock: (re)write the guest's pvclock page for v, if it has one. time/pvclock.c, outer code. */
+/* kvmclock: (re)write the guest's pvclock page for v, if it has one. pv/kvm/pvclock.c, outer code. */
 void pvclock_update(struct vcpu *v);
 void pvclock_write_wall_clock(struct machine *m, u64 gpa);
 

@@ -2,11 +2,11 @@
 /*
  * Has the guest's memory changed under the blocks of a page? Asked for each page that runs after each interrupt of
  * a device (recheck.c), so it is most of what a short transfer costs. A page of a kernel has some hundred blocks,
- * which overlap and lie scattered among all others; their bytes put together, the image, are compared as a few
+ * which overlap and lie scattered among all others; their bytes put together, the copy, are compared as a few
  * runs instead.
  *
- * Lists grow at their head, so an image stays good for the tail that it was made from, and newer blocks are compared
- * one by one until they are worth a new image. Equal to the image means equal to each block of the tail. Not equal
+ * Lists grow at their head, so an copy stays good for the tail that it was made from, and newer blocks are compared
+ * one by one until they are worth a new copy. Equal to the copy means equal to each block of the tail. Not equal
  * may also be due to a block that has died since; then the blocks are asked.
  *
  * Called with the cache lock held. Inner code.
@@ -16,7 +16,7 @@
 #include "engine/code/block.h"
 #include "engine/host/raw.h"
 
-#define FEW_BLOCKS 4 /* are compared faster than looked up in an image */
+#define FEW_BLOCKS 4 /* are compared faster than looked up in an copy */
 
 static const u8 *place_in(const u8 *page, const struct block *t)
 {
@@ -39,12 +39,12 @@ static bool list_differs(
 	return false;
 }
 
-static bool image_differs(const struct page_image *image, const u8 *hva)
+static bool copy_differs(const struct page_copy *copy, const u8 *hva)
 {
-	for (unsigned i = 0; i < image->runs; i++) {
-		unsigned from = image->run[i].from;
+	for (unsigned i = 0; i < copy->runs; i++) {
+		unsigned from = copy->run[i].from;
 
-		if (guest_compare(image->byte + from, hva + from, image->run[i].to - from))
+		if (guest_compare(copy->byte + from, hva + from, copy->run[i].to - from))
 			return true;
 	}
 	return false;
@@ -81,25 +81,24 @@ static unsigned next_place(const struct covered *c, unsigned from, bool is_cover
 }
 
 /* False: there are too many. */
-static bool store_runs(struct page_image *image, const struct covered *c)
+static bool store_runs(struct page_copy *copy, const struct covered *c)
 {
 	unsigned from = next_place(c, 0, true);
 
-	for (image->runs = 0; from < PAGE_SIZE; image->runs++) {
+	for (copy->runs = 0; from < PAGE_SIZE; copy->runs++) {
 		unsigned to = next_place(c, from, false);
 
-		if (image->runs == IMAGE_RUNS)
+		if (copy->runs == COPY_RUNS)
 			return false;
-		image->run[image->runs].from = (u16)from;
-		image->run[image->runs].to = (u16)to;
+		copy->run[copy->runs].from = (u16)from;
+		copy->run[copy->runs].to = (u16)to;
 		from = next_place(c, to, true);
 	}
 	return true;
 }
 
 /* Returns how many blocks, the dead ones included. */
-static u32 store_bytes(
-	struct blocks *b, u32 first, struct page_image *image, struct covered *covered)
+static u32 store_bytes(struct blocks *b, u32 first, struct page_copy *copy, struct covered *covered)
 {
 	u32 count = 0;
 
@@ -109,54 +108,54 @@ static u32 store_bytes(
 
 		if (t->dead)
 			continue;
-		memcpy(image->byte + at, block_guest_bytes(b, t), n);
+		memcpy(copy->byte + at, block_guest_bytes(b, t), n);
 		cover(covered, at, at + n);
 	}
 	return count;
 }
 
-static struct page_image *image_of(struct blocks *b, struct page_blocks *page)
+static struct page_copy *copy_of(struct blocks *b, struct page_blocks *page)
 {
-	if (!page->image && b->images_used + 1 < IMAGES_MAX)
-		page->image = ++b->images_used;
-	return page->image ? &b->image[page->image] : NULL;
+	if (!page->copy && b->copies_used + 1 < COPIES_MAX)
+		page->copy = ++b->copies_used;
+	return page->copy ? &b->copy[page->copy] : NULL;
 }
 
 /*
  * There is none if the page has too many runs, or if overlapping blocks were made from different bytes, because
  * memory was changing meanwhile. The next try is after the list has grown, as when there is one.
  */
-static void make_image(struct blocks *b, struct page_blocks *page)
+static void make_copy(struct blocks *b, struct page_blocks *page)
 {
-	struct page_image *image = image_of(b, page);
+	struct page_copy *copy = copy_of(b, page);
 	struct covered covered = {0};
 	bool good = false;
 
-	if (image) {
-		page->image_blocks = store_bytes(b, page->first, image, &covered);
-		good = store_runs(image, &covered) &&
-		       !list_differs(b, page->first, BLOCK_NONE, image->byte, NULL);
+	if (copy) {
+		page->copy_blocks = store_bytes(b, page->first, copy, &covered);
+		good = store_runs(copy, &covered) &&
+		       !list_differs(b, page->first, BLOCK_NONE, copy->byte, NULL);
 	}
-	page->image_first = good ? page->first : BLOCK_NONE;
+	page->copy_first = good ? page->first : BLOCK_NONE;
 }
 
 bool blocks_differ(struct blocks *b, struct page_blocks *page, const u8 *hva)
 {
-	u32 known = page->image_first;
+	u32 known = page->copy_first;
 	unsigned news = 0;
 	bool renew;
 
 	if (list_differs(b, page->first, known, hva, &news))
 		return true;
 	if (!known)
-		news -= MIN(page->image_blocks, news);
-	renew = news > FEW_BLOCKS + page->image_blocks / 8;
-	if (known && image_differs(&b->image[page->image], hva)) {
+		news -= MIN(page->copy_blocks, news);
+	renew = news > FEW_BLOCKS + page->copy_blocks / 8;
+	if (known && copy_differs(&b->copy[page->copy], hva)) {
 		if (list_differs(b, known, BLOCK_NONE, hva, NULL))
 			return true;
 		renew = true;
 	}
 	if (renew)
-		make_image(b, page);
+		make_copy(b, page);
 	return false;
 }
