@@ -72,9 +72,4 @@ static inline bool machine_quirk(const struct machine *m, u64 quirk)
 	return !(machine_option(m, OPT_QUIRKS_OFF) & quirk);
 }
 
-/* For each existing vcpu of m. */
-#define for_each_vcpu(m, v)                                                                        \
-	for (unsigned v##_i = 0; v##_i < atomic_load(&(m)->vcpu_high); v##_i++)                    \
-		if (((v) = atomic_load(&(m)->vcpus[v##_i])))
-
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The chips of IRQCHIP_FULL behind their ports and addresses, and their life. */
 #include "engine/irq/lapic.h"
+#include "base/locked.h"
 #include "engine/irq/irq.h"
 #include "engine/request/post.h"
 
@@ -50,6 +51,7 @@ void irq_update_eoi_watch(struct irq *irq)
 {
 	u32 vectors[8] = {0};
 
+	uv_assert_locked(&irq->lock);
 	for (unsigned pin = 0; pin < IOAPIC_PINS && irq->mode == IRQCHIP_FULL; pin++) {
 		int gsi = routing_gsi_of(irq, CHIP_IOAPIC, pin);
 		u8 vector = RTE_VECTOR(irq->ioapic.s.redirtbl[pin]);

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "engine/irq/fabric.h"
+#include "base/locked.h"
 #include "base/fd.h"
 #include "engine/mem/recheck.h"
 
@@ -52,6 +53,7 @@ bool irqfd_wants_ack(const struct irq *irq, u32 gsi)
 /* First the line goes down, then each device looks whether it still wants attention. */
 void irqfd_ack(struct irq *irq, u32 gsi)
 {
+	uv_assert_locked(&irq->lock);
 	if (!irqfd_wants_ack(irq, gsi))
 		return;
 	line_set(irq, gsi, LINE_RESAMPLE, false);

@@ -10,6 +10,7 @@
 #include <errno.h>
 
 #include "engine/irq/fabric.h"
+#include "base/locked.h"
 
 #define MISSED_MAX    1000
 #define MIN_PERIOD_NS 100000
@@ -78,6 +79,7 @@ void pit_acked(struct irq *irq)
 {
 	struct pit_wire *w = &irq->pit;
 
+	uv_assert_locked(&irq->lock);
 	if (!w->missed || w->catch_up_at)
 		return;
 	w->catch_up_at = host_ns() + MAX((u64)pit_irq0_period(&w->chip) / 4, 50000ull);
@@ -97,6 +99,7 @@ bool pit_pio(struct irq *irq, u16 port, u8 *value, bool write)
 	struct pit_wire *w = &irq->pit;
 	s64 now = (s64)host_ns();
 
+	uv_assert_locked(&irq->lock);
 	if (port == 0x61 && write)
 		pit_write_61(&w->chip, *value, now);
 	else if (port == 0x61)

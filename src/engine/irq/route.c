@@ -9,6 +9,7 @@
 
 #include "x86/hyperv.h"
 #include "engine/irq/fabric.h"
+#include "base/locked.h"
 #include "engine/mem/recheck.h"
 #include "engine/irq/irq.h"
 
@@ -93,6 +94,7 @@ int line_set(struct irq *irq, u32 gsi, u8 source, bool level)
 	const struct irq_route *r = routes_of(irq, gsi, &n);
 	bool msi = n && !on_chip(r);
 
+	uv_assert_locked(&irq->lock);
 	if (gsi < IRQ_GSI_MAX) {
 		irq->lines[gsi] = level ? irq->lines[gsi] | source : irq->lines[gsi] & ~source;
 		/* A message has no wire that several could hold up. */

@@ -10,6 +10,7 @@
 
 #include "engine/mem/mem_priv.h"
 #include "engine/request/pause.h"
+#include "engine/core/vcpus.h"
 
 static u64 bitmap_words(const struct slot *s)
 {
@@ -133,7 +134,7 @@ u32 machine_reset_dirty_rings(struct machine *m)
 
 	machine_pause(m);
 	pthread_rwlock_rdlock(&m->mem->lock);
-	for_each_vcpu(m, v)
+	for_each_vcpu(vcpus_paused(m), v)
 	{
 		if (v->ring)
 			n += ring_reset(m->mem, v->ring);

@@ -15,6 +15,7 @@
 #include "engine/mem/pool.h"
 #include "base/check.h"
 #include "engine/core/vcpu.h"
+#include "engine/core/vcpus.h"
 
 struct slot {
 	u32 id, flags; /* SLOT_* */
@@ -287,6 +288,12 @@ static inline bool mem_private_missing(const struct cpu *cpu, u64 gpa)
 static inline int mem_private_fault(struct cpu *cpu, u64 gpa)
 {
 	return cpu_memory_fault(cpu, gpa & PAGE_MASK, PAGE_SIZE, true);
+}
+
+/* See core/vcpus.h: the caller has memory.lock, or runs a vcpu that is inside. */
+static inline struct vcpus vcpus_of_memory(struct machine *m)
+{
+	return (struct vcpus){m};
 }
 
 #endif

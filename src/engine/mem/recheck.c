@@ -11,6 +11,7 @@
  * Timer interrupts and IPIs say nothing about devices and cost nothing here.
  */
 #include "engine/core/machine.h"
+#include "engine/core/vcpus.h"
 #include "engine/mem/mem.h"
 #include "engine/mem/recheck.h"
 
@@ -38,12 +39,12 @@ void recheck_on_interrupt(struct vcpu *v)
 static u32 activity_of_others(struct vcpu *v)
 {
 	u32 sum = atomic_load_explicit(&v->machine->device_events, memory_order_acquire);
+	struct vcpus all = vcpus_lock(v->machine);
 	struct vcpu *other;
 
-	pthread_mutex_lock(&v->machine->lock); /* none goes away meanwhile */
-	for_each_vcpu(v->machine, other) if (other != v) sum +=
+	for_each_vcpu(all, other) if (other != v) sum +=
 		atomic_load_explicit(&other->entries, memory_order_acquire);
-	pthread_mutex_unlock(&v->machine->lock);
+	vcpus_unlock(all);
 	return sum;
 }
 

@@ -54,14 +54,13 @@ static bool append(struct dirty_ring *r, u32 slot, u64 page)
 }
 
 /*
- * The engine's own threads write on behalf of no vcpu: any ring will do. They are under memory.lock, and others inside; a
- * vcpu that goes away waits for both (vcpu_destroy()).
+ * The engine's own threads write on behalf of no vcpu: any ring will do. They are under memory.lock, or inside.
  */
 static bool append_anywhere(struct machine *m, u32 slot, u64 page)
 {
 	struct vcpu *v;
 
-	for_each_vcpu(m, v)
+	for_each_vcpu(vcpus_of_memory(m), v)
 	{
 		if (v->ring && append(v->ring, slot, page))
 			return true;

@@ -17,6 +17,7 @@
 #include "engine/mem/memory.h"
 #include "engine/request/pause.h"
 #include "engine/mem/mem.h"
+#include "engine/core/vcpus.h"
 
 #define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE)
 #define SLOT_MAX_PAGES 0x7fffffffull
@@ -151,7 +152,7 @@ void memory_request_all(struct machine *m, u32 req)
 {
 	struct vcpu *v;
 
-	for_each_vcpu(m, v) cpu_request(&v->cpu, req);
+	for_each_vcpu(vcpus_paused(m), v) cpu_request(&v->cpu, req);
 }
 
 static void changed(struct machine *m, u32 req)

@@ -8,6 +8,7 @@
  */
 #include "engine/mem/mem_priv.h"
 #include "engine/core/vcpu.h"
+#include "engine/core/vcpus.h"
 #include "engine/request/post.h"
 #include "engine/mem/mem.h"
 
@@ -93,11 +94,9 @@ static void flush_and_wait(struct cpu *cpu, struct vcpu *other)
 
 static void flush_writers(struct cpu *cpu, u64 writers)
 {
-	struct machine *m = cpu->machine;
-
 	struct vcpu *v;
 
-	for_each_vcpu(m, v)
+	for_each_vcpu(vcpus_inside(cpu), v)
 	{
 		if (&v->cpu != cpu && (writers & writer_bits(v->cpu.id)))
 			flush_and_wait(cpu, v);

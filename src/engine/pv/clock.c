@@ -5,15 +5,17 @@
 #include "engine/pv/hyperv/hv.h"
 #include "engine/pv/kvm/pvclock.h"
 #include "engine/time/clock.h"
+#include "engine/core/vcpus.h"
 
 void machine_set_clock(struct machine *m, u64 ns)
 {
+	struct vcpus all;
 	struct vcpu *v;
 
 	clock_set(m, ns);
-	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
-	for_each_vcpu(m, v) pvclock_update(v);
-	pthread_mutex_unlock(&m->lock);
+	all = vcpus_lock(m);
+	for_each_vcpu(all, v) pvclock_update(v);
+	vcpus_unlock(all);
 	hv_clock_changed(m);
 }
 

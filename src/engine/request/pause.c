@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "engine/core/stat.h"
+#include "engine/core/vcpus.h"
 
 void machine_pause(struct machine *m)
 {
@@ -15,7 +16,7 @@ void machine_pause(struct machine *m)
 		pthread_cond_wait(&m->resumed, &m->pause_lock);
 	atomic_store(&m->pausing, true);
 	pthread_mutex_unlock(&m->pause_lock);
-	for_each_vcpu(m, v)
+	for_each_vcpu(vcpus_paused(m), v)
 	{
 		while (atomic_load(&v->where) == VCPU_IN) {
 			cpu_request(&v->cpu, REQ_PAUSE);

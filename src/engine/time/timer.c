@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "engine/core/machine.h"
+#include "base/check.h"
 #include "base/fd.h"
 #include "base/sys.h"
 #include "engine/time/clock.h"
@@ -415,12 +416,7 @@ void timers_destroy(struct machine *m)
 	pthread_mutex_unlock(&ts->lock);
 	wake(ts);
 	pthread_join(ts->thread.id, NULL);
-	while (ts->watches) {
-		struct watch *w = ts->watches;
-
-		ts->watches = w->next;
-		free(w);
-	}
+	uv_assert(!ts->heap && !ts->watches); /* what they belong to has gone before */
 	clock_fini(&ts->clock);
 	close_all(ts);
 	m->timers = NULL;

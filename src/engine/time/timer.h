@@ -7,8 +7,8 @@
 
 int timers_create(struct machine *m); /* starts the helper thread, all signals blocked in it */
 void timers_wait_running(
-	struct machine *m); /* before the program can forbid what a new thread does */
-void timers_destroy(struct machine *m);
+	struct machine *m);             /* before the program can forbid what a new thread does */
+void timers_destroy(struct machine *m); /* no timer may be armed and nothing watched */
 
 struct timer {
 	struct timer *child, *next, *prev; /* pairing heap, private to timer.c */

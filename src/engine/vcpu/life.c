@@ -16,6 +16,7 @@
 #include "base/hostcpu.h"
 #include "base/sys.h"
 #include "engine/core/xsave.h"
+#include "engine/core/vcpus.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"
@@ -141,13 +142,14 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	cpu_update_mode(&v->cpu);
 }
 
-/* Under m->lock: a free place, if there may be one with this id. */
-static int vcpu_place(struct machine *m, u32 id, unsigned *ret)
+/* A free place, if there may be one with this id. */
+static int vcpu_place(struct vcpus all, u32 id, unsigned *ret)
 {
+	struct machine *m = all.machine;
 	struct vcpu *other;
 	unsigned i = 0;
 
-	for_each_vcpu(m, other)
+	for_each_vcpu(all, other)
 	{
 		if (other->id == id)
 			return -EEXIST;
@@ -158,9 +160,10 @@ static int vcpu_place(struct machine *m, u32 id, unsigned *ret)
 	return i < MACHINE_MAX_VCPUS ? 0 : -EINVAL;
 }
 
-/* Under m->lock. */
-static void vcpu_enlist(struct machine *m, struct vcpu *v, unsigned place)
+static void vcpu_enlist(struct vcpus all, struct vcpu *v, unsigned place)
 {
+	struct machine *m = all.machine;
+
 	v->hv->vp_index = place;
 	atomic_store(&m->vcpus[place], v);
 	if (place >= atomic_load(&m->vcpu_high))
@@ -168,8 +171,10 @@ static void vcpu_enlist(struct machine *m, struct vcpu *v, unsigned place)
 	m->vcpu_count++;
 }
 
-static void vcpu_delist(struct machine *m, struct vcpu *v)
+static void vcpu_delist(struct vcpus all, const struct vcpu *v)
 {
+	struct machine *m = all.machine;
+
 	for (unsigned i = 0; i < atomic_load(&m->vcpu_high); i++)
 		if (atomic_load(&m->vcpus[i]) == v)
 			atomic_store(&m->vcpus[i], NULL);
@@ -179,6 +184,7 @@ static void vcpu_delist(struct machine *m, struct vcpu *v)
 int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 {
 	struct vcpu *v = vcpu_alloc();
+	struct vcpus all;
 	unsigned place;
 	int r;
 
@@ -187,14 +193,14 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 	vcpu_init(v, m, id);
 	r = hv_vp_create(v);
 	/* The interrupt controller comes before the first vcpu or not at all. */
-	pthread_mutex_lock(&m->lock);
+	all = vcpus_lock(m);
 	if (!r)
-		r = vcpu_place(m, id, &place);
+		r = vcpu_place(all, id, &place);
 	if (!r)
 		r = lapic_create(v);
 	if (!r)
-		vcpu_enlist(m, v, place); /* last: from here on others see it */
-	pthread_mutex_unlock(&m->lock);
+		vcpu_enlist(all, v, place); /* last: from here on others see it */
+	vcpus_unlock(all);
 	if (r) {
 		vcpu_free(v);
 		return r;
@@ -203,17 +209,25 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 	return 0;
 }
 
+/* Nobody who could have found it is still looking: see core/vcpus.h. */
+static void vcpu_retire(struct vcpu *v)
+{
+	struct machine *m = v->machine;
+	struct vcpus all;
+
+	machine_pause(m);
+	all = vcpus_lock(m);
+	vcpu_delist(all, v);
+	vcpus_unlock(all);
+	machine_resume(m);
+	memory_wait_readers(m);
+}
+
 void vcpu_destroy(struct vcpu *v)
 {
 	if (!v)
 		return;
-	/* Who looks at all vcpus is inside, pauses them, holds the lock, or is waited for below. */
-	machine_pause(v->machine);
-	pthread_mutex_lock(&v->machine->lock);
-	vcpu_delist(v->machine, v);
-	pthread_mutex_unlock(&v->machine->lock);
-	machine_resume(v->machine);
-	memory_wait_readers(v->machine);
+	vcpu_retire(v);
 	vcpu_free(v);
 }
 

@@ -13,6 +13,7 @@
 #include "engine/code/cache.h"
 #include "engine/core/machine.h"
 #include "engine/core/vcpu.h"
+#include "engine/core/vcpus.h"
 #include "engine/request/post.h"
 #include "engine/time/timer.h"
 #include "engine/vcpu/tick.h"
@@ -39,18 +40,18 @@ static void poke(struct vcpu *v)
 
 static bool poke_running(struct machine *m)
 {
+	struct vcpus all = vcpus_lock(m);
 	bool any = false;
 	struct vcpu *v;
 
-	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
-	for_each_vcpu(m, v)
+	for_each_vcpu(all, v)
 	{
 		if (atomic_load(&v->where) != VCPU_IN || !v->poll)
 			continue;
 		poke(v);
 		any = true;
 	}
-	pthread_mutex_unlock(&m->lock);
+	vcpus_unlock(all);
 	return any;
 }
 

@@ -18,6 +18,23 @@
 #include "engine/vm/last.h"
 #include "engine/irq/irq.h"
 
+/*
+ * The parts, each of which may use those before it: made in this order, unmade in the reverse. The timers' thread comes
+ * up while the rest is made.
+ */
+static const struct part {
+	int (*create)(struct machine *m); /* 0 or -errno, and then nothing is left of it */
+	void (*destroy)(struct machine *m);
+} parts[] = {
+	{timers_create, timers_destroy},
+	{code_cache_create, code_cache_destroy},
+	{memory_create, memory_destroy},
+	{irq_create, irq_destroy},
+	{hv_create, hv_destroy},
+	{tick_create, tick_destroy},
+	{last_create, last_destroy},
+};
+
 static void init_locks(struct machine *m)
 {
 	pthread_mutex_init(&m->lock, NULL);
@@ -25,34 +42,34 @@ static void init_locks(struct machine *m)
 	pthread_cond_init(&m->resumed, NULL);
 }
 
+/* The first n parts, and what is not a part. */
+static void unmake(struct machine *m, size_t n)
+{
+	while (n-- > 0)
+		parts[n].destroy(m);
+	msr_policy_free(m->msr_policy);
+	pthread_cond_destroy(&m->resumed);
+	pthread_mutex_destroy(&m->pause_lock);
+	pthread_mutex_destroy(&m->lock);
+	free(m);
+}
+
 int machine_create(struct machine **ret)
 {
-	struct machine *m = calloc(1, sizeof(*m));
-	int r;
+	int r = recover_install();
+	struct machine *m = r ? NULL : calloc(1, sizeof(*m));
 
 	if (!m)
-		return -ENOMEM;
+		return r ? r : -ENOMEM;
 	init_locks(m);
 	atomic_init(&m->stats, m->own_stats);
 	m->vmmcall = host_cpu_is_amd();
-	r = recover_install();
-	if (!r)
-		r = timers_create(m); /* the thread comes up while the rest is made */
-	if (!r)
-		r = code_cache_create(m);
-	if (!r)
-		r = memory_create(m);
-	if (!r)
-		r = irq_create(m);
-	if (!r)
-		r = hv_create(m);
-	if (!r)
-		r = tick_create(m);
-	if (!r)
-		r = last_create(m);
-	if (r) {
-		machine_destroy(m);
-		return r;
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		r = parts[i].create(m);
+		if (r) {
+			unmake(m, i);
+			return r;
+		}
 	}
 	timers_wait_running(m);
 	*ret = m;
@@ -64,18 +81,7 @@ void machine_destroy(struct machine *m)
 	if (!m)
 		return;
 	uv_assert(m->vcpu_count == 0);
-	last_destroy(m);
-	tick_destroy(m);
-	irq_destroy(m);
-	hv_destroy(m);
-	timers_destroy(m);
-	memory_destroy(m);
-	code_cache_destroy(m);
-	msr_policy_free(m->msr_policy);
-	pthread_cond_destroy(&m->resumed);
-	pthread_mutex_destroy(&m->pause_lock);
-	pthread_mutex_destroy(&m->lock);
-	free(m);
+	unmake(m, ARRAY_SIZE(parts));
 }
 
 void machine_set_option(struct machine *m, enum machine_option o, u64 value)

@@ -17,11 +17,13 @@ struct fake_calls fake;
 void machine_pause(struct machine *m)
 {
 	fake.pauses++;
+	atomic_store(&m->pausing, true);
 }
 
 void machine_resume(struct machine *m)
 {
 	fake.resumes++;
+	atomic_store(&m->pausing, false);
 }
 
 void vcpu_request(struct vcpu *v, u32 req, bool wait)

@@ -4,6 +4,7 @@
  * TLB, which is what the specification lets a hypervisor do, and has happened when the call returns.
  */
 #include "engine/core/cpu.h"
+#include "engine/core/vcpus.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
 #include "engine/request/post.h"
@@ -72,22 +73,23 @@ static bool flush_targets(const struct hv_call *c, struct vp_set *s)
 u64 hv_call_flush(const struct hv_call *c)
 {
 	struct vp_set set;
+	struct vcpus all;
 	struct vcpu *v;
 
 	if (!flush_targets(c, &set))
 		return HVS_INVALID_INPUT;
-	pthread_mutex_lock(&c->vcpu->machine->lock); /* none goes away meanwhile */
-	for_each_vcpu(c->vcpu->machine, v)
+	all = vcpus_lock(c->vcpu->machine);
+	for_each_vcpu(all, v)
 	{
 		if (set_has(&set, v->hv->vp_index))
 			cpu_request(&v->cpu, REQ_FLUSH);
 	}
-	for_each_vcpu(c->vcpu->machine, v)
+	for_each_vcpu(all, v)
 	{
 		if (v != c->vcpu && set_has(&set, v->hv->vp_index))
 			vcpu_request(v, REQ_FLUSH, true);
 	}
-	pthread_mutex_unlock(&c->vcpu->machine->lock);
+	vcpus_unlock(all);
 	return HVS_SUCCESS | (u64)c->rep_count << 32;
 }
 
@@ -118,6 +120,7 @@ u64 hv_call_send_ipi(const struct hv_call *c)
 {
 	struct apic_msg msg = {.delivery = DELIVER_FIXED};
 	struct vp_set set;
+	struct vcpus all;
 	struct vcpu *v;
 	u64 vector;
 
@@ -128,12 +131,12 @@ u64 hv_call_send_ipi(const struct hv_call *c)
 	if (vector < 16 || vector > 255)
 		return HVS_INVALID_INPUT;
 	msg.vector = (u8)vector;
-	pthread_mutex_lock(&c->vcpu->machine->lock);
-	for_each_vcpu(c->vcpu->machine, v)
+	all = vcpus_lock(c->vcpu->machine);
+	for_each_vcpu(all, v)
 	{
 		if (v->lapic && set_has(&set, v->hv->vp_index))
 			lapic_accept(v->lapic, &msg);
 	}
-	pthread_mutex_unlock(&c->vcpu->machine->lock);
+	vcpus_unlock(all);
 	return HVS_SUCCESS;
 }

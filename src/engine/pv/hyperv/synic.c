@@ -9,6 +9,7 @@
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
 #include "engine/irq/irq.h"
+#include "engine/core/vcpus.h"
 
 #define SINT_VECTOR(s) ((u8)(s))
 #define SINT_MASKED    BIT64(16)
@@ -84,16 +85,16 @@ static int raise_sint(struct vcpu *v, unsigned sint)
 
 static int sint_raise(struct machine *m, u32 vp_index, u32 sint)
 {
+	struct vcpus all = vcpus_lock(m);
 	struct vcpu *v;
 	int n = -1;
 
-	pthread_mutex_lock(&m->lock); /* none goes away meanwhile */
-	for_each_vcpu(m, v)
+	for_each_vcpu(all, v)
 	{
 		if (v->hv->vp_index == vp_index)
 			n = raise_sint(v, sint);
 	}
-	pthread_mutex_unlock(&m->lock);
+	vcpus_unlock(all);
 	return n;
 }
 
