@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "boot/boot.h"
-#include "boot/cpu.h"
+#include "boot/load/vcpus.h"
 #include "boot/engine.h"
-#include "boot/file.h"
+#include "boot/load/file.h"
 #include "boot/machine.h"
 
 /* What every guest needs to be heard, and to end instead of hanging after a panic; the user's own options follow and

@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 
 #include "boot/devices.h"
-#include "boot/load.h"
+#include "boot/load/load.h"
 
 enum end_reason {
 	END_NONE,

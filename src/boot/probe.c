@@ -14,10 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "boot/cpu.h"
+#include "boot/load/vcpus.h"
 #include "boot/probe.h"
 #include "boot/probe_guest.h"
-#include "boot/startinfo.h"
+#include "boot/load/startinfo.h"
 
 #define PROBE_MEMORY  (4ull << 20)
 #define TIME_LIMIT_MS 2000

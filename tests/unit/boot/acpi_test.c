@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "boot/acpi.h"
+#include "boot/load/acpi.h"
 #include "boot/layout.h"
 
 #define GPA  0xe0000u

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "boot/bzimage.h"
-#include "boot/pvh.h"
+#include "boot/load/bzimage.h"
+#include "boot/load/pvh.h"
 
 #define ROOM 65536u
 

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot/cpu.h"
-#include "boot/e820.h"
-#include "boot/startinfo.h"
+#include "boot/load/vcpus.h"
+#include "boot/load/e820.h"
+#include "boot/load/startinfo.h"
 #include "cli/cli.h"
 
 /* In order, without overlap, and what is called memory adds up to what was asked for, less the holes below 1 MiB. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The Linux boot protocol's kernel file (Documentation/arch/x86/boot.rst), 64-bit entry. Pure parsing. */
-#ifndef BOOT_BZIMAGE_H
-#define BOOT_BZIMAGE_H
+#ifndef BOOT_LOAD_BZIMAGE_H
+#define BOOT_LOAD_BZIMAGE_H
 
 #include "base/types.h"
 

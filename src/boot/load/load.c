@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot/acpi.h"
-#include "boot/bzimage.h"
-#include "boot/file.h"
-#include "boot/load.h"
-#include "boot/pvh.h"
-#include "boot/startinfo.h"
+#include "boot/load/acpi.h"
+#include "boot/load/bzimage.h"
+#include "boot/load/file.h"
+#include "boot/load/load.h"
+#include "boot/load/pvh.h"
+#include "boot/load/startinfo.h"
 
 #define KERNEL_FILE_MAX (1ull << 30)
 

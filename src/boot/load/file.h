@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files given by the user: opened with every mistake told apart, read completely or not at all. */
-#ifndef BOOT_FILE_H
-#define BOOT_FILE_H
+#ifndef BOOT_LOAD_FILE_H
+#define BOOT_LOAD_FILE_H
 
 #include "base/types.h"
 #include "boot/failure.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* An ELF kernel (vmlinux) with a PVH entry. Pure parsing: every offset in the file is checked. */
-#ifndef BOOT_PVH_H
-#define BOOT_PVH_H
+#ifndef BOOT_LOAD_PVH_H
+#define BOOT_LOAD_PVH_H
 
 #include "base/types.h"
 

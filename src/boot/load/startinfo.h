@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What the kernel is told: Linux's boot_params or PVH's hvm_start_info, page tables and GDT. Pure memory writing. */
-#ifndef BOOT_STARTINFO_H
-#define BOOT_STARTINFO_H
+#ifndef BOOT_LOAD_STARTINFO_H
+#define BOOT_LOAD_STARTINFO_H
 
 #include "boot/layout.h"
 

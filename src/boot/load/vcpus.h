@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The vCPUs' first state: CPUID with each one's identity, the local APIC as firmware leaves it, the entry state. */
-#ifndef BOOT_CPU_H
-#define BOOT_CPU_H
+#ifndef BOOT_LOAD_VCPUS_H
+#define BOOT_LOAD_VCPUS_H
 
 #include <libkvm.h>
 
 #include "boot/failure.h"
-#include "boot/load.h"
+#include "boot/load/load.h"
 
 /* Makes vCPUs 0 to cpus - 1; the others wait for the first one's SIPI. */
 int cpus_create(kvm_context_t kvm, unsigned cpus, struct failure *f);

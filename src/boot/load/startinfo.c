@@ -5,9 +5,9 @@
  */
 #include <string.h>
 
-#include "boot/bzimage.h"
-#include "boot/e820.h"
-#include "boot/startinfo.h"
+#include "boot/load/bzimage.h"
+#include "boot/load/e820.h"
+#include "boot/load/startinfo.h"
 
 #define ZP_RSDP           0x070
 #define ZP_E820_ENTRIES   0x1e8

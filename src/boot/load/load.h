@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Puts kernel, initrd, command line and everything the kernel is told into guest memory. */
-#ifndef BOOT_LOAD_H
-#define BOOT_LOAD_H
+#ifndef BOOT_LOAD_LOAD_H
+#define BOOT_LOAD_LOAD_H
 
 #include "boot/failure.h"
 #include "boot/layout.h"

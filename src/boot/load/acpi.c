@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "boot/acpi.h"
+#include "boot/load/acpi.h"
 #include "boot/layout.h"
 
 #define HEADER_SIZE 36 /* of every table but RSDP and FACS (5.2.6) */

@@ -2,7 +2,7 @@
 /* Offsets are those of "The Real-Mode Kernel Header" in the boot protocol. */
 #include <string.h>
 
-#include "boot/bzimage.h"
+#include "boot/load/bzimage.h"
 
 #define SETUP_SECTS     0x1f1
 #define SYSSIZE         0x1f4

@@ -3,7 +3,7 @@
 #include <elf.h>
 #include <string.h>
 
-#include "boot/pvh.h"
+#include "boot/load/pvh.h"
 
 #define XEN_ELFNOTE_PHYS32_ENTRY 18
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The ACPI tables a guest needs to find its processors and interrupt controllers and to switch off. Pure building. */
-#ifndef BOOT_ACPI_H
-#define BOOT_ACPI_H
+#ifndef BOOT_LOAD_ACPI_H
+#define BOOT_LOAD_ACPI_H
 
 #include "base/types.h"
 

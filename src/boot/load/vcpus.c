@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot/cpu.h"
+#include "boot/load/vcpus.h"
 
 #define CR0_PE BIT(0)
 #define CR0_ET BIT(4)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory map that the guest is told. */
-#ifndef BOOT_E820_H
-#define BOOT_E820_H
+#ifndef BOOT_LOAD_E820_H
+#define BOOT_LOAD_E820_H
 
 #include "boot/layout.h"
 

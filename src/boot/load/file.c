@@ -6,7 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "boot/file.h"
+#include "boot/load/file.h"
 
 static int cannot_open(const struct file *file, int error, struct failure *f)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The memory map follows from the amount of memory alone. */
-#include "boot/e820.h"
+#include "boot/load/e820.h"
 
 unsigned e820_build(const struct ram *ram, struct e820_entry entries[E820_MAX])
 {

@@ -3,7 +3,7 @@
  * What differs from processor to processor in CPUID: the APIC id and the topology, here one package of one-thread
  * cores. SDM 2, CPUID; APM 3, appendix E. Everything else is what the engine offers.
  */
-#include "boot/cpu.h"
+#include "boot/load/vcpus.h"
 
 #define LEAF_TOPOLOGY 0xb
 
