@@ -10,7 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "boot/devices.h"
+#include "boot/dev/devices.h"
 #include "boot/load/load.h"
 
 enum end_reason {

@@ -2,7 +2,7 @@
 /* The port table and the devices too small for a chip file: ACPI fixed hardware (ACPI 6.3, 4.8.3) and reset. */
 #include <time.h>
 
-#include "boot/devices.h"
+#include "boot/dev/devices.h"
 #include "boot/layout.h"
 #include "chips/i8042.h"
 

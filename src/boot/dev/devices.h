@@ -3,8 +3,8 @@
  * What answers at which port. One table says it all; ports that are not in it read as all ones and ignore writes.
  * Interrupt controllers and timer are the engine's.
  */
-#ifndef BOOT_DEVICES_H
-#define BOOT_DEVICES_H
+#ifndef BOOT_DEV_DEVICES_H
+#define BOOT_DEV_DEVICES_H
 
 #include <pthread.h>
 
