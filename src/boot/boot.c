@@ -8,9 +8,9 @@
 
 #include "boot/boot.h"
 #include "boot/load/vcpus.h"
-#include "boot/engine.h"
+#include "boot/choice.h"
 #include "boot/load/file.h"
-#include "boot/machine.h"
+#include "boot/pc.h"
 
 /* What every guest needs to be heard, and to end instead of hanging after a panic; the user's own options follow and
  * win. */

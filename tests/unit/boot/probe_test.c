@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "boot/engine.h"
+#include "boot/choice.h"
 #include "boot/probe.h"
 
 static void soft_runs_it(void **state)

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "boot/engine.h"
+#include "boot/choice.h"
 #include "boot/probe.h"
 
 static int choose_auto(struct engine_choice *choice)

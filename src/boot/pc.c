@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "boot/machine.h"
+#include "boot/pc.h"
 #include "boot/terminal.h"
 
 /* Blocked everywhere but in the guest (kvm_set_signal_mask): stays pending, so no stop is lost on the way in. */

@@ -3,8 +3,8 @@
  * A running guest: its vCPU threads, and the first reason why it should stop. Threads: one for each vCPU, the
  * console's two, and the one that called pc_run, which waits for signals and for the end.
  */
-#ifndef BOOT_MACHINE_H
-#define BOOT_MACHINE_H
+#ifndef BOOT_PC_H
+#define BOOT_PC_H
 
 #include <libkvm.h>
 #include <pthread.h>

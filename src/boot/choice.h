@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which engine runs the guest, and why. */
-#ifndef BOOT_ENGINE_H
-#define BOOT_ENGINE_H
+#ifndef BOOT_CHOICE_H
+#define BOOT_CHOICE_H
 
 #include "boot/failure.h"
 
