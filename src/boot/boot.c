@@ -55,71 +55,71 @@ static int usage(const struct boot_config *c, const struct failure *f)
 
 /* 0, the exit status for files that do not fit, or -1. */
 static int prepare(
-	struct machine *m, const struct boot_config *c, const char *cmdline, struct failure *f)
+	struct pc *pc, const struct boot_config *c, const char *cmdline, struct failure *f)
 {
 	const struct load_request request = {
 		.kernel = c->kernel, .initrd = c->initrd, .cmdline = cmdline, .cpus = c->cpus};
-	struct start start;
+	struct start_state start;
 
-	if (load_guest(&request, &m->ram, &start, f) < 0)
+	if (load_guest(&request, &pc->ram, &start, f) < 0)
 		return usage(c, f);
-	if (cpus_create(m->kvm, c->cpus, f) < 0)
+	if (cpus_create(pc->kvm, c->cpus, f) < 0)
 		return -1;
-	return cpu_set_start(m->kvm, &start, f);
+	return cpu_set_start(pc->kvm, &start, f);
 }
 
-static void say_engine_error(const struct boot_config *c, struct machine *m)
+static void say_engine_error(const struct boot_config *c, struct pc *pc)
 {
 	struct failure f;
 
 	failure_set(&f, "the engine cannot go on (%s): try the other --engine, and report it",
-		m->engine_error[0] ? m->engine_error : strerror(m->detail));
+		pc->engine_error[0] ? pc->engine_error : strerror(pc->detail));
 	c->say(f.text);
 }
 
 /* The guest is gone: what became of it. */
-static int tell_end(const struct boot_config *c, struct machine *m)
+static int tell_end(const struct boot_config *c, struct pc *pc)
 {
 	struct failure f;
 
-	switch ((enum end_reason)m->reason) {
+	switch ((enum end_reason)pc->reason) {
 	case END_POWER_OFF: return BOOT_POWERED_OFF;
 	case END_QUIT: return BOOT_QUIT;
-	case END_SIGNAL: return BOOT_SIGNALLED + m->detail;
+	case END_SIGNAL: return BOOT_SIGNALLED + pc->detail;
 	case END_RESET:
 	case END_TRIPLE_FAULT:
-		if (m->panicked)
+		if (pc->panicked)
 			c->say("the guest's kernel panicked: its last lines above say why");
-		else if (m->reason == END_RESET)
+		else if (pc->reason == END_RESET)
 			c->say("the guest asked for a reset, which ends it here: start it again");
 		else
 			c->say("the guest stopped with a triple fault: its last lines above may "
 			       "say why");
-		return m->panicked ? BOOT_PANICKED : BOOT_RESET;
+		return pc->panicked ? BOOT_PANICKED : BOOT_RESET;
 	case END_CONSOLE_LOST:
 		failure_set(&f,
 			"the guest's console cannot be written (%s): keep the terminal, or "
 			"redirect to a file",
-			strerror(m->detail));
+			strerror(pc->detail));
 		c->say(f.text);
 		return BOOT_FAILED;
-	default: say_engine_error(c, m); return BOOT_FAILED;
+	default: say_engine_error(c, pc); return BOOT_FAILED;
 	}
 }
 
-static int run_machine(
+static int run_pc(
 	const struct boot_config *c, const char *engine, const char *cmdline, struct failure *f)
 {
-	struct machine m;
-	int r = pc_create(&m, engine, c->memory, f);
+	struct pc pc;
+	int r = pc_create(&pc, engine, c->memory, f);
 
 	if (r == 0)
-		r = prepare(&m, c, cmdline, f);
+		r = prepare(&pc, c, cmdline, f);
 	if (r == 0)
-		r = pc_run(&m, c->cpus, f);
+		r = pc_run(&pc, c->cpus, f);
 	if (r == 0)
-		r = tell_end(c, &m);
-	pc_destroy(&m);
+		r = tell_end(c, &pc);
+	pc_destroy(&pc);
 	return r;
 }
 
@@ -146,7 +146,7 @@ static int boot(const struct boot_config *c, struct failure *f)
 		    c->append ? c->append : "") < 0)
 		return failure_set(f, "no memory left on this machine: close something");
 	say_engine(c, &choice);
-	r = run_machine(c, choice.engine, cmdline, f);
+	r = run_pc(c, choice.engine, cmdline, f);
 	free(cmdline);
 	return r;
 }

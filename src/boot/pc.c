@@ -20,47 +20,47 @@
 #define STOP_ROUND_MS 100
 #define STOP_ROUNDS   100
 
-void pc_end(struct machine *m, enum end_reason reason, int detail)
+void pc_end(struct pc *pc, enum end_reason reason, int detail)
 {
 	static const enum end_reason taken = (enum end_reason) - 1;
 	enum end_reason none = END_NONE;
 	u64 one = 1;
 
 	/* Two steps, so that whoever sees a reason sees its detail. */
-	if (!atomic_compare_exchange_strong(&m->reason, &none, taken))
+	if (!atomic_compare_exchange_strong(&pc->reason, &none, taken))
 		return;
-	m->detail = detail;
-	atomic_store(&m->reason, reason);
-	while (write(m->ended, &one, sizeof(one)) < 0 && errno == EINTR)
+	pc->detail = detail;
+	atomic_store(&pc->reason, reason);
+	while (write(pc->ended, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 }
 
 /* ---- Exits ------------------------------------------------------------------------------------------ */
 
-static int port_out(struct machine *m, u16 port, unsigned size, u32 value)
+static int port_out(struct pc *pc, u16 port, unsigned size, u32 value)
 {
-	switch (devices_out(&m->devices, port, size, value)) {
-	case DEVICE_POWER_OFF: pc_end(m, END_POWER_OFF, 0); return 1;
-	case DEVICE_RESET: pc_end(m, END_RESET, 0); return 1;
+	switch (devices_out(&pc->devices, port, size, value)) {
+	case DEVICE_POWER_OFF: pc_end(pc, END_POWER_OFF, 0); return 1;
+	case DEVICE_RESET: pc_end(pc, END_RESET, 0); return 1;
 	default: return 0;
 	}
 }
 
 static int on_inb(void *opaque, uint16_t addr, uint8_t *data)
 {
-	*data = (u8)devices_in(&((struct machine *)opaque)->devices, addr, 1);
+	*data = (u8)devices_in(&((struct pc *)opaque)->devices, addr, 1);
 	return 0;
 }
 
 static int on_inw(void *opaque, uint16_t addr, uint16_t *data)
 {
-	*data = (u16)devices_in(&((struct machine *)opaque)->devices, addr, 2);
+	*data = (u16)devices_in(&((struct pc *)opaque)->devices, addr, 2);
 	return 0;
 }
 
 static int on_inl(void *opaque, uint16_t addr, uint32_t *data)
 {
-	*data = devices_in(&((struct machine *)opaque)->devices, addr, 4);
+	*data = devices_in(&((struct pc *)opaque)->devices, addr, 4);
 	return 0;
 }
 
@@ -94,12 +94,12 @@ static int on_halt(void *opaque, int vcpu)
 
 static int on_signal(void *opaque)
 {
-	struct machine *m = opaque;
+	struct pc *pc = opaque;
 
-	return atomic_load(&m->stopping);
+	return atomic_load(&pc->stopping);
 }
 
-static const struct kvm_callbacks machine_callbacks = {
+static const struct kvm_callbacks pc_callbacks = {
 	.inb = on_inb,
 	.inw = on_inw,
 	.inl = on_inl,
@@ -113,17 +113,17 @@ static const struct kvm_callbacks machine_callbacks = {
 
 static void on_engine_text(void *opaque, enum uv_kvm_log_kind kind, const char *line)
 {
-	struct machine *m = opaque;
+	struct pc *pc = opaque;
 
-	if (kind == UV_KVM_LOG_ERROR && !m->engine_error[0])
-		snprintf(m->engine_error, sizeof(m->engine_error), "%s", line);
+	if (kind == UV_KVM_LOG_ERROR && !pc->engine_error[0])
+		snprintf(pc->engine_error, sizeof(pc->engine_error), "%s", line);
 }
 
 /* ---- Console ---------------------------------------------------------------------------------------- */
 
 static void console_irq(void *opaque, bool level)
 {
-	kvm_set_irq_level(((struct machine *)opaque)->kvm, IRQ_COM1, level);
+	kvm_set_irq_level(((struct pc *)opaque)->kvm, IRQ_COM1, level);
 }
 
 static void console_quit(void *opaque)
@@ -146,7 +146,7 @@ static const struct console_ops console_callbacks = {
 
 /* All signals that would end or stop the program come through one descriptor; every thread from here on,
  * the engine's included, inherits the mask. */
-static int block_signals(struct machine *m)
+static int block_signals(struct pc *pc)
 {
 	static const int taken[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
 	sigset_t set;
@@ -154,13 +154,13 @@ static int block_signals(struct machine *m)
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
 		sigaddset(&set, taken[i]);
-	m->signals = signalfd(-1, &set, SFD_CLOEXEC);
+	pc->signals = signalfd(-1, &set, SFD_CLOEXEC);
 	sigaddset(&set, KICK_SIGNAL);
 	sigaddset(&set, SIGPIPE); /* a closed output is an error of write(2) */
 	sigaddset(&set, SIGTTOU);
 	sigaddset(&set, SIGTTIN); /* as a background job: no input */
-	pthread_sigmask(SIG_BLOCK, &set, &m->before);
-	return m->signals;
+	pthread_sigmask(SIG_BLOCK, &set, &pc->before);
+	return pc->signals;
 }
 
 static int cannot_open(const char *engine, int error, struct failure *f)
@@ -184,39 +184,39 @@ static int create_failed(int error, u64 memory, struct failure *f)
 		strerror(-error));
 }
 
-int pc_create(struct machine *m, const char *engine, u64 memory, struct failure *f)
+int pc_create(struct pc *pc, const char *engine, u64 memory, struct failure *f)
 {
 	void *base;
 	int r;
 
-	memset(m, 0, sizeof(*m));
-	m->callbacks = machine_callbacks;
+	memset(pc, 0, sizeof(*pc));
+	pc->callbacks = pc_callbacks;
 	terminal_restore_on_crash(); /* before the engine's own handlers, which pass on what is not theirs */
-	m->ended = eventfd(0, EFD_CLOEXEC);
-	if (block_signals(m) < 0 || m->ended < 0)
+	pc->ended = eventfd(0, EFD_CLOEXEC);
+	if (block_signals(pc) < 0 || pc->ended < 0)
 		return failure_set(f, "no descriptor left: raise `ulimit -n`");
-	m->kvm = uv_kvm_init(&m->callbacks, m, engine, on_engine_text, m);
-	if (!m->kvm)
+	pc->kvm = uv_kvm_init(&pc->callbacks, pc, engine, on_engine_text, pc);
+	if (!pc->kvm)
 		return cannot_open(engine, errno, f);
-	r = kvm_create(m->kvm, memory, &base);
+	r = kvm_create(pc->kvm, memory, &base);
 	if (r < 0)
 		return create_failed(r, memory, f);
-	if (!kvm_irqchip_in_kernel(m->kvm))
+	if (!kvm_irqchip_in_kernel(pc->kvm))
 		return failure_set(
 			f, "this engine has no interrupt controllers: give the other --engine");
-	m->ram = (struct ram){.base = base, .size = memory};
+	pc->ram = (struct ram){.base = base, .size = memory};
 	return 0;
 }
 
-void pc_destroy(struct machine *m)
+void pc_destroy(struct pc *pc)
 {
-	kvm_finalize(m->kvm);
-	if (m->ended >= 0)
-		close(m->ended);
-	if (m->signals >= 0)
-		close(m->signals);
-	free(m->threads);
-	pthread_sigmask(SIG_SETMASK, &m->before, NULL);
+	kvm_finalize(pc->kvm);
+	if (pc->ended >= 0)
+		close(pc->ended);
+	if (pc->signals >= 0)
+		close(pc->signals);
+	free(pc->threads);
+	pthread_sigmask(SIG_SETMASK, &pc->before, NULL);
 }
 
 /* ---- Running ---------------------------------------------------------------------------------------- */
@@ -224,42 +224,42 @@ void pc_destroy(struct machine *m)
 static void *vcpu_main(void *opaque)
 {
 	struct vcpu_thread *t = opaque;
-	struct machine *m = t->machine;
-	int r = kvm_run(m->kvm, t->cpu, t);
+	struct pc *pc = t->pc;
+	int r = kvm_run(pc->kvm, t->cpu, t);
 
 	if (r < 0)
-		pc_end(m, END_ENGINE, -r);
+		pc_end(pc, END_ENGINE, -r);
 	return NULL;
 }
 
 /* Only the kick comes through while the guest runs; faults are never blocked, engines may need them. */
-static int let_kick_through(struct machine *m)
+static int let_kick_through(struct pc *pc)
 {
 	sigset_t mask;
 	int r = 0;
 
 	pthread_sigmask(SIG_SETMASK, NULL, &mask);
 	sigdelset(&mask, KICK_SIGNAL);
-	for (unsigned i = 0; i < m->cpus && r == 0; i++)
-		r = kvm_set_signal_mask(m->kvm, (int)i, &mask);
+	for (unsigned i = 0; i < pc->cpus && r == 0; i++)
+		r = kvm_set_signal_mask(pc->kvm, (int)i, &mask);
 	return r;
 }
 
-static int start_vcpus(struct machine *m, struct failure *f)
+static int start_vcpus(struct pc *pc, struct failure *f)
 {
-	int r = let_kick_through(m);
+	int r = let_kick_through(pc);
 
 	if (r < 0)
 		return failure_set(f,
 			"the engine takes no signal mask (%s): give the other --engine",
 			strerror(-r));
-	m->threads = calloc(m->cpus, sizeof(*m->threads));
-	if (!m->threads)
+	pc->threads = calloc(pc->cpus, sizeof(*pc->threads));
+	if (!pc->threads)
 		return failure_set(f, "no memory left on this machine: close something");
-	for (unsigned i = 0; i < m->cpus; i++) {
-		struct vcpu_thread *t = &m->threads[i];
+	for (unsigned i = 0; i < pc->cpus; i++) {
+		struct vcpu_thread *t = &pc->threads[i];
 
-		*t = (struct vcpu_thread){.machine = m, .cpu = (int)i};
+		*t = (struct vcpu_thread){.pc = pc, .cpu = (int)i};
 		if (pthread_create(&t->thread, NULL, vcpu_main, t))
 			return failure_set(f, "no thread can be started: give fewer --cpus");
 		t->started = true;
@@ -279,16 +279,16 @@ static bool join_soon(pthread_t thread)
 }
 
 /* False when a vCPU does not come back; then nothing that it uses may be freed. */
-static bool stop_vcpus(struct machine *m)
+static bool stop_vcpus(struct pc *pc)
 {
 	bool all = true;
 
-	atomic_store(&m->stopping, true);
-	for (unsigned i = 0; m->threads && i < m->cpus; i++)
-		if (m->threads[i].started)
-			pthread_kill(m->threads[i].thread, KICK_SIGNAL);
-	for (unsigned i = 0; m->threads && i < m->cpus; i++) {
-		struct vcpu_thread *t = &m->threads[i];
+	atomic_store(&pc->stopping, true);
+	for (unsigned i = 0; pc->threads && i < pc->cpus; i++)
+		if (pc->threads[i].started)
+			pthread_kill(pc->threads[i].thread, KICK_SIGNAL);
+	for (unsigned i = 0; pc->threads && i < pc->cpus; i++) {
+		struct vcpu_thread *t = &pc->threads[i];
 
 		for (int round = 0; t->started && round < STOP_ROUNDS; round++) {
 			t->started = !join_soon(t->thread);
@@ -308,28 +308,28 @@ static void stop_and_continue(void)
 	terminal_raw();
 }
 
-static void take_signal(struct machine *m)
+static void take_signal(struct pc *pc)
 {
 	struct signalfd_siginfo info;
 
-	if (read(m->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
+	if (read(pc->signals, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGTSTP)
 		stop_and_continue();
 	else
-		pc_end(m, END_SIGNAL, (int)info.ssi_signo);
+		pc_end(pc, END_SIGNAL, (int)info.ssi_signo);
 }
 
-static void wait_for_end(struct machine *m)
+static void wait_for_end(struct pc *pc)
 {
 	struct pollfd fds[] = {
-		{.fd = m->ended, .events = POLLIN}, {.fd = m->signals, .events = POLLIN}};
+		{.fd = pc->ended, .events = POLLIN}, {.fd = pc->signals, .events = POLLIN}};
 
 	while (!(fds[0].revents & POLLIN)) {
 		if (poll(fds, ARRAY_SIZE(fds), -1) <= 0)
 			continue;
 		if (fds[1].revents)
-			take_signal(m);
+			take_signal(pc);
 	}
 }
 
@@ -338,20 +338,20 @@ static bool guest_chose(enum end_reason reason)
 	return reason == END_POWER_OFF || reason == END_RESET || reason == END_TRIPLE_FAULT;
 }
 
-static int run_threads(struct machine *m, struct failure *f)
+static int run_threads(struct pc *pc, struct failure *f)
 {
-	struct console *console = m->devices.console;
+	struct console *console = pc->devices.console;
 	bool stopped;
-	int r = start_vcpus(m, f);
+	int r = start_vcpus(pc, f);
 
 	if (r == 0)
-		wait_for_end(m);
+		wait_for_end(pc);
 	console_abandon(console);
-	stopped = stop_vcpus(m);
+	stopped = stop_vcpus(pc);
 	terminal_leave();
-	pthread_sigmask(SIG_SETMASK, &m->before, NULL); /* from here on Ctrl-C ends us as usual */
-	m->panicked = console_panicked(console);
-	if (console_stop(console, guest_chose(m->reason)))
+	pthread_sigmask(SIG_SETMASK, &pc->before, NULL); /* from here on Ctrl-C ends us as usual */
+	pc->panicked = console_panicked(console);
+	if (console_stop(console, guest_chose(pc->reason)))
 		terminal_drop_answers();
 	terminal_restore();
 	if (!stopped) {
@@ -362,14 +362,14 @@ static int run_threads(struct machine *m, struct failure *f)
 	return r;
 }
 
-int pc_run(struct machine *m, unsigned cpus, struct failure *f)
+int pc_run(struct pc *pc, unsigned cpus, struct failure *f)
 {
 	struct console *console;
 
-	m->cpus = cpus;
-	if (console_start(&console, &console_callbacks, m, f) < 0)
+	pc->cpus = cpus;
+	if (console_start(&console, &console_callbacks, pc, f) < 0)
 		return -1;
-	devices_init(&m->devices, console);
+	devices_init(&pc->devices, console);
 	terminal_raw();
-	return run_threads(m, f);
+	return run_threads(pc, f);
 }

@@ -24,16 +24,16 @@ enum end_reason {
 	END_ENGINE,       /* detail: errno value */
 };
 
-struct machine;
+struct pc;
 
 struct vcpu_thread {
-	struct machine *machine;
+	struct pc *pc;
 	int cpu;
 	bool started;
 	pthread_t thread;
 };
 
-struct machine {
+struct pc {
 	kvm_context_t kvm;
 	struct kvm_callbacks callbacks;
 	struct ram ram;
@@ -51,13 +51,13 @@ struct machine {
 };
 
 /* Makes the VM: memory, interrupt controllers; `engine` is libkvm's name for it. */
-int pc_create(struct machine *m, const char *engine, u64 memory, struct failure *f);
+int pc_create(struct pc *pc, const char *engine, u64 memory, struct failure *f);
 /* Runs all vCPUs until there is a reason to stop. */
-int pc_run(struct machine *m, unsigned cpus, struct failure *f);
+int pc_run(struct pc *pc, unsigned cpus, struct failure *f);
 /* Also after a pc_create that failed. */
-void pc_destroy(struct machine *m);
+void pc_destroy(struct pc *pc);
 
 /* The first reason counts. */
-void pc_end(struct machine *m, enum end_reason reason, int detail);
+void pc_end(struct pc *pc, enum end_reason reason, int detail);
 
 #endif

@@ -64,7 +64,7 @@ static int on_outb(void *opaque, uint16_t port, uint8_t value)
 
 static int prepare_guest(kvm_context_t kvm)
 {
-	const struct start start = {.mode = START_LINUX64, .entry = PROBE_CODE};
+	const struct start_state start = {.mode = START_LINUX64, .entry = PROBE_CODE};
 	const size_t size = (size_t)(probe_guest_end - probe_guest_start);
 	struct ram ram = {.size = PROBE_MEMORY};
 	struct failure ignored;

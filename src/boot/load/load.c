@@ -56,7 +56,7 @@ static int place_bzimage(struct loader *l, const struct bzimage *image, u64 *gpa
 	return needs_memory(l, "this kernel", MIN(want, *gpa) + image->init_size);
 }
 
-static int load_bzimage(struct loader *l, struct start *start)
+static int load_bzimage(struct loader *l, struct start_state *start)
 {
 	struct bzimage image;
 	const char *wrong = bzimage_parse(l->kernel, l->kernel_file.size, &image);
@@ -76,11 +76,11 @@ static int load_bzimage(struct loader *l, struct start *start)
 	l->initrd_max = image.initrd_max;
 	l->info.header = image.header;
 	l->info.header_len = image.header_len;
-	*start = (struct start){START_LINUX64, gpa + BZIMAGE_ENTRY_64, GPA_ZERO_PAGE};
+	*start = (struct start_state){START_LINUX64, gpa + BZIMAGE_ENTRY_64, GPA_ZERO_PAGE};
 	return 0;
 }
 
-static int load_pvh(struct loader *l, struct start *start)
+static int load_pvh(struct loader *l, struct start_state *start)
 {
 	struct pvh_kernel image;
 	const char *wrong = pvh_parse(l->kernel, l->kernel_file.size, &image);
@@ -101,11 +101,11 @@ static int load_pvh(struct loader *l, struct start *start)
 	}
 	l->kernel_end = image.end;
 	l->initrd_max = GPA_HOLE - 1;
-	*start = (struct start){START_PVH, image.entry, GPA_PVH_INFO};
+	*start = (struct start_state){START_PVH, image.entry, GPA_PVH_INFO};
 	return 0;
 }
 
-static int load_kernel(struct loader *l, struct start *start)
+static int load_kernel(struct loader *l, struct start_state *start)
 {
 	const size_t size = l->kernel_file.size;
 
@@ -153,7 +153,7 @@ static int load_initrd(struct loader *l)
 	return r;
 }
 
-static int load_all(struct loader *l, struct start *start)
+static int load_all(struct loader *l, struct start_state *start)
 {
 	const size_t cmdline = strlen(l->request->cmdline) + 1;
 
@@ -172,8 +172,8 @@ static int load_all(struct loader *l, struct start *start)
 	return 0;
 }
 
-int load_guest(
-	const struct load_request *request, struct ram *ram, struct start *start, struct failure *f)
+int load_guest(const struct load_request *request, struct ram *ram, struct start_state *start,
+	struct failure *f)
 {
 	struct loader l = {.request = request, .ram = ram, .failure = f};
 	int r;

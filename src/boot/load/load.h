@@ -18,13 +18,13 @@ enum start_mode {
 	START_PVH      /* 32-bit protected mode without paging, EBX = hvm_start_info */
 };
 
-struct start {
+struct start_state {
 	enum start_mode mode;
 	u64 entry;
 	u64 info;
 };
 
-int load_guest(const struct load_request *request, struct ram *ram, struct start *start,
+int load_guest(const struct load_request *request, struct ram *ram, struct start_state *start,
 	struct failure *f);
 
 #endif

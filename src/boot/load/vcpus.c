@@ -142,7 +142,7 @@ static void set_mode(struct kvm_sregs *s, enum start_mode mode)
 	set_segments(s, mode == START_LINUX64);
 }
 
-int cpu_set_start(kvm_context_t kvm, const struct start *start, struct failure *f)
+int cpu_set_start(kvm_context_t kvm, const struct start_state *start, struct failure *f)
 {
 	struct kvm_regs regs = {.rip = start->entry, .rflags = 2};
 	struct kvm_sregs sregs;

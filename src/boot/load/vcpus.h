@@ -11,7 +11,7 @@
 /* Makes vCPUs 0 to cpus - 1; the others wait for the first one's SIPI. */
 int cpus_create(kvm_context_t kvm, unsigned cpus, struct failure *f);
 /* vCPU 0's registers. */
-int cpu_set_start(kvm_context_t kvm, const struct start *start, struct failure *f);
+int cpu_set_start(kvm_context_t kvm, const struct start_state *start, struct failure *f);
 
 /* Pure: makes `list`, which has room for `room` entries, that of processor `cpu` of `cpus`. */
 void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, unsigned cpus);
