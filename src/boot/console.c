@@ -12,6 +12,7 @@
 
 #include "boot/clock.h"
 #include "boot/console.h"
+#include "boot/layout.h"
 #include "boot/query.h"
 #include "boot/terminal.h"
 #include "chips/uart16550.h"
@@ -31,6 +32,7 @@
 struct console {
 	const struct console_ops *ops;
 	void *opaque;
+	struct bus *bus;
 	bool tty;
 	atomic_bool abandoned, closing;
 
@@ -330,19 +332,20 @@ static void uart_irq(void *opaque, bool level)
 {
 	struct console *c = opaque;
 
-	c->ops->set_irq(c->opaque, level);
+	bus_irq(c->bus, IRQ_COM1, level);
 }
 
 static const struct uart16550_ops uart_ops = {.set_irq = uart_irq, .transmit = transmit};
 
-u8 console_read(struct console *c, unsigned reg)
+static u64 chip_read(void *opaque, u64 offset, unsigned size)
 {
+	struct console *c = opaque;
 	bool full;
 	u8 value;
 
 	pthread_mutex_lock(&c->chip_lock);
 	full = c->typed_count >= TYPED_MAX;
-	value = uart16550_read(&c->uart, reg);
+	value = uart16550_read(&c->uart, (unsigned)offset);
 	take_back(c, false);
 	feed_chip(c);
 	full = full && c->typed_count < TYPED_MAX;
@@ -352,14 +355,19 @@ u8 console_read(struct console *c, unsigned reg)
 	return value;
 }
 
-void console_write(struct console *c, unsigned reg, u8 value)
+static enum bus_event chip_write(void *opaque, u64 offset, unsigned size, u64 value)
 {
+	struct console *c = opaque;
+
 	pthread_mutex_lock(&c->chip_lock);
-	uart16550_write(&c->uart, reg, value);
+	uart16550_write(&c->uart, (unsigned)offset, (u8)value);
 	take_back(c, true);
 	feed_chip(c);
 	pthread_mutex_unlock(&c->chip_lock);
+	return BUS_NOTHING;
 }
+
+static const struct bus_ops chip_ops = {.read = chip_read, .write = chip_write};
 
 bool console_panicked(struct console *c)
 {
@@ -380,16 +388,18 @@ static int start_threads(struct console *c, struct failure *f)
 	return failure_set(f, "no thread can be started: end other programs, or raise `ulimit -u`");
 }
 
-int console_start(
-	struct console **ret, const struct console_ops *ops, void *opaque, struct failure *f)
+int console_start(struct console **ret, struct bus *bus, const struct console_ops *ops,
+	void *opaque, struct failure *f)
 {
 	struct console *c = calloc(1, sizeof(*c));
+	const struct bus_range range = {"serial", PORT_COM1, PORT_COM1 + 7, &chip_ops, c};
 	int r = -1;
 
 	if (!c)
 		return failure_set(f, "no memory left on this machine: close something");
 	c->ops = ops;
 	c->opaque = opaque;
+	c->bus = bus;
 	c->tty = terminal_present();
 	pthread_mutex_init(&c->chip_lock, NULL);
 	pthread_mutex_init(&c->out_lock, NULL);
@@ -399,7 +409,7 @@ int console_start(
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->wake < 0)
 		failure_set(f, "no descriptor left: raise `ulimit -n`");
-	else
+	else if (bus_attach(bus, BUS_PORTS, &range, f) == 0)
 		r = start_threads(c, f);
 	if (r < 0) {
 		if (c->wake >= 0)

@@ -10,21 +10,18 @@
 #define BOOT_CONSOLE_H
 
 #include "base/types.h"
-#include "boot/failure.h"
+#include "boot/dev/bus.h"
 
 struct console;
 
 struct console_ops {
-	void (*set_irq)(void *opaque, bool level);
 	void (*quit)(void *opaque);            /* Ctrl-A x */
 	void (*lost)(void *opaque, int error); /* the output cannot be written: errno value */
 };
 
-int console_start(
-	struct console **ret, const struct console_ops *ops, void *opaque, struct failure *f);
-/* The chip's registers, from any vCPU. */
-u8 console_read(struct console *c, unsigned reg);
-void console_write(struct console *c, unsigned reg, u8 value);
+/* Puts the chip on the bus. */
+int console_start(struct console **ret, struct bus *bus, const struct console_ops *ops,
+	void *opaque, struct failure *f);
 /* A kernel said that it panicked. */
 bool console_panicked(struct console *c);
 /* From now on the guest does not wait for the terminal: what does not fit into the buffer is dropped. */

@@ -37,31 +37,43 @@ void pc_end(struct pc *pc, enum end_reason reason, int detail)
 
 /* ---- Exits ------------------------------------------------------------------------------------------ */
 
-static int port_out(struct pc *pc, u16 port, unsigned size, u32 value)
+/* 1: the vCPU need not go on. */
+static int take_event(struct pc *pc, enum bus_event event)
 {
-	switch (devices_out(&pc->devices, port, size, value)) {
-	case DEVICE_POWER_OFF: pc_end(pc, END_POWER_OFF, 0); return 1;
-	case DEVICE_RESET: pc_end(pc, END_RESET, 0); return 1;
+	switch (event) {
+	case BUS_POWER_OFF: pc_end(pc, END_POWER_OFF, 0); return 1;
+	case BUS_RESET: pc_end(pc, END_RESET, 0); return 1;
 	default: return 0;
 	}
 }
 
 static int on_inb(void *opaque, uint16_t addr, uint8_t *data)
 {
-	*data = (u8)devices_in(&((struct pc *)opaque)->devices, addr, 1);
+	struct pc *pc = opaque;
+
+	*data = (u8)bus_read(&pc->bus, BUS_PORTS, addr, 1);
 	return 0;
 }
 
 static int on_inw(void *opaque, uint16_t addr, uint16_t *data)
 {
-	*data = (u16)devices_in(&((struct pc *)opaque)->devices, addr, 2);
+	struct pc *pc = opaque;
+
+	*data = (u16)bus_read(&pc->bus, BUS_PORTS, addr, 2);
 	return 0;
 }
 
 static int on_inl(void *opaque, uint16_t addr, uint32_t *data)
 {
-	*data = devices_in(&((struct pc *)opaque)->devices, addr, 4);
+	struct pc *pc = opaque;
+
+	*data = (u32)bus_read(&pc->bus, BUS_PORTS, addr, 4);
 	return 0;
+}
+
+static int port_out(struct pc *pc, u16 port, unsigned size, u32 value)
+{
+	return take_event(pc, bus_write(&pc->bus, BUS_PORTS, port, size, value));
 }
 
 static int on_outb(void *opaque, uint16_t addr, uint8_t data)
@@ -119,12 +131,14 @@ static void on_engine_text(void *opaque, enum uv_kvm_log_kind kind, const char *
 		snprintf(pc->engine_error, sizeof(pc->engine_error), "%s", line);
 }
 
-/* ---- Console ---------------------------------------------------------------------------------------- */
-
-static void console_irq(void *opaque, bool level)
+static void set_irq(void *opaque, unsigned irq, bool level)
 {
-	kvm_set_irq_level(((struct pc *)opaque)->kvm, IRQ_COM1, level);
+	struct pc *pc = opaque;
+
+	kvm_set_irq_level(pc->kvm, (int)irq, level);
 }
+
+/* ---- Console ---------------------------------------------------------------------------------------- */
 
 static void console_quit(void *opaque)
 {
@@ -137,7 +151,6 @@ static void console_lost(void *opaque, int error)
 }
 
 static const struct console_ops console_callbacks = {
-	.set_irq = console_irq,
 	.quit = console_quit,
 	.lost = console_lost,
 };
@@ -340,18 +353,17 @@ static bool guest_chose(enum end_reason reason)
 
 static int run_threads(struct pc *pc, struct failure *f)
 {
-	struct console *console = pc->devices.console;
 	bool stopped;
 	int r = start_vcpus(pc, f);
 
 	if (r == 0)
 		wait_for_end(pc);
-	console_abandon(console);
+	console_abandon(pc->console);
 	stopped = stop_vcpus(pc);
 	terminal_leave();
 	pthread_sigmask(SIG_SETMASK, &pc->before, NULL); /* from here on Ctrl-C ends us as usual */
-	pc->panicked = console_panicked(console);
-	if (console_stop(console, guest_chose(pc->reason)))
+	pc->panicked = console_panicked(pc->console);
+	if (console_stop(pc->console, guest_chose(pc->reason)))
 		terminal_drop_answers();
 	terminal_restore();
 	if (!stopped) {
@@ -364,12 +376,12 @@ static int run_threads(struct pc *pc, struct failure *f)
 
 int pc_run(struct pc *pc, unsigned cpus, struct failure *f)
 {
-	struct console *console;
-
 	pc->cpus = cpus;
-	if (console_start(&console, &console_callbacks, pc, f) < 0)
+	bus_init(&pc->bus, set_irq, pc);
+	if (devices_attach(&pc->devices, &pc->bus, f) < 0)
 		return -1;
-	devices_init(&pc->devices, console);
+	if (console_start(&pc->console, &pc->bus, &console_callbacks, pc, f) < 0)
+		return -1;
 	terminal_raw();
 	return run_threads(pc, f);
 }

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "boot/console.h"
 #include "boot/dev/devices.h"
 #include "boot/load/load.h"
 
@@ -37,7 +38,9 @@ struct pc {
 	kvm_context_t kvm;
 	struct kvm_callbacks callbacks;
 	struct ram ram;
+	struct bus bus;
 	struct devices devices;
+	struct console *console;
 	unsigned cpus;
 	struct vcpu_thread *threads;
 	int signals;     /* signalfd: those that would end or stop the program */
