@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The serial console: chip, input and output thread, and the search for a panic's first words. */
+/* The user's end of the serial line: input and output thread, and the search for a panic's first words. */
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -12,18 +12,15 @@
 
 #include "boot/clock.h"
 #include "boot/console.h"
-#include "boot/layout.h"
+#include "boot/dev/serial.h"
 #include "boot/query.h"
 #include "boot/terminal.h"
-#include "chips/uart16550.h"
 
-#define OUT_SIZE   (64u << 10)
-#define TYPED_SIZE (1u << 20) /* more than anyone pastes; pages that are not touched cost nothing */
-#define TYPED_MAX  (TYPED_SIZE - UART_FIFO_SIZE) /* what the chip holds may come back */
-#define ESCAPE     1                             /* Ctrl-A */
-#define LEAVE_MS   1000
-#define ANSWER_MS  2000 /* a question that was written longer ago has its answer */
-#define END        4    /* Ctrl-D */
+#define OUT_SIZE  (64u << 10)
+#define ESCAPE    1 /* Ctrl-A */
+#define LEAVE_MS  1000
+#define ANSWER_MS 2000 /* a question that was written longer ago has its answer */
+#define END       4    /* Ctrl-D */
 
 /* A guest that is silent for so long asks for more: in the middle of a line, and at the beginning of one. */
 #define PROMPT_MS 1000
@@ -32,17 +29,12 @@
 struct console {
 	const struct console_ops *ops;
 	void *opaque;
-	struct bus *bus;
 	bool tty;
 	atomic_bool abandoned, closing;
 
-	pthread_mutex_t chip_lock;
-	struct uart16550 uart;
-	u8 typed[TYPED_SIZE]; /* read from the input, not yet taken by the chip */
-	unsigned typed_first, typed_count;
-	unsigned in_chip; /* typed before these, and not read from the chip yet */
-	bool escaped;
-	bool had_input, input_ended; /* the reader's */
+	struct serial *serial;
+	bool escaped; /* the reader's, as are these: */
+	bool had_input, input_ended;
 
 	pthread_mutex_t out_lock;
 	pthread_cond_t out_more, out_room;
@@ -175,87 +167,40 @@ static void wake_reader(struct console *c)
 		;
 }
 
-/* What is not typed is there before the guest is: it waits for a driver, which would clear the chip's FIFO first. */
-static bool held_back(const struct console *c)
+/* Ctrl-A x quits, Ctrl-A Ctrl-A is one Ctrl-A, before anything else Ctrl-A is dropped. Leaves what is typed, and says
+ * how much it is. */
+static size_t take_escapes(struct console *c, u8 *text, size_t n, bool *quit)
 {
-	return !c->tty && !uart16550_listens(&c->uart);
-}
+	size_t kept = 0;
 
-/* Under chip_lock: as much as the chip has room for. */
-static void feed_chip(struct console *c)
-{
-	unsigned room = uart16550_room(&c->uart);
+	for (size_t i = 0; i < n && !*quit; i++) {
+		const bool escaped = c->escaped;
 
-	if (!room || !c->typed_count || held_back(c))
-		return;
-	for (; room && c->typed_count; room--, c->typed_count--, c->in_chip++) {
-		uart16550_receive(&c->uart, c->typed[c->typed_first]);
-		c->typed_first = (c->typed_first + 1) % TYPED_SIZE;
+		*quit = escaped && (text[i] == 'x' || text[i] == 'X');
+		c->escaped = *quit || (!escaped && text[i] == ESCAPE);
+		if (!c->escaped)
+			text[kept++] = text[i];
 	}
-	atomic_store(&c->busy, now_ms());
-}
-
-/* Under chip_lock, after each access: drivers clear the FIFO once more after they have begun to listen. */
-static void take_back(struct console *c, bool written)
-{
-	const unsigned held = c->uart.rx_count;
-	unsigned lost;
-
-	if (likely(held >= c->in_chip))
-		return;
-	lost = c->in_chip - held;
-	c->in_chip = held;
-	if (c->tty || !written)
-		return;
-	c->typed_first = (c->typed_first + TYPED_SIZE - lost) % TYPED_SIZE;
-	c->typed_count += lost;
-}
-
-static void type(struct console *c, u8 byte)
-{
-	if (c->typed_count < TYPED_MAX)
-		c->typed[(c->typed_first + c->typed_count++) % TYPED_SIZE] = byte;
-}
-
-/* Ctrl-A x quits, Ctrl-A Ctrl-A is one Ctrl-A, before anything else Ctrl-A is dropped. True: quit. */
-static bool type_from_tty(struct console *c, u8 byte)
-{
-	if (!c->escaped && byte == ESCAPE) {
-		c->escaped = true;
-		return false;
-	}
-	if (c->escaped && (byte == 'x' || byte == 'X'))
-		return true;
-	c->escaped = false;
-	type(c, byte);
-	return false;
-}
-
-static bool take_input(struct console *c, const u8 *from, size_t n)
-{
-	bool quit = false;
-
-	pthread_mutex_lock(&c->chip_lock);
-	for (size_t i = 0; i < n && !quit; i++) {
-		if (c->tty)
-			quit = type_from_tty(c, from[i]);
-		else
-			type(c, from[i]);
-	}
-	feed_chip(c);
-	pthread_mutex_unlock(&c->chip_lock);
-	return quit;
+	return kept;
 }
 
 /* A terminal is always read, so that Ctrl-A x is seen; anything else waits until there is room. */
 static size_t input_wanted(struct console *c)
 {
-	size_t room;
+	const size_t room = serial_room(c->serial);
 
-	pthread_mutex_lock(&c->chip_lock);
-	room = c->typed_count < TYPED_MAX ? TYPED_MAX - c->typed_count : 0;
-	pthread_mutex_unlock(&c->chip_lock);
 	return c->tty ? 256 : MIN(room, 256);
+}
+
+/* True: quit. */
+static bool take_input(struct console *c, u8 *text, size_t n)
+{
+	bool quit = false;
+
+	if (c->tty)
+		n = take_escapes(c, text, n, &quit);
+	serial_type(c->serial, text, n);
+	return quit;
 }
 
 /* False: there will be no more input. */
@@ -277,12 +222,9 @@ static bool read_input(struct console *c, size_t wanted)
 static bool wants_more(struct console *c)
 {
 	const u64 silent = now_ms() - atomic_load(&c->busy);
-	bool taken;
 
-	pthread_mutex_lock(&c->chip_lock);
-	taken = !c->typed_count && !held_back(c) && !c->uart.rx_count;
-	pthread_mutex_unlock(&c->chip_lock);
-	return taken && silent >= (atomic_load(&c->prompts) ? PROMPT_MS : SILENT_MS);
+	return serial_idle(c->serial) &&
+	       silent >= (atomic_load(&c->prompts) ? PROMPT_MS : SILENT_MS);
 }
 
 /*
@@ -295,7 +237,7 @@ static void pass_end(struct console *c)
 
 	if (!wants_more(c))
 		return;
-	take_input(c, &end, 1);
+	serial_type(c->serial, &end, 1);
 	c->input_ended = false;
 }
 
@@ -326,48 +268,22 @@ static void *read_thread(void *opaque)
 	return NULL;
 }
 
-/* ---- The chip --------------------------------------------------------------------------------------- */
+/* ---- The serial port -------------------------------------------------------------------------------- */
 
-static void uart_irq(void *opaque, bool level)
+static void port_taken(void *opaque)
 {
 	struct console *c = opaque;
 
-	bus_irq(c->bus, IRQ_COM1, level);
+	atomic_store(&c->busy, now_ms());
 }
 
-static const struct uart16550_ops uart_ops = {.set_irq = uart_irq, .transmit = transmit};
-
-static u64 chip_read(void *opaque, u64 offset, unsigned size)
+static void port_room(void *opaque)
 {
-	struct console *c = opaque;
-	bool full;
-	u8 value;
-
-	pthread_mutex_lock(&c->chip_lock);
-	full = c->typed_count >= TYPED_MAX;
-	value = uart16550_read(&c->uart, (unsigned)offset);
-	take_back(c, false);
-	feed_chip(c);
-	full = full && c->typed_count < TYPED_MAX;
-	pthread_mutex_unlock(&c->chip_lock);
-	if (full)
-		wake_reader(c);
-	return value;
+	wake_reader(opaque);
 }
 
-static enum bus_event chip_write(void *opaque, u64 offset, unsigned size, u64 value)
-{
-	struct console *c = opaque;
-
-	pthread_mutex_lock(&c->chip_lock);
-	uart16550_write(&c->uart, (unsigned)offset, (u8)value);
-	take_back(c, true);
-	feed_chip(c);
-	pthread_mutex_unlock(&c->chip_lock);
-	return BUS_NOTHING;
-}
-
-static const struct bus_ops chip_ops = {.read = chip_read, .write = chip_write};
+static const struct serial_ops port_ops = {
+	.transmit = transmit, .taken = port_taken, .room = port_room};
 
 bool console_panicked(struct console *c)
 {
@@ -388,33 +304,38 @@ static int start_threads(struct console *c, struct failure *f)
 	return failure_set(f, "no thread can be started: end other programs, or raise `ulimit -u`");
 }
 
+static void console_free(struct console *c)
+{
+	if (c->serial)
+		serial_destroy(c->serial);
+	if (c->wake >= 0)
+		close(c->wake);
+	free(c);
+}
+
 int console_start(struct console **ret, struct bus *bus, const struct console_ops *ops,
 	void *opaque, struct failure *f)
 {
 	struct console *c = calloc(1, sizeof(*c));
-	const struct bus_range range = {"serial", PORT_COM1, PORT_COM1 + 7, &chip_ops, c};
 	int r = -1;
 
 	if (!c)
 		return failure_set(f, "no memory left on this machine: close something");
 	c->ops = ops;
 	c->opaque = opaque;
-	c->bus = bus;
 	c->tty = terminal_present();
-	pthread_mutex_init(&c->chip_lock, NULL);
 	pthread_mutex_init(&c->out_lock, NULL);
 	pthread_cond_init(&c->out_more, NULL);
 	pthread_cond_init(&c->out_room, NULL);
-	uart16550_init(&c->uart, &uart_ops, c);
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->wake < 0)
 		failure_set(f, "no descriptor left: raise `ulimit -n`");
-	else if (bus_attach(bus, BUS_PORTS, &range, f) == 0)
+	else
+		r = serial_create(&c->serial, bus, &port_ops, c, !c->tty, f);
+	if (r == 0)
 		r = start_threads(c, f);
 	if (r < 0) {
-		if (c->wake >= 0)
-			close(c->wake);
-		free(c);
+		console_free(c);
 		return r;
 	}
 	*ret = c;
@@ -452,7 +373,6 @@ bool console_stop(struct console *c, bool drain)
 	if (!ended)
 		return false; /* it hangs in write(2) and still uses the memory; the process is about to end */
 	asked = atomic_load(&c->asked) && now_ms() - atomic_load(&c->asked) < ANSWER_MS;
-	close(c->wake);
-	free(c);
+	console_free(c);
 	return asked;
 }

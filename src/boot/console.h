@@ -3,8 +3,8 @@
  * The guest's first serial port on standard input and output.
  *
  * Two threads: one reads the input (so that Ctrl-A works however busy or dead the guest is), one writes what the guest
- * sent, as much at a time as has come together; a guest that is faster than the terminal waits. The chip is behind
- * one lock, the output buffer behind another.
+ * sent, as much at a time as has come together; a guest that is faster than the terminal waits. The port has its lock
+ * (dev/serial.h), the output buffer another.
  */
 #ifndef BOOT_CONSOLE_H
 #define BOOT_CONSOLE_H
@@ -19,7 +19,7 @@ struct console_ops {
 	void (*lost)(void *opaque, int error); /* the output cannot be written: errno value */
 };
 
-/* Puts the chip on the bus. */
+/* Makes the port and puts it on the bus. */
 int console_start(struct console **ret, struct bus *bus, const struct console_ops *ops,
 	void *opaque, struct failure *f);
 /* A kernel said that it panicked. */
