@@ -91,6 +91,24 @@ static int on_outl(void *opaque, uint16_t addr, uint32_t data)
 	return port_out(opaque, addr, 4, data);
 }
 
+static int on_mmio_read(void *opaque, uint64_t addr, uint8_t *data, int len)
+{
+	struct pc *pc = opaque;
+	const u64 value = bus_read(&pc->bus, BUS_MMIO, addr, (unsigned)len);
+
+	memcpy(data, &value, (size_t)len);
+	return 0;
+}
+
+static int on_mmio_write(void *opaque, uint64_t addr, uint8_t *data, int len)
+{
+	struct pc *pc = opaque;
+	u64 value = 0;
+
+	memcpy(&value, data, (size_t)len);
+	return take_event(pc, bus_write(&pc->bus, BUS_MMIO, addr, (unsigned)len, value));
+}
+
 static int on_shutdown(void *opaque, void *env)
 {
 	pc_end(opaque, END_TRIPLE_FAULT, 0);
@@ -118,6 +136,8 @@ static const struct kvm_callbacks pc_callbacks = {
 	.outb = on_outb,
 	.outw = on_outw,
 	.outl = on_outl,
+	.mmio_read = on_mmio_read,
+	.mmio_write = on_mmio_write,
 	.halt = on_halt,
 	.shutdown = on_shutdown,
 	.io_window = on_signal,
@@ -218,7 +238,8 @@ int pc_create(struct pc *pc, const char *engine, u64 memory, struct failure *f)
 		return failure_set(
 			f, "this engine has no interrupt controllers: give the other --engine");
 	pc->ram = (struct ram){.base = base, .size = memory};
-	return 0;
+	bus_init(&pc->bus, set_irq, pc);
+	return devices_attach(&pc->devices, &pc->bus, f);
 }
 
 void pc_destroy(struct pc *pc)
@@ -377,9 +398,6 @@ static int run_threads(struct pc *pc, struct failure *f)
 int pc_run(struct pc *pc, unsigned cpus, struct failure *f)
 {
 	pc->cpus = cpus;
-	bus_init(&pc->bus, set_irq, pc);
-	if (devices_attach(&pc->devices, &pc->bus, f) < 0)
-		return -1;
 	if (console_start(&pc->console, &pc->bus, &console_callbacks, pc, f) < 0)
 		return -1;
 	terminal_raw();

@@ -53,7 +53,8 @@ struct pc {
 	char engine_error[200]; /* the engine's own words, if it had any */
 };
 
-/* Makes the VM: memory, interrupt controllers; `engine` is libkvm's name for it. */
+/* Makes the VM: memory, interrupt controllers, devices; `engine` is libkvm's name for it. More may be put on the bus
+ * before pc_run. */
 int pc_create(struct pc *pc, const char *engine, u64 memory, struct failure *f);
 /* Runs all vCPUs until there is a reason to stop. */
 int pc_run(struct pc *pc, unsigned cpus, struct failure *f);
