@@ -32,11 +32,11 @@ static int put_in(kvm_context_t kvm, const struct alias *new)
 static int replace(kvm_context_t kvm, const struct alias *new)
 {
 	struct alias old, ignored;
-	struct range both;
+	struct gpa_range both;
 	int r;
 
 	take_out(kvm, new->range.gpa, &old);
-	both = (struct range){new->range.gpa, MAX(new->range.len, old.range.len)};
+	both = (struct gpa_range){new->range.gpa, MAX(new->range.len, old.range.len)};
 	r = table_grown(kvm, put_in(kvm, new));
 	if (r >= 0 && both.len)
 		r = view_update(kvm, &both);
@@ -50,7 +50,7 @@ static int replace(kvm_context_t kvm, const struct alias *new)
 }
 
 /* The one that begins at the same address is no obstacle: it is replaced. */
-static const struct alias *obstacle(const struct ranges *aliases, const struct range *range)
+static const struct alias *obstacle(const struct ranges *aliases, const struct gpa_range *range)
 {
 	const struct alias *a;
 

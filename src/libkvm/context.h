@@ -18,7 +18,7 @@
 #include "libkvm/memory.h"
 #include "libkvm/port.h"
 
-struct vcpu {
+struct vcpu_handle {
 	int fd;
 	struct kvm_run *run;
 	bool entered; /* kvm_run was called */
@@ -35,7 +35,7 @@ struct kvm_context {
 	void *opaque;
 	const struct port_ops *port;
 	void *port_state;
-	_Atomic(struct vcpu *) *vcpus;
+	_Atomic(struct vcpu_handle *) *vcpus;
 	int max_vcpus;
 	int vm_fd;
 	int ring_page; /* of the coalesced ring in a vCPU's area; 0: none */
@@ -49,7 +49,7 @@ struct kvm_context {
 	size_t xsave_size; /* 0: the plain requests for the FPU do */
 	pthread_mutex_t lock;
 
-	struct memory memory;
+	struct guest_memory memory;
 	_Atomic unsigned shadow_pages; /* last set */
 
 	pthread_mutex_t ring_lock;
@@ -116,7 +116,7 @@ int vcpu_optional(kvm_context_t kvm, int slot, unsigned long request, const void
 /* -EBADF and a sentence when there is no VM yet. */
 int vm_check(kvm_context_t kvm);
 /* NULL with *error set, and told, when there is no such vCPU; makes vCPU 0 on first use. */
-struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error);
+struct vcpu_handle *context_vcpu(kvm_context_t kvm, int slot, int *error);
 void vcpus_free(kvm_context_t kvm);
 
 /* Before the first entry: a vCPU still as reset left it begins where there is memory. */

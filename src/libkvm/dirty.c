@@ -24,7 +24,7 @@ static size_t bitmap_bytes(u64 len)
 /* ---- Remembered pages ------------------------------------------------------------------------------- */
 
 /* There is room. */
-static void remember(struct memory *m, u64 gpa)
+static void remember(struct guest_memory *m, u64 gpa)
 {
 	struct dirty_chunk new = {.range = {gpa & ~(DIRTY_CHUNK - 1), DIRTY_CHUNK}};
 	struct dirty_chunk *chunk = ranges_containing(&m->dirty, gpa, 1);
@@ -37,7 +37,7 @@ static void remember(struct memory *m, u64 gpa)
 }
 
 /* Only if the slot's memory is still that of a region, and of one whose writes are recorded. */
-static void remember_of(struct memory *m, const struct slot *slot, u64 offset)
+static void remember_of(struct guest_memory *m, const struct view_slot *slot, u64 offset)
 {
 	const u64 gpa = slot->home + offset;
 	const struct region *region = ranges_containing(&m->regions, gpa, PAGE_SIZE);
@@ -56,7 +56,7 @@ static int fetch(kvm_context_t kvm, u32 id, void *bitmap)
 }
 
 /* Asking the hypervisor makes it forget, so what is needed to remember is got before. */
-int dirty_save(kvm_context_t kvm, const struct slot *slot)
+int dirty_save(kvm_context_t kvm, const struct view_slot *slot)
 {
 	const size_t bytes = bitmap_bytes(slot->range.len);
 	u64 *bitmap = calloc(1, bytes);
@@ -71,7 +71,7 @@ int dirty_save(kvm_context_t kvm, const struct slot *slot)
 	return r;
 }
 
-static u64 pages_inside(const struct dirty_chunk *chunk, const struct range *range)
+static u64 pages_inside(const struct dirty_chunk *chunk, const struct gpa_range *range)
 {
 	u64 inside = 0;
 
@@ -85,7 +85,7 @@ static u64 pages_inside(const struct dirty_chunk *chunk, const struct range *ran
 }
 
 /* Moves the remembered pages of the range into the bitmap, which may be NULL. */
-static void recall(struct memory *m, const struct range *range, u8 *bitmap)
+static void recall(struct guest_memory *m, const struct gpa_range *range, u8 *bitmap)
 {
 	const int first = ranges_from(&m->dirty, range->gpa);
 	int i, kept = first;
@@ -108,21 +108,21 @@ static void recall(struct memory *m, const struct range *range, u8 *bitmap)
 	ranges_cut(&m->dirty, kept, i);
 }
 
-void dirty_forget(struct memory *m, const struct range *range)
+void dirty_forget(struct guest_memory *m, const struct gpa_range *range)
 {
 	recall(m, range, NULL);
 }
 
 /* ---- Bitmaps ---------------------------------------------------------------------------------------- */
 
-static int save_logging(kvm_context_t kvm, const struct slot *slot, void *arg)
+static int save_logging(kvm_context_t kvm, const struct view_slot *slot, void *arg)
 {
 	return slot->log ? dirty_save(kvm, slot) : 0;
 }
 
-int dirty_save_range(kvm_context_t kvm, const struct range *range)
+int dirty_save_range(kvm_context_t kvm, const struct gpa_range *range)
 {
-	const struct memory *m = &kvm->memory;
+	const struct guest_memory *m = &kvm->memory;
 	const struct region *region;
 	int r = 0;
 
@@ -135,10 +135,10 @@ int dirty_save_range(kvm_context_t kvm, const struct range *range)
 }
 
 /* With one slot, and nothing remembered, the hypervisor's bitmap is the answer. */
-static const struct slot *only_slot(const struct memory *m, const struct region *region)
+static const struct view_slot *only_slot(const struct guest_memory *m, const struct region *region)
 {
-	const struct range *range = &region->range;
-	const struct slot *slot = ranges_containing(&m->slots, range->gpa, range->len);
+	const struct gpa_range *range = &region->range;
+	const struct view_slot *slot = ranges_containing(&m->slots, range->gpa, range->len);
 
 	if (m->aliases.n || ranges_overlapping(&m->dirty, range->gpa, range->len))
 		return NULL;
@@ -147,8 +147,8 @@ static const struct slot *only_slot(const struct memory *m, const struct region 
 
 static int dirty_bitmap(kvm_context_t kvm, const struct region *region, void *buf)
 {
-	struct memory *m = &kvm->memory;
-	const struct slot *slot = only_slot(m, region);
+	struct guest_memory *m = &kvm->memory;
+	const struct view_slot *slot = only_slot(m, region);
 	int r;
 
 	if (!region_logs(m, region))
@@ -210,7 +210,7 @@ static int bitmap_at(kvm_context_t kvm, u64 gpa, void *buf, bitmap_fn fill, int 
 
 /* The first region wholly in [*from, end), its bitmap in buf; 0 when there is none. */
 static int bitmap_next(
-	kvm_context_t kvm, u64 *from, u64 end, void *buf, bitmap_fn fill, struct range *found)
+	kvm_context_t kvm, u64 *from, u64 end, void *buf, bitmap_fn fill, struct gpa_range *found)
 {
 	const struct region *region;
 	int r = 0;
@@ -236,7 +236,7 @@ static int bitmap_next(
 static int bitmap_range(
 	kvm_context_t kvm, u64 from, u64 end, void *buf, void *opaque, range_fn cb, bitmap_fn fill)
 {
-	struct range found;
+	struct gpa_range found;
 	int r;
 
 	if (!buf || !cb)
@@ -278,7 +278,7 @@ int kvm_get_mem_map_range(kvm_context_t kvm, unsigned long phys_addr, unsigned l
 /* What was recorded before recording ended is nobody's any more. */
 static int follow_log(kvm_context_t kvm, const struct region *region)
 {
-	const struct range range = region->range;
+	const struct gpa_range range = region->range;
 	int r = view_update(kvm, &range);
 
 	if (!region_logs(&kvm->memory, region))

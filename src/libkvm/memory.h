@@ -16,7 +16,7 @@
 #include "libkvm/ranges.h"
 
 struct region {
-	struct range range;
+	struct gpa_range range;
 	u8 *hva;
 	bool read_only;
 	bool owned;       /* made by kvm_create_phys_mem: unmapped with the region */
@@ -26,12 +26,12 @@ struct region {
 };
 
 struct alias {
-	struct range range;
+	struct gpa_range range;
 	u64 target;
 };
 
-struct slot {
-	struct range range;
+struct view_slot {
+	struct gpa_range range;
 	u8 *hva;
 	u64 home; /* where the memory's region has it; the slot's own gpa unless it belongs to an alias */
 	bool read_only, log;
@@ -41,11 +41,11 @@ struct slot {
 /* Pages known to be written whose slot is gone: bit n is page n of the range, which is aligned to its own size. */
 #define DIRTY_CHUNK (64 * PAGE_SIZE)
 struct dirty_chunk {
-	struct range range;
+	struct gpa_range range;
 	u64 pages;
 };
 
-struct memory {
+struct guest_memory {
 	struct ranges regions, aliases, slots, dirty;
 	bool log_all;
 	u32 *free_ids; /* of slots, below next_id */
@@ -54,9 +54,9 @@ struct memory {
 	size_t ram_size;
 };
 
-void memory_init(struct memory *m, u32 max_slots);
+void memory_init(struct guest_memory *m, u32 max_slots);
 /* After the descriptors were closed: the hypervisor is not told. */
-void memory_free(struct memory *m);
+void memory_free(struct guest_memory *m);
 /* The memory that kvm_create promises. */
 int memory_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem);
 /* Where the guest's memory of the whole range is, or NULL. */
@@ -68,21 +68,21 @@ static inline bool range_valid(u64 gpa, u64 len)
 	return len && !(gpa & ~PAGE_MASK) && !(len & ~PAGE_MASK) && gpa + len > gpa;
 }
 
-static inline bool region_logs(const struct memory *m, const struct region *r)
+static inline bool region_logs(const struct guest_memory *m, const struct region *r)
 {
 	return r->log_base || r->log_count || m->log_all;
 }
 
 /* Tells the hypervisor what changed in the range and in the aliases that show it. */
-int view_update(kvm_context_t kvm, const struct range *range);
+int view_update(kvm_context_t kvm, const struct gpa_range *range);
 /* Calls fn for each slot that shows memory of the region, perhaps twice, until it fails. */
 int view_each(kvm_context_t kvm, const struct region *region,
-	int (*fn)(kvm_context_t kvm, const struct slot *slot, void *arg), void *arg);
+	int (*fn)(kvm_context_t kvm, const struct view_slot *slot, void *arg), void *arg);
 
 /* Moves what the hypervisor knows of written pages of a slot into m->dirty. */
-int dirty_save(kvm_context_t kvm, const struct slot *slot);
+int dirty_save(kvm_context_t kvm, const struct view_slot *slot);
 /* The same for all memory of the range: before a change that the hypervisor may refuse. */
-int dirty_save_range(kvm_context_t kvm, const struct range *range);
-void dirty_forget(struct memory *m, const struct range *range);
+int dirty_save_range(kvm_context_t kvm, const struct gpa_range *range);
+void dirty_forget(struct guest_memory *m, const struct gpa_range *range);
 
 #endif

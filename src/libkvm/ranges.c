@@ -25,14 +25,14 @@ int ranges_from(const struct ranges *t, u64 gpa)
 
 void *ranges_overlapping(const struct ranges *t, u64 gpa, u64 len)
 {
-	struct range *r = ranges_at(t, ranges_from(t, gpa));
+	struct gpa_range *r = ranges_at(t, ranges_from(t, gpa));
 
 	return r && r->gpa < gpa + len ? r : NULL;
 }
 
 void *ranges_containing(const struct ranges *t, u64 gpa, u64 len)
 {
-	struct range *r = ranges_at(t, ranges_from(t, gpa));
+	struct gpa_range *r = ranges_at(t, ranges_from(t, gpa));
 
 	return r && r->gpa <= gpa && len <= range_end(r) - gpa ? r : NULL;
 }
@@ -54,7 +54,7 @@ int ranges_reserve(struct ranges *t, size_t n)
 
 int ranges_insert(struct ranges *t, const void *item)
 {
-	const struct range *new = item;
+	const struct gpa_range *new = item;
 	const int i = ranges_from(t, new->gpa);
 	u8 *place;
 

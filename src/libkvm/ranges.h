@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A table of guest-physical ranges that do not overlap, in their order. What it holds begins with a struct range. */
+/* A table of guest-physical ranges that do not overlap, in their order. Each item begins with a struct gpa_range. */
 #ifndef LIBKVM_RANGES_H
 #define LIBKVM_RANGES_H
 
@@ -7,7 +7,7 @@
 
 #include "base/types.h"
 
-struct range {
+struct gpa_range {
 	u64 gpa;
 	u64 len; /* > 0, and the end does not wrap around */
 };
@@ -18,7 +18,7 @@ struct ranges {
 	int n, room;
 };
 
-static inline u64 range_end(const struct range *r)
+static inline u64 range_end(const struct gpa_range *r)
 {
 	return r->gpa + r->len;
 }

@@ -15,11 +15,11 @@
 #define ABOVE_4G  0x100000000ull
 #define NO_BACKUP (MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE)
 
-void memory_init(struct memory *m, u32 max_slots)
+void memory_init(struct guest_memory *m, u32 max_slots)
 {
 	m->regions.item_size = sizeof(struct region);
 	m->aliases.item_size = sizeof(struct alias);
-	m->slots.item_size = sizeof(struct slot);
+	m->slots.item_size = sizeof(struct view_slot);
 	m->dirty.item_size = sizeof(struct dirty_chunk);
 	m->max_slots = max_slots;
 }
@@ -30,7 +30,7 @@ static void release(const struct region *region)
 		munmap(region->hva, region->range.len);
 }
 
-void memory_free(struct memory *m)
+void memory_free(struct guest_memory *m)
 {
 	for (int i = 0; i < m->regions.n; i++)
 		release(ranges_at(&m->regions, i));
@@ -45,7 +45,7 @@ void memory_free(struct memory *m)
 
 void *memory_host(kvm_context_t kvm, u64 gpa, u64 len)
 {
-	const struct slot *slot;
+	const struct view_slot *slot;
 	void *host = NULL;
 
 	pthread_mutex_lock(&kvm->lock);
@@ -64,13 +64,13 @@ static int keep(struct ranges *regions, const struct region *old, u64 from, u64 
 
 	if (from >= to)
 		return 0;
-	piece.range = (struct range){from, to - from};
+	piece.range = (struct gpa_range){from, to - from};
 	piece.hva = old->hva + (from - old->range.gpa);
 	return ranges_insert(regions, &piece);
 }
 
 /* Takes the range out of the provisional regions that it overlaps. */
-static int trim(struct ranges *regions, const struct range *range)
+static int trim(struct ranges *regions, const struct gpa_range *range)
 {
 	const struct region *found;
 	int r = 0;
@@ -87,7 +87,7 @@ static int trim(struct ranges *regions, const struct range *range)
 }
 
 /* Regions in the range that are not provisional. */
-static const struct region *obstacle(const struct memory *m, const struct range *range)
+static const struct region *obstacle(const struct guest_memory *m, const struct gpa_range *range)
 {
 	const struct region *region;
 
@@ -100,7 +100,7 @@ static const struct region *obstacle(const struct memory *m, const struct range 
 
 static int add_over(kvm_context_t kvm, const struct region *new)
 {
-	struct memory *m = &kvm->memory;
+	struct guest_memory *m = &kvm->memory;
 	struct ranges before;
 	int r = dirty_save_range(kvm, &new->range);
 
@@ -127,7 +127,7 @@ static int add_over(kvm_context_t kvm, const struct region *new)
 
 static int add_free(kvm_context_t kvm, const struct region *new)
 {
-	struct memory *m = &kvm->memory;
+	struct guest_memory *m = &kvm->memory;
 	int r = table_grown(kvm, ranges_insert(&m->regions, new));
 
 	if (r < 0)
@@ -143,7 +143,7 @@ static int add_free(kvm_context_t kvm, const struct region *new)
 
 static int add(kvm_context_t kvm, const struct region *new)
 {
-	const struct range range = new->range;
+	const struct gpa_range range = new->range;
 	const struct region *other;
 	int r;
 
@@ -246,7 +246,7 @@ void *kvm_create_phys_mem(
 
 static int region_remove(kvm_context_t kvm, const struct region *region)
 {
-	struct memory *m = &kvm->memory;
+	struct guest_memory *m = &kvm->memory;
 	const struct region old = *region;
 	int r = dirty_save_range(kvm, &old.range);
 

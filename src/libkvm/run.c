@@ -180,7 +180,7 @@ static int interrupted(kvm_context_t kvm, long error)
 }
 
 /* One turn of the guest; 0 means: again. */
-static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env)
+static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu_handle *v, void *env)
 {
 	struct kvm_callbacks *cb = kvm->callbacks;
 	struct refusal why;
@@ -208,7 +208,7 @@ static int run_once(kvm_context_t kvm, int vcpu, const struct vcpu *v, void *env
 int kvm_run(kvm_context_t kvm, int vcpu, void *env)
 {
 	int r;
-	struct vcpu *v = context_vcpu(kvm, vcpu, &r);
+	struct vcpu_handle *v = context_vcpu(kvm, vcpu, &r);
 
 	if (!v)
 		return r;

@@ -15,7 +15,7 @@ static int area_failed(kvm_context_t kvm, int slot, int error)
 }
 
 /* Into the reserved place, so that it does not fail for want of address space. */
-static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu *vcpu)
+static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu_handle *vcpu)
 {
 	struct refusal why;
 	long r = fd_ioctl(kvm, kvm->vm_fd, KVM_CREATE_VCPU, (void *)(long)slot, &why);
@@ -34,7 +34,7 @@ static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu *vcpu)
 }
 
 /* The VM keeps a vCPU whose descriptor was closed, and has it only once: the place for its area comes first. */
-static int vcpu_reserve(kvm_context_t kvm, int slot, struct vcpu *vcpu)
+static int vcpu_reserve(kvm_context_t kvm, int slot, struct vcpu_handle *vcpu)
 {
 	void *run = mmap(NULL, kvm->run_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	int r;
@@ -50,7 +50,7 @@ static int vcpu_reserve(kvm_context_t kvm, int slot, struct vcpu *vcpu)
 
 static int vcpu_make(kvm_context_t kvm, int slot)
 {
-	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
+	struct vcpu_handle *vcpu = calloc(1, sizeof(*vcpu));
 	int r;
 
 	if (!vcpu)
@@ -111,9 +111,9 @@ static int vcpu_first_use(kvm_context_t kvm, int slot)
 	return result(r);
 }
 
-struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error)
+struct vcpu_handle *context_vcpu(kvm_context_t kvm, int slot, int *error)
 {
-	struct vcpu *vcpu = NULL;
+	struct vcpu_handle *vcpu = NULL;
 
 	if (slot_valid(kvm, slot))
 		vcpu = atomic_load_explicit(&kvm->vcpus[slot], memory_order_acquire);
@@ -126,7 +126,7 @@ struct vcpu *context_vcpu(kvm_context_t kvm, int slot, int *error)
 long vcpu_try(kvm_context_t kvm, int slot, unsigned long request, void *arg)
 {
 	int error;
-	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct vcpu_handle *vcpu = context_vcpu(kvm, slot, &error);
 	struct refusal unsaid;
 
 	if (!vcpu)
@@ -137,7 +137,7 @@ long vcpu_try(kvm_context_t kvm, int slot, unsigned long request, void *arg)
 long vcpu_ioctl(kvm_context_t kvm, int slot, unsigned long request, const void *arg)
 {
 	int error;
-	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct vcpu_handle *vcpu = context_vcpu(kvm, slot, &error);
 	struct refusal why;
 	long r;
 
@@ -152,7 +152,7 @@ int vcpu_optional(kvm_context_t kvm, int slot, unsigned long request, const void
 	const char *name)
 {
 	int error;
-	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct vcpu_handle *vcpu = context_vcpu(kvm, slot, &error);
 	struct refusal why;
 	long r;
 
@@ -169,7 +169,7 @@ int vcpu_optional(kvm_context_t kvm, int slot, unsigned long request, const void
 void vcpus_free(kvm_context_t kvm)
 {
 	for (int i = 0; i < kvm->max_vcpus; i++) {
-		struct vcpu *vcpu = kvm->vcpus[i];
+		struct vcpu_handle *vcpu = kvm->vcpus[i];
 
 		if (!vcpu)
 			continue;
@@ -183,7 +183,7 @@ void vcpus_free(kvm_context_t kvm)
 static struct kvm_run *run_area(kvm_context_t kvm, int slot)
 {
 	int error;
-	struct vcpu *vcpu = context_vcpu(kvm, slot, &error);
+	struct vcpu_handle *vcpu = context_vcpu(kvm, slot, &error);
 
 	return vcpu ? vcpu->run : NULL;
 }

@@ -10,7 +10,7 @@
 
 /* ---- Slots as the hypervisor knows them ------------------------------------------------------------- */
 
-static int commit(kvm_context_t kvm, const struct slot *slot, u64 len)
+static int commit(kvm_context_t kvm, const struct view_slot *slot, u64 len)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = slot->id,
@@ -25,7 +25,7 @@ static int commit(kvm_context_t kvm, const struct slot *slot, u64 len)
 }
 
 /* There is room in free_ids for every number that was ever given out. */
-static int id_take(struct memory *m, u32 *id)
+static int id_take(struct guest_memory *m, u32 *id)
 {
 	u32 *grown;
 
@@ -45,15 +45,15 @@ static int id_take(struct memory *m, u32 *id)
 	return 0;
 }
 
-static void id_give(struct memory *m, u32 id)
+static void id_give(struct guest_memory *m, u32 id)
 {
 	m->free_ids[m->n_free++] = id;
 }
 
-static int slot_add(kvm_context_t kvm, const struct slot *wanted)
+static int slot_add(kvm_context_t kvm, const struct view_slot *wanted)
 {
-	struct memory *m = &kvm->memory;
-	struct slot slot = *wanted;
+	struct guest_memory *m = &kvm->memory;
+	struct view_slot slot = *wanted;
 	int r = id_take(m, &slot.id);
 
 	if (r == -ENOSPC)
@@ -72,9 +72,9 @@ static int slot_add(kvm_context_t kvm, const struct slot *wanted)
 	return r;
 }
 
-static int slot_remove(kvm_context_t kvm, const struct slot *slot)
+static int slot_remove(kvm_context_t kvm, const struct view_slot *slot)
 {
-	struct memory *m = &kvm->memory;
+	struct guest_memory *m = &kvm->memory;
 	const u32 id = slot->id;
 	int r = commit(kvm, slot, 0);
 
@@ -85,7 +85,7 @@ static int slot_remove(kvm_context_t kvm, const struct slot *slot)
 	return 0;
 }
 
-static int slot_set_log(kvm_context_t kvm, struct slot *slot, bool log)
+static int slot_set_log(kvm_context_t kvm, struct view_slot *slot, bool log)
 {
 	int r;
 
@@ -101,7 +101,7 @@ static int slot_set_log(kvm_context_t kvm, struct slot *slot, bool log)
 /* ---- Slots as they should be ------------------------------------------------------------------------ */
 
 /* The guest sees at gpa what regions have at home. */
-static int show(const struct memory *m, u64 gpa, u64 home, u64 len, struct ranges *wanted)
+static int show(const struct guest_memory *m, u64 gpa, u64 home, u64 len, struct ranges *wanted)
 {
 	int r = 0;
 
@@ -109,7 +109,7 @@ static int show(const struct memory *m, u64 gpa, u64 home, u64 len, struct range
 		const struct region *region = ranges_at(&m->regions, i);
 		const u64 from = MAX(home, region->range.gpa);
 		const u64 to = MIN(home + len, range_end(&region->range));
-		const struct slot slot = {
+		const struct view_slot slot = {
 			.range = {gpa + (from - home), to - from},
 			.hva = region->hva + (from - region->range.gpa),
 			.home = from,
@@ -125,7 +125,8 @@ static int show(const struct memory *m, u64 gpa, u64 home, u64 len, struct range
 }
 
 /* Aliases, and regions between them. None of either is cut by the range's ends. */
-static int flatten(const struct memory *m, const struct range *range, struct ranges *wanted)
+static int flatten(
+	const struct guest_memory *m, const struct gpa_range *range, struct ranges *wanted)
 {
 	const u64 end = range_end(range);
 	u64 gpa = range->gpa;
@@ -147,10 +148,10 @@ static int flatten(const struct memory *m, const struct range *range, struct ran
 
 /* ---- From the one to the other ---------------------------------------------------------------------- */
 
-static bool widen_by(const struct ranges *t, struct range *range)
+static bool widen_by(const struct ranges *t, struct gpa_range *range)
 {
 	const u64 gpa = range->gpa, end = range_end(range);
-	const struct range *r;
+	const struct gpa_range *r;
 
 	for (int i = ranges_from(t, gpa); (r = ranges_at(t, i)) && r->gpa < end; i++) {
 		const u64 to = MAX(range_end(range), range_end(r));
@@ -162,7 +163,7 @@ static bool widen_by(const struct ranges *t, struct range *range)
 }
 
 /* Until nothing is cut any more. */
-static void widen(const struct memory *m, struct range *range)
+static void widen(const struct guest_memory *m, struct gpa_range *range)
 {
 	while (widen_by(&m->regions, range) || widen_by(&m->aliases, range) ||
 		widen_by(&m->slots, range))
@@ -170,18 +171,18 @@ static void widen(const struct memory *m, struct range *range)
 }
 
 /* The flags may differ: they can be changed. */
-static bool stays(const struct slot *slot, const struct ranges *wanted)
+static bool stays(const struct view_slot *slot, const struct ranges *wanted)
 {
-	const struct slot *w = ranges_overlapping(wanted, slot->range.gpa, slot->range.len);
+	const struct view_slot *w = ranges_overlapping(wanted, slot->range.gpa, slot->range.len);
 
 	return w && w->range.gpa == slot->range.gpa && w->range.len == slot->range.len &&
 	       w->hva == slot->hva && w->home == slot->home && w->read_only == slot->read_only;
 }
 
-static int save_all(kvm_context_t kvm, const struct range *range, const struct ranges *wanted)
+static int save_all(kvm_context_t kvm, const struct gpa_range *range, const struct ranges *wanted)
 {
-	const struct memory *m = &kvm->memory;
-	const struct slot *slot;
+	const struct guest_memory *m = &kvm->memory;
+	const struct view_slot *slot;
 	int r = 0;
 
 	for (int i = ranges_from(&m->slots, range->gpa);
@@ -192,11 +193,11 @@ static int save_all(kvm_context_t kvm, const struct range *range, const struct r
 	return r;
 }
 
-static int remove_all(kvm_context_t kvm, const struct range *range, const struct ranges *wanted)
+static int remove_all(kvm_context_t kvm, const struct gpa_range *range, const struct ranges *wanted)
 {
-	struct memory *m = &kvm->memory;
+	struct guest_memory *m = &kvm->memory;
 	int i = ranges_from(&m->slots, range->gpa), r = 0;
-	struct slot *slot;
+	struct view_slot *slot;
 
 	while (r >= 0 && (slot = ranges_at(&m->slots, i)) && slot->range.gpa < range_end(range))
 		if (stays(slot, wanted))
@@ -208,21 +209,21 @@ static int remove_all(kvm_context_t kvm, const struct range *range, const struct
 
 static int add_all(kvm_context_t kvm, const struct ranges *wanted)
 {
-	const struct memory *m = &kvm->memory;
+	const struct guest_memory *m = &kvm->memory;
 	int r = 0;
 
 	for (int i = 0; r >= 0 && i < wanted->n; i++) {
-		const struct slot *w = ranges_at(wanted, i);
-		struct slot *slot = ranges_containing(&m->slots, w->range.gpa, w->range.len);
+		const struct view_slot *w = ranges_at(wanted, i);
+		struct view_slot *slot = ranges_containing(&m->slots, w->range.gpa, w->range.len);
 
 		r = slot ? slot_set_log(kvm, slot, w->log) : slot_add(kvm, w);
 	}
 	return r;
 }
 
-static int update(kvm_context_t kvm, struct range range)
+static int update(kvm_context_t kvm, struct gpa_range range)
 {
-	struct ranges wanted = {.item_size = sizeof(struct slot)};
+	struct ranges wanted = {.item_size = sizeof(struct view_slot)};
 	int r;
 
 	widen(&kvm->memory, &range);
@@ -237,14 +238,14 @@ static int update(kvm_context_t kvm, struct range range)
 	return r;
 }
 
-static bool shows(const struct alias *alias, const struct range *range)
+static bool shows(const struct alias *alias, const struct gpa_range *range)
 {
 	return alias->target < range_end(range) && range->gpa < alias->target + alias->range.len;
 }
 
-int view_update(kvm_context_t kvm, const struct range *range)
+int view_update(kvm_context_t kvm, const struct gpa_range *range)
 {
-	const struct memory *m = &kvm->memory;
+	const struct guest_memory *m = &kvm->memory;
 	int r = update(kvm, *range);
 
 	for (int i = 0; r >= 0 && i < m->aliases.n; i++) {
@@ -257,11 +258,11 @@ int view_update(kvm_context_t kvm, const struct range *range)
 }
 
 /* Slots in `place` that show something of the region. */
-static int each_in(kvm_context_t kvm, const struct range *place, const struct range *region,
-	int (*fn)(kvm_context_t kvm, const struct slot *slot, void *arg), void *arg)
+static int each_in(kvm_context_t kvm, const struct gpa_range *place, const struct gpa_range *region,
+	int (*fn)(kvm_context_t kvm, const struct view_slot *slot, void *arg), void *arg)
 {
-	const struct memory *m = &kvm->memory;
-	const struct slot *slot;
+	const struct guest_memory *m = &kvm->memory;
+	const struct view_slot *slot;
 	int r = 0;
 
 	for (int i = ranges_from(&m->slots, place->gpa);
@@ -273,10 +274,10 @@ static int each_in(kvm_context_t kvm, const struct range *place, const struct ra
 }
 
 int view_each(kvm_context_t kvm, const struct region *region,
-	int (*fn)(kvm_context_t kvm, const struct slot *slot, void *arg), void *arg)
+	int (*fn)(kvm_context_t kvm, const struct view_slot *slot, void *arg), void *arg)
 {
-	const struct memory *m = &kvm->memory;
-	const struct range range = region->range;
+	const struct guest_memory *m = &kvm->memory;
+	const struct gpa_range range = region->range;
 	int r = each_in(kvm, &range, &range, fn, arg);
 
 	for (int i = 0; r >= 0 && i < m->aliases.n; i++) {

@@ -114,7 +114,7 @@ static int vm_fill(kvm_context_t kvm, unsigned long phys_mem_bytes, void **phys_
 
 static void vm_undo(kvm_context_t kvm)
 {
-	const struct memory before = kvm->memory;
+	const struct guest_memory before = kvm->memory;
 
 	kvm->port->close_fd(kvm->port_state, kvm->vm_fd);
 	kvm->vm_fd = -1;
