@@ -19,7 +19,7 @@ enum bus_space { BUS_PORTS, BUS_MMIO, BUS_SPACES };
 /* What a write makes of the machine. */
 enum bus_event { BUS_NOTHING, BUS_POWER_OFF, BUS_RESET };
 
-/* What is read where no device is; for a device that refuses an access as well. */
+/* What is read where no device is. A device that refuses an access answers the same. */
 #define BUS_ONES (~0ull)
 
 /*

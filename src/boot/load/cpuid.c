@@ -3,7 +3,8 @@
  * What differs from processor to processor in CPUID: the APIC id and the topology, here one package of one-thread
  * cores. SDM 2, CPUID; APM 3, appendix E. Everything else is what the engine offers.
  */
-#include "boot/load/vcpus.h"
+#include "base/types.h"
+#include "boot/load/cpuid.h"
 
 #define LEAF_TOPOLOGY 0xb
 

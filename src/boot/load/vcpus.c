@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "boot/load/cpuid.h"
 #include "boot/load/vcpus.h"
 
 #define CR0_PE BIT(0)

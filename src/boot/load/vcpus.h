@@ -13,9 +13,4 @@ int cpus_create(kvm_context_t kvm, unsigned cpus, struct failure *f);
 /* vCPU 0's registers. */
 int cpu_set_start(kvm_context_t kvm, const struct start_state *start, struct failure *f);
 
-/* Pure: makes `list`, which has room for `room` entries, that of processor `cpu` of `cpus`. */
-void cpuid_personalise(struct kvm_cpuid2 *list, unsigned room, unsigned cpu, unsigned cpus);
-/* Pure: the local APIC's timer can be set by TSC value. */
-void cpuid_add_tsc_deadline(struct kvm_cpuid2 *list);
-
 #endif

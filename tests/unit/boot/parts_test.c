@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "boot/load/vcpus.h"
+#include "boot/load/cpuid.h"
 #include "boot/load/e820.h"
 #include "boot/load/startinfo.h"
 #include "cli/cli.h"
