@@ -3,7 +3,7 @@
 #ifndef BOOT_CHOICE_H
 #define BOOT_CHOICE_H
 
-#include "boot/failure.h"
+#include "boot/core/failure.h"
 
 struct engine_choice {
 	const char *engine; /* libkvm's name */

@@ -10,7 +10,7 @@
 #define BOOT_DEV_BUS_H
 
 #include "base/types.h"
-#include "boot/failure.h"
+#include "boot/core/failure.h"
 
 #define BUS_RANGES 64 /* of each space: more devices than interrupt lines */
 

@@ -4,7 +4,7 @@
  * has the second (reset.h).
  */
 #include "boot/dev/pci.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 static u64 address_read(void *opaque, u64 offset, unsigned size)
 {

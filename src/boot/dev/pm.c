@@ -2,7 +2,7 @@
 /* Status (never anything), enable, control; the guest is always in ACPI mode. Registers are 16 bits wide, accessed by
  * bytes or words. */
 #include "boot/dev/pm.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 #define PM1_SCI_EN BIT(0)
 #define PM1_SLP_EN BIT(13)

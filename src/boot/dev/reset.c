@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Bit 2 resets when it goes from 0 to 1; that it was 0 is taken for granted, so there is no state and no reading. */
 #include "boot/dev/reset.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 static enum bus_event on_write(void *opaque, u64 offset, unsigned size, u64 value)
 {

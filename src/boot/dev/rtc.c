@@ -3,7 +3,7 @@
 #include <time.h>
 
 #include "boot/dev/rtc.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 static u64 on_read(void *opaque, u64 offset, unsigned size)
 {

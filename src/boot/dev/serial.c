@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "boot/dev/serial.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 #include "chips/uart16550.h"
 
 #define TYPED_SIZE (1u << 20) /* more than anyone pastes; pages that are not touched cost nothing */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "boot/load/acpi.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 #define HEADER_SIZE 36 /* of every table but RSDP and FACS (5.2.6) */
 #define FADT_SIZE   276

@@ -3,7 +3,7 @@
 #ifndef BOOT_LOAD_E820_H
 #define BOOT_LOAD_E820_H
 
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 #define E820_MAX      8
 #define E820_RAM      1

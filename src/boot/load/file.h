@@ -4,7 +4,7 @@
 #define BOOT_LOAD_FILE_H
 
 #include "base/types.h"
-#include "boot/failure.h"
+#include "boot/core/failure.h"
 
 struct file {
 	const char *option; /* the option that named it */

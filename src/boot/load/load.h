@@ -3,8 +3,8 @@
 #ifndef BOOT_LOAD_LOAD_H
 #define BOOT_LOAD_LOAD_H
 
-#include "boot/failure.h"
-#include "boot/layout.h"
+#include "boot/core/failure.h"
+#include "boot/core/layout.h"
 
 struct load_request {
 	const char *kernel, *initrd; /* paths; initrd may be NULL */

@@ -3,7 +3,7 @@
 #ifndef BOOT_LOAD_STARTINFO_H
 #define BOOT_LOAD_STARTINFO_H
 
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 struct start_info {
 	const u8 *header; /* the bzImage's setup header */

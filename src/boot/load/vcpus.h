@@ -5,7 +5,7 @@
 
 #include <libkvm.h>
 
-#include "boot/failure.h"
+#include "boot/core/failure.h"
 #include "boot/load/load.h"
 
 /* Makes vCPUs 0 to cpus - 1; the others wait for the first one's SIPI. */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "boot/load/acpi.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 #define GPA  0xe0000u
 #define SIZE 0x20000u

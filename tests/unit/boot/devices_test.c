@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "boot/dev/devices.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 static struct bus bus;
 static struct devices devices;

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "boot/dev/serial.h"
-#include "boot/layout.h"
+#include "boot/core/layout.h"
 
 #define DATA   PORT_COM1
 #define IER    (PORT_COM1 + 1)

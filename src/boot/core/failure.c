@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "boot/failure.h"
+#include "boot/core/failure.h"
 
 int failure_set(struct failure *f, const char *format, ...)
 {

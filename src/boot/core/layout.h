@@ -3,8 +3,8 @@
  * Where things lie in guest-physical memory and in port space. Everything below 640 KiB that boot puts there is free
  * for the kernel to take once it has read it; the ACPI tables stay and are reserved.
  */
-#ifndef BOOT_LAYOUT_H
-#define BOOT_LAYOUT_H
+#ifndef BOOT_CORE_LAYOUT_H
+#define BOOT_CORE_LAYOUT_H
 
 #include "base/types.h"
 
