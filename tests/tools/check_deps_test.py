@@ -38,7 +38,22 @@ CASES = [
     ('src/boot/a.c', '#include "libkvm.h"', None),
     ('src/boot/a.c', '#include "libkvm/port.h"', 'is in libkvm'),
     ('src/boot/a.c', '#  include "engine/engine.h"', 'is in engine'),
+    ('src/boot/a.c', '#include "boot/load/load.h"', None),
+    ('src/boot/a.c', '#include "boot/dev/bus.h"', None),
+    ('src/boot/a.c', '#include "chips/pit.h"', 'is in chips'),
+    ('src/boot/dev/a.c', '#include "chips/pit.h"', None),
+    ('src/boot/dev/a.c', '#include "boot/core/layout.h"', None),
+    ('src/boot/dev/a.c', '#include "boot/boot.h"', 'is in boot'),
+    ('src/boot/dev/a.c', '#include "boot/load/load.h"', 'is in boot/load'),
+    ('src/boot/dev/a.c', '#include <libkvm.h>', 'which boot/dev may not use'),
+    ('src/boot/load/a.c', '#include <libkvm.h>', None),
+    ('src/boot/load/a.c', '#include "boot/dev/bus.h"', 'is in boot/dev'),
+    ('src/boot/load/a.c', '#include "boot/boot.h"', 'is in boot'),
+    ('src/boot/load/a.c', '#include <linux/kvm.h>', 'system header'),
+    ('src/boot/core/a.c', '#include "boot/dev/bus.h"', 'is in boot/dev'),
+    ('src/boot/core/a.c', '#include "boot/boot.h"', 'is in boot, but boot/core'),
     ('src/cli/a.c', '#include "boot/boot.h"', None),
+    ('src/cli/a.c', '#include "boot/dev/bus.h"', 'is in boot/dev'),
     ('src/novel/a.c', '', 'belongs to no part'),
     ('include/a.h', '#include "base/types.h"', 'is in base'),
     ('include/a.h', '#include <stdint.h>', None),
@@ -52,6 +67,7 @@ CASES = [
     ('examples/a.c', '#include "base/types.h"', 'is in base'),
     ('examples/a.c', '#include <libkvm/port.h>', 'is in libkvm'),
 ]
+HEADERS += ['boot/core/layout.h', 'boot/load/load.h', 'boot/dev/bus.h']
 
 
 def write(root, path, text):
