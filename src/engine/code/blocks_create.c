@@ -9,11 +9,11 @@
 #define DETAIL_BYTES (64u << 20)
 
 /* All tables lie in one mapping, each on pages of its own: where each begins, and how long it is in all. */
-struct plan {
+struct table_plan {
 	size_t block, detail, copy, bytes;
 };
 
-static size_t place(struct plan *p, size_t bytes)
+static size_t place(struct table_plan *p, size_t bytes)
 {
 	size_t at = p->bytes;
 
@@ -21,9 +21,9 @@ static size_t place(struct plan *p, size_t bytes)
 	return at;
 }
 
-static struct plan plan_tables(void)
+static struct table_plan plan_tables(void)
 {
-	struct plan p = {0};
+	struct table_plan p = {0};
 
 	place(&p, sizeof(struct blocks));
 	p.block = place(&p, BLOCKS_MAX * sizeof(struct block));
@@ -34,7 +34,7 @@ static struct plan plan_tables(void)
 
 int blocks_create(struct blocks **ret)
 {
-	struct plan p = plan_tables();
+	struct table_plan p = plan_tables();
 	u8 *at = sys_mmap(NULL, p.bytes, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	struct blocks *b = (struct blocks *)at;

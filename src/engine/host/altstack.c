@@ -23,7 +23,7 @@ static void cut(void *opaque)
 	sys_sigaltstack(rest, NULL);
 }
 
-void altstack_cut(struct cpu *cpu, u64 sp, struct altstack *ret)
+void altstack_cut(struct cpu *cpu, u64 sp, struct altstack_cut *ret)
 {
 	stack_t rest;
 
@@ -41,7 +41,7 @@ void altstack_cut(struct cpu *cpu, u64 sp, struct altstack *ret)
 	ret->cut = true;
 }
 
-void altstack_restore(struct cpu *cpu, const struct altstack *a)
+void altstack_restore(struct cpu *cpu, const struct altstack_cut *a)
 {
 	stack_t whole = a->whole;
 

@@ -13,13 +13,13 @@
 
 #include "engine/core/cpu.h"
 
-struct altstack {
+struct altstack_cut {
 	stack_t whole;
 	bool cut;
 };
 
 /* sp: the caller's stack pointer. Costs a system call when it is another one than the last time. */
-void altstack_cut(struct cpu *cpu, u64 sp, struct altstack *ret);
-void altstack_restore(struct cpu *cpu, const struct altstack *a);
+void altstack_cut(struct cpu *cpu, u64 sp, struct altstack_cut *ret);
+void altstack_restore(struct cpu *cpu, const struct altstack_cut *a);
 
 #endif

@@ -13,14 +13,14 @@
 #include "engine/mem/mem_priv.h"
 #include "engine/mem/mem.h"
 
-struct part {
-	struct target to;
+struct access_part {
+	struct access_target to;
 	unsigned len;
 };
 
 struct parts {
 	unsigned n;
-	struct part part[2];
+	struct access_part part[2];
 };
 
 static unsigned bytes_to_page_end(u64 lin)
@@ -32,7 +32,7 @@ static unsigned bytes_to_page_end(u64 lin)
 static int translate_parts(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, struct parts *ret)
 {
 	for (ret->n = 0; len; ret->n++) {
-		struct part *p = &ret->part[ret->n];
+		struct access_part *p = &ret->part[ret->n];
 		int r;
 
 		p->len = MIN(len, bytes_to_page_end(lin));
@@ -112,7 +112,7 @@ static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
 
 /* ---- reads ---- */
 
-static int read_part(struct cpu *cpu, const struct part *p, u8 *buf)
+static int read_part(struct cpu *cpu, const struct access_part *p, u8 *buf)
 {
 	if (!p->to.hva)
 		return mmio_read(cpu, p->to.gpa, buf, p->len);
@@ -161,7 +161,7 @@ int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 
 /* ---- writes ---- */
 
-static int write_part(struct cpu *cpu, const struct part *p, const u8 *buf)
+static int write_part(struct cpu *cpu, const struct access_part *p, const u8 *buf)
 {
 	if (!p->to.hva)
 		mmio_post(cpu, p->to.gpa, buf, p->len);
@@ -229,7 +229,7 @@ int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 
 int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 {
-	struct target t;
+	struct access_target t;
 	int r;
 
 	check_inside(cpu);
@@ -250,7 +250,7 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 
 int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched)
 {
-	struct target t;
+	struct access_target t;
 	int r;
 
 	check_inside(cpu);

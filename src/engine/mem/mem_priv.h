@@ -231,13 +231,13 @@ static inline void check_inside(const struct cpu *cpu)
 }
 
 /* tlb.c: outcome of translating one access that stays in its page. */
-struct target {
+struct access_target {
 	u64 gpa;      /* of the byte */
 	u8 *hva;      /* of the byte; NULL: not RAM for this kind of access */
 	bool watched; /* RAM, but a store must be told to the translator */
 };
 /* Walk, look up, fill the TLB if allowed. CPU_OK, CPU_FAULT or CPU_EXIT. */
-int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret);
+int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct access_target *ret);
 
 /* Remember that a translation of a large page is cached, for INVLPG. */
 void tlb_note_large(struct cpu *cpu, u64 lin, u64 page_size);

@@ -11,14 +11,14 @@
 #include "engine/mem/memory.h"
 #include "engine/mem/mem.h"
 
-struct span {
+struct ram_span {
 	struct slot *slot;
 	u8 *hva;
 	u64 len;
 };
 
 /* The part of [gpa, gpa + len) that lies in one slot. */
-static bool span_at(const struct memory *mem, u64 gpa, u64 len, struct span *ret)
+static bool span_at(const struct memory *mem, u64 gpa, u64 len, struct ram_span *ret)
 {
 	u32 hint = 0;
 
@@ -34,7 +34,7 @@ static bool span_at(const struct memory *mem, u64 gpa, u64 len, struct span *ret
 
 static bool backed(const struct memory *mem, u64 gpa, u64 len, bool write)
 {
-	struct span s;
+	struct ram_span s;
 
 	if (!gpa_outside(gpa, len))
 		return false;
@@ -47,7 +47,7 @@ static bool backed(const struct memory *mem, u64 gpa, u64 len, bool write)
 
 static int copy_out(const struct memory *mem, u64 gpa, u8 *buf, u64 len)
 {
-	struct span s;
+	struct ram_span s;
 
 	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
 		if (!span_at(mem, gpa, len, &s) || guest_copy(buf, s.hva, s.len))
@@ -64,7 +64,7 @@ static void log_span(struct machine *m, const struct slot *s, u64 gpa, u64 len)
 
 static int copy_in(struct machine *m, u64 gpa, const u8 *buf, u64 len)
 {
-	struct span s;
+	struct ram_span s;
 
 	for (; len; gpa += s.len, buf += s.len, len -= s.len) {
 		if (!span_at(m->mem, gpa, len, &s) || guest_copy(s.hva, buf, s.len))

@@ -34,8 +34,8 @@ static void *map(u64 size)
 }
 
 /* A chunk's first bytes say where the one before it is. */
-struct chunk {
-	struct chunk *previous;
+struct pool_chunk {
+	struct pool_chunk *previous;
 };
 
 static void *cut(struct pool *p, u64 size)
@@ -44,7 +44,7 @@ static void *cut(struct pool *p, u64 size)
 
 	/* The rest of the last chunk is lost, at most a 32nd. */
 	if (!p->chunks || p->used + size > CHUNK) {
-		struct chunk *c = map(CHUNK);
+		struct pool_chunk *c = map(CHUNK);
 
 		if (!c)
 			return NULL;
@@ -102,7 +102,7 @@ void pool_give(struct pool *p, void *a, u64 size)
 void pool_destroy(struct pool *p)
 {
 	while (p->chunks) {
-		struct chunk *c = p->chunks;
+		struct pool_chunk *c = p->chunks;
 
 		p->chunks = c->previous;
 		sys_munmap(c, CHUNK);

@@ -8,7 +8,7 @@
 /* Sizes of 64 bytes to 128 KiB are kept; larger arrays are mappings. A zeroed struct is an empty pool. */
 #define POOL_CLASSES 12
 struct pool {
-	struct chunk *chunks;
+	struct pool_chunk *chunks;
 	u64 used; /* of the latest chunk */
 	void **free[POOL_CLASSES];
 };

@@ -128,7 +128,7 @@ static bool become_writer(struct cpu *cpu, const struct slot *s, const struct wa
 
 /* The page is RAM and the access is allowed. */
 static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, const struct walk *w,
-	struct target *t)
+	struct access_target *t)
 {
 	unsigned view = access_view(cpu, acc);
 
@@ -154,7 +154,7 @@ static void mmio_forget(struct cpu *cpu)
 	cpu->mmio_tag = 0;
 }
 
-static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
+static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct access_target *ret)
 {
 	const struct slot *s;
 	struct walk w;
@@ -162,7 +162,7 @@ static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct target 
 
 	if (r)
 		return r;
-	*ret = (struct target){.gpa = w.gpa};
+	*ret = (struct access_target){.gpa = w.gpa};
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
 		fill(cpu, lin, acc, s, &w, ret);
@@ -175,19 +175,19 @@ static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct target 
 	return CPU_OK;
 }
 
-int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct target *ret)
+int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct access_target *ret)
 {
 	lin = linear_wrap(cpu, lin);
 	if (cpu->mmio_tag != mmio_tag(cpu, lin, acc))
 		return translate_walk(cpu, lin, acc, ret);
 	check_inside(cpu);
-	*ret = (struct target){.gpa = cpu->mmio_gpa | (lin & ~PAGE_MASK)};
+	*ret = (struct access_target){.gpa = cpu->mmio_gpa | (lin & ~PAGE_MASK)};
 	return CPU_OK;
 }
 
 int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gpa)
 {
-	struct target t;
+	struct access_target t;
 	int r = tlb_translate(cpu, lin, acc, &t);
 
 	stat_inc(cpu, STAT_TLB_FILLS);

@@ -53,7 +53,7 @@ bool thread_is_own(int tid)
 
 static void *begin(void *arg)
 {
-	struct thread *t = arg;
+	struct own_thread *t = arg;
 	const u64 self = identity(sys_gettid());
 	void *r;
 
@@ -65,7 +65,7 @@ static void *begin(void *arg)
 	return r;
 }
 
-int thread_start(struct thread *t, void *(*run)(void *), void *opaque)
+int thread_start(struct own_thread *t, void *(*run)(void *), void *opaque)
 {
 	const u64 all = ~LIBC_OWN;
 	u64 old;
@@ -80,7 +80,7 @@ int thread_start(struct thread *t, void *(*run)(void *), void *opaque)
 }
 
 /* Soon; and unlike semaphores and conditions this is no cancellation point. */
-void thread_wait_running(const struct thread *t)
+void thread_wait_running(const struct own_thread *t)
 {
 	while (!atomic_load(&t->runs))
 		sys_sched_yield();

@@ -7,7 +7,7 @@
 #include <stdatomic.h>
 #include "base/types.h"
 
-struct thread {
+struct own_thread {
 	pthread_t id;
 	void *(*run)(void *opaque);
 	void *opaque;
@@ -15,9 +15,9 @@ struct thread {
 };
 
 /* With all signals blocked in it. 0 or -errno. *t begins as zero and stays as long as the thread. */
-int thread_start(struct thread *t, void *(*run)(void *), void *opaque);
+int thread_start(struct own_thread *t, void *(*run)(void *), void *opaque);
 /* From then on it makes no system call but the engine's. */
-void thread_wait_running(const struct thread *t);
+void thread_wait_running(const struct own_thread *t);
 /* Was the thread of this number started so, in this process? */
 bool thread_is_own(int tid);
 

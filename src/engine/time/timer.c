@@ -43,7 +43,7 @@ struct watch {
 };
 
 struct timers {
-	struct thread thread;
+	struct own_thread thread;
 	pthread_mutex_t lock;
 	pthread_cond_t idle; /* running or running_watch has changed to NULL */
 	struct timer *heap, *running;

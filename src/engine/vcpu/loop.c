@@ -239,7 +239,7 @@ static const u8 user_stat[EXIT_COUNT] = {
 int vcpu_run(struct vcpu *v, u32 flags)
 {
 	struct cpu *before = recover_thread(&v->cpu);
-	struct altstack alternate;
+	struct altstack_cut alternate;
 	int r;
 
 	altstack_cut(&v->cpu, (u64)__builtin_frame_address(0), &alternate);

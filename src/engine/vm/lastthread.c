@@ -37,7 +37,7 @@ bool last_first_is_gone(void)
 
 /* ---- /proc ---- */
 
-struct entry { /* struct linux_dirent64 */
+struct directory_entry { /* struct linux_dirent64 */
 	u64 inode, offset;
 	u16 bytes;
 	u8 type;
@@ -63,7 +63,7 @@ static enum whose worst(const char *buffer, long n, int pid)
 	enum whose all = NOBODY;
 
 	for (long at = 0; at < n;) {
-		const struct entry *e = (const void *)(buffer + at);
+		const struct directory_entry *e = (const void *)(buffer + at);
 
 		all = MAX(all, whose(e->name, pid));
 		at += e->bytes;

@@ -22,7 +22,7 @@
  * The parts, each of which may use those before it: made in this order, unmade in the reverse. The timers' thread comes
  * up while the rest is made.
  */
-static const struct part {
+static const struct machine_part {
 	int (*create)(struct machine *m); /* 0 or -errno, and then nothing is left of it */
 	void (*destroy)(struct machine *m);
 } parts[] = {
