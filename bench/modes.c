@@ -13,6 +13,7 @@
 #include "engine/core/machine.h"
 #include "engine/core/vcpu.h"
 #include "engine/cpu/segment.h"
+#include "engine/cpu/mode.h"
 
 #define RAM (1u << 20)
 

@@ -17,6 +17,7 @@
 #include "engine/core/machine.h"
 #include "engine/core/vcpu.h"
 #include "engine/mem/mem.h"
+#include "engine/cpu/mode.h"
 #include "insn/diff.h"
 
 /* Offsets in the system area. */

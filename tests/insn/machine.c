@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "engine/cpu/fpu.h"
+#include "engine/cpu/mode.h"
 #include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"

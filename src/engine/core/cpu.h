@@ -347,12 +347,7 @@ struct cpu {
 	struct jump_table jump[JUMP_TABLES];
 };
 
-/* ---- cpu.c: derived state and exceptions ---- */
-
-/* Recompute the derived fields after any change of cs, ss, cr0, cr4, efer, rflags.VM, rflags.AC or CPL. */
-void cpu_update_mode(struct cpu *cpu);
-/* Reset state, SDM 3:9.1 table 9-1. init: INIT keeps the FPU and CR0.CD/NW. MSRs are msr_reset()'s. */
-void cpu_reset(struct cpu *cpu, bool init);
+/* ---- questions, and exceptions ---- */
 
 static inline bool cpu_long_mode(const struct cpu *cpu)
 {

@@ -10,7 +10,7 @@
 
 #include "engine/core/cpu.h"
 
-/* cpu.c: is there a breakpoint on data? */
+/* cpu/mode.c: is there a breakpoint on data? */
 bool debug_watches_data(const struct cpu *cpu);
 /* step.c, before an instruction is fetched: CPU_OK, or CPU_FAULT with #DB in cpu->exc. */
 int debug_before(struct cpu *cpu);

@@ -4,6 +4,7 @@
  * one that is accepted drops what the TLB can no longer answer for and recomputes the processor mode. Inner code.
  */
 #include "engine/cpu/cr.h"
+#include "engine/cpu/mode.h"
 #include "engine/host/raw.h"
 #include "engine/irq/lapic.h"
 #include "engine/mem/mem.h"

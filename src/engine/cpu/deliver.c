@@ -11,6 +11,7 @@
 #include "engine/cpu/transfer.h"
 #include "engine/cpu/stack.h"
 #include "engine/cpu/task.h"
+#include "engine/cpu/mode.h"
 #include "engine/mem/mem.h"
 
 /* Error code that names an IDT entry, SDM 3:6.13. */

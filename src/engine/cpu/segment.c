@@ -6,6 +6,7 @@
  * linear addresses are 32 bits wide. Sources: SDM 3:3.4 to 3:3.5, 3:5.3 to 3:5.8, 2:MOV.
  */
 #include "engine/cpu/segment.h"
+#include "engine/cpu/mode.h"
 #include "engine/mem/mem.h"
 
 static int address_fault(struct cpu *cpu, unsigned seg)

@@ -11,6 +11,7 @@
  * changes; a state that no processor can be in ends in shutdown (APM 2:10.3.6).
  */
 #include "engine/cpu/smm.h"
+#include "engine/cpu/mode.h"
 
 #include <string.h>
 

@@ -12,6 +12,7 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpu/stack.h"
 #include "engine/cpu/task.h"
+#include "engine/cpu/mode.h"
 #include "engine/mem/mem.h"
 #include "x86/regs.h"
 

@@ -5,6 +5,7 @@
  */
 #include "engine/cpu/transfer.h"
 #include "engine/cpu/stack.h"
+#include "engine/cpu/mode.h"
 #include "engine/mem/mem.h"
 
 int gate_code_read(struct cpu *cpu, u16 selector, u64 desc[2])

@@ -5,6 +5,7 @@
 
 #include "engine/core/cpu.h"
 #include "engine/cpu/cr.h"
+#include "engine/cpu/mode.h"
 #include "engine/engine.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"

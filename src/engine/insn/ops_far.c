@@ -7,6 +7,7 @@
 #include "engine/cpu/transfer.h"
 #include "engine/cpu/stack.h"
 #include "engine/cpu/task.h"
+#include "engine/cpu/mode.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/mem/mem.h"

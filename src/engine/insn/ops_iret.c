@@ -7,6 +7,7 @@
 #include "engine/insn/ops.h"
 #include "engine/cpu/stack.h"
 #include "engine/cpu/task.h"
+#include "engine/cpu/mode.h"
 #include "engine/mem/mem.h"
 
 /* Flags that an iret of this operand size may change at this privilege level. */

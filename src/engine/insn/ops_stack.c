@@ -8,6 +8,7 @@
 #include "engine/core/cpu.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/stack.h"
+#include "engine/cpu/mode.h"
 #include "engine/engine.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"

@@ -8,6 +8,7 @@
  * guest's CPUID vendor decides, as it is what the guest's kernel goes by.
  */
 #include "engine/cpu/transfer.h"
+#include "engine/cpu/mode.h"
 #include "engine/insn/ops.h"
 
 static void set_flat(struct cpu *cpu, u16 cs, u16 ss, unsigned cpl, bool code64)

@@ -7,6 +7,7 @@
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
 #include "engine/cpu/smm.h"
+#include "engine/cpu/mode.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/msr/msr.h"

@@ -14,6 +14,7 @@
 #include "engine/pv/kvm/eoi.h"
 #include "engine/pv/kvm/pvclock.h"
 #include "engine/time/clock.h"
+#include "engine/cpu/mode.h"
 
 #define MSR_TSC                 0x10
 #define MSR_KVM_WALL_CLOCK      0x11

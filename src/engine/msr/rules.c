@@ -6,6 +6,7 @@
 #include <errno.h>
 
 #include "engine/cpu/segment.h"
+#include "engine/cpu/mode.h"
 #include "engine/core/machine.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/msr/table.h"

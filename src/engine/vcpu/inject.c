@@ -12,6 +12,7 @@
 #include "engine/core/stat.h"
 #include "engine/vcpu/loop.h"
 #include "engine/cpu/exception.h"
+#include "engine/cpu/mode.h"
 #include "engine/irq/lapic.h"
 #include "engine/mem/recheck.h"
 #include "engine/msr/msr.h"

@@ -11,6 +11,7 @@
 #include "engine/core/layout.h"
 #include "engine/jit/run.h"
 #include "engine/cpu/smm.h"
+#include "engine/cpu/mode.h"
 #include "engine/pv/hyperv/hv.h"
 #include "base/fd.h"
 #include "base/hostcpu.h"

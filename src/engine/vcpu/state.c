@@ -11,6 +11,7 @@
 
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
+#include "engine/cpu/mode.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"

@@ -5,6 +5,7 @@
 #include "engine/core/cpu.h"
 #include "engine/cpu/exception.h"
 #include "engine/cpu/segment.h"
+#include "engine/cpu/mode.h"
 #include "engine/exit.h"
 #include "engine/insn/ops.h"
 #include "x86/insn.h"

@@ -4,6 +4,7 @@
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/engine.h"
+#include "engine/cpu/mode.h"
 #include "x86/regs.h"
 
 static void keys(void **state)

@@ -4,6 +4,7 @@
 #include "engine/cpuid/cpuid.h"
 #include "engine/cpu/cr.h"
 #include "engine/cpu/segment.h"
+#include "engine/cpu/mode.h"
 #include "engine/mem/mem.h"
 #include "engine/msr/msr.h"
 #include "engine/insn/ops.h"

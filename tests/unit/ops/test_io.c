@@ -3,6 +3,7 @@
 #include "world.h"
 #include "engine/core/cpu.h"
 #include "engine/exit.h"
+#include "engine/cpu/mode.h"
 #include "x86/regs.h"
 
 static void out_tells_after_the_instruction(void **state)

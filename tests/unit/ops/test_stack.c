@@ -3,6 +3,7 @@
 #include "world.h"
 #include "engine/core/cpu.h"
 #include "engine/engine.h"
+#include "engine/cpu/mode.h"
 #include "x86/regs.h"
 
 static void push_and_pop_rsp(void **state)

@@ -3,6 +3,7 @@
 #include "world.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/cr.h"
+#include "engine/cpu/mode.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "x86/regs.h"

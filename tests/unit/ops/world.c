@@ -9,6 +9,7 @@
 #include "x86/insn.h"
 #include "x86/regs.h"
 #include "engine/msr/msr.h"
+#include "engine/cpu/mode.h"
 
 struct world w;
 

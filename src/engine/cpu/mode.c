@@ -10,6 +10,7 @@
 #include "engine/core/debug.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
+#include "engine/cpu/mode.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/mem/mem.h"
 
