@@ -177,6 +177,42 @@ void box_close(struct box *b)
 	box_free(b);
 }
 
+/* ---- tasks ---- */
+
+static void put_task(struct box *b, u32 at, u32 ss, u32 esp)
+{
+	u32 t[26] = {0};
+
+	t[8] = AT_HANDLERS + 0x100;
+	t[9] = 2;
+	t[14] = esp;
+	t[16] = at << 16 |
+		0x67; /* ESI and EDI: the task's own descriptor, available again by leaving it */
+	t[17] = 0x8900 | at >> 16;
+	t[18] = 0x10;
+	t[19] = 0x18;
+	t[20] = ss;
+	t[21] = t[22] = t[23] = 0x10;
+	t[25] = 1; /* T */
+	memcpy(b->ram + at, t, 0x68);
+}
+
+/*
+ * #DB is a task that traps, so there is #DB again, for which it is busy: #GP, a task that traps as well, and by then the
+ * first is available.
+ */
+void box_tasks(struct box *b)
+{
+	const u32 first = AT_TASKS + 0x400, second = AT_TASKS + 0x800;
+	const u64 gate[] = {(u64)(first + 0x40 - AT_GDT) << 16 | 0x85ull << 40,
+		(u64)(second + 0x40 - AT_GDT) << 16 | 0x85ull << 40};
+
+	put_task(b, first, 0x10, 0x3000);
+	put_task(b, second, 0x20, 0x8000);
+	memcpy(b->ram + AT_IDT32 + 8, &gate[0], 8);
+	memcpy(b->ram + AT_IDT32 + 13 * 8, &gate[1], 8);
+}
+
 /* ---- where processors begin ---- */
 
 static void set_segments(struct kvm_sregs *s, bool long_mode)

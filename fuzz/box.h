@@ -59,6 +59,8 @@ void box_start(struct box *b, int vcpu, bool long_mode);
 void box_hyperv(struct box *b, int vcpu);
 /* Page tables and the GDT, as at first. */
 void box_tables(struct box *b);
+/* Tasks that trap into each other without an end: IDT and TSSs of 32-bit code. */
+void box_tasks(struct box *b);
 /* A finding if the secret has been changed, or is anywhere that who is not in SMM can see. */
 void box_check_secret(struct box *b);
 

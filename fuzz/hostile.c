@@ -3,16 +3,10 @@
 #include <string.h>
 
 #include "fuzz/hostile.h"
+#include "fuzz/places.h"
 
 #define SMC_CODE  (AT_OWN + 0x0ffe)
 #define SHARED_AT (AT_SHARED + 0x2ffe)
-
-u64 place_address(struct random *r)
-{
-	const u64 page = PLACE_GPA + rnd_below(r, 6) * PLACE_BYTES + rnd_below(r, 34) * 4096;
-
-	return rnd_chance(r, 60) ? page + rnd_below(r, 33) - 16 : page + rnd_below(r, 4096);
-}
 
 /* Not where code, page tables and what only one changes are. */
 static u64 any_address(struct hostile *h)
@@ -401,6 +395,38 @@ static void random_bytes(struct hostile *h)
 		PUT(&h->c, rnd(&h->r));
 }
 
+/* Before an instruction of 32-bit code, which it is then in 16-bit code as well. */
+static void wide(struct hostile *h)
+{
+	if (h->mode == MODE_REAL)
+		PUT(&h->c, 0x66, 0x67);
+}
+
+/* Page after page of the large memory: as many entries in the TLB as there can be, mostly for writing. */
+static void sweeps(struct hostile *h)
+{
+	static const u8 ops[][2] = {
+		{0x88, 0x07}, {0x89, 0x07}, {0xfe, 0x07}, {0x01, 0x07}, {0x87, 0x07}, {0x8a, 0x07}};
+	const u64 i = rnd_below(&h->r, ARRAY_SIZE(ops));
+	const u32 stride = (1u << rnd_below(&h->r, 6)) * 4096 + (u32)rnd_below(&h->r, 2) * 8;
+	u32 again;
+
+	wide(h);
+	mov(h, DI, LARGE_GPA + rnd_below(&h->r, 4 * PLACE_BYTES));
+	wide(h);
+	mov(h, CX, 1 + rnd_below(&h->r, LARGE_BYTES / stride));
+	again = h->c.n;
+	wide(h);
+	put(&h->c, ops[i], 2);
+	wide(h);
+	PUT(&h->c, 0x81, 0xc7); /* add edi, stride */
+	put32(&h->c, stride);
+	wide(h);
+	PUT(&h->c, 0xff, 0xc9); /* dec ecx; jnz again */
+	wide(h);
+	PUT(&h->c, 0x75, (u8)(again - h->c.n - 2));
+}
+
 /* ---- together ---- */
 
 static void (*const kinds[PIECE_KINDS])(struct hostile *h) = {
@@ -416,7 +442,15 @@ static void (*const kinds[PIECE_KINDS])(struct hostile *h) = {
 	[IO] = io,
 	[REPEATED] = repeated,
 	[RANDOM] = random_bytes,
+	[SWEEPS] = sweeps,
 };
+
+static unsigned some_kind(struct hostile *h)
+{
+	if (h->often < PIECE_KINDS && rnd_chance(&h->r, 80))
+		return h->often;
+	return (unsigned)rnd_below(&h->r, PIECE_KINDS);
+}
 
 void hostile_make(struct hostile *h)
 {
@@ -427,49 +461,13 @@ void hostile_make(struct hostile *h)
 	h->c = (struct code){h->b->ram + at, at, 0};
 	memcpy(h->b->ram + SHARED_AT, crossing, sizeof(crossing));
 	for (h->pieces = 0; h->pieces < PIECES && h->c.n < CODE_BYTES - 400; h->pieces++) {
-		const u64 kind = rnd_below(&h->r, PIECE_KINDS);
+		const unsigned kind = some_kind(h);
 
 		h->entry[h->pieces] = at + h->c.n;
-		if (with((unsigned)kind))
+		if (with(kind))
 			kinds[kind](h);
 	}
 	PUT(&h->c, 0xe9); /* jmp to the first */
 	put32(&h->c, 0u - h->c.n - 4);
 	memcpy(h->was, h->c.p, CODE_BYTES);
-}
-
-/* ---- tasks ---- */
-
-static void put_task(struct box *b, u32 at, u32 ss, u32 esp)
-{
-	u32 t[26] = {0};
-
-	t[8] = AT_HANDLERS + 0x100;
-	t[9] = 2;
-	t[14] = esp;
-	t[16] = at << 16 |
-		0x67; /* ESI and EDI: the task's own descriptor, available again by leaving it */
-	t[17] = 0x8900 | at >> 16;
-	t[18] = 0x10;
-	t[19] = 0x18;
-	t[20] = ss;
-	t[21] = t[22] = t[23] = 0x10;
-	t[25] = 1; /* T */
-	memcpy(b->ram + at, t, 0x68);
-}
-
-/*
- * #DB is a task that traps, so there is #DB again, for which it is busy: #GP, a task that traps as well, and by then the
- * first is available.
- */
-void hostile_tasks(struct box *b)
-{
-	const u32 first = AT_TASKS + 0x400, second = AT_TASKS + 0x800;
-	const u64 gate[] = {(u64)(first + 0x40 - AT_GDT) << 16 | 0x85ull << 40,
-		(u64)(second + 0x40 - AT_GDT) << 16 | 0x85ull << 40};
-
-	put_task(b, first, 0x10, 0x3000);
-	put_task(b, second, 0x20, 0x8000);
-	memcpy(b->ram + AT_IDT32 + 8, &gate[0], 8);
-	memcpy(b->ram + AT_IDT32 + 13 * 8, &gate[1], 8);
 }

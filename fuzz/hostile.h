@@ -30,8 +30,11 @@ enum ingredient {
 	IO,
 	REPEATED,
 	RANDOM,
+	SWEEPS,
 	PIECE_KINDS,
 	SLOTS = PIECE_KINDS,
+	LARGE,
+	COLLISIONS,
 	PROTECT,
 	REFUSED,
 	EVENTS,
@@ -46,6 +49,7 @@ struct hostile {
 	struct code c;
 	enum mode mode;
 	int vcpu;
+	unsigned often; /* the kind of most pieces, or PIECE_KINDS */
 	u32 entry[PIECES];
 	u32 smc[PIECES]; /* the entry of a piece of this kind, where its way out is */
 	unsigned pieces;
@@ -54,9 +58,5 @@ struct hostile {
 
 /* Writes it to the vcpu's place in RAM. */
 void hostile_make(struct hostile *h);
-/* Tasks that trap into each other without an end: IDT and TSSs of 32-bit code. */
-void hostile_tasks(struct box *b);
-/* An address in a place, mostly on the edge of a page. */
-u64 place_address(struct random *r);
 
 #endif

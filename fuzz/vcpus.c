@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz-vcpus: two to four vcpus run hostile code (hostile.h), each on its thread, while one thread of the VMM changes slots
- * (places.h) and another injects, kicks and fires irqfds.
+ * fuzz-vcpus: one to four vcpus run hostile code (hostile.h), each on its thread, while one thread of the VMM changes slots
+ * (places.h) and another injects, kicks and fires irqfds. In some cases most of it is about large memory: TLBs are full
+ * when an event and a change of slots come at once.
  *
  * No memory that is not the guest's may change or be seen, nothing may crash or hang, a kick ends KVM_RUN at once, code that
  * a vcpu changes itself is run as it is then, and an exit for a memory fault says nothing that it has not been told.
@@ -17,8 +18,8 @@
 #include "fuzz/places.h"
 
 static const char *const ingredients[] = {"strings", "traps", "ipis", "tables", "selectors", "smc",
-	"msrs", "calls", "control", "io", "repeated", "random", "slots", "protect", "refused",
-	"events", "irqfds", "kicks", "states", NULL};
+	"msrs", "calls", "control", "io", "repeated", "random", "sweeps", "slots", "large",
+	"collisions", "protect", "refused", "events", "irqfds", "kicks", "states", NULL};
 
 /* Far more than it takes, for hosts that are busy and sanitizers: of the thread's processor time, and by the clock. */
 #define KICK_CPU_NS 2000000000ll
@@ -47,6 +48,7 @@ struct crowd {
 	struct random r; /* of events() */
 	pthread_mutex_t tables;
 	bool irqchip, tasks;
+	bool sweeping; /* most of what vcpus do, and what slots change, is in the large memory */
 	int event;
 	_Atomic bool stop;
 };
@@ -71,8 +73,9 @@ static void restore_tables(struct crowd *all)
 	box_tables(&all->b);
 	memcpy(all->b.ram + 0x4000 + APIC_AT / 4096 * 8, &apic, 8);
 	memcpy(all->b.ram + 0x2f00, pdpt, sizeof(pdpt)); /* CR3 of PAE paging */
+	places_tables(&all->b);
 	if (all->tasks)
-		hostile_tasks(&all->b);
+		box_tasks(&all->b);
 	pthread_mutex_unlock(&all->tables);
 }
 
@@ -81,14 +84,13 @@ static void set_mode(struct processor *p)
 	const int fd = p->all->b.vcpu[p->number];
 	struct kvm_sregs s;
 
-	if (p->h.mode < MODE_PAE)
-		return;
 	box_do(&p->all->b, fd, KVM_GET_SREGS, &s);
+	s.cr4 |= rnd_chance(&p->r, 60) ? 0x80 : 0; /* PGE */
 	if (p->h.mode == MODE_PAE) {
 		s.cr3 = 0x2f00;
 		s.cr4 |= 0x20;
 		s.cr0 |= 0x80000000;
-	} else {
+	} else if (p->h.mode == MODE_REAL) {
 		s.cr0 = 0x10;
 		s.cs.db = s.ss.db = 0;
 		s.idt.base = 0;
@@ -224,6 +226,15 @@ static void after_fault(struct processor *p, struct kvm_run *run)
 		restart(p);
 }
 
+/* For an interrupt, or since INIT. */
+static bool waits(struct processor *p)
+{
+	struct kvm_mp_state s = {KVM_MP_STATE_RUNNABLE};
+
+	box_do(&p->all->b, p->all->b.vcpu[p->number], KVM_GET_MP_STATE, &s);
+	return s.mp_state != KVM_MP_STATE_RUNNABLE;
+}
+
 static void after_exit(struct processor *p, long result)
 {
 	struct kvm_run *run = p->all->b.run[p->number];
@@ -233,7 +244,7 @@ static void after_exit(struct processor *p, long result)
 	if (result == -EFAULT) {
 		after_fault(p, run);
 	} else if (result == -EINTR) {
-		if (rnd_chance(&p->r, 30))
+		if (rnd_chance(&p->r, waits(p) ? 70 : 30))
 			restart(p);
 	} else if (!result && run->exit_reason == KVM_EXIT_IO) {
 		after_io(p, run);
@@ -306,11 +317,18 @@ static void kick(struct processor *p, bool immediate)
 
 /* ---- events ---- */
 
+static void send(struct crowd *all, u32 target, u32 mode, u32 vector)
+{
+	const struct kvm_msi m = {
+		.address_lo = 0xfee00000 | target << 12, .data = vector | mode << 8};
+
+	box_do(&all->b, all->b.vm, KVM_SIGNAL_MSI, &m);
+}
+
 static void message(struct crowd *all, struct random *r)
 {
 	static const u8 modes[] = {0, 0, 2, 2, 4, 4, 5, 5, 6, 6, 7};
-	const struct kvm_msi m = {.address_lo = 0xfee00000 | (u32)rnd_below(r, 5) << 12,
-		.data = (u32)rnd_below(r, 256) | (u32)RND_OF(r, modes) << 8};
+	const u32 target = (u32)rnd_below(r, 5), vector = (u32)rnd_below(r, 256);
 	const struct kvm_irq_level line = {
 		.irq = (u32)rnd_below(r, 24), .level = (u32)rnd_below(r, 2)};
 	const u64 one = 1;
@@ -321,8 +339,30 @@ static void message(struct crowd *all, struct random *r)
 		if (with(IRQFDS) && write(all->event, &one, 8) == 8)
 			break;
 		/* fall through */
-	default: box_do(&all->b, all->b.vm, KVM_SIGNAL_MSI, &m);
+	default: send(all, target, RND_OF(r, modes), vector);
 	}
+}
+
+/* An event just before slots change: who takes it is on the way out by then, or does so outside. */
+static void collide(struct crowd *all, struct random *r)
+{
+	static const u8 modes[] = {0, 2, 4, 5, 5, 5};
+	const u32 target = rnd_chance(r, 60) ? 0xff : (u32)rnd_below(r, 4);
+	s64 until;
+
+	if (!all->irqchip || !with(COLLISIONS) || !rnd_chance(r, all->sweeping ? 80 : 15))
+		return;
+	for (int i = 0; with(KICKS) && i < all->b.vcpus; i++) /* who waits goes on */
+		pthread_kill(all->p[i].thread, SIGUSR1);
+	usleep((useconds_t)rnd_below(r, 3000));
+	send(all, target, RND_OF(r, modes), (u32)rnd_below(r, 256));
+	if (rnd_chance(r, 60)) { /* on a busy host our processor may be the one that it needs */
+		usleep((useconds_t)rnd_below(r, 60));
+		return;
+	}
+	until = ns_of(CLOCK_MONOTONIC) + (s64)rnd_below(r, 60000);
+	while (ns_of(CLOCK_MONOTONIC) < until)
+		;
 }
 
 static void *events(void *arg)
@@ -353,8 +393,11 @@ static void make_irqfd(struct crowd *all, struct random *r)
 
 static void make(struct crowd *all, struct random *r)
 {
-	const int vcpus = 2 + (int)rnd_below(r, 3);
+	const bool sweeping = with(LARGE) && rnd_chance(r, 40);
+	const int vcpus = sweeping ? 1 + (int)rnd_below(r, 2) : 2 + (int)rnd_below(r, 3);
+	const unsigned large = sweeping ? 80 : with(LARGE) && rnd_chance(r, 50) ? 20 : 0;
 
+	all->sweeping = sweeping;
 	all->irqchip = rnd_chance(r, 70);
 	all->tasks = rnd_chance(r, 40);
 	box_open(&all->b, vcpus, all->irqchip,
@@ -368,7 +411,8 @@ static void make(struct crowd *all, struct random *r)
 		p->h = (struct hostile){.b = &all->b,
 			.r = rnd_fork(r),
 			.mode = (enum mode)rnd_below(r, MODES),
-			.vcpu = i};
+			.vcpu = i,
+			.often = sweeping ? SWEEPS : PIECE_KINDS};
 		p->r = rnd_fork(r);
 		if (rnd_chance(r, 60))
 			p->h.mode = rnd_chance(r, 70) ? MODE_LONG : MODE_FLAT;
@@ -378,7 +422,7 @@ static void make(struct crowd *all, struct random *r)
 	}
 	all->r = rnd_fork(r);
 	restore_tables(all);
-	places_open(&all->places, &all->b, rnd_fork(r));
+	places_open(&all->places, &all->b, large, rnd_fork(r));
 }
 
 static void change_slots(struct crowd *all)
@@ -387,6 +431,7 @@ static void change_slots(struct crowd *all)
 
 	for (u64 n = 40 + rnd_below(&r, 40); n; n--) {
 		progress("slots change");
+		collide(all, &r);
 		if (with(SLOTS))
 			places_step(&all->places);
 		if (rnd_chance(&r, 60))
