@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Everything observable leaves the engine through struct exit.
+ * Every event that other parts can observe leaves the engine through struct exit.
  *
- * Reads (IO in, MMIO read, RDMSR, WRMSR) are asked before the instruction has any effect: rip is
- * still at it. The caller writes the answer into the exit and calls vcpu_run() again; the
- * instruction is restarted and finds the answer. Writes (IO out, MMIO write, HLT) are told after
- * the instruction has completed: rip is past it. This is what a real kernel's KVM shows.
+ * A read (IO in, MMIO read, RDMSR, WRMSR) leaves before the instruction has any effect: rip still points to the
+ * instruction. The caller writes the answer into the exit and calls vcpu_run() again. The instruction starts again and
+ * finds the answer. A write (IO out, MMIO write, HLT) leaves after the instruction has completed: rip is past it. KVM
+ * in a real kernel does the same.
  */
 #ifndef ENGINE_EXIT_H
 #define ENGINE_EXIT_H
@@ -21,21 +21,21 @@ enum exit_reason {
 	EXIT_HLT,      /* only when no local APIC is in the engine */
 	EXIT_SHUTDOWN, /* triple fault */
 	EXIT_INTR,     /* a kick, or a signal for this thread is pending */
-	/* asked for by vcpu_request_irq_window, and interrupts can be taken now */
+	/* vcpu_request_irq_window() asked for it, and interrupts can be taken now */
 	EXIT_IRQ_WINDOW,
 	EXIT_RDMSR, /* answer: msr.data, msr.error */
 	EXIT_WRMSR, /* answer: msr.error */
 	EXIT_DEBUG,
-	/* an instruction that the engine cannot do on this memory: see insn */
+	/* the engine cannot execute this instruction on this memory: see insn */
 	EXIT_INTERNAL_ERROR,
-	/* no access to guest RAM: the caller's protection or unmapping, or private memory is missing */
+	/* guest RAM is inaccessible: protected or unmapped by the caller, or private memory is missing */
 	EXIT_MEMORY_FAULT,
 	EXIT_DIRTY_RING_FULL, /* the caller must reset entries before the vcpu can go on */
 	EXIT_HYPERCALL,
 	EXIT_IOAPIC_EOI,
 	EXIT_SYSTEM_EVENT,
 	EXIT_TPR_ACCESS,
-	EXIT_SET_TPR, /* CR8 has become less, and the local APIC is the caller's */
+	EXIT_SET_TPR, /* the guest lowered CR8, and the caller has the local APIC */
 	EXIT_HYPERV,  /* answer: hyperv.result */
 	EXIT_XEN,     /* answer: xen.result */
 	EXIT_COUNT,
