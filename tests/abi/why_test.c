@@ -89,7 +89,7 @@ static void test_vectors(void **state)
 	x.xcrs[0].value = 2;
 	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "xcr0 bit 0: x87 is always there");
 	x.nr_xcrs = 17;
-	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "nr_xcrs 17: there is room for 16");
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "nr_xcrs 17: at most 16 are allowed");
 	header[0] = 1 << 18;
 	refused(g.vcpu, KVM_SET_XSAVE, &image, -EINVAL,
 		"xstate_bv bit 18: AMX is not offered to guests; take features from "
@@ -127,16 +127,16 @@ static void test_vcpu(void **state)
 		"flags: VALID_PAYLOAD needs KVM_CAP_EXCEPTION_PAYLOAD, which is not enabled");
 	e = (struct kvm_vcpu_events){.exception = {.injected = 1, .nr = 32}};
 	refused(g.vcpu, KVM_SET_VCPU_EVENTS, &e, -EINVAL,
-		"exception.nr 32: exceptions are 0 to 31 without 2");
+		"exception.nr 32: must be 0 to 31, but not 2 (NMI)");
 	refused(g.vcpu, KVM_SET_DEBUGREGS, &d, -EINVAL,
 		"dr6 0x0, dr7 0x100000000: bits 63 to 32 are reserved");
 	refused(g.vcpu, KVM_SET_MP_STATE, &mp, -EINVAL,
-		"mp_state 3: without an irqchip there is only 0, runnable");
+		"mp_state 3: without an irqchip only 0 (runnable) is possible");
 	refused(g.vcpu, KVM_ENABLE_CAP, &cap, -EINVAL,
 		"there is no local APIC: the irqchip must be made before the vCPU");
 	g.run->kvm_dirty_regs = 8;
 	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL,
-		"kvm_valid_regs or kvm_dirty_regs: the bits 0x8 are not known");
+		"kvm_valid_regs or kvm_dirty_regs: the bits 0x8 are unknown");
 	g.run->kvm_dirty_regs = KVM_SYNC_X86_SREGS;
 	g.run->s.regs.sregs.cr0 = 0x80000000;
 	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL, "cr0 0x80000000: PG needs PE");
@@ -162,19 +162,19 @@ static void test_vm(void **state)
 	r.slot = 0;
 	refused(g.vm, KVM_SET_USER_MEMORY_REGION, &r, -EINVAL,
 		"memory_size 0x2000: slot 0 exists, with 0x10000");
-	refused_value(g.vm, KVM_CREATE_VCPU, 0, -EEXIST, "vCPU id 0 exists already");
-	refused_value(g.vm, KVM_CREATE_VCPU, 4096, -EINVAL, "vCPU id 4096: ids are below 1024");
-	refused_value(g.vm, KVM_CREATE_IRQCHIP, 0, -EEXIST, "there is an irqchip already");
+	refused_value(g.vm, KVM_CREATE_VCPU, 0, -EEXIST, "vCPU id 0: this vCPU already exists");
+	refused_value(g.vm, KVM_CREATE_VCPU, 4096, -EINVAL, "vCPU id 4096: must be below 1024");
+	refused_value(g.vm, KVM_CREATE_IRQCHIP, 0, -EEXIST, "the VM already has an irqchip");
 	refused(g.vm, KVM_GET_IRQCHIP, &chip, -EINVAL,
 		"chip_id 3: the PICs are 0 and 1, the IOAPIC is 2");
 	refused(g.vm, KVM_CREATE_DEVICE, &device, -ENODEV,
-		"type 3: x86 has only KVM_DEV_TYPE_VFIO, 4");
+		"type 3: the only device on x86 is KVM_DEV_TYPE_VFIO, 4");
 	device.type = KVM_DEV_TYPE_VFIO;
 	assert_int_equal(kvm_p(g.vm, KVM_CREATE_DEVICE, &device), 0);
-	refused(g.vm, KVM_CREATE_DEVICE, &device, -EBUSY, "the VM has its VFIO device already");
+	refused(g.vm, KVM_CREATE_DEVICE, &device, -EBUSY, "the VM already has its VFIO device");
 	kvm_close((int)device.fd);
 	refused(g.vm, KVM_SET_GSI_ROUTING, &routing, -EINVAL,
-		"entries[1]: gsi 5000: GSIs are below 4096");
+		"entries[1]: gsi 5000: must be below 4096");
 	refused(g.vm, KVM_IRQFD, &irqfd, -EINVAL, "fd 1 is not an eventfd");
 	irqfd.flags = KVM_IRQFD_FLAG_RESAMPLE;
 	irqfd.resamplefd = 2;
@@ -239,7 +239,7 @@ static void test_cpuid(void **state)
 	refused(g.vcpu, KVM_SET_CPUID2, &c, -EINVAL,
 		"entries[1]: leaf 0x80000008 says that linear addresses have 39 bits, not 48");
 	c.n = 300;
-	refused(g.vcpu, KVM_SET_CPUID2, &c, -E2BIG, "nent 300: the most is 256");
+	refused(g.vcpu, KVM_SET_CPUID2, &c, -E2BIG, "nent 300: at most 256 entries are allowed");
 	c.n = 1;
 	assert_int_equal(kvm_p(g.vcpu, KVM_SET_CPUID2, &c), 0);
 	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "xcr0 bit 2: AVX needs SSE, bit 1");
@@ -250,7 +250,7 @@ static void test_cpuid(void **state)
 	run_to(&g, KVM_EXIT_HLT);
 	c.n = 2;
 	refused(g.vcpu, KVM_SET_CPUID2, &c, -EINVAL,
-		"the vCPU has run: after that it cannot become another one");
+		"the vCPU has run: CPUID can only be set before the first KVM_RUN");
 	guest_close(&g);
 }
 

@@ -190,8 +190,8 @@ static long enable_split_irqchip(struct call *c, u64 reserved_gsis)
 	long r;
 
 	if (reserved_gsis > IRQ_ROUTES_MAX)
-		return refuse(c->why, -EINVAL, "args[0] %lu: GSIs are %lu at most", reserved_gsis,
-			(u64)IRQ_ROUTES_MAX);
+		return refuse(c->why, -EINVAL, "args[0] %lu: at most %lu GSIs can be reserved",
+			reserved_gsis, (u64)IRQ_ROUTES_MAX);
 	r = machine_create_irqchip(c->vm->machine, IRQCHIP_SPLIT);
 	return irqchip_created(c, r);
 }
@@ -211,7 +211,8 @@ static long enable_x2apic_api(struct call *c, u64 flags)
 static long enable_bus_cycles(struct call *c, u64 ns)
 {
 	if (!ns || ns > UINT32_MAX)
-		return refuse(c->why, -EINVAL, "args[0] %lu: nanoseconds from 1 to %lu", ns,
+		return refuse(c->why, -EINVAL,
+			"args[0] %lu: the bus cycle must be 1 to %lu nanoseconds", ns,
 			(u64)UINT32_MAX);
 	if (!vm_has_irqchip(c->vm))
 		return refuse(c->why, -ENXIO, NO_IRQCHIP);
@@ -279,7 +280,8 @@ static long enable_for_vm(struct call *c, const struct kvm_enable_cap *e)
 		return set_option(c, OPT_HYPERCALL_EXITS, arg, HYPERCALL_EXITS);
 	case KVM_CAP_EXIT_ON_EMULATION_FAILURE: return set_option(c, OPT_X87_MMIO_FAILS, arg, 1);
 	}
-	return refuse(c->why, -EINVAL, "cap %lu: not one that is enabled for a VM", (u64)e->cap);
+	return refuse(c->why, -EINVAL, "cap %lu: this capability cannot be enabled for a VM",
+		(u64)e->cap);
 }
 
 long vm_enable_cap(struct call *c)

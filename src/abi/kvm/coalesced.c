@@ -71,7 +71,8 @@ long vm_add_coalesced(struct call *c)
 	long ret = -ENOSPC;
 
 	if (z->pio > 1)
-		return refuse(c->why, -EINVAL, "pio %lu: 0 or 1", (u64)z->pio);
+		return refuse(
+			c->why, -EINVAL, "pio %lu: must be 0 (MMIO) or 1 (port I/O)", (u64)z->pio);
 	pthread_mutex_lock(&vm->lock);
 	if (vm->zone_count < COALESCED_ZONES_MAX) {
 		vm->zones[vm->zone_count] = (struct coalesced_zone){z->addr, z->size, z->pio};
@@ -79,7 +80,7 @@ long vm_add_coalesced(struct call *c)
 		ret = 0;
 	}
 	pthread_mutex_unlock(&vm->lock);
-	return refuse_if(c->why, ret, -ENOSPC, "there are %lu zones, which is the most",
+	return refuse_if(c->why, ret, -ENOSPC, "there are already %lu zones, which is the limit",
 		(u64)COALESCED_ZONES_MAX);
 }
 
@@ -91,7 +92,8 @@ long vm_del_coalesced(struct call *c)
 	unsigned i = 0;
 
 	if (z->pio > 1)
-		return refuse(c->why, -EINVAL, "pio %lu: 0 or 1", (u64)z->pio);
+		return refuse(
+			c->why, -EINVAL, "pio %lu: must be 0 (MMIO) or 1 (port I/O)", (u64)z->pio);
 	pthread_mutex_lock(&vm->lock);
 	while (i < vm->zone_count)
 		if (in_zone(&vm->zones[i], z->pio, z->addr, z->size))

@@ -39,8 +39,9 @@ long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n)
 	if (copy_in(c->dev, head, c->arg, sizeof(head)))
 		return -EFAULT;
 	if (!head[0] || head[0] < n)
-		return refuse(c->why, -E2BIG, "nent %lu: it takes room for %lu entries",
-			(u64)head[0], (u64)n);
+		return refuse(c->why, -E2BIG,
+			"nent %lu: the result has %lu entries; make room for them", (u64)head[0],
+			(u64)n);
 	out = calloc(n + 1, sizeof(*out));
 	if (!out)
 		return -ENOMEM;
@@ -124,7 +125,7 @@ static long set_cpuid(struct call *c, struct cpuid_entry *e, unsigned n)
 		ret = vcpu_answered(c, vcpu_set_cpuid(v->cpu, e, n));
 	else if (!same_as_now(v, e, n))
 		ret = refuse(c->why, -EINVAL,
-			"the vCPU has run: after that it cannot become another one");
+			"the vCPU has run: CPUID can only be set before the first KVM_RUN");
 	if (ret || v->has_run) {
 		free(e);
 		return ret;
@@ -141,7 +142,8 @@ static long read_head(struct call *c, u32 *ret_nent)
 		return -EFAULT;
 	if (*ret_nent <= CPUID_MAX)
 		return 0;
-	return refuse(c->why, -E2BIG, "nent %lu: the most is %lu", (u64)*ret_nent, (u64)CPUID_MAX);
+	return refuse(c->why, -E2BIG, "nent %lu: at most %lu entries are allowed", (u64)*ret_nent,
+		(u64)CPUID_MAX);
 }
 
 long vcpu_set_cpuid2(struct call *c)

@@ -39,12 +39,14 @@ long enable_dirty_ring(struct call *c, u64 bytes)
 
 	if (!size || (size & (size - 1)) || size < PAGE_SIZE)
 		return refuse(c->why, -EINVAL,
-			"args[0] %lu: the size in bytes is a power of two, a page at least", bytes);
+			"args[0] %lu: the size in bytes must be a power of two, and at least a "
+			"page",
+			bytes);
 	if (size > RING_BYTES_MAX)
-		return refuse(
-			c->why, -E2BIG, "args[0] %lu: the most is %lu", bytes, (u64)RING_BYTES_MAX);
+		return refuse(c->why, -E2BIG, "args[0] %lu: at most %lu is allowed", bytes,
+			(u64)RING_BYTES_MAX);
 	if (vm->ring_bytes)
-		return refuse(c->why, -EINVAL, "there are rings already, of %lu bytes",
+		return refuse(c->why, -EINVAL, "the VM already has dirty rings of %lu bytes",
 			(u64)vm->ring_bytes);
 	if (vm->created_vcpus)
 		return refuse(c->why, -EINVAL, AFTER_VCPUS);
@@ -54,16 +56,16 @@ long enable_dirty_ring(struct call *c, u64 bytes)
 
 /* ---- the bitmap ---- */
 
-#define NO_LOG "slot %lu: made without KVM_MEM_LOG_DIRTY_PAGES, or there is none"
+#define NO_LOG "slot %lu: there is no such slot, or it was created without KVM_MEM_LOG_DIRTY_PAGES"
 
 static long check_log(struct call *c, u32 slot)
 {
 	if (c->vm->ring_bytes)
-		return refuse(c->why, -ENXIO, "the VM has dirty rings instead");
+		return refuse(c->why, -ENXIO, "the VM has dirty rings, and therefore no dirty log");
 	if (!slot_valid(slot))
 		return refuse(c->why, -EINVAL,
-			"slot 0x%lx: there are %lu in each of %lu address spaces", (u64)slot,
-			(u64)MACHINE_MAX_SLOTS, (u64)MACHINE_SPACES);
+			"slot 0x%lx: the number must be below %lu, in one of %lu address spaces",
+			(u64)slot, (u64)MACHINE_MAX_SLOTS, (u64)MACHINE_SPACES);
 	return 0;
 }
 
@@ -74,7 +76,7 @@ static long get_dirty_log(struct call *c, u32 slot, void **ret_bitmap, size_t *r
 	u64 pages = machine_slot_pages(vm->machine, slot);
 
 	if (!pages)
-		return refuse(c->why, -ENOENT, "slot %lu: there is none", (u64)slot);
+		return refuse(c->why, -ENOENT, "slot %lu: there is no such slot", (u64)slot);
 	*ret_size = ALIGN_UP(pages, 64) / 8;
 	*ret_bitmap = calloc(1, *ret_size);
 	if (!*ret_bitmap)
@@ -120,8 +122,8 @@ static long clear_dirty_log(struct call *c, const struct kvm_clear_dirty_log *lo
 		return refuse(c->why, -ENOENT, NO_LOG, (u64)log->slot);
 	if (!clear_range_valid(log, pages))
 		return refuse(c->why, -EINVAL,
-			"num_pages %lu: the slot has %lu, and the number is a multiple of 64 or "
-			"reaches to the end",
+			"num_pages %lu: the slot has %lu pages; the number must be a multiple of "
+			"64 or reach the end of the slot",
 			(u64)log->num_pages, pages);
 	ret = copy_in_array(vm->dev, &bitmap, (unsigned long)log->dirty_bitmap,
 		ALIGN_UP(log->num_pages, 64u) / 64, sizeof(u64));
@@ -140,7 +142,7 @@ long vm_clear_dirty_log(struct call *c)
 	if (ret)
 		return ret;
 	if (log->first_page & 63)
-		return refuse(c->why, -EINVAL, "first_page %lu: not a multiple of 64",
+		return refuse(c->why, -EINVAL, "first_page %lu: must be a multiple of 64",
 			(u64)log->first_page);
 	pthread_mutex_lock(&c->vm->lock);
 	ret = clear_dirty_log(c, log);
@@ -153,6 +155,7 @@ long vm_clear_dirty_log(struct call *c)
 long vm_reset_dirty_rings(struct call *c)
 {
 	if (!c->vm->ring_bytes)
-		return refuse(c->why, -EINVAL, "the VM has no dirty rings: KVM_CAP_DIRTY_LOG_RING");
+		return refuse(c->why, -EINVAL,
+			"the VM has no dirty rings: enable KVM_CAP_DIRTY_LOG_RING first");
 	return (long)machine_reset_dirty_rings(c->vm->machine);
 }

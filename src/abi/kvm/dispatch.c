@@ -114,7 +114,7 @@ static long call_handler(const struct request *r, struct call *c)
 	case ARG_ZERO:
 		if (c->arg)
 			return refuse(
-				c->why, -EINVAL, "the argument is 0x%lx, and must be 0", c->arg);
+				c->why, -EINVAL, "the argument is 0x%lx, but must be 0", c->arg);
 		/* fall through */
 	case ARG_NONE:
 	case ARG_VALUE:
@@ -140,7 +140,7 @@ static long dispatch(struct object *o, u32 number, struct call *c)
 	if (!r)
 		return refuse(c->why,
 			o->kind == FD_SYSTEM || o->kind == FD_VCPU ? -EINVAL : -ENOTTY,
-			"this descriptor has no request 0x%lx", (u64)number);
+			"this kind of descriptor does not have the request 0x%lx", (u64)number);
 	if (o->kind == FD_VM)
 		c->vm = o->vm;
 	if (o->kind == FD_DEVICE)
@@ -172,7 +172,8 @@ static long serve(int fd, u32 number, struct call *c)
 		ret = sys_ioctl(fd, number, c->arg) < 0 ? -errno : 0;
 	else if (wrong_process(o, dev_mm(c->dev)))
 		ret = refuse(c->why, -EIO,
-			"it belongs to the process that made it, not to its children");
+			"the descriptor belongs to the process that created it, and does not work "
+			"in its children");
 	else
 		ret = dispatch(o, number, c);
 	object_put(c->dev, o);

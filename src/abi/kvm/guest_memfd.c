@@ -80,8 +80,8 @@ long vm_create_guest_memfd(struct call *c)
 	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
 	if (!k->size || k->size > INT64_MAX || (k->size & ~PAGE_MASK))
-		return refuse(
-			c->why, -EINVAL, "size 0x%lx: whole pages, one at least", (u64)k->size);
+		return refuse(c->why, -EINVAL,
+			"size 0x%lx: must be a whole number of pages, at least one", (u64)k->size);
 	fd = fd_create(c->dev, FD_GUEST_MEMFD, "", k->size, true, &o);
 	if (fd < 0)
 		return fd;
@@ -95,7 +95,7 @@ long vm_create_guest_memfd(struct call *c)
 
 /* ---- as memory of a slot ---- */
 
-#define NO_MEMORY "guest_memfd %lu: not a guest_memfd of this VM"
+#define NO_MEMORY "guest_memfd %lu: this descriptor is not a guest_memfd of this VM"
 
 static int memory_of(struct call *c, const struct object *o, int fd, u64 offset, u64 size, u64 *ret)
 {
@@ -104,7 +104,9 @@ static int memory_of(struct call *c, const struct object *o, int fd, u64 offset,
 	if (o->kind != FD_GUEST_MEMFD || o->foreign || g->vm != c->vm)
 		return refuse(c->why, -EINVAL, NO_MEMORY, (u64)(u32)fd);
 	if ((offset & ~PAGE_MASK) || offset > g->size || size > g->size - offset)
-		return refuse(c->why, -EINVAL, "guest_memfd_offset 0x%lx: the memory ends at 0x%lx",
+		return refuse(c->why, -EINVAL,
+			"guest_memfd_offset 0x%lx: must be page aligned, and the slot must end "
+			"within the 0x%lx bytes of memory",
 			offset, g->size);
 	*ret = (u64)g->memory + offset;
 	return 0;
@@ -117,7 +119,8 @@ int guest_memfd_hold(
 	int r;
 
 	if (!o && sys_fcntl(fd, F_GETFD, 0) < 0)
-		return refuse(c->why, -EBADF, "guest_memfd %lu is not open", (u64)(u32)fd);
+		return refuse(c->why, -EBADF, "guest_memfd %lu: this descriptor is not open",
+			(u64)(u32)fd);
 	if (!o)
 		return refuse(c->why, -EINVAL, NO_MEMORY, (u64)(u32)fd);
 	r = memory_of(c, o, fd, offset, size, ret_address);
@@ -131,7 +134,7 @@ int guest_memfd_hold(
 /* ---- attributes ---- */
 
 #define PAGES(address)                                                                             \
-	address " 0x%lx, size 0x%lx: whole pages, one at least, that do not wrap around"
+	address " 0x%lx, size 0x%lx: must be whole pages, at least one, and must not wrap around"
 
 u64 vm_memory_attributes(const struct kvm_vm *vm)
 {
@@ -145,7 +148,8 @@ long vm_set_attributes(struct call *c)
 	if (check_flags(c, a->flags, 0))
 		return -EINVAL;
 	if (a->attributes & ~vm_memory_attributes(c->vm))
-		return refuse(c->why, -EINVAL, "attributes 0x%lx: this VM has only 0x%lx",
+		return refuse(c->why, -EINVAL,
+			"attributes 0x%lx: this VM supports only the attributes 0x%lx",
 			(u64)a->attributes, vm_memory_attributes(c->vm));
 	if (!a->size || a->address + a->size < a->address || ((a->address | a->size) & ~PAGE_MASK))
 		return refuse(c->why, -EINVAL, PAGES("address"), (u64)a->address, (u64)a->size);
@@ -173,7 +177,8 @@ long vcpu_pre_fault(struct call *c)
 	if (copy_out(c->dev, c->arg, &p, sizeof(p)))
 		return -EFAULT;
 	return done ? 0
-		    : refuse_if(c->why, r, -ENOENT, "gpa 0x%lx: there is no memory", (u64)p.gpa);
+		    : refuse_if(c->why, r, -ENOENT, "gpa 0x%lx: no slot has memory at this address",
+			      (u64)p.gpa);
 }
 
 /* ---- system calls on the descriptor ---- */

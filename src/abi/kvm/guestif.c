@@ -23,12 +23,14 @@ long vm_hyperv_eventfd(struct call *c)
 	if (check_flags(c, e->flags, KVM_HYPERV_EVENTFD_DEASSIGN))
 		return -EINVAL;
 	if (id & ~KVM_HYPERV_CONN_ID_MASK)
-		return refuse(c->why, -EINVAL, "conn_id 0x%lx: it has 24 bits", id);
+		return refuse(
+			c->why, -EINVAL, "conn_id 0x%lx: a connection id has only 24 bits", id);
 	if (e->flags)
 		return refuse_if(c->why, hv_event_deassign(c->vm->machine, e->conn_id), -ENOENT,
-			"conn_id 0x%lx has none", id);
+			"conn_id 0x%lx: this connection has no eventfd", id);
 	r = hv_event_assign(c->vm->machine, e->conn_id, e->fd);
-	r = refuse_if(c->why, r, -EEXIST, "conn_id 0x%lx has one already", id);
+	r = refuse_if(
+		c->why, r, -EEXIST, "conn_id 0x%lx: this connection already has an eventfd", id);
 	r = refuse_if(c->why, r, -EBADF, "fd %lu is not open", (u64)(u32)e->fd);
 	return refuse_if(c->why, r, -EINVAL, "fd %lu is not an eventfd", (u64)(u32)e->fd);
 }
@@ -40,14 +42,13 @@ long vcpu_enable_hyperv(struct call *c, const struct kvm_enable_cap *e)
 	switch (e->cap) {
 	case KVM_CAP_HYPERV_SYNIC2:
 		if (e->args[0])
-			return refuse(
-				c->why, -EINVAL, "args[0] 0x%lx: it must be 0", (u64)e->args[0]);
+			return refuse(c->why, -EINVAL, "args[0] 0x%lx: must be 0", (u64)e->args[0]);
 		return vcpu_answered(c, vcpu_enable_synic(cpu, true));
 	case KVM_CAP_HYPERV_SYNIC: return vcpu_answered(c, vcpu_enable_synic(cpu, false));
 	case KVM_CAP_HYPERV_ENFORCE_CPUID: vcpu_enforce_hv_cpuid(cpu, e->args[0]); return 0;
 	default:
-		return refuse(c->why, -EINVAL, "cap %lu: not one that is enabled for a vCPU",
-			(u64)e->cap);
+		return refuse(c->why, -EINVAL,
+			"cap %lu: this capability cannot be enabled for a vCPU", (u64)e->cap);
 	}
 }
 
@@ -61,9 +62,11 @@ long vm_xen_config(struct call *c)
 		return -EINVAL;
 	if (x->msr && !intercept)
 		return refuse(c->why, -EINVAL,
-			"flags: an msr needs INTERCEPT_HCALL, no other way is offered");
+			"flags: INTERCEPT_HCALL must be set if there is an msr; no other way is "
+			"offered");
 	if (intercept && (x->blob_size_32 || x->blob_size_64 || x->blob_addr_32 || x->blob_addr_64))
-		return refuse(c->why, -EINVAL, "blob_*: with INTERCEPT_HCALL they must be 0");
+		return refuse(
+			c->why, -EINVAL, "blob_*: these fields must be 0 with INTERCEPT_HCALL");
 	machine_set_xen(c->vm->machine, intercept ? x->msr : 0);
 	return 0;
 }

@@ -7,7 +7,7 @@
 
 long irqchip_created(struct call *c, long r)
 {
-	r = refuse_if(c->why, r, -EEXIST, "there is an irqchip already");
+	r = refuse_if(c->why, r, -EEXIST, "the VM already has an irqchip");
 	return refuse_if(c->why, r, -EINVAL, AFTER_VCPUS);
 }
 
@@ -62,7 +62,8 @@ long vm_signal_msi(struct call *c)
 	if (check_flags(c, k->flags, KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	r = irq_msi(c->vm->machine, &msi);
-	r = refuse_if(c->why, r, -1, "no local APIC has the destination of 0x%lx", msi.address);
+	r = refuse_if(
+		c->why, r, -1, "address 0x%lx: no local APIC has this destination", msi.address);
 	return refuse_if(c->why, r, -EINVAL,
 		"address_hi 0x%lx: bits 7 to 0 must be 0 with KVM_CAP_X2APIC_API",
 		(u64)k->address_hi);
@@ -162,7 +163,7 @@ static long create_pit(struct call *c, bool speaker)
 	vm->pit |= !ret;
 	pthread_mutex_unlock(&vm->lock);
 	ret = refuse_if(c->why, ret, -ENOENT, NO_FULL_IRQCHIP);
-	return refuse_if(c->why, ret, -EEXIST, "there is a PIT already");
+	return refuse_if(c->why, ret, -EEXIST, "the VM already has a PIT");
 }
 
 long vm_create_pit(struct call *c)
@@ -184,7 +185,7 @@ static long check_pit(struct call *c)
 	pthread_mutex_lock(&c->vm->lock);
 	has = c->vm->pit;
 	pthread_mutex_unlock(&c->vm->lock);
-	return has ? 0 : refuse(c->why, -ENXIO, "there is no PIT: KVM_CREATE_PIT2 makes it");
+	return has ? 0 : refuse(c->why, -ENXIO, "there is no PIT: create it with KVM_CREATE_PIT2");
 }
 
 static long get_pit_state(struct call *c, struct kvm_pit_channel_state *channels, __u32 *flags)

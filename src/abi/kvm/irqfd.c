@@ -34,8 +34,8 @@ static long chip_route(struct call *c, const struct kvm_irq_routing_entry *k, st
 		return refuse(c->why, -EINVAL, "irqchip %lu: the PICs are 0 and 1, the IOAPIC is 2",
 			(u64)k->u.irqchip.irqchip);
 	if (k->u.irqchip.pin >= pins)
-		return refuse(c->why, -EINVAL, "pin %lu: the chip has %lu", (u64)k->u.irqchip.pin,
-			(u64)pins);
+		return refuse(c->why, -EINVAL, "pin %lu: the chip has only %lu pins",
+			(u64)k->u.irqchip.pin, (u64)pins);
 	r->chip.chip = k->u.irqchip.irqchip;
 	r->chip.pin = k->u.irqchip.pin;
 	return 0;
@@ -55,7 +55,7 @@ static long route_in(struct call *c, const struct kvm_irq_routing_entry *k, stru
 {
 	*r = (struct irq_route){.gsi = k->gsi};
 	if (k->gsi >= IRQ_GSI_MAX)
-		return refuse(c->why, -EINVAL, "gsi %lu: GSIs are below %lu", (u64)k->gsi,
+		return refuse(c->why, -EINVAL, "gsi %lu: must be below %lu", (u64)k->gsi,
 			(u64)IRQ_GSI_MAX);
 	switch (k->type) {
 	case KVM_IRQ_ROUTING_IRQCHIP: return chip_route(c, k, r);
@@ -63,7 +63,7 @@ static long route_in(struct call *c, const struct kvm_irq_routing_entry *k, stru
 	case KVM_IRQ_ROUTING_HV_SINT: return sint_route(c, k, r);
 	}
 	return refuse(c->why, -EINVAL,
-		"type %lu: there are 1, a chip's pin, 2, MSI, and 4, Hyper-V's SINT", (u64)k->type);
+		"type %lu: must be 1 (a chip's pin), 2 (MSI) or 4 (Hyper-V's SINT)", (u64)k->type);
 }
 
 /* A GSI goes to one MSI or SINT, or to at most one pin of each chip. seen: bit 0-2 chips, bit 3 the others. */
@@ -77,7 +77,8 @@ static long check_clash(struct call *c, u8 *seen, const struct irq_route *r)
 	if (!clash)
 		return 0;
 	return refuse(c->why, -EINVAL,
-		"gsi %lu is in an earlier entry: it can have one MSI, or one pin of each chip",
+		"gsi %lu: an earlier entry routes it, and a GSI can have one MSI or one pin of "
+		"each chip",
 		(u64)r->gsi);
 }
 
@@ -111,8 +112,8 @@ long vm_set_routing(struct call *c)
 	if (!vm_has_irqchip(c->vm))
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (head.nr > IRQ_ROUTES_MAX)
-		return refuse(c->why, -EINVAL, "nr %lu: the most is %lu", (u64)head.nr,
-			(u64)IRQ_ROUTES_MAX);
+		return refuse(c->why, -EINVAL, "nr %lu: at most %lu routes are allowed",
+			(u64)head.nr, (u64)IRQ_ROUTES_MAX);
 	if (check_flags(c, head.flags, 0))
 		return -EINVAL;
 	ret = copy_in_array(c->dev, (void **)&in, array, head.nr, sizeof(*in));
@@ -167,7 +168,8 @@ long vm_irqfd(struct call *c)
 	if (check_irqfd(c, k->flags))
 		return -EINVAL;
 	r = irqfd_assign(c->vm->machine, k->fd, k->gsi, resample ? (int)k->resamplefd : -1);
-	r = refuse_if(c->why, r, -EBUSY, "fd %lu raises a gsi already", (u64)k->fd);
+	r = refuse_if(
+		c->why, r, -EBUSY, "fd %lu: an irqfd already uses this descriptor", (u64)k->fd);
 	return resample ? eventfds_taken(c, r, k->fd, k->resamplefd) : eventfd_taken(c, r, k->fd);
 }
 
@@ -179,13 +181,14 @@ long vm_irqfd(struct call *c)
 static long check_ioeventfd(struct call *c, const struct kvm_ioeventfd *k)
 {
 	if (k->len > 8 || (k->len & (k->len - 1)))
-		return refuse(c->why, -EINVAL, "len %lu: 0 (any), 1, 2, 4 or 8", (u64)k->len);
+		return refuse(c->why, -EINVAL, "len %lu: must be 0 (any length), 1, 2, 4 or 8",
+			(u64)k->len);
 	if (k->addr + k->len < k->addr)
-		return refuse(c->why, -EINVAL, "addr 0x%lx: it wraps around", (u64)k->addr);
+		return refuse(c->why, -EINVAL, "addr 0x%lx: the range wraps around", (u64)k->addr);
 	if (check_flags(c, k->flags, IOEVENTFD_FLAGS))
 		return -EINVAL;
 	if (!k->len && (k->flags & KVM_IOEVENTFD_FLAG_DATAMATCH))
-		return refuse(c->why, -EINVAL, "flags: DATAMATCH needs a len");
+		return refuse(c->why, -EINVAL, "flags: DATAMATCH needs a len other than 0");
 	return 0;
 }
 
@@ -205,12 +208,12 @@ long vm_ioeventfd(struct call *c)
 
 	if (k->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) {
 		r = eventfd_taken(c, ioeventfd_deassign(c->vm->machine, &e), (u32)k->fd);
-		return refuse_if(
-			c->why, r, -ENOENT, "there is none with this addr, len, fd and datamatch");
+		return refuse_if(c->why, r, -ENOENT,
+			"there is no ioeventfd with this addr, len, fd and datamatch");
 	}
 	if (check_ioeventfd(c, k))
 		return -EINVAL;
 	r = eventfd_taken(c, ioeventfd_assign(c->vm->machine, &e), (u32)k->fd);
 	return refuse_if(c->why, r, -EEXIST,
-		"addr 0x%lx: there is one already that the same writes would signal", (u64)k->addr);
+		"addr 0x%lx: the same writes already signal another ioeventfd", (u64)k->addr);
 }

@@ -215,19 +215,20 @@ static inline long vcpu_answered(struct call *c, long r)
 	return r;
 }
 
-#define AFTER_VCPUS "there are vCPUs already: it comes before the first"
-#define NO_IRQCHIP  "there is no irqchip: KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP makes one"
+#define AFTER_VCPUS "there are vCPUs already: make this request before the first KVM_CREATE_VCPU"
+#define NO_IRQCHIP                                                                                 \
+	"there is no irqchip: create one with KVM_CREATE_IRQCHIP or KVM_CAP_SPLIT_IRQCHIP"
 #define NO_FULL_IRQCHIP                                                                            \
-	"there is no PIC and no IOAPIC: KVM_CREATE_IRQCHIP makes them, KVM_CAP_SPLIT_IRQCHIP "     \
-	"does not"
+	"there is no PIC and no IOAPIC: create them with KVM_CREATE_IRQCHIP, not with "            \
+	"KVM_CAP_SPLIT_IRQCHIP"
 
 /* Bits that must be 0: -EINVAL if there are any. */
 static inline long check_flags(struct call *c, u64 flags, u64 known)
 {
 	if (likely(!(flags & ~known)))
 		return 0;
-	return refuse(c->why, -EINVAL, "flags 0x%lx: the bits 0x%lx are not known", flags,
-		flags & ~known);
+	return refuse(
+		c->why, -EINVAL, "flags 0x%lx: the bits 0x%lx are unknown", flags, flags & ~known);
 }
 
 /* ---- shared between files ---- */

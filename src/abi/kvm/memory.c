@@ -20,7 +20,8 @@ static long check_slot_flags(struct call *c, u32 flags)
 		return refuse(c->why, -EINVAL,
 			"flags: KVM_MEM_GUEST_MEMFD needs a VM of type KVM_X86_SW_PROTECTED_VM");
 	if (flags != KVM_MEM_GUEST_MEMFD)
-		return refuse(c->why, -EINVAL, "flags 0x%lx: KVM_MEM_GUEST_MEMFD stands alone",
+		return refuse(c->why, -EINVAL,
+			"flags 0x%lx: KVM_MEM_GUEST_MEMFD cannot be combined with other flags",
 			(u64)flags);
 	return 0;
 }
@@ -29,17 +30,17 @@ static long check_slot_flags(struct call *c, u32 flags)
 static long check_gpa(struct call *c, const struct kvm_userspace_memory_region2 *r)
 {
 	if (r->guest_phys_addr & ~PAGE_MASK)
-		return refuse(c->why, -EINVAL, "guest_phys_addr 0x%lx: not at a page",
+		return refuse(c->why, -EINVAL, "guest_phys_addr 0x%lx: must be page aligned",
 			(u64)r->guest_phys_addr);
 	if (r->memory_size & ~PAGE_MASK)
-		return refuse(
-			c->why, -EINVAL, "memory_size 0x%lx: not whole pages", (u64)r->memory_size);
+		return refuse(c->why, -EINVAL, "memory_size 0x%lx: must be a whole number of pages",
+			(u64)r->memory_size);
 	if (r->memory_size >> PAGE_SHIFT > SLOT_PAGES_MAX)
 		return refuse(c->why, -EINVAL, "memory_size 0x%lx: a slot has at most 0x%lx pages",
 			(u64)r->memory_size, (u64)SLOT_PAGES_MAX);
 	if (r->guest_phys_addr + r->memory_size < r->guest_phys_addr)
 		return refuse(c->why, -EINVAL,
-			"guest_phys_addr 0x%lx, memory_size 0x%lx: it wraps around",
+			"guest_phys_addr 0x%lx, memory_size 0x%lx: the range wraps around",
 			(u64)r->guest_phys_addr, (u64)r->memory_size);
 	return 0;
 }
@@ -47,18 +48,19 @@ static long check_gpa(struct call *c, const struct kvm_userspace_memory_region2 
 static long check_hva(struct call *c, const struct kvm_userspace_memory_region2 *r)
 {
 	if (r->userspace_addr & ~PAGE_MASK)
-		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: not at a page",
+		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: must be page aligned",
 			(u64)r->userspace_addr);
 	if (r->userspace_addr > USER_SPACE || r->memory_size > USER_SPACE - r->userspace_addr)
 		return refuse(c->why, -EINVAL,
-			"userspace_addr 0x%lx, memory_size 0x%lx: beyond what a program can have",
+			"userspace_addr 0x%lx, memory_size 0x%lx: the range ends beyond the "
+			"address space of a program",
 			(u64)r->userspace_addr, (u64)r->memory_size);
 	if (!(r->flags & KVM_MEM_GUEST_MEMFD))
 		return 0;
 	if (r->guest_memfd_offset & ~PAGE_MASK ||
 		r->guest_memfd_offset + r->memory_size < r->guest_memfd_offset)
 		return refuse(c->why, -EINVAL,
-			"guest_memfd_offset 0x%lx: not at a page, or it wraps around",
+			"guest_memfd_offset 0x%lx: must be page aligned, and must not wrap around",
 			(u64)r->guest_memfd_offset);
 	return 0;
 }
@@ -69,8 +71,8 @@ static long check_region(struct call *c, const struct kvm_userspace_memory_regio
 		return -EINVAL;
 	if (!slot_valid(r->slot))
 		return refuse(c->why, -EINVAL,
-			"slot 0x%lx: there are %lu in each of %lu address spaces", (u64)r->slot,
-			(u64)MACHINE_MAX_SLOTS, (u64)MACHINE_SPACES);
+			"slot 0x%lx: the number must be below %lu, in one of %lu address spaces",
+			(u64)r->slot, (u64)MACHINE_MAX_SLOTS, (u64)MACHINE_SPACES);
 	if (check_gpa(c, r))
 		return -EINVAL;
 	return check_hva(c, r);
@@ -107,7 +109,7 @@ static long set_region(struct call *c, const struct kvm_userspace_memory_region2
 		/* Such a slot can be made and deleted, nothing else. */
 		if (machine_slot_pages(vm->machine, r->slot))
 			return refuse(c->why, -EINVAL,
-				"slot %lu exists, and one with guest_memfd is made anew",
+				"slot %lu exists: delete it before you create one with guest_memfd",
 				(u64)r->slot);
 		ret = guest_memfd_hold(c, (int)r->guest_memfd, r->guest_memfd_offset,
 			r->memory_size, &s.private_hva, &memory);
@@ -133,7 +135,7 @@ long vm_set_memory(struct call *c)
 
 	if (r.flags & KVM_MEM_GUEST_MEMFD)
 		return refuse(c->why, -EINVAL,
-			"flags: KVM_MEM_GUEST_MEMFD belongs to KVM_SET_USER_MEMORY_REGION2");
+			"flags: KVM_MEM_GUEST_MEMFD needs KVM_SET_USER_MEMORY_REGION2");
 	return set_region(c, &r);
 }
 

@@ -18,8 +18,9 @@ static long msr_list_out(struct call *c, unsigned (*list)(u32 *ret, unsigned n))
 	if (copy_in(c->dev, &room, c->arg, sizeof(room)) || copy_out(c->dev, c->arg, &n, sizeof(n)))
 		return -EFAULT;
 	if (room < n)
-		return refuse(
-			c->why, -E2BIG, "nmsrs %lu: it takes room for %lu", (u64)room, (u64)n);
+		return refuse(c->why, -E2BIG,
+			"nmsrs %lu: the result has %lu entries; make room for them", (u64)room,
+			(u64)n);
 	numbers = calloc(n + 1, sizeof(*numbers));
 	if (!numbers)
 		return -ENOMEM;
@@ -50,7 +51,7 @@ static long feature_get(struct call *c, struct kvm_msr_entry *e)
 	int r = engine_feature_msr(e->index, &value);
 
 	e->data = r ? e->data : value;
-	return r ? refuse(c->why, r, "it is not in KVM_GET_MSR_FEATURE_INDEX_LIST") : 0;
+	return r ? refuse(c->why, r, "this MSR is not in KVM_GET_MSR_FEATURE_INDEX_LIST") : 0;
 }
 
 static long one_get(struct call *c, struct kvm_msr_entry *e)
@@ -78,8 +79,8 @@ static long batch(struct call *c, msr_access access, bool write_back)
 	if (copy_in(c->dev, &head, c->arg, sizeof(head)))
 		return -EFAULT;
 	if (head.nmsrs >= MSR_BATCH_MAX)
-		return refuse(c->why, -E2BIG, "nmsrs %lu: the most is %lu", (u64)head.nmsrs,
-			(u64)MSR_BATCH_MAX - 1);
+		return refuse(c->why, -E2BIG, "nmsrs %lu: at most %lu MSRs are allowed",
+			(u64)head.nmsrs, (u64)MSR_BATCH_MAX - 1);
 	ret = copy_in_array(c->dev, (void **)&e, array, head.nmsrs, sizeof(*e));
 	if (ret)
 		return ret;
@@ -117,12 +118,12 @@ static long check_range(struct call *c, const struct kvm_msr_filter_range *r)
 	const u32 most = KVM_MSR_FILTER_MAX_BITMAP_SIZE * 8;
 
 	if (!r->flags)
-		return refuse(c->why, -EINVAL, "flags: neither reads nor writes");
+		return refuse(c->why, -EINVAL, "flags: a range must filter reads, writes or both");
 	if (check_flags(c, r->flags, access))
 		return -EINVAL;
 	if (r->nmsrs > most)
-		return refuse(
-			c->why, -EINVAL, "nmsrs %lu: the most is %lu", (u64)r->nmsrs, (u64)most);
+		return refuse(c->why, -EINVAL, "nmsrs %lu: at most %lu MSRs are allowed",
+			(u64)r->nmsrs, (u64)most);
 	return 0;
 }
 
@@ -166,7 +167,7 @@ long vm_set_msr_filter(struct call *c)
 		ret = range_in(c, &f->ranges[i], ranges, &n);
 	/* Denying everything by default with no range at all is refused. */
 	if (!ret && deny && !n)
-		ret = refuse(c->why, -EINVAL, "flags: DEFAULT_DENY takes at least one range");
+		ret = refuse(c->why, -EINVAL, "flags: DEFAULT_DENY needs at least one range");
 	if (!ret)
 		ret = machine_set_msr_filter(c->vm->machine, deny, ranges, n);
 	for (i = 0; i < n; i++)

@@ -46,7 +46,8 @@ long vcpu_get_nested_state(struct call *c)
 	if (room < s.size)
 		return copy_out(c->dev, size_at, &s.size, sizeof(s.size))
 			       ? -EFAULT
-			       : refuse(c->why, -E2BIG, "size %lu: it takes room for %lu",
+			       : refuse(c->why, -E2BIG,
+					 "size %lu: the state has %lu bytes; make room for them",
 					 (u64)room, (u64)s.size);
 	return copy_out(c->dev, c->arg, &s, sizeof(s)) ? -EFAULT : 0;
 }
@@ -57,10 +58,10 @@ static long check_vmx(struct call *c, const struct kvm_nested_state *s)
 
 	if (h->vmxon_pa != NO_ADDRESS || h->vmcs12_pa != NO_ADDRESS)
 		return refuse(c->why, -EINVAL,
-			"hdr.vmx: vmxon_pa and vmcs12_pa must be ~0, for CPUID offers no VMX");
+			"hdr.vmx: vmxon_pa and vmcs12_pa must be ~0, because CPUID offers no VMX");
 	if (h->smm.flags || s->flags)
 		return refuse(c->why, -EINVAL,
-			"flags 0x%lx, hdr.vmx.smm.flags 0x%lx: without VMX they must be 0",
+			"flags 0x%lx, hdr.vmx.smm.flags 0x%lx: both must be 0 without VMX",
 			(u64)s->flags, (u64)h->smm.flags);
 	return 0;
 }
@@ -69,7 +70,7 @@ static long check_svm(struct call *c, const struct kvm_nested_state *s)
 {
 	if (s->flags == KVM_STATE_NESTED_GIF_SET)
 		return 0;
-	return refuse(c->why, -EINVAL, "flags 0x%lx: without SVM they must be 0x%lx, GIF_SET",
+	return refuse(c->why, -EINVAL, "flags 0x%lx: must be 0x%lx, GIF_SET, without SVM",
 		(u64)s->flags, (u64)KVM_STATE_NESTED_GIF_SET);
 }
 
@@ -82,10 +83,11 @@ long vcpu_set_nested_state(struct call *c)
 	if (copy_in(c->dev, &s, c->arg, sizeof(s)))
 		return -EFAULT;
 	if (s.size < sizeof(s))
-		return refuse(c->why, -EINVAL, "size %lu: the header has %lu bytes", (u64)s.size,
+		return refuse(c->why, -EINVAL,
+			"size %lu: must be at least %lu, the size of the header", (u64)s.size,
 			(u64)sizeof(s));
 	if (s.format != want.format)
-		return refuse(c->why, -EINVAL, "format %lu: this processor's is %lu", (u64)s.format,
-			(u64)want.format);
+		return refuse(c->why, -EINVAL, "format %lu: this processor has format %lu",
+			(u64)s.format, (u64)want.format);
 	return amd ? check_svm(c, &s) : check_vmx(c, &s);
 }

@@ -245,8 +245,7 @@ long vcpu_set_sregs2(struct call *c)
 		return -EINVAL;
 	if (r->flags && !pae_paging(r))
 		return refuse(c->why, -EINVAL,
-			"flags: PDPTRS_VALID belongs to PG in cr0 and PAE in cr4, without LMA in "
-			"efer");
+			"flags: PDPTRS_VALID needs PG in cr0 and PAE in cr4, and no LMA in efer");
 	common_in(&s, (const struct kvm_sregs *)r);
 	return common_set(c, &s, ST_SREGS);
 }

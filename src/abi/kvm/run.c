@@ -183,8 +183,8 @@ long vcpu_set_signal_mask(struct call *c)
 	if (copy_in(c->dev, &m, c->arg, sizeof(m)))
 		return -EFAULT;
 	if (m.len != sizeof(set))
-		return refuse(
-			c->why, -EINVAL, "len %lu: the kernel's sets have 8 bytes", (u64)m.len);
+		return refuse(c->why, -EINVAL,
+			"len %lu: must be 8, the size of the kernel's signal sets", (u64)m.len);
 	if (copy_in(c->dev, &set, c->arg + sizeof(m), sizeof(set)))
 		return -EFAULT;
 	v->sigset = set & ~(SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP));
@@ -203,7 +203,7 @@ static long sync_in(struct call *c)
 
 	if (unlikely(unknown))
 		return refuse(c->why, -EINVAL,
-			"kvm_valid_regs or kvm_dirty_regs: the bits 0x%lx are not known", unknown);
+			"kvm_valid_regs or kvm_dirty_regs: the bits 0x%lx are unknown", unknown);
 	if (likely(!dirty))
 		return 0;
 	memcpy(&regs, &run->s.regs, sizeof(regs));

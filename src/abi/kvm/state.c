@@ -105,7 +105,7 @@ long vcpu_set_xcrs(struct call *c)
 	unsigned i;
 
 	if (x->nr_xcrs > KVM_MAX_XCRS)
-		return refuse(c->why, -EINVAL, "nr_xcrs %lu: there is room for %lu",
+		return refuse(c->why, -EINVAL, "nr_xcrs %lu: at most %lu are allowed",
 			(u64)x->nr_xcrs, (u64)KVM_MAX_XCRS);
 	if (check_flags(c, x->flags, 0))
 		return -EINVAL;
@@ -206,9 +206,10 @@ static long check_exception(struct call *c, const struct kvm_vcpu_events *k, boo
 	bool any = k->exception.injected || (payload && k->exception.pending);
 
 	if (payload && k->exception.injected && k->exception.pending)
-		return refuse(c->why, -EINVAL, "exception: it is either injected or pending");
+		return refuse(
+			c->why, -EINVAL, "exception: injected and pending cannot both be set");
 	if (any && (k->exception.nr > 31 || k->exception.nr == X86_NMI))
-		return refuse(c->why, -EINVAL, "exception.nr %lu: exceptions are 0 to 31 without 2",
+		return refuse(c->why, -EINVAL, "exception.nr %lu: must be 0 to 31, but not 2 (NMI)",
 			(u64)k->exception.nr);
 	return 0;
 }
@@ -223,7 +224,8 @@ static long check_smi(struct call *c, const struct kvm_vcpu_events *k)
 	vcpu_get(c->vcpu->cpu, ST_MP, &s);
 	if (s.mp_state != MP_INIT_RECEIVED)
 		return 0;
-	return refuse(c->why, -EINVAL, "smi: the vCPU waits for SIPI, KVM_MP_STATE_INIT_RECEIVED");
+	return refuse(c->why, -EINVAL,
+		"smi: not possible while the vCPU waits for SIPI (KVM_MP_STATE_INIT_RECEIVED)");
 }
 
 static long check_events(struct call *c, const struct kvm_vcpu_events *k)
@@ -338,16 +340,17 @@ long vcpu_set_mp_state(struct call *c)
 	if (s.mp_state == KVM_MP_STATE_AP_RESET_HOLD)
 		s.mp_state = MP_HALTED;
 	if (s.mp_state > MP_SIPI_RECEIVED)
-		return refuse(
-			c->why, -EINVAL, "mp_state %lu: x86 has 0 to 4, and 9", (u64)s.mp_state);
+		return refuse(c->why, -EINVAL, "mp_state %lu: x86 has the states 0 to 4 and 9",
+			(u64)s.mp_state);
 	if (s.mp_state != MP_RUNNABLE && !vm_has_irqchip(c->vm))
 		return refuse(c->why, -EINVAL,
-			"mp_state %lu: without an irqchip there is only 0, runnable",
+			"mp_state %lu: without an irqchip only 0 (runnable) is possible",
 			(u64)s.mp_state);
 	if ((s.mp_state == MP_INIT_RECEIVED || s.mp_state == MP_SIPI_RECEIVED) &&
 		init_held_off(c->vcpu))
 		return refuse(c->why, -EINVAL,
-			"mp_state %lu: the vCPU is in system management mode, or an SMI waits",
+			"mp_state %lu: not possible in system management mode or with a pending "
+			"SMI",
 			(u64)s.mp_state);
 	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_MP, &s));
 }

@@ -45,8 +45,8 @@ static long check_attr(struct call *c)
 	if (!a->group && a->attr == KVM_X86_XCOMP_GUEST_SUPP)
 		return 0;
 	return refuse(c->why, -ENXIO,
-		"attr %lu of group %lu: there is only KVM_X86_XCOMP_GUEST_SUPP", (u64)a->attr,
-		(u64)a->group);
+		"attr %lu of group %lu: the only attribute is KVM_X86_XCOMP_GUEST_SUPP",
+		(u64)a->attr, (u64)a->group);
 }
 
 long system_get_attr(struct call *c)

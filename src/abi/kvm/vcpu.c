@@ -12,10 +12,10 @@ long vcpu_queue_interrupt(struct call *c)
 	const struct kvm_interrupt *k = c->data;
 
 	if (k->irq >= KVM_NR_INTERRUPTS)
-		return refuse(c->why, -EINVAL, "irq %lu: vectors are 0 to 255", (u64)k->irq);
+		return refuse(c->why, -EINVAL, "irq %lu: a vector must be 0 to 255", (u64)k->irq);
 	if (machine_irqchip(c->vm->machine) == IRQCHIP_FULL)
 		return refuse(c->why, -ENXIO,
-			"the irqchip delivers interrupts: KVM_IRQ_LINE raises them");
+			"the irqchip delivers interrupts: raise them with KVM_IRQ_LINE");
 	vcpu_interrupt(c->vcpu->cpu, k->irq);
 	return 0;
 }
@@ -88,7 +88,8 @@ long vcpu_set_tsc_khz_request(struct call *c)
 long vcpu_kvmclock_ctrl(struct call *c)
 {
 	return refuse_if(c->why, vcpu_clock_stopped(c->vcpu->cpu), -EINVAL,
-		"the guest has no kvmclock page: MSR 0x4b564d01 is not set, or there is no memory");
+		"the guest has no kvmclock page: MSR 0x4b564d01 is not set, or there is no memory "
+		"at its address");
 }
 
 /* The only attribute of a vcpu. */
@@ -98,7 +99,8 @@ static long check_attr(struct call *c)
 
 	if (a->group == KVM_VCPU_TSC_CTRL && a->attr == KVM_VCPU_TSC_OFFSET)
 		return 0;
-	return refuse(c->why, -ENXIO, "attr %lu of group %lu: a vCPU has only KVM_VCPU_TSC_OFFSET",
+	return refuse(c->why, -ENXIO,
+		"attr %lu of group %lu: the only attribute of a vCPU is KVM_VCPU_TSC_OFFSET",
 		(u64)a->attr, (u64)a->group);
 }
 

@@ -74,7 +74,7 @@ static int vfio_create(struct call *c)
 	if (!r)
 		return fd_publish(c->dev, fd, o);
 	fd_abandon(c->dev, fd, o);
-	return refuse_if(c->why, r, -EBUSY, "the VM has its VFIO device already");
+	return refuse_if(c->why, r, -EBUSY, "the VM already has its VFIO device");
 }
 
 /* Flags beside KVM_CREATE_DEVICE_TEST are not looked at; nor are they by Linux. */
@@ -84,8 +84,8 @@ long vm_create_device(struct call *c)
 	int fd;
 
 	if (k->type != KVM_DEV_TYPE_VFIO)
-		return refuse(c->why, -ENODEV, "type %lu: x86 has only KVM_DEV_TYPE_VFIO, 4",
-			(u64)k->type);
+		return refuse(c->why, -ENODEV,
+			"type %lu: the only device on x86 is KVM_DEV_TYPE_VFIO, 4", (u64)k->type);
 	if (k->flags & KVM_CREATE_DEVICE_TEST)
 		return 0;
 	fd = vfio_create(c);
@@ -183,7 +183,8 @@ static long add_held(struct call *c, int fd, int held)
 		return refuse(c->why, -EINVAL, "fd %lu is neither a VFIO group nor a VFIO device",
 			(u64)(u32)fd);
 	if (find(f, held) < f->count)
-		return refuse(c->why, -EEXIST, "fd %lu: its file is there already", (u64)(u32)fd);
+		return refuse(
+			c->why, -EEXIST, "fd %lu: the device already has this file", (u64)(u32)fd);
 	if (reserve(f))
 		return -ENOMEM;
 	f->files[f->count++] = held;
@@ -214,7 +215,8 @@ static long file_del(struct call *c, int fd)
 		return refuse(c->why, -EBADF, NOT_OPEN, (u64)(u32)fd);
 	i = find(f, fd);
 	if (i == f->count)
-		return refuse(c->why, -ENOENT, "fd %lu: its file was not added", (u64)(u32)fd);
+		return refuse(c->why, -ENOENT, "fd %lu: the device does not have this file",
+			(u64)(u32)fd);
 	fd_drop(f->files[i]);
 	f->files[i] = f->files[--f->count];
 	return 0;
@@ -231,7 +233,8 @@ static long check_attr(struct call *c)
 		(a->attr == KVM_DEV_VFIO_FILE_ADD || a->attr == KVM_DEV_VFIO_FILE_DEL))
 		return 0;
 	return refuse(c->why, -ENXIO,
-		"attr %lu of group %lu: there are KVM_DEV_VFIO_FILE_ADD and _DEL of group 1",
+		"attr %lu of group %lu: the only attributes are KVM_DEV_VFIO_FILE_ADD and _DEL of "
+		"group 1",
 		(u64)a->attr, (u64)a->group);
 }
 
@@ -242,7 +245,7 @@ long vfio_has_attr(struct call *c)
 
 long vfio_get_attr(struct call *c)
 {
-	return refuse(c->why, -EPERM, "a VFIO device has nothing to be read");
+	return refuse(c->why, -EPERM, "a VFIO device has no attribute that can be read");
 }
 
 long vfio_set_attr(struct call *c)

@@ -38,7 +38,7 @@ long system_create_vm(struct call *c)
 
 	if (c->arg != KVM_X86_DEFAULT_VM && c->arg != KVM_X86_SW_PROTECTED_VM)
 		return refuse(c->why, -EINVAL,
-			"type %lu: there are 0, default, and 1, software-protected", c->arg);
+			"type %lu: must be 0 (default) or 1 (software-protected)", c->arg);
 	fd = fd_create(c->dev, FD_VM, "", 0, true, &o);
 	if (fd < 0)
 		return fd;
@@ -165,7 +165,7 @@ static long check_id(struct call *c, unsigned long id)
 
 	if (id < limit)
 		return 0;
-	return refuse(c->why, -EINVAL, "vCPU id %lu: ids are below %lu", id, limit);
+	return refuse(c->why, -EINVAL, "vCPU id %lu: must be below %lu", id, limit);
 }
 
 long vm_create_vcpu(struct call *c)
@@ -179,7 +179,7 @@ long vm_create_vcpu(struct call *c)
 	pthread_mutex_unlock(&c->vm->lock);
 	if (fd >= 0)
 		return fd_publish(c->dev, (int)fd, o);
-	return refuse_if(c->why, fd, -EEXIST, "vCPU id %lu exists already", c->arg);
+	return refuse_if(c->why, fd, -EEXIST, "vCPU id %lu: this vCPU already exists", c->arg);
 }
 
 long vm_set_boot_cpu(struct call *c)
@@ -202,16 +202,17 @@ long vm_limit_ids(struct call *c, u64 max_ids)
 	struct kvm_vm *vm = c->vm;
 
 	if (max_ids > MACHINE_MAX_VCPUS)
-		return refuse(c->why, -EINVAL, "args[0] %lu: the most is %lu", max_ids,
+		return refuse(c->why, -EINVAL, "args[0] %lu: at most %lu is allowed", max_ids,
 			(u64)MACHINE_MAX_VCPUS);
 	if (vm->boot_id > max_ids)
-		return refuse(c->why, -EINVAL, "args[0] %lu: the boot processor is %lu", max_ids,
+		return refuse(c->why, -EINVAL,
+			"args[0] %lu: must not be below the id of the boot processor, %lu", max_ids,
 			(u64)vm->boot_id);
 	if (max_ids == vm->max_ids)
 		return 0;
 	if (vm->max_ids)
-		return refuse(c->why, -EINVAL, "args[0] %lu: it is %lu already", max_ids,
-			(u64)vm->max_ids);
+		return refuse(c->why, -EINVAL, "args[0] %lu: the limit is already set to %lu",
+			max_ids, (u64)vm->max_ids);
 	if (vm->created_vcpus)
 		return refuse(c->why, -EINVAL, AFTER_VCPUS);
 	vm->max_ids = max_ids;
@@ -252,7 +253,7 @@ long vm_set_mmu_pages(struct call *c)
 
 	if ((u32)c->arg >= minimum)
 		return 0;
-	return refuse(c->why, -EINVAL, "%lu pages: the least is 64", (u64)(u32)c->arg);
+	return refuse(c->why, -EINVAL, "%lu pages: at least 64 are necessary", (u64)(u32)c->arg);
 }
 
 /* ---- clock ---- */
