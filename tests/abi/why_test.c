@@ -60,13 +60,14 @@ static void test_sregs(void **state)
 	SREGS(efer, 0x1000, "efer 0x1000: the bits 0x1000 are not offered");
 	SREGS(efer, 0x400, "efer 0x400: LMA needs LME, and PG in cr0");
 	SREGS(apic_base, 0xfee00001, "apic_base 0xfee00001: the bits 0x1 are reserved");
-	SREGS(apic_base, 0xfee00400, "apic_base 0xfee00400: bit 10, x2APIC, needs bit 11, enabled");
+	SREGS(apic_base, 0xfee00400,
+		"apic_base 0xfee00400: bit 10 (x2APIC) needs bit 11 (enabled)");
 	good.cr0 = 0x80000001;
 	SREGS(efer, 0x500, "cr4 0x0: long mode needs PAE");
 	good.cr4 = 0x20;
-	SREGS(efer, 0x100, "efer 0x100: LMA belongs to LME with PG in cr0");
+	SREGS(efer, 0x100, "efer 0x100: LMA must be set, because LME and PG in cr0 are");
 	good.efer = 0x500;
-	SREGS(cr3, 1ull << 52, "cr3 0x10000000000000: physical addresses have 36 bits");
+	SREGS(cr3, 1ull << 52, "cr3 0x10000000000000: physical addresses have only 36 bits");
 	guest_close(&g);
 }
 
@@ -85,9 +86,10 @@ static void test_vectors(void **state)
 		"not from the host");
 	x.xcrs[0].value = 7;
 	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL,
-		"xcr0 bit 1: leaf 0xd of this vCPU's CPUID does not offer it");
+		"xcr0 bit 1: leaf 0xd of this vCPU's CPUID does not offer this component");
 	x.xcrs[0].value = 2;
-	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "xcr0 bit 0: x87 is always there");
+	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL,
+		"xcr0 bit 0: must be set, because x87 is always enabled");
 	x.nr_xcrs = 17;
 	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "nr_xcrs 17: at most 16 are allowed");
 	header[0] = 1 << 18;
@@ -133,7 +135,7 @@ static void test_vcpu(void **state)
 	refused(g.vcpu, KVM_SET_MP_STATE, &mp, -EINVAL,
 		"mp_state 3: without an irqchip only 0 (runnable) is possible");
 	refused(g.vcpu, KVM_ENABLE_CAP, &cap, -EINVAL,
-		"there is no local APIC: the irqchip must be made before the vCPU");
+		"there is no local APIC: create the irqchip before the vCPU");
 	g.run->kvm_dirty_regs = 8;
 	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL,
 		"kvm_valid_regs or kvm_dirty_regs: the bits 0x8 are unknown");
@@ -161,7 +163,7 @@ static void test_vm(void **state)
 		"slot 4 overlaps slot 0, which is at 0x1000");
 	r.slot = 0;
 	refused(g.vm, KVM_SET_USER_MEMORY_REGION, &r, -EINVAL,
-		"memory_size 0x2000: slot 0 exists, with 0x10000");
+		"memory_size 0x2000: slot 0 exists with size 0x10000; delete it first");
 	refused_value(g.vm, KVM_CREATE_VCPU, 0, -EEXIST, "vCPU id 0: this vCPU already exists");
 	refused_value(g.vm, KVM_CREATE_VCPU, 4096, -EINVAL, "vCPU id 4096: must be below 1024");
 	refused_value(g.vm, KVM_CREATE_IRQCHIP, 0, -EEXIST, "the VM already has an irqchip");
@@ -190,18 +192,18 @@ static void test_msrs(void **state)
 		const char *why;
 	} msrs[] = {
 		{0x1b, 0xfee00001, "apic_base 0xfee00001: the bits 0x1 are reserved"},
-		{0x17b, 5, "it is all ones or all zeroes"},
-		{0x140, 1, "PLATFORM_INFO, MSR 0xce, has no CPUID faulting"},
-		{0x200, 2, "0x2 is no memory type"},
-		{0x277, 2, "0x2 has a byte that is no memory type"},
-		{0x2ff, 2, "0x2: reserved bits, or no memory type"},
-		{0x400, 5, "CTL is all ones or all zeroes"},
-		{0x47c, 0, "there are 3 banks"},
-		{0x802, 0, "there is none: the APIC is not in x2APIC mode"},
+		{0x17b, 5, "the value must be all ones or all zeroes"},
+		{0x140, 1, "PLATFORM_INFO, MSR 0xce, does not offer CPUID faulting"},
+		{0x200, 2, "0x2 is not a memory type"},
+		{0x277, 2, "0x2: every byte must be a memory type"},
+		{0x2ff, 2, "0x2: reserved bits are set, or the type is not a memory type"},
+		{0x400, 5, "a CTL register must be all ones or all zeroes"},
+		{0x47c, 0, "this vCPU has only 3 banks"},
+		{0x802, 0, "this MSR exists only while the APIC is in x2APIC mode"},
 		{0x12345, 0, "there is no such MSR"},
 		{0x4b564d03, 0x3f, "the bits 0x3e are reserved or not offered"},
 		{0xc0000080, 2, "the bits 0x2 are reserved or not offered"},
-		{0xc0000082, 1ull << 60, "0x1000000000000000 is no canonical address"},
+		{0xc0000082, 1ull << 60, "0x1000000000000000 is not a canonical address"},
 	};
 	struct {
 		u32 n, pad;
@@ -237,14 +239,15 @@ static void test_cpuid(void **state)
 
 	guest_open(&g);
 	refused(g.vcpu, KVM_SET_CPUID2, &c, -EINVAL,
-		"entries[1]: leaf 0x80000008 says that linear addresses have 39 bits, not 48");
+		"entries[1]: leaf 0x80000008 has 39 bits of linear address, but only 48 are "
+		"supported");
 	c.n = 300;
 	refused(g.vcpu, KVM_SET_CPUID2, &c, -E2BIG, "nent 300: at most 256 entries are allowed");
 	c.n = 1;
 	assert_int_equal(kvm_p(g.vcpu, KVM_SET_CPUID2, &c), 0);
 	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL, "xcr0 bit 2: AVX needs SSE, bit 1");
 	g.run->cr8 = 16;
-	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL, "cr8 0x10: it has 4 bits");
+	refused_value(g.vcpu, KVM_RUN, 0, -EINVAL, "cr8 0x10: CR8 has only 4 bits");
 	g.run->cr8 = 0;
 	GUEST_CODE(&g, 0xf4);
 	run_to(&g, KVM_EXIT_HLT);

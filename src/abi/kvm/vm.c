@@ -277,7 +277,7 @@ long vm_set_tsc_khz(struct call *c)
 	u32 khz = (u32)c->arg;
 
 	return refuse_if(c->why, machine_set_tsc_khz(c->vm->machine, khz), -EINVAL,
-		"%lu kHz: the most is %lu", (u64)khz, (u64)TSC_KHZ_MAX - 1);
+		"%lu kHz: at most %lu kHz are possible", (u64)khz, (u64)TSC_KHZ_MAX - 1);
 }
 
 long vm_get_clock(struct call *c)

@@ -59,13 +59,14 @@ int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed)
 	u64 bit = xcr0 & ~XSTATE_OFFERED ? (u64)__builtin_ctzll(xcr0 & ~XSTATE_OFFERED) : 0;
 
 	if (!(xcr0 & XSTATE_X87))
-		return refuse(why, -EINVAL, "xcr0 bit 0: x87 is always there");
+		return refuse(
+			why, -EINVAL, "xcr0 bit 0: must be set, because x87 is always enabled");
 	if (bit)
 		return refuse(why, -EINVAL, component_of(bit)->xcr0, bit);
 	bit = xcr0 & ~(allowed | XSTATE_X87);
 	if (bit)
 		return refuse(why, -EINVAL,
-			"xcr0 bit %lu: leaf 0xd of this vCPU's CPUID does not offer it",
+			"xcr0 bit %lu: leaf 0xd of this vCPU's CPUID does not offer this component",
 			(u64)__builtin_ctzll(bit));
 	if ((xcr0 & (XSTATE_SSE | XSTATE_AVX)) == XSTATE_AVX)
 		return refuse(why, -EINVAL, "xcr0 bit 2: AVX needs SSE, bit 1");

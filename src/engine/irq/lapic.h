@@ -58,7 +58,7 @@ enum lapic_reg {
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 
 /* Why what needs one is refused. */
-#define NO_LAPIC "there is no local APIC: the irqchip must be made before the vCPU"
+#define NO_LAPIC "there is no local APIC: create the irqchip before the vCPU"
 
 struct lapic {
 	struct vcpu *vcpu;

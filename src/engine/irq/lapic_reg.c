@@ -326,10 +326,10 @@ static int check_base(struct cpu *cpu, u64 value)
 			"apic_base 0x%lx: the bits 0x%lx are reserved", value, value & reserved);
 	if (value & BASE_X2APIC && !(value & BASE_ENABLE))
 		return refuse(&cpu->refusal, -EINVAL,
-			"apic_base 0x%lx: bit 10, x2APIC, needs bit 11, enabled", value);
+			"apic_base 0x%lx: bit 10 (x2APIC) needs bit 11 (enabled)", value);
 	if (value & BASE_X2APIC && !may_have_x2apic(cpu))
 		return refuse(&cpu->refusal, -EINVAL,
-			"apic_base 0x%lx: CPUID does not offer x2APIC, bit 10", value);
+			"apic_base 0x%lx: CPUID does not offer bit 10 (x2APIC)", value);
 	return 0;
 }
 
@@ -390,7 +390,7 @@ int lapic_write_msr(struct vcpu *v, u32 index, u64 value)
 	if (index < MSR_X2APIC || index > MSR_X2APIC_END)
 		return -ENOENT;
 	if (!l || !lapic_x2(l) || !exists(l, index - MSR_X2APIC))
-		return refuse(
-			&v->cpu.refusal, -EINVAL, "there is none: the APIC is not in x2APIC mode");
+		return refuse(&v->cpu.refusal, -EINVAL,
+			"this MSR exists only while the APIC is in x2APIC mode");
 	return x2_write(l, index - MSR_X2APIC, value);
 }

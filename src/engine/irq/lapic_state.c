@@ -72,7 +72,7 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
 	if (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->id)
 		return refuse(&v->cpu.refusal, -EINVAL,
-			"regs[0x20], the APIC id, is 0x%lx, and in x2APIC mode always 0x%lx",
+			"regs[0x20], the APIC id, is 0x%lx, but must be 0x%lx in x2APIC mode",
 			(u64)page_get(regs, R_ID), (u64)v->id);
 	deadline = lapic_get_deadline(l); /* no part of the page: stays */
 	lapic_timer_stop(l);

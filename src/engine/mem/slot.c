@@ -96,8 +96,8 @@ static int slot_create(struct machine *m, const struct memslot_config *c, struct
 		slot_destroy(m->mem, s);
 	else
 		*ret = s;
-	return refuse_if(c->why, r, -EEXIST, "slot %lu: its guest_memfd memory is in another slot",
-		(u64)c->id);
+	return refuse_if(c->why, r, -EEXIST,
+		"slot %lu: its guest_memfd memory is already in another slot", (u64)c->id);
 }
 
 /* ---- the sorted array ---- */
@@ -201,7 +201,8 @@ static int delete_slot(struct machine *m, const struct memslot_config *c, struct
 {
 	if (!old)
 		return refuse(c->why, -EINVAL,
-			"slot %lu: there is none to delete (memory_size is 0)", (u64)c->id);
+			"slot %lu: memory_size 0 deletes a slot, but there is no such slot",
+			(u64)c->id);
 	end_watches(m, old);
 	ranges_remove(m->mem, old);
 	*slot_entry(m->mem, old->id) = NULL;
@@ -269,17 +270,21 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 static int check_change(const struct slot *s, const struct memslot_config *c)
 {
 	if (c->size != s->size)
-		return refuse(c->why, -EINVAL, "memory_size 0x%lx: slot %lu exists, with 0x%lx",
+		return refuse(c->why, -EINVAL,
+			"memory_size 0x%lx: slot %lu exists with size 0x%lx; delete it first",
 			c->size, (u64)c->id, s->size);
 	if ((c->flags | s->flags) & SLOT_PRIVATE)
 		return refuse(c->why, -EINVAL,
-			"slot %lu exists, and with guest_memfd it cannot change", (u64)c->id);
+			"slot %lu: a slot with guest_memfd cannot change; delete it first",
+			(u64)c->id);
 	if (c->hva != (u64)s->hva)
-		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: slot %lu exists, at 0x%lx",
-			c->hva, (u64)c->id, (u64)s->hva);
+		return refuse(c->why, -EINVAL,
+			"userspace_addr 0x%lx: slot %lu exists at 0x%lx; delete it first", c->hva,
+			(u64)c->id, (u64)s->hva);
 	if ((c->flags ^ s->flags) & SLOT_READONLY)
 		return refuse(c->why, -EINVAL,
-			"flags: slot %lu exists, and KVM_MEM_READONLY cannot change", (u64)c->id);
+			"flags: KVM_MEM_READONLY of slot %lu cannot change; delete the slot first",
+			(u64)c->id);
 	return 0;
 }
 

@@ -100,7 +100,7 @@ int msr_set(struct cpu *cpu, u32 index, u64 value, bool host)
 	if (msr_hidden(cpu, d))
 		return host && !value ? 0
 				      : refuse(&cpu->refusal, -ENOENT,
-						"leaf 0x40000001 of CPUID does not offer it");
+						"leaf 0x40000001 of CPUID does not offer this MSR");
 	if (d->flags & MSR_OUTER_W)
 		return MSR_IS_OUTER;
 	if (((d->flags & MSR_RO) && !host) || msr_lacking(cpu, d, host))

@@ -29,7 +29,7 @@ int msr_get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, 
 int msr_set_canonical(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!cpu_canonical(cpu, value))
-		return refuse(&cpu->refusal, -EINVAL, "0x%lx is no canonical address", value);
+		return refuse(&cpu->refusal, -EINVAL, "0x%lx is not a canonical address", value);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }
@@ -88,7 +88,7 @@ int msr_set_memory_types(struct cpu *cpu, const struct msr_desc *d, u32 index, u
 {
 	if (!memory_types_valid(value, (u32)d->valid))
 		return refuse(
-			&cpu->refusal, -EINVAL, "0x%lx has a byte that is no memory type", value);
+			&cpu->refusal, -EINVAL, "0x%lx: every byte must be a memory type", value);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }
@@ -97,8 +97,8 @@ int msr_set_mtrr_def_type(
 	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if ((value & ~d->valid) || (value & 7) != (value & 0xff) || !(MTRR_TYPES & BIT(value & 7)))
-		return refuse(
-			&cpu->refusal, -EINVAL, "0x%lx: reserved bits, or no memory type", value);
+		return refuse(&cpu->refusal, -EINVAL,
+			"0x%lx: reserved bits are set, or the type is not a memory type", value);
 	cpu->msr.mtrr_def_type = value;
 	return 0;
 }
@@ -111,7 +111,7 @@ int msr_set_mtrr_var(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 v
 	if (value & ~(address | (mask ? 0x800 : 0xff)))
 		return msr_refuse_bits(cpu, value & ~(address | (mask ? 0x800 : 0xff)));
 	if (!mask && ((value & 0xff) > 7 || !(MTRR_TYPES & BIT(value & 7))))
-		return refuse(&cpu->refusal, -EINVAL, "0x%lx is no memory type", value & 0xff);
+		return refuse(&cpu->refusal, -EINVAL, "0x%lx is not a memory type", value & 0xff);
 	*msr_field(cpu, d, index) = value;
 	return 0;
 }
@@ -122,10 +122,11 @@ int msr_set_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 va
 	unsigned n = index - d->first;
 
 	if (n >= 4 * msr_mc_banks(cpu))
-		return refuse(
-			&cpu->refusal, -EINVAL, "there are %lu banks", (u64)msr_mc_banks(cpu));
+		return refuse(&cpu->refusal, -EINVAL, "this vCPU has only %lu banks",
+			(u64)msr_mc_banks(cpu));
 	if (n % 4 == 0 && value != 0 && (value | (1ull << 10) | 1) != ALL_ONES)
-		return refuse(&cpu->refusal, -EINVAL, "CTL is all ones or all zeroes");
+		return refuse(
+			&cpu->refusal, -EINVAL, "a CTL register must be all ones or all zeroes");
 	if (!host && n % 4 == 1 && value != 0 && !(cpu->msr.hwcr & BIT64(18)))
 		return -EINVAL;
 	cpu->msr.mc_banks[n] = value;
@@ -144,12 +145,12 @@ int msr_get_mc_bank(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *r
 int msr_set_mc_ctl2(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (index - d->first >= msr_mc_banks(cpu))
-		return refuse(
-			&cpu->refusal, -EINVAL, "there are %lu banks", (u64)msr_mc_banks(cpu));
+		return refuse(&cpu->refusal, -EINVAL, "this vCPU has only %lu banks",
+			(u64)msr_mc_banks(cpu));
 	if (value & ~d->valid)
 		return msr_refuse_bits(cpu, value & ~d->valid);
 	if (!(cpu->msr.mcg_cap & MCE_CAP_CMCI) && (value || !host))
-		return refuse(&cpu->refusal, -EINVAL, "MCG_CAP has no CMCI_P");
+		return refuse(&cpu->refusal, -EINVAL, "CMCI_P is not set in MCG_CAP");
 	cpu->msr.mc_ctl2[index - d->first] = value;
 	return 0;
 }
@@ -175,9 +176,9 @@ int msr_get_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *r
 int msr_set_mcg_ctl(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!(cpu->msr.mcg_cap & MCE_CAP_CTL) && (value || !host))
-		return refuse(&cpu->refusal, -EINVAL, "MCG_CAP has no MCG_CTL_P");
+		return refuse(&cpu->refusal, -EINVAL, "MCG_CTL_P is not set in MCG_CAP");
 	if (value != 0 && value != ALL_ONES)
-		return refuse(&cpu->refusal, -EINVAL, "it is all ones or all zeroes");
+		return refuse(&cpu->refusal, -EINVAL, "the value must be all ones or all zeroes");
 	cpu->msr.mcg_ctl = value;
 	return 0;
 }
@@ -229,7 +230,8 @@ int msr_set_platform_info(
 	struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!(value & PLATFORM_CPUID_FAULT) && cpu->msr.misc_features)
-		return refuse(&cpu->refusal, -EINVAL, "bit 31, CPUID faulting, is in use");
+		return refuse(&cpu->refusal, -EINVAL,
+			"bit 31, CPUID faulting, cannot be cleared while it is in use");
 	cpu->msr.platform_info = value;
 	return 0;
 }
@@ -240,8 +242,8 @@ int msr_set_misc_features(
 	if (value & ~d->valid)
 		return msr_refuse_bits(cpu, value & ~d->valid);
 	if (value && !(cpu->msr.platform_info & PLATFORM_CPUID_FAULT))
-		return refuse(
-			&cpu->refusal, -EINVAL, "PLATFORM_INFO, MSR 0xce, has no CPUID faulting");
+		return refuse(&cpu->refusal, -EINVAL,
+			"PLATFORM_INFO, MSR 0xce, does not offer CPUID faulting");
 	cpu->msr.misc_features = value;
 	return 0;
 }

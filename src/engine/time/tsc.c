@@ -113,8 +113,8 @@ int tsc_set_khz(struct vcpu *v, u32 khz)
 	u64 now = host_tsc(), ratio;
 
 	if (khz >= TSC_KHZ_MAX)
-		return refuse(&v->cpu.refusal, -EINVAL, "%lu kHz: the most is %lu", (u64)khz,
-			(u64)TSC_KHZ_MAX - 1);
+		return refuse(&v->cpu.refusal, -EINVAL, "%lu kHz: at most %lu kHz are possible",
+			(u64)khz, (u64)TSC_KHZ_MAX - 1);
 	pthread_mutex_lock(&c->lock);
 	ratio = ratio_of(c, khz);
 	v->tsc_khz = khz;

@@ -296,7 +296,7 @@ void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 int vcpu_set_cr8(struct vcpu *v, u64 cr8)
 {
 	if (cr8 > 15)
-		return refuse(&v->cpu.refusal, -EINVAL, "cr8 0x%lx: it has 4 bits", cr8);
+		return refuse(&v->cpu.refusal, -EINVAL, "cr8 0x%lx: CR8 has only 4 bits", cr8);
 	v->cpu.cr8 = cr8;
 	if (v->lapic)
 		lapic_set_cr8(v, cr8);

@@ -28,8 +28,9 @@ int vcpu_setup_mce(struct vcpu *v, u64 cap)
 	u64 unknown = cap & ~(MCE_CAP_SUPPORTED | 0xff00ffull);
 
 	if (!banks || banks > MCE_BANKS_MAX)
-		return refuse(&v->cpu.refusal, -EINVAL, "%lu banks: there can be 1 to %lu",
-			(u64)banks, (u64)MCE_BANKS_MAX);
+		return refuse(&v->cpu.refusal, -EINVAL,
+			"%lu banks: a vCPU must have 1 to %lu banks", (u64)banks,
+			(u64)MCE_BANKS_MAX);
 	if (unknown)
 		return refuse(&v->cpu.refusal, -EINVAL, "the bits 0x%lx are not offered", unknown);
 	msr->mcg_cap = cap;
@@ -102,10 +103,10 @@ int vcpu_machine_check(struct vcpu *v, const struct machine_check *mc)
 	u64 *bank;
 
 	if (mc->bank >= msr_mc_banks(&v->cpu))
-		return refuse(&v->cpu.refusal, -EINVAL, "bank %lu: there are %lu", (u64)mc->bank,
-			(u64)msr_mc_banks(&v->cpu));
+		return refuse(&v->cpu.refusal, -EINVAL, "bank %lu: this vCPU has only %lu banks",
+			(u64)mc->bank, (u64)msr_mc_banks(&v->cpu));
 	if (!(mc->status & STATUS_VAL))
-		return refuse(&v->cpu.refusal, -EINVAL, "status 0x%lx: bit 63, VAL, is not set",
+		return refuse(&v->cpu.refusal, -EINVAL, "status 0x%lx: bit 63 (VAL) must be set",
 			mc->status);
 	bank = &msr->mc_banks[mc->bank * MC_REGS];
 	if (needs_no_action(mc))

@@ -137,11 +137,11 @@ static int check_paging(const struct cpu *cpu, struct refusal *why, const struct
 	if (!(s->cr4 & CR4_PAE))
 		return refuse(why, -EINVAL, "cr4 0x%lx: long mode needs PAE", s->cr4);
 	if (!(s->efer & EFER_LMA))
-		return refuse(
-			why, -EINVAL, "efer 0x%lx: LMA belongs to LME with PG in cr0", s->efer);
+		return refuse(why, -EINVAL,
+			"efer 0x%lx: LMA must be set, because LME and PG in cr0 are", s->efer);
 	if ((s->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits)
-		return refuse(why, -EINVAL, "cr3 0x%lx: physical addresses have %lu bits", s->cr3,
-			(u64)cpu->phys_bits);
+		return refuse(why, -EINVAL, "cr3 0x%lx: physical addresses have only %lu bits",
+			s->cr3, (u64)cpu->phys_bits);
 	return 0;
 }
 
@@ -383,7 +383,7 @@ static int msr_refused(struct refusal *why, int error, u64 value)
 		return error;
 	if (error == -ENOENT)
 		return refuse(why, error, "there is no such MSR");
-	return refuse(why, error, "0x%lx is no value that it takes", value);
+	return refuse(why, error, "0x%lx is not a valid value for this MSR", value);
 }
 
 int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
@@ -403,9 +403,8 @@ static int check_cpuid(struct refusal *why, const struct cpuid_entry *e, unsigne
 		u8 bits = e[i].eax >> 8;
 		if (e[i].function == 0x80000008 && bits != 48 && bits != 57 && bits != 0)
 			return refuse(why, -EINVAL,
-				"entries[%lu]: leaf 0x80000008 says that linear addresses have %lu "
-				"bits, "
-				"not 48",
+				"entries[%lu]: leaf 0x80000008 has %lu bits of linear address, but "
+				"only 48 are supported",
 				(u64)i, (u64)bits);
 	}
 	return 0;
@@ -426,8 +425,9 @@ int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
 	struct refusal *why = refusal_begin(v);
 
 	if (n > ARRAY_SIZE(cpu->cpuid))
-		return refuse(why, -E2BIG, "nent: %lu entries are too many, %lu is the most",
-			(u64)n, (u64)ARRAY_SIZE(cpu->cpuid));
+		return refuse(why, -E2BIG,
+			"nent: %lu entries are too many; at most %lu are allowed", (u64)n,
+			(u64)ARRAY_SIZE(cpu->cpuid));
 	if (check_cpuid(why, e, n))
 		return -EINVAL;
 	if (n)
@@ -477,7 +477,7 @@ int vcpu_inject_exception(struct vcpu *v, u8 vector)
 	struct vcpu_events *e = &v->cpu.events;
 
 	if (e->exception.pending || e->exception.injected)
-		return refuse(&v->cpu.refusal, -EBUSY, "exception %lu waits already",
+		return refuse(&v->cpu.refusal, -EBUSY, "exception %lu is already pending",
 			(u64)e->exception.vector);
 	memset(&e->exception, 0, sizeof(e->exception));
 	e->exception.pending = true;

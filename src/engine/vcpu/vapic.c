@@ -29,8 +29,8 @@ int vcpu_set_vapic(struct vcpu *v, u64 gpa)
 	if (!v->lapic)
 		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
 	if (gpa && machine_read(v->machine, gpa, &word, sizeof(word)))
-		return refuse(
-			&v->cpu.refusal, -EINVAL, "vapic_addr 0x%lx: there is no memory", gpa);
+		return refuse(&v->cpu.refusal, -EINVAL,
+			"vapic_addr 0x%lx: there is no memory at this address", gpa);
 	v->tpr.page = gpa;
 	return 0;
 }
