@@ -22,9 +22,10 @@ static int check_size(const struct boot_config *c, struct failure *f)
 
 	if (c->memory < MEMORY_MIN)
 		return failure_set(f,
-			"--memory is too small for any kernel: give at least 16M, 512M is usual");
+			"--memory is too small for any kernel: give at least 16M; 512M is usual");
 	if (c->memory > host)
-		return failure_set(f, "--memory is more than the %lluM this machine has: give less",
+		return failure_set(f,
+			"--memory is more than the %lluM that this machine has: give less",
 			(unsigned long long)(host >> 20));
 	if (c->cpus < 1 || c->cpus > CPUS_MAX)
 		return failure_set(f, "--cpus %u is out of range: give 1 to %d", c->cpus, CPUS_MAX);
@@ -72,7 +73,8 @@ static void say_engine_error(const struct boot_config *c, struct pc *pc)
 {
 	struct failure f;
 
-	failure_set(&f, "the engine cannot go on (%s): try the other --engine, and report it",
+	failure_set(&f,
+		"the engine cannot continue (%s): try the other --engine, and report this as a bug",
 		pc->engine_error[0] ? pc->engine_error : strerror(pc->detail));
 	c->say(f.text);
 }
@@ -89,17 +91,18 @@ static int tell_end(const struct boot_config *c, struct pc *pc)
 	case END_RESET:
 	case END_TRIPLE_FAULT:
 		if (pc->panicked)
-			c->say("the guest's kernel panicked: its last lines above say why");
+			c->say("the guest's kernel panicked: its last lines above give the reason");
 		else if (pc->reason == END_RESET)
-			c->say("the guest asked for a reset, which ends it here: start it again");
+			c->say("the guest asked for a reset, which ends `uservisor boot`: start it "
+			       "again");
 		else
 			c->say("the guest stopped with a triple fault: its last lines above may "
-			       "say why");
+			       "give the reason");
 		return pc->panicked ? BOOT_PANICKED : BOOT_RESET;
 	case END_CONSOLE_LOST:
 		failure_set(&f,
-			"the guest's console cannot be written (%s): keep the terminal, or "
-			"redirect to a file",
+			"the guest's console output cannot be written (%s): keep the terminal "
+			"open, or redirect to a file",
 			strerror(pc->detail));
 		c->say(f.text);
 		return BOOT_FAILED;
@@ -144,7 +147,8 @@ static int boot(const struct boot_config *c, struct failure *f)
 		return usage(c, f);
 	if (asprintf(&cmdline, "%s%s%s", CMDLINE_DEFAULTS, c->append ? " " : "",
 		    c->append ? c->append : "") < 0)
-		return failure_set(f, "no memory left on this machine: close something");
+		return failure_set(
+			f, "there is no memory left on this machine: end other programs");
 	say_engine(c, &choice);
 	r = run_pc(c, choice.engine, cmdline, f);
 	free(cmdline);

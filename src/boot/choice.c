@@ -20,7 +20,7 @@ int engine_choose(const char *wish, struct engine_choice *choice, struct failure
 {
 	if (!strcmp(wish, "auto"))
 		return choose_auto(choice);
-	snprintf(choice->why, sizeof(choice->why), "as asked for with --engine");
+	snprintf(choice->why, sizeof(choice->why), "as --engine requests");
 	if (!strcmp(wish, "kvm"))
 		choice->engine = "kernel";
 	else if (!strcmp(wish, "soft"))

@@ -301,7 +301,7 @@ static int start_threads(struct console *c, struct failure *f)
 		pthread_cond_signal(&c->out_more);
 		pthread_join(c->writer, NULL);
 	}
-	return failure_set(f, "no thread can be started: end other programs, or raise `ulimit -u`");
+	return failure_set(f, "no thread can be created: end other programs, or raise `ulimit -u`");
 }
 
 static void console_free(struct console *c)
@@ -320,7 +320,8 @@ int console_start(struct console **ret, struct bus *bus, const struct console_op
 	int r = -1;
 
 	if (!c)
-		return failure_set(f, "no memory left on this machine: close something");
+		return failure_set(
+			f, "there is no memory left on this machine: end other programs");
 	c->ops = ops;
 	c->opaque = opaque;
 	c->tty = terminal_present();
@@ -329,7 +330,7 @@ int console_start(struct console **ret, struct bus *bus, const struct console_op
 	pthread_cond_init(&c->out_room, NULL);
 	c->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->wake < 0)
-		failure_set(f, "no descriptor left: raise `ulimit -n`");
+		failure_set(f, "there is no file descriptor left: raise `ulimit -n`");
 	else
 		r = serial_create(&c->serial, bus, &port_ops, c, !c->tty, f);
 	if (r == 0)

@@ -213,7 +213,7 @@ static int create_failed(int error, u64 memory, struct failure *f)
 			"this machine cannot give the guest %lluM of memory: give a smaller "
 			"--memory",
 			(unsigned long long)(memory >> 20));
-	return failure_set(f, "the virtual machine cannot be made (%s): run `uservisor doctor`",
+	return failure_set(f, "the virtual machine cannot be created (%s): run `uservisor doctor`",
 		strerror(-error));
 }
 
@@ -227,7 +227,7 @@ int pc_create(struct pc *pc, const char *engine, u64 memory, struct failure *f)
 	terminal_restore_on_crash(); /* before the engine's own handlers, which pass on what is not theirs */
 	pc->ended = eventfd(0, EFD_CLOEXEC);
 	if (block_signals(pc) < 0 || pc->ended < 0)
-		return failure_set(f, "no descriptor left: raise `ulimit -n`");
+		return failure_set(f, "there is no file descriptor left: raise `ulimit -n`");
 	pc->kvm = uv_kvm_init(&pc->callbacks, pc, engine, on_engine_text, pc);
 	if (!pc->kvm)
 		return cannot_open(engine, errno, f);
@@ -285,17 +285,18 @@ static int start_vcpus(struct pc *pc, struct failure *f)
 
 	if (r < 0)
 		return failure_set(f,
-			"the engine takes no signal mask (%s): give the other --engine",
+			"the engine does not accept a signal mask (%s): give the other --engine",
 			strerror(-r));
 	pc->threads = calloc(pc->cpus, sizeof(*pc->threads));
 	if (!pc->threads)
-		return failure_set(f, "no memory left on this machine: close something");
+		return failure_set(
+			f, "there is no memory left on this machine: end other programs");
 	for (unsigned i = 0; i < pc->cpus; i++) {
 		struct vcpu_thread *t = &pc->threads[i];
 
 		*t = (struct vcpu_thread){.pc = pc, .cpu = (int)i};
 		if (pthread_create(&t->thread, NULL, vcpu_main, t))
-			return failure_set(f, "no thread can be started: give fewer --cpus");
+			return failure_set(f, "no thread can be created: give fewer --cpus");
 		t->started = true;
 	}
 	return 0;
@@ -388,7 +389,7 @@ static int run_threads(struct pc *pc, struct failure *f)
 		terminal_drop_answers();
 	terminal_restore();
 	if (!stopped) {
-		fprintf(stderr, "uservisor boot: a virtual processor does not stop: this is a bug, "
+		fprintf(stderr, "uservisor boot: a virtual processor does not stop: this is a bug; "
 				"please report it\n");
 		_exit(5);
 	}

@@ -167,8 +167,8 @@ static void judge(const char *name, const struct report *report, struct probe_re
 		return;
 	}
 	result->verdict = PROBE_UNUSABLE;
-	snprintf(result->text, sizeof(result->text), "%s cannot make a virtual machine (%s)", name,
-		strerror(report->error));
+	snprintf(result->text, sizeof(result->text), "%s cannot create a virtual machine (%s)",
+		name, strerror(report->error));
 }
 
 static bool can_open(struct probe_result *result)
@@ -200,7 +200,8 @@ static void probe(const char *engine, const char *name, struct probe_result *res
 
 	if (report == MAP_FAILED) {
 		result->verdict = PROBE_UNUSABLE;
-		snprintf(result->text, sizeof(result->text), "no memory left to probe %s", name);
+		snprintf(result->text, sizeof(result->text), "there is no memory left to probe %s",
+			name);
 		return;
 	}
 	run_child(engine, report);

@@ -13,19 +13,19 @@ static const char help_text[] =
 	"\n"
 	"Boots a Linux kernel with its serial console in this terminal.\n"
 	"\n"
-	"  --engine ENGINE  soft: our own; kvm: the kernel's /dev/kvm; auto (usual): kvm\n"
-	"                   where it runs guests well, else soft\n"
-	"  --kernel FILE    bzImage, or ELF vmlinux with a PVH entry\n"
-	"  --initrd FILE    initial RAM disk\n"
+	"  --engine ENGINE  soft: the software engine; kvm: the kernel's /dev/kvm; auto (the\n"
+	"                   default): kvm if it runs guests well, else soft\n"
+	"  --kernel FILE    a bzImage, or an ELF vmlinux with a PVH entry\n"
+	"  --initrd FILE    an initial RAM disk\n"
 	"  --append STRING  kernel options, after \"console=ttyS0 panic=-1\"\n"
-	"  --memory SIZE    with K, M, G or T (512M)\n"
-	"  --cpus N         processors (1)\n"
+	"  --memory SIZE    size of the RAM, with K, M, G or T (default 512M)\n"
+	"  --cpus N         number of processors (default 1)\n"
 	"\n"
 	"Keys: Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A.\n"
 	"\n"
-	"Exit status: 0 the guest powered off; 2 wrong options or files; 3 its kernel panicked (a\n"
-	"reset after \"Kernel panic\" on the console); 4 reset or triple fault; 5 an error\n"
-	"of this machine or of the engine; 130 Ctrl-A x; 128+N signal N.\n";
+	"Exit status: 0: the guest powered off; 2: wrong options or files; 3: the guest's kernel\n"
+	"panicked (a reset after \"Kernel panic\" on the console); 4: reset or triple fault;\n"
+	"5: an error of this machine or of the engine; 130: Ctrl-A x; 128+N: signal N.\n";
 
 enum { OPT_ENGINE = 256, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_CPUS, OPT_HELP };
 
@@ -58,7 +58,7 @@ static int wrong_option(int option, char **argv)
 	if (option == ':')
 		cli_say("boot", "%s needs a value: see `uservisor boot --help`", word);
 	else
-		cli_say("boot", "'%s' is no option: see `uservisor boot --help`", word);
+		cli_say("boot", "'%s' is not an option: see `uservisor boot --help`", word);
 	return EXIT_USAGE;
 }
 
@@ -99,12 +99,13 @@ int cli_boot(int argc, char **argv)
 			return r;
 	}
 	if (optind < argc) {
-		cli_say("boot", "'%s' belongs to no option: see `uservisor boot --help`",
+		cli_say("boot",
+			"'%s' is an argument without an option: see `uservisor boot --help`",
 			argv[optind]);
 		return EXIT_USAGE;
 	}
 	if (!config.kernel) {
-		cli_say("boot", "no kernel was given: give --kernel FILE");
+		cli_say("boot", "there is no kernel to boot: give --kernel FILE");
 		return EXIT_USAGE;
 	}
 	return boot_run(&config);

@@ -19,15 +19,17 @@ static void advise_permission(const struct probe_result *probe, const struct hos
 
 	if (probe->error == EPERM)
 		snprintf(text, sizeof(text),
-			"a container's rules forbid it: start that with `--device /dev/kvm`");
+			"the container does not allow /dev/kvm: start the container with `--device "
+			"/dev/kvm`");
 	else if (host->kvm_group[0])
 		snprintf(text, sizeof(text),
-			"to use it: `sudo usermod -aG %s $USER`, then log in again",
+			"this user may not open /dev/kvm: run `sudo usermod -aG %s $USER`, then "
+			"log in again",
 			host->kvm_group);
 	else
 		snprintf(text, sizeof(text),
-			"only root may open it: have a group given access, as `chgrp kvm /dev/kvm; "
-			"chmod g+rw /dev/kvm` does");
+			"only root may open /dev/kvm: give a group access, for example with `chgrp "
+			"kvm /dev/kvm; chmod g+rw /dev/kvm`");
 	line("", text);
 }
 
@@ -38,14 +40,14 @@ static void advise_kvm(const struct probe_result *probe, const struct host_facts
 	case PROBE_WORKS: return;
 	case PROBE_SLOW: line("", "the soft engine is likely faster"); return;
 	case PROBE_NOT_A_PC:
-		line("", "a KVM without hardware behind it: guests made for it may run, stock "
+		line("", "this KVM has no hardware behind it: guests made for it may run, ordinary "
 			 "kernels do not");
 		return;
 	case PROBE_DENIED: advise_permission(probe, host); return;
 	default:
 		if (host->vmx || host->svm)
-			line("", "the CPU could: load the kvm module (`sudo modprobe kvm_intel` or "
-				 "`kvm_amd`), or pass the device into the container");
+			line("", "the CPU supports it: load the kvm module (`sudo modprobe "
+				 "kvm_intel` or `kvm_amd`), or pass the device into the container");
 		return;
 	}
 }
@@ -58,8 +60,8 @@ static void tell_virtualization(const struct host_facts *host)
 		line("CPU", "shows no VT-x or AMD-V: this is a virtual machine without nested "
 			    "virtualization");
 	else
-		line("CPU", "shows no VT-x or AMD-V: it has none, or the firmware setup switches "
-			    "it off");
+		line("CPU",
+			"shows no VT-x or AMD-V: it has none, or the firmware setup disables it");
 }
 
 static const char *yes(bool value)
@@ -73,16 +75,16 @@ static void tell_memory(const struct host_facts *host)
 
 	if (host->exec_error)
 		snprintf(text, sizeof(text),
-			"none can be mapped writable and executable (%s): allow it in this "
-			"sandbox's or "
-			"SELinux policy",
+			"no memory can be mapped writable and executable (%s): allow it in the "
+			"policy of this sandbox or of SELinux",
 			strerror(host->exec_error));
 	else
 		snprintf(text, sizeof(text),
-			host->exec_memfd ? "a memfd mapped twice, writable and executable"
-					 : "anonymous memory mapped twice, because a memfd may not "
-					   "be executable: "
-					   "costs nothing");
+			host->exec_memfd
+				? "translated code is in a memfd, mapped twice: writable and "
+				  "executable"
+				: "translated code is in anonymous memory, mapped twice, because a "
+				  "memfd may not be executable: this costs nothing");
 	line("soft engine: memory", text);
 }
 
@@ -93,7 +95,8 @@ static bool tell_soft(const struct host_facts *host, const struct probe_result *
 	char text[256];
 
 	snprintf(text, sizeof(text), "BMI2 %s, AVX and XSAVE %s%s", yes(host->cpu.bmi2),
-		yes(host->cpu.avx), cpu ? "" : ": needs Intel of 2013, AMD of 2015 or later");
+		yes(host->cpu.avx),
+		cpu ? "" : ": an Intel CPU of 2013 or an AMD CPU of 2015, or later, is necessary");
 	line("soft engine: CPU", text);
 	tell_memory(host);
 	line("soft engine", soft->text);
@@ -103,58 +106,57 @@ static bool tell_soft(const struct host_facts *host, const struct probe_result *
 /* What `uservisor exec` does on this host, and what it does instead of what is missing. */
 static void tell_exec(const struct host_facts *host)
 {
-	line("exec: dynamic", "by a preloaded library");
+	line("exec: dynamic", "a preloaded library catches the calls");
 	if (!host->dispatch)
-		line("exec: static",
-			"NO Syscall User Dispatch (Linux 5.11): static and Go programs "
-			"cannot be run, dynamic ones can");
+		line("exec: static", "NO Syscall User Dispatch (Linux 5.11): static and Go "
+				     "programs cannot run, dynamic programs can");
 	else if (host->cpu.fsgsbase)
-		line("exec: static", "by Syscall User Dispatch, with FSGSBASE");
+		line("exec: static", "Syscall User Dispatch catches the calls, with FSGSBASE");
 	else
-		line("exec: static",
-			"by Syscall User Dispatch; NO FSGSBASE: arch_prctl() instead, one or "
-			"two system calls more for each that is caught");
-	line("exec: CPUID", host->cpuid_faulting
-				    ? "of programs faults and is answered with VT-x or AMD-V in it"
-				    : "NO CPUID faulting: the instructions that are certain in the "
-				      "executable are "
-				      "replaced; libraries' see the processor as it is");
+		line("exec: static", "Syscall User Dispatch catches the calls; NO FSGSBASE: each "
+				     "call that is caught costs one or two calls of arch_prctl()");
+	line("exec: CPUID",
+		host->cpuid_faulting
+			? "the instruction faults in programs, and the answer includes VT-x or "
+			  "AMD-V"
+			: "NO CPUID faulting: the instruction is replaced where it is certain in "
+			  "the executable; libraries see the processor as it is");
 }
 
 /* What a program's own seccomp filter is good for in each form: docs/shim.md has the whole table. */
 static void tell_sandbox(void)
 {
 	line("sandbox: dynamic",
-		"filters are the kernel's, with an exception that takes a secret: as strong for "
-		"what is executed, not against code in the program itself");
-	line("sandbox: static",
-		"filters are kept by us: for honest programs, not against machine code that knows "
-		"of us");
-	line("sandbox: both", "put hostile guests and programs into a sandbox from outside");
+		"the kernel runs the filters, with an exception that needs a secret: as strong as "
+		"ever for executed programs, not against code in the program itself");
+	line("sandbox: static", "uservisor runs the filters: they hold for honest programs, not "
+				"against machine code that knows uservisor");
+	line("sandbox: both",
+		"put hostile guests and programs into a sandbox around the whole process");
 }
 
 static int tell_choice(const struct probe_result *probe, bool soft)
 {
 	if (probe->verdict == PROBE_WORKS) {
-		line("--engine auto", "uses the kernel's /dev/kvm");
-		line("expected speed", "that of the hardware, but for I/O exits");
+		line("--engine auto", "boot uses the kernel's /dev/kvm");
+		line("expected speed", "that of the hardware, except for I/O exits");
 		return 0;
 	}
 	if (soft) {
-		line("--engine auto", "uses the soft engine");
-		line("expected speed", "that of translated code: slower than hardware; `make "
-				       "bench` measures it here");
+		line("--engine auto", "boot uses the soft engine");
+		line("expected speed", "that of translated code, slower than hardware; `make "
+				       "bench` measures it");
 		return 0;
 	}
-	line("--engine auto", "has nothing to use: see above");
+	line("--engine auto", "boot has no engine that works: see above");
 	return 1;
 }
 
 static int help(void)
 {
-	return fputs("Usage: uservisor doctor\n\nTells what this machine offers for running guests "
-		     "and what will be used.\n"
-		     "Exit status: 0 guests can run, 1 they cannot.\n",
+	return fputs("Usage: uservisor doctor\n\nShows what this machine offers for running guests "
+		     "and what uservisor uses.\n"
+		     "Exit status: 0: guests can run; 1: they cannot.\n",
 		       stdout) < 0;
 }
 
@@ -167,7 +169,7 @@ int cli_doctor(int argc, char **argv)
 	if (argc == 2 && !strcmp(argv[1], "--help"))
 		return help();
 	if (argc > 1) {
-		cli_say("doctor", "'%s' is no option: see `uservisor doctor --help`", argv[1]);
+		cli_say("doctor", "'%s' is not an option: see `uservisor doctor --help`", argv[1]);
 		return EXIT_USAGE;
 	}
 	host_look(&host);

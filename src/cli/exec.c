@@ -32,16 +32,18 @@ static const char help_text[] =
 	"Runs an unmodified program that uses /dev/kvm on the soft engine, whether or not\n"
 	"this machine has a /dev/kvm of its own.\n"
 	"\n"
-	"  --inject      catch every system call, as for static programs, also if the program is\n"
-	"                dynamic: for those that make system calls themselves\n"
-	"  --host-cpuid  show the processor as it is: otherwise the CPUID instruction and\n"
-	"                /proc/cpuinfo say that it has VT-x or AMD-V\n"
-	"  --quiet       say nothing if the program ends without having opened /dev/kvm\n"
-	"  --argv0 NAME  what the program shall find as its own name (and --quiet)\n"
-	"  --no-rewrite  leave the code of static programs as it is: each system call is a signal\n"
+	"  --inject      catch every system call of a dynamic program, as for static programs: "
+	"for\n"
+	"                programs that make system calls themselves\n"
+	"  --host-cpuid  show the processor as it is; without this option, the CPUID instruction\n"
+	"                and /proc/cpuinfo report VT-x or AMD-V\n"
+	"  --quiet       print nothing if the program ends without having opened /dev/kvm\n"
+	"  --argv0 NAME  the name that the program receives as its own (implies --quiet)\n"
+	"  --no-rewrite  leave the code of static programs as it is; each system call then costs\n"
+	"                a signal\n"
 	"\n"
-	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 2 wrong "
-	"options.\n";
+	"Exit status: that of the program; 126: the program cannot be run; 127: it was not found;\n"
+	"2: wrong options.\n";
 
 /* The last four are what shim/inject says when a program executes another one. */
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
@@ -109,8 +111,8 @@ static int preload(const char *library)
 
 	if (strpbrk(library, " :")) {
 		cli_say("exec",
-			"the path %s cannot be given to a program because of its spaces or "
-			"colons: move it",
+			"the path %s contains spaces or colons, so LD_PRELOAD cannot contain it: "
+			"move the file",
 			library);
 		return -EINVAL;
 	}
@@ -124,7 +126,8 @@ static int run_dynamic(const struct choice *o)
 	char library[PATH_MAX];
 
 	if (!find_library(library)) {
-		cli_say("exec", "%s is neither beside this executable nor in %s: install it again",
+		cli_say("exec",
+			"%s is neither beside this executable nor in %s: install uservisor again",
 			LIBRARY, UV_LIBDIR);
 		return 126;
 	}
@@ -159,9 +162,9 @@ static const char *why_not(int error)
 {
 	switch (error) {
 	case -ENOSYS:
-		return "it makes its system calls itself, and this kernel cannot hand them to us: "
-		       "Linux 5.11 with Syscall User Dispatch is needed";
-	case -EEXIST: return "the addresses that it must be loaded at are taken in this process";
+		return "it makes its system calls itself, and this kernel cannot pass them to "
+		       "uservisor: Linux 5.11 with Syscall User Dispatch is necessary";
+	case -EEXIST: return "the addresses at which it must be loaded are in use in this process";
 	default: return strerror(-error);
 	}
 }
@@ -226,10 +229,11 @@ static bool is_32_bit(int fd)
 static const char *never_works(int fd)
 {
 	if (is_32_bit(fd))
-		return "it is a 32-bit program, and our library is for 64-bit ones";
+		return "it is a 32-bit program, and uservisor supports only 64-bit programs";
 	if (has_more_rights(fd))
-		return "it is set-uid, set-gid or has capabilities, so the system loads no library "
-		       "into it: run it as its owner, or a copy without these";
+		return "it is set-uid or set-gid or has capabilities, so the system loads no "
+		       "library into it: run it as its owner, or run a copy without these "
+		       "attributes";
 	return NULL;
 }
 
@@ -318,7 +322,7 @@ int cli_exec(int argc, char **argv)
 		}
 	}
 	if (optind == argc) {
-		cli_say("exec", "no program was given: see `uservisor exec --help`");
+		cli_say("exec", "there is no program to run: see `uservisor exec --help`");
 		return EXIT_USAGE;
 	}
 	o.name = argv[optind];

@@ -13,9 +13,9 @@ static const struct command {
 	const char *summary;
 } commands[] = {
 	{"boot", cli_boot, "boot a Linux kernel in this terminal"},
-	{"doctor", cli_doctor, "tell what this machine offers and what will be used"},
+	{"doctor", cli_doctor, "show what this machine offers and what uservisor uses"},
 	{"exec", cli_exec, "run a program that uses /dev/kvm"},
-	{"trace", cli_trace, "run it and write down what it asks of /dev/kvm"},
+	{"trace", cli_trace, "run a program and print its requests of /dev/kvm"},
 };
 
 static int help(FILE *out)
@@ -24,8 +24,8 @@ static int help(FILE *out)
 		     "Virtual machines without virtualization hardware.\n\nCommands:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
-	fprintf(out,
-		"\n`uservisor COMMAND --help` tells about each; --version prints the version.\n");
+	fprintf(out, "\n`uservisor COMMAND --help` describes a command; --version prints the "
+		     "version.\n");
 	return out == stdout ? 0 : EXIT_USAGE;
 }
 
@@ -34,7 +34,7 @@ static int run_command(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return commands[i].run(argc - 1, argv + 1);
-	fprintf(stderr, "uservisor: '%s' is no command: see `uservisor --help`\n", argv[1]);
+	fprintf(stderr, "uservisor: '%s' is not a command: see `uservisor --help`\n", argv[1]);
 	return EXIT_USAGE;
 }
 
@@ -46,7 +46,7 @@ static bool environment_is_good(void)
 
 	if (n)
 		fprintf(stderr,
-			"uservisor: %s: '%.*s' is nothing that can be done without: choose from "
+			"uservisor: %s: '%.*s' is not a feature that can be disabled: choose from "
 			"%s\n",
 			WITHOUT_ENV, (int)n, name, without_names());
 	return !n;

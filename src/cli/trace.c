@@ -14,15 +14,15 @@
 static const char help_text[] =
 	"Usage: uservisor trace [--json] [--kernel] [-o FILE] [--] PROGRAM [ARGUMENT]...\n"
 	"\n"
-	"Runs a program as `uservisor exec` does and writes a line for every request that it\n"
-	"makes of /dev/kvm: seconds since the first, thread, descriptor, request, what its\n"
-	"argument points to, result, and what KVM_RUN came back with.\n"
+	"Runs a program as `uservisor exec` does, and prints a line for every request that it\n"
+	"makes of /dev/kvm: seconds since the first open, thread, descriptor, request, the data\n"
+	"that its argument points to, the result, and the exit of KVM_RUN.\n"
 	"\n"
-	"  -o, --output FILE  lines go there instead of to standard error\n"
-	"  --json             a JSON object a line; hexadecimal numbers are strings\n"
-	"  --kernel           requests go to the kernel's /dev/kvm\n"
+	"  -o, --output FILE  write the lines to FILE instead of standard error\n"
+	"  --json             write each line as a JSON object; hexadecimal numbers are strings\n"
+	"  --kernel           let the kernel's /dev/kvm serve the requests\n"
 	"\n"
-	"Exit status: as of `uservisor exec`.\n";
+	"Exit status: that of `uservisor exec`.\n";
 
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 	{"json", no_argument, NULL, 'j'}, {"kernel", no_argument, NULL, 'k'},
@@ -68,7 +68,7 @@ int cli_trace(int argc, char **argv)
 			return r;
 	}
 	if (optind == argc) {
-		cli_say("trace", "no program was given: see `uservisor trace --help`");
+		cli_say("trace", "there is no program to run: see `uservisor trace --help`");
 		return EXIT_USAGE;
 	}
 	if (setenv(TRACE_FORMAT_ENV, format, 1))

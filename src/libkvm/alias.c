@@ -67,8 +67,8 @@ static int alias_set(kvm_context_t kvm, const struct alias *new)
 
 	if (new->range.len && other)
 		return fail(kvm, -EEXIST,
-			"alias at 0x%lx+0x%lx overlaps the alias at 0x%lx+0x%lx: destroy that "
-			"first",
+			"the alias at 0x%lx+0x%lx overlaps the alias at 0x%lx+0x%lx: destroy that "
+			"one first",
 			new->range.gpa, new->range.len, other->range.gpa, other->range.len);
 	return replace(kvm, new);
 }
@@ -81,11 +81,12 @@ int kvm_create_memory_alias(
 
 	if (len && (!range_valid(phys_start, len) || !target_valid(target_phys, len)))
 		return fail(kvm, -EINVAL,
-			"alias at 0x%lx+0x%lx of 0x%lx: all three must be whole pages, and end "
-			"below 2^64",
+			"the alias at 0x%lx+0x%lx of 0x%lx: all three numbers must be whole pages, "
+			"and both ends below 2^64",
 			alias.range.gpa, alias.range.len, alias.target);
 	if (kvm->vm_fd < 0)
-		return fail(kvm, -EBADF, "no alias without a VM: kvm_create() makes one");
+		return fail(
+			kvm, -EBADF, "there is no VM for the alias: create one with kvm_create()");
 	pthread_mutex_lock(&kvm->lock);
 	r = alias_set(kvm, &alias);
 	pthread_mutex_unlock(&kvm->lock);

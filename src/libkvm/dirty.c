@@ -153,11 +153,11 @@ static int dirty_bitmap(kvm_context_t kvm, const struct region *region, void *bu
 
 	if (!region_logs(m, region))
 		return fail(kvm, -ENOENT,
-			"writes to the memory at 0x%lx are not recorded: "
-			"kvm_dirty_pages_log_enable_slot() starts it",
+			"writes to the memory at 0x%lx are not recorded: call "
+			"kvm_dirty_pages_log_enable_slot() first",
 			region->range.gpa);
 	if (!buf)
-		return fail(kvm, -EFAULT, "no buffer for the bitmap of written pages");
+		return fail(kvm, -EFAULT, "the buffer for the bitmap of written pages is NULL");
 	if (slot)
 		return fetch(kvm, slot->id, buf);
 	r = view_each(kvm, region, save_logging, NULL);
@@ -174,15 +174,14 @@ static int mapped_bitmap(kvm_context_t kvm, const struct region *region, void *b
 	unsigned char there[256];
 
 	if (!buf)
-		return fail(kvm, -EFAULT, "no buffer for the bitmap of pages");
+		return fail(kvm, -EFAULT, "the buffer for the bitmap of pages is NULL");
 	memset(buf, 0, bitmap_bytes(region->range.len));
 	for (u64 first = 0; first < pages; first += sizeof(there)) {
 		u64 n = MIN(pages - first, sizeof(there));
 
 		if (mincore(region->hva + first * PAGE_SIZE, n * PAGE_SIZE, there) < 0)
 			return fail(kvm, -errno,
-				"memory at 0x%lx is no longer mapped in this program, or not all "
-				"of it",
+				"the memory at 0x%lx is no longer wholly mapped in this program",
 				region->range.gpa);
 		for (u64 i = 0; i < n; i++)
 			if (there[i] & 1)
@@ -199,9 +198,9 @@ static int bitmap_at(kvm_context_t kvm, u64 gpa, void *buf, bitmap_fn fill, int 
 	pthread_mutex_lock(&kvm->lock);
 	region = ranges_containing(&kvm->memory.regions, gpa, 1);
 	if (!region)
-		r = fail(kvm, missing, "no memory was registered at 0x%lx", gpa);
+		r = fail(kvm, missing, "there is no memory at 0x%lx: register it first", gpa);
 	else if (!buf)
-		r = fail(kvm, -EFAULT, "the pointer to a bitmap is NULL");
+		r = fail(kvm, -EFAULT, "the pointer to the bitmap is NULL");
 	else
 		r = fill(kvm, region, buf);
 	pthread_mutex_unlock(&kvm->lock);
@@ -240,7 +239,7 @@ static int bitmap_range(
 	int r;
 
 	if (!buf || !cb)
-		return fail(kvm, -EFAULT, "the pointer to a bitmap or a callback is NULL");
+		return fail(kvm, -EFAULT, "the pointer to the bitmap or to the callback is NULL");
 	while ((r = bitmap_next(kvm, &from, end, buf, fill, &found)) > 0) {
 		r = cb(found.gpa, found.len, buf, opaque);
 		if (r)
@@ -311,7 +310,7 @@ static int log_count(kvm_context_t kvm, u64 gpa, int step)
 	if (region)
 		r = count(kvm, region, step);
 	else
-		r = fail(kvm, -EINVAL, "no memory was registered at 0x%lx", gpa);
+		r = fail(kvm, -EINVAL, "there is no memory at 0x%lx: register it first", gpa);
 	pthread_mutex_unlock(&kvm->lock);
 	return result(r);
 }

@@ -15,7 +15,7 @@ static const char *suberror_name(u32 suberror)
 		[KVM_INTERNAL_ERROR_EMULATION] = "an instruction cannot be emulated",
 		[KVM_INTERNAL_ERROR_SIMUL_EX] = "two exceptions at once",
 		[KVM_INTERNAL_ERROR_DELIVERY_EV] = "an exit while an event was delivered",
-		[KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] = "an exit it does not know",
+		[KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON] = "an exit that it does not know",
 	};
 
 	return suberror < ARRAY_SIZE(names) && names[suberror] ? names[suberror] : "no known error";
@@ -41,7 +41,7 @@ static void internal_error(kvm_context_t kvm, int vcpu, const struct kvm_run *ru
 {
 	const __typeof__(run->emulation_failure) *e = &run->emulation_failure;
 
-	TELL("vCPU %d: the hypervisor cannot go on: %s (suberror %u)", vcpu,
+	TELL("vCPU %d: the hypervisor cannot continue: %s (suberror %u)", vcpu,
 		suberror_name(run->internal.suberror), run->internal.suberror);
 	show_words(kvm, (const u64 *)run->internal.data,
 		MIN(run->internal.ndata, (u32)ARRAY_SIZE(run->internal.data)));
@@ -59,7 +59,7 @@ static int tell(kvm_context_t kvm, int vcpu, const struct kvm_run *run)
 			vcpu, run->hw.hardware_exit_reason);
 		return -EIO;
 	case KVM_EXIT_EXCEPTION:
-		TELL("vCPU %d: exception %u, error code 0x%x, that nobody handles", vcpu,
+		TELL("vCPU %d: there is no handler for exception %u, error code 0x%x", vcpu,
 			run->ex.exception, run->ex.error_code);
 		return -EFAULT;
 	case KVM_EXIT_FAIL_ENTRY:
@@ -68,12 +68,9 @@ static int tell(kvm_context_t kvm, int vcpu, const struct kvm_run *run)
 		return -ENOEXEC;
 	case KVM_EXIT_INTERNAL_ERROR: internal_error(kvm, vcpu, run); return -EIO;
 	case KVM_EXIT_SYSTEM_EVENT:
-		TELL("vCPU %d: system event %u, which nobody asked for", vcpu,
-			run->system_event.type);
+		TELL("vCPU %d: unexpected system event %u", vcpu, run->system_event.type);
 		return -EPROTO;
-	default:
-		TELL("vCPU %d: exit %u, which nobody asked for", vcpu, run->exit_reason);
-		return -EPROTO;
+	default: TELL("vCPU %d: unexpected exit %u", vcpu, run->exit_reason); return -EPROTO;
 	}
 }
 

@@ -33,7 +33,7 @@ static struct legacy *image_alloc(kvm_context_t kvm)
 	struct legacy *image = calloc(1, kvm->xsave_size);
 
 	if (!image)
-		fail(kvm, -ENOMEM, "no memory for an XSAVE image");
+		fail(kvm, -ENOMEM, "there is no memory left for an XSAVE image");
 	return image;
 }
 

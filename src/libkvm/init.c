@@ -97,7 +97,8 @@ static kvm_context_t init_first(const struct init *init, const struct port_ops *
 		return kvm;
 	error = errno;
 	log_to(&init->log, UV_KVM_LOG_ERROR, "%s: %s", ports[-1]->cannot_open,
-		error == EPROTONOSUPPORT ? "not version 12 of the interface" : strerror(error));
+		error == EPROTONOSUPPORT ? "it does not have version 12 of the interface"
+					 : strerror(error));
 	errno = error;
 	return NULL;
 }
@@ -133,7 +134,8 @@ kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const c
 			"%sthere is no engine \"%s\", only \"kernel\" and \"soft\"", from, engine);
 	else
 		log_to(&init.log, UV_KVM_LOG_ERROR,
-			"kvm_init needs a struct kvm_callbacks, if an empty one");
+			"callbacks is NULL: kvm_init needs a struct kvm_callbacks, even an empty "
+			"one");
 	errno = EINVAL;
 	return NULL;
 }

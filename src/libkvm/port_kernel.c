@@ -35,7 +35,8 @@ static void kernel_destroy(void *state)
 
 const struct port_ops port_kernel = {
 	.name = "kernel",
-	.cannot_open = "the system's KVM cannot be used (LIBKVM_ENGINE=soft needs none): /dev/kvm",
+	.cannot_open =
+		"the system's KVM cannot be used (LIBKVM_ENGINE=soft needs no KVM): /dev/kvm",
 	.open = kernel_open,
 	.ioctl = kernel_ioctl,
 	.close_fd = kernel_close,

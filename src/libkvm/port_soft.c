@@ -50,7 +50,7 @@ const char *request_name(unsigned long request)
 const struct port_ops port_soft = {
 	.name = "soft",
 	.fpu_complete = true,
-	.cannot_open = "the engine cannot be used (`uservisor doctor` tells more)",
+	.cannot_open = "the soft engine cannot be used (run `uservisor doctor`)",
 	.open = soft_open,
 	.ioctl = soft_ioctl,
 	.close_fd = soft_close,

@@ -151,8 +151,8 @@ static int add(kvm_context_t kvm, const struct region *new)
 	other = obstacle(&kvm->memory, &range);
 	if (other)
 		r = fail(kvm, -EEXIST,
-			"memory at 0x%lx+0x%lx overlaps what was registered at 0x%lx+0x%lx: "
-			"destroy that first",
+			"the memory at 0x%lx+0x%lx overlaps the memory at 0x%lx+0x%lx: destroy "
+			"that first",
 			range.gpa, range.len, other->range.gpa, other->range.len);
 	else if (ranges_overlapping(&kvm->memory.regions, range.gpa, range.len))
 		r = add_over(kvm, new);
@@ -169,11 +169,11 @@ static int region_add(kvm_context_t kvm, const struct region *new)
 {
 	if (!range_valid(new->range.gpa, new->range.len) || ((uintptr_t) new->hva & ~PAGE_MASK))
 		return fail(kvm, -EINVAL,
-			"memory at 0x%lx+0x%lx: address, length and host address must be whole "
+			"the memory at 0x%lx+0x%lx: address, length and host address must be whole "
 			"pages, the length not 0, and the end below 2^64",
 			new->range.gpa, new->range.len);
 	if (!new->hva)
-		return fail(kvm, -EFAULT, "memory at 0x%lx+0x%lx: the host address is NULL",
+		return fail(kvm, -EFAULT, "the memory at 0x%lx+0x%lx: the host address is NULL",
 			new->range.gpa, new->range.len);
 	return add(kvm, new);
 }
@@ -196,7 +196,8 @@ int memory_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem)
 	if (mem >= bytes && span >= mem)
 		ram = mmap(NULL, span, PROT_READ | PROT_WRITE, NO_BACKUP, -1, 0);
 	if (ram == MAP_FAILED)
-		return fail(kvm, -ENOMEM, "no %lu bytes of memory for the guest", bytes);
+		return fail(
+			kvm, -ENOMEM, "there are no %lu bytes of memory left for the guest", bytes);
 	kvm->memory.ram = ram;
 	kvm->memory.ram_size = span;
 	r = add_initial(kvm, 0, MIN(mem, LOW_END));
@@ -230,7 +231,7 @@ void *kvm_create_phys_mem(
 	/* A length of 0 is refused by region_add. */
 	region.hva = len ? mmap(NULL, len, PROT_READ | PROT_WRITE, NO_BACKUP, -1, 0) : NULL;
 	if (region.hva == MAP_FAILED) {
-		fail(kvm, -errno, "no %lu bytes of memory for the guest", len);
+		fail(kvm, -errno, "there are no %lu bytes of memory left for the guest", len);
 		return NULL;
 	}
 	r = region_add(kvm, &region);

@@ -68,7 +68,7 @@ static int msrs_transfer(
 		return (int)r;
 	list = calloc(1, sizeof(*list) + size);
 	if (!list)
-		return fail(kvm, -ENOMEM, "no memory for %d MSRs", n);
+		return fail(kvm, -ENOMEM, "there is no memory left for %d MSRs", n);
 	list->nmsrs = (u32)n;
 	memcpy(list->entries, msrs, size);
 	r = vcpu_ioctl(kvm, vcpu, request, list);
@@ -109,10 +109,10 @@ static struct kvm_cpuid2 *cpuid_list(kvm_context_t kvm, int nent, const void *en
 	if (*error < 0)
 		return NULL;
 	if (nent > CPUID_MAX_ENTRIES)
-		*error = fail(
-			kvm, -E2BIG, "%d CPUID leaves: %d are the most", nent, CPUID_MAX_ENTRIES);
+		*error = fail(kvm, -E2BIG, "%d CPUID leaves: at most %d are allowed", nent,
+			CPUID_MAX_ENTRIES);
 	else if (!(cpuid = cpuid_alloc(nent)))
-		*error = fail(kvm, -ENOMEM, "no memory for %d CPUID leaves", nent);
+		*error = fail(kvm, -ENOMEM, "there is no memory left for %d CPUID leaves", nent);
 	return cpuid;
 }
 

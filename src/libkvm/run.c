@@ -244,8 +244,8 @@ static int coalesced_zone(kvm_context_t kvm, unsigned long request, u64 addr, u3
 		return r;
 	if (!kvm->ring_page)
 		return fail(kvm, -ENOSYS,
-			"no coalesced MMIO: this hypervisor has none, or kvm_init_coalesced_mmio() "
-			"is missing");
+			"writes cannot be collected: call kvm_init_coalesced_mmio() first, or the "
+			"hypervisor cannot collect them");
 	kvm->coalesces = true;
 	return result(vm_ioctl(kvm, request, &zone));
 }

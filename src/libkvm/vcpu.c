@@ -73,7 +73,7 @@ static int slot_check(kvm_context_t kvm, int slot)
 {
 	if (slot_valid(kvm, slot))
 		return vm_check(kvm);
-	return fail(kvm, -EINVAL, "there can be no vCPU %d: the numbers are 0 to %d", slot,
+	return fail(kvm, -EINVAL, "vCPU %d cannot exist: the number must be 0 to %d", slot,
 		kvm->max_vcpus - 1);
 }
 
@@ -87,7 +87,7 @@ int kvm_create_vcpu(kvm_context_t kvm, int slot)
 	if (!kvm->vcpus[slot])
 		r = vcpu_make(kvm, slot);
 	else if (slot != 0 || kvm->vcpu0_asked)
-		r = fail(kvm, -EEXIST, "vCPU %d exists already", slot);
+		r = fail(kvm, -EEXIST, "vCPU %d already exists", slot);
 	if (slot == 0 && r == 0)
 		kvm->vcpu0_asked = true;
 	pthread_mutex_unlock(&kvm->lock);
@@ -102,8 +102,8 @@ static int vcpu_first_use(kvm_context_t kvm, int slot)
 	if (r < 0)
 		return r;
 	if (slot != 0)
-		return fail(
-			kvm, -EINVAL, "vCPU %d does not exist: kvm_create_vcpu() makes it", slot);
+		return fail(kvm, -EINVAL,
+			"vCPU %d does not exist: create it with kvm_create_vcpu()", slot);
 	pthread_mutex_lock(&kvm->lock);
 	if (!kvm->vcpus[0])
 		r = vcpu_make(kvm, 0);

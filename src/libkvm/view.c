@@ -57,7 +57,8 @@ static int slot_add(kvm_context_t kvm, const struct view_slot *wanted)
 	int r = id_take(m, &slot.id);
 
 	if (r == -ENOSPC)
-		return fail(kvm, r, "no slot for more memory: the hypervisor has %u", m->max_slots);
+		return fail(kvm, r, "there is no slot left for more memory: the hypervisor has %u",
+			m->max_slots);
 	if (r < 0)
 		return table_grown(kvm, r);
 	r = table_grown(kvm, ranges_insert(&m->slots, &slot));

@@ -30,7 +30,8 @@ int vm_check(kvm_context_t kvm)
 {
 	if (kvm->vm_fd >= 0)
 		return 0;
-	return fail(kvm, -EBADF, "there is no VM yet: kvm_create() or kvm_create_vm() makes it");
+	return fail(
+		kvm, -EBADF, "there is no VM yet: create it with kvm_create() or kvm_create_vm()");
 }
 
 long vm_ioctl(kvm_context_t kvm, unsigned long request, const void *arg)
@@ -50,7 +51,8 @@ int kvm_create_vm(kvm_context_t kvm)
 	long r;
 
 	if (kvm->vm_fd >= 0)
-		return fail(kvm, -EEXIST, "a context has one VM, and this one has it already");
+		return fail(kvm, -EEXIST,
+			"this context already has a VM: use another context for a second one");
 	r = sys_ioctl(kvm, KVM_CREATE_VM, NULL, &why);
 	if (r < 0)
 		return request_failed(kvm, NO_VCPU, KVM_CREATE_VM, r, &why);
@@ -184,14 +186,15 @@ int kvm_get_shadow_pages(kvm_context_t kvm, unsigned int *nrshadow_pages)
 	if (r < 0)
 		return r;
 	if (!nrshadow_pages)
-		return fail(kvm, -EFAULT, "kvm_get_shadow_pages: nowhere to put the number");
+		return fail(
+			kvm, -EFAULT, "kvm_get_shadow_pages: the pointer to the number is NULL");
 	*nrshadow_pages = kvm->shadow_pages;
 	return 0;
 }
 
 static int assignment_gone(kvm_context_t kvm)
 {
-	return fail(kvm, -ENOTTY, "KVM gives no devices to guests any more, VFIO does");
+	return fail(kvm, -ENOTTY, "KVM no longer gives devices to guests: use VFIO");
 }
 
 int kvm_assign_pci_device(kvm_context_t kvm, struct kvm_assigned_pci_dev *assigned_dev)

@@ -63,11 +63,10 @@ static bool has_had_children(void)
 static const char *why(void)
 {
 	switch (processor_shown()) {
-	case PROCESSOR_HOST: return " (it was shown the processor as it is: --host-cpuid)";
+	case PROCESSOR_HOST: return " (with --host-cpuid it saw the processor as it is)";
 	case PROCESSOR_CANNOT:
-		return " (its own CPUID instructions, if any, found no VT-x or AMD-V: they cannot "
-		       "be "
-		       "answered here)";
+		return " (its own CPUID instructions, if any, found no VT-x or AMD-V: this machine "
+		       "cannot intercept them)";
 	default: return "";
 	}
 }

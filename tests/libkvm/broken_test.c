@@ -134,7 +134,7 @@ static void fatal_exits(void **state)
 	exit_is(KVM_EXIT_EXCEPTION);
 	broken.exit.ex.exception = 14;
 	broken.exit.ex.error_code = 0x15;
-	GIVES(&vm, EFAULT, "vCPU 0: exception 14, error code 0x15");
+	GIVES(&vm, EFAULT, "vCPU 0: there is no handler for exception 14, error code 0x15");
 	assert_state_dumped();
 	exit_is(KVM_EXIT_FAIL_ENTRY);
 	broken.exit.fail_entry.hardware_entry_failure_reason = 0x80000021;
@@ -142,7 +142,7 @@ static void fatal_exits(void **state)
 	GIVES(&vm, ENOEXEC, "(0x80000021, on CPU 5)");
 	assert_state_dumped();
 	exit_is(KVM_EXIT_DIRTY_RING_FULL);
-	GIVES(&vm, EPROTO, "exit 31, which nobody asked for");
+	GIVES(&vm, EPROTO, "unexpected exit 31");
 	assert_state_dumped();
 	vm_destroy(&vm);
 }

@@ -111,10 +111,10 @@ static void made_twice(void **state)
 	struct vm vm;
 
 	begin(&vm, false);
-	WRONG(kvm_create(vm.kvm, MEM, NULL), EEXIST, "has it already");
-	WRONG(kvm_create_vm(vm.kvm), EEXIST, "has it already");
+	WRONG(kvm_create(vm.kvm, MEM, NULL), EEXIST, "already has a VM");
+	WRONG(kvm_create_vm(vm.kvm), EEXIST, "already has a VM");
 	assert_int_equal(kvm_create_vcpu(vm.kvm, 0), 0);
-	WRONG(kvm_create_vcpu(vm.kvm, 0), EEXIST, "vCPU 0 exists already");
+	WRONG(kvm_create_vcpu(vm.kvm, 0), EEXIST, "vCPU 0 already exists");
 	vm_destroy(&vm);
 }
 
@@ -148,10 +148,12 @@ static void no_such_vcpu(void **state)
 	struct vm vm;
 
 	begin(&vm, false);
-	WRONG(kvm_create_vcpu(vm.kvm, -1), EINVAL, "no vCPU -1: the numbers are 0 to ");
-	WRONG(kvm_create_vcpu(vm.kvm, 1 << 30), EINVAL, "the numbers are 0 to ");
-	WRONG(kvm_run(vm.kvm, 3, NULL), EINVAL, "vCPU 3 does not exist: kvm_create_vcpu()");
-	WRONG(kvm_run(vm.kvm, -3, NULL), EINVAL, "no vCPU -3");
+	WRONG(kvm_create_vcpu(vm.kvm, -1), EINVAL,
+		"vCPU -1 cannot exist: the number must be 0 to ");
+	WRONG(kvm_create_vcpu(vm.kvm, 1 << 30), EINVAL, "the number must be 0 to ");
+	WRONG(kvm_run(vm.kvm, 3, NULL), EINVAL,
+		"vCPU 3 does not exist: create it with kvm_create_vcpu()");
+	WRONG(kvm_run(vm.kvm, -3, NULL), EINVAL, "vCPU -3 cannot exist");
 	WRONG(kvm_get_fpu(vm.kvm, 3, &fpu), EINVAL, "kvm_create_vcpu()");
 	WRONG(kvm_get_mpstate(vm.kvm, 3, &mp), EINVAL, "kvm_create_vcpu()");
 	WRONG(kvm_reset_mpstate(vm.kvm, 3), EINVAL, "kvm_create_vcpu()");
@@ -186,12 +188,12 @@ static void regions(void **state)
 	WRONG(kvm_register_phys_mem(vm.kvm, -PAGE_SIZE, pages, PAGE_SIZE, 0), EINVAL, "below 2^64");
 	WRONG(kvm_register_phys_mem(vm.kvm, 1ul << 56, pages, PAGE_SIZE, 0), EINVAL,
 		on("guest_phys_addr 0x100000000000000: the slot ends beyond 52 bits",
-			"can address"));
+			"outside the addresses"));
 	WRONG_0(kvm_create_phys_mem(vm.kvm, 100, PAGE_SIZE, 0, 1), EINVAL, "whole pages");
 	mem = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_int_equal(kvm_register_phys_mem(vm.kvm, 1 << 24, mem, PAGE_SIZE, 0), 0);
 	munmap(mem, PAGE_SIZE);
-	WRONG(kvm_get_mem_map(vm.kvm, 1 << 24, bitmap), ENOMEM, "no longer mapped");
+	WRONG(kvm_get_mem_map(vm.kvm, 1 << 24, bitmap), ENOMEM, "no longer wholly mapped");
 	vm_destroy(&vm);
 }
 
@@ -316,7 +318,7 @@ static void small_and_gone(void **state)
 	struct vm vm;
 
 	begin(&vm, false);
-	WRONG(kvm_set_shadow_pages(vm.kvm, 1), EINVAL, "the least is 64");
+	WRONG(kvm_set_shadow_pages(vm.kvm, 1), EINVAL, "at least 64");
 	WRONG(kvm_assign_pci_device(vm.kvm, &device), ENOTTY, "VFIO");
 	WRONG(kvm_assign_irq(vm.kvm, &irq), ENOTTY, "VFIO");
 	vm_destroy(&vm);

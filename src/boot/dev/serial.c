@@ -152,7 +152,8 @@ int serial_create(struct serial **ret, struct bus *bus, const struct serial_ops 
 	const struct bus_range range = {"serial", PORT_COM1, PORT_COM1 + 7, &bus_ops, s};
 
 	if (!s)
-		return failure_set(f, "no memory left on this machine: close something");
+		return failure_set(
+			f, "there is no memory left on this machine: end other programs");
 	s->ops = ops;
 	s->opaque = opaque;
 	s->bus = bus;

@@ -56,7 +56,7 @@ static const char *parse_code(const u8 *file, size_t size, struct bzimage *out)
 	if (paragraphs)
 		out->code_size = MIN(out->code_size, paragraphs * 16);
 	if (out->code_size <= BZIMAGE_ENTRY_64)
-		return "has no 64-bit entry: give an x86-64 kernel";
+		return "has no 64-bit entry point: give an x86-64 kernel";
 	return NULL;
 }
 

@@ -17,8 +17,8 @@ static int cannot_open(const struct file *file, int error, struct failure *f)
 			f, "%s '%s' does not exist: check the path", file->option, file->path);
 	case EACCES:
 		return failure_set(f,
-			"%s '%s' cannot be read: make it readable for this user, or copy it to "
-			"where it is",
+			"%s '%s' cannot be read: make it readable for this user, or copy it to a "
+			"place where it is",
 			file->option, file->path);
 	default:
 		return failure_set(f, "%s '%s' cannot be opened (%s): give another file",
@@ -36,11 +36,12 @@ static int check_kind(struct file *file, struct failure *f)
 		return failure_set(f, "%s '%s' is a directory: give the file itself", file->option,
 			file->path);
 	if (!S_ISREG(st.st_mode))
-		return failure_set(f, "%s '%s' is not a regular file: copy it into one first",
+		return failure_set(f,
+			"%s '%s' is not a regular file: copy it into a regular file first",
 			file->option, file->path);
 	if (st.st_size == 0)
 		return failure_set(
-			f, "%s '%s' is empty: give a complete file", file->option, file->path);
+			f, "%s '%s' is empty: give the complete file", file->option, file->path);
 	file->size = (u64)st.st_size;
 	return 0;
 }

@@ -66,8 +66,8 @@ static int load_bzimage(struct loader *l, struct start_state *start)
 		return kernel_wrong(l, wrong);
 	if (strlen(l->request->cmdline) > image.cmdline_max)
 		return failure_set(l->failure,
-			"the command line is longer than the %llu characters this kernel takes: "
-			"shorten --append",
+			"the command line is longer than the %llu characters that this kernel "
+			"accepts: shorten --append",
 			(unsigned long long)image.cmdline_max);
 	if (place_bzimage(l, &image, &gpa) < 0)
 		return -1;
@@ -92,9 +92,11 @@ static int load_pvh(struct loader *l, struct start_state *start)
 		u8 *to = ram_high(l->ram, s->gpa, s->size);
 
 		if (!to && s->gpa < GPA_HIGH)
-			return kernel_wrong(l, "wants to lie below 1 MiB: give a Linux vmlinux");
+			return kernel_wrong(l, "must be loaded below 1 MiB, which is not possible: "
+					       "give a Linux vmlinux");
 		if (!to && s->gpa + s->size > GPA_HOLE)
-			return kernel_wrong(l, "wants to lie above 3.5 GiB: give a Linux vmlinux");
+			return kernel_wrong(l, "must be loaded above 3.5 GiB, which is not "
+					       "possible: give a Linux vmlinux");
 		if (!to)
 			return needs_memory(l, "this kernel", image.end);
 		memcpy(to, l->kernel + s->offset, s->file_size);
@@ -113,7 +115,8 @@ static int load_kernel(struct loader *l, struct start_state *start)
 		return kernel_wrong(l, "is larger than 1G: give a bzImage or vmlinux");
 	l->kernel = malloc(size);
 	if (!l->kernel)
-		return failure_set(l->failure, "no memory left on this machine: close something");
+		return failure_set(
+			l->failure, "there is no memory left on this machine: end other programs");
 	if (file_read(&l->kernel_file, l->kernel, l->failure) < 0)
 		return -1;
 	if (pvh_recognised(l->kernel, size))
@@ -122,7 +125,7 @@ static int load_kernel(struct loader *l, struct start_state *start)
 		return load_bzimage(l, start);
 	return kernel_wrong(
 		l, size < 0x1000 ? "is too short to be a kernel: copy the whole file"
-				 : "is neither a bzImage nor an ELF vmlinux: give one of them");
+				 : "is neither a bzImage nor an ELF vmlinux: give one of these");
 }
 
 /* As high as the kernel allows: it moves and unpacks itself from the low end. */

@@ -26,7 +26,7 @@ static const char *add_segment(const Elf64_Phdr *ph, size_t size, struct pvh_ker
 	if (ph->p_filesz > ph->p_memsz || ph->p_paddr + ph->p_memsz < ph->p_paddr)
 		return "has a damaged program header: copy it again";
 	if (out->nr_segments == PVH_SEGMENTS_MAX)
-		return "has too many segments: give a kernel";
+		return "has too many segments for a kernel: give a Linux vmlinux";
 	out->segments[out->nr_segments++] = (struct pvh_segment){
 		.offset = ph->p_offset,
 		.file_size = ph->p_filesz,
@@ -69,7 +69,7 @@ static void read_notes(const u8 *notes, u64 size, struct pvh_kernel *out)
 static const char *check_header(const u8 *file, size_t size, Elf64_Ehdr *eh)
 {
 	if (!pvh_recognised(file, size))
-		return "is not an ELF file: give a kernel";
+		return "is not an ELF file: give a Linux vmlinux";
 	if (size < sizeof(*eh))
 		return "is truncated: copy the whole file";
 	memcpy(eh, file, sizeof(*eh));
@@ -107,6 +107,6 @@ const char *pvh_parse(const u8 *file, size_t size, struct pvh_kernel *out)
 	if (!wrong && !out->entry)
 		wrong = "has no PVH entry (CONFIG_PVH=y): give its bzImage instead";
 	if (!wrong && !out->nr_segments)
-		wrong = "has nothing to load: give a kernel";
+		wrong = "has no segment to load: give a Linux vmlinux";
 	return wrong;
 }
