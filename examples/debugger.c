@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * debugger: single steps through a guest that computes 4!, then lets it run into a breakpoint. The guest knows nothing
- * of it: its memory, flags and debug registers stay its own.
+ * debugger: steps through a guest that computes 4!, and then lets the guest run into a breakpoint. The guest cannot
+ * notice this: its memory, flags and debug registers do not change.
  *
  *     cc debugger.c -o debugger $(pkg-config --cflags --libs libkvm) && ./debugger
  *
@@ -38,7 +38,7 @@ static const unsigned char guest[] = {
 	0xf4,             /* 0b        hlt           */
 };
 
-/* What ends kvm_run. */
+/* The values with which the callbacks end kvm_run. */
 enum { HALTED = 1, STEPPED, HIT };
 
 /* errno says why: every call of the library sets it. */
@@ -104,7 +104,7 @@ static void run_to(kvm_context_t kvm, unsigned long address)
 	run_until(kvm, HIT, "breakpoint");
 }
 
-/* Undisturbed. */
+/* Lets the guest run without breakpoints or steps. */
 static void run_on(kvm_context_t kvm)
 {
 	set_debug(kvm, (struct kvm_guest_debug){.control = 0});

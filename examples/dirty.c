@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dirty: which pages did the guest write? The guest writes to some pages of its memory and calls the host, round after
- * round; after each the host asks for the pages written since it last asked. This is what a migration or a display of
- * video memory is made of.
+ * dirty: which pages did the guest write? In each round the guest writes to some pages of its memory and then calls the
+ * host, and the host asks for the pages written since its last question. Live migration and the display of video memory
+ * work this way.
  *
  *     cc dirty.c -o dirty $(pkg-config --cflags --libs libkvm) && ./dirty
  *
- * prints, a character for each of 32 pages
+ * prints a character for each of 32 pages:
  *
  *     round 1: .c..............################
  *     round 2: .c..............#.#.#.#.#.#.#.#.
@@ -14,7 +14,7 @@
  *     round 4: .c..............#...#...#...#...
  *     idle:    .c..............................
  *
- * Where the code is there is always a c: a page may count as written when it is first executed.
+ * The page with the code always shows a c, because a page may count as written when it is first executed.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hello: the smallest whole virtual machine. The guest, sixteen bits as a processor begins, writes a text to a port
- * byte by byte; the host prints what arrives.
+ * hello: the smallest complete virtual machine. The guest runs in 16-bit mode, as a processor does at its start, and
+ * writes a text to a port, byte by byte. The host prints the bytes.
  *
  *     cc hello.c -o hello $(pkg-config --cflags --libs libkvm) && ./hello
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ipi: two vCPUs, each in its thread, that interrupt each other. vCPU 0 starts vCPU 1 as every operating system does,
- * by INIT and SIPI, and then they play ping-pong with interrupts through their local APICs (in x2APIC mode, where the
- * registers are MSRs and sixteen bits suffice).
+ * ipi: two vCPUs that interrupt each other, each in a thread of its own. vCPU 0 starts vCPU 1 with INIT and SIPI, as
+ * every operating system does. Then they send interrupts back and forth through their local APICs. The APICs are in
+ * x2APIC mode, where their registers are MSRs, so 16-bit code can use them.
  *
  *     cc ipi.c -o ipi -pthread $(pkg-config --cflags --libs libkvm) && ./ipi
  *

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * snapshot: runs a guest half-way, saves it, throws the virtual machine away, restores it into a new one and lets it
- * finish there. The guest keeps its intermediate results wherever a machine can keep something; at the end it tells
- * them.
+ * snapshot: runs a guest half-way, saves it, destroys the virtual machine, restores the guest into a new one, and lets
+ * it finish there. The guest stores its intermediate results in every kind of state that a machine has, and reports them
+ * at the end.
  *
  *     cc snapshot.c -o snapshot $(pkg-config --cflags --libs libkvm) && ./snapshot
  *
