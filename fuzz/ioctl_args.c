@@ -73,7 +73,7 @@ static void make_region2(struct worker *w, void *p)
 
 	make_region(w, p);
 	r->flags |= chance(w, 20) ? KVM_MEM_GUEST_MEMFD : 0;
-	r->guest_memfd = chance(w, 90) ? any_of(w, FD_GUEST_MEMFD) : (int)interesting(w);
+	r->guest_memfd = chance(w, 90) ? any_of(w, &kvm_guest_memfd_ops) : (int)interesting(w);
 	r->guest_memfd_offset = chance(w, 90) ? below(w, 8) * 0x8000 : interesting(w);
 }
 
@@ -105,7 +105,7 @@ static void make_cpuid(struct worker *w, void *p, int fd)
 
 	(void)fd;
 	c->nent = 256;
-	dev_ioctl(pg.dev, any_of(w, FD_SYSTEM), KVM_GET_SUPPORTED_CPUID, (unsigned long)c);
+	dev_ioctl(pg.dev, any_of(w, &kvm_system_ops), KVM_GET_SUPPORTED_CPUID, (unsigned long)c);
 	if (chance(w, 20))
 		c->nent = interesting(w);
 }

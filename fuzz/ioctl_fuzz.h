@@ -19,7 +19,7 @@
 
 struct slot {
 	_Atomic int fd;
-	enum fd_kind kind;
+	const struct fd_ops *kind;
 	void *run; /* a vcpu's pages */
 };
 
@@ -58,7 +58,7 @@ static inline bool chance(struct worker *w, unsigned percent)
 void one_step(struct worker *w);
 void pool_close(struct slot *s);
 /* Some open descriptor of a kind, or -1. */
-int any_of(struct worker *w, enum fd_kind kind);
+int any_of(struct worker *w, const struct fd_ops *kind);
 
 /* ---- ioctl_args.c ---- */
 

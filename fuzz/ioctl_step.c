@@ -7,16 +7,16 @@
 /* ---- the pool ---- */
 
 /* Some slots are for the device, some for vms, most for vcpus. */
-static enum fd_kind slot_kind(unsigned i)
+static const struct fd_ops *slot_kind(unsigned i)
 {
-	return i < 1   ? FD_SYSTEM
-	       : i < 4 ? FD_VM
-	       : i < 5 ? FD_GUEST_MEMFD
-	       : i < 6 ? FD_DEVICE
-		       : FD_VCPU;
+	return i < 1   ? &kvm_system_ops
+	       : i < 4 ? &kvm_vm_ops
+	       : i < 5 ? &kvm_guest_memfd_ops
+	       : i < 6 ? &kvm_vfio_ops
+		       : &kvm_vcpu_ops;
 }
 
-int any_of(struct worker *w, enum fd_kind kind)
+int any_of(struct worker *w, const struct fd_ops *kind)
 {
 	unsigned i, at = below(w, POOL);
 
@@ -41,12 +41,12 @@ void pool_close(struct slot *s)
 static long open_device(struct worker *w)
 {
 	struct kvm_create_device d = {.type = KVM_DEV_TYPE_VFIO};
-	long r = dev_ioctl(pg.dev, any_of(w, FD_VM), KVM_CREATE_DEVICE, (unsigned long)&d);
+	long r = dev_ioctl(pg.dev, any_of(w, &kvm_vm_ops), KVM_CREATE_DEVICE, (unsigned long)&d);
 
 	return r ? r : (long)d.fd;
 }
 
-static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
+static void pool_open(struct worker *w, struct slot *s, const struct fd_ops *kind)
 {
 	const int prot = PROT_READ | PROT_WRITE;
 	struct kvm_userspace_memory_region r = {
@@ -54,26 +54,26 @@ static void pool_open(struct worker *w, struct slot *s, enum fd_kind kind)
 	struct kvm_create_guest_memfd memfd = {.size = RAM_BYTES};
 	long fd;
 
-	if (kind == FD_SYSTEM)
+	if (kind == &kvm_system_ops)
 		fd = dev_open_kvm(pg.dev, 0);
-	else if (kind == FD_VM)
-		fd = dev_ioctl(pg.dev, any_of(w, FD_SYSTEM), KVM_CREATE_VM,
+	else if (kind == &kvm_vm_ops)
+		fd = dev_ioctl(pg.dev, any_of(w, &kvm_system_ops), KVM_CREATE_VM,
 			chance(w, 30) ? KVM_X86_SW_PROTECTED_VM : KVM_X86_DEFAULT_VM);
-	else if (kind == FD_GUEST_MEMFD)
-		fd = dev_ioctl(
-			pg.dev, any_of(w, FD_VM), KVM_CREATE_GUEST_MEMFD, (unsigned long)&memfd);
-	else if (kind == FD_DEVICE)
+	else if (kind == &kvm_guest_memfd_ops)
+		fd = dev_ioctl(pg.dev, any_of(w, &kvm_vm_ops), KVM_CREATE_GUEST_MEMFD,
+			(unsigned long)&memfd);
+	else if (kind == &kvm_vfio_ops)
 		fd = open_device(w);
 	else
-		fd = dev_ioctl(pg.dev, any_of(w, FD_VM), KVM_CREATE_VCPU, below(w, 4));
+		fd = dev_ioctl(pg.dev, any_of(w, &kvm_vm_ops), KVM_CREATE_VCPU, below(w, 4));
 	if (fd < 0)
 		return;
-	if (kind == FD_VM && chance(w, 70))
+	if (kind == &kvm_vm_ops && chance(w, 70))
 		dev_ioctl(pg.dev, fd, KVM_SET_USER_MEMORY_REGION, (unsigned long)&r);
-	if (kind == FD_VM && chance(w, 50))
+	if (kind == &kvm_vm_ops && chance(w, 50))
 		dev_ioctl(pg.dev, fd, KVM_CREATE_IRQCHIP, 0);
 	s->kind = kind;
-	s->run = kind == FD_VCPU ? mmap(NULL, 12288, prot, MAP_SHARED, fd, 0) : NULL;
+	s->run = kind == &kvm_vcpu_ops ? mmap(NULL, 12288, prot, MAP_SHARED, fd, 0) : NULL;
 	s->fd = fd;
 }
 
@@ -134,18 +134,26 @@ static void request(struct worker *w, const struct request *r, int fd)
 		dev_close(pg.dev, (int)result);
 }
 
+static const struct request *find_request(const struct fd_ops *kind, u32 number)
+{
+	const struct request *r = kvm_interface.requests;
+
+	while (r->on != kind || r->number != number)
+		r++;
+	return r;
+}
+
 static void one_request(struct worker *w)
 {
 	const struct slot s = pick(w);
-	unsigned rows;
-	const struct request *table = request_table(&rows), *r;
+	const struct request *r;
 	int fd = s.fd;
 
 	do
-		r = &table[below(w, rows)];
-	while (makes_descriptor(r) || (r->fd_kind != s.kind && chance(w, 90)));
-	if (s.kind == FD_VCPU && chance(w, 25))
-		r = request_find(FD_VCPU, KVM_RUN);
+		r = &kvm_interface.requests[below(w, kvm_interface.request_count)];
+	while (makes_descriptor(r) || (r->on != s.kind && chance(w, 90)));
+	if (s.kind == &kvm_vcpu_ops && chance(w, 25))
+		r = find_request(&kvm_vcpu_ops, KVM_RUN);
 	if (chance(w, 2))
 		dev_ioctl(pg.dev, fd, _IO(KVMIO, 0xff) - below(w, 16), interesting(w));
 	else
@@ -159,7 +167,7 @@ void one_step(struct worker *w)
 	if (what < 4)
 		refill(w);
 	else if (what < 6)
-		dev_fallocate(pg.dev, any_of(w, FD_GUEST_MEMFD), (int)below(w, 4),
+		dev_fallocate(pg.dev, any_of(w, &kvm_guest_memfd_ops), (int)below(w, 4),
 			(s64)(chance(w, 80) ? below(w, 64) * 0x1000 : interesting(w)),
 			(s64)(chance(w, 80) ? below(w, 64) * 0x1000 : interesting(w)));
 	else if (what < 20)

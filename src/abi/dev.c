@@ -16,61 +16,18 @@
 
 enum dev_kind dev_kind(struct dev *d, int fd)
 {
-	struct object *_Atomic *e;
-	struct object *o;
+	const struct object *o;
 
 	check_fork(d);
-	e = table_entry(d, fd);
-	o = e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
-	if (!o)
-		return DEV_NONE;
-	switch (o->kind) {
-	case FD_SYSTEM: return DEV_SYSTEM;
-	case FD_VM: return DEV_VM;
-	case FD_VCPU: return DEV_VCPU;
-	case FD_DEVICE: return DEV_DEVICE;
-	default: return DEV_OTHER;
-	}
+	o = object_peek(d, fd);
+	return o ? o->ops->kind : DEV_NONE;
 }
 
-static enum fd_kind fd_kind_of(enum dev_kind kind)
+int dev_no_request(struct dev *d, int fd)
 {
-	static const enum fd_kind kinds[] = {[DEV_NONE] = FD_KINDS,
-		[DEV_SYSTEM] = FD_SYSTEM,
-		[DEV_VM] = FD_VM,
-		[DEV_VCPU] = FD_VCPU,
-		[DEV_DEVICE] = FD_DEVICE,
-		[DEV_OTHER] = FD_KINDS};
+	const struct object *o = object_peek(d, fd);
 
-	return kinds[kind];
-}
-
-const char *dev_request_name(enum dev_kind kind, unsigned long request)
-{
-	const struct request *r = request_find(fd_kind_of(kind), (u32)request);
-
-	return r ? r->name : NULL;
-}
-
-static bool is_like(const struct request *r, enum fd_kind kind, u32 number)
-{
-	return r->fd_kind == kind && _IOC_TYPE(r->number) == _IOC_TYPE(number) &&
-	       _IOC_NR(r->number) == _IOC_NR(number) && r->number != number;
-}
-
-const char *dev_request_like(enum dev_kind kind, unsigned long request, unsigned long *ret_request)
-{
-	const struct request *best = NULL, *r;
-	unsigned n;
-
-	for (r = request_table(&n); n; n--, r++)
-		if (is_like(r, fd_kind_of(kind), (u32)request) &&
-			(!best || _IOC_DIR(r->number) == _IOC_DIR(request)))
-			best = r;
-	if (!best)
-		return NULL;
-	*ret_request = best->number;
-	return best->name;
+	return o ? o->ops->unknown : -ENOTTY;
 }
 
 /* ---- closing ---- */
@@ -125,26 +82,18 @@ int dev_close(struct dev *d, int fd)
 	return ret;
 }
 
-/* ---- system calls that KVM's descriptors answer in a way of their own ---- */
-
-/* KVM's descriptors lie where nothing may be executed; the ring is written by the kernel, so it is never copied. */
-static int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset)
-{
-	u64 ring = KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE;
-
-	if (prot & PROT_EXEC)
-		return -EPERM;
-	return offset + len > ring && !(flags & MAP_SHARED) ? -EINVAL : 0;
-}
+/* ---- system calls that our descriptors answer in a way of their own ---- */
 
 int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 offset)
 {
 	struct object *o = object_get(d, fd);
+	const struct fd_ops *ops;
 	int r;
 
 	if (!o)
 		return 0;
-	r = o->kind == FD_VCPU ? vcpu_mmap_check(prot, flags, len, offset) : -ENODEV;
+	ops = o->ops;
+	r = ops->mmap_check ? ops->mmap_check(prot, flags, len, offset) : -ENODEV;
 	object_put(d, o);
 	return r;
 }
@@ -152,13 +101,13 @@ int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 o
 int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len)
 {
 	struct object *o = object_get(d, fd);
-	int r = -ENODEV;
+	const struct fd_ops *ops;
+	int r;
 
 	if (!o)
 		return -EBADF;
-	if (o->kind == FD_GUEST_MEMFD)
-		r = o->foreign ? sys_fallocate(fd, mode, offset, len) ? -errno : 0
-			       : guest_memfd_fallocate(o->memory, fd, mode, offset, len);
+	ops = o->ops;
+	r = ops->fallocate ? ops->fallocate(o, fd, mode, offset, len) : -ENODEV;
 	object_put(d, o);
 	return r;
 }
@@ -200,7 +149,7 @@ int dev_open_kvm(struct dev *d, int flags)
 		return -ENODEV;
 	check_fork(d);
 	signals_block(&mask);
-	fd = fd_create(d, FD_SYSTEM, "", 0, flags & O_CLOEXEC, &o);
+	fd = fd_create(d, interfaces[0]->kinds[0], "", 0, flags & O_CLOEXEC, &o);
 	if (fd >= 0)
 		fd = fd_publish(d, fd, o);
 	signals_restore(mask);

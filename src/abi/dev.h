@@ -57,6 +57,8 @@ static inline bool dev_knows(struct dev *d, int fd)
  * does to them must not be told to the parent's dev.
  */
 bool dev_in_vfork_child(struct dev *d);
+/* What fd, which is ours, answers to a request that it does not have: -errno. */
+int dev_no_request(struct dev *d, int fd);
 /* The request's name, NULL if this kind of descriptor does not know it. */
 const char *dev_request_name(enum dev_kind kind, unsigned long request);
 /*

@@ -246,11 +246,7 @@ long shim_ioctl_error(int fd, long error)
 
 	if (error != -ENOTTY || !d)
 		return error;
-	switch (dev_kind(d, fd)) {
-	case DEV_SYSTEM:
-	case DEV_VCPU: return -EINVAL;
-	default: return error;
-	}
+	return dev_no_request(d, fd);
 }
 
 /* ---- closing ---- */

@@ -269,6 +269,12 @@ static bool speaks_for_itself(long error)
 	return error == -EFAULT || error == -ENOMEM || error == -EMFILE || error == -EFBIG;
 }
 
+static const struct request *first_request(unsigned *ret_count)
+{
+	*ret_count = kvm_interface.request_count;
+	return kvm_interface.requests;
+}
+
 static bool is_batch(const struct request *q)
 {
 	return q->number == KVM_GET_MSRS || q->number == KVM_SET_MSRS;
@@ -330,9 +336,9 @@ static void start_with_state(const struct request *q, int fd)
 
 	memset(&base, 0, sizeof(base));
 	snprintf(name, sizeof(name), "KVM_GET_%s", q->name + strlen("KVM_SET_"));
-	for (get = request_table(&n); n; n--, get++)
-		if (get->fd_kind == q->fd_kind && !strcmp(get->name, name) &&
-			get->arg_kind == ARG_OUT && get->size == q->size)
+	for (get = first_request(&n); n; n--, get++)
+		if (get->on == q->on && !strcmp(get->name, name) && get->arg_kind == ARG_OUT &&
+			get->size == q->size)
 			kvm_p(fd, get->number, &base);
 }
 
@@ -353,11 +359,11 @@ static void try_on(const struct request *q, int fd)
 
 static void try_request(const struct request *q, const struct guest *g)
 {
-	const int fd[] = {[FD_SYSTEM] = g->sys, [FD_VM] = g->vm, [FD_VCPU] = g->vcpu};
+	const int fd[] = {[DEV_SYSTEM] = g->sys, [DEV_VM] = g->vm, [DEV_VCPU] = g->vcpu};
 	struct kvm_create_device d = {.type = KVM_DEV_TYPE_VFIO};
 
-	if (q->fd_kind != FD_DEVICE) {
-		try_on(q, fd[q->fd_kind]);
+	if (q->on != &kvm_vfio_ops) {
+		try_on(q, fd[q->on->kind]);
 		return;
 	}
 	assert_int_equal(kvm_p(g->vm, KVM_CREATE_DEVICE, &d), 0);
@@ -399,12 +405,12 @@ static void test_all(void **state)
 	unsigned n;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(kinds); i++)
-		for (q = request_table(&n); n; n--, q++) {
+		for (q = first_request(&n); n; n--, q++) {
 			open_other(&g, kinds[i].cap, kinds[i].value, kinds[i].type);
 			try_request(q, &g);
 			close_other(&g);
 		}
-	for (q = request_table(&n); n; n--, q++) {
+	for (q = first_request(&n); n; n--, q++) {
 		guest_open_irqchip(&g);
 		try_request(q, &g);
 		guest_close(&g);

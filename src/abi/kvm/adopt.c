@@ -31,39 +31,51 @@ static struct object *object_by_inode(struct dev *d, const struct stat *st)
 	return NULL;
 }
 
-/* Is this a memfd that another process named? Its kind, or FD_KINDS. */
-static enum fd_kind kind_by_name(int fd)
+/* Of the kinds by whose names it begins, the one that says most. */
+static const struct fd_ops *longest_name(const char *name)
+{
+	const struct fd_ops *found = NULL;
+	size_t most = 0;
+
+	for (const struct interface *const *i = interfaces; *i; i++)
+		for (const struct fd_ops *const *k = (*i)->kinds; *k; k++) {
+			size_t n = strlen((*k)->name);
+
+			if (n > most && !strncmp(name, (*k)->name, n)) {
+				found = *k;
+				most = n;
+			}
+		}
+	return found;
+}
+
+/* Is this a memfd that another process named? Its kind, or NULL. */
+static const struct fd_ops *kind_by_name(int fd)
 {
 	char path[32], name[64];
 	ssize_t n;
-	int kind;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = sys_readlink(path, name, sizeof(name) - 1);
 	if (n <= 0)
-		return FD_KINDS;
+		return NULL;
 	name[n] = 0;
-	if (strncmp(name, "/memfd:", 7))
-		return FD_KINDS;
-	for (kind = FD_KINDS - 1; kind >= 0; kind--)
-		if (!strncmp(name + 7, memfd_name[kind], strlen(memfd_name[kind])))
-			return kind;
-	return FD_KINDS;
+	return strncmp(name, "/memfd:", 7) ? NULL : longest_name(name + 7);
 }
 
 /* Under d->lock. An object for a descriptor that was inherited over exec or received. */
 static struct object *object_foreign(struct dev *d, int fd, const struct stat *st)
 {
-	enum fd_kind kind;
+	const struct fd_ops *ops;
 	struct object *o;
 
 	if (!S_ISREG(st->st_mode) || st->st_nlink)
 		return NULL;
-	kind = kind_by_name(fd);
-	o = kind == FD_KINDS ? NULL : object_new(d);
+	ops = kind_by_name(fd);
+	o = ops ? object_new(d) : NULL;
 	if (!o)
 		return NULL;
-	o->kind = kind;
+	o->ops = ops;
 	o->foreign = true;
 	o->st_dev = st->st_dev;
 	o->st_ino = st->st_ino;

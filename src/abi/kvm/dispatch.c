@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/object.h"
 #include "base/sys.h"
 
 #define SYS(name, kind, size, handler)    ROW_SYS_##name,
@@ -21,12 +21,22 @@ enum {
 	ROW_COUNT
 };
 
-#define SYS(name, kind, size, handler)    {#name, name, FD_SYSTEM, kind, size, handler},
-#define VM(name, kind, size, handler)     {#name, name, FD_VM, kind, size, handler},
-#define VCPU(name, kind, size, handler)   {#name, name, FD_VCPU, kind, size, handler},
-#define DEVICE(name, kind, size, handler) {#name, name, FD_DEVICE, kind, size, handler},
+#define SYS(name, kind, size, handler)    {#name, &kvm_system_ops, handler, name, size, kind},
+#define VM(name, kind, size, handler)     {#name, &kvm_vm_ops, handler, name, size, kind},
+#define VCPU(name, kind, size, handler)   {#name, &kvm_vcpu_ops, handler, name, size, kind},
+#define DEVICE(name, kind, size, handler) {#name, &kvm_vfio_ops, handler, name, size, kind},
 static const struct request rows[ROW_COUNT] = {
 #include "abi/kvm/ioctls.def"
+};
+
+static const struct fd_ops *const kinds[] = {
+	&kvm_system_ops, &kvm_vm_ops, &kvm_vcpu_ops, &kvm_guest_memfd_ops, &kvm_vfio_ops, NULL};
+
+const struct interface kvm_interface = {
+	.path = "/dev/kvm",
+	.kinds = kinds,
+	.requests = rows,
+	.request_count = ROW_COUNT,
 };
 
 #define SYS(name, kind, size, handler)                                                             \
@@ -69,26 +79,60 @@ static int find_device(u32 number)
 	return -1;
 }
 
-const struct request *request_find(enum fd_kind kind, u32 number)
-{
-	int row = -1;
+/* ---- by kind ---- */
 
-	switch (kind) {
-	case FD_SYSTEM: row = find_system(number); break;
-	case FD_VM: row = find_vm(number); break;
-	case FD_VCPU: row = find_vcpu(number); break;
-	case FD_DEVICE: row = find_device(number); break;
-	case FD_GUEST_MEMFD:
-	case FD_KINDS: break;
-	}
-	return row < 0 ? NULL : &rows[row];
+/* takes_no_lock: */
+bool system_takes_no_lock(u32 number)
+{
+	return number == KVM_CHECK_EXTENSION || number == KVM_GET_API_VERSION ||
+	       number == KVM_GET_VCPU_MMAP_SIZE;
 }
 
-const struct request *request_table(unsigned *ret_count)
+bool vm_takes_no_lock(u32 number)
 {
-	*ret_count = ROW_COUNT;
-	return rows;
+	return number == KVM_CHECK_EXTENSION;
 }
+
+static long serve(struct call *c, const struct fd_ops *on, u32 number, int row)
+{
+	return row < 0 ? request_unknown(c, on, number) : request_serve(&rows[row], c);
+}
+
+long dispatch_system(struct call *c, u32 number)
+{
+	return serve(c, &kvm_system_ops, number, find_system(number));
+}
+
+long dispatch_vm(struct call *c, u32 number)
+{
+	c->vm = c->behind;
+	return serve(c, &kvm_vm_ops, number, find_vm(number));
+}
+
+long dispatch_vfio(struct call *c, u32 number)
+{
+	c->vfio = c->behind;
+	return serve(c, &kvm_vfio_ops, number, find_device(number));
+}
+
+/* A request for a vcpu that runs on another thread waits until it has come out. */
+long dispatch_vcpu(struct call *c, u32 number)
+{
+	struct kvm_vcpu *v = c->behind;
+	int row = find_vcpu(number);
+	long ret;
+
+	if (row < 0)
+		return request_unknown(c, &kvm_vcpu_ops, number);
+	c->vcpu = v;
+	c->vm = v->vm;
+	pthread_mutex_lock(&v->lock);
+	ret = request_serve(&rows[row], c);
+	pthread_mutex_unlock(&v->lock);
+	return ret;
+}
+
+/* ---- the argument ---- */
 
 #define STRUCT_MAX sizeof(struct kvm_xsave)
 
@@ -108,7 +152,7 @@ static long call_with_struct(const struct request *r, struct call *c)
 	return ret;
 }
 
-static long call_handler(const struct request *r, struct call *c)
+long request_serve(const struct request *r, struct call *c)
 {
 	switch ((enum arg_kind)r->arg_kind) {
 	case ARG_ZERO:
@@ -126,42 +170,33 @@ static long call_handler(const struct request *r, struct call *c)
 	return -EINVAL;
 }
 
+long request_unknown(struct call *c, const struct fd_ops *on, u32 number)
+{
+	return refuse(c->why, on->unknown, "this descriptor has no request 0x%lx", (u64)number);
+}
+
+/* ---- every request ---- */
+
 /* Requests that the kernel answers for any file before its driver sees them. */
 static bool is_generic(u32 number)
 {
 	return number == FIOCLEX || number == FIONCLEX || number == FIONBIO || number == FIOASYNC;
 }
 
-static long dispatch(struct object *o, u32 number, struct call *c)
-{
-	const struct request *r = request_find(o->kind, number);
-	long ret;
-
-	if (!r)
-		return refuse(c->why,
-			o->kind == FD_SYSTEM || o->kind == FD_VCPU ? -EINVAL : -ENOTTY,
-			"this kind of descriptor does not have the request 0x%lx", (u64)number);
-	if (o->kind == FD_VM)
-		c->vm = o->vm;
-	if (o->kind == FD_DEVICE)
-		c->vfio = o->vfio;
-	if (o->kind != FD_VCPU)
-		return call_handler(r, c);
-	c->vcpu = o->vcpu;
-	c->vm = o->vcpu->vm;
-	/* A request for a vcpu that runs on another thread waits until it has come out. */
-	pthread_mutex_lock(&o->vcpu->lock);
-	ret = call_handler(r, c);
-	pthread_mutex_unlock(&o->vcpu->lock);
-	return ret;
-}
-
 static bool wrong_process(const struct object *o, u32 mm)
 {
-	return o->kind != FD_SYSTEM && (o->foreign || o->mm != mm);
+	return !o->ops->anywhere && (o->foreign || o->mm != mm);
 }
 
-static long serve(int fd, u32 number, struct call *c)
+static long dispatch(struct object *o, u32 number, struct call *c)
+{
+	const struct fd_ops *ops = o->ops;
+
+	c->behind = o->behind;
+	return ops->ioctl ? ops->ioctl(c, number) : request_unknown(c, ops, number);
+}
+
+static long serve_fd(int fd, u32 number, struct call *c)
 {
 	struct object *o = object_get(c->dev, fd);
 	long ret;
@@ -180,10 +215,12 @@ static long serve(int fd, u32 number, struct call *c)
 	return ret;
 }
 
-static bool takes_no_lock(u32 number)
+static bool takes_no_lock(struct dev *d, int fd, u32 number)
 {
-	return number == KVM_CHECK_EXTENSION || number == KVM_GET_API_VERSION ||
-	       number == KVM_GET_VCPU_MMAP_SIZE;
+	const struct object *o = object_peek(d, fd);
+	const struct fd_ops *ops = o ? o->ops : NULL;
+
+	return ops && ops->takes_no_lock && ops->takes_no_lock(number);
 }
 
 /*
@@ -195,10 +232,10 @@ static long serve_blocked(int fd, u32 number, struct call *c)
 {
 	long ret;
 
-	if (takes_no_lock(number))
-		return serve(fd, number, c);
+	if (takes_no_lock(c->dev, fd, number))
+		return serve_fd(fd, number, c);
 	signals_block(&c->caller_mask);
-	ret = serve(fd, number, c);
+	ret = serve_fd(fd, number, c);
 	signals_restore(c->caller_mask);
 	return ret;
 }
@@ -210,9 +247,9 @@ static long serve_with(int fd, u32 number, struct call *c, const struct dev_sign
 	c->hold = how->hold;
 	c->caller_mask = how->caller_mask;
 	if (!how->hold)
-		return serve(fd, number, c);
+		return serve_fd(fd, number, c);
 	hold_begin(how->hold);
-	ret = serve(fd, number, c);
+	ret = serve_fd(fd, number, c);
 	hold_end(how->hold);
 	return ret;
 }
@@ -240,4 +277,55 @@ long dev_ioctl_why(struct dev *d, int fd, unsigned long request, unsigned long a
 
 	ret_why->why = NULL;
 	return how ? serve_with(fd, (u32)request, &c, how) : serve_blocked(fd, (u32)request, &c);
+}
+
+/* ---- names ---- */
+
+/* The next row after *at, over all interfaces; at begins as {0}. NULL: that was the last. */
+struct row {
+	unsigned interface, n;
+};
+
+static const struct request *next_row(struct row *at)
+{
+	const struct interface *i;
+
+	while ((i = interfaces[at->interface])) {
+		if (at->n < i->request_count)
+			return &i->requests[at->n++];
+		*at = (struct row){.interface = at->interface + 1};
+	}
+	return NULL;
+}
+
+const char *dev_request_name(enum dev_kind kind, unsigned long request)
+{
+	const struct request *r;
+	struct row at = {0};
+
+	while ((r = next_row(&at)))
+		if (r->on->kind == kind && r->number == (u32)request)
+			return r->name;
+	return NULL;
+}
+
+static bool is_like(const struct request *r, enum dev_kind kind, u32 number)
+{
+	return r->on->kind == kind && _IOC_TYPE(r->number) == _IOC_TYPE(number) &&
+	       _IOC_NR(r->number) == _IOC_NR(number) && r->number != number;
+}
+
+const char *dev_request_like(enum dev_kind kind, unsigned long request, unsigned long *ret_request)
+{
+	const struct request *best = NULL, *r;
+	struct row at = {0};
+
+	while ((r = next_row(&at)))
+		if (is_like(r, kind, (u32)request) &&
+			(!best || _IOC_DIR(r->number) == _IOC_DIR(request)))
+			best = r;
+	if (!best)
+		return NULL;
+	*ret_request = best->number;
+	return best->name;
 }

@@ -26,8 +26,9 @@ struct kvm_guest_memfd {
 	u64 size;
 };
 
-void guest_memfd_free(struct kvm_guest_memfd *g)
+void guest_memfd_release(void *kvm_guest_memfd)
 {
+	struct kvm_guest_memfd *g = kvm_guest_memfd;
 	struct kvm_vm *vm;
 
 	if (!g)
@@ -53,7 +54,7 @@ static int reopen_unreadable(int fd)
 	return again;
 }
 
-static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct kvm_guest_memfd **ret)
+static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct object *o)
 {
 	struct kvm_guest_memfd *g = calloc(1, sizeof(*g));
 	void *p;
@@ -67,7 +68,7 @@ static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct kvm_gues
 	}
 	*g = (struct kvm_guest_memfd){.vm = vm, .memory = p, .size = size};
 	atomic_fetch_add(&vm->object->refs, 1);
-	*ret = g;
+	o->behind = g;
 	return 0;
 }
 
@@ -82,10 +83,10 @@ long vm_create_guest_memfd(struct call *c)
 	if (!k->size || k->size > INT64_MAX || (k->size & ~PAGE_MASK))
 		return refuse(c->why, -EINVAL,
 			"size 0x%lx: must be a whole number of pages, at least one", (u64)k->size);
-	fd = fd_create(c->dev, FD_GUEST_MEMFD, "", k->size, true, &o);
+	fd = fd_create(c->dev, &kvm_guest_memfd_ops, "", k->size, true, &o);
 	if (fd < 0)
 		return fd;
-	r = guest_memfd_make(c->vm, fd, k->size, &o->memory);
+	r = guest_memfd_make(c->vm, fd, k->size, o);
 	if (r) {
 		fd_abandon(c->dev, fd, o);
 		return r;
@@ -99,9 +100,9 @@ long vm_create_guest_memfd(struct call *c)
 
 static int memory_of(struct call *c, const struct object *o, int fd, u64 offset, u64 size, u64 *ret)
 {
-	const struct kvm_guest_memfd *g = o->memory;
+	const struct kvm_guest_memfd *g = o->behind;
 
-	if (o->kind != FD_GUEST_MEMFD || o->foreign || g->vm != c->vm)
+	if (o->ops != &kvm_guest_memfd_ops || o->foreign || g->vm != c->vm)
 		return refuse(c->why, -EINVAL, NO_MEMORY, (u64)(u32)fd);
 	if ((offset & ~PAGE_MASK) || offset > g->size || size > g->size - offset)
 		return refuse(c->why, -EINVAL,
@@ -195,9 +196,11 @@ static int fallocate_check(int mode, s64 offset, s64 len, u64 size)
 	return 0;
 }
 
-int guest_memfd_fallocate(const struct kvm_guest_memfd *g, int fd, int mode, s64 offset, s64 len)
+/* One that came from another process we know nothing of: the kernel alone looks at it. */
+int guest_memfd_fallocate(const struct object *o, int fd, int mode, s64 offset, s64 len)
 {
-	int r = fallocate_check(mode, offset, len, g->size);
+	const struct kvm_guest_memfd *g = o->behind;
+	int r = o->foreign ? 0 : fallocate_check(mode, offset, len, g->size);
 
 	if (r)
 		return r;

@@ -26,11 +26,28 @@
 
 /* ---- descriptors (object.c) ---- */
 
-enum fd_kind { FD_SYSTEM, FD_VM, FD_VCPU, FD_GUEST_MEMFD, FD_DEVICE, FD_KINDS };
+struct call;
+struct object;
+
+/* One kind of descriptor. What is NULL is not for it. */
+struct fd_ops {
+	const char *
+		name; /* of its memfd: other processes recognise it by that. It may begin with another kind's. */
+	enum dev_kind kind; /* what it is to those who look on */
+	/* Nothing stands behind it, so it works in any process; others in the address space alone that made them. */
+	bool anywhere;
+	int unknown; /* -errno for a request that it does not have */
+	/* Requests for which signals need not be kept off. */
+	bool (*takes_no_lock)(u32 number);
+	long (*ioctl)(struct call *c, u32 number);
+	/* May it be mapped so? 0 or -errno. NULL: not at all. */
+	int (*mmap_check)(int prot, int flags, size_t len, u64 offset);
+	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);
+	void (*release)(void *behind); /* the last descriptor is closed, the last call over */
+};
 
 struct kvm_vm;
 struct kvm_vcpu;
-struct kvm_guest_memfd;
 struct kvm_vfio;
 
 /*
@@ -40,33 +57,43 @@ struct kvm_vfio;
 struct object {
 	_Atomic u32 refs; /* table entries, calls in progress, a vm's vcpus; 0: free */
 	u32 fds;          /* table entries alone; under dev->lock */
-	enum fd_kind kind;
+	const struct fd_ops *_Atomic ops;
 	bool foreign; /* came from another process: only recognised, never served */
 	u32 mm;       /* dev->mm at creation: differs in a forked child */
 	u64 st_dev, st_ino;
-	union {
-		struct kvm_vm *vm;
-		struct kvm_vcpu *vcpu;
-		struct kvm_guest_memfd *memory;
-		struct kvm_vfio *vfio;
-	};
+	void *behind;        /* what ops->release() frees */
 	struct object *next; /* all objects of the dev */
 };
 
 /* Look up and hold; NULL if fd is none of ours. */
 struct object *object_get(struct dev *d, int fd);
 void object_put(struct dev *d, struct object *o);
-/* A new memfd with an object behind it, size bytes long; vm or vcpu is filled in by the caller
+/* A new memfd with an object behind it, size bytes long; behind is filled in by the caller
  * before fd_publish() makes it reachable. Returns the descriptor or -errno. These take the table's lock:
  * signals are kept off, as in every request. */
-int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size, bool cloexec,
-	struct object **ret);
+int fd_create(struct dev *d, const struct fd_ops *ops, const char *suffix, size_t size,
+	bool cloexec, struct object **ret);
 int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */
 void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publish() */
-void vm_free(struct kvm_vm *vm);
-void vcpu_release(struct kvm_vcpu *v);            /* drops the vm */
-void guest_memfd_free(struct kvm_guest_memfd *g); /* drops the vm */
-void vfio_free(struct kvm_vfio *f);               /* drops the vm */
+
+/* ---- KVM's kinds (kinds.c) ---- */
+
+extern const struct fd_ops kvm_system_ops, kvm_vm_ops, kvm_vcpu_ops, kvm_guest_memfd_ops,
+	kvm_vfio_ops;
+extern const struct interface kvm_interface;
+
+long dispatch_system(struct call *c, u32 number);
+long dispatch_vm(struct call *c, u32 number);
+long dispatch_vcpu(struct call *c, u32 number);
+long dispatch_vfio(struct call *c, u32 number);
+bool system_takes_no_lock(u32 number);
+bool vm_takes_no_lock(u32 number);
+int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset);
+int guest_memfd_fallocate(const struct object *o, int fd, int mode, s64 offset, s64 len);
+void vm_release(void *kvm_vm);
+void vcpu_release(void *kvm_vcpu);               /* drops the vm */
+void guest_memfd_release(void *kvm_guest_memfd); /* drops the vm */
+void vfio_release(void *kvm_vfio);               /* drops the vm */
 
 /* ---- what is behind them ---- */
 
@@ -164,6 +191,7 @@ enum arg_kind {
 
 struct call {
 	struct dev *dev;
+	void *behind;      /* of the descriptor */
 	struct hold *hold; /* by which signals are kept off; NULL: they are blocked, */
 	u64 caller_mask;   /* and the calling thread has blocked these, for KVM_RUN */
 	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
@@ -178,17 +206,27 @@ typedef long (*request_handler)(struct call *c);
 
 struct request {
 	const char *name;
-	u32 number;
-	u8 fd_kind;  /* enum fd_kind */
-	u8 arg_kind; /* enum arg_kind */
-	u16 size;    /* of the structure, 0 for the other kinds */
+	const struct fd_ops *on; /* the kind of descriptor that has it */
 	request_handler handler;
+	u32 number;
+	u16 size;    /* of the structure, 0 for the other kinds */
+	u8 arg_kind; /* enum arg_kind */
 };
 
-/* The row for a request, NULL if this kind of descriptor does not know it. */
-const struct request *request_find(enum fd_kind kind, u32 number);
-/* All rows, for tracing and documentation. */
-const struct request *request_table(unsigned *ret_count);
+/* Copies the argument as the row says, and calls the handler. */
+long request_serve(const struct request *r, struct call *c);
+/* The answer where there is no row. */
+long request_unknown(struct call *c, const struct fd_ops *on, u32 number);
+
+/* One device of the kernel's that we stand in for. */
+struct interface {
+	const char *path;
+	const struct fd_ops *const *kinds; /* up to NULL; the first is what opening it gives */
+	const struct request *requests;
+	unsigned request_count;
+};
+/* All of them, up to NULL: kinds.c. */
+extern const struct interface *const interfaces[];
 
 #define SYS(name, kind, size, handler)    long handler(struct call *c);
 #define VM(name, kind, size, handler)     long handler(struct call *c);
@@ -267,7 +305,6 @@ void stats_free(struct stats_page *s);
  */
 int guest_memfd_hold(
 	struct call *c, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret);
-int guest_memfd_fallocate(const struct kvm_guest_memfd *g, int fd, int mode, s64 offset, s64 len);
 u64 vm_memory_attributes(const struct kvm_vm *vm); /* those that can be set; vm may be NULL */
 
 /* Put a write into the ring of coalesced writes; false: it must exit. */

@@ -10,14 +10,6 @@
 
 #include "abi/kvm/object.h"
 
-const char *const memfd_name[FD_KINDS] = {
-	[FD_SYSTEM] = "uservisor-kvm",
-	[FD_VM] = "uservisor-kvm-vm",
-	[FD_VCPU] = "uservisor-kvm-vcpu",
-	[FD_GUEST_MEMFD] = "uservisor-kvm-vmem",
-	[FD_DEVICE] = "uservisor-kvm-vfio",
-};
-
 /* ---- table ---- */
 
 struct object *_Atomic *table_entry_make(struct dev *d, int fd)
@@ -53,16 +45,11 @@ struct object *table_entry_set(struct object *_Atomic *e, struct object *o)
 static void object_dead(struct dev *d, struct object *o)
 {
 	/* In a child the engine's threads do not exist: nothing can be stopped in order. */
-	bool ours = !o->foreign && o->mm == d->mm;
+	const bool ours = !o->foreign && o->mm == d->mm;
+	const struct fd_ops *ops = o->ops;
 
-	if (ours && o->kind == FD_VM)
-		vm_free(o->vm);
-	if (ours && o->kind == FD_VCPU)
-		vcpu_release(o->vcpu);
-	if (ours && o->kind == FD_GUEST_MEMFD)
-		guest_memfd_free(o->memory);
-	if (ours && o->kind == FD_DEVICE)
-		vfio_free(o->vfio);
+	if (ours && ops->release)
+		ops->release(o->behind);
 }
 
 void object_put(struct dev *d, struct object *o)
@@ -97,7 +84,7 @@ struct object *object_new(struct dev *d)
 	o->fds = 0;
 	o->foreign = false;
 	o->mm = d->mm;
-	o->vm = NULL;
+	o->behind = NULL;
 	atomic_store(&o->refs, 1);
 	return o;
 }
@@ -140,15 +127,15 @@ static int memfd_make(const char *name, size_t size, bool cloexec)
 	return fd;
 }
 
-int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size, bool cloexec,
-	struct object **ret)
+int fd_create(struct dev *d, const struct fd_ops *ops, const char *suffix, size_t size,
+	bool cloexec, struct object **ret)
 {
 	struct object *o;
 	struct stat st;
 	char name[64];
 	int fd;
 
-	snprintf(name, sizeof(name), "%s%s", memfd_name[kind], suffix);
+	snprintf(name, sizeof(name), "%s%s", ops->name, suffix);
 	fd = memfd_make(name, size, cloexec);
 	if (fd < 0)
 		return fd;
@@ -159,7 +146,7 @@ int fd_create(struct dev *d, enum fd_kind kind, const char *suffix, size_t size,
 		sys_close(fd);
 		return -ENOMEM;
 	}
-	o->kind = kind;
+	o->ops = ops;
 	o->st_dev = st.st_dev;
 	o->st_ino = st.st_ino;
 	*ret = o;

@@ -32,9 +32,6 @@ struct dev {
 	struct chunk *_Atomic chunks[CHUNKS];
 };
 
-/* By kind. The system's, which is a prefix of the others, comes first. */
-extern const char *const memfd_name[FD_KINDS];
-
 /* ---- fork.c ---- */
 
 enum { MM_FORKED, MM_SAME, MM_BUSY };
@@ -76,6 +73,14 @@ static inline struct object *_Atomic *table_entry(struct dev *d, int fd)
 		return NULL;
 	c = atomic_load_explicit(&d->chunks[(u32)fd >> CHUNK_BITS], memory_order_acquire);
 	return c ? &c->entry[(u32)fd & (CHUNK_SIZE - 1)] : NULL;
+}
+
+/* Not held: of what it says only ops may be believed, and that as something which has been true. */
+static inline const struct object *object_peek(struct dev *d, int fd)
+{
+	struct object *_Atomic *e = table_entry(d, fd);
+
+	return e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
 }
 
 /* Makes room for it; NULL if there is none. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Small requests on a vcpu: interrupts by hand, local APIC page, TSC, translation, guest debugging. */
+/* Small requests on a vcpu: interrupts by hand, local APIC page, TSC, translation, guest debugging; mapping it. */
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "abi/kvm/kvm.h"
 
@@ -201,4 +202,16 @@ long vcpu_set_guest_debug(struct call *c)
 		return r;
 	memcpy(dr, g->arch.debugreg, sizeof(dr));
 	return vcpu_set_debug(c->vcpu->cpu, debug_flags(g->control), dr);
+}
+
+/* ---- mapping the descriptor ---- */
+
+/* KVM's descriptors lie where nothing may be executed; the ring is written by the kernel, so it is never copied. */
+int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset)
+{
+	u64 ring = KVM_DIRTY_LOG_PAGE_OFFSET * PAGE_SIZE;
+
+	if (prot & PROT_EXEC)
+		return -EPERM;
+	return offset + len > ring && !(flags & MAP_SHARED) ? -EINVAL : 0;
 }

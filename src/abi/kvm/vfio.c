@@ -29,7 +29,7 @@ struct kvm_vfio {
 
 /* ---- the device ---- */
 
-static int vfio_make(struct kvm_vm *vm, struct kvm_vfio **ret)
+static int vfio_make(struct kvm_vm *vm, struct object *o)
 {
 	struct kvm_vfio *f = calloc(1, sizeof(*f));
 
@@ -42,12 +42,13 @@ static int vfio_make(struct kvm_vm *vm, struct kvm_vfio **ret)
 	f->vm = vm;
 	pthread_mutex_init(&f->lock, NULL);
 	atomic_fetch_add(&vm->object->refs, 1);
-	*ret = f;
+	o->behind = f;
 	return 0;
 }
 
-void vfio_free(struct kvm_vfio *f)
+void vfio_release(void *kvm_vfio)
 {
+	struct kvm_vfio *f = kvm_vfio;
 	struct kvm_vm *vm;
 
 	if (!f)
@@ -65,12 +66,12 @@ void vfio_free(struct kvm_vfio *f)
 static int vfio_create(struct call *c)
 {
 	struct object *o;
-	int fd = fd_create(c->dev, FD_DEVICE, "", 0, true, &o);
+	int fd = fd_create(c->dev, &kvm_vfio_ops, "", 0, true, &o);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = vfio_make(c->vm, &o->vfio);
+	r = vfio_make(c->vm, o);
 	if (!r)
 		return fd_publish(c->dev, fd, o);
 	fd_abandon(c->dev, fd, o);

@@ -27,7 +27,7 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 	vm->object = o;
 	vm->private_memory = type == KVM_X86_SW_PROTECTED_VM;
 	pthread_mutex_init(&vm->lock, NULL);
-	o->vm = vm;
+	o->behind = vm;
 	return 0;
 }
 
@@ -39,7 +39,7 @@ long system_create_vm(struct call *c)
 	if (c->arg != KVM_X86_DEFAULT_VM && c->arg != KVM_X86_SW_PROTECTED_VM)
 		return refuse(c->why, -EINVAL,
 			"type %lu: must be 0 (default) or 1 (software-protected)", c->arg);
-	fd = fd_create(c->dev, FD_VM, "", 0, true, &o);
+	fd = fd_create(c->dev, &kvm_vm_ops, "", 0, true, &o);
 	if (fd < 0)
 		return fd;
 	r = vm_make(c->dev, o, c->arg);
@@ -96,8 +96,10 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 }
 
 /* Its last descriptor is gone. As in the kernel it stays, with its id, as long as the vm does. */
-void vcpu_release(struct kvm_vcpu *v)
+void vcpu_release(void *kvm_vcpu)
 {
+	struct kvm_vcpu *v = kvm_vcpu;
+
 	if (v)
 		object_put(v->vm->dev, v->vm->object);
 }
@@ -114,8 +116,9 @@ static void vcpu_free(struct kvm_vcpu *v)
 	free(v);
 }
 
-void vm_free(struct kvm_vm *vm)
+void vm_release(void *kvm_vm)
 {
+	struct kvm_vm *vm = kvm_vm;
 	struct kvm_vcpu *v, *next;
 
 	if (!vm)
@@ -139,7 +142,7 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 	int fd, r;
 
 	snprintf(suffix, sizeof(suffix), ":%u", id);
-	fd = fd_create(vm->dev, FD_VCPU, suffix, vcpu_file_bytes(vm), true, &o);
+	fd = fd_create(vm->dev, &kvm_vcpu_ops, suffix, vcpu_file_bytes(vm), true, &o);
 	if (fd < 0)
 		return fd;
 	v = calloc(1, sizeof(*v));
@@ -149,7 +152,7 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 		fd_abandon(vm->dev, fd, o);
 		return r;
 	}
-	o->vcpu = v;
+	o->behind = v;
 	v->next = vm->vcpus;
 	vm->vcpus = v;
 	if (!vm->created_vcpus++)

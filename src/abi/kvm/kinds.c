@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* The kinds of descriptors that KVM has, a table for each. */
+#include "abi/kvm/kvm.h"
+
+const struct fd_ops kvm_system_ops = {
+	.name = "uservisor-kvm",
+	.kind = DEV_SYSTEM,
+	.anywhere = true,
+	.unknown = -EINVAL,
+	.takes_no_lock = system_takes_no_lock,
+	.ioctl = dispatch_system,
+};
+
+const struct fd_ops kvm_vm_ops = {
+	.name = "uservisor-kvm-vm",
+	.kind = DEV_VM,
+	.unknown = -ENOTTY,
+	.takes_no_lock = vm_takes_no_lock,
+	.ioctl = dispatch_vm,
+	.release = vm_release,
+};
+
+const struct fd_ops kvm_vcpu_ops = {
+	.name = "uservisor-kvm-vcpu",
+	.kind = DEV_VCPU,
+	.unknown = -EINVAL,
+	.ioctl = dispatch_vcpu,
+	.mmap_check = vcpu_mmap_check,
+	.release = vcpu_release,
+};
+
+const struct fd_ops kvm_guest_memfd_ops = {
+	.name = "uservisor-kvm-vmem",
+	.kind = DEV_OTHER,
+	.unknown = -ENOTTY,
+	.fallocate = guest_memfd_fallocate,
+	.release = guest_memfd_release,
+};
+
+/* What KVM_CREATE_DEVICE makes. */
+const struct fd_ops kvm_vfio_ops = {
+	.name = "uservisor-kvm-vfio",
+	.kind = DEV_DEVICE,
+	.unknown = -ENOTTY,
+	.ioctl = dispatch_vfio,
+	.release = vfio_release,
+};
+
+const struct interface *const interfaces[] = {&kvm_interface, NULL};
