@@ -141,6 +141,8 @@ int dev_handle_faults(void)
 
 int dev_open_kvm(struct dev *d, int flags)
 {
+	const struct fd_spec q = {
+		.ops = interfaces[0]->kinds[0], .not_cloexec = !(flags & O_CLOEXEC)};
 	struct object *o;
 	u64 mask;
 	int fd;
@@ -149,7 +151,7 @@ int dev_open_kvm(struct dev *d, int flags)
 		return -ENODEV;
 	check_fork(d);
 	signals_block(&mask);
-	fd = fd_create(d, interfaces[0]->kinds[0], "", 0, flags & O_CLOEXEC, &o);
+	fd = fd_create(d, &q, &o);
 	if (fd >= 0)
 		fd = fd_publish(d, fd, o);
 	signals_restore(mask);

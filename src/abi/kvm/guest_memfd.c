@@ -29,15 +29,12 @@ struct kvm_guest_memfd {
 void guest_memfd_release(void *kvm_guest_memfd)
 {
 	struct kvm_guest_memfd *g = kvm_guest_memfd;
-	struct kvm_vm *vm;
 
 	if (!g)
 		return;
-	vm = g->vm;
-	machine_unbind_private(vm->machine, (u64)g->memory, g->size);
+	machine_unbind_private(g->vm->machine, (u64)g->memory, g->size);
 	sys_munmap(g->memory, g->size);
 	free(g);
-	object_put(vm->dev, vm->object);
 }
 
 /* The same file, without the right to read. Where there is no /proc it stays as it is. */
@@ -67,7 +64,6 @@ static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct object *
 		return -errno;
 	}
 	*g = (struct kvm_guest_memfd){.vm = vm, .memory = p, .size = size};
-	atomic_fetch_add(&vm->object->refs, 1);
 	o->behind = g;
 	return 0;
 }
@@ -75,6 +71,8 @@ static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct object *
 long vm_create_guest_memfd(struct call *c)
 {
 	const struct kvm_create_guest_memfd *k = c->data;
+	const struct fd_spec q = {
+		.ops = &kvm_guest_memfd_ops, .owner = c->vm->object, .size = k->size};
 	struct object *o;
 	int fd, r;
 
@@ -83,7 +81,7 @@ long vm_create_guest_memfd(struct call *c)
 	if (!k->size || k->size > INT64_MAX || (k->size & ~PAGE_MASK))
 		return refuse(c->why, -EINVAL,
 			"size 0x%lx: must be a whole number of pages, at least one", (u64)k->size);
-	fd = fd_create(c->dev, &kvm_guest_memfd_ops, "", k->size, true, &o);
+	fd = fd_create(c->dev, &q, &o);
 	if (fd < 0)
 		return fd;
 	r = guest_memfd_make(c->vm, fd, k->size, o);

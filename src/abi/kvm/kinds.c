@@ -26,7 +26,6 @@ const struct fd_ops kvm_vcpu_ops = {
 	.unknown = -EINVAL,
 	.ioctl = dispatch_vcpu,
 	.mmap_check = vcpu_mmap_check,
-	.release = vcpu_release,
 };
 
 const struct fd_ops kvm_guest_memfd_ops = {

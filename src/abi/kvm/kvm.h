@@ -55,24 +55,33 @@ struct kvm_vfio;
  * (freed ones are reused), so a look-up may touch one that is going away: see object_get().
  */
 struct object {
-	_Atomic u32 refs; /* table entries, calls in progress, a vm's vcpus; 0: free */
+	_Atomic u32 refs; /* table entries, calls in progress, whose owner it is; 0: free */
 	u32 fds;          /* table entries alone; under dev->lock */
 	const struct fd_ops *_Atomic ops;
 	bool foreign; /* came from another process: only recognised, never served */
 	u32 mm;       /* dev->mm at creation: differs in a forked child */
 	u64 st_dev, st_ino;
-	void *behind;        /* what ops->release() frees */
-	struct object *next; /* all objects of the dev */
+	void *behind;         /* what ops->release() frees */
+	struct object *owner; /* which it holds until then, as a vcpu its vm; or NULL */
+	struct object *next;  /* all objects of the dev */
 };
 
 /* Look up and hold; NULL if fd is none of ours. */
 struct object *object_get(struct dev *d, int fd);
 void object_put(struct dev *d, struct object *o);
-/* A new memfd with an object behind it, size bytes long; behind is filled in by the caller
- * before fd_publish() makes it reachable. Returns the descriptor or -errno. These take the table's lock:
- * signals are kept off, as in every request. */
-int fd_create(struct dev *d, const struct fd_ops *ops, const char *suffix, size_t size,
-	bool cloexec, struct object **ret);
+/*
+ * A new memfd with an object behind it, size bytes long; behind is filled in by the caller before fd_publish() makes it
+ * reachable. owner, which the caller holds, is held as well, or is NULL. Returns the descriptor or -errno. These take the
+ * table's lock: signals are kept off, as in every request.
+ */
+struct fd_spec {
+	const struct fd_ops *ops;
+	struct object *owner;
+	const char *suffix; /* to the name; NULL: none */
+	size_t size;
+	bool not_cloexec;
+};
+int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret);
 int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */
 void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publish() */
 
@@ -91,9 +100,8 @@ bool vm_takes_no_lock(u32 number);
 int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset);
 int guest_memfd_fallocate(const struct object *o, int fd, int mode, s64 offset, s64 len);
 void vm_release(void *kvm_vm);
-void vcpu_release(void *kvm_vcpu);               /* drops the vm */
-void guest_memfd_release(void *kvm_guest_memfd); /* drops the vm */
-void vfio_release(void *kvm_vfio);               /* drops the vm */
+void guest_memfd_release(void *kvm_guest_memfd);
+void vfio_release(void *kvm_vfio);
 
 /* ---- what is behind them ---- */
 

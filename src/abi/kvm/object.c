@@ -50,6 +50,8 @@ static void object_dead(struct dev *d, struct object *o)
 
 	if (ours && ops->release)
 		ops->release(o->behind);
+	if (ours && o->owner)
+		object_put(d, o->owner);
 }
 
 void object_put(struct dev *d, struct object *o)
@@ -85,6 +87,7 @@ struct object *object_new(struct dev *d)
 	o->foreign = false;
 	o->mm = d->mm;
 	o->behind = NULL;
+	o->owner = NULL;
 	atomic_store(&o->refs, 1);
 	return o;
 }
@@ -127,16 +130,15 @@ static int memfd_make(const char *name, size_t size, bool cloexec)
 	return fd;
 }
 
-int fd_create(struct dev *d, const struct fd_ops *ops, const char *suffix, size_t size,
-	bool cloexec, struct object **ret)
+int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret)
 {
 	struct object *o;
 	struct stat st;
 	char name[64];
 	int fd;
 
-	snprintf(name, sizeof(name), "%s%s", ops->name, suffix);
-	fd = memfd_make(name, size, cloexec);
+	snprintf(name, sizeof(name), "%s%s", q->ops->name, q->suffix ? q->suffix : "");
+	fd = memfd_make(name, q->size, !q->not_cloexec);
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&d->lock);
@@ -146,7 +148,10 @@ int fd_create(struct dev *d, const struct fd_ops *ops, const char *suffix, size_
 		sys_close(fd);
 		return -ENOMEM;
 	}
-	o->ops = ops;
+	if (q->owner)
+		atomic_fetch_add(&q->owner->refs, 1);
+	o->owner = q->owner;
+	o->ops = q->ops;
 	o->st_dev = st.st_dev;
 	o->st_ino = st.st_ino;
 	*ret = o;
@@ -174,5 +179,7 @@ int fd_publish(struct dev *d, int fd, struct object *o)
 void fd_abandon(struct dev *d, int fd, struct object *o)
 {
 	sys_close(fd);
+	if (o->owner)
+		object_put(d, o->owner);
 	atomic_store(&o->refs, 0);
 }

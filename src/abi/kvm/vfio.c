@@ -41,7 +41,6 @@ static int vfio_make(struct kvm_vm *vm, struct object *o)
 	}
 	f->vm = vm;
 	pthread_mutex_init(&f->lock, NULL);
-	atomic_fetch_add(&vm->object->refs, 1);
 	o->behind = f;
 	return 0;
 }
@@ -60,13 +59,13 @@ void vfio_release(void *kvm_vfio)
 	pthread_mutex_destroy(&f->lock);
 	free(f);
 	atomic_store(&vm->vfio, false);
-	object_put(vm->dev, vm->object);
 }
 
 static int vfio_create(struct call *c)
 {
+	const struct fd_spec q = {.ops = &kvm_vfio_ops, .owner = c->vm->object};
 	struct object *o;
-	int fd = fd_create(c->dev, &kvm_vfio_ops, "", 0, true, &o);
+	int fd = fd_create(c->dev, &q, &o);
 	int r;
 
 	if (fd < 0)

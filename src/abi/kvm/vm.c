@@ -33,13 +33,14 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 
 long system_create_vm(struct call *c)
 {
+	const struct fd_spec q = {.ops = &kvm_vm_ops};
 	struct object *o;
 	int fd, r;
 
 	if (c->arg != KVM_X86_DEFAULT_VM && c->arg != KVM_X86_SW_PROTECTED_VM)
 		return refuse(c->why, -EINVAL,
 			"type %lu: must be 0 (default) or 1 (software-protected)", c->arg);
-	fd = fd_create(c->dev, &kvm_vm_ops, "", 0, true, &o);
+	fd = fd_create(c->dev, &q, &o);
 	if (fd < 0)
 		return fd;
 	r = vm_make(c->dev, o, c->arg);
@@ -91,19 +92,10 @@ static int vcpu_make(struct kvm_vm *vm, u32 id, int fd, struct kvm_vcpu *v)
 	run_init(v);
 	v->vm = vm;
 	pthread_mutex_init(&v->lock, NULL);
-	atomic_fetch_add(&vm->object->refs, 1);
 	return 0;
 }
 
-/* Its last descriptor is gone. As in the kernel it stays, with its id, as long as the vm does. */
-void vcpu_release(void *kvm_vcpu)
-{
-	struct kvm_vcpu *v = kvm_vcpu;
-
-	if (v)
-		object_put(v->vm->dev, v->vm->object);
-}
-
+/* When its last descriptor is gone it stays, as in the kernel, with its id, as long as the vm does. */
 static void vcpu_free(struct kvm_vcpu *v)
 {
 	vcpu_destroy(v->cpu);
@@ -137,12 +129,16 @@ void vm_release(void *kvm_vm)
 static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 {
 	char suffix[16];
+	const struct fd_spec q = {.ops = &kvm_vcpu_ops,
+		.owner = vm->object,
+		.suffix = suffix,
+		.size = vcpu_file_bytes(vm)};
 	struct kvm_vcpu *v;
 	struct object *o;
 	int fd, r;
 
 	snprintf(suffix, sizeof(suffix), ":%u", id);
-	fd = fd_create(vm->dev, &kvm_vcpu_ops, suffix, vcpu_file_bytes(vm), true, &o);
+	fd = fd_create(vm->dev, &q, &o);
 	if (fd < 0)
 		return fd;
 	v = calloc(1, sizeof(*v));
