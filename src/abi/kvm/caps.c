@@ -192,13 +192,13 @@ static long enable_split_irqchip(struct call *c, u64 reserved_gsis)
 	if (reserved_gsis > IRQ_ROUTES_MAX)
 		return refuse(c->why, -EINVAL, "args[0] %lu: at most %lu GSIs can be reserved",
 			reserved_gsis, (u64)IRQ_ROUTES_MAX);
-	r = machine_create_irqchip(c->vm->machine, IRQCHIP_SPLIT);
+	r = machine_create_irqchip(vm_of(c)->machine, IRQCHIP_SPLIT);
 	return irqchip_created(c, r);
 }
 
 static long enable_x2apic_api(struct call *c, u64 flags)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 
 	if (check_arg(c, flags, X2APIC_FLAGS))
 		return -EINVAL;
@@ -214,16 +214,17 @@ static long enable_bus_cycles(struct call *c, u64 ns)
 		return refuse(c->why, -EINVAL,
 			"args[0] %lu: the bus cycle must be 1 to %lu nanoseconds", ns,
 			(u64)UINT32_MAX);
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -ENXIO, NO_IRQCHIP);
-	return refuse_if(c->why, machine_set_apic_bus_ns(c->vm->machine, ns), -EINVAL, AFTER_VCPUS);
+	return refuse_if(
+		c->why, machine_set_apic_bus_ns(vm_of(c)->machine, ns), -EINVAL, AFTER_VCPUS);
 }
 
 static long enable_user_msr(struct call *c, u64 mask)
 {
 	if (check_arg(c, mask, KVM_MSR_EXIT_REASON_VALID_MASK))
 		return -EINVAL;
-	return machine_set_msr_exits(c->vm->machine, mask);
+	return machine_set_msr_exits(vm_of(c)->machine, mask);
 }
 
 /* Once switched off they stay so. */
@@ -236,7 +237,7 @@ static long disable_quirks(struct kvm_vm *vm, u64 quirks)
 
 static long disable_exits(struct call *c, u64 exits)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 
 	if (check_arg(c, exits, KVM_X86_DISABLE_VALID_EXITS))
 		return -EINVAL;
@@ -249,13 +250,13 @@ static long set_option(struct call *c, enum machine_option o, u64 value, u64 val
 {
 	if (check_arg(c, value, valid))
 		return -EINVAL;
-	machine_set_option(c->vm->machine, o, value);
+	machine_set_option(vm_of(c)->machine, o, value);
 	return 0;
 }
 
 static long enable_for_vm(struct call *c, const struct kvm_enable_cap *e)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	u64 arg = e->args[0];
 
 	switch (e->cap) {
@@ -291,9 +292,9 @@ long vm_enable_cap(struct call *c)
 
 	if (check_flags(c, e->flags, 0))
 		return -EINVAL;
-	pthread_mutex_lock(&c->vm->lock);
+	pthread_mutex_lock(&vm_of(c)->lock);
 	ret = enable_for_vm(c, e);
-	pthread_mutex_unlock(&c->vm->lock);
+	pthread_mutex_unlock(&vm_of(c)->lock);
 	return ret;
 }
 
@@ -305,6 +306,6 @@ long vcpu_enable_cap(struct call *c)
 		return -EINVAL;
 	if (e->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
 		return vcpu_enable_hyperv(c, e);
-	vcpu_enforce_pv_cpuid(c->vcpu->cpu, e->args[0]);
+	vcpu_enforce_pv_cpuid(vcpu_of(c)->cpu, e->args[0]);
 	return 0;
 }

@@ -67,7 +67,7 @@ bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void
 long vm_add_coalesced(struct call *c)
 {
 	const struct kvm_coalesced_mmio_zone *z = c->data;
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	long ret = -ENOSPC;
 
 	if (z->pio > 1)
@@ -88,7 +88,7 @@ long vm_add_coalesced(struct call *c)
 long vm_del_coalesced(struct call *c)
 {
 	const struct kvm_coalesced_mmio_zone *z = c->data;
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	unsigned i = 0;
 
 	if (z->pio > 1)

@@ -118,7 +118,7 @@ static bool same_as_now(struct kvm_vcpu *v, const struct cpuid_entry *e, unsigne
 /* Takes over e. */
 static long set_cpuid(struct call *c, struct cpuid_entry *e, unsigned n)
 {
-	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_vcpu *v = vcpu_of(c);
 	long ret = 0;
 
 	if (!v->has_run)
@@ -191,7 +191,7 @@ long vcpu_set_cpuid1(struct call *c)
 long vcpu_get_cpuid2(struct call *c)
 {
 	struct cpuid_entry e[CPUID_MAX];
-	unsigned n = vcpu_get_cpuid(c->vcpu->cpu, e, CPUID_MAX);
+	unsigned n = vcpu_get_cpuid(vcpu_of(c)->cpu, e, CPUID_MAX);
 	u32 head[2];
 
 	if (n)

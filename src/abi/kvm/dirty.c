@@ -26,7 +26,7 @@ long enable_manual_dirty_log(struct call *c, u64 flags)
 	if (flags & ~allowed)
 		return refuse(c->why, -EINVAL, "args[0] 0x%lx: only the bits 0x%lx may be set",
 			flags, allowed);
-	machine_set_dirty_log(c->vm->machine,
+	machine_set_dirty_log(vm_of(c)->machine,
 		(flags & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE ? DIRTY_LOG_MANUAL : 0) |
 			(flags & KVM_DIRTY_LOG_INITIALLY_SET ? DIRTY_LOG_INITIALLY_SET : 0));
 	return 0;
@@ -34,7 +34,7 @@ long enable_manual_dirty_log(struct call *c, u64 flags)
 
 long enable_dirty_ring(struct call *c, u64 bytes)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	u32 size = (u32)bytes;
 
 	if (!size || (size & (size - 1)) || size < PAGE_SIZE)
@@ -60,7 +60,7 @@ long enable_dirty_ring(struct call *c, u64 bytes)
 
 static long check_log(struct call *c, u32 slot)
 {
-	if (c->vm->ring_bytes)
+	if (vm_of(c)->ring_bytes)
 		return refuse(c->why, -ENXIO, "the VM has dirty rings, and therefore no dirty log");
 	if (!slot_valid(slot))
 		return refuse(c->why, -EINVAL,
@@ -72,7 +72,7 @@ static long check_log(struct call *c, u32 slot)
 /* Under vm->lock, so that the slot keeps its size. */
 static long get_dirty_log(struct call *c, u32 slot, void **ret_bitmap, size_t *ret_size)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	u64 pages = machine_slot_pages(vm->machine, slot);
 
 	if (!pages)
@@ -94,9 +94,9 @@ long vm_get_dirty_log(struct call *c)
 
 	if (ret)
 		return ret;
-	pthread_mutex_lock(&c->vm->lock);
+	pthread_mutex_lock(&vm_of(c)->lock);
 	ret = get_dirty_log(c, log->slot, &bitmap, &size);
-	pthread_mutex_unlock(&c->vm->lock);
+	pthread_mutex_unlock(&vm_of(c)->lock);
 	if (!ret)
 		ret = copy_out(c->dev, (unsigned long)log->dirty_bitmap, bitmap, size);
 	free(bitmap);
@@ -113,7 +113,7 @@ static bool clear_range_valid(const struct kvm_clear_dirty_log *log, u64 pages)
 /* Under vm->lock. */
 static long clear_dirty_log(struct call *c, const struct kvm_clear_dirty_log *log)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	u64 pages = machine_slot_pages(vm->machine, log->slot);
 	void *bitmap = NULL;
 	long ret;
@@ -144,9 +144,9 @@ long vm_clear_dirty_log(struct call *c)
 	if (log->first_page & 63)
 		return refuse(c->why, -EINVAL, "first_page %lu: must be a multiple of 64",
 			(u64)log->first_page);
-	pthread_mutex_lock(&c->vm->lock);
+	pthread_mutex_lock(&vm_of(c)->lock);
 	ret = clear_dirty_log(c, log);
-	pthread_mutex_unlock(&c->vm->lock);
+	pthread_mutex_unlock(&vm_of(c)->lock);
 	return ret;
 }
 
@@ -154,8 +154,8 @@ long vm_clear_dirty_log(struct call *c)
 
 long vm_reset_dirty_rings(struct call *c)
 {
-	if (!c->vm->ring_bytes)
+	if (!vm_of(c)->ring_bytes)
 		return refuse(c->why, -EINVAL,
 			"the VM has no dirty rings: enable KVM_CAP_DIRTY_LOG_RING first");
-	return (long)machine_reset_dirty_rings(c->vm->machine);
+	return (long)machine_reset_dirty_rings(vm_of(c)->machine);
 }

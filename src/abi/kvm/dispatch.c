@@ -105,27 +105,23 @@ long dispatch_system(struct call *c, u32 number)
 
 long dispatch_vm(struct call *c, u32 number)
 {
-	c->vm = c->behind;
 	return serve(c, &kvm_vm_ops, number, find_vm(number));
 }
 
 long dispatch_vfio(struct call *c, u32 number)
 {
-	c->vfio = c->behind;
 	return serve(c, &kvm_vfio_ops, number, find_device(number));
 }
 
 /* A request for a vcpu that runs on another thread waits until it has come out. */
 long dispatch_vcpu(struct call *c, u32 number)
 {
-	struct kvm_vcpu *v = c->behind;
+	struct kvm_vcpu *v = vcpu_of(c);
 	int row = find_vcpu(number);
 	long ret;
 
 	if (row < 0)
 		return request_unknown(c, &kvm_vcpu_ops, number);
-	c->vcpu = v;
-	c->vm = v->vm;
 	pthread_mutex_lock(&v->lock);
 	ret = request_serve(&rows[row], c);
 	pthread_mutex_unlock(&v->lock);
@@ -193,6 +189,7 @@ static long dispatch(struct object *o, u32 number, struct call *c)
 	const struct fd_ops *ops = o->ops;
 
 	c->behind = o->behind;
+	c->vm = o->owner ? o->owner->behind : o->behind;
 	return ops->ioctl ? ops->ioctl(c, number) : request_unknown(c, ops, number);
 }
 

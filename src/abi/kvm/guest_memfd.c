@@ -72,7 +72,7 @@ long vm_create_guest_memfd(struct call *c)
 {
 	const struct kvm_create_guest_memfd *k = c->data;
 	const struct fd_spec q = {
-		.ops = &kvm_guest_memfd_ops, .owner = c->vm->object, .size = k->size};
+		.ops = &kvm_guest_memfd_ops, .owner = vm_of(c)->object, .size = k->size};
 	struct object *o;
 	int fd, r;
 
@@ -84,7 +84,7 @@ long vm_create_guest_memfd(struct call *c)
 	fd = fd_create(c->dev, &q, &o);
 	if (fd < 0)
 		return fd;
-	r = guest_memfd_make(c->vm, fd, k->size, o);
+	r = guest_memfd_make(vm_of(c), fd, k->size, o);
 	if (r) {
 		fd_abandon(c->dev, fd, o);
 		return r;
@@ -100,7 +100,7 @@ static int memory_of(struct call *c, const struct object *o, int fd, u64 offset,
 {
 	const struct kvm_guest_memfd *g = o->behind;
 
-	if (o->ops != &kvm_guest_memfd_ops || o->foreign || g->vm != c->vm)
+	if (o->ops != &kvm_guest_memfd_ops || o->foreign || g->vm != vm_of(c))
 		return refuse(c->why, -EINVAL, NO_MEMORY, (u64)(u32)fd);
 	if ((offset & ~PAGE_MASK) || offset > g->size || size > g->size - offset)
 		return refuse(c->why, -EINVAL,
@@ -146,14 +146,14 @@ long vm_set_attributes(struct call *c)
 
 	if (check_flags(c, a->flags, 0))
 		return -EINVAL;
-	if (a->attributes & ~vm_memory_attributes(c->vm))
+	if (a->attributes & ~vm_memory_attributes(vm_of(c)))
 		return refuse(c->why, -EINVAL,
 			"attributes 0x%lx: this VM supports only the attributes 0x%lx",
-			(u64)a->attributes, vm_memory_attributes(c->vm));
+			(u64)a->attributes, vm_memory_attributes(vm_of(c)));
 	if (!a->size || a->address + a->size < a->address || ((a->address | a->size) & ~PAGE_MASK))
 		return refuse(c->why, -EINVAL, PAGES("address"), (u64)a->address, (u64)a->size);
-	return machine_set_private(
-		c->vm->machine, a->address, a->size, a->attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE);
+	return machine_set_private(vm_of(c)->machine, a->address, a->size,
+		a->attributes & KVM_MEMORY_ATTRIBUTE_PRIVATE);
 }
 
 /* ---- KVM_PRE_FAULT_MEMORY: what is left is told even when it fails ---- */
@@ -170,7 +170,7 @@ long vcpu_pre_fault(struct call *c)
 		return -EINVAL;
 	if (((p.gpa | p.size) & ~PAGE_MASK) || p.gpa + p.size <= p.gpa)
 		return refuse(c->why, -EINVAL, PAGES("gpa"), (u64)p.gpa, (u64)p.size);
-	r = vcpu_populate(c->vcpu->cpu, p.gpa, p.size, &done);
+	r = vcpu_populate(vcpu_of(c)->cpu, p.gpa, p.size, &done);
 	p.gpa += done;
 	p.size -= done;
 	if (copy_out(c->dev, c->arg, &p, sizeof(p)))

@@ -8,8 +8,8 @@
 long supported_hv_cpuid(struct call *c)
 {
 	struct cpuid_entry e[16];
-	unsigned n =
-		engine_hv_cpuid(c->vcpu ? c->vcpu->cpu : NULL, "Linux KVM Hv", e, ARRAY_SIZE(e));
+	unsigned n = engine_hv_cpuid(
+		vcpu_of(c) ? vcpu_of(c)->cpu : NULL, "Linux KVM Hv", e, ARRAY_SIZE(e));
 
 	return entries_out(c, e, n);
 }
@@ -26,9 +26,9 @@ long vm_hyperv_eventfd(struct call *c)
 		return refuse(
 			c->why, -EINVAL, "conn_id 0x%lx: a connection id has only 24 bits", id);
 	if (e->flags)
-		return refuse_if(c->why, hv_event_deassign(c->vm->machine, e->conn_id), -ENOENT,
+		return refuse_if(c->why, hv_event_deassign(vm_of(c)->machine, e->conn_id), -ENOENT,
 			"conn_id 0x%lx: this connection has no eventfd", id);
-	r = hv_event_assign(c->vm->machine, e->conn_id, e->fd);
+	r = hv_event_assign(vm_of(c)->machine, e->conn_id, e->fd);
 	r = refuse_if(
 		c->why, r, -EEXIST, "conn_id 0x%lx: this connection already has an eventfd", id);
 	r = refuse_if(c->why, r, -EBADF, "fd %lu is not open", (u64)(u32)e->fd);
@@ -37,7 +37,7 @@ long vm_hyperv_eventfd(struct call *c)
 
 long vcpu_enable_hyperv(struct call *c, const struct kvm_enable_cap *e)
 {
-	struct vcpu *cpu = c->vcpu->cpu;
+	struct vcpu *cpu = vcpu_of(c)->cpu;
 
 	switch (e->cap) {
 	case KVM_CAP_HYPERV_SYNIC2:
@@ -67,6 +67,6 @@ long vm_xen_config(struct call *c)
 	if (intercept && (x->blob_size_32 || x->blob_size_64 || x->blob_addr_32 || x->blob_addr_64))
 		return refuse(
 			c->why, -EINVAL, "blob_*: these fields must be 0 with INTERCEPT_HCALL");
-	machine_set_xen(c->vm->machine, intercept ? x->msr : 0);
+	machine_set_xen(vm_of(c)->machine, intercept ? x->msr : 0);
 	return 0;
 }

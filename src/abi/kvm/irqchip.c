@@ -15,9 +15,9 @@ long vm_create_irqchip(struct call *c)
 {
 	long ret;
 
-	pthread_mutex_lock(&c->vm->lock);
-	ret = machine_create_irqchip(c->vm->machine, IRQCHIP_FULL);
-	pthread_mutex_unlock(&c->vm->lock);
+	pthread_mutex_lock(&vm_of(c)->lock);
+	ret = machine_create_irqchip(vm_of(c)->machine, IRQCHIP_FULL);
+	pthread_mutex_unlock(&vm_of(c)->lock);
 	return irqchip_created(c, ret);
 }
 
@@ -27,9 +27,9 @@ static long drive_line(struct call *c, int *ret_status)
 {
 	const struct kvm_irq_level *l = c->data;
 
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -ENXIO, NO_IRQCHIP);
-	*ret_status = irq_line(c->vm->machine, l->irq, l->level);
+	*ret_status = irq_line(vm_of(c)->machine, l->irq, l->level);
 	return 0;
 }
 
@@ -57,11 +57,11 @@ long vm_signal_msi(struct call *c)
 	struct msi msi = {k->address_lo | (u64)k->address_hi << 32, k->data};
 	long r;
 
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (check_flags(c, k->flags, KVM_MSI_VALID_DEVID))
 		return -EINVAL;
-	r = irq_msi(c->vm->machine, &msi);
+	r = irq_msi(vm_of(c)->machine, &msi);
 	r = refuse_if(
 		c->why, r, -1, "address 0x%lx: no local APIC has this destination", msi.address);
 	return refuse_if(c->why, r, -EINVAL,
@@ -106,7 +106,7 @@ static long set_ioapic(struct machine *m, const struct kvm_ioapic_state *k)
 
 static long check_full_irqchip(struct call *c)
 {
-	if (machine_irqchip(c->vm->machine) == IRQCHIP_FULL)
+	if (machine_irqchip(vm_of(c)->machine) == IRQCHIP_FULL)
 		return 0;
 	return refuse(c->why, -ENXIO, NO_FULL_IRQCHIP);
 }
@@ -119,7 +119,7 @@ static long no_such_chip(struct call *c, u64 id)
 long vm_get_irqchip(struct call *c)
 {
 	struct kvm_irqchip *k = c->data;
-	struct machine *m = c->vm->machine;
+	struct machine *m = vm_of(c)->machine;
 
 	if (check_full_irqchip(c))
 		return -ENXIO;
@@ -134,7 +134,7 @@ long vm_get_irqchip(struct call *c)
 long vm_set_irqchip(struct call *c)
 {
 	const struct kvm_irqchip *k = c->data;
-	struct machine *m = c->vm->machine;
+	struct machine *m = vm_of(c)->machine;
 
 	if (check_full_irqchip(c))
 		return -ENXIO;
@@ -155,7 +155,7 @@ _Static_assert(sizeof(struct pit_channel_state) == sizeof(struct kvm_pit_channel
 
 static long create_pit(struct call *c, bool speaker)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	long ret;
 
 	pthread_mutex_lock(&vm->lock);
@@ -182,9 +182,9 @@ static long check_pit(struct call *c)
 {
 	bool has;
 
-	pthread_mutex_lock(&c->vm->lock);
-	has = c->vm->pit;
-	pthread_mutex_unlock(&c->vm->lock);
+	pthread_mutex_lock(&vm_of(c)->lock);
+	has = vm_of(c)->pit;
+	pthread_mutex_unlock(&vm_of(c)->lock);
 	return has ? 0 : refuse(c->why, -ENXIO, "there is no PIT: create it with KVM_CREATE_PIT2");
 }
 
@@ -193,7 +193,7 @@ static long get_pit_state(struct call *c, struct kvm_pit_channel_state *channels
 	struct pit_state s;
 	long ret = check_pit(c);
 
-	ret = ret ? ret : machine_get_pit(c->vm->machine, &s);
+	ret = ret ? ret : machine_get_pit(vm_of(c)->machine, &s);
 	if (ret)
 		return ret;
 	memcpy(channels, s.channels, sizeof(s.channels));
@@ -207,7 +207,7 @@ static long set_pit_state(struct call *c, const struct kvm_pit_channel_state *ch
 	long ret = check_pit(c);
 
 	memcpy(s.channels, channels, sizeof(s.channels));
-	return ret ? ret : machine_set_pit(c->vm->machine, &s);
+	return ret ? ret : machine_set_pit(vm_of(c)->machine, &s);
 }
 
 long vm_get_pit(struct call *c)
@@ -240,5 +240,5 @@ long vm_reinject_control(struct call *c)
 {
 	const struct kvm_reinject_control *k = c->data;
 
-	return check_pit(c) ? -ENXIO : machine_set_pit_reinject(c->vm->machine, k->pit_reinject);
+	return check_pit(c) ? -ENXIO : machine_set_pit_reinject(vm_of(c)->machine, k->pit_reinject);
 }

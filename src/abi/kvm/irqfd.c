@@ -12,7 +12,7 @@ static long msi_route(struct call *c, const struct kvm_irq_routing_entry *k, str
 	if (check_flags(c, k->flags, KVM_MSI_VALID_DEVID))
 		return -EINVAL;
 	/* Bits 8-31 of the high half are the upper destination bits; the rest must be 0. */
-	if (c->vm->x2apic_ids && (k->u.msi.address_hi & 0xff))
+	if (vm_of(c)->x2apic_ids && (k->u.msi.address_hi & 0xff))
 		return refuse(c->why, -EINVAL,
 			"address_hi 0x%lx: bits 7 to 0 must be 0 with KVM_CAP_X2APIC_API",
 			(u64)k->u.msi.address_hi);
@@ -28,7 +28,7 @@ static long chip_route(struct call *c, const struct kvm_irq_routing_entry *k, st
 
 	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
-	if (machine_irqchip(c->vm->machine) != IRQCHIP_FULL)
+	if (machine_irqchip(vm_of(c)->machine) != IRQCHIP_FULL)
 		return refuse(c->why, -EINVAL, NO_FULL_IRQCHIP);
 	if (k->u.irqchip.irqchip > KVM_IRQCHIP_IOAPIC)
 		return refuse(c->why, -EINVAL, "irqchip %lu: the PICs are 0 and 1, the IOAPIC is 2",
@@ -96,7 +96,7 @@ static long set_routes(
 			refused_at(c->why, "entries[%lu]", (u64)i);
 	}
 	free(seen);
-	return ret ? ret : irq_set_routing(c->vm->machine, out, n);
+	return ret ? ret : irq_set_routing(vm_of(c)->machine, out, n);
 }
 
 long vm_set_routing(struct call *c)
@@ -109,7 +109,7 @@ long vm_set_routing(struct call *c)
 
 	if (copy_in(c->dev, &head, c->arg, sizeof(head)))
 		return -EFAULT;
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (head.nr > IRQ_ROUTES_MAX)
 		return refuse(c->why, -EINVAL, "nr %lu: at most %lu routes are allowed",
@@ -131,7 +131,7 @@ long vm_set_routing(struct call *c)
 /* A resampled line is the IOAPIC's or the PIC's; without one there is nobody to see the EOI. */
 static long check_irqfd(struct call *c, u32 flags)
 {
-	enum irqchip_mode mode = machine_irqchip(c->vm->machine);
+	enum irqchip_mode mode = machine_irqchip(vm_of(c)->machine);
 
 	if (mode == IRQCHIP_NONE)
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
@@ -164,10 +164,10 @@ long vm_irqfd(struct call *c)
 	if (check_flags(c, k->flags, KVM_IRQFD_FLAG_DEASSIGN | KVM_IRQFD_FLAG_RESAMPLE))
 		return -EINVAL;
 	if (k->flags & KVM_IRQFD_FLAG_DEASSIGN)
-		return eventfd_taken(c, irqfd_deassign(c->vm->machine, k->fd, k->gsi), k->fd);
+		return eventfd_taken(c, irqfd_deassign(vm_of(c)->machine, k->fd, k->gsi), k->fd);
 	if (check_irqfd(c, k->flags))
 		return -EINVAL;
-	r = irqfd_assign(c->vm->machine, k->fd, k->gsi, resample ? (int)k->resamplefd : -1);
+	r = irqfd_assign(vm_of(c)->machine, k->fd, k->gsi, resample ? (int)k->resamplefd : -1);
 	r = refuse_if(
 		c->why, r, -EBUSY, "fd %lu: an irqfd already uses this descriptor", (u64)k->fd);
 	return resample ? eventfds_taken(c, r, k->fd, k->resamplefd) : eventfd_taken(c, r, k->fd);
@@ -207,13 +207,13 @@ long vm_ioeventfd(struct call *c)
 	long r;
 
 	if (k->flags & KVM_IOEVENTFD_FLAG_DEASSIGN) {
-		r = eventfd_taken(c, ioeventfd_deassign(c->vm->machine, &e), (u32)k->fd);
+		r = eventfd_taken(c, ioeventfd_deassign(vm_of(c)->machine, &e), (u32)k->fd);
 		return refuse_if(c->why, r, -ENOENT,
 			"there is no ioeventfd with this addr, len, fd and datamatch");
 	}
 	if (check_ioeventfd(c, k))
 		return -EINVAL;
-	r = eventfd_taken(c, ioeventfd_assign(c->vm->machine, &e), (u32)k->fd);
+	r = eventfd_taken(c, ioeventfd_assign(vm_of(c)->machine, &e), (u32)k->fd);
 	return refuse_if(c->why, r, -EEXIST,
 		"addr 0x%lx: the same writes already signal another ioeventfd", (u64)k->addr);
 }

@@ -48,7 +48,6 @@ struct fd_ops {
 
 struct kvm_vm;
 struct kvm_vcpu;
-struct kvm_vfio;
 
 /*
  * What the descriptors of one file have in common. Its memory stays an object until dev_destroy()
@@ -199,12 +198,10 @@ enum arg_kind {
 
 struct call {
 	struct dev *dev;
-	void *behind;      /* of the descriptor */
+	void *behind;      /* the descriptor; of what type, its kind knows */
+	void *vm;          /* behind its owner, or, where it has none, behind itself */
 	struct hold *hold; /* by which signals are kept off; NULL: they are blocked, */
 	u64 caller_mask;   /* and the calling thread has blocked these, for KVM_RUN */
-	struct kvm_vm *vm; /* also set on a vcpu's descriptor */
-	struct kvm_vcpu *vcpu;
-	struct kvm_vfio *vfio; /* on a device's descriptor */
 	unsigned long arg;
 	void *data;          /* private copy for ARG_IN, ARG_OUT, ARG_INOUT */
 	struct refusal *why; /* for refuse(); NULL: nobody asks */
@@ -251,13 +248,27 @@ u32 dev_mm(const struct dev *d); /* which address space: changes in a forked chi
 /* A copy of n items that follow a header; NULL in *ret if n is 0. Free with free(). */
 int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item);
 
+/* ---- what a request is about ---- */
+
+/* Of requests on a vm and on what belongs to one; NULL on /dev/kvm. */
+static inline struct kvm_vm *vm_of(const struct call *c)
+{
+	return c->vm;
+}
+
+/* Of requests on a vcpu; NULL on /dev/kvm. */
+static inline struct kvm_vcpu *vcpu_of(const struct call *c)
+{
+	return c->behind;
+}
+
 /* ---- why (base/refusal.h) ---- */
 
 /* What the engine has answered about the vcpu, and its reason with it. */
 static inline long vcpu_answered(struct call *c, long r)
 {
 	if (unlikely(r < 0) && c->why)
-		*c->why = *vcpu_refusal(c->vcpu->cpu);
+		*c->why = *vcpu_refusal(vcpu_of(c)->cpu);
 	return r;
 }
 

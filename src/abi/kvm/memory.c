@@ -16,7 +16,7 @@ static long check_slot_flags(struct call *c, u32 flags)
 {
 	if (!(flags & KVM_MEM_GUEST_MEMFD))
 		return check_flags(c, flags, KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY);
-	if (!c->vm->private_memory)
+	if (!vm_of(c)->private_memory)
 		return refuse(c->why, -EINVAL,
 			"flags: KVM_MEM_GUEST_MEMFD needs a VM of type KVM_X86_SW_PROTECTED_VM");
 	if (flags != KVM_MEM_GUEST_MEMFD)
@@ -90,7 +90,7 @@ static int set_slot(struct kvm_vm *vm, const struct memslot_config *s)
 
 static long set_region(struct call *c, const struct kvm_userspace_memory_region2 *r)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	struct memslot_config s = {
 		.id = r->slot,
 		.flags = r->flags,

@@ -57,7 +57,7 @@ static long feature_get(struct call *c, struct kvm_msr_entry *e)
 static long one_get(struct call *c, struct kvm_msr_entry *e)
 {
 	u64 value;
-	int r = vcpu_get_msr(c->vcpu->cpu, e->index, &value, true);
+	int r = vcpu_get_msr(vcpu_of(c)->cpu, e->index, &value, true);
 
 	e->data = r ? e->data : value;
 	return vcpu_answered(c, r);
@@ -65,7 +65,7 @@ static long one_get(struct call *c, struct kvm_msr_entry *e)
 
 static long one_set(struct call *c, struct kvm_msr_entry *e)
 {
-	return vcpu_answered(c, vcpu_set_msr(c->vcpu->cpu, e->index, e->data, true));
+	return vcpu_answered(c, vcpu_set_msr(vcpu_of(c)->cpu, e->index, e->data, true));
 }
 
 static long batch(struct call *c, msr_access access, bool write_back)
@@ -169,7 +169,7 @@ long vm_set_msr_filter(struct call *c)
 	if (!ret && deny && !n)
 		ret = refuse(c->why, -EINVAL, "flags: DEFAULT_DENY needs at least one range");
 	if (!ret)
-		ret = machine_set_msr_filter(c->vm->machine, deny, ranges, n);
+		ret = machine_set_msr_filter(vm_of(c)->machine, deny, ranges, n);
 	for (i = 0; i < n; i++)
 		free((void *)ranges[i].bitmap);
 	return ret;

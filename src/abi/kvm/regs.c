@@ -50,12 +50,12 @@ long regs_set(struct call *c, const struct kvm_regs *r)
 		s.gpr[regs_order[i]] = in[i];
 	s.rip = r->rip;
 	s.rflags = r->rflags | FL_FIXED;
-	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_REGS, &s));
+	return vcpu_answered(c, vcpu_set(vcpu_of(c)->cpu, ST_REGS, &s));
 }
 
 long vcpu_get_regs(struct call *c)
 {
-	regs_get(c->vcpu, c->data);
+	regs_get(vcpu_of(c), c->data);
 	return 0;
 }
 
@@ -149,10 +149,10 @@ static void common_in(struct vcpu_state *s, const struct kvm_sregs *r)
 /* Without a local APIC in the engine kvm_run.cr8 will override this cr8 at the next KVM_RUN. */
 static long common_set(struct call *c, struct vcpu_state *s, u32 groups)
 {
-	long r = vcpu_answered(c, vcpu_set(c->vcpu->cpu, groups, s));
+	long r = vcpu_answered(c, vcpu_set(vcpu_of(c)->cpu, groups, s));
 
 	if (!r && s->cr8 <= 15)
-		c->vcpu->cr8 = s->cr8;
+		vcpu_of(c)->cr8 = s->cr8;
 	return r;
 }
 
@@ -187,7 +187,7 @@ long sregs_set(struct call *c, const struct kvm_sregs *r)
 	int vector = bitmap_vector(r);
 	u32 groups = ST_SREGS;
 
-	vcpu_get(c->vcpu->cpu, ST_EVENT, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_EVENT, &s);
 	common_in(&s, r);
 	if (vector >= 0) {
 		s.events.interrupt.injected = true;
@@ -200,7 +200,7 @@ long sregs_set(struct call *c, const struct kvm_sregs *r)
 
 long vcpu_get_sregs(struct call *c)
 {
-	sregs_get(c->vcpu, c->data);
+	sregs_get(vcpu_of(c), c->data);
 	return 0;
 }
 
@@ -230,9 +230,9 @@ long vcpu_get_sregs2(struct call *c)
 	struct kvm_sregs2 *r = c->data;
 	struct vcpu_state s;
 
-	vcpu_get(c->vcpu->cpu, ST_SREGS, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_SREGS, &s);
 	common_out((struct kvm_sregs *)r, &s);
-	pdptrs_out(c->vcpu, r);
+	pdptrs_out(vcpu_of(c), r);
 	return 0;
 }
 

@@ -172,7 +172,7 @@ void run_init(struct kvm_vcpu *v)
 
 long vcpu_set_signal_mask(struct call *c)
 {
-	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_vcpu *v = vcpu_of(c);
 	struct kvm_signal_mask m;
 	u64 set;
 
@@ -196,7 +196,7 @@ long vcpu_set_signal_mask(struct call *c)
 
 static long sync_in(struct call *c)
 {
-	struct kvm_run *run = c->vcpu->run;
+	struct kvm_run *run = vcpu_of(c)->run;
 	u64 dirty = __atomic_load_n(&run->kvm_dirty_regs, __ATOMIC_RELAXED);
 	u64 unknown = (dirty | run->kvm_valid_regs) & ~(u64)KVM_SYNC_X86_VALID_FIELDS;
 	struct kvm_sync_regs regs;
@@ -263,7 +263,7 @@ static void show_brief(struct kvm_vcpu *v)
 
 static long before_run(struct call *c)
 {
-	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_vcpu *v = vcpu_of(c);
 	bool window = __atomic_load_n(&v->run->request_interrupt_window, __ATOMIC_RELAXED);
 	long r = sync_in(c);
 
@@ -313,7 +313,7 @@ static int run(struct kvm_vcpu *v)
 
 long vcpu_run_request(struct call *c)
 {
-	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_vcpu *v = vcpu_of(c);
 	long ret = before_run(c);
 
 	if (ret)

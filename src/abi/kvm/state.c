@@ -29,7 +29,7 @@ long vcpu_get_fpu(struct call *c)
 	struct vcpu_state s;
 	struct fxsave x;
 
-	vcpu_get(c->vcpu->cpu, ST_XSAVE, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_XSAVE, &s);
 	memcpy(&x, s.xsave, sizeof(x));
 	memcpy(f->fpr, x.st, sizeof(f->fpr));
 	memcpy(f->xmm, x.xmm, sizeof(f->xmm));
@@ -50,7 +50,7 @@ long vcpu_set_fpu(struct call *c)
 	struct fxsave x;
 	u64 present;
 
-	vcpu_get(c->vcpu->cpu, ST_XSAVE, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_XSAVE, &s);
 	memcpy(&x, s.xsave, sizeof(x));
 	memcpy(x.st, f->fpr, sizeof(x.st));
 	memcpy(x.xmm, f->xmm, sizeof(x.xmm));
@@ -65,7 +65,7 @@ long vcpu_set_fpu(struct call *c)
 	memcpy(&present, s.xsave + XSTATE_BV_OFFSET, sizeof(present));
 	present |= XSTATE_X87_SSE;
 	memcpy(s.xsave + XSTATE_BV_OFFSET, &present, sizeof(present));
-	return vcpu_set(c->vcpu->cpu, ST_XSAVE, &s);
+	return vcpu_set(vcpu_of(c)->cpu, ST_XSAVE, &s);
 }
 
 _Static_assert(sizeof(struct kvm_xsave) == XSAVE_BYTES, "KVM_CAP_XSAVE2 says so");
@@ -74,7 +74,7 @@ long vcpu_get_xsave(struct call *c)
 {
 	struct vcpu_state s;
 
-	vcpu_get(c->vcpu->cpu, ST_XSAVE, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_XSAVE, &s);
 	memcpy(c->data, s.xsave, sizeof(s.xsave));
 	return 0;
 }
@@ -84,7 +84,7 @@ long vcpu_set_xsave(struct call *c)
 	struct vcpu_state s;
 
 	memcpy(s.xsave, c->data, sizeof(s.xsave));
-	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_XSAVE, &s));
+	return vcpu_answered(c, vcpu_set(vcpu_of(c)->cpu, ST_XSAVE, &s));
 }
 
 long vcpu_get_xcrs(struct call *c)
@@ -92,7 +92,7 @@ long vcpu_get_xcrs(struct call *c)
 	struct kvm_xcrs *x = c->data;
 	struct vcpu_state s;
 
-	vcpu_get(c->vcpu->cpu, ST_XCR, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_XCR, &s);
 	x->nr_xcrs = 1;
 	x->xcrs[0].value = s.xcr0;
 	return 0;
@@ -112,7 +112,7 @@ long vcpu_set_xcrs(struct call *c)
 	for (i = 0; i < x->nr_xcrs; i++)
 		if (!x->xcrs[i].xcr) {
 			s.xcr0 = x->xcrs[i].value;
-			return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_XCR, &s));
+			return vcpu_answered(c, vcpu_set(vcpu_of(c)->cpu, ST_XCR, &s));
 		}
 	return 0;
 }
@@ -124,7 +124,7 @@ long vcpu_get_debugregs(struct call *c)
 	struct kvm_debugregs *k = c->data;
 	struct vcpu_state s;
 
-	vcpu_get(c->vcpu->cpu, ST_DEBUG, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_DEBUG, &s);
 	memcpy(k->db, s.dr, sizeof(k->db));
 	k->dr6 = s.dr[6];
 	k->dr7 = s.dr[7];
@@ -144,7 +144,7 @@ long vcpu_set_debugregs(struct call *c)
 	memcpy(s.dr, k->db, sizeof(k->db));
 	s.dr[6] = k->dr6;
 	s.dr[7] = k->dr7;
-	return vcpu_set(c->vcpu->cpu, ST_DEBUG, &s);
+	return vcpu_set(vcpu_of(c)->cpu, ST_DEBUG, &s);
 }
 
 /* ---- events ---- */
@@ -221,7 +221,7 @@ static long check_smi(struct call *c, const struct kvm_vcpu_events *k)
 
 	if (!(k->flags & KVM_VCPUEVENT_VALID_SMM) || !(k->smi.smm || k->smi.pending))
 		return 0;
-	vcpu_get(c->vcpu->cpu, ST_MP, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_MP, &s);
 	if (s.mp_state != MP_INIT_RECEIVED)
 		return 0;
 	return refuse(c->why, -EINVAL,
@@ -234,11 +234,11 @@ static long check_events(struct call *c, const struct kvm_vcpu_events *k)
 
 	if (check_flags(c, k->flags, EVENT_FLAGS))
 		return -EINVAL;
-	if (payload && !c->vm->exception_payload)
+	if (payload && !vm_of(c)->exception_payload)
 		return refuse(c->why, -EINVAL,
 			"flags: VALID_PAYLOAD needs KVM_CAP_EXCEPTION_PAYLOAD, which is not "
 			"enabled");
-	if ((k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !c->vm->triple_fault_event)
+	if ((k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) && !vm_of(c)->triple_fault_event)
 		return refuse(c->why, -EINVAL,
 			"flags: VALID_TRIPLE_FAULT needs KVM_CAP_X86_TRIPLE_FAULT_EVENT, which is "
 			"not "
@@ -271,7 +271,7 @@ static void smi_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
 
 long events_set(struct call *c, const struct kvm_vcpu_events *k)
 {
-	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_vcpu *v = vcpu_of(c);
 	struct vcpu_state s;
 	struct vcpu_events *e = &s.events;
 
@@ -300,7 +300,7 @@ long events_set(struct call *c, const struct kvm_vcpu_events *k)
 
 long vcpu_get_events(struct call *c)
 {
-	events_get(c->vcpu, c->data);
+	events_get(vcpu_of(c), c->data);
 	return 0;
 }
 
@@ -319,7 +319,7 @@ long vcpu_get_mp_state(struct call *c)
 {
 	struct vcpu_state s;
 
-	vcpu_get(c->vcpu->cpu, ST_MP, &s);
+	vcpu_get(vcpu_of(c)->cpu, ST_MP, &s);
 	((struct kvm_mp_state *)c->data)->mp_state = s.mp_state;
 	return 0;
 }
@@ -342,15 +342,15 @@ long vcpu_set_mp_state(struct call *c)
 	if (s.mp_state > MP_SIPI_RECEIVED)
 		return refuse(c->why, -EINVAL, "mp_state %lu: x86 has the states 0 to 4 and 9",
 			(u64)s.mp_state);
-	if (s.mp_state != MP_RUNNABLE && !vm_has_irqchip(c->vm))
+	if (s.mp_state != MP_RUNNABLE && !vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -EINVAL,
 			"mp_state %lu: without an irqchip only 0 (runnable) is possible",
 			(u64)s.mp_state);
 	if ((s.mp_state == MP_INIT_RECEIVED || s.mp_state == MP_SIPI_RECEIVED) &&
-		init_held_off(c->vcpu))
+		init_held_off(vcpu_of(c)))
 		return refuse(c->why, -EINVAL,
 			"mp_state %lu: not possible in system management mode or with a pending "
 			"SMI",
 			(u64)s.mp_state);
-	return vcpu_answered(c, vcpu_set(c->vcpu->cpu, ST_MP, &s));
+	return vcpu_answered(c, vcpu_set(vcpu_of(c)->cpu, ST_MP, &s));
 }

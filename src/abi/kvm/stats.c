@@ -156,7 +156,7 @@ static long open_again(const struct stats_page *s)
 
 long vm_get_stats_fd(struct call *c)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	const struct stat_desc *d;
 	char id[NAME_SIZE];
 	unsigned n;
@@ -178,7 +178,7 @@ long vm_get_stats_fd(struct call *c)
 
 long vcpu_get_stats_fd(struct call *c)
 {
-	struct kvm_vcpu *v = c->vcpu;
+	struct kvm_vcpu *v = vcpu_of(c);
 	const struct stat_desc *d;
 	char id[NAME_SIZE];
 	unsigned n;

@@ -16,7 +16,7 @@ long system_mmap_size(struct call *c)
 
 long check_extension(struct call *c)
 {
-	return c->arg > UINT32_MAX ? 0 : capability_value(c->vm, c->arg);
+	return c->arg > UINT32_MAX ? 0 : capability_value(vm_of(c), c->arg);
 }
 
 /* The number of banks is up to the caller. */

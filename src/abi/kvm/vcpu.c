@@ -14,22 +14,22 @@ long vcpu_queue_interrupt(struct call *c)
 
 	if (k->irq >= KVM_NR_INTERRUPTS)
 		return refuse(c->why, -EINVAL, "irq %lu: a vector must be 0 to 255", (u64)k->irq);
-	if (machine_irqchip(c->vm->machine) == IRQCHIP_FULL)
+	if (machine_irqchip(vm_of(c)->machine) == IRQCHIP_FULL)
 		return refuse(c->why, -ENXIO,
 			"the irqchip delivers interrupts: raise them with KVM_IRQ_LINE");
-	vcpu_interrupt(c->vcpu->cpu, k->irq);
+	vcpu_interrupt(vcpu_of(c)->cpu, k->irq);
 	return 0;
 }
 
 long vcpu_queue_nmi(struct call *c)
 {
-	vcpu_nmi(c->vcpu->cpu);
+	vcpu_nmi(vcpu_of(c)->cpu);
 	return 0;
 }
 
 long vcpu_queue_smi(struct call *c)
 {
-	vcpu_smi(c->vcpu->cpu);
+	vcpu_smi(vcpu_of(c)->cpu);
 	return 0;
 }
 
@@ -37,20 +37,20 @@ _Static_assert(sizeof(struct kvm_lapic_state) == 1024, "LAPIC page");
 
 long vcpu_get_lapic_page(struct call *c)
 {
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
-	return vcpu_answered(c, vcpu_get_lapic(c->vcpu->cpu, c->data));
+	return vcpu_answered(c, vcpu_get_lapic(vcpu_of(c)->cpu, c->data));
 }
 
 long vcpu_set_lapic_page(struct call *c)
 {
 	u8 regs[1024];
 
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (copy_in(c->dev, regs, c->arg, sizeof(regs)))
 		return -EFAULT;
-	return vcpu_answered(c, vcpu_set_lapic(c->vcpu->cpu, regs));
+	return vcpu_answered(c, vcpu_set_lapic(vcpu_of(c)->cpu, regs));
 }
 
 long vcpu_tpr_reporting(struct call *c)
@@ -59,7 +59,7 @@ long vcpu_tpr_reporting(struct call *c)
 
 	if (check_flags(c, t->flags, 0))
 		return -EINVAL;
-	vcpu_report_tpr(c->vcpu->cpu, t->enabled);
+	vcpu_report_tpr(vcpu_of(c)->cpu, t->enabled);
 	return 0;
 }
 
@@ -67,28 +67,28 @@ long vcpu_set_vapic_addr(struct call *c)
 {
 	struct kvm_vapic_addr a;
 
-	if (!vm_has_irqchip(c->vm))
+	if (!vm_has_irqchip(vm_of(c)))
 		return refuse(c->why, -EINVAL, NO_IRQCHIP);
 	if (copy_in(c->dev, &a, c->arg, sizeof(a)))
 		return -EFAULT;
-	return vcpu_answered(c, vcpu_set_vapic(c->vcpu->cpu, a.vapic_addr));
+	return vcpu_answered(c, vcpu_set_vapic(vcpu_of(c)->cpu, a.vapic_addr));
 }
 
 /* ---- time ---- */
 
 long vcpu_get_tsc_khz(struct call *c)
 {
-	return vcpu_tsc_khz(c->vcpu->cpu);
+	return vcpu_tsc_khz(vcpu_of(c)->cpu);
 }
 
 long vcpu_set_tsc_khz_request(struct call *c)
 {
-	return vcpu_answered(c, vcpu_set_tsc_khz(c->vcpu->cpu, c->arg));
+	return vcpu_answered(c, vcpu_set_tsc_khz(vcpu_of(c)->cpu, c->arg));
 }
 
 long vcpu_kvmclock_ctrl(struct call *c)
 {
-	return refuse_if(c->why, vcpu_clock_stopped(c->vcpu->cpu), -EINVAL,
+	return refuse_if(c->why, vcpu_clock_stopped(vcpu_of(c)->cpu), -EINVAL,
 		"the guest has no kvmclock page: MSR 0x4b564d01 is not set, or there is no memory "
 		"at its address");
 }
@@ -113,7 +113,7 @@ long vcpu_has_attr(struct call *c)
 long vcpu_get_attr(struct call *c)
 {
 	const struct kvm_device_attr *a = c->data;
-	s64 offset = vcpu_tsc_offset(c->vcpu->cpu);
+	s64 offset = vcpu_tsc_offset(vcpu_of(c)->cpu);
 
 	if (check_attr(c))
 		return -ENXIO;
@@ -129,7 +129,7 @@ long vcpu_set_attr(struct call *c)
 		return -ENXIO;
 	if (copy_in(c->dev, &offset, a->addr, sizeof(offset)))
 		return -EFAULT;
-	vcpu_set_tsc_offset(c->vcpu->cpu, offset);
+	vcpu_set_tsc_offset(vcpu_of(c)->cpu, offset);
 	return 0;
 }
 
@@ -137,7 +137,7 @@ long vcpu_set_attr(struct call *c)
 
 long vcpu_setup_mce_request(struct call *c)
 {
-	return vcpu_answered(c, vcpu_setup_mce(c->vcpu->cpu, *(u64 *)c->data));
+	return vcpu_answered(c, vcpu_setup_mce(vcpu_of(c)->cpu, *(u64 *)c->data));
 }
 
 long vcpu_set_mce(struct call *c)
@@ -151,7 +151,7 @@ long vcpu_set_mce(struct call *c)
 		.bank = k->bank,
 	};
 
-	return vcpu_answered(c, vcpu_machine_check(c->vcpu->cpu, &mc));
+	return vcpu_answered(c, vcpu_machine_check(vcpu_of(c)->cpu, &mc));
 }
 
 /* ---- looking in ---- */
@@ -162,7 +162,7 @@ long vcpu_translate_gva(struct call *c)
 	bool writable, user;
 	u64 gpa;
 
-	t->valid = !vcpu_translate(c->vcpu->cpu, t->linear_address, &gpa, &writable, &user);
+	t->valid = !vcpu_translate(vcpu_of(c)->cpu, t->linear_address, &gpa, &writable, &user);
 	t->physical_address = t->valid ? gpa : ~0ull;
 	/* Linux has never filled these in with anything else. */
 	t->writeable = 1;
@@ -196,12 +196,12 @@ long vcpu_set_guest_debug(struct call *c)
 {
 	const struct kvm_guest_debug *g = c->data;
 	u64 dr[8];
-	long r = vcpu_answered(c, inject(c->vcpu->cpu, g->control));
+	long r = vcpu_answered(c, inject(vcpu_of(c)->cpu, g->control));
 
 	if (r)
 		return r;
 	memcpy(dr, g->arch.debugreg, sizeof(dr));
-	return vcpu_set_debug(c->vcpu->cpu, debug_flags(g->control), dr);
+	return vcpu_set_debug(vcpu_of(c)->cpu, debug_flags(g->control), dr);
 }
 
 /* ---- mapping the descriptor ---- */

@@ -27,6 +27,12 @@ struct kvm_vfio {
 	int *files; /* kept: base/fd.h */
 };
 
+/* On a device's descriptor. */
+static struct kvm_vfio *vfio_of(const struct call *c)
+{
+	return c->behind;
+}
+
 /* ---- the device ---- */
 
 static int vfio_make(struct kvm_vm *vm, struct object *o)
@@ -63,14 +69,14 @@ void vfio_release(void *kvm_vfio)
 
 static int vfio_create(struct call *c)
 {
-	const struct fd_spec q = {.ops = &kvm_vfio_ops, .owner = c->vm->object};
+	const struct fd_spec q = {.ops = &kvm_vfio_ops, .owner = vm_of(c)->object};
 	struct object *o;
 	int fd = fd_create(c->dev, &q, &o);
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = vfio_make(c->vm, o);
+	r = vfio_make(vm_of(c), o);
 	if (!r)
 		return fd_publish(c->dev, fd, o);
 	fd_abandon(c->dev, fd, o);
@@ -177,7 +183,7 @@ static int reserve(struct kvm_vfio *f)
 
 static long add_held(struct call *c, int fd, int held)
 {
-	struct kvm_vfio *f = c->vfio;
+	struct kvm_vfio *f = vfio_of(c);
 
 	if (!is_vfio(held))
 		return refuse(c->why, -EINVAL, "fd %lu is neither a VFIO group nor a VFIO device",
@@ -208,7 +214,7 @@ static long file_add(struct call *c, int fd)
 
 static long file_del(struct call *c, int fd)
 {
-	struct kvm_vfio *f = c->vfio;
+	struct kvm_vfio *f = vfio_of(c);
 	unsigned i;
 
 	if (sys_fcntl(fd, F_GETFD, 0) < 0)
@@ -251,7 +257,7 @@ long vfio_get_attr(struct call *c)
 long vfio_set_attr(struct call *c)
 {
 	const struct kvm_device_attr *a = c->data;
-	struct kvm_vfio *f = c->vfio;
+	struct kvm_vfio *f = vfio_of(c);
 	long r;
 	s32 fd;
 

@@ -160,7 +160,7 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 /* Under vm->lock. */
 static long check_id(struct call *c, unsigned long id)
 {
-	u64 limit = c->vm->max_ids ? c->vm->max_ids : MACHINE_MAX_VCPUS;
+	u64 limit = vm_of(c)->max_ids ? vm_of(c)->max_ids : MACHINE_MAX_VCPUS;
 
 	if (id < limit)
 		return 0;
@@ -172,10 +172,10 @@ long vm_create_vcpu(struct call *c)
 	struct object *o = NULL;
 	long fd;
 
-	pthread_mutex_lock(&c->vm->lock);
+	pthread_mutex_lock(&vm_of(c)->lock);
 	fd = check_id(c, c->arg);
-	fd = fd ? fd : create_vcpu_fd(c->vm, c->arg, &o);
-	pthread_mutex_unlock(&c->vm->lock);
+	fd = fd ? fd : create_vcpu_fd(vm_of(c), c->arg, &o);
+	pthread_mutex_unlock(&vm_of(c)->lock);
 	if (fd >= 0)
 		return fd_publish(c->dev, (int)fd, o);
 	return refuse_if(c->why, fd, -EEXIST, "vCPU id %lu: this vCPU already exists", c->arg);
@@ -183,7 +183,7 @@ long vm_create_vcpu(struct call *c)
 
 long vm_set_boot_cpu(struct call *c)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 	long ret;
 
 	pthread_mutex_lock(&vm->lock);
@@ -198,7 +198,7 @@ long vm_set_boot_cpu(struct call *c)
 /* Can be said once, before there is a vcpu; saying the same again does no harm. */
 long vm_limit_ids(struct call *c, u64 max_ids)
 {
-	struct kvm_vm *vm = c->vm;
+	struct kvm_vm *vm = vm_of(c);
 
 	if (max_ids > MACHINE_MAX_VCPUS)
 		return refuse(c->why, -EINVAL, "args[0] %lu: at most %lu is allowed", max_ids,
@@ -241,7 +241,7 @@ long vm_set_identity_map(struct call *c)
 {
 	u64 addr;
 
-	if (vm_has_vcpus(c->vm))
+	if (vm_has_vcpus(vm_of(c)))
 		return refuse(c->why, -EINVAL, AFTER_VCPUS);
 	return copy_in(c->dev, &addr, c->arg, sizeof(addr));
 }
@@ -267,7 +267,7 @@ static u64 realtime_ns(void)
 
 long vm_get_tsc_khz(struct call *c)
 {
-	return machine_tsc_khz(c->vm->machine);
+	return machine_tsc_khz(vm_of(c)->machine);
 }
 
 /* Of vCPUs to come. */
@@ -275,7 +275,7 @@ long vm_set_tsc_khz(struct call *c)
 {
 	u32 khz = (u32)c->arg;
 
-	return refuse_if(c->why, machine_set_tsc_khz(c->vm->machine, khz), -EINVAL,
+	return refuse_if(c->why, machine_set_tsc_khz(vm_of(c)->machine, khz), -EINVAL,
 		"%lu kHz: at most %lu kHz are possible", (u64)khz, (u64)TSC_KHZ_MAX - 1);
 }
 
@@ -284,7 +284,7 @@ long vm_get_clock(struct call *c)
 	struct kvm_clock_data *k = c->data;
 	u64 host_tsc, realtime;
 
-	k->clock = machine_get_clock_at(c->vm->machine, &host_tsc, &realtime);
+	k->clock = machine_get_clock_at(vm_of(c)->machine, &host_tsc, &realtime);
 	k->realtime = realtime;
 	k->host_tsc = host_tsc;
 	k->flags = KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC;
@@ -302,6 +302,6 @@ long vm_set_clock(struct call *c)
 	/* The guest's clock went on while it was stopped or on its way here. */
 	if ((k->flags & KVM_CLOCK_REALTIME) && now > k->realtime)
 		clock += now - k->realtime;
-	machine_set_clock(c->vm->machine, clock);
+	machine_set_clock(vm_of(c)->machine, clock);
 	return 0;
 }
