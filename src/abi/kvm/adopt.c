@@ -11,7 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/kvm/object.h"
+#include "abi/kvm/interface.h"
+#include "abi/kvm/table.h"
 #include "base/check.h"
 #include "base/fd.h"
 

@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "abi/kvm/object.h"
+#include "abi/kvm/table.h"
 
 int mm_page_create(struct dev *d)
 {
@@ -53,11 +53,6 @@ void dev_after_fork(struct dev *d)
 int dev_pid(const struct dev *d)
 {
 	return d->pid;
-}
-
-u32 dev_mm(const struct dev *d)
-{
-	return d->mm;
 }
 
 bool dev_in_vfork_child(struct dev *d)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* The kinds of descriptors that KVM has, a table for each. */
-#include "abi/kvm/kvm.h"
+#include <errno.h>
+
+#include "abi/kvm/kinds.h"
 
 const struct fd_ops kvm_system_ops = {
 	.name = "uservisor-kvm",
@@ -45,4 +47,5 @@ const struct fd_ops kvm_vfio_ops = {
 	.release = vfio_release,
 };
 
-const struct interface *const interfaces[] = {&kvm_interface, NULL};
+const struct fd_ops *const kvm_kinds[] = {
+	&kvm_system_ops, &kvm_vm_ops, &kvm_vcpu_ops, &kvm_guest_memfd_ops, &kvm_vfio_ops, NULL};

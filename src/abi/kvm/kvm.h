@@ -3,9 +3,8 @@
  * Private to abi/kvm: what stands behind a descriptor, and how a request reaches its handler.
  *
  * ioctls.def lists every request once. dispatch.c finds the row by descriptor kind and whole
- * request number, copies the argument as the row says, takes the vcpu's mutex and calls the
- * handler. Handlers see only private copies of the caller's structures; the one exception is
- * kvm_run, which the caller can change at any time: read each field once.
+ * request number, and takes the vcpu's mutex; the rest is request_serve()'s. Handlers see only private copies of the
+ * caller's structures; the one exception is kvm_run, which the caller can change at any time: read each field once.
  *
  * Machine state lives in the engine. Here is only what the interface itself remembers.
  */
@@ -14,95 +13,13 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 
-#include "abi/dev.h"
-#include "base/hold.h"
-#include "base/sys.h"
-#include "base/types.h"
+#include "abi/kvm/kinds.h"
+#include "abi/kvm/user.h"
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
 
-/* ---- descriptors (object.c) ---- */
-
-struct call;
-struct object;
-
-/* One kind of descriptor. What is NULL is not for it. */
-struct fd_ops {
-	const char *
-		name; /* of its memfd: other processes recognise it by that. It may begin with another kind's. */
-	enum dev_kind kind; /* what it is to those who look on */
-	/* Nothing stands behind it, so it works in any process; others in the address space alone that made them. */
-	bool anywhere;
-	int unknown; /* -errno for a request that it does not have */
-	/* Requests for which signals need not be kept off. */
-	bool (*takes_no_lock)(u32 number);
-	long (*ioctl)(struct call *c, u32 number);
-	/* May it be mapped so? 0 or -errno. NULL: not at all. */
-	int (*mmap_check)(int prot, int flags, size_t len, u64 offset);
-	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);
-	void (*release)(void *behind); /* the last descriptor is closed, the last call over */
-};
-
-struct kvm_vm;
-struct kvm_vcpu;
-
-/*
- * What the descriptors of one file have in common. Its memory stays an object until dev_destroy()
- * (freed ones are reused), so a look-up may touch one that is going away: see object_get().
- */
-struct object {
-	_Atomic u32 refs; /* table entries, calls in progress, whose owner it is; 0: free */
-	u32 fds;          /* table entries alone; under dev->lock */
-	const struct fd_ops *_Atomic ops;
-	bool foreign; /* came from another process: only recognised, never served */
-	u32 mm;       /* dev->mm at creation: differs in a forked child */
-	u64 st_dev, st_ino;
-	void *behind;         /* what ops->release() frees */
-	struct object *owner; /* which it holds until then, as a vcpu its vm; or NULL */
-	struct object *next;  /* all objects of the dev */
-};
-
-/* Look up and hold; NULL if fd is none of ours. */
-struct object *object_get(struct dev *d, int fd);
-void object_put(struct dev *d, struct object *o);
-/*
- * A new memfd with an object behind it, size bytes long; behind is filled in by the caller before fd_publish() makes it
- * reachable. owner, which the caller holds, is held as well, or is NULL. Returns the descriptor or -errno. These take the
- * table's lock: signals are kept off, as in every request.
- */
-struct fd_spec {
-	const struct fd_ops *ops;
-	struct object *owner;
-	const char *suffix; /* to the name; NULL: none */
-	size_t size;
-	bool not_cloexec;
-};
-int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret);
-int fd_publish(struct dev *d, int fd, struct object *o);  /* fd or -errno, then all is freed */
-void fd_abandon(struct dev *d, int fd, struct object *o); /* instead of fd_publish() */
-
-/* ---- KVM's kinds (kinds.c) ---- */
-
-extern const struct fd_ops kvm_system_ops, kvm_vm_ops, kvm_vcpu_ops, kvm_guest_memfd_ops,
-	kvm_vfio_ops;
-extern const struct interface kvm_interface;
-
-long dispatch_system(struct call *c, u32 number);
-long dispatch_vm(struct call *c, u32 number);
-long dispatch_vcpu(struct call *c, u32 number);
-long dispatch_vfio(struct call *c, u32 number);
-bool system_takes_no_lock(u32 number);
-bool vm_takes_no_lock(u32 number);
-int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset);
-int guest_memfd_fallocate(const struct object *o, int fd, int mode, s64 offset, s64 len);
-void vm_release(void *kvm_vm);
-void guest_memfd_release(void *kvm_guest_memfd);
-void vfio_release(void *kvm_vfio);
-
-/* ---- what is behind them ---- */
+/* ---- what is behind descriptors ---- */
 
 #define COALESCED_ZONES_MAX 1000 /* as many devices as a Linux VM has room for */
 struct coalesced_zone {
@@ -169,84 +86,13 @@ struct kvm_vcpu {
 	unsigned cpuid_count;
 };
 
-/* ---- requests (dispatch.c, ioctls.def) ---- */
-
-static inline void signals_block(u64 *old)
-{
-	const u64 all = SIG_ASYNC;
-
-	sys_sigprocmask(SIG_SETMASK, &all, old);
-}
-
-/* Handlers of signals that came meanwhile run now; they need not return. */
-static inline void signals_restore(u64 old)
-{
-	/* A thread that has them all blocked itself, as those of many VMMs have, needs no more. */
-	if ((old | SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP)) != SIG_ASYNC)
-		sys_sigprocmask(SIG_SETMASK, &old, NULL);
-}
-
-enum arg_kind {
-	ARG_NONE, /* ignored: clients leave garbage in the register */
-	ARG_ZERO, /* must be 0, else -EINVAL */
-	ARG_VALUE,
-	ARG_IN,    /* pointer to a structure that the request reads, */
-	ARG_OUT,   /* writes on success, */
-	ARG_INOUT, /* or both */
-	ARG_PTR,   /* pointer that the handler copies itself: variable size, or checks come first */
-};
-
-struct call {
-	struct dev *dev;
-	void *behind;      /* the descriptor; of what type, its kind knows */
-	void *vm;          /* behind its owner, or, where it has none, behind itself */
-	struct hold *hold; /* by which signals are kept off; NULL: they are blocked, */
-	u64 caller_mask;   /* and the calling thread has blocked these, for KVM_RUN */
-	unsigned long arg;
-	void *data;          /* private copy for ARG_IN, ARG_OUT, ARG_INOUT */
-	struct refusal *why; /* for refuse(); NULL: nobody asks */
-};
-
-typedef long (*request_handler)(struct call *c);
-
-struct request {
-	const char *name;
-	const struct fd_ops *on; /* the kind of descriptor that has it */
-	request_handler handler;
-	u32 number;
-	u16 size;    /* of the structure, 0 for the other kinds */
-	u8 arg_kind; /* enum arg_kind */
-};
-
-/* Copies the argument as the row says, and calls the handler. */
-long request_serve(const struct request *r, struct call *c);
-/* The answer where there is no row. */
-long request_unknown(struct call *c, const struct fd_ops *on, u32 number);
-
-/* One device of the kernel's that we stand in for. */
-struct interface {
-	const char *path;
-	const struct fd_ops *const *kinds; /* up to NULL; the first is what opening it gives */
-	const struct request *requests;
-	unsigned request_count;
-};
-/* All of them, up to NULL: kinds.c. */
-extern const struct interface *const interfaces[];
+/* ---- requests ---- */
 
 #define SYS(name, kind, size, handler)    long handler(struct call *c);
 #define VM(name, kind, size, handler)     long handler(struct call *c);
 #define VCPU(name, kind, size, handler)   long handler(struct call *c);
 #define DEVICE(name, kind, size, handler) long handler(struct call *c);
 #include "abi/kvm/ioctls.def"
-
-/* ---- the caller's memory (user.c): 0 or -EFAULT, never a fault ---- */
-
-int copy_in(struct dev *d, void *to, unsigned long from, size_t n);
-int copy_out(struct dev *d, unsigned long to, const void *from, size_t n);
-int dev_pid(const struct dev *d);
-u32 dev_mm(const struct dev *d); /* which address space: changes in a forked child */
-/* A copy of n items that follow a header; NULL in *ret if n is 0. Free with free(). */
-int copy_in_array(struct dev *d, void **ret, unsigned long from, size_t n, size_t item);
 
 /* ---- what a request is about ---- */
 

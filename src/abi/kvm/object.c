@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Objects: their table, their references, and the descriptors that they are made with. See object.h. */
+/* Objects: their table, their references, and the descriptors that they are made with. See object.h, table.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/kvm/object.h"
+#include "abi/kvm/table.h"
 
 /* ---- table ---- */
 

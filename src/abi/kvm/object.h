@@ -1,115 +1,114 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a struct dev is made of: the table of descriptors and the objects behind them. For dev.c, object.c, adopt.c
- * and fork.c alone; handlers of requests hold objects by kvm.h.
+ * What all interfaces share: descriptors, their kinds, and the objects that stand behind them.
  *
- * A two-level array maps a descriptor to its object without a lock. An object counts its table
- * entries, the calls in progress and a vm's vcpus; the last one frees what is behind it.
- * Object memory is never given back before dev_destroy(), so a look-up that races with a close
- * reads a dead or reused object at worst, and finds out: it takes a reference only from a
- * non-zero count and then checks that the table still says the same.
+ * Each descriptor of ours is one of a memfd's; all descriptors of one memfd, however they were made, are one object. Of what
+ * kind it is says a table of functions, struct fd_ops. Each interface brings one for each of its kinds (abi/kinds.h).
+ *
+ * The rule of their life: WHO USES AN OBJECT HOLDS IT.
+ *
+ * - It is held by each descriptor in the table, by each call in progress, and by each object whose owner it is. Who makes
+ *   one holds it until fd_publish() or fd_abandon(). There is one count of all that, refs.
+ * - Who holds it may look at ops, behind and owner. They are written before fd_publish() shows it to others, and stay. What
+ *   behind points to has locks of its own.
+ * - While a thread holds one, no handler of a signal runs on it that could leave by longjmp(), or end the thread, and so hold
+ *   it for ever: dev_ioctl() and dev_close() keep signals off first, and are done with the object when handlers run.
+ * - When the last hold ends, on whatever thread and without the table's lock, ops->release() is called, once; then
+ *   the owner is let go, which can be the last hold of that. So it is torn down after all that it owns, in whatever order
+ *   descriptors are closed.
+ * - What came from another process, or from the parent of a forked child, is let go without release(): the threads that
+ *   would have to be stopped are not in this process, and what is shared belongs to the other one.
+ * - The memory of an object is used again, but stays an object until dev_destroy(). So a look-up without a lock that races
+ *   with the last close finds a dead or another object at worst, and notices: it takes a hold from a count that is not
+ *   zero alone, and then checks that the table says the same as before.
  */
 #ifndef ABI_KVM_OBJECT_H
 #define ABI_KVM_OBJECT_H
 
-#include "abi/kvm/kvm.h"
+#include <signal.h>
+#include <stdatomic.h>
 
-#define CHUNK_BITS 9
-#define CHUNK_SIZE (1u << CHUNK_BITS)
-#define CHUNKS     2048u /* 1048576 descriptors: the largest default of RLIMIT_NOFILE */
+#include "abi/dev.h"
+#include "base/hold.h"
+#include "base/sys.h"
+#include "base/types.h"
 
-struct chunk {
-	struct object *_Atomic entry[CHUNK_SIZE];
+/* ---- kinds ---- */
+
+struct call;
+struct object;
+
+/* One kind of descriptor. What is NULL is not for it. */
+struct fd_ops {
+	/* Of its memfds, by which other processes recognise them. It may begin with the name of another kind. */
+	const char *name;
+	enum dev_kind kind; /* what it is to those who look on */
+	/* Nothing stands behind it, so it works everywhere. Others do in the address space that made them, else -EIO. */
+	bool anywhere;
+	int unknown; /* -errno for a request that it does not have */
+	/* Requests that neither lock nor allocate: a handler that runs meanwhile does no harm. */
+	bool (*takes_no_lock)(u32 number);
+	long (*ioctl)(struct call *c, u32 number);
+	/* May it be mapped so? 0 or -errno. NULL: not at all. */
+	int (*mmap_check)(int prot, int flags, size_t len, u64 offset);
+	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);
+	void (*release)(void *behind);
 };
 
-struct dev {
-	pthread_mutex_t lock; /* the object list, table changes, object->fds */
-	struct object *objects;
-	bool cpu_suits; /* has what generated code uses */
-	int pid;
-	u32 mm;
-	_Atomic u32 *mm_page; /* MM_SAME; reads 0 after a fork */
-	struct chunk *_Atomic chunks[CHUNKS];
+/* ---- objects ---- */
+
+struct object {
+	_Atomic u32 refs; /* all holds; 0: free */
+	u32 fds;          /* those of table entries alone; under the table's lock */
+	const struct fd_ops *_Atomic ops;
+	bool foreign; /* came from another process: only recognised, never served */
+	u32 mm;       /* the address space that made it */
+	u64 st_dev, st_ino;
+	void *behind;         /* what ops->release() frees */
+	struct object *owner; /* which it holds, as a vcpu its vm; or NULL */
+	struct object *next;  /* all objects of the dev */
 };
 
-/* ---- fork.c ---- */
+/* Look up and hold; NULL if fd is none of ours. Signals are kept off. */
+struct object *object_get(struct dev *d, int fd);
+void object_put(struct dev *d, struct object *o);
 
-enum { MM_FORKED, MM_SAME, MM_BUSY };
-
-/* 0 or -errno. */
-int mm_page_create(struct dev *d);
-/* The first call in a forked child. */
-void dev_after_fork(struct dev *d);
-
-static inline void check_fork(struct dev *d)
-{
-	if (unlikely(atomic_load_explicit(d->mm_page, memory_order_acquire) != MM_SAME))
-		dev_after_fork(d);
-}
-
-/* ---- object.c ---- */
+struct fd_spec {
+	const struct fd_ops *ops;
+	struct object *owner; /* held by the caller, and from now on by the object; or NULL */
+	const char *suffix;   /* to the name; NULL: none */
+	size_t size;          /* of the file, in bytes */
+	bool not_cloexec;
+};
 
 /*
- * No signal handler may run under the lock: it could open or close descriptors itself. Who keeps signals off anyway,
- * as requests and close do, takes it alone.
+ * A new memfd with an object behind it. The caller fills in what is behind that, and then calls fd_publish(), which makes it
+ * reachable, or fd_abandon(), where all is freed but what is behind. A descriptor or -errno. Signals are kept off.
  */
-static inline void dev_lock(struct dev *d, u64 *mask)
+int fd_create(struct dev *d, const struct fd_spec *s, struct object **ret);
+/* fd or -errno, then all is freed. */
+int fd_publish(struct dev *d, int fd, struct object *o);
+void fd_abandon(struct dev *d, int fd, struct object *o);
+
+/* ---- the process (fork.c) ---- */
+
+int dev_pid(const struct dev *d);
+
+/* ---- signals that are kept off ---- */
+
+static inline void signals_block(u64 *old)
 {
-	signals_block(mask);
-	pthread_mutex_lock(&d->lock);
+	const u64 all = SIG_ASYNC;
+
+	sys_sigprocmask(SIG_SETMASK, &all, old);
 }
 
-static inline void dev_unlock(struct dev *d, u64 mask)
+/* Handlers of signals that came meanwhile run now; they need not return. */
+static inline void signals_restore(u64 old)
 {
-	pthread_mutex_unlock(&d->lock);
-	signals_restore(mask);
+	/* A thread that has them all blocked itself, as those of many VMMs have, needs no more. */
+	if ((old | SIG_BIT(SIGKILL) | SIG_BIT(SIGSTOP)) != SIG_ASYNC)
+		sys_sigprocmask(SIG_SETMASK, &old, NULL);
 }
-
-static inline struct object *_Atomic *table_entry(struct dev *d, int fd)
-{
-	struct chunk *c;
-
-	if (fd < 0 || (u32)fd >= CHUNKS * CHUNK_SIZE)
-		return NULL;
-	c = atomic_load_explicit(&d->chunks[(u32)fd >> CHUNK_BITS], memory_order_acquire);
-	return c ? &c->entry[(u32)fd & (CHUNK_SIZE - 1)] : NULL;
-}
-
-/* Not held: of what it says only ops may be believed, and that as something which has been true. */
-static inline const struct object *object_peek(struct dev *d, int fd)
-{
-	struct object *_Atomic *e = table_entry(d, fd);
-
-	return e ? atomic_load_explicit(e, memory_order_acquire) : NULL;
-}
-
-/* Makes room for it; NULL if there is none. */
-struct object *_Atomic *table_entry_make(struct dev *d, int fd);
-
-/* refs of an object whose last reference went: not to be taken up again, not yet to be reused. */
-#define REFS_DYING 0x80000000u
-
-/* Take a reference only if there is one already. */
-static inline bool object_hold(struct object *o)
-{
-	u32 refs = atomic_load_explicit(&o->refs, memory_order_relaxed);
-
-	while (refs && !(refs & REFS_DYING))
-		if (atomic_compare_exchange_weak(&o->refs, &refs, refs + 1))
-			return true;
-	return false;
-}
-
-/* Under d->lock. A free object, or a new one; refs is 1, for the caller. */
-struct object *object_new(struct dev *d);
-/* Under d->lock. The entry's reference is added; what was there is returned, to be put unlocked. */
-struct object *table_entry_set(struct object *_Atomic *e, struct object *o);
-
-/* ---- adopt.c ---- */
-
-/* Enter fd into the table if it is a duplicate of one of ours or came from elsewhere. */
-struct object *object_adopt(struct dev *d, int fd);
-/* fd is closed. If it was the last one that we knew, look for a duplicate that we did not. */
-void object_forget(struct dev *d, int fd, struct object *o);
 
 #endif

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* The one place that knows all interfaces. */
+#include "abi/kvm/interface.h"
+#include "abi/kvm/kinds.h"
+
+const struct interface *const interfaces[] = {
+	&kvm_interface,
+	NULL,
+};
