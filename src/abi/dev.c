@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The door: what dev.h promises beside ioctl(), which is ioctl.c's. The descriptors and what stands behind each
- * are in kvm/table.h.
+ * are in table.h.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "abi/kvm/interface.h"
-#include "abi/kvm/table.h"
+#include "abi/interface.h"
+#include "abi/table.h"
 #include "base/hostcpu.h"
 #include "base/sys.h"
 #include "engine/engine.h"

@@ -3,7 +3,7 @@
 #ifndef ABI_KVM_KINDS_H
 #define ABI_KVM_KINDS_H
 
-#include "abi/kvm/interface.h"
+#include "abi/interface.h"
 
 extern const struct fd_ops *const kvm_kinds[];
 extern const struct fd_ops kvm_system_ops, kvm_vm_ops, kvm_vcpu_ops, kvm_guest_memfd_ops,

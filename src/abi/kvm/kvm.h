@@ -15,7 +15,7 @@
 #include <pthread.h>
 
 #include "abi/kvm/kinds.h"
-#include "abi/kvm/user.h"
+#include "abi/user.h"
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
 

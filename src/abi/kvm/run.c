@@ -4,7 +4,7 @@
  *
  * Signals. A signal must make KVM_RUN return -EINTR, and its handler must not run before that
  * return; with KVM_SET_SIGNAL_MASK it may even have to stay pending. Asynchronous signals are
- * blocked for the time of the call (dispatch.c), and the engine asks us now and then (run_poll)
+ * blocked for the time of the call (abi/ioctl.c), and the engine asks us now and then (run_poll)
  * whether one is pending that the effective mask lets through. It is delivered when the mask is
  * restored, after all locks were released. Synchronous signals stay unblocked: a blocked one would
  * kill the process.

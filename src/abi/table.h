@@ -5,12 +5,12 @@
  *
  * A two-level array maps a descriptor to its object without a lock.
  */
-#ifndef ABI_KVM_TABLE_H
-#define ABI_KVM_TABLE_H
+#ifndef ABI_TABLE_H
+#define ABI_TABLE_H
 
 #include <pthread.h>
 
-#include "abi/kvm/object.h"
+#include "abi/object.h"
 
 #define CHUNK_BITS 9
 #define CHUNK_SIZE (1u << CHUNK_BITS)

@@ -6,10 +6,10 @@
  * request_serve() copies the argument as the row says and calls the handler. So handlers see private copies of the caller's
  * structures alone.
  */
-#ifndef ABI_KVM_REQUEST_H
-#define ABI_KVM_REQUEST_H
+#ifndef ABI_REQUEST_H
+#define ABI_REQUEST_H
 
-#include "abi/kvm/object.h"
+#include "abi/object.h"
 #include "base/refusal.h"
 
 enum arg_kind {

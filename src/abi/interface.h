@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The interfaces that there are: each is one device of the kernel's, with the descriptors that come from it. */
-#ifndef ABI_KVM_INTERFACE_H
-#define ABI_KVM_INTERFACE_H
+#ifndef ABI_INTERFACE_H
+#define ABI_INTERFACE_H
 
-#include "abi/kvm/request.h"
+#include "abi/request.h"
 
 struct interface {
 	const char *path;                  /* of the device */

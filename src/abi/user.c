@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi/kvm/user.h"
+#include "abi/user.h"
 #include "base/sys.h"
 #include "engine/engine.h"
 

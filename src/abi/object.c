@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/kvm/table.h"
+#include "abi/table.h"
 
 /* ---- table ---- */
 

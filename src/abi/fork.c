@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "abi/kvm/table.h"
+#include "abi/table.h"
 
 int mm_page_create(struct dev *d)
 {

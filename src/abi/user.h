@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The caller's memory: 0 or -EFAULT, never a fault. */
-#ifndef ABI_KVM_USER_H
-#define ABI_KVM_USER_H
+#ifndef ABI_USER_H
+#define ABI_USER_H
 
 #include "base/types.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The one place that knows all interfaces. */
-#include "abi/kvm/interface.h"
+#include "abi/interface.h"
 #include "abi/kvm/kinds.h"
 
 const struct interface *const interfaces[] = {

@@ -22,8 +22,8 @@
  *   with the last close finds a dead or another object at worst, and notices: it takes a hold from a count that is not
  *   zero alone, and then checks that the table says the same as before.
  */
-#ifndef ABI_KVM_OBJECT_H
-#define ABI_KVM_OBJECT_H
+#ifndef ABI_OBJECT_H
+#define ABI_OBJECT_H
 
 #include <signal.h>
 #include <stdatomic.h>

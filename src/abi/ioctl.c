@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <sys/ioctl.h>
 
-#include "abi/kvm/request.h"
-#include "abi/kvm/table.h"
+#include "abi/request.h"
+#include "abi/table.h"
 
 /* Requests that the kernel answers for any file before its driver sees them. */
 static bool is_generic(u32 number)

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "abi/kvm/interface.h"
-#include "abi/kvm/user.h"
+#include "abi/interface.h"
+#include "abi/user.h"
 
 /* ---- the argument ---- */
 

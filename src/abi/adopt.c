@@ -11,8 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "abi/kvm/interface.h"
-#include "abi/kvm/table.h"
+#include "abi/interface.h"
+#include "abi/table.h"
 #include "base/check.h"
 #include "base/fd.h"
 
