@@ -9,7 +9,7 @@ import tempfile
 TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools', 'check-deps')
 HEADERS = ['base/types.h', 'uapi/kvm.h', 'x86/insn.h', 'chips/pit.h', 'engine/engine.h', 'engine/exit.h',
            'engine/core/machine.h', 'engine/core/cpu.h',
-           'engine/mem/mem.h', 'engine/mem/memory.h', 'engine/irq/irq.h', 'abi/dev.h', 'abi/kvm/vm.h', 'libkvm/port.h', 'boot/boot.h']
+           'engine/mem/mem.h', 'engine/mem/memory.h', 'engine/irq/irq.h', 'abi/dev.h', 'abi/kvm/vm.h', 'abi/kvm/kinds.h', 'libkvm/port.h', 'boot/boot.h']
 
 # file, line in it, None or what the complaint must say
 CASES = [
@@ -31,6 +31,12 @@ CASES = [
     ('src/engine/mem/a.c', '#include "engine/irq/irq.h"', 'is in engine/irq, but engine/mem'),
     ('src/engine/vm/a.c', '#include "engine/mem/memory.h"', None),
     ('src/engine/a.c', '#include "engine/core/cpu.h"', 'is in engine/core, but engine may'),
+    ('src/abi/kvm/a.c', '#include <linux/kvm.h>', None),
+    ('src/abi/a.c', '#include <linux/kvm.h>', 'system header'),
+    ('src/abi/a.c', '#include "uapi/kvm.h"', 'is in uapi'),
+    ('src/abi/a.c', '#include "abi/kvm/kinds.h"', 'is in abi/kvm'),
+    ('src/abi/interfaces.c', '#include "abi/kvm/kinds.h"', None),
+    ('src/abi/interfaces.c', '#include "abi/kvm/vm.h"', 'is in abi/kvm'),
     ('src/libkvm/a.c', '#include "abi/dev.h"', 'is in abi'),
     ('src/libkvm/a.c', '#include <libkvm.h>', None),
     ('src/libkvm/port_soft.c', '#include "abi/dev.h"', None),
