@@ -143,7 +143,7 @@ void box_open(struct box *b, int vcpus, bool irqchip, unsigned long type)
 {
 	if (dev_create(&b->dev))
 		abort();
-	b->sys = dev_open_kvm(b->dev, 0);
+	b->sys = dev_open(b->dev, "/dev/kvm", 0);
 	b->vm = (int)dev_ioctl(b->dev, b->sys, KVM_CREATE_VM, type);
 	b->vcpus = vcpus;
 	if (irqchip)

@@ -55,7 +55,7 @@ static void pool_open(struct worker *w, struct slot *s, const struct fd_ops *kin
 	long fd;
 
 	if (kind == &kvm_system_ops)
-		fd = dev_open_kvm(pg.dev, 0);
+		fd = dev_open(pg.dev, "/dev/kvm", 0);
 	else if (kind == &kvm_vm_ops)
 		fd = dev_ioctl(pg.dev, any_of(w, &kvm_system_ops), KVM_CREATE_VM,
 			chance(w, 30) ? KVM_X86_SW_PROTECTED_VM : KVM_X86_DEFAULT_VM);

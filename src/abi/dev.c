@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "abi/interface.h"
@@ -141,21 +142,37 @@ int dev_handle_faults(void)
 
 /* ---- open, and the dev itself ---- */
 
-int dev_open_kvm(struct dev *d, int flags)
+static const struct interface *interface_at(const char *path)
 {
-	const struct fd_spec q = {
-		.ops = interfaces[0]->kinds[0], .not_cloexec = !(flags & O_CLOEXEC)};
+	const struct interface *const *i = interfaces;
+
+	while (*i && strcmp((*i)->path, path))
+		i++;
+	return *i;
+}
+
+static int open_system(struct dev *d, const struct fd_spec *s)
+{
 	struct object *o;
+	int fd = fd_create(d, s, &o);
+
+	return fd < 0 ? fd : fd_publish(d, fd, o);
+}
+
+int dev_open(struct dev *d, const char *path, int flags)
+{
+	const struct interface *i = interface_at(path);
 	u64 mask;
 	int fd;
 
+	if (!i)
+		return -ENOENT;
 	if (!d->cpu_suits)
 		return -ENODEV;
 	check_fork(d);
 	signals_block(&mask);
-	fd = fd_create(d, &q, &o);
-	if (fd >= 0)
-		fd = fd_publish(d, fd, o);
+	fd = open_system(d,
+		&(const struct fd_spec){.ops = i->kinds[0], .not_cloexec = !(flags & O_CLOEXEC)});
 	signals_restore(mask);
 	return fd;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * /dev/kvm as objects, with no interception and no system call: what the shim and libkvm's soft port call.
+ * Hypervisor devices as objects, with no interception and no system call: what the shim and libkvm's soft port call.
  *
  * Descriptors are real ones (memfds): mmap, poll, close-on-exec and passing them around work by
  * themselves, and a duplicate is recognised by its inode, however it was made. Only closing must
@@ -23,8 +23,11 @@ int dev_create(struct dev **ret);
 /* Closes what is still open. No call may be in progress. */
 void dev_destroy(struct dev *d);
 
-/* Like open("/dev/kvm", flags): a descriptor or -errno; -ENODEV: this processor lacks what generated code uses. */
-int dev_open_kvm(struct dev *d, int flags);
+/*
+ * Like open(path, flags), where path is a device that we stand in for, by its own name: a descriptor or -errno. -ENOENT: it
+ * is none. -ENODEV: this processor lacks what generated code uses.
+ */
+int dev_open(struct dev *d, const char *path, int flags);
 /* Like ioctl(): result >= 0 or -errno. -EBADF for a descriptor that is not ours: see dev_owns. */
 long dev_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg);
 /*

@@ -12,7 +12,7 @@ static int soft_open(void **state)
 
 	if (r < 0)
 		return r;
-	r = dev_open_kvm(dev, O_RDWR | O_CLOEXEC);
+	r = dev_open(dev, "/dev/kvm", O_RDWR | O_CLOEXEC);
 	if (r < 0) {
 		dev_destroy(dev);
 		return r;

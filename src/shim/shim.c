@@ -65,7 +65,7 @@ static long open_kvm(int flags)
 		return r;
 	if (shim_mode() == SHIM_KERNEL)
 		return NOT_OURS;
-	r = dev_open_kvm(shim.dev, flags);
+	r = dev_open(shim.dev, "/dev/kvm", flags);
 	if (shim_mode() == SHIM_TRACE)
 		trace_open("/dev/kvm", r);
 	return r;
@@ -197,7 +197,7 @@ static bool take_place(int fd)
 	if (!is_kvm_device(fd) || shim_start() || shim_mode() == SHIM_KERNEL)
 		return false;
 	cloexec = sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
-	own = dev_open_kvm(shim.dev, (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) | O_CLOEXEC);
+	own = dev_open(shim.dev, "/dev/kvm", (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) | O_CLOEXEC);
 	if (own < 0)
 		return false;
 	if (sys_dup3(own, fd, cloexec) >= 0)

@@ -142,7 +142,7 @@ static void live(struct life *l)
 {
 	struct kvm_enable_cap msrs = {
 		.cap = KVM_CAP_X86_USER_SPACE_MSR, .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
-	int sys = keep_fd(l, dev_open_kvm(port.dev, 0)), vm;
+	int sys = keep_fd(l, dev_open(port.dev, "/dev/kvm", 0)), vm;
 
 	if (sys < 0)
 		return;

@@ -73,7 +73,7 @@ static void keep_handlers(bool has_machine)
 int kvm_open(void)
 {
 	int fd = port.real ? open("/dev/kvm", O_RDWR | O_CLOEXEC)
-			   : dev_open_kvm(port.dev, O_CLOEXEC);
+			   : dev_open(port.dev, "/dev/kvm", O_CLOEXEC);
 
 	assert_true(fd >= 0);
 	if (!port.real)
