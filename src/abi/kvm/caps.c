@@ -10,7 +10,8 @@
 
 #include <linux/kvm_para.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
+#include "abi/kvm/memory.h"
 
 #define GUEST_DEBUG_BITS                                                                           \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \

@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/run.h"
 
 static const u32 ring_size =
 	(PAGE_SIZE - sizeof(struct kvm_coalesced_mmio_ring)) / sizeof(struct kvm_coalesced_mmio);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/state.h"
 
 _Static_assert(KVM_CPUID_FLAG_SIGNIFCANT_INDEX == CPUID_INDEXED, "flags pass through");
 

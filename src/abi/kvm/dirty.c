@@ -6,7 +6,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
+#include "abi/kvm/memory.h"
 
 #define RING_BYTES_MAX (65536 * sizeof(struct kvm_dirty_gfn))
 

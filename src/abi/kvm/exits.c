@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/run.h"
 
 /* ---- the answer to the previous exit ---- */
 

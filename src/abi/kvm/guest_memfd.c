@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/memory.h"
 #include "base/sys.h"
 
 struct kvm_guest_memfd {

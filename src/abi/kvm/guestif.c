@@ -2,7 +2,8 @@
 /* Other hypervisors' guest interfaces: Hyper-V's enlightenments, Xen's hypercalls. */
 #include <errno.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
+#include "abi/kvm/state.h"
 
 /* On the system's descriptor and on a vcpu's. */
 long supported_hv_cpuid(struct call *c)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
 
 long irqchip_created(struct call *c, long r)
 {

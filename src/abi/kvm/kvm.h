@@ -7,6 +7,8 @@
  * caller's structures; the one exception is kvm_run, which the caller can change at any time: read each field once.
  *
  * Machine state lives in the engine. Here is only what the interface itself remembers.
+ *
+ * What files of it share is in headers by theme: kinds.h, caps.h, memory.h, state.h, run.h, stats.h.
  */
 #ifndef ABI_KVM_KVM_H
 #define ABI_KVM_KVM_H
@@ -15,6 +17,7 @@
 #include <pthread.h>
 
 #include "abi/kvm/kinds.h"
+#include "abi/kvm/stats.h"
 #include "abi/user.h"
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
@@ -26,12 +29,6 @@ struct coalesced_zone {
 	u64 addr;
 	u32 size;
 	bool pio;
-};
-
-struct stats_page {
-	u8 *page; /* NULL: nobody has asked */
-	size_t size;
-	int fd;
 };
 
 struct kvm_vm {
@@ -133,53 +130,6 @@ static inline long check_flags(struct call *c, u64 flags, u64 known)
 	return refuse(
 		c->why, -EINVAL, "flags 0x%lx: the bits 0x%lx are unknown", flags, flags & ~known);
 }
-
-/* ---- shared between files ---- */
-
-long vm_limit_ids(struct call *c, u64 max_ids); /* under vm->lock */
-/* As the engine's SLOT_ID(): KVM_CAP_MULTI_ADDRESS_SPACE puts the address space above bit 15. */
-static inline bool slot_valid(u32 slot)
-{
-	return slot >> 16 < MACHINE_SPACES && (slot & 0xffff) < MACHINE_MAX_SLOTS;
-}
-
-/* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 and KVM_CAP_DIRTY_LOG_RING*. Under vm->lock. */
-long enable_manual_dirty_log(struct call *c, u64 flags);
-long enable_dirty_ring(struct call *c, u64 bytes);
-/* Write n CPUID entries and their number; -E2BIG, with nothing written, if the caller has less room. */
-long entries_out(struct call *c, const struct cpuid_entry *e, unsigned n);
-/* Explains what machine_create_irqchip() has returned. */
-long irqchip_created(struct call *c, long r);
-long vcpu_enable_hyperv(struct call *c, const struct kvm_enable_cap *e);
-
-long capability_value(struct kvm_vm *vm, u32 cap);
-long nested_state_bytes(void); /* what KVM_CAP_NESTED_STATE says */
-
-void regs_get(struct kvm_vcpu *v, struct kvm_regs *ret);
-long regs_set(struct call *c, const struct kvm_regs *r);
-void sregs_get(struct kvm_vcpu *v, struct kvm_sregs *ret);
-long sregs_set(struct call *c, const struct kvm_sregs *r);
-void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *ret);
-long events_set(struct call *c, const struct kvm_vcpu_events *e);
-
-void stats_free(struct stats_page *s);
-
-/*
- * Address in this process of guest_memfd memory for a slot of vm. -EBADF, -EINVAL. It stays mapped until *ret is put;
- * what has been made a slot by then is unbound in time.
- */
-int guest_memfd_hold(
-	struct call *c, int fd, u64 offset, u64 size, u64 *ret_address, struct object **ret);
-u64 vm_memory_attributes(const struct kvm_vm *vm); /* those that can be set; vm may be NULL */
-
-/* Put a write into the ring of coalesced writes; false: it must exit. */
-bool coalesced_write(struct kvm_vcpu *v, bool pio, u64 addr, u32 len, const void *data);
-/* kvm_run holds the answer to the exit that the engine showed last. */
-void exit_take_answer(struct kvm_vcpu *v);
-/* Show it; what KVM_RUN returns. r: what vcpu_run() returned. */
-int exit_show(struct kvm_vcpu *v, int r);
-bool run_poll(void *kvm_vcpu);
-void run_init(struct kvm_vcpu *v);
 
 static inline bool vm_has_irqchip(const struct kvm_vm *vm)
 {

@@ -2,7 +2,7 @@
 /* Memory slots. */
 #include <errno.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/memory.h"
 
 #define USER_SPACE     0x7ffffffff000ull /* what access_ok() lets through */
 #define SLOT_PAGES_MAX 0x7fffffffull

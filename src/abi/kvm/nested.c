@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
 #include "base/hostcpu.h"
 
 #define NO_ADDRESS (~0ull)

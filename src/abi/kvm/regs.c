@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/state.h"
 
 static const u8 regs_order[GPR_COUNT] = {
 	RAX,

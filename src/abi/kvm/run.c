@@ -22,7 +22,8 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/run.h"
+#include "abi/kvm/state.h"
 #include "base/fd.h"
 #include "base/sys.h"
 
@@ -74,7 +75,7 @@ static bool signal_waits(const struct kvm_vcpu *v)
 	return false;
 }
 
-bool run_poll(void *kvm_vcpu)
+static bool run_poll(void *kvm_vcpu)
 {
 	struct kvm_vcpu *v = kvm_vcpu;
 

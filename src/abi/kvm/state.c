@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/state.h"
 
 /* ---- XSAVE image and its legacy part, SDM 1:13.4 ---- */
 

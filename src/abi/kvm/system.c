@@ -2,7 +2,7 @@
 /* Requests on /dev/kvm itself, except CPUID and MSR lists (cpuid.c, msr.c). */
 #include <errno.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
 
 long system_api_version(struct call *c)
 {

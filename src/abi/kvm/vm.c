@@ -7,7 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "abi/kvm/kvm.h"
+#include "abi/kvm/caps.h"
+#include "abi/kvm/run.h"
 #include "base/fd.h"
 #include "base/sys.h"
 
