@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT */
+/* See fake.h. All that an interface has to bring: handlers, rows, kinds, and a place in the list. */
+#include "fake.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "abi/interface.h"
+#include "abi/user.h"
+
+struct fake {
+	int number;
+	struct object *object;
+};
+
+struct fake_log *fake_log;
+void (*fake_on_release)(void);
+
+static long make(struct call *c, const struct fd_spec *s)
+{
+	struct fake *f = malloc(sizeof(*f));
+	int fd = f ? fd_create(c->dev, s, &f->object) : -ENOMEM;
+
+	if (fd < 0) {
+		free(f);
+		return fd;
+	}
+	f->number = (int)c->arg;
+	f->object->behind = f;
+	return fd_publish(c->dev, fd, f->object);
+}
+
+static void release(void *behind)
+{
+	struct fake *f = behind;
+
+	fake_log->number[fake_log->count++] = f->number;
+	free(f);
+	if (fake_on_release)
+		fake_on_release();
+}
+
+/* ---- requests ---- */
+
+static long version(struct call *c)
+{
+	return 7;
+}
+
+static long make_box(struct call *c)
+{
+	return make(c,
+		&(const struct fd_spec){.ops = &fake_box_ops, .suffix = ":1", .size = PAGE_SIZE});
+}
+
+static long sum(struct call *c)
+{
+	struct fake_sum *s = c->data;
+
+	s->sum = s->a + s->b;
+	return s->sum ? 0 : refuse(c->why, -EDOM, "a %lu: nothing to add", (u64)s->a);
+}
+
+static long make_part(struct call *c)
+{
+	const struct fake *box = c->behind;
+
+	return make(c, &(const struct fd_spec){.ops = &fake_part_ops, .owner = box->object});
+}
+
+static long abandon_part(struct call *c)
+{
+	const struct fake *box = c->behind;
+	const struct fd_spec s = {.ops = &fake_part_ops, .owner = box->object};
+	struct object *o;
+	int fd = fd_create(c->dev, &s, &o);
+
+	if (fd >= 0)
+		fd_abandon(c->dev, fd, o);
+	return -ENOMEM;
+}
+
+static long blocked(struct call *c)
+{
+	sigset_t now;
+
+	sigprocmask(SIG_BLOCK, NULL, &now);
+	return sigismember(&now, SIGUSR1);
+}
+
+static long whose(struct call *c)
+{
+	const struct fake *part = c->behind, *box = c->vm;
+
+	return box->number * 1000 + part->number;
+}
+
+static long fetch(struct call *c)
+{
+	u32 value;
+
+	return copy_in(c->dev, &value, c->arg, sizeof(value)) ? -EFAULT : (long)value;
+}
+
+static const struct request rows[] = {
+	{"FAKE_VERSION", &fake_system_ops, version, FAKE_VERSION, 0, ARG_ZERO},
+	{"FAKE_BLOCKED", &fake_system_ops, blocked, FAKE_BLOCKED, 0, ARG_NONE},
+	{"FAKE_MAKE_BOX", &fake_system_ops, make_box, FAKE_MAKE_BOX, 0, ARG_VALUE},
+	{"FAKE_SUM", &fake_box_ops, sum, FAKE_SUM, sizeof(struct fake_sum), ARG_INOUT},
+	{"FAKE_MAKE_PART", &fake_box_ops, make_part, FAKE_MAKE_PART, 0, ARG_VALUE},
+	{"FAKE_ABANDON_PART", &fake_box_ops, abandon_part, FAKE_ABANDON_PART, 0, ARG_NONE},
+	{"FAKE_BLOCKED", &fake_box_ops, blocked, FAKE_BLOCKED, 0, ARG_NONE},
+	{"FAKE_WHOSE", &fake_part_ops, whose, FAKE_WHOSE, 0, ARG_ZERO},
+	{"FAKE_FETCH", &fake_part_ops, fetch, FAKE_FETCH, 0, ARG_PTR},
+};
+static const struct request too_rows[] = {
+	{"FAKE_TOO_NOTHING", &fake_too_ops, version, FAKE_TOO_NOTHING, 0, ARG_NONE},
+};
+
+static long serve(struct call *c, const struct fd_ops *on, u32 number)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].on == on && rows[i].number == number)
+			return request_serve(&rows[i], c);
+	return request_unknown(c, on, number);
+}
+
+static long system_ioctl(struct call *c, u32 number)
+{
+	return serve(c, &fake_system_ops, number);
+}
+
+static long box_ioctl(struct call *c, u32 number)
+{
+	return serve(c, &fake_box_ops, number);
+}
+
+static long part_ioctl(struct call *c, u32 number)
+{
+	return serve(c, &fake_part_ops, number);
+}
+
+/* ---- kinds ---- */
+
+static bool system_takes_no_lock(u32 number)
+{
+	return number == FAKE_VERSION || number == FAKE_BLOCKED;
+}
+
+static int box_mmap_check(int prot, int flags, size_t len, u64 offset)
+{
+	return prot & PROT_EXEC ? -EPERM : offset + len > PAGE_SIZE ? -EINVAL : 0;
+}
+
+/* Of what came from another process nothing is behind it. */
+static int part_fallocate(const struct object *o, int fd, int mode, s64 offset, s64 len)
+{
+	const struct fake *part = o->behind;
+
+	return o->foreign ? -ESTALE : -part->number;
+}
+
+const struct fd_ops fake_system_ops = {
+	.name = "uservisor-fake",
+	.kind = DEV_SYSTEM,
+	.anywhere = true,
+	.unknown = -ENOTTY,
+	.takes_no_lock = system_takes_no_lock,
+	.ioctl = system_ioctl,
+};
+
+const struct fd_ops fake_box_ops = {
+	.name = "uservisor-fake-box",
+	.kind = DEV_VM,
+	.unknown = -EINVAL,
+	.ioctl = box_ioctl,
+	.mmap_check = box_mmap_check,
+	.release = release,
+};
+
+const struct fd_ops fake_part_ops = {
+	.name = "uservisor-fake-box-part",
+	.kind = DEV_VCPU,
+	.unknown = -ENOTTY,
+	.ioctl = part_ioctl,
+	.fallocate = part_fallocate,
+	.release = release,
+};
+
+const struct fd_ops fake_too_ops = {
+	.name = "uservisor-fake-too",
+	.kind = DEV_SYSTEM,
+	.anywhere = true,
+	.unknown = -ENOSYS,
+};
+
+static const struct fd_ops *const kinds[] = {&fake_system_ops, &fake_box_ops, &fake_part_ops, NULL};
+static const struct fd_ops *const too_kinds[] = {&fake_too_ops, NULL};
+
+static const struct interface fake = {"/dev/fake", kinds, rows, ARRAY_SIZE(rows)};
+static const struct interface fake_too = {"/dev/fake-too", too_kinds, too_rows, 1};
+
+const struct interface *const interfaces[] = {&fake, &fake_too, NULL};
