@@ -86,26 +86,28 @@ static struct object *object_foreign(struct dev *d, int fd, const struct stat *s
 struct object *object_adopt(struct dev *d, int fd)
 {
 	struct object *_Atomic *e;
-	struct object *o = NULL, *old, *created;
+	struct object *o = NULL, *old = NULL, *created;
 	struct stat st;
 	u64 mask;
 
 	if (fd < 0 || sys_fstat(fd, &st))
 		return NULL;
-	dev_lock(d, &mask);
+	signals_block(&mask);
+	pthread_mutex_lock(&d->lock);
 	o = object_by_inode(d, &st);
 	created = o ? NULL : object_foreign(d, fd, &st);
 	o = o ? o : created;
 	e = o ? table_entry_make(d, fd) : NULL;
 	if (e) {
 		old = table_entry_set(e, o);
-		if (old)
-			object_put(d, old);
 		object_hold(o);
 	}
+	pthread_mutex_unlock(&d->lock);
+	if (old)
+		object_put(d, old);
 	if (created)
 		object_put(d, created);
-	dev_unlock(d, mask);
+	signals_restore(mask);
 	return e ? o : NULL;
 }
 

@@ -21,7 +21,11 @@ struct chunk {
 };
 
 struct dev {
-	pthread_mutex_t lock; /* the object list, table changes, object->fds */
+	/*
+	 * The object list, table changes, object->fds. Signals are kept off meanwhile: a handler could open or close descriptors
+	 * itself. Nothing is let go under it.
+	 */
+	pthread_mutex_t lock;
 	struct object *objects;
 	bool cpu_suits; /* has what generated code uses */
 	int pid;
@@ -46,22 +50,6 @@ static inline void check_fork(struct dev *d)
 }
 
 /* ---- object.c ---- */
-
-/*
- * No signal handler may run under the lock: it could open or close descriptors itself. Who keeps signals off anyway,
- * as requests and close do, takes it alone.
- */
-static inline void dev_lock(struct dev *d, u64 *mask)
-{
-	signals_block(mask);
-	pthread_mutex_lock(&d->lock);
-}
-
-static inline void dev_unlock(struct dev *d, u64 mask)
-{
-	pthread_mutex_unlock(&d->lock);
-	signals_restore(mask);
-}
 
 static inline struct object *_Atomic *table_entry(struct dev *d, int fd)
 {

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -293,6 +294,62 @@ static void test_left_over(void **state)
 	assert_int_equal(fake_log->number[2], 2);
 }
 
+/* ---- the lock ---- */
+
+static struct {
+	struct fixture *f;
+	int fd;
+	bool is_free;
+} meanwhile;
+
+static bool in_fstat;
+
+long __real_sys_call(long nr, long a, long b, long c, long d, long e, long f);
+long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f);
+
+/* After the kernel has said what the descriptor is, it becomes another. */
+long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	long r = __real_sys_call(nr, a, b, c, d, e, f);
+
+	if (in_fstat && (int)a == meanwhile.fd && (nr == SYS_fstat || nr == SYS_newfstatat)) {
+		in_fstat = false;
+		close(meanwhile.fd);
+		assert_int_equal(make_box(meanwhile.f, 2), meanwhile.fd);
+	}
+	return r;
+}
+
+static void look_at_lock(void)
+{
+	pthread_mutex_t *lock = &meanwhile.f->dev->lock;
+
+	meanwhile.is_free = !pthread_mutex_trylock(lock);
+	if (meanwhile.is_free)
+		pthread_mutex_unlock(lock);
+}
+
+/* A box is let go by who has just taken its place in the table: not under the table's lock, which its release may want. */
+static void test_replaced(void **state)
+{
+	struct fixture *f = *state;
+	int box = make_box(f, 1), copy = dup(box);
+
+	meanwhile.f = f;
+	meanwhile.fd = copy;
+	fake_on_release = look_at_lock;
+	in_fstat = true;
+	dev_ioctl(f->dev, copy, FAKE_BLOCKED, 0);
+	fake_on_release = NULL;
+	assert_false(in_fstat);
+	assert_int_equal(fake_log->count, 1);
+	assert_true(was_released(2));
+	assert_true(meanwhile.is_free);
+	dev_close(f->dev, box);
+	dev_close(f->dev, copy);
+	assert_int_equal(fake_log->count, 2);
+}
+
 /* ---- other processes ---- */
 
 #define MUST(x)                                                                                    \
@@ -439,6 +496,7 @@ int main(void)
 		TEST(test_duplicates),
 		TEST(test_any_order),
 		TEST(test_left_over),
+		TEST(test_replaced),
 		TEST(test_fork),
 		TEST(test_received),
 	};
