@@ -119,7 +119,8 @@ static bool still_same(int fd, const struct object *o)
 	return !sys_fstat(fd, &st) && same_file(o, &st);
 }
 
-bool dev_owns(struct dev *d, int fd)
+/* Signals are kept off. */
+static bool owns(struct dev *d, int fd)
 {
 	struct object *o;
 	bool same;
@@ -132,6 +133,17 @@ bool dev_owns(struct dev *d, int fd)
 		dev_forget(d, fd); /* closed and used again behind our back: look once more */
 	}
 	return false;
+}
+
+bool dev_owns(struct dev *d, int fd)
+{
+	bool ours;
+	u64 mask;
+
+	signals_block(&mask);
+	ours = owns(d, fd);
+	signals_restore(mask);
+	return ours;
 }
 
 /* ---- duplicates of what is closed ---- */

@@ -89,29 +89,37 @@ int dev_close(struct dev *d, int fd)
 
 int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 offset)
 {
-	struct object *o = object_get(d, fd);
 	const struct fd_ops *ops;
-	int r;
+	struct object *o;
+	u64 mask;
+	int r = 0;
 
-	if (!o)
-		return 0;
-	ops = o->ops;
-	r = ops->mmap_check ? ops->mmap_check(prot, flags, len, offset) : -ENODEV;
-	object_put(d, o);
+	signals_block(&mask);
+	o = object_get(d, fd);
+	if (o) {
+		ops = o->ops;
+		r = ops->mmap_check ? ops->mmap_check(prot, flags, len, offset) : -ENODEV;
+		object_put(d, o);
+	}
+	signals_restore(mask);
 	return r;
 }
 
 int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len)
 {
-	struct object *o = object_get(d, fd);
 	const struct fd_ops *ops;
-	int r;
+	struct object *o;
+	int r = -EBADF;
+	u64 mask;
 
-	if (!o)
-		return -EBADF;
-	ops = o->ops;
-	r = ops->fallocate ? ops->fallocate(o, fd, mode, offset, len) : -ENODEV;
-	object_put(d, o);
+	signals_block(&mask);
+	o = object_get(d, fd);
+	if (o) {
+		ops = o->ops;
+		r = ops->fallocate ? ops->fallocate(o, fd, mode, offset, len) : -ENODEV;
+		object_put(d, o);
+	}
+	signals_restore(mask);
 	return r;
 }
 

@@ -17,6 +17,7 @@ struct fake {
 
 struct fake_log *fake_log;
 void (*fake_on_release)(void);
+bool fake_blocked;
 
 static long make(struct call *c, const struct fd_spec *s)
 {
@@ -151,6 +152,7 @@ static bool system_takes_no_lock(u32 number)
 
 static int box_mmap_check(int prot, int flags, size_t len, u64 offset)
 {
+	fake_blocked = blocked(NULL);
 	return prot & PROT_EXEC ? -EPERM : offset + len > PAGE_SIZE ? -EINVAL : 0;
 }
 
@@ -159,6 +161,7 @@ static int part_fallocate(const struct object *o, int fd, int mode, s64 offset, 
 {
 	const struct fake *part = o->behind;
 
+	fake_blocked = blocked(NULL);
 	return o->foreign ? -ESTALE : -part->number;
 }
 

@@ -34,5 +34,7 @@ struct fake_log {
 extern struct fake_log *fake_log;
 /* Called by each release; NULL: nothing. */
 extern void (*fake_on_release)(void);
+/* Was SIGUSR1 blocked in the last fallocate() or check of a mapping? */
+extern bool fake_blocked;
 
 #endif

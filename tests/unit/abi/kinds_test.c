@@ -1,92 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a new interface gets for its tables alone: opening, requests, duplicates, descriptors of other processes, closing in
- * any order, names. There is no KVM in this program.
+ * What a new interface gets for its tables alone: opening, requests, names, duplicates, closing in any order. There is no KVM in
+ * this program.
  */
+#include "world.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
 #include "abi/table.h"
-#include "base/refusal.h"
-#include "fake.h"
 
 #define BAD_POINTER 0xdead000000000000ul
 
-struct fixture {
-	struct dev *dev;
-	int sys;
-};
+/* ---- what happens while the kernel is asked what a descriptor is ---- */
 
-static struct dev *dev_new(void)
+static struct {
+	struct fixture *f;
+	int fd;         /* this one; -1: none */
+	bool replace;   /* it becomes another box, after the kernel has answered */
+	bool blocked;   /* SIGUSR1 was, meanwhile */
+	bool lock_free; /* when a box was released */
+} look = {.fd = -1};
+
+static bool is_blocked(int sig)
 {
-	struct dev *d;
+	sigset_t now;
 
-	assert_int_equal(dev_create(&d), 0);
-	return d;
+	sigprocmask(SIG_BLOCK, NULL, &now);
+	return sigismember(&now, sig);
 }
 
-static int setup(void **state)
+long __real_sys_call(long nr, long a, long b, long c, long d, long e, long f);
+long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f);
+
+long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f)
 {
-	struct fixture *f = calloc(1, sizeof(*f));
+	long r = __real_sys_call(nr, a, b, c, d, e, f);
 
-	fake_log = mmap(
-		NULL, sizeof(*fake_log), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	f->dev = dev_new();
-	f->sys = dev_open(f->dev, "/dev/fake", O_RDWR | O_CLOEXEC);
-	assert_true(f->sys >= 0);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	dev_close(f->dev, f->sys);
-	dev_destroy(f->dev);
-	munmap(fake_log, sizeof(*fake_log));
-	free(f);
-	return 0;
-}
-
-static int make(struct dev *d, int fd, unsigned long request, unsigned long number)
-{
-	int r = (int)dev_ioctl(d, fd, request, number);
-
-	assert_true(r >= 0);
+	if ((nr != SYS_fstat && nr != SYS_newfstatat) || (int)a != look.fd)
+		return r;
+	look.blocked = is_blocked(SIGUSR1);
+	if (look.replace) {
+		look.replace = false;
+		close(look.fd);
+		assert_int_equal(make_box(look.f, 2), look.fd);
+	}
 	return r;
-}
-
-static int make_box(struct fixture *f, unsigned long number)
-{
-	return make(f->dev, f->sys, FAKE_MAKE_BOX, number);
-}
-
-static int make_part(struct fixture *f, int box, unsigned long number)
-{
-	return make(f->dev, box, FAKE_MAKE_PART, number);
-}
-
-static bool was_released(int number)
-{
-	for (unsigned i = 0; i < fake_log->count; i++)
-		if (fake_log->number[i] == number)
-			return true;
-	return false;
 }
 
 /* ---- opening, requests, names ---- */
@@ -141,14 +106,6 @@ static void test_requests(void **state)
 	assert_int_equal(dev_ioctl(f->dev, 0, FAKE_VERSION, 0), -EBADF);
 	dev_close(f->dev, part);
 	dev_close(f->dev, box);
-}
-
-static void expect_refused(struct dev *d, int fd, unsigned long request, long error)
-{
-	struct refusal why;
-
-	assert_int_equal(dev_ioctl_why(d, fd, request, 0, NULL, &why), error);
-	assert_non_null(why.why);
 }
 
 static void test_refused(void **state)
@@ -208,14 +165,27 @@ static void test_other_calls(void **state)
 	dev_close(f->dev, box);
 }
 
+/* Signals are kept off wherever a descriptor is held. */
 static void test_signals(void **state)
 {
 	struct fixture *f = *state;
-	int box = make_box(f, 1);
+	int box = make_box(f, 1), part = make_part(f, box, 2);
 
 	assert_int_equal(dev_ioctl(f->dev, box, FAKE_BLOCKED, 0), 1);
 	assert_int_equal(dev_ioctl(f->dev, f->sys, FAKE_BLOCKED, 0), 0);
+	dev_mmap_check(f->dev, box, PROT_READ, MAP_SHARED, 1, 0);
+	assert_true(fake_blocked);
+	fake_blocked = false;
+	dev_fallocate(f->dev, part, 0, 0, 1);
+	assert_true(fake_blocked);
+	look.fd = box;
+	look.blocked = false;
+	assert_true(dev_owns(f->dev, box));
+	assert_true(look.blocked);
+	look.fd = -1;
+	dev_close(f->dev, part);
 	dev_close(f->dev, box);
+	assert_false(is_blocked(SIGUSR1));
 }
 
 /* ---- duplicates, closing ---- */
@@ -296,36 +266,12 @@ static void test_left_over(void **state)
 
 /* ---- the lock ---- */
 
-static struct {
-	struct fixture *f;
-	int fd;
-	bool is_free;
-} meanwhile;
-
-static bool in_fstat;
-
-long __real_sys_call(long nr, long a, long b, long c, long d, long e, long f);
-long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f);
-
-/* After the kernel has said what the descriptor is, it becomes another. */
-long __wrap_sys_call(long nr, long a, long b, long c, long d, long e, long f)
-{
-	long r = __real_sys_call(nr, a, b, c, d, e, f);
-
-	if (in_fstat && (int)a == meanwhile.fd && (nr == SYS_fstat || nr == SYS_newfstatat)) {
-		in_fstat = false;
-		close(meanwhile.fd);
-		assert_int_equal(make_box(meanwhile.f, 2), meanwhile.fd);
-	}
-	return r;
-}
-
 static void look_at_lock(void)
 {
-	pthread_mutex_t *lock = &meanwhile.f->dev->lock;
+	pthread_mutex_t *lock = &look.f->dev->lock;
 
-	meanwhile.is_free = !pthread_mutex_trylock(lock);
-	if (meanwhile.is_free)
+	look.lock_free = !pthread_mutex_trylock(lock);
+	if (look.lock_free)
 		pthread_mutex_unlock(lock);
 }
 
@@ -335,170 +281,35 @@ static void test_replaced(void **state)
 	struct fixture *f = *state;
 	int box = make_box(f, 1), copy = dup(box);
 
-	meanwhile.f = f;
-	meanwhile.fd = copy;
+	look.f = f;
+	look.fd = copy;
+	look.replace = true;
 	fake_on_release = look_at_lock;
-	in_fstat = true;
 	dev_ioctl(f->dev, copy, FAKE_BLOCKED, 0);
 	fake_on_release = NULL;
-	assert_false(in_fstat);
+	look.fd = -1;
+	assert_false(look.replace);
 	assert_int_equal(fake_log->count, 1);
 	assert_true(was_released(2));
-	assert_true(meanwhile.is_free);
+	assert_true(look.lock_free);
 	dev_close(f->dev, box);
 	dev_close(f->dev, copy);
 	assert_int_equal(fake_log->count, 2);
 }
 
-/* ---- other processes ---- */
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x))                                                                          \
-			_exit(__LINE__ & 0xff);                                                    \
-	} while (0)
-
-static void expect_exit(pid_t child)
-{
-	int status;
-
-	assert_int_equal(waitpid(child, &status, 0), child);
-	assert_true(WIFEXITED(status));
-	assert_int_equal(WEXITSTATUS(status), 0); /* or the line of MUST(), modulo 256 */
-}
-
-static void in_fork(struct fixture *f, int box, int part)
-{
-	int own;
-
-	MUST(dev_ioctl(f->dev, part, FAKE_WHOSE, 0) == -EIO);
-	MUST(dev_ioctl(f->dev, box, FAKE_BLOCKED, 0) == -EIO);
-	MUST(dev_ioctl(f->dev, f->sys, FAKE_VERSION, 0) == 7);
-	MUST(!dev_close(f->dev, part) && !dev_close(f->dev, box));
-	MUST(!fake_log->count);
-	own = (int)dev_ioctl(f->dev, f->sys, FAKE_MAKE_BOX, 9);
-	MUST(dev_ioctl(f->dev, own, FAKE_BLOCKED, 0) == 1);
-	MUST(!dev_close(f->dev, own));
-	MUST(fake_log->count == 1 && was_released(9));
-	_exit(0);
-}
-
-static void test_fork(void **state)
-{
-	struct fixture *f = *state;
-	int box = make_box(f, 1), part = make_part(f, box, 2);
-	pid_t child = fork();
-
-	if (!child)
-		in_fork(f, box, part);
-	expect_exit(child);
-	assert_int_equal(dev_ioctl(f->dev, part, FAKE_WHOSE, 0), 1002);
-	dev_close(f->dev, part);
-	dev_close(f->dev, box);
-	assert_int_equal(fake_log->count, 3);
-}
-
-union rights {
-	char bytes[CMSG_SPACE(3 * sizeof(int))];
-	struct cmsghdr head;
-};
-
-static struct msghdr message(union rights *r, struct iovec *v)
-{
-	static char byte = 'x';
-
-	*v = (struct iovec){&byte, 1};
-	memset(r, 0, sizeof(*r));
-	return (struct msghdr){
-		.msg_iov = v, .msg_iovlen = 1, .msg_control = r, .msg_controllen = sizeof(*r)};
-}
-
-static bool send_fds(int to, const int fd[3])
-{
-	union rights r;
-	struct iovec v;
-	struct msghdr m = message(&r, &v);
-
-	r.head = (struct cmsghdr){CMSG_LEN(3 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
-	memcpy(CMSG_DATA(&r.head), fd, 3 * sizeof(int));
-	return sendmsg(to, &m, 0) == 1;
-}
-
-static bool receive_fds(int from, int fd[3])
-{
-	union rights r;
-	struct iovec v;
-	struct msghdr m = message(&r, &v);
-	bool received = recvmsg(from, &m, MSG_CMSG_CLOEXEC) == 1;
-
-	memcpy(fd, CMSG_DATA(&r.head), 3 * sizeof(int));
-	return received && r.head.cmsg_len == CMSG_LEN(3 * sizeof(int));
-}
-
-/* Has a machine of its own, shows it to the parent, and is there until the parent has seen it. */
-static void in_sender(int socket)
-{
-	struct dev *d;
-	int fd[3];
-	char byte;
-
-	MUST(!dev_create(&d));
-	fd[0] = dev_open(d, "/dev/fake", O_RDWR);
-	fd[1] = (int)dev_ioctl(d, fd[0], FAKE_MAKE_BOX, 1);
-	fd[2] = (int)dev_ioctl(d, fd[1], FAKE_MAKE_PART, 2);
-	MUST(fd[2] >= 0 && send_fds(socket, fd));
-	MUST(read(socket, &byte, 1) == 1);
-	MUST(dev_ioctl(d, fd[2], FAKE_WHOSE, 0) == 1002);
-	_exit(0);
-}
-
-static void test_received(void **state)
-{
-	struct fixture *f = *state;
-	int ends[2], fd[3];
-	pid_t child;
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
-	child = fork();
-	if (!child)
-		in_sender(ends[1]);
-	close(ends[1]);
-	assert_true(receive_fds(ends[0], fd));
-	for (int i = 0; i < 3; i++)
-		assert_true(dev_owns(f->dev, fd[i]));
-	assert_int_equal(dev_kind(f->dev, fd[0]), DEV_SYSTEM);
-	assert_int_equal(dev_kind(f->dev, fd[1]), DEV_VM);
-	assert_int_equal(dev_kind(f->dev, fd[2]), DEV_VCPU);
-	assert_int_equal(dev_ioctl(f->dev, fd[0], FAKE_VERSION, 0), 7);
-	expect_refused(f->dev, fd[1], FAKE_SUM, -EIO);
-	expect_refused(f->dev, fd[2], FAKE_WHOSE, -EIO);
-	assert_int_equal(dev_mmap_check(f->dev, fd[1], PROT_EXEC, MAP_SHARED, 1, 0), -EPERM);
-	assert_int_equal(dev_fallocate(f->dev, fd[2], 0, 0, 1), -ESTALE);
-	for (int i = 0; i < 3; i++)
-		assert_int_equal(dev_close(f->dev, fd[i]), 0);
-	assert_int_equal(fake_log->count, 0);
-	assert_int_equal(write(ends[0], "x", 1), 1);
-	expect_exit(child);
-	close(ends[0]);
-}
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_open),
-		TEST(test_requests),
-		TEST(test_refused),
-		TEST(test_names),
-		TEST(test_other_calls),
-		TEST(test_signals),
-		TEST(test_duplicates),
-		TEST(test_any_order),
-		TEST(test_left_over),
-		TEST(test_replaced),
-		TEST(test_fork),
-		TEST(test_received),
+		WORLD_TEST(test_open),
+		WORLD_TEST(test_requests),
+		WORLD_TEST(test_refused),
+		WORLD_TEST(test_names),
+		WORLD_TEST(test_other_calls),
+		WORLD_TEST(test_signals),
+		WORLD_TEST(test_duplicates),
+		WORLD_TEST(test_any_order),
+		WORLD_TEST(test_left_over),
+		WORLD_TEST(test_replaced),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
