@@ -44,12 +44,13 @@ static long serve_fd(int fd, u32 number, struct call *c)
 	return ret;
 }
 
+/* Nothing is lost if what has nothing behind it is held for ever. */
 static bool takes_no_lock(struct dev *d, int fd, u32 number)
 {
 	const struct object *o = object_peek(d, fd);
 	const struct fd_ops *ops = o ? o->ops : NULL;
 
-	return ops && ops->takes_no_lock && ops->takes_no_lock(number);
+	return ops && ops->anywhere && ops->takes_no_lock && ops->takes_no_lock(number);
 }
 
 /*

@@ -12,7 +12,7 @@
  * - Who holds it may look at ops, behind and owner. They are written before fd_publish() shows it to others, and stay. What
  *   behind points to has locks of its own.
  * - While a thread holds one, no handler of a signal runs on it that could leave by longjmp(), or end the thread, and so hold
- *   it for ever: dev_ioctl() and dev_close() keep signals off first, and are done with the object when handlers run.
+ *   it for ever: who comes by dev.h has signals kept off first, and has let go when handlers run.
  * - When the last hold ends, on whatever thread and without the table's lock, ops->release() is called, once; then
  *   the owner is let go, which can be the last hold of that. So it is torn down after all that it owns, in whatever order
  *   descriptors are closed.
@@ -46,7 +46,7 @@ struct fd_ops {
 	/* Nothing stands behind it, so it works everywhere. Others do in the address space that made them, else -EIO. */
 	bool anywhere;
 	int unknown; /* -errno for a request that it does not have */
-	/* Requests that neither lock nor allocate: a handler that runs meanwhile does no harm. */
+	/* Requests that neither lock nor allocate: handlers run meanwhile, and may leave. Only where nothing is behind. */
 	bool (*takes_no_lock)(u32 number);
 	long (*ioctl)(struct call *c, u32 number);
 	/* May it be mapped so? 0 or -errno. NULL: not at all. */

@@ -80,16 +80,10 @@ static int find_device(u32 number)
 
 /* ---- by kind ---- */
 
-/* takes_no_lock: */
 bool system_takes_no_lock(u32 number)
 {
 	return number == KVM_CHECK_EXTENSION || number == KVM_GET_API_VERSION ||
 	       number == KVM_GET_VCPU_MMAP_SIZE;
-}
-
-bool vm_takes_no_lock(u32 number)
-{
-	return number == KVM_CHECK_EXTENSION;
 }
 
 static long serve(struct call *c, const struct fd_ops *on, u32 number, int row)

@@ -17,7 +17,6 @@ const struct fd_ops kvm_vm_ops = {
 	.name = "uservisor-kvm-vm",
 	.kind = DEV_VM,
 	.unknown = -ENOTTY,
-	.takes_no_lock = vm_takes_no_lock,
 	.ioctl = dispatch_vm,
 	.release = vm_release,
 };

@@ -18,7 +18,6 @@ long dispatch_vm(struct call *c, u32 number);
 long dispatch_vcpu(struct call *c, u32 number);
 long dispatch_vfio(struct call *c, u32 number);
 bool system_takes_no_lock(u32 number);
-bool vm_takes_no_lock(u32 number);
 
 /* ---- vm.c, vcpu.c, guest_memfd.c, vfio.c ---- */
 
