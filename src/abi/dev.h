@@ -48,7 +48,8 @@ long dev_ioctl_with(struct dev *d, int fd, unsigned long request, unsigned long 
 long dev_ioctl_why(struct dev *d, int fd, unsigned long request, unsigned long arg,
 	const struct dev_signals *how, struct refusal *ret_why);
 bool dev_owns(struct dev *d, int fd);
-/* What fd is as far as we were told. Makes no system call. */
+/* What fd is as far as we were told, in the terms of any interface: the device, a machine, a processor, a device of a
+ * machine. Makes no system call. */
 enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_DEVICE, DEV_OTHER };
 enum dev_kind dev_kind(struct dev *d, int fd);
 static inline bool dev_knows(struct dev *d, int fd)

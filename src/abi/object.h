@@ -3,7 +3,7 @@
  * What all interfaces share: descriptors, their kinds, and the objects that stand behind them.
  *
  * Each descriptor of ours is one of a memfd's; all descriptors of one memfd, however they were made, are one object. Of what
- * kind it is says a table of functions, struct fd_ops. Each interface brings one for each of its kinds (abi/kinds.h).
+ * kind it is says a table of functions, struct fd_ops. Each interface brings one for each of its kinds (interface.h).
  *
  * The rule of their life: WHO USES AN OBJECT HOLDS IT.
  *
