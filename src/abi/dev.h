@@ -19,6 +19,7 @@
 
 struct dev; /* the open descriptors of one process-wide or private set; no hidden globals */
 
+/* An empty set of descriptors; the caller's until dev_destroy(). 0 or -errno. */
 int dev_create(struct dev **ret);
 /* Closes what is still open. No call may be in progress. */
 void dev_destroy(struct dev *d);

@@ -37,7 +37,8 @@ static long serve_fd(int fd, u32 number, struct call *c)
 		ret = sys_ioctl(fd, number, c->arg) < 0 ? -errno : 0;
 	else if (wrong_process(c->dev, o))
 		ret = refuse(c->why, -EIO,
-			"it belongs to the process that made it, not to its children");
+			"the descriptor belongs to the process that created it, and does not work "
+			"in its children");
 	else
 		ret = dispatch(o, number, c);
 	object_put(c->dev, o);

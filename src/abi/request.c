@@ -31,7 +31,7 @@ long request_serve(const struct request *r, struct call *c)
 	case ARG_ZERO:
 		if (c->arg)
 			return refuse(
-				c->why, -EINVAL, "the argument is 0x%lx, and must be 0", c->arg);
+				c->why, -EINVAL, "the argument is 0x%lx, but must be 0", c->arg);
 		/* fall through */
 	case ARG_NONE:
 	case ARG_VALUE:
@@ -45,7 +45,8 @@ long request_serve(const struct request *r, struct call *c)
 
 long request_unknown(struct call *c, const struct fd_ops *on, u32 number)
 {
-	return refuse(c->why, on->unknown, "this descriptor has no request 0x%lx", (u64)number);
+	return refuse(c->why, on->unknown,
+		"this kind of descriptor does not have the request 0x%lx", (u64)number);
 }
 
 /* ---- names ---- */

@@ -28,6 +28,7 @@ struct vcpu;
 
 /* ---- machine ---- */
 
+/* Make a machine without memory and vcpus. It is the caller's until machine_destroy(). 0 or -errno. Any thread. */
 int machine_create(struct machine **ret);
 /* All vcpus of the machine must have been destroyed. NULL is allowed. */
 void machine_destroy(struct machine *m);
@@ -85,6 +86,7 @@ enum machine_option {
 
 #define NO_EXIT_HLT BIT(1) /* HLT sleeps in vcpu_run() even if user space has the local APIC */
 
+/* Takes hold at once; for vcpus that are made later where the option says so. Any thread. */
 void machine_set_option(struct machine *m, enum machine_option o, u64 value);
 
 /* ---- memory (engine/mem/slot.c, dirty.c) ---- */
@@ -287,6 +289,7 @@ struct vcpu_state {
  */
 const struct refusal *vcpu_refusal(const struct vcpu *v);
 
+/* Read the state of these groups (STATE_*). The vcpu must not run. */
 void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret);
 /* -EINVAL if the values cannot be a processor state (CR0/CR4/EFER combinations, reserved bits): nothing changes. */
 int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s);
@@ -414,6 +417,7 @@ int vcpu_machine_check(struct vcpu *v, const struct machine_check *mc);
 #define DBG_HW_BP      BIT(2) /* dr[0..3], dr[7] are the debugger's */
 #define DBG_BLOCK_IRQ  BIT(3) /* no interrupt, NMI or SMI is delivered */
 
+/* What the debugger wants of the vcpu from its next run on (DBG_*); dr: its DR0-DR3 and DR7. 0 or -EINVAL. */
 int vcpu_set_debug(struct vcpu *v, u32 flags, const u64 dr[8]);
 /* Queue #DB or #BP for the guest. -EBUSY if an exception is pending. */
 int vcpu_inject_exception(struct vcpu *v, u8 vector);
