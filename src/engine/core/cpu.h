@@ -377,6 +377,23 @@ static inline u64 cpu_gpa(const struct cpu *cpu, u64 gpa)
 {
 	return (gpa & GPA_BITS) | cpu->space;
 }
+/* How many bits physical addresses have; so many before CPUID (80000008h) says, as with KVM. */
+#define PHYS_BITS_DEFAULT 36
+static inline unsigned cpu_phys_bits(const struct cpu *cpu)
+{
+	return likely(cpu->phys_bits) ? cpu->phys_bits : PHYS_BITS_DEFAULT;
+}
+/* The bits that a physical address cannot have. */
+static inline u64 cpu_phys_reserved(const struct cpu *cpu)
+{
+	return ~(BIT64(cpu_phys_bits(cpu)) - 1);
+}
+/* Canonical form, SDM 1:3.3.7.1 and 3:4.5. */
+static inline bool cpu_canonical(const struct cpu *cpu, u64 addr)
+{
+	unsigned shift = cpu->cr4 & CR4_LA57 ? 7 : 16;
+	return (u64)((s64)(addr << shift) >> shift) == addr;
+}
 static inline bool cpu_protected(const struct cpu *cpu)
 {
 	return cpu->cr0 & CR0_PE;

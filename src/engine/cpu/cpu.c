@@ -208,7 +208,7 @@ static void reset_events(struct cpu *cpu)
 /* What RESET clears and INIT keeps: x87 and vector state, XCR0, the APIC's place. */
 static void reset_power_on(struct cpu *cpu)
 {
-	cpu->xcr0 = 1;
+	cpu->xcr0 = XCR0_RESET;
 	cpu->apic_base = 0xfee00000 | BIT(11) | (cpu->id == 0 ? BIT(8) : 0);
 	__builtin_memset(cpu->xsave_area, 0, sizeof(cpu->xsave_area));
 	cpu->xsave_area[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */

@@ -231,7 +231,7 @@ static u64 xcr0_permitted(const struct cpu *cpu)
 static u8 physical_bits(const struct cpu *cpu)
 {
 	const struct cpuid_entry *e = cpuid_find(cpu, CPUID_EXTENDED | 8, 0);
-	u8 bits = e ? e->eax & 0xff : 36;
+	u8 bits = e ? e->eax & 0xff : PHYS_BITS_DEFAULT;
 
 	return MIN(MAX(bits, 32), 52);
 }

@@ -317,10 +317,8 @@ static bool may_have_x2apic(const struct cpu *cpu)
 
 static int check_base(struct cpu *cpu, u64 value)
 {
-	u64 reserved = 0x2ff;
+	u64 reserved = 0x2ff | cpu_phys_reserved(cpu);
 
-	if (cpu->phys_bits)
-		reserved |= ~(BIT64(cpu->phys_bits) - 1);
 	if (value & reserved)
 		return refuse(&cpu->refusal, -EINVAL,
 			"apic_base 0x%lx: the bits 0x%lx are reserved", value, value & reserved);

@@ -11,6 +11,7 @@
 #include "engine/core/layout.h"
 #include "engine/jit/run.h"
 #include "engine/cpu/smm.h"
+#include "engine/cpu/valid.h"
 #include "engine/pv/hyperv/hv.h"
 #include "base/fd.h"
 #include "base/hostcpu.h"
@@ -280,7 +281,7 @@ void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 
 int vcpu_set_cr8(struct vcpu *v, u64 cr8)
 {
-	if (cr8 > 15)
+	if (!valid_cr8(cr8))
 		return refuse(&v->cpu.refusal, -EINVAL, "cr8 0x%lx: it has 4 bits", cr8);
 	v->cpu.cr8 = cr8;
 	if (v->lapic)
