@@ -78,6 +78,12 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 
 #define XCR0_RESET 1 /* x87, which cannot be off; SDM 1:13.3 */
 
+/* IA32_APIC_BASE, SDM 3:10.4.4 */
+#define APIC_BASE_RESET  0xfee00000ull
+#define APIC_BASE_BSP    BIT64(8)
+#define APIC_BASE_X2APIC BIT64(10)
+#define APIC_BASE_ENABLE BIT64(11)
+
 #define EFER_SCE    BIT64(0)
 #define EFER_LME    BIT64(8)
 #define EFER_LMA    BIT64(10)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes to control registers by the guest (SDM 3:2.5). What valid.h refuses changes nothing; a write that is accepted
+ * Control registers, read and written by the guest (SDM 3:2.5). What valid.h refuses changes nothing; a write that is accepted
  * drops what the TLB can no longer answer for and recomputes the processor mode. Inner code.
  */
 #include "engine/cpu/cr.h"
@@ -59,29 +59,34 @@ static int cr4_write(struct cpu *cpu, u64 v)
 
 /* ---- CR8 ---- */
 
-/* The caller's TPR: he is told when it falls, which may let through what he holds back (KVM_EXIT_SET_TPR). */
-static int cr8_of_caller(struct cpu *cpu, u64 v)
-{
-	if (v < cpu->cr8)
-		cpu->exit.reason = EXIT_SET_TPR;
-	cpu->cr8 = v;
-	return CPU_OK;
-}
-
-/* Outer code delivers; it need not look when no request that waits has become deliverable. */
+/*
+ * Outer code delivers; it need not look when no request that waits has become deliverable. A caller who has the local
+ * APIC is told when it falls, which may let through what he holds back (KVM_EXIT_SET_TPR).
+ */
 static int cr8_write(struct cpu *cpu, u64 v)
 {
-	struct vcpu *vcpu = cpu->vcpu;
-	struct lapic *l = vcpu ? vcpu->lapic : NULL;
+	struct lapic *l = cpu_lapic(cpu);
 
 	if (!valid_cr8(v))
 		return cpu_gp0(cpu);
-	if (!l)
-		return cr8_of_caller(cpu, v);
-	lapic_put_tpr(l, (u8)(v << 4));
-	if (lapic_lets_through(l, lapic_highest(l, R_IRR)) || vcpu->tpr.page)
+	if (!l && v < cpu_cr8(cpu))
+		cpu->exit.reason = EXIT_SET_TPR;
+	cpu_put_cr8(cpu, v);
+	if (l && (lapic_lets_through(l, lapic_highest(l, R_IRR)) || l->vcpu->tpr.page))
 		cpu_request(cpu, REQ_EVENT);
 	return CPU_OK;
+}
+
+int cr_read(struct cpu *cpu, unsigned cr, u64 *ret)
+{
+	switch (cr) {
+	case 0: *ret = cpu->cr0; return CPU_OK;
+	case 2: *ret = cpu->cr2; return CPU_OK;
+	case 3: *ret = cpu->cr3; return CPU_OK;
+	case 4: *ret = cpu->cr4; return CPU_OK;
+	case 8: *ret = cpu_cr8(cpu); return CPU_OK;
+	default: return cpu_raise(cpu, X86_UD);
+	}
 }
 
 int cr_write(struct cpu *cpu, unsigned cr, u64 value)

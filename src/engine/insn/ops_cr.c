@@ -21,17 +21,11 @@ static unsigned system_reg_size(const struct insn *in)
 int op_mov_from_cr(struct cpu *cpu, const struct insn *in)
 {
 	u64 v;
+	int r = cr_read(cpu, in->reg, &v);
 
-	switch (in->reg) {
-	case 0: v = cpu->cr0; break;
-	case 2: v = cpu->cr2; break;
-	case 3: v = cpu->cr3; break;
-	case 4: v = cpu->cr4; break;
-	case 8: v = cpu->cr8; break;
-	default: return cpu_raise(cpu, X86_UD);
-	}
-	reg_write(cpu, in->rm, system_reg_size(in), true, v);
-	return CPU_OK;
+	if (!r)
+		reg_write(cpu, in->rm, system_reg_size(in), true, v);
+	return r;
 }
 
 int op_mov_to_cr(struct cpu *cpu, const struct insn *in)

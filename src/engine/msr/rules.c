@@ -26,6 +26,12 @@ int msr_get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, 
 	return 0;
 }
 
+int msr_get_apic_base(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
+{
+	*ret = cpu_apic_base(cpu);
+	return 0;
+}
+
 int msr_set_canonical(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!cpu_canonical(cpu, value))

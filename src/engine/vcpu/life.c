@@ -272,8 +272,8 @@ bool vcpu_ready_for_interrupt(const struct vcpu *v)
 
 void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 {
-	ret->cr8 = v->lapic ? lapic_get_cr8((struct vcpu *)v) : v->cpu.cr8;
-	ret->apic_base = v->cpu.apic_base;
+	ret->cr8 = cpu_cr8(&v->cpu);
+	ret->apic_base = cpu_apic_base(&v->cpu);
 	ret->if_flag = v->cpu.rflags & FL_IF;
 	ret->smm = cpu_in_smm(&v->cpu);
 	ret->ready_for_interrupt = vcpu_ready_for_interrupt(v);
@@ -283,8 +283,6 @@ int vcpu_set_cr8(struct vcpu *v, u64 cr8)
 {
 	if (!valid_cr8(cr8))
 		return refuse(&v->cpu.refusal, -EINVAL, "cr8 0x%lx: it has 4 bits", cr8);
-	v->cpu.cr8 = cr8;
-	if (v->lapic)
-		lapic_set_cr8(v, cr8);
+	lapic_set_cr8(v, cr8);
 	return 0;
 }

@@ -43,9 +43,9 @@ static void get_sregs(struct vcpu *v, struct vcpu_state *s)
 	s->cr2 = cpu->cr2;
 	s->cr3 = cpu->cr3;
 	s->cr4 = cpu->cr4;
-	s->cr8 = v->lapic ? lapic_get_cr8(v) : cpu->cr8;
+	s->cr8 = cpu_cr8(cpu);
 	s->efer = cpu->efer;
-	s->apic_base = cpu->apic_base;
+	s->apic_base = cpu_apic_base(cpu);
 }
 
 /* x87 and SSE are always said to be present, as a kernel's KVM does. */
@@ -221,10 +221,7 @@ static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
 	cpu->cr3 = s->cr3 & ~CR3_NOFLUSH;
 	cpu->cr4 = s->cr4;
 	cpu->efer = s->efer;
-	if (!valid_cr8(s->cr8)) /* Linux takes the rest */
-		return;
-	cpu->cr8 = s->cr8;
-	if (v->lapic)
+	if (valid_cr8(s->cr8)) /* Linux takes the rest */
 		lapic_set_cr8(v, s->cr8);
 }
 
