@@ -34,6 +34,9 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define FL_VIP    BIT64(20)
 #define FL_ID     BIT64(21)
 #define FL_STATUS (FL_CF | FL_PF | FL_AF | FL_ZF | FL_SF | FL_OF)
+#define FL_DEFINED                                                                                 \
+	(FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF |    \
+		FL_VIP | FL_ID)
 
 /* Control registers, SDM 3:2.5 */
 #define CR0_PE BIT64(0)
@@ -47,6 +50,9 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define CR0_NW BIT64(29)
 #define CR0_CD BIT64(30)
 #define CR0_PG BIT64(31)
+#define CR0_DEFINED                                                                                \
+	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
+		CR0_PG)
 
 #define CR3_PCID_MASK 0xfffull
 #define CR3_NOFLUSH   BIT64(63)
@@ -69,6 +75,14 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 #define CR4_OSXSAVE    BIT64(18)
 #define CR4_SMEP       BIT64(20)
 #define CR4_SMAP       BIT64(21)
+
+#define XCR0_RESET 1 /* x87, which cannot be off; SDM 1:13.3 */
+
+/* IA32_APIC_BASE, SDM 3:10.4.4 */
+#define APIC_BASE_RESET  0xfee00000ull
+#define APIC_BASE_BSP    BIT64(8)
+#define APIC_BASE_X2APIC BIT64(10)
+#define APIC_BASE_ENABLE BIT64(11)
 
 #define EFER_SCE    BIT64(0)
 #define EFER_LME    BIT64(8)
@@ -102,12 +116,15 @@ enum {
 };
 /* clang-format on */
 
-#define DR6_BS    BIT64(14)
-#define DR6_BT    BIT64(15)
-#define DR6_BD    BIT64(13)
-#define DR6_FIXED 0xffff0ff0ull
-#define DR7_FIXED 0x400ull
-#define DR7_GD    BIT64(13)
+/* Debug registers, SDM 3:17.2 */
+#define DR6_BS      BIT64(14)
+#define DR6_BT      BIT64(15)
+#define DR6_BD      BIT64(13)
+#define DR6_DEFINED 0xe00full
+#define DR6_FIXED   0xffff0ff0ull
+#define DR7_DEFINED 0xffff23ffull
+#define DR7_FIXED   0x400ull
+#define DR7_GD      BIT64(13)
 
 /*
  * Segment attributes in the layout that VMX calls access rights (SDM 3:24.4.1): the descriptor's

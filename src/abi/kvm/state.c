@@ -138,13 +138,10 @@ long vcpu_set_debugregs(struct call *c)
 
 	if (check_flags(c, k->flags, 0))
 		return -EINVAL;
-	if (k->dr6 >> 32 || k->dr7 >> 32)
-		return refuse(c->why, -EINVAL, "dr6 0x%lx, dr7 0x%lx: bits 63 to 32 are reserved",
-			(u64)k->dr6, (u64)k->dr7);
 	memcpy(s.dr, k->db, sizeof(k->db));
 	s.dr[6] = k->dr6;
 	s.dr[7] = k->dr7;
-	return vcpu_set(vcpu_of(c)->cpu, ST_DEBUG, &s);
+	return vcpu_answered(c, vcpu_set(vcpu_of(c)->cpu, ST_DEBUG, &s));
 }
 
 /* ---- events ---- */
@@ -201,33 +198,6 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
 		KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |                             \
 		KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 
-static long check_exception(struct call *c, const struct kvm_vcpu_events *k, bool payload)
-{
-	bool any = k->exception.injected || (payload && k->exception.pending);
-
-	if (payload && k->exception.injected && k->exception.pending)
-		return refuse(
-			c->why, -EINVAL, "exception: injected and pending cannot both be set");
-	if (any && (k->exception.nr > 31 || k->exception.nr == X86_NMI))
-		return refuse(c->why, -EINVAL, "exception.nr %lu: must be 0 to 31, but not 2 (NMI)",
-			(u64)k->exception.nr);
-	return 0;
-}
-
-/* Who waits for SIPI cannot be in system management mode: INIT waits until that ends. */
-static long check_smi(struct call *c, const struct kvm_vcpu_events *k)
-{
-	struct vcpu_state s;
-
-	if (!(k->flags & KVM_VCPUEVENT_VALID_SMM) || !(k->smi.smm || k->smi.pending))
-		return 0;
-	vcpu_get(vcpu_of(c)->cpu, ST_MP, &s);
-	if (s.mp_state != MP_INIT_RECEIVED)
-		return 0;
-	return refuse(c->why, -EINVAL,
-		"smi: not possible while the vCPU waits for SIPI (KVM_MP_STATE_INIT_RECEIVED)");
-}
-
 static long check_events(struct call *c, const struct kvm_vcpu_events *k)
 {
 	bool payload = k->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
@@ -243,9 +213,7 @@ static long check_events(struct call *c, const struct kvm_vcpu_events *k)
 			"flags: VALID_TRIPLE_FAULT needs KVM_CAP_X86_TRIPLE_FAULT_EVENT, which is "
 			"not "
 			"enabled");
-	if (check_exception(c, k, payload))
-		return -EINVAL;
-	return check_smi(c, k);
+	return 0;
 }
 
 static void exception_in(struct vcpu_events *e, const struct kvm_vcpu_events *k)
@@ -274,6 +242,7 @@ long events_set(struct call *c, const struct kvm_vcpu_events *k)
 	struct kvm_vcpu *v = vcpu_of(c);
 	struct vcpu_state s;
 	struct vcpu_events *e = &s.events;
+	u32 groups = ST_EVENT;
 
 	if (check_events(c, k))
 		return -EINVAL;
@@ -292,10 +261,11 @@ long events_set(struct call *c, const struct kvm_vcpu_events *k)
 		e->sipi_vector = k->sipi_vector;
 	if (k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)
 		e->triple_fault = k->triple_fault.pending;
-	if (k->flags & KVM_VCPUEVENT_VALID_SMM)
+	if (k->flags & KVM_VCPUEVENT_VALID_SMM) {
 		smi_in(e, k);
-	return vcpu_set(
-		v->cpu, k->flags & KVM_VCPUEVENT_VALID_SMM ? ST_EVENT | ST_SMI : ST_EVENT, &s);
+		groups |= ST_SMI;
+	}
+	return vcpu_answered(c, vcpu_set(v->cpu, groups, &s));
 }
 
 long vcpu_get_events(struct call *c)

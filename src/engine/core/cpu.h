@@ -190,6 +190,15 @@ struct x87_pointers {
 	u16 fop;
 };
 
+/*
+ * The local APIC's, and its alone: engine/irq/lapic*.[ch] write it, others ask cpu_apic_base() and cpu_cr8() (lapic.h).
+ * tools/check-deps looks after that.
+ */
+struct apic_own {
+	u64 base; /* IA32_APIC_BASE; other vcpus read it */
+	u8 cr8;   /* where the local APIC is the caller's; else the TPR is the register */
+};
+
 struct cpu {
 	/* Touched by translated code and assembly: keep the order, the offsets are those of layout.h. */
 	u64 frame[FRAME_SIZE / 8]; /* FRAME_*: spill slots that translated code uses most */
@@ -217,9 +226,9 @@ struct cpu {
 	u64 flag_mask; /* HOST_FLAGS (layout.h), as an operand */
 	u64 next_rip;  /* where the instruction being executed will continue */
 	struct dtable gdt, idt;
-	u64 cr0, cr2, cr3, cr4, cr8, efer, xcr0;
+	u64 cr0, cr2, cr3, cr4, efer, xcr0;
 	u64 dr[8];
-	u64 apic_base;
+	struct apic_own apic_own;
 	u64 space; /* GPA_SMM in system management mode, else 0; see cpu_gpa() */
 	struct msr_state msr;
 
@@ -371,6 +380,28 @@ static inline u64 cpu_tsc_at(const struct cpu *cpu, u64 host)
 static inline u64 cpu_gpa(const struct cpu *cpu, u64 gpa)
 {
 	return (gpa & GPA_BITS) | cpu->space;
+}
+/* IA32_APIC_BASE. From any thread. */
+static inline u64 cpu_apic_base(const struct cpu *cpu)
+{
+	return __atomic_load_n(&cpu->apic_own.base, __ATOMIC_RELAXED);
+}
+/* How many bits physical addresses have; so many before CPUID (80000008h) says, as with KVM. */
+#define PHYS_BITS_DEFAULT 36
+static inline unsigned cpu_phys_bits(const struct cpu *cpu)
+{
+	return likely(cpu->phys_bits) ? cpu->phys_bits : PHYS_BITS_DEFAULT;
+}
+/* The bits that a physical address cannot have. */
+static inline u64 cpu_phys_reserved(const struct cpu *cpu)
+{
+	return ~(BIT64(cpu_phys_bits(cpu)) - 1);
+}
+/* Canonical form, SDM 1:3.3.7.1 and 3:4.5. */
+static inline bool cpu_canonical(const struct cpu *cpu, u64 addr)
+{
+	unsigned shift = cpu->cr4 & CR4_LA57 ? 7 : 16;
+	return (u64)((s64)(addr << shift) >> shift) == addr;
 }
 static inline bool cpu_protected(const struct cpu *cpu)
 {

@@ -183,7 +183,7 @@ static void reset_registers(struct cpu *cpu, bool init)
 	cpu->rip = cpu->next_rip = 0xfff0;
 	cpu->rflags = FL_FIXED;
 	cpu->cr0 = CR0_ET | kept;
-	cpu->cr2 = cpu->cr3 = cpu->cr4 = cpu->cr8 = cpu->efer = 0;
+	cpu->cr2 = cpu->cr3 = cpu->cr4 = cpu->efer = 0;
 	for (unsigned i = 0; i < 6; i++)
 		cpu->dr[i] = 0;
 	cpu->dr[6] = DR6_FIXED;
@@ -206,11 +206,10 @@ static void reset_events(struct cpu *cpu)
 	cpu->posted_count = cpu->posted_next = 0;
 }
 
-/* What RESET clears and INIT keeps: x87 and vector state, XCR0, the APIC's place. */
+/* What RESET clears and INIT keeps: x87 and vector state, XCR0. */
 static void reset_power_on(struct cpu *cpu)
 {
-	cpu->xcr0 = 1;
-	cpu->apic_base = 0xfee00000 | BIT(11) | (cpu->id == 0 ? BIT(8) : 0);
+	cpu->xcr0 = XCR0_RESET;
 	__builtin_memset(cpu->xsave_area, 0, sizeof(cpu->xsave_area));
 	cpu->xsave_area[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */
 	cpu->xsave_area[1] = 0x03;

@@ -69,13 +69,6 @@ static inline bool seg_usable(const struct segment *s)
 	return !(s->attr & SEG_UNUSABLE);
 }
 
-/* Canonical form, SDM 1:3.3.7.1 and 3:4.5. */
-static inline bool cpu_canonical(const struct cpu *cpu, u64 addr)
-{
-	unsigned shift = cpu->cr4 & CR4_LA57 ? 7 : 16;
-	return (u64)((s64)(addr << shift) >> shift) == addr;
-}
-
 /* Does [off, off+len) lie within the segment, and does its type allow acc? Not for 64-bit mode. */
 bool segment_allows(
 	const struct cpu *cpu, const struct segment *s, u64 off, unsigned len, unsigned acc);

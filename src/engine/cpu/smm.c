@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-#include "engine/cpuid/cpuid.h"
+#include "engine/cpu/valid.h"
 #include "engine/mem/mem.h"
 
 #define SAVE_OFFSET 0xfe00
@@ -293,27 +293,16 @@ int smm_enter(struct cpu *cpu, bool halted)
 
 /* ---- out ---- */
 
-static bool valid(const struct cpu *cpu, const struct image *m)
-{
-	bool paging = m->cr0 & CR0_PG, lme = m->efer & EFER_LME;
-
-	if (m->cr0 >> 32 || (paging && !(m->cr0 & CR0_PE)))
-		return false;
-	if ((m->cr0 & CR0_NW) && !(m->cr0 & CR0_CD))
-		return false;
-	if ((m->cr4 & ~cpu->cr4_allowed) || (m->efer & ~EFER_OFFERED))
-		return false;
-	if (paging && lme)
-		return (m->cr4 & CR4_PAE) && !((m->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits);
-	return !(m->cr4 & CR4_PCIDE);
-}
-
 /* LMA is not the image's to say. */
-static u64 loaded_efer(const struct image *m)
+static bool is_possible(const struct cpu *cpu, const struct image *m)
 {
-	u64 efer = m->efer & ~EFER_LMA;
+	const struct control c = {.cr0 = m->cr0,
+		.cr3 = m->cr3 & ~CR3_NOFLUSH,
+		.cr4 = m->cr4,
+		.efer = efer_with_lma(m->efer, m->cr0),
+		.cs_l = m->seg[SEG_CS].attr & SEG_L};
 
-	return (efer & EFER_LME) && (m->cr0 & CR0_PG) ? efer | EFER_LMA : efer;
+	return !valid_control(cpu, NULL, &c, BY_RSM);
 }
 
 static void leave(struct cpu *cpu, const struct image *m)
@@ -321,13 +310,13 @@ static void leave(struct cpu *cpu, const struct image *m)
 	memcpy(cpu->gpr, m->gpr, sizeof(cpu->gpr));
 	memcpy(cpu->seg, m->seg, sizeof(cpu->seg));
 	cpu->next_rip = m->rip;
-	cpu->rflags = (m->rflags & 0x3fffff) | FL_FIXED;
-	cpu->cr0 = m->cr0 | CR0_ET;
+	cpu->rflags = rflags_written(m->rflags);
+	cpu->cr0 = (m->cr0 & CR0_DEFINED) | CR0_ET;
 	cpu->cr3 = m->cr3 & ~CR3_NOFLUSH;
 	cpu->cr4 = m->cr4;
-	cpu->efer = loaded_efer(m);
-	cpu->dr[6] = (m->dr6 & 0xe00f) | DR6_FIXED;
-	cpu->dr[7] = (m->dr7 & 0xffff23ff) | DR7_FIXED;
+	cpu->efer = efer_with_lma(m->efer, m->cr0);
+	cpu->dr[6] = dr6_written(m->dr6);
+	cpu->dr[7] = dr7_written(m->dr7);
 	cpu->gdt = m->gdt;
 	cpu->idt = m->idt;
 	cpu->shadow = shadow_swap(m->shadow);
@@ -353,7 +342,7 @@ int smm_leave(struct cpu *cpu)
 		load_64(&s.s64, &m);
 	else
 		load_32(&s.s32, &m);
-	if (!valid(cpu, &m)) {
+	if (!is_possible(cpu, &m)) {
 		cpu->exit = (struct exit){.reason = EXIT_SHUTDOWN};
 		return CPU_EXIT;
 	}

@@ -13,6 +13,7 @@
 #include "engine/cpu/stack.h"
 #include "engine/cpu/task.h"
 #include "engine/cpu/mode.h"
+#include "engine/cpu/valid.h"
 #include "engine/mem/mem.h"
 #include "x86/regs.h"
 
@@ -189,11 +190,8 @@ static int leave_task(struct cpu *cpu, struct segment *tr, enum task_source sour
 /* Registers; the segment registers hold their selectors but are not usable yet. */
 static void load_registers(struct cpu *cpu, const struct tss *t, enum task_source source)
 {
-	const u64 valid = FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM |
-			  FL_AC | FL_VIF | FL_VIP | FL_ID;
-
 	cpu->rip = cpu->next_rip = t->eip;
-	cpu->rflags = (t->eflags & valid) | FL_FIXED;
+	cpu->rflags = rflags_written(t->eflags);
 	if (source == TASK_CALL || source == TASK_GATE)
 		cpu->rflags |= FL_NT;
 	for (unsigned i = 0; i < 8; i++)

@@ -59,8 +59,7 @@ static bool mwait_follows_msr(const struct cpu *cpu)
 {
 	return cpu->machine && !machine_quirk(cpu->machine, QUIRK_MISC_ENABLE_NO_MWAIT);
 }
-#define CPUID1_EDX_APIC  BIT(9)
-#define APIC_BASE_ENABLE BIT64(11)
+#define CPUID1_EDX_APIC BIT(9)
 
 #define EXT7_EDX_INVARIANT_TSC BIT(8)
 
@@ -84,7 +83,7 @@ void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e)
 		e->ecx = with_bit(e->ecx, CPUID1_ECX_OSXSAVE, cpu->cr4 & CR4_OSXSAVE);
 		if (e->edx & CPUID1_EDX_APIC)
 			e->edx = with_bit(
-				e->edx, CPUID1_EDX_APIC, cpu->apic_base & APIC_BASE_ENABLE);
+				e->edx, CPUID1_EDX_APIC, cpu_apic_base(cpu) & APIC_BASE_ENABLE);
 		if (mwait_follows_msr(cpu))
 			e->ecx = with_bit(
 				e->ecx, CPUID1_ECX_MWAIT, cpu->msr.misc_enable & MISC_ENABLE_MWAIT);
@@ -231,7 +230,7 @@ static u64 xcr0_permitted(const struct cpu *cpu)
 static u8 physical_bits(const struct cpu *cpu)
 {
 	const struct cpuid_entry *e = cpuid_find(cpu, CPUID_EXTENDED | 8, 0);
-	u8 bits = e ? e->eax & 0xff : 36;
+	u8 bits = e ? e->eax & 0xff : PHYS_BITS_DEFAULT;
 
 	return MIN(MAX(bits, 32), 52);
 }

@@ -63,7 +63,7 @@ int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed)
 			why, -EINVAL, "xcr0 bit 0: must be set, because x87 is always enabled");
 	if (bit)
 		return refuse(why, -EINVAL, component_of(bit)->xcr0, bit);
-	bit = xcr0 & ~(allowed | XSTATE_X87);
+	bit = xcr0 & ~allowed;
 	if (bit)
 		return refuse(why, -EINVAL,
 			"xcr0 bit %lu: leaf 0xd of this vCPU's CPUID does not offer this component",

@@ -6,13 +6,11 @@
 #include "engine/core/cpu.h"
 #include "engine/cpu/cr.h"
 #include "engine/cpu/mode.h"
+#include "engine/cpu/valid.h"
 #include "engine/engine.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "x86/regs.h"
-
-#define DR6_DEFINED 0xe00full
-#define DR7_DEFINED 0xffff23ffull
 
 /* ---- mov to and from control registers: 8 bytes in 64-bit mode, else 4 ---- */
 
@@ -24,17 +22,11 @@ static unsigned system_reg_size(const struct insn *in)
 int op_mov_from_cr(struct cpu *cpu, const struct insn *in)
 {
 	u64 v;
+	int r = cr_read(cpu, in->reg, &v);
 
-	switch (in->reg) {
-	case 0: v = cpu->cr0; break;
-	case 2: v = cpu->cr2; break;
-	case 3: v = cpu->cr3; break;
-	case 4: v = cpu->cr4; break;
-	case 8: v = cpu->cr8; break;
-	default: return cpu_raise(cpu, X86_UD);
-	}
-	reg_write(cpu, in->rm, system_reg_size(in), true, v);
-	return CPU_OK;
+	if (!r)
+		reg_write(cpu, in->rm, system_reg_size(in), true, v);
+	return r;
 }
 
 int op_mov_to_cr(struct cpu *cpu, const struct insn *in)
@@ -71,9 +63,7 @@ int op_xsetbv(struct cpu *cpu, const struct insn *in)
 
 	if (!(cpu->cr4 & CR4_OSXSAVE))
 		return cpu_raise(cpu, X86_UD);
-	/* x87 cannot be off, AVX needs SSE (SDM 1:13.3) */
-	if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || (v & ~cpu->xcr0_allowed) || !(v & 1) ||
-		(v & 6) == 4)
+	if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || valid_xcr0(cpu, NULL, v, BY_GUEST))
 		return cpu_gp0(cpu);
 	cpu->xcr0 = v;
 	cpu_update_mode(cpu);
@@ -120,12 +110,12 @@ int op_mov_to_dr(struct cpu *cpu, const struct insn *in)
 
 	if (r)
 		return r;
-	if (n >= 6 && v >> 32)
+	if (n >= 6 && !valid_dr67(v))
 		return cpu_gp0(cpu);
 	if (n == 6)
-		v = (v & DR6_DEFINED) | DR6_FIXED;
+		v = dr6_written(v);
 	else if (n == 7)
-		v = (v & DR7_DEFINED) | DR7_FIXED;
+		v = dr7_written(v);
 	cpu->dr[n] = v;
 	if (n != 6) /* breakpoints may have come or gone */
 		cpu_update_mode(cpu);

@@ -109,8 +109,7 @@ static int iret_to_v86(struct cpu *cpu, struct stack *s, const struct frame *f)
 {
 	static const u8 order[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS};
 	u64 v[6];
-	const u64 mask = FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM |
-			 FL_AC | FL_VIF | FL_VIP | FL_ID;
+	const u64 mask = FL_DEFINED;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(v); i++) {
 		int r = stack_pop(cpu, s, &v[i], 4);

@@ -246,17 +246,11 @@ int irq_take_eoi_exit(struct vcpu *v)
 	return vector;
 }
 
-u64 lapic_get_cr8(struct vcpu *v)
-{
-	return v->lapic ? reg_get(v->lapic, R_TPR) >> 4 & 0xf : v->cpu.cr8;
-}
-
 void lapic_set_cr8(struct vcpu *v, u64 cr8)
 {
+	cpu_put_cr8(&v->cpu, cr8);
 	if (v->lapic)
-		lapic_set_tpr(v->lapic, (u8)(cr8 << 4));
-	else
-		v->cpu.cr8 = cr8 & 0xf;
+		lapic_recheck(v->lapic);
 }
 
 /* ---- life ---- */
@@ -301,14 +295,15 @@ void lapic_reset(struct vcpu *v, bool init)
 	struct lapic *l = v->lapic;
 
 	if (!init)
-		v->cpu.apic_base = 0xfee00000 | BASE_ENABLE | (is_bsp(v) ? BASE_BSP : 0);
+		v->cpu.apic_own.base =
+			APIC_BASE_RESET | APIC_BASE_ENABLE | (is_bsp(v) ? APIC_BASE_BSP : 0);
+	v->cpu.apic_own.cr8 = 0;
 	if (!l)
 		return;
 	lapic_timer_stop(l);
 	if (!init)
 		reg_set(l, R_ID, v->id << 24);
 	reset_registers(l);
-	v->cpu.cr8 = 0;
 	atomic_store(&l->extint, false);
 	atomic_store(&l->esr_pending, 0);
 	l->eoi_exit = -1;
@@ -321,6 +316,7 @@ int lapic_create(struct vcpu *v)
 	struct irq *irq = v->machine->irq;
 	struct lapic *l;
 
+	lapic_reset(v, false);
 	if (irq->mode == IRQCHIP_NONE)
 		return 0;
 	l = calloc(1, sizeof(*l));

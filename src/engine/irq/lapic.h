@@ -51,10 +51,6 @@ enum lapic_reg {
 #define ESR_RECEIVE_VECTOR BIT(6)
 #define ESR_REGISTER       BIT(7)
 
-#define BASE_BSP    BIT64(8)
-#define BASE_X2APIC BIT64(10)
-#define BASE_ENABLE BIT64(11)
-
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_TSC_DEADLINE };
 
 /* Why what needs one is refused. */
@@ -90,17 +86,30 @@ static inline void reg_set(struct lapic *l, unsigned r, u32 value)
 
 static inline u64 lapic_base(const struct lapic *l)
 {
-	return __atomic_load_n(&l->vcpu->cpu.apic_base, __ATOMIC_RELAXED);
+	return cpu_apic_base(&l->vcpu->cpu);
 }
 
 static inline bool lapic_enabled(const struct lapic *l)
 {
-	return lapic_base(l) & BASE_ENABLE;
+	return lapic_base(l) & APIC_BASE_ENABLE;
 }
 
 static inline bool lapic_x2(const struct lapic *l)
 {
-	return (lapic_base(l) & (BASE_ENABLE | BASE_X2APIC)) == (BASE_ENABLE | BASE_X2APIC);
+	const u64 both = APIC_BASE_ENABLE | APIC_BASE_X2APIC;
+
+	return (lapic_base(l) & both) == both;
+}
+
+/* Its registers are a page at the base. */
+static inline bool lapic_is_mapped(const struct lapic *l)
+{
+	return lapic_enabled(l) && !(lapic_base(l) & APIC_BASE_X2APIC);
+}
+
+static inline u8 lapic_tpr(const struct lapic *l)
+{
+	return (u8)reg_get(l, R_TPR);
 }
 
 /* ---- priorities, SDM 3:10.8.3.1; inner code uses them, too: MOV CR8 is a way to the TPR ---- */
@@ -119,7 +128,7 @@ static inline int lapic_highest(const struct lapic *l, unsigned first)
 
 static inline void lapic_update_ppr(struct lapic *l)
 {
-	u32 tpr = reg_get(l, R_TPR);
+	u32 tpr = lapic_tpr(l);
 	int isr = lapic_highest(l, R_ISR);
 	u32 served = isr < 0 ? 0 : (u32)isr & 0xf0;
 
@@ -132,12 +141,37 @@ static inline bool lapic_lets_through(const struct lapic *l, int vector)
 	return vector >= 0 && ((u32)vector & 0xf0) > (reg_get(l, R_PPR) & 0xf0);
 }
 
-/* TPR and CR8 are one register (SDM 3:10.8.6). Who lowers it must look for what that lets through. */
+/* Who lowers it must look for what that lets through. */
 static inline void lapic_put_tpr(struct lapic *l, u8 tpr)
 {
 	reg_set(l, R_TPR, tpr);
-	l->vcpu->cpu.cr8 = tpr >> 4;
 	lapic_update_ppr(l);
+}
+
+/*
+ * CR8 is the TPR's upper half (SDM 3:10.8.6), or, where the local APIC is the caller's, all that there is of it. There is
+ * no copy.
+ */
+static inline struct lapic *cpu_lapic(const struct cpu *cpu)
+{
+	return cpu->vcpu ? cpu->vcpu->lapic : NULL;
+}
+
+static inline u64 cpu_cr8(const struct cpu *cpu)
+{
+	const struct lapic *l = cpu_lapic(cpu);
+
+	return l ? lapic_tpr(l) >> 4 : cpu->apic_own.cr8;
+}
+
+static inline void cpu_put_cr8(struct cpu *cpu, u64 cr8)
+{
+	struct lapic *l = cpu_lapic(cpu);
+
+	if (l)
+		lapic_put_tpr(l, (u8)(cr8 << 4));
+	else
+		cpu->apic_own.cr8 = cr8 & 0xf;
 }
 
 static inline bool lapic_deadline_mode(const struct lapic *l)
@@ -155,12 +189,12 @@ static inline u32 lapic_id(const struct lapic *l)
 
 int lapic_create(struct vcpu *v); /* when machine_irqchip() != NONE */
 void lapic_destroy(struct vcpu *v);
-void lapic_reset(struct vcpu *v, bool init);
-/* Register access to the LAPIC page at apic_base; true if it was the LAPIC's. */
+void lapic_reset(struct vcpu *v, bool init); /* works without LAPIC, too */
+/* Register access to the LAPIC page at its base; true if it was the LAPIC's. */
 bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write);
 /*
  * IA32_APIC_BASE by the VMM (SREGS, SET_MSRS): any legal value, without the transition rules that
- * hold for the guest. -EINVAL. cpu->apic_base must be changed by nothing else. Works without LAPIC, too.
+ * hold for the guest. -EINVAL. Works without LAPIC, too.
  */
 int lapic_set_base(struct vcpu *v, u64 value);
 /* IA32_APIC_BASE, IA32_TSC_DEADLINE, x2APIC 0x800-0x8ff. 0, or -EINVAL for #GP, -ENOENT not one of these. */
@@ -170,7 +204,7 @@ int lapic_write_msr(struct vcpu *v, u32 index, u64 value);
 void lapic_timer_serve(struct vcpu *v);
 /* The guest's RDMSR or WRMSR of one of these finds the timer as it should be. */
 void lapic_timer_before_msr(struct vcpu *v, u32 index);
-u64 lapic_get_cr8(struct vcpu *v);
+/* By the VMM. The guest's way is cpu_put_cr8(). */
 void lapic_set_cr8(struct vcpu *v, u64 cr8);
 /* TLFS: EOI, ICR and TPR (0, 1, 2) as MSRs whatever the APIC's mode. 0 or -EINVAL. */
 int lapic_direct_read(struct vcpu *v, unsigned which, u64 *ret);

@@ -203,11 +203,11 @@ static void mmio_write(struct lapic *l, u32 offset, unsigned len, const void *da
 bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write)
 {
 	struct lapic *l = v->lapic;
-	u64 base = v->cpu.apic_base;
+	u64 base = cpu_apic_base(&v->cpu);
 
 	if (!l || gpa - (base & PAGE_MASK) >= PAGE_SIZE)
 		return false;
-	if (!(base & BASE_ENABLE) || base & BASE_X2APIC) {
+	if (!lapic_is_mapped(l)) {
 		if (!machine_quirk(v->machine, QUIRK_LAPIC_MMIO_HOLE))
 			return false;
 		if (!write)
@@ -274,7 +274,7 @@ int lapic_read_msr(struct vcpu *v, u32 index, u64 *ret)
 	struct lapic *l = v->lapic;
 
 	if (index == MSR_APIC_BASE) {
-		*ret = v->cpu.apic_base;
+		*ret = cpu_apic_base(&v->cpu);
 		return 0;
 	}
 	if (index == MSR_TSC_DEADLINE) {
@@ -317,17 +317,15 @@ static bool may_have_x2apic(const struct cpu *cpu)
 
 static int check_base(struct cpu *cpu, u64 value)
 {
-	u64 reserved = 0x2ff;
+	u64 reserved = 0x2ff | cpu_phys_reserved(cpu);
 
-	if (cpu->phys_bits)
-		reserved |= ~(BIT64(cpu->phys_bits) - 1);
 	if (value & reserved)
 		return refuse(&cpu->refusal, -EINVAL,
 			"apic_base 0x%lx: the bits 0x%lx are reserved", value, value & reserved);
-	if (value & BASE_X2APIC && !(value & BASE_ENABLE))
+	if (value & APIC_BASE_X2APIC && !(value & APIC_BASE_ENABLE))
 		return refuse(&cpu->refusal, -EINVAL,
 			"apic_base 0x%lx: bit 10 (x2APIC) needs bit 11 (enabled)", value);
-	if (value & BASE_X2APIC && !may_have_x2apic(cpu))
+	if (value & APIC_BASE_X2APIC && !may_have_x2apic(cpu))
 		return refuse(&cpu->refusal, -EINVAL,
 			"apic_base 0x%lx: CPUID does not offer bit 10 (x2APIC)", value);
 	return 0;
@@ -336,11 +334,11 @@ static int check_base(struct cpu *cpu, u64 value)
 /* Not from x2APIC back to xAPIC, and not from disabled straight to x2APIC (figure 10-27). */
 static bool legal_transition(u64 old, u64 value)
 {
-	if (!(value & BASE_ENABLE))
+	if (!(value & APIC_BASE_ENABLE))
 		return true;
-	if (old & BASE_X2APIC)
-		return value & BASE_X2APIC;
-	return old & BASE_ENABLE || !(value & BASE_X2APIC);
+	if (old & APIC_BASE_X2APIC)
+		return value & APIC_BASE_X2APIC;
+	return old & APIC_BASE_ENABLE || !(value & APIC_BASE_X2APIC);
 }
 
 /*
@@ -350,15 +348,15 @@ static bool legal_transition(u64 old, u64 value)
 static void change_base(struct vcpu *v, u64 value)
 {
 	struct lapic *l = v->lapic;
-	u64 changed = v->cpu.apic_base ^ value;
-	bool is_x2 = value & BASE_X2APIC;
+	u64 changed = cpu_apic_base(&v->cpu) ^ value;
+	bool is_x2 = value & APIC_BASE_X2APIC;
 
-	__atomic_store_n(&v->cpu.apic_base, value, __ATOMIC_RELAXED);
+	__atomic_store_n(&v->cpu.apic_own.base, value, __ATOMIC_RELAXED);
 	if (!l)
 		return;
-	if (changed & (BASE_X2APIC | BASE_ENABLE))
+	if (changed & (APIC_BASE_X2APIC | APIC_BASE_ENABLE))
 		reg_set(l, R_ID, is_x2 ? v->id : v->id << 24);
-	if (changed & BASE_X2APIC)
+	if (changed & APIC_BASE_X2APIC)
 		reg_set(l, R_LDR, is_x2 ? lapic_x2_ldr(v->id) : 0);
 	apic_map_stale(l->irq);
 	lapic_recheck(l);
@@ -368,7 +366,7 @@ int lapic_set_base(struct vcpu *v, u64 value)
 {
 	if (check_base(&v->cpu, value))
 		return -EINVAL;
-	if (value != v->cpu.apic_base)
+	if (value != cpu_apic_base(&v->cpu))
 		change_base(v, value);
 	return 0;
 }
@@ -378,7 +376,7 @@ int lapic_write_msr(struct vcpu *v, u32 index, u64 value)
 	struct lapic *l = v->lapic;
 
 	if (index == MSR_APIC_BASE) {
-		if (!legal_transition(v->cpu.apic_base, value))
+		if (!legal_transition(cpu_apic_base(&v->cpu), value))
 			return -EINVAL;
 		return lapic_set_base(v, value);
 	}

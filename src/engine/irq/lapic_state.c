@@ -80,7 +80,6 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 		reg_set(l, r, possible(r, page_get(regs, r)));
 	reg_set(l, R_VERSION, lapic_version(l));
 	set_id(l, page_get(regs, R_ID));
-	v->cpu.cr8 = reg_get(l, R_TPR) >> 4 & 0xf;
 	lapic_update_ppr(l);
 	lapic_timer_restore(l, page_get(regs, R_TIMER_CURRENT));
 	if (deadline)

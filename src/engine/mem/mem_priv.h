@@ -262,7 +262,7 @@ static inline u64 linear_wrap(const struct cpu *cpu, u64 lin)
 
 static inline bool linear_canonical(const struct cpu *cpu, u64 lin)
 {
-	return !cpu_long_mode(cpu) || (u64)((s64)(lin << 16) >> 16) == lin;
+	return !cpu_long_mode(cpu) || cpu_canonical(cpu, lin);
 }
 
 /* The engine gives up on the instruction; the caller of vcpu_run() sees why. */

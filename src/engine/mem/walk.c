@@ -52,18 +52,12 @@ static unsigned level_shift(const struct paging *p, unsigned level)
 	return PAGE_SHIFT + (level - 1) * p->bits;
 }
 
-/* A processor that was given no CPUID has 36 bits, as with KVM. */
-static unsigned phys_bits(const struct cpu *cpu)
-{
-	return cpu->phys_bits ? MIN(cpu->phys_bits, 52) : 36;
-}
-
 /* ---- reserved bits (SDM 3:4.3, 4.4.2, 4.5.4) ---- */
 
 /* PSE-36: bits 20:13 of a 4 MiB entry are bits 39:32 of the address. */
 static u64 reserved_4m(const struct cpu *cpu)
 {
-	unsigned high = MIN(phys_bits(cpu), 40) - 32;
+	unsigned high = MIN(cpu_phys_bits(cpu), 40) - 32;
 
 	return BIT64(21) | ALIGN_DOWN(0x1fe000ull, BIT64(13 + high));
 }
@@ -79,7 +73,7 @@ static u64 reserved_anywhere(const struct cpu *cpu, const struct paging *p)
 {
 	if (p->entry == 4)
 		return 0;
-	return p->always_reserved | (ADDRESS_BITS & ~(BIT64(phys_bits(cpu)) - 1)) |
+	return p->always_reserved | (ADDRESS_BITS & cpu_phys_reserved(cpu)) |
 	       (cpu->efer & EFER_NX ? 0 : PTE_NX);
 }
 

@@ -7,6 +7,7 @@
 
 #include "engine/cpu/segment.h"
 #include "engine/cpu/mode.h"
+#include "engine/cpu/valid.h"
 #include "engine/core/machine.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/msr/table.h"
@@ -26,6 +27,12 @@ int msr_get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, 
 	return 0;
 }
 
+int msr_get_apic_base(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
+{
+	*ret = cpu_apic_base(cpu);
+	return 0;
+}
+
 int msr_set_canonical(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	if (!cpu_canonical(cpu, value))
@@ -34,25 +41,16 @@ int msr_set_canonical(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 
 	return 0;
 }
 
-/* Bits of EFER that the guest's CPUID does not offer. */
-static u64 efer_lacking(const struct cpu *cpu)
-{
-	return (cpu->lacks & LACKS_NX ? EFER_NX : 0) |
-	       (cpu->lacks & LACKS_LONG_MODE ? EFER_LME | EFER_LMA : 0) |
-	       (cpu->lacks & LACKS_AUTO_IBRS ? EFER_AIBRSE : 0);
-}
-
 int msr_set_efer(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
-	u64 changed, unknown = value & (~d->valid | (host ? 0 : efer_lacking(cpu)));
+	u64 changed, unknown = efer_refused_bits(cpu, value, host ? BY_VMM : BY_GUEST);
 
 	if (unknown)
 		return msr_refuse_bits(cpu, unknown);
-	/* LMA follows LME and CR0.PG; the bit written is ignored */
-	value = (value & ~EFER_LMA) | (cpu->efer & EFER_LMA);
-	changed = value ^ cpu->efer;
-	if ((changed & EFER_LME) && (cpu->cr0 & CR0_PG))
+	if (!valid_lme(cpu, value))
 		return refuse(&cpu->refusal, -EINVAL, "LME cannot change while PG is set in cr0");
+	value = efer_with_lma(value, cpu->cr0);
+	changed = value ^ cpu->efer;
 	cpu->efer = value;
 	if (changed & EFER_NX)
 		tlb_flush_all(cpu);
@@ -106,7 +104,7 @@ int msr_set_mtrr_def_type(
 int msr_set_mtrr_var(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 value, bool host)
 {
 	bool mask = index & 1;
-	u64 address = ((1ull << cpu->phys_bits) - 1) & PAGE_MASK;
+	u64 address = ~cpu_phys_reserved(cpu) & PAGE_MASK;
 
 	if (value & ~(address | (mask ? 0x800 : 0xff)))
 		return msr_refuse_bits(cpu, value & ~(address | (mask ? 0x800 : 0xff)));

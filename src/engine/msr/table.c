@@ -62,7 +62,7 @@ static const struct msr_desc table[] = {
 	PV(0x12, "KVM_SYSTEM_TIME", PV_CLOCK, MSR_AT(kvm_system_time), MSR_SAVE | MSR_OUTER_W, ANY,
 		NULL),
 	CONST(0x17, 0x17, "PLATFORM_ID", 0),
-	FIELD(0x1b, "APIC_BASE", AT(apic_base), MSR_OUTER_W, ANY),
+	RULED(0x1b, "APIC_BASE", 0, MSR_OUTER_W, ANY, msr_get_apic_base, NULL),
 	CONST(0x2a, 0x2a, "EBL_CR_POWERON", 0),
 	RULED(0x34, "SMI_COUNT", MSR_AT(smi_count), MSR_SAVE | MSR_RO, ANY, NULL, NULL),
 	RULED(0x3a, "FEATURE_CONTROL", MSR_AT(feature_control), MSR_SAVE, 0x100001, NULL,

@@ -60,8 +60,8 @@ const struct msr_desc *msr_find(u32 index);
 
 /* ---- rules.c ---- */
 
-msr_getter msr_get_tsc, msr_get_mc_bank, msr_get_mc_ctl2, msr_get_mcg_ctl, msr_get_smbase,
-	msr_get_platform_info;
+msr_getter msr_get_tsc, msr_get_apic_base, msr_get_mc_bank, msr_get_mc_ctl2, msr_get_mcg_ctl,
+	msr_get_smbase, msr_get_platform_info;
 msr_setter msr_set_canonical, msr_set_efer, msr_set_memory_types, msr_set_mtrr_def_type,
 	msr_set_mtrr_var, msr_set_mc_bank, msr_set_mc_ctl2, msr_set_mcg_ctl,
 	msr_set_feature_control, msr_set_smbase, msr_set_bios_sign, msr_set_platform_info,

@@ -130,15 +130,9 @@ void vcpu_take_answer(struct cpu *cpu)
 
 /* ---- engine devices ---- */
 
-#define APIC_BASE_XAPIC_ON BIT64(11)
-#define APIC_BASE_X2APIC   BIT64(10)
-
 static bool is_tpr(const struct vcpu *v, u64 gpa)
 {
-	u64 base = v->cpu.apic_base;
-
-	return (base & (APIC_BASE_XAPIC_ON | APIC_BASE_X2APIC)) == APIC_BASE_XAPIC_ON &&
-	       gpa == (base & PAGE_MASK) + 0x80;
+	return lapic_is_mapped(v->lapic) && gpa == (lapic_base(v->lapic) & PAGE_MASK) + 0x80;
 }
 
 /* rip: of the instruction. */

@@ -24,8 +24,7 @@ static void take_init(struct vcpu *v)
 	cpu_reset(&v->cpu, true);
 	msr_reset_pv(&v->cpu);
 	atomic_store(&v->pending_smi, false);
-	if (v->lapic)
-		lapic_reset(v, true);
+	lapic_reset(v, true);
 	atomic_store(&v->mp_state, v->id == v->machine->boot_cpu ? MP_RUNNABLE : MP_INIT_RECEIVED);
 }
 

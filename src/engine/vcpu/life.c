@@ -12,6 +12,7 @@
 #include "engine/jit/run.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpu/mode.h"
+#include "engine/cpu/valid.h"
 #include "engine/pv/hyperv/hv.h"
 #include "base/fd.h"
 #include "base/hostcpu.h"
@@ -286,8 +287,8 @@ bool vcpu_ready_for_interrupt(const struct vcpu *v)
 
 void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 {
-	ret->cr8 = v->lapic ? lapic_get_cr8((struct vcpu *)v) : v->cpu.cr8;
-	ret->apic_base = v->cpu.apic_base;
+	ret->cr8 = cpu_cr8(&v->cpu);
+	ret->apic_base = cpu_apic_base(&v->cpu);
 	ret->if_flag = v->cpu.rflags & FL_IF;
 	ret->smm = cpu_in_smm(&v->cpu);
 	ret->ready_for_interrupt = vcpu_ready_for_interrupt(v);
@@ -295,10 +296,8 @@ void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 
 int vcpu_set_cr8(struct vcpu *v, u64 cr8)
 {
-	if (cr8 > 15)
+	if (!valid_cr8(cr8))
 		return refuse(&v->cpu.refusal, -EINVAL, "cr8 0x%lx: CR8 has only 4 bits", cr8);
-	v->cpu.cr8 = cr8;
-	if (v->lapic)
-		lapic_set_cr8(v, cr8);
+	lapic_set_cr8(v, cr8);
 	return 0;
 }

@@ -12,6 +12,7 @@
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpu/mode.h"
+#include "engine/cpu/valid.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"
@@ -43,9 +44,9 @@ static void get_sregs(struct vcpu *v, struct vcpu_state *s)
 	s->cr2 = cpu->cr2;
 	s->cr3 = cpu->cr3;
 	s->cr4 = cpu->cr4;
-	s->cr8 = v->lapic ? lapic_get_cr8(v) : cpu->cr8;
+	s->cr8 = cpu_cr8(cpu);
 	s->efer = cpu->efer;
-	s->apic_base = cpu->apic_base;
+	s->apic_base = cpu_apic_base(cpu);
 }
 
 /* x87 and SSE are always said to be present, as a kernel's KVM does. */
@@ -111,53 +112,15 @@ void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 
 /* ---- what can be a processor state ---- */
 
-static int check_cr0(struct refusal *why, u64 cr0)
-{
-	if (cr0 >> 32)
-		return refuse(why, -EINVAL, "cr0 0x%lx: bits 63 to 32 are reserved", cr0);
-	if ((cr0 & CR0_PG) && !(cr0 & CR0_PE))
-		return refuse(why, -EINVAL, "cr0 0x%lx: PG needs PE", cr0);
-	if ((cr0 & CR0_NW) && !(cr0 & CR0_CD))
-		return refuse(why, -EINVAL, "cr0 0x%lx: NW needs CD", cr0);
-	return 0;
-}
-
-/* SDM 3:4.1.1: what IA-32e mode needs, and what must not be set without it. */
-static int check_paging(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
-{
-	if (!(s->efer & EFER_LME) || !(s->cr0 & CR0_PG)) {
-		if (s->efer & EFER_LMA)
-			return refuse(
-				why, -EINVAL, "efer 0x%lx: LMA needs LME, and PG in cr0", s->efer);
-		if (s->seg[SEG_CS].attr & SEG_L)
-			return refuse(why, -EINVAL,
-				"cs.l: 64-bit code needs LME and LMA in efer, and PG in cr0");
-		return 0;
-	}
-	if (!(s->cr4 & CR4_PAE))
-		return refuse(why, -EINVAL, "cr4 0x%lx: long mode needs PAE", s->cr4);
-	if (!(s->efer & EFER_LMA))
-		return refuse(why, -EINVAL,
-			"efer 0x%lx: LMA must be set, because LME and PG in cr0 are", s->efer);
-	if ((s->cr3 & ~CR3_NOFLUSH) >> cpu->phys_bits)
-		return refuse(why, -EINVAL, "cr3 0x%lx: physical addresses have only %lu bits",
-			s->cr3, (u64)cpu->phys_bits);
-	return 0;
-}
-
 static int check_sregs(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
 {
-	u64 cr4 = s->cr4 & ~cpu->cr4_allowed, efer = s->efer & ~EFER_OFFERED;
+	const struct control c = {.cr0 = s->cr0,
+		.cr3 = s->cr3 & ~CR3_NOFLUSH,
+		.cr4 = s->cr4,
+		.efer = s->efer,
+		.cs_l = s->seg[SEG_CS].attr & SEG_L};
 
-	if (check_cr0(why, s->cr0))
-		return -EINVAL;
-	if (cr4)
-		return refuse(why, -EINVAL, "cr4 0x%lx: CPUID does not offer the bits 0x%lx",
-			s->cr4, cr4);
-	if (efer)
-		return refuse(
-			why, -EINVAL, "efer 0x%lx: the bits 0x%lx are not offered", s->efer, efer);
-	return check_paging(cpu, why, s);
+	return valid_control(cpu, why, &c, BY_VMM);
 }
 
 /* Without any component MXCSR is not looked at, as in Linux. */
@@ -180,13 +143,39 @@ static int check_xsave(struct cpu *cpu, struct refusal *why, const struct vcpu_s
 	return 0;
 }
 
-static int check_state(struct cpu *cpu, struct refusal *why, u32 groups, const struct vcpu_state *s)
+static int check_debug(struct refusal *why, const struct vcpu_state *s)
 {
+	if (!valid_dr67(s->dr[6]) || !valid_dr67(s->dr[7]))
+		return refuse(why, -EINVAL, "dr6 0x%lx, dr7 0x%lx: bits 63 to 32 are reserved",
+			s->dr[6], s->dr[7]);
+	return 0;
+}
+
+/* Who waits for SIPI cannot be in system management mode: INIT waits until that ends. */
+static int check_smi(const struct vcpu *v, struct refusal *why, const struct vcpu_state *s)
+{
+	if ((s->events.smi.active || s->events.smi.pending) &&
+		atomic_load(&v->mp_state) == MP_INIT_RECEIVED)
+		return refuse(
+			why, -EINVAL, "smi: the vCPU waits for SIPI, KVM_MP_STATE_INIT_RECEIVED");
+	return 0;
+}
+
+static int check_state(struct vcpu *v, struct refusal *why, u32 groups, const struct vcpu_state *s)
+{
+	struct cpu *cpu = &v->cpu;
+
 	if ((groups & ST_SREGS) && check_sregs(cpu, why, s))
 		return -EINVAL;
 	if ((groups & ST_XSAVE) && check_xsave(cpu, why, s))
 		return -EINVAL;
-	if ((groups & ST_XCR) && xstate_check_xcr0(why, s->xcr0, cpu->xcr0_allowed))
+	if ((groups & ST_XCR) && valid_xcr0(cpu, why, s->xcr0, BY_VMM))
+		return -EINVAL;
+	if ((groups & ST_DEBUG) && check_debug(why, s))
+		return -EINVAL;
+	if ((groups & ST_EVENT) && valid_exception(why, &s->events))
+		return -EINVAL;
+	if ((groups & ST_SMI) && check_smi(v, why, s))
 		return -EINVAL;
 	if ((groups & ST_MP) && s->mp_state > MP_SIPI_RECEIVED)
 		return refuse(why, -EINVAL, "mp_state: there is no state %lu", (u64)s->mp_state);
@@ -233,10 +222,7 @@ static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
 	cpu->cr3 = s->cr3 & ~CR3_NOFLUSH;
 	cpu->cr4 = s->cr4;
 	cpu->efer = s->efer;
-	if (s->cr8 > 15) /* Linux takes the rest */
-		return;
-	cpu->cr8 = s->cr8;
-	if (v->lapic)
+	if (valid_cr8(s->cr8)) /* Linux takes the rest */
 		lapic_set_cr8(v, s->cr8);
 }
 
@@ -304,7 +290,7 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 {
 	struct cpu *cpu = &v->cpu;
 
-	if (check_state(cpu, refusal_begin(v), groups, s))
+	if (check_state(v, refusal_begin(v), groups, s))
 		return -EINVAL;
 	if ((groups & ST_SREGS) && lapic_set_base(v, s->apic_base))
 		return -EINVAL;

@@ -39,7 +39,7 @@ void vapic_to_guest(struct vcpu *v)
 {
 	const struct lapic *l = v->lapic;
 	int isr = lapic_highest(l, R_ISR), irr = lapic_highest(l, R_IRR);
-	u32 word = reg_get(l, R_TPR) & 0xff;
+	u32 word = lapic_tpr(l);
 
 	word |= isr < 0 ? 0 : (u32)(isr & 0xf0) << 8;
 	word |= irr < 0 ? 0 : (u32)irr << 24;

@@ -235,9 +235,9 @@ static void bits_that_follow_state(void **state)
 	cpuid_changed(&w.cpu);
 	assert_int_equal(reg(0xb, 7, C), 7); /* an invalid level */
 	assert_int_equal(reg(0xb, 7, D), 9);
-	w.cpu.apic_base |= BIT(11);
+	w.cpu.apic_own.base |= BIT(11);
 	assert_true(reg(1, 0, D) & BIT(9));
-	w.cpu.apic_base &= ~BIT64(11);
+	w.cpu.apic_own.base &= ~BIT64(11);
 	assert_false(reg(1, 0, D) & BIT(9));
 }
 

@@ -146,13 +146,13 @@ static void cr8_rules(void **state)
 	assert_gp(EXEC(0x44, 0x0f, 0x22, 0xc0));
 	w.cpu.gpr[RAX] = 9;
 	assert_int_equal(EXEC(0x44, 0x0f, 0x22, 0xc0), CPU_OK);
-	assert_int_equal(w.cpu.cr8, 9);
+	assert_int_equal(w.cpu.apic_own.cr8, 9);
 	assert_int_equal(w.cpu.exit.reason, EXIT_NONE);
 	assert_int_equal(EXEC(0x44, 0x0f, 0x20, 0xc3), CPU_OK);
 	assert_int_equal(w.cpu.gpr[RBX], 9);
 	w.cpu.gpr[RAX] = 8; /* who has the local APIC is told */
 	assert_int_equal(EXEC(0x44, 0x0f, 0x22, 0xc0), CPU_OK);
-	assert_int_equal(w.cpu.cr8, 8);
+	assert_int_equal(w.cpu.apic_own.cr8, 8);
 	assert_int_equal(w.cpu.exit.reason, EXIT_SET_TPR);
 }
 

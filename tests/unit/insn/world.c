@@ -180,6 +180,7 @@ static void start(void)
 		for (unsigned k = 0; k < TLB_KINDS; k++)
 			w.cpu.tlb[i][k].neg_tag[0] = tlb_empty(0);
 	cpu_reset(&w.cpu, false);
+	w.cpu.apic_own.base = APIC_BASE_RESET | APIC_BASE_ENABLE;
 	msr_reset(&w.cpu);
 	w.flush_all = w.flush_nonglobal = w.flush_page = 0;
 	w.cpu.rip = 0x1000;

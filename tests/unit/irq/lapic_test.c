@@ -34,7 +34,7 @@ static void test_reset_values(void **state)
 	assert_int_equal(apic_read(cpu0, R_LVT_TIMER), 0x10000);
 	assert_int_equal(apic_read(cpu0, R_LVT_LINT0), 0x700);
 	assert_int_equal(apic_read(cpu0, R_LVT_LINT1), 0x10000);
-	assert_int_equal(cpu0->cpu.apic_base, 0xfee00900);
+	assert_int_equal(cpu_apic_base(&cpu0->cpu), 0xfee00900);
 	assert_int_equal(irq_pending(cpu0), -1);
 }
 
@@ -83,7 +83,7 @@ static void test_tpr(void **state)
 {
 	apic_enable(cpu0);
 	apic_write(cpu0, R_TPR, 0x4f);
-	assert_int_equal(lapic_get_cr8(cpu0), 4);
+	assert_int_equal(cpu_cr8(&cpu0->cpu), 4);
 	assert_int_equal(apic_read(cpu0, R_PPR), 0x4f);
 	self_ipi(0x4e);
 	assert_int_equal(irq_pending(cpu0), -1);
@@ -92,7 +92,7 @@ static void test_tpr(void **state)
 	assert_int_equal(apic_read(cpu0, R_TPR), 0x30);
 	assert_int_equal(world_posts(cpu0), 1);
 	assert_int_equal(irq_pending(cpu0), 0x4e);
-	assert_int_equal(cpu0->cpu.cr8, 3);
+	assert_int_equal(cpu_cr8(&cpu0->cpu), 3);
 }
 
 static void test_tmr(void **state)
@@ -262,7 +262,7 @@ static void test_off_and_on(void **state)
 	apic_write(cpu0, R_LDR, 0x02000000);
 	apic_write(cpu0, R_TPR, 0x70);
 	assert_int_equal(lapic_write_msr(cpu0, 0x1b, 0xfee00100), 0);
-	assert_int_equal(lapic_get_cr8(cpu0), 7);
+	assert_int_equal(cpu_cr8(&cpu0->cpu), 7);
 	lapic_set_cr8(cpu0, 8);
 	assert_int_equal(lapic_write_msr(cpu0, 0x1b, 0xfee00900), 0);
 	assert_int_equal(apic_read(cpu0, R_ID), 0);
@@ -286,7 +286,7 @@ static void test_init(void **state)
 	assert_int_equal(apic_read(cpu0, R_TPR), 0);
 	x2apic_enable(cpu0);
 	lapic_reset(cpu0, true);
-	assert_int_equal(cpu0->cpu.apic_base, 0xfee00d00);
+	assert_int_equal(cpu_apic_base(&cpu0->cpu), 0xfee00d00);
 	assert_int_equal(x2_read(cpu0, R_LDR), 1);
 }
 
@@ -330,7 +330,7 @@ static void test_state_impossible(void **state)
 	assert_int_equal(vcpu_set_lapic(cpu0, page), 0);
 	assert_int_equal(apic_read(cpu0, R_TPR), 0xff);
 	assert_int_equal(apic_read(cpu0, R_PPR), 0xff);
-	assert_int_equal(lapic_get_cr8(cpu0), 15);
+	assert_int_equal(cpu_cr8(&cpu0->cpu), 15);
 	assert_int_equal(apic_read(cpu0, R_ICR) & ICR_BUSY, 0);
 	assert_int_equal(irq_pending(cpu0), -1);
 	for (unsigned i = 0; i < 256;
@@ -382,7 +382,7 @@ static void test_no_lapic(void **state)
 	assert_int_equal(vcpu_get_lapic(cpu0, page), -EINVAL);
 	assert_int_equal(vcpu_set_lapic(cpu0, page), -EINVAL);
 	lapic_set_cr8(cpu0, 5);
-	assert_int_equal(lapic_get_cr8(cpu0), 5);
+	assert_int_equal(cpu_cr8(&cpu0->cpu), 5);
 	assert_int_equal(lapic_set_base(cpu0, 0xfee00900), 0);
 	assert_int_equal(lapic_read_msr(cpu0, 0x802, &v), -EINVAL);
 	assert_int_equal(lapic_read_msr(cpu0, 0x6e0, &v), 0);

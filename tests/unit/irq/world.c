@@ -98,6 +98,7 @@ static void add_vcpu(unsigned i)
 	assert_non_null(v);
 	v->machine = world;
 	v->id = i;
+	v->cpu.vcpu = v;
 	atomic_store(&world->vcpus[i], v);
 	atomic_store(&world->vcpu_high, i + 1);
 	world->vcpu_count++;
@@ -168,7 +169,7 @@ void apic_enable(struct vcpu *v)
 
 void x2apic_enable(struct vcpu *v)
 {
-	assert_int_equal(lapic_write_msr(v, 0x1b, v->cpu.apic_base | BASE_X2APIC), 0);
+	assert_int_equal(lapic_write_msr(v, 0x1b, cpu_apic_base(&v->cpu) | APIC_BASE_X2APIC), 0);
 	x2_write(v, R_SVR, 0x1ff);
 }
 

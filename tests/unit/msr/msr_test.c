@@ -177,7 +177,7 @@ static void outer_registers_read_inside(void **state)
 	u64 v;
 
 	start_long(0);
-	w.cpu.apic_base = 0xfee00900;
+	w.cpu.apic_own.base = 0xfee00900;
 	assert_int_equal(guest_read(0x1b, &v), CPU_OK);
 	assert_int_equal(v, 0xfee00900);
 	assert_int_equal(guest_write(0x1b, 0), CPU_EXIT);
