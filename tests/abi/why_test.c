@@ -253,7 +253,7 @@ static void test_cpuid(void **state)
 	run_to(&g, KVM_EXIT_HLT);
 	c.n = 2;
 	refused(g.vcpu, KVM_SET_CPUID2, &c, -EINVAL,
-		"the vCPU has run: CPUID can only be set before the first KVM_RUN");
+		"the vCPU has run: its CPUID can change only before the first KVM_RUN");
 	guest_close(&g);
 }
 

@@ -125,7 +125,7 @@ static long set_cpuid(struct call *c, struct cpuid_entry *e, unsigned n)
 		ret = vcpu_answered(c, vcpu_set_cpuid(v->cpu, e, n));
 	else if (!same_as_now(v, e, n))
 		ret = refuse(c->why, -EINVAL,
-			"the vCPU has run: CPUID can only be set before the first KVM_RUN");
+			"the vCPU has run: its CPUID can change only before the first KVM_RUN");
 	if (ret || v->has_run) {
 		free(e);
 		return ret;
