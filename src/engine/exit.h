@@ -38,6 +38,7 @@ enum exit_reason {
 	EXIT_SET_TPR, /* CR8 has become less, and the local APIC is the caller's */
 	EXIT_HYPERV,  /* answer: hyperv.result */
 	EXIT_XEN,     /* answer: xen.result */
+	EXIT_TAP,     /* the subscriber of tap.h has stopped the vcpu; see vcpu_tap_event() */
 	EXIT_COUNT,
 };
 

@@ -7,6 +7,7 @@
 #include "engine/host/raw.h"
 #include "engine/irq/lapic.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 #define CR0_SUPPORTED                                                                              \
 	(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | \
@@ -46,6 +47,15 @@ static bool uses_pdptes(u64 cr0, u64 cr4, u64 efer)
 	return (cr0 & CR0_PG) && (cr4 & CR4_PAE) && !(efer & EFER_LMA);
 }
 
+/* The subscriber of engine/tap.h: a write that would succeed is asked for, and checked again with the value that he gives. */
+static int cr_ask(struct cpu *cpu, unsigned cr, u64 old, u64 v,
+	int (*write)(struct cpu *cpu, u64 v, bool asked))
+{
+	int r;
+
+	return tap_cr(cpu, cr, old, &v, &r) ? r : write(cpu, v, true);
+}
+
 /* ---- CR0 ---- */
 
 static bool cr0_consistent(u64 v)
@@ -78,7 +88,7 @@ static bool cr0_paging_change(struct cpu *cpu, u64 v, u64 *efer)
 	return true;
 }
 
-static int cr0_write(struct cpu *cpu, u64 v)
+static int cr0_write(struct cpu *cpu, u64 v, bool asked)
 {
 	u64 old = cpu->cr0, efer = cpu->efer;
 
@@ -90,6 +100,8 @@ static int cr0_write(struct cpu *cpu, u64 v)
 	if (((v ^ old) & (CR0_PG | CR0_CD | CR0_NW)) && uses_pdptes(v, cpu->cr4, efer) &&
 		!pdptes_valid(cpu, cpu->cr3))
 		return cpu_gp0(cpu);
+	if (!asked && tap_wants(cpu, TAP_CR))
+		return cr_ask(cpu, 0, old, v, cr0_write);
 	cpu->cr0 = v;
 	cpu->efer = efer;
 	if ((v ^ old) & CR0_TLB)
@@ -100,7 +112,7 @@ static int cr0_write(struct cpu *cpu, u64 v)
 
 /* ---- CR3 ---- */
 
-static int cr3_write(struct cpu *cpu, u64 v)
+static int cr3_write(struct cpu *cpu, u64 v, bool asked)
 {
 	if (cpu_long_mode(cpu)) {
 		if (cpu->cr4 & CR4_PCIDE)
@@ -110,6 +122,8 @@ static int cr3_write(struct cpu *cpu, u64 v)
 	} else if (uses_pdptes(cpu->cr0, cpu->cr4, cpu->efer) && !pdptes_valid(cpu, v)) {
 		return cpu_gp0(cpu);
 	}
+	if (!asked && tap_wants(cpu, TAP_CR))
+		return cr_ask(cpu, 3, cpu->cr3, v, cr3_write);
 	cpu->cr3 = v;
 	tlb_flush_nonglobal(cpu);
 	return CPU_OK;
@@ -135,12 +149,14 @@ static bool cr4_valid(struct cpu *cpu, u64 v)
 	       pdptes_valid(cpu, cpu->cr3);
 }
 
-static int cr4_write(struct cpu *cpu, u64 v)
+static int cr4_write(struct cpu *cpu, u64 v, bool asked)
 {
 	u64 old = cpu->cr4;
 
 	if (!cr4_valid(cpu, v))
 		return cpu_gp0(cpu);
+	if (!asked && tap_wants(cpu, TAP_CR))
+		return cr_ask(cpu, 4, old, v, cr4_write);
 	cpu->cr4 = v;
 	if ((v ^ old) & CR4_TLB)
 		tlb_flush_all(cpu);
@@ -160,13 +176,15 @@ static int cr8_of_caller(struct cpu *cpu, u64 v)
 }
 
 /* Outer code delivers; it need not look when no request that waits has become deliverable. */
-static int cr8_write(struct cpu *cpu, u64 v)
+static int cr8_write(struct cpu *cpu, u64 v, bool asked)
 {
 	struct vcpu *vcpu = cpu->vcpu;
 	struct lapic *l = vcpu ? vcpu->lapic : NULL;
 
 	if (v > 15)
 		return cpu_gp0(cpu);
+	if (!asked && tap_wants(cpu, TAP_CR))
+		return cr_ask(cpu, 8, cpu->cr8, v, cr8_write);
 	if (!l)
 		return cr8_of_caller(cpu, v);
 	lapic_put_tpr(l, (u8)(v << 4));
@@ -178,11 +196,11 @@ static int cr8_write(struct cpu *cpu, u64 v)
 int cr_write(struct cpu *cpu, unsigned cr, u64 value)
 {
 	switch (cr) {
-	case 0: return cr0_write(cpu, value);
+	case 0: return cr0_write(cpu, value, false);
 	case 2: cpu->cr2 = value; return CPU_OK;
-	case 3: return cr3_write(cpu, value);
-	case 4: return cr4_write(cpu, value);
-	case 8: return cr8_write(cpu, value);
+	case 3: return cr3_write(cpu, value, false);
+	case 4: return cr4_write(cpu, value, false);
+	case 8: return cr8_write(cpu, value, false);
 	default: return cpu_raise(cpu, X86_UD);
 	}
 }

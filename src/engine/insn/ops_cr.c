@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/tap/ask.h"
 #include "x86/regs.h"
 
 #define DR6_DEFINED 0xe00full
@@ -43,9 +44,7 @@ int op_mov_to_cr(struct cpu *cpu, const struct insn *in)
 
 int op_clts(struct cpu *cpu, const struct insn *in)
 {
-	cpu->cr0 &= ~CR0_TS;
-	cpu_update_mode(cpu);
-	return CPU_OK;
+	return cr_write(cpu, 0, cpu->cr0 & ~CR0_TS);
 }
 
 int op_lmsw(struct cpu *cpu, const struct insn *in)
@@ -64,15 +63,24 @@ int op_smsw(struct cpu *cpu, const struct insn *in)
 	return rm_write(cpu, in, in->is_mem ? 2 : in->op_size, cpu->cr0);
 }
 
+/* x87 cannot be off, AVX needs SSE (SDM 1:13.3) */
+static bool xcr0_valid(const struct cpu *cpu, u64 v)
+{
+	return !(v & ~cpu->xcr0_allowed) && (v & 1) && (v & 6) != 4;
+}
+
 int op_xsetbv(struct cpu *cpu, const struct insn *in)
 {
 	u64 v = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+	int r;
 
 	if (!(cpu->cr4 & CR4_OSXSAVE))
 		return cpu_raise(cpu, X86_UD);
-	/* x87 cannot be off, AVX needs SSE (SDM 1:13.3) */
-	if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || (v & ~cpu->xcr0_allowed) || !(v & 1) ||
-		(v & 6) == 4)
+	if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || !xcr0_valid(cpu, v))
+		return cpu_gp0(cpu);
+	if (tap_xcr0(cpu, &v, &r))
+		return r;
+	if (!xcr0_valid(cpu, v))
 		return cpu_gp0(cpu);
 	cpu->xcr0 = v;
 	cpu_update_mode(cpu);

@@ -25,6 +25,7 @@
 #include "engine/request/pause.h"
 #include "engine/time/clock.h"
 #include "engine/request/post.h"
+#include "engine/vcpu/loop.h"
 #include "engine/jit/gen.h"
 #include "engine/insn/native.h"
 
@@ -194,6 +195,8 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		r = lapic_create(v);
 	if (!r)
 		vcpu_enlist(m, v, place); /* last: from here on others see it */
+	if (!r && m->tap.ops)
+		vcpu_tap_begin(v);
 	pthread_mutex_unlock(&m->lock);
 	if (r) {
 		vcpu_free(v);
@@ -207,6 +210,7 @@ void vcpu_destroy(struct vcpu *v)
 {
 	if (!v)
 		return;
+	vcpu_tap_end(v);
 	/* Who looks at all vcpus is inside, pauses them, holds the lock, or is waited for below. */
 	machine_pause(v->machine);
 	pthread_mutex_lock(&v->machine->lock);

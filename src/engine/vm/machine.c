@@ -23,6 +23,8 @@ static void init_locks(struct machine *m)
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->pause_lock, NULL);
 	pthread_cond_init(&m->resumed, NULL);
+	pthread_mutex_init(&m->tap.lock, NULL);
+	pthread_cond_init(&m->tap.idle, NULL);
 }
 
 int machine_create(struct machine **ret)
@@ -72,6 +74,8 @@ void machine_destroy(struct machine *m)
 	memory_destroy(m);
 	code_cache_destroy(m);
 	msr_policy_free(m->msr_policy);
+	pthread_cond_destroy(&m->tap.idle);
+	pthread_mutex_destroy(&m->tap.lock);
 	pthread_cond_destroy(&m->resumed);
 	pthread_mutex_destroy(&m->pause_lock);
 	pthread_mutex_destroy(&m->lock);
