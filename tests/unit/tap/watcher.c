@@ -6,6 +6,20 @@
 #include "engine/core/vcpu.h"
 #include "engine/exit.h"
 
+/* The bytes between fields are whatever they are. */
+static void clear_padding(struct vcpu_state *s)
+{
+	for (unsigned i = 0; i < SEG_COUNT; i++) {
+		const struct segment o = s->seg[i];
+		struct segment *d = memset(&s->seg[i], 0, sizeof(*d));
+
+		d->base = o.base;
+		d->limit = o.limit;
+		d->attr = o.attr;
+		d->selector = o.selector;
+	}
+}
+
 static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 {
 	struct watcher *w = opaque;
@@ -16,6 +30,7 @@ static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 	w->seen[w->count].e = *e;
 	memset(&w->seen[w->count].s, 0, sizeof(w->seen[0].s));
 	vcpu_get(v, ST_REGS | ST_SREGS | ST_XSAVE | ST_XCR | ST_DEBUG, &w->seen[w->count].s);
+	clear_padding(&w->seen[w->count].s);
 	w->seen[w->count++].byte = w->ram[DATA];
 	return w->answer ? w->answer(w, v, e) : TAP_GO_ON;
 }
@@ -53,7 +68,7 @@ void watcher_start(struct watcher *w)
 {
 	struct vcpu_state s;
 
-	vcpu_get(w->v, ST_REGS | ST_SREGS | ST_EVENT, &s);
+	vcpu_get(w->v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG, &s);
 	memset(s.gpr, 0, sizeof(s.gpr));
 	memset(&s.events, 0, sizeof(s.events));
 	s.gpr[RSP] = STACK;
@@ -67,9 +82,13 @@ void watcher_start(struct watcher *w)
 	s.seg[SEG_CS] = (struct segment){.selector = 8, .limit = ~0u, .attr = 0xa09b};
 	s.seg[SEG_SS] = (struct segment){.selector = 16, .limit = ~0u, .attr = 0xc093};
 	s.seg[SEG_DS] = s.seg[SEG_ES] = s.seg[SEG_SS];
+	s.seg[SEG_LDTR] = (struct segment){.attr = SEG_UNUSABLE};
+	s.seg[SEG_TR] = (struct segment){.limit = 0x67, .attr = 0x8b};
+	s.dr[6] = DR6_FIXED;
+	s.xcr0 = 1;
 	s.gdt = (struct dtable){.base = GDT, .limit = 0x7f};
 	s.idt = (struct dtable){.base = IDT, .limit = 0xfff};
-	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS | ST_EVENT, &s), 0);
+	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG | ST_XCR, &s), 0);
 	w->count = 0;
 }
 
