@@ -38,6 +38,7 @@ enum exit_reason {
 	EXIT_SET_TPR, /* the guest lowered CR8, and the caller has the local APIC */
 	EXIT_HYPERV,  /* answer: hyperv.result */
 	EXIT_XEN,     /* answer: xen.result */
+	EXIT_TAP,     /* the subscriber of tap.h has stopped the vcpu; see vcpu_tap_event() */
 	EXIT_COUNT,
 };
 

@@ -265,6 +265,7 @@ static int show_unknown(struct kvm_vcpu *v, const struct exit *e)
 /* What KVM_RUN returns beside showing it. */
 static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit *e) = {
 	[EXIT_NONE] = show_unknown,
+	[EXIT_TAP] = show_unknown,
 	[EXIT_IO_IN] = show_io,
 	[EXIT_IO_OUT] = show_io,
 	[EXIT_MMIO_READ] = show_mmio,

@@ -3,7 +3,10 @@
  * Asking the outside: an instruction that reads a device, or an MSR of the outer code, leaves with an exit before it has
  * any effect, and is started again when the answer is there. It may ask several times; then all answers so far are found
  * again, in the order of the questions. An answer that does not fit (the guest's registers, code or tables were changed
- * meanwhile) belongs to another course of events: it and all that follow are dropped. Inner code.
+ * meanwhile) belongs to another course of events: it and all that follow are dropped.
+ *
+ * Answers of the subscriber (engine/tap.h) stand among them but are found by what was asked, wherever they are: they hold
+ * until the instruction is over. Inner code.
  */
 #ifndef ENGINE_CORE_ANSWER_H
 #define ENGINE_CORE_ANSWER_H
@@ -15,12 +18,36 @@
 static inline const struct answer *answer_to(struct cpu *cpu, u8 reason, u64 addr, u8 len)
 {
 	struct answers *r = &cpu->answers;
-	const struct answer *a = &r->answer[r->next];
+	const struct answer *a;
 
+	while (unlikely(r->tapped) && r->next < r->filled && r->answer[r->next].reason == EXIT_TAP)
+		r->next++;
+	a = &r->answer[r->next];
 	if (r->next >= r->filled || a->reason != reason || a->addr != addr || a->len != len)
 		return NULL;
 	r->next++;
 	return a;
+}
+
+/* The subscriber's. */
+static inline const struct answer *tap_answer_to(const struct cpu *cpu, u8 kind, u64 key)
+{
+	const struct answers *r = &cpu->answers;
+
+	for (unsigned i = 0; r->tapped && i < r->filled; i++) {
+		const struct answer *a = &r->answer[i];
+
+		if (a->reason == EXIT_TAP && a->len == kind && a->addr == key)
+			return a;
+	}
+	return NULL;
+}
+
+/* Whatever was asked, it is another instruction or event that begins now. */
+static inline void answers_drop(struct cpu *cpu)
+{
+	cpu->answers.filled = cpu->answers.next = 0;
+	cpu->answers.tapped = false;
 }
 
 static inline bool answers_full(const struct cpu *cpu)

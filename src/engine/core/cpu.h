@@ -24,6 +24,7 @@
 #include "engine/core/layout.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
+#include "engine/tap.h"
 #include "x86/insn.h"
 #include "x86/regs.h"
 
@@ -40,6 +41,8 @@ enum cpu_result {
 #define ACC_FETCH BIT(1)
 #define ACC_SYSTEM                                                                                 \
 	BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
+#define ACC_ALSO_READ                                                                              \
+	BIT(3) /* a write that reads first, by the same address: for the rights of the page */
 
 /* ---- software TLB ---- */
 
@@ -105,23 +108,27 @@ struct exception {
 	u8 vector;
 	bool has_error;
 	u32 error;
-	u64 cr2;     /* #PF */
-	u64 dr6;     /* #DB: bits to set */
-	bool resume; /* #DB: RF in the saved flags, as all other faults have it */
+	u64 cr2;       /* #PF */
+	u64 dr6;       /* #DB: bits to set */
+	bool resume;   /* #DB: RF in the saved flags, as all other faults have it */
+	bool injected; /* from outside */
 };
 
-/* Answers to reads that left the engine, in the order in which the restarted instruction asks: see answer.h. */
-#define ANSWERS_MAX 16
+/* Answers to questions that left the engine, in the order in which they were asked: see answer.h. */
+#define ANSWERS_MAX 128
 struct answer {
 	u64 addr; /* gpa, port or MSR */
 	u64 value;
 	u8 reason; /* enum exit_reason */
-	u8 len;
+	u8 len;    /* EXIT_TAP: what was asked */
 	bool error;
+	u8 verdict; /* EXIT_TAP: enum tap_verdict */
 };
 struct answers {
-	u8 filled; /* answers present */
-	u8 next;   /* next one to hand out; reset at each restart */
+	u8 filled;   /* answers present */
+	u8 next;     /* next one to hand out; reset at each restart */
+	bool tapped; /* there may be one to EXIT_TAP */
+	bool muted;  /* half done and cannot be started again: no EXIT_TAP */
 	struct answer answer[ANSWERS_MAX];
 	u32 io_count; /* string input: items available in io_data */
 };
@@ -159,6 +166,7 @@ struct jump_table {
 #define REQ_POLL    BIT(4) /* time to call the poll function */
 #define REQ_PAUSE   BIT(5) /* machine_pause() waits for us */
 #define REQ_RING    BIT(6) /* the dirty ring is nearly full */
+#define REQ_TAP     BIT(7) /* vcpu.tap has changed */
 
 struct block; /* a translated basic block, engine/code/block.h */
 
@@ -262,6 +270,15 @@ struct cpu {
 	u32 debug_pending; /* DR6 bits of a trap that must wait until what the instruction did has left */
 	u32 debug_flags; /* DBG_* */
 	u64 debug_dr[8];
+
+	/* the subscriber of tap.h */
+	u32 tap_events;   /* derived: what it is asked, bits of enum tap_kind */
+	bool tap_stepped; /* an instruction is over since TAP_STEP was switched on */
+	bool events_own; /* events.exception is the processor's own: it waits for an answer or its turn */
+	bool events_resume; /* and this is its exception.resume */
+	u8 question_kind;   /* by which its answer is found, see tap/ask.c */
+	u64 question_key;
+	struct tap_event question; /* EXIT_TAP */
 
 	struct exit exit;
 	struct answers answers;

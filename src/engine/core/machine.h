@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include "base/types.h"
 #include "engine/engine.h"
+#include "engine/tap.h"
 
 struct memory; /* mem/: slots, dirty bitmaps, watched pages */
 struct irq;    /* irq/: PIC, IOAPIC, PIT, routing, irqfd, ioeventfd */
@@ -27,6 +28,15 @@ struct sint_ops;     /* irq/irq.h */
 struct code_area {
 	u64 start, bytes;
 	const struct exit_record *fault;
+};
+
+/* vcpu/tap.c: the subscriber */
+struct machine_tap {
+	pthread_mutex_t lock;
+	pthread_cond_t idle;
+	const struct tap *ops;
+	void *opaque;
+	unsigned busy; /* threads in its functions */
 };
 
 struct machine {
@@ -55,8 +65,9 @@ struct machine {
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
 	pthread_mutex_t pause_lock;
 	pthread_cond_t resumed;
-	_Atomic bool pausing;      /* one machine_pause() at a time */
-	unsigned held;             /* vcpus that wait to go in; under pause_lock */
+	_Atomic bool pausing; /* one machine_pause() at a time */
+	unsigned held;        /* vcpus that wait to go in; under pause_lock */
+	struct machine_tap tap;
 	struct tick *tick;         /* tick.c */
 	struct last *last;         /* lastwatch.c */
 	_Atomic u32 device_events; /* recheck.c */

@@ -20,6 +20,27 @@ struct steal {
 	bool have_last;
 };
 
+/* vcpu/tap.c: what the subscriber has asked for. Written by any thread. */
+#define TAP_MSR_WORDS (5 * 0x2000 / 64)
+struct vcpu_tap {
+	_Atomic u32 events; /* enum tap_kind */
+	_Atomic u32 crs;
+	_Atomic u32 pauses;                 /* not told yet */
+	_Atomic bool born;                  /* not told yet */
+	_Atomic u64 msrs[2][TAP_MSR_WORDS]; /* [write] */
+};
+
+/* The MSR's bit, or -1: 8192 of each of the architecture, Hyper-V, KVM, and two of AMD's. */
+static inline int tap_msr_bit(u32 index)
+{
+	static const u32 first[] = {0, 0x40000000, 0x4b564000, 0xc0000000, 0xc0010000};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(first); i++)
+		if (index - first[i] < 0x2000)
+			return (int)(i * 0x2000 + index - first[i]);
+	return -1;
+}
+
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
 
 struct vcpu {
@@ -59,6 +80,7 @@ struct vcpu {
 	int wait_fd; /* the caller's, or -1 */
 	u64 own_stats[STAT_WORDS_MAX];
 	struct steal steal;
+	struct vcpu_tap tap;
 	struct dirty_ring *ring; /* mem/ring.c; NULL: none */
 	_Atomic u32 entries;     /* this and the following: recheck.c */
 	u32 events_seen, activity_seen, ticks;

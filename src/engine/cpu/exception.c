@@ -4,8 +4,10 @@
  * fault during delivery (SDM 3:6). deliver.c does one attempt.
  */
 #include "engine/cpu/deliver.h"
+#include "engine/core/answer.h"
 #include "engine/core/stat.h"
 #include "engine/cpu/exception.h"
+#include "engine/tap/ask.h"
 
 /* ---- exceptions, SDM 3:6.15 ---- */
 
@@ -70,7 +72,7 @@ static bool debugger_wants(const struct cpu *cpu)
 /* Nothing is half done after it: what the deliveries before were answered is stale. */
 static int shutdown_exit(struct cpu *cpu)
 {
-	cpu->answers.filled = cpu->answers.next = 0;
+	answers_drop(cpu);
 	cpu->exit = (struct exit){.reason = EXIT_SHUTDOWN};
 	return CPU_EXIT;
 }
@@ -87,6 +89,8 @@ static void requeue_exception(struct cpu *cpu, const struct exception *exc)
 	cpu->events.exception.error = exc->error;
 	cpu->events.exception.has_payload = payload;
 	cpu->events.exception.payload = exc->vector == X86_PF ? exc->cr2 : exc->dr6;
+	cpu->events_own = !exc->injected;
+	cpu->events_resume = exc->resume;
 }
 
 /* One event at an instruction boundary; what it pushes is rip. */
@@ -95,7 +99,6 @@ static int deliver_at_rip(struct cpu *cpu, const struct event *ev)
 	int r;
 
 	cpu->next_rip = cpu->rip;
-	cpu->answers.next = 0;
 	cpu->away.has_stored = false;
 	r = deliver(cpu, ev);
 	cpu->away.has_stored = false;
@@ -103,7 +106,7 @@ static int deliver_at_rip(struct cpu *cpu, const struct event *ev)
 		cpu->rip = cpu->next_rip;
 		cpu->shadow = 0;
 		/* The interrupted instruction starts anew when it comes back: its answers are stale. */
-		cpu->answers.filled = cpu->answers.next = 0;
+		answers_drop(cpu);
 	}
 	return r;
 }
@@ -112,9 +115,7 @@ int event_deliver_exception(struct cpu *cpu)
 {
 	if (debugger_wants(cpu))
 		return debug_exit(cpu, X86_DB, cpu->exc.dr6);
-	if (cpu->exc.vector == X86_PF)
-		stat_inc(cpu, STAT_PF_GUEST);
-	for (;;) {
+	for (bool first = true;; first = false) {
 		struct exception exc = cpu->exc;
 		struct event ev = {.vector = exc.vector,
 			.has_error = exc.has_error,
@@ -122,6 +123,13 @@ int event_deliver_exception(struct cpu *cpu)
 			.flags = cpu->rflags};
 		int r;
 
+		cpu->answers.next = 0;
+		if (tap_exception(cpu)) {
+			requeue_exception(cpu, &exc);
+			return CPU_EXIT;
+		}
+		if (first && exc.vector == X86_PF)
+			stat_inc(cpu, STAT_PF_GUEST);
 		if (is_fault_class(exc.vector) || exc.resume)
 			ev.flags |= FL_RF;
 		apply_payload(cpu, &exc);
@@ -138,20 +146,29 @@ int event_deliver_exception(struct cpu *cpu)
 			apply_payload(cpu, &cpu->exc); /* CR2 is the second fault's */
 			cpu_raise_err(cpu, X86_DF, 0);
 		}
+		answers_drop(cpu); /* they were the first one's */
 	}
+}
+
+int event_deliver_fault(struct cpu *cpu)
+{
+	answers_drop(cpu);
+	return event_deliver_exception(cpu);
 }
 
 int event_deliver_interrupt(struct cpu *cpu, u8 vector)
 {
 	struct event ev = {.vector = vector, .flags = cpu->rflags};
-	int r = deliver_at_rip(cpu, &ev);
+	int r;
 
+	cpu->answers.next = 0;
+	r = deliver_at_rip(cpu, &ev);
 	if (r == CPU_EXIT) {
 		cpu->events.interrupt.injected = true;
 		cpu->events.interrupt.vector = vector;
 		cpu->events.interrupt.soft = false;
 	}
-	return r == CPU_FAULT ? event_deliver_exception(cpu) : r;
+	return r == CPU_FAULT ? event_deliver_fault(cpu) : r;
 }
 
 int event_deliver_nmi(struct cpu *cpu)
@@ -160,10 +177,11 @@ int event_deliver_nmi(struct cpu *cpu)
 	int r;
 
 	cpu->nmi_masked = true; /* until iret, SDM 3:6.7.1 */
+	cpu->answers.next = 0;
 	r = deliver_at_rip(cpu, &ev);
 	if (r == CPU_EXIT) {
 		cpu->events.nmi.injected = true;
 		cpu->nmi_masked = false; /* not delivered yet */
 	}
-	return r == CPU_FAULT ? event_deliver_exception(cpu) : r;
+	return r == CPU_FAULT ? event_deliver_fault(cpu) : r;
 }

@@ -10,6 +10,8 @@
  * EXIT_SHUTDOWN. CPU_EXIT also when a debugger asked for the vector, or a stack or table lies in MMIO.
  */
 int event_deliver_exception(struct cpu *cpu);
+/* The same for one that was raised just now: answers to what raised it are void. */
+int event_deliver_fault(struct cpu *cpu);
 int event_deliver_interrupt(struct cpu *cpu, u8 vector);
 int event_deliver_nmi(struct cpu *cpu);
 

@@ -6,6 +6,7 @@
  * privilege level is SS.DPL, as in the VMX and SVM guest state areas (SDM 3:24.4.1): conforming code
  * does not change it and a null SS carries it too.
  */
+#include "engine/core/answer.h"
 #include "engine/core/block_key.h"
 #include "engine/core/debug.h"
 #include "engine/cpu/segment.h"
@@ -55,7 +56,8 @@ static u32 control_key(const struct cpu *cpu)
 	       (cr4 & CR4_TSD ? BK_TSD : 0) | (cr4 & CR4_FSGSBASE ? BK_FSGSBASE : 0) |
 	       (cr4 & CR4_UMIP ? BK_UMIP : 0) | (cr4 & CR4_SMAP ? BK_SMAP : 0) |
 	       (cpu->lacks & LACKS_RDTSCP ? BK_NO_RDTSCP : 0) |
-	       (cpu->tsc_ratio ? BK_TSC_SCALED : 0);
+	       (cpu->tsc_ratio ? BK_TSC_SCALED : 0) |
+	       (cpu->tap_events & BIT(TAP_SOFT_INT) ? BK_TAP_INT : 0);
 }
 
 static u32 debug_key(const struct cpu *cpu)
@@ -63,7 +65,8 @@ static u32 debug_key(const struct cpu *cpu)
 	const u32 active = DBG_SINGLESTEP | DBG_HW_BP;
 	u64 enabled = cpu->dr[7] & 0xff; /* L0 G0 .. L3 G3 */
 
-	return (cpu->rflags & FL_TF) || enabled || (cpu->debug_flags & active) || cpu->debug_step
+	return (cpu->rflags & FL_TF) || enabled || (cpu->debug_flags & active) || cpu->debug_step ||
+			       (cpu->tap_events & BIT(TAP_STEP))
 		       ? BK_STEPPING
 		       : 0;
 }
@@ -201,8 +204,9 @@ static void reset_events(struct cpu *cpu)
 	cpu->debug_hits = 0;
 	cpu->debug_pending = 0;
 	cpu->out.waits = false;
-	cpu->answers.filled = cpu->answers.next = 0;
+	answers_drop(cpu);
 	cpu->answers.io_count = 0;
+	cpu->events_own = cpu->events_resume = cpu->tap_stepped = false;
 	cpu->posted_count = cpu->posted_next = 0;
 }
 

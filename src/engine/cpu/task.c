@@ -15,6 +15,7 @@
 #include "engine/cpu/mode.h"
 #include "engine/cpu/valid.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 #include "x86/regs.h"
 
 struct tss {
@@ -320,11 +321,18 @@ int task_switch(struct cpu *cpu, u16 selector, enum task_source source, bool has
 	r = check_tss(cpu, selector, source, &tr);
 	if (!r)
 		r = read_tss(cpu, &tr, &t);
+	if (!r && t.wide && (cpu->cr0 & CR0_PG) && tap_cr(cpu, 3, cpu->cr3, &t.cr3, &r)) {
+		if (r)
+			return r;
+		t.cr3 = cpu->cr3;
+	}
 	if (!r)
 		r = leave_task(cpu, &tr, source);
 	if (r)
 		return r;
 
+	/* From here on it cannot be started again. */
+	cpu->answers.muted = true;
 	cpu->seg[SEG_TR] = tr;
 	load_registers(cpu, &t, source);
 	if (t.wide && (cpu->cr0 & CR0_PG))
@@ -336,6 +344,7 @@ int task_switch(struct cpu *cpu, u16 selector, enum task_source source, bool has
 		r = push_task_error(cpu, &t, error);
 	if (!r)
 		r = cpu_set_rip_checked(cpu, t.eip);
+	cpu->answers.muted = false;
 	/*
 	 * A trap after the switch, at an instruction boundary of the new task: outer code delivers it. Here it would be
 	 * one more fault of the delivery that is under way, and tasks that trap can follow each other without an end.

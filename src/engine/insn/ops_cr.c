@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/tap/ask.h"
 #include "x86/regs.h"
 
 /* ---- mov to and from control registers: 8 bytes in 64-bit mode, else 4 ---- */
@@ -36,9 +37,7 @@ int op_mov_to_cr(struct cpu *cpu, const struct insn *in)
 
 int op_clts(struct cpu *cpu, const struct insn *in)
 {
-	cpu->cr0 &= ~CR0_TS;
-	cpu_update_mode(cpu);
-	return CPU_OK;
+	return cr_write(cpu, 0, cpu->cr0 & ~CR0_TS);
 }
 
 int op_lmsw(struct cpu *cpu, const struct insn *in)
@@ -60,10 +59,15 @@ int op_smsw(struct cpu *cpu, const struct insn *in)
 int op_xsetbv(struct cpu *cpu, const struct insn *in)
 {
 	u64 v = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+	int r;
 
 	if (!(cpu->cr4 & CR4_OSXSAVE))
 		return cpu_raise(cpu, X86_UD);
 	if (cpu->cpl != 0 || (u32)cpu->gpr[RCX] != 0 || valid_xcr0(cpu, NULL, v, BY_GUEST))
+		return cpu_gp0(cpu);
+	if (tap_xcr0(cpu, &v, &r))
+		return r;
+	if (valid_xcr0(cpu, NULL, v, BY_GUEST))
 		return cpu_gp0(cpu);
 	cpu->xcr0 = v;
 	cpu_update_mode(cpu);

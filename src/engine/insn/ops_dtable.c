@@ -7,6 +7,7 @@
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 /* ---- lgdt, lidt, sgdt, sidt ---- */
 
@@ -15,15 +16,19 @@ static unsigned dtable_bytes(const struct insn *in)
 	return in->mode == 8 ? 10 : 6;
 }
 
-static int dtable_load(struct cpu *cpu, const struct insn *in, struct dtable *t)
+static int dtable_load(
+	struct cpu *cpu, const struct insn *in, enum tap_table which, struct dtable *t)
 {
 	struct __attribute__((packed)) {
 		u16 limit;
 		u64 base;
 	} image = {0};
 	u64 lin;
-	int r = operand_linear(cpu, in, dtable_bytes(in), ACC_READ, &lin);
+	int r;
 
+	if (tap_table(cpu, which, false, &r))
+		return r;
+	r = operand_linear(cpu, in, dtable_bytes(in), ACC_READ, &lin);
 	if (!r)
 		r = mem_read(cpu, lin, &image, dtable_bytes(in), ACC_READ);
 	if (r)
@@ -37,18 +42,21 @@ static int dtable_load(struct cpu *cpu, const struct insn *in, struct dtable *t)
 	return CPU_OK;
 }
 
-static int dtable_store(struct cpu *cpu, const struct insn *in, const struct dtable *t)
+static int dtable_store(
+	struct cpu *cpu, const struct insn *in, enum tap_table which, const struct dtable *t)
 {
 	struct __attribute__((packed)) {
 		u16 limit;
 		u64 base;
 	} image = {.limit = t->limit, .base = t->base};
 	u64 lin;
+	int r;
 
 	if ((cpu->cr4 & CR4_UMIP) && cpu->cpl > 0)
 		return cpu_gp0(cpu);
-	int r = operand_linear(cpu, in, dtable_bytes(in), ACC_WRITE, &lin);
-
+	if (tap_table(cpu, which, true, &r))
+		return r;
+	r = operand_linear(cpu, in, dtable_bytes(in), ACC_WRITE, &lin);
 	if (!r) /* a word and behind it a doubleword or more, SDM 3:3.5.1 */
 		r = check_alignment(cpu, lin + 2, 4);
 	return r ? r : mem_write(cpu, lin, &image, dtable_bytes(in), ACC_WRITE);
@@ -56,22 +64,22 @@ static int dtable_store(struct cpu *cpu, const struct insn *in, const struct dta
 
 int op_lgdt(struct cpu *cpu, const struct insn *in)
 {
-	return dtable_load(cpu, in, &cpu->gdt);
+	return dtable_load(cpu, in, TAP_GDTR, &cpu->gdt);
 }
 
 int op_lidt(struct cpu *cpu, const struct insn *in)
 {
-	return dtable_load(cpu, in, &cpu->idt);
+	return dtable_load(cpu, in, TAP_IDTR, &cpu->idt);
 }
 
 int op_sgdt(struct cpu *cpu, const struct insn *in)
 {
-	return dtable_store(cpu, in, &cpu->gdt);
+	return dtable_store(cpu, in, TAP_GDTR, &cpu->gdt);
 }
 
 int op_sidt(struct cpu *cpu, const struct insn *in)
 {
-	return dtable_store(cpu, in, &cpu->idt);
+	return dtable_store(cpu, in, TAP_IDTR, &cpu->idt);
 }
 
 /* ---- invlpg, invpcid, caches ---- */

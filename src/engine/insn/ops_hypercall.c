@@ -8,6 +8,7 @@
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 #include "engine/pv/hyperv/hv.h"
 
 /* ---- KVM (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
@@ -112,6 +113,10 @@ static int xen_call(struct cpu *cpu, const struct insn *in)
 
 static int hypercall(struct cpu *cpu, const struct insn *in)
 {
+	int r;
+
+	if (tap_hypercall(cpu, &r))
+		return r;
 	if (is_xen(cpu))
 		return xen_call(cpu, in);
 	if (is_hyperv(cpu))
@@ -127,13 +132,15 @@ static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
 {
 	static const u8 insn[2][3] = {{0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}};
 	u64 lin = cpu->rip;
+	int r;
 
 	if (!machine_quirk(cpu->machine, QUIRK_FIX_HYPERCALL_INSN))
 		return cpu_raise(cpu, X86_UD);
 	if (cpu->code_size != 8)
 		lin = (u32)(cpu->seg[SEG_CS].base + lin);
-	if (mem_probe_write(cpu, lin, 3, 0))
-		return hypercall(cpu, in);
+	r = mem_probe_write(cpu, lin, 3, 0);
+	if (r)
+		return r == CPU_FAULT ? hypercall(cpu, in) : r;
 	cpu->next_rip = cpu->rip;
 	return mem_write(cpu, lin, insn[cpu->machine->vmmcall], 3, 0);
 }

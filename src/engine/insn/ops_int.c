@@ -7,6 +7,7 @@
 #include "engine/cpu/exception.h"
 #include "engine/engine.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 #include "x86/regs.h"
 
 static int soft_interrupt(struct cpu *cpu, u8 vector)
@@ -18,14 +19,24 @@ static int soft_interrupt(struct cpu *cpu, u8 vector)
 
 int op_int3(struct cpu *cpu, const struct insn *in)
 {
+	u8 vector = X86_BP;
+	int r;
+
+	if (tap_soft_int(cpu, TAP_INT3, &vector, &r))
+		return r;
 	if (cpu->debug_flags & DBG_SW_BP)
 		return debug_exit(cpu, X86_BP, 0);
-	return soft_interrupt(cpu, X86_BP);
+	return soft_interrupt(cpu, vector);
 }
 
 int op_into(struct cpu *cpu, const struct insn *in)
 {
-	return cpu->rflags & FL_OF ? soft_interrupt(cpu, X86_OF) : CPU_OK;
+	u8 vector = X86_OF;
+	int r;
+
+	if (!(cpu->rflags & FL_OF))
+		return CPU_OK;
+	return tap_soft_int(cpu, TAP_INTO, &vector, &r) ? r : soft_interrupt(cpu, vector);
 }
 
 /*
@@ -37,6 +48,8 @@ int op_int1(struct cpu *cpu, const struct insn *in)
 	struct event ev = {.vector = X86_DB, .flags = cpu->rflags};
 	int r;
 
+	if (tap_soft_int(cpu, TAP_ICEBP, &ev.vector, &r))
+		return r;
 	if (cpu->debug_flags & (DBG_SINGLESTEP | DBG_HW_BP)) {
 		cpu->rip = cpu->next_rip;
 		r = debug_exit(cpu, X86_DB, cpu->debug_hits);
@@ -95,6 +108,8 @@ int op_int_imm(struct cpu *cpu, const struct insn *in)
 	bool redirect;
 	int r;
 
+	if (tap_soft_int(cpu, TAP_INT_N, &vector, &r))
+		return r;
 	if (!cpu_v86(cpu) || !cpu_protected(cpu))
 		return soft_interrupt(cpu, vector);
 	r = redirected(cpu, vector, &redirect);

@@ -15,6 +15,7 @@
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 #define TSS_IO_BASE 0x66 /* SDM 3:7.2.1, the same place in the 64-bit TSS */
 
@@ -172,7 +173,7 @@ static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remain
 	void *host;
 
 	if ((cpu->rflags & (FL_DF | FL_TF)) || cpu->debug_step || cpu->watch_data ||
-		cpu->debug_hits)
+		tap_wants(cpu, TAP_STEP) || cpu->debug_hits)
 		return 1;
 	u64 n = MIN(remaining, MIN(in_page, EXIT_IO_DATA_MAX) / size);
 	if (n <= 1 || n * size - 1 > address_mask(in) - off)

@@ -137,7 +137,7 @@ static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 	int r = seg_aligned(cpu, in->seg, off, size, size, acc, &lin);
 
 	if (!r && (in->pfx & PFX_LOCK))
-		r = mem_host_store(cpu, lin, size, &host, &watched);
+		r = mem_host_store(cpu, lin, size, ACC_WRITE | ACC_ALSO_READ, &host, &watched);
 	if (r)
 		return r;
 	if (host) {

@@ -7,6 +7,7 @@
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 /* SLDT and STR at CPL > 0 are refused by CR4.UMIP (SDM 3:2.5). */
 static int check_umip(struct cpu *cpu)
@@ -33,14 +34,18 @@ int op_sldt(struct cpu *cpu, const struct insn *in)
 {
 	int r = check_umip(cpu);
 
-	return r ? r : store_selector(cpu, in, cpu->seg[SEG_LDTR].selector);
+	if (r || tap_table(cpu, TAP_LDTR, true, &r))
+		return r;
+	return store_selector(cpu, in, cpu->seg[SEG_LDTR].selector);
 }
 
 int op_str(struct cpu *cpu, const struct insn *in)
 {
 	int r = check_umip(cpu);
 
-	return r ? r : store_selector(cpu, in, cpu->seg[SEG_TR].selector);
+	if (r || tap_table(cpu, TAP_TR, true, &r))
+		return r;
+	return store_selector(cpu, in, cpu->seg[SEG_TR].selector);
 }
 
 /* A system descriptor from the GDT of one of these types, present. */
@@ -77,8 +82,11 @@ int op_lldt(struct cpu *cpu, const struct insn *in)
 {
 	u64 desc[2];
 	u16 selector;
-	int r = read_selector(cpu, in, &selector);
+	int r;
 
+	if (tap_table(cpu, TAP_LDTR, false, &r))
+		return r;
+	r = read_selector(cpu, in, &selector);
 	if (r)
 		return r;
 	if (SEL_NULL(selector)) {
@@ -94,8 +102,11 @@ int op_ltr(struct cpu *cpu, const struct insn *in)
 	unsigned types = BIT(SYS_TSS32) | (cpu_long_mode(cpu) ? 0 : BIT(SYS_TSS16));
 	u64 desc[2];
 	u16 selector;
-	int r = read_selector(cpu, in, &selector);
+	int r;
 
+	if (tap_table(cpu, TAP_TR, false, &r))
+		return r;
+	r = read_selector(cpu, in, &selector);
 	if (r)
 		return r;
 	if (SEL_NULL(selector))

@@ -19,6 +19,7 @@
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 struct string {
 	const struct insn *in;
@@ -39,7 +40,8 @@ struct side {
 
 static bool single_stepped(const struct cpu *cpu)
 {
-	return (cpu->rflags & FL_TF) || cpu->debug_step || cpu->watch_data;
+	return (cpu->rflags & FL_TF) || cpu->debug_step || cpu->watch_data ||
+	       tap_wants(cpu, TAP_STEP);
 }
 
 /*

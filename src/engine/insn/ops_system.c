@@ -12,6 +12,7 @@
 #include "engine/insn/ops.h"
 #include "engine/msr/msr.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 static unsigned iopl(const struct cpu *cpu)
 {
@@ -89,9 +90,12 @@ int op_hlt(struct cpu *cpu, const struct insn *in)
 int op_cpuid(struct cpu *cpu, const struct insn *in)
 {
 	u32 out[4];
+	int r;
 
 	if (cpu->cpl > 0 && (cpu->msr.misc_features & MISC_FEATURES_CPUID_FAULT))
 		return cpu_gp0(cpu);
+	if (tap_cpuid(cpu, &r))
+		return r;
 	cpuid_read(cpu, cpu->gpr[RAX], cpu->gpr[RCX], out);
 	cpu->gpr[RAX] = out[0];
 	cpu->gpr[RBX] = out[1];
@@ -111,14 +115,20 @@ int op_rdmsr(struct cpu *cpu, const struct insn *in)
 	u64 value;
 	int r = msr_read(cpu, cpu->gpr[RCX], &value);
 
-	if (!r)
-		set_edx_eax(cpu, value);
-	return r;
+	if (r || tap_msr(cpu, TAP_MSR_READ, (u32)cpu->gpr[RCX], &value, &r))
+		return r;
+	set_edx_eax(cpu, value);
+	return CPU_OK;
 }
 
 int op_wrmsr(struct cpu *cpu, const struct insn *in)
 {
-	return msr_write(cpu, cpu->gpr[RCX], (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32);
+	u64 value = (u32)cpu->gpr[RAX] | cpu->gpr[RDX] << 32;
+	int r;
+
+	if (tap_msr(cpu, TAP_MSR_WRITE, (u32)cpu->gpr[RCX], &value, &r))
+		return r;
+	return msr_write(cpu, cpu->gpr[RCX], value);
 }
 
 /* ---- time ---- */

@@ -17,6 +17,7 @@
 #include "engine/insn/ops.h"
 #include "engine/insn/step.h"
 #include "engine/mem/mem.h"
+#include "engine/tap/ask.h"
 
 static const op_handler handlers[OP_COUNT] = {
 	[OP_PUSH_REG] = op_push_reg,
@@ -320,6 +321,12 @@ static bool x87_mmio_fails(const struct cpu *cpu, const struct insn *in, int r)
 	       !control && cpu->machine && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
 }
 
+/* Does a store need the right to read, too? */
+static unsigned rmw_access(const struct insn *in)
+{
+	return in->desc->mem == MEM_WRITE ? ACC_WRITE : ACC_WRITE | ACC_ALSO_READ;
+}
+
 static int step_memory(struct cpu *cpu, const struct insn *in)
 {
 	unsigned acc = in->desc->mem == MEM_READ ? ACC_READ : ACC_WRITE;
@@ -334,7 +341,7 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 	if (r)
 		return r;
 	if (acc & ACC_WRITE)
-		r = mem_host_store(cpu, lin, size, &host, &watched);
+		r = mem_host_store(cpu, lin, size, rmw_access(in), &host, &watched);
 	else
 		r = mem_host(cpu, lin, size, acc, &host);
 	if (r)
@@ -446,7 +453,6 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 	cpu->next_rip = following_rip(cpu, in->len);
 	cpu->out.shadow = shadow;
 	cpu->shadow = 0;
-	cpu->answers.next = 0;
 	cpu->away.has_stored = false;
 	cpu->rflags &= ~FL_RF;
 	r = execute(cpu, in);
@@ -461,16 +467,35 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 		cpu->rflags |= flags & FL_RF;
 	cpu->rip = cpu->next_rip;
 	cpu->answers.filled = 0;
+	cpu->answers.tapped = false;
 	cpu->away.has_stored = false;
 	return after_trap(cpu, in, flags, resume);
 }
 
-int step(struct cpu *cpu)
+static int step_next(struct cpu *cpu)
 {
 	struct insn in;
-	int r = unlikely(cpu->block_key & BK_STEPPING) ? debug_before(cpu) : CPU_OK;
+	int r = step_decode(cpu, &in);
 
-	if (!r)
-		r = step_decode(cpu, &in);
 	return r ? r : step_insn(cpu, &in);
+}
+
+/* With BK_STEPPING: somebody looks at each instruction. */
+static int step_watched(struct cpu *cpu)
+{
+	int r;
+
+	if (tap_step(cpu, &r))
+		return r;
+	r = debug_before(cpu);
+	if (!r)
+		r = step_next(cpu);
+	cpu->tap_stepped |= r != CPU_EXIT;
+	return r;
+}
+
+int step(struct cpu *cpu)
+{
+	cpu->answers.next = 0;
+	return unlikely(cpu->block_key & BK_STEPPING) ? step_watched(cpu) : step_next(cpu);
 }

@@ -267,7 +267,7 @@ static bool gen_int(struct gen *g, const struct insn *in)
 	struct emit *e = &g->e;
 	s32 disp;
 
-	if (!gen_far_real(g) || (g->t.key & (BK_V86 | BK_VIEW_AC)))
+	if (!gen_far_real(g) || (g->t.key & (BK_V86 | BK_VIEW_AC | BK_TAP_INT)))
 		return false;
 	gen_no_high_flags(g);
 	gen_vector(g, (u8)in->imm);

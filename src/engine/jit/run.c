@@ -104,6 +104,7 @@ static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret
 	*ret = NULL;
 	if (!translatable(cpu->block_key) || one_by_one(cpu))
 		return CPU_OK;
+	cpu->answers.next = 0;
 	r = locate(cpu, cpu_code_linear(cpu, cpu->rip), &at);
 	if (r || !at.hva)
 		return r;
@@ -136,7 +137,7 @@ static enum run_result why_out(const struct cpu *cpu)
 /* The result of an instruction, its exception delivered. CPU_OK, or CPU_EXIT. */
 static int deliver_result(struct cpu *cpu, int r)
 {
-	return r == CPU_FAULT ? event_deliver_exception(cpu) : r;
+	return r == CPU_FAULT ? event_deliver_fault(cpu) : r;
 }
 
 static int step_deliver(struct cpu *cpu)
@@ -167,6 +168,7 @@ static int step_cached(struct cpu *cpu, const struct exit_record *rec, const str
 {
 	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
 
+	cpu->answers.next = 0;
 	return in ? step_insn(cpu, in) : step(cpu);
 }
 
@@ -300,8 +302,9 @@ static bool group_retry(struct cpu *cpu, const struct exit_record *rec, const st
 	if (tlb_lookup(cpu, cpu->view, kind, lin, size))
 		return false; /* nothing was missing: do not loop */
 	cpu->rip = t->rip + rec->guest;
+	cpu->answers.next = 0;
 	if (tlb_fill(cpu, lin, first_writes(in) ? ACC_WRITE : ACC_READ, &hva, &gpa)) {
-		cpu->exit.reason = EXIT_NONE;
+		cpu->exit.reason = EXIT_NONE; /* what was asked will be asked again */
 		return false;
 	}
 	return tlb_lookup(cpu, cpu->view, kind, lin, size);
@@ -429,10 +432,8 @@ static int next_entry(struct cpu *cpu, struct entry *next)
 	}
 	r = find_block(cpu, backward, next->plain, &t);
 
-	if (r == CPU_FAULT)
-		return event_deliver_exception(cpu);
 	if (r)
-		return r;
+		return deliver_result(cpu, r);
 	if (!t)
 		return step_deliver(cpu);
 	if (next->link && !t->gpa2)

@@ -243,12 +243,13 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 	if (likely(*ret))
 		return CPU_OK;
 	r = tlb_translate(cpu, lin, acc, &t);
-	if (!r && !t.watched)
+	if (!r && !t.watched && !t.once)
 		*ret = t.hva;
 	return r;
 }
 
-int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched)
+int mem_host_store(
+	struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret, u64 *ret_watched)
 {
 	struct access_target t;
 	int r;
@@ -263,7 +264,7 @@ int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_
 	*ret = tlb_lookup(cpu, cpu->view, TLB_WRITE, lin, len);
 	if (likely(*ret))
 		return CPU_OK;
-	r = tlb_translate(cpu, lin, ACC_WRITE, &t);
+	r = tlb_translate(cpu, lin, acc, &t);
 	if (r)
 		return r;
 	*ret = t.hva;

@@ -61,13 +61,18 @@ static void note_fetch(struct cpu *cpu, const struct slot *s, u64 gpa)
 		slot_log_dirty(cpu->machine, cpu, s, gpa);
 }
 
+/* A page that may not be executed is asked for at each fetch, and never kept. */
 static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 {
 	const struct slot *s;
 	struct walk w;
 	int r = mmu_walk(cpu, lin, ACC_FETCH, &w);
+	bool denied;
 
 	if (r)
+		return r;
+	denied = page_denied(cpu, w.gpa) & BIT(TAP_FETCH);
+	if (unlikely(denied) && tap_ask_page(cpu, w.gpa, lin, TAP_FETCH, &r))
 		return r;
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (!s && mem_private_missing(cpu, w.gpa))
@@ -75,7 +80,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	if (s)
 		note_fetch(cpu, s, w.gpa);
 	filter_add(cpu, lin, w.global);
-	e->tag = tag | (w.global ? TAG_GLOBAL : 0);
+	e->tag = likely(!denied) ? tag | (w.global ? TAG_GLOBAL : 0) : 0;
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);
 	e->hva = s ? s->hva + (e->gpa - s->gpa) : NULL;
 	if (w.page_size != PAGE_SIZE)

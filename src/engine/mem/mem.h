@@ -29,16 +29,17 @@ int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc);
 int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc);
 /*
  * Host pointer for lin if len bytes lie in one page of RAM that may be accessed so, else *ret = NULL and 0
- * (MMIO, page crossing, read-only slot, watched for write). For native execution on guest memory.
+ * (MMIO, page crossing, read-only slot, watched for write, restricted). For native execution on guest memory.
  */
 int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret);
 /*
  * The same for a store by the current view to a page that may be watched: then *ret_watched is the store's
  * gpa, to be given to code_written() right after it, else MEM_UNWATCHED. So that even there a locked
- * instruction is one access.
+ * instruction is one access. acc: ACC_WRITE, and ACC_ALSO_READ where it reads first.
  */
 #define MEM_UNWATCHED (~0ull)
-int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched);
+int mem_host_store(
+	struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret, u64 *ret_watched);
 /* Up to n (<= 15) instruction bytes at lin; *got says how many before an unmapped second page. Faults only if the first byte faults. */
 int mem_fetch(struct cpu *cpu, u64 lin, u8 *buf, unsigned n, unsigned *got);
 

@@ -13,6 +13,8 @@
 
 #include "engine/core/machine.h"
 #include "engine/mem/pool.h"
+#include "engine/mem/rights.h"
+#include "engine/tap/ask.h"
 #include "base/check.h"
 #include "engine/core/vcpu.h"
 #include "engine/core/vcpus.h"
@@ -58,6 +60,7 @@ struct memory {
 	/* what is private: sorted, not overlapping, not touching */
 	u32 private_count, private_room;
 	struct private_range *private;
+	struct rights rights;
 	u32 log_flags; /* DIRTY_LOG_* */
 	bool ring;     /* vcpus have dirty rings */
 };
@@ -230,11 +233,22 @@ static inline void check_inside(const struct cpu *cpu)
 	uv_assert(likely(cpu->inside));
 }
 
+/* What the page's rights deny, bits of enum tap_access: 0 unless somebody wants to be asked. */
+static inline u8 page_denied(const struct cpu *cpu, u64 gpa)
+{
+	const struct rights *r = &cpu->machine->mem->rights;
+
+	if (likely(!r->room) || !tap_wants(cpu, TAP_PAGE))
+		return 0;
+	return rights_denied(r, gpa & GPA_BITS);
+}
+
 /* tlb.c: outcome of translating one access that stays in its page. */
 struct access_target {
 	u64 gpa;      /* of the byte */
 	u8 *hva;      /* of the byte; NULL: not RAM for this kind of access */
 	bool watched; /* RAM, but a store must be told to the translator */
+	bool once;    /* this access alone: the next one in the page is asked for again */
 };
 /* Walk, look up, fill the TLB if allowed. CPU_OK, CPU_FAULT or CPU_EXIT. */
 int tlb_translate(struct cpu *cpu, u64 lin, unsigned acc, struct access_target *ret);

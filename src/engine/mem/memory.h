@@ -16,6 +16,9 @@ bool machine_has_ram(struct machine *m, u64 gpa, u64 len);
  */
 void memory_wait_readers(struct machine *m);
 
+/* rights.c: all pages may be accessed in every way again. */
+void machine_drop_page_rights(struct machine *m);
+
 int memory_create(struct machine *m);
 void memory_destroy(struct machine *m);
 

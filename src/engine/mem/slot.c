@@ -391,6 +391,7 @@ void memory_destroy(struct machine *m)
 	free(mem->range_seq.storage);
 	free(mem->backings.storage);
 	free(mem->private);
+	rights_free(&mem->rights);
 	pool_give(&mem->pool, mem->by_id, BY_ID_BYTES);
 	pool_destroy(&mem->pool);
 	free(mem);

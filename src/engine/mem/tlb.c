@@ -4,7 +4,8 @@
  *
  * Invariants: an entry exists only if its translation was right when it was made and no flush that
  * covers it came since; a write entry exists only for a dirty page (guest's D bit and slot's log) that
- * is not watched, and then the cpu's writer bit is set. Entries of the tables are dropped through
+ * is not watched, and then the cpu's writer bit is set. A page whose rights deny reading has no entry, one that may not
+ * be written no write entry: what a write entry finds may be read, too. Entries of the tables are dropped through
  * the logs; dropping one too many is always allowed.
  *
  * Toggling anything that allowed() in walk.c looks at (CR0.WP, CR4.SMEP/SMAP, EFER.NX) needs
@@ -126,9 +127,9 @@ static bool become_writer(struct cpu *cpu, const struct slot *s, const struct wa
 	return !(old & PAGE_WATCHED);
 }
 
-/* The page is RAM and the access is allowed. */
+/* The page is RAM and the access is allowed. denied: what others are not. */
 static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, const struct walk *w,
-	struct access_target *t)
+	u8 denied, struct access_target *t)
 {
 	unsigned view = access_view(cpu, acc);
 
@@ -136,10 +137,11 @@ static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, c
 	if (acc & ACC_WRITE) {
 		slot_log_dirty(cpu->machine, cpu, s, w->gpa);
 		t->watched = !become_writer(cpu, s, w);
-		if (!t->watched)
+		if (!t->watched && likely(!(denied & (BIT(TAP_READ) | BIT(TAP_WRITE)))))
 			insert(cpu, view, TLB_WRITE, lin, t->hva, w);
 	}
-	insert(cpu, view, TLB_READ, lin, t->hva, w);
+	if (likely(!(denied & BIT(TAP_READ))))
+		insert(cpu, view, TLB_READ, lin, t->hva, w);
 }
 
 /* ---- no RAM: device registers have no entry in the tables, but their page is remembered ---- */
@@ -154,21 +156,45 @@ static void mmio_forget(struct cpu *cpu)
 	cpu->mmio_tag = 0;
 }
 
+/* ---- rights of the page ---- */
+
+/* The kinds of access of enum tap_access that this one is. */
+static u8 access_kinds(unsigned acc)
+{
+	if (!(acc & ACC_WRITE))
+		return BIT(TAP_READ);
+	return BIT(TAP_WRITE) | (acc & ACC_ALSO_READ ? BIT(TAP_READ) : 0);
+}
+
+static int ask_rights(struct cpu *cpu, u64 lin, u64 gpa, u8 missing)
+{
+	int r;
+
+	for (enum tap_access a = TAP_READ; a <= TAP_WRITE; a++)
+		if ((missing & BIT(a)) && tap_ask_page(cpu, gpa, lin, a, &r))
+			return r;
+	return CPU_OK;
+}
+
 static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct access_target *ret)
 {
 	const struct slot *s;
 	struct walk w;
 	int r = mmu_walk(cpu, lin, acc, &w);
+	u8 denied;
 
 	if (r)
 		return r;
-	*ret = (struct access_target){.gpa = w.gpa};
+	denied = page_denied(cpu, w.gpa);
+	*ret = (struct access_target){.gpa = w.gpa, .once = denied & access_kinds(acc)};
+	if (unlikely(ret->once) && (r = ask_rights(cpu, lin, w.gpa, denied & access_kinds(acc))))
+		return r;
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
-		fill(cpu, lin, acc, s, &w, ret);
+		fill(cpu, lin, acc, s, &w, denied, ret);
 	} else if (!s && mem_private_missing(cpu, w.gpa)) {
 		return mem_private_fault(cpu, w.gpa);
-	} else {
+	} else if (likely(!denied)) {
 		cpu->mmio_tag = mmio_tag(cpu, lin, acc);
 		cpu->mmio_gpa = w.gpa & PAGE_MASK;
 	}
@@ -194,7 +220,7 @@ int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gp
 	if (r)
 		return r;
 	*ret_gpa = t.gpa;
-	*ret_hva = t.watched ? NULL : t.hva;
+	*ret_hva = t.watched || t.once ? NULL : t.hva;
 	return CPU_OK;
 }
 

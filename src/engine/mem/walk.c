@@ -86,12 +86,13 @@ static u64 reserved_at(const struct paging *p, unsigned level)
 
 /* ---- the walk ---- */
 
-enum outcome { WALK_DONE, WALK_ABSENT, WALK_RESERVED, WALK_NO_RAM, WALK_HOST_FAULT };
+enum outcome { WALK_DONE, WALK_ABSENT, WALK_RESERVED, WALK_NO_RAM, WALK_HOST_FAULT, WALK_ASKED };
 
 #define MAX_LEVELS 4
 
 struct trail {
 	const struct paging *mode;
+	bool peek; /* asks for no rights */
 	unsigned n;
 	u64 table; /* the next entry's table */
 	struct visited {
@@ -103,6 +104,16 @@ struct trail {
 	} entry[MAX_LEVELS];
 };
 
+/* The walk's own accesses: CPU_EXIT if the subscriber must be asked. */
+static int ask_walk(struct cpu *cpu, u64 lin, u64 gpa, enum tap_access access)
+{
+	int r;
+
+	if (likely(!(page_denied(cpu, gpa) & BIT(access))))
+		return CPU_OK;
+	return tap_ask_page(cpu, gpa, lin, access, &r) ? r : CPU_OK;
+}
+
 static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsigned level)
 {
 	struct visited *e = &t->entry[t->n];
@@ -111,6 +122,8 @@ static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsign
 	e->level = level;
 	e->gpa = cpu_gpa(cpu, t->table) +
 		 (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
+	if (!t->peek && ask_walk(cpu, lin, e->gpa, TAP_WALK_READ))
+		return WALK_ASKED;
 	e->slot = slot_find(cpu->machine->mem, e->gpa, &cpu->slot_hint[HINT_TABLES]);
 	if (!e->slot)
 		return WALK_NO_RAM;
@@ -239,8 +252,9 @@ static void entry_stored(struct cpu *cpu, const struct trail *t, const struct vi
 		code_written(cpu, e->gpa, t->mode->entry);
 }
 
-/* 1 done, 0 an entry has changed since it was read, -1 the host refused. */
-static int mark_used(struct cpu *cpu, const struct trail *t, unsigned acc)
+#define MARK_ASKED (-2)
+/* 1 done, 0 an entry has changed since it was read, -1 the host refused, MARK_ASKED. */
+static int mark_used(struct cpu *cpu, u64 lin, const struct trail *t, unsigned acc)
 {
 	for (unsigned i = 0; i < t->n; i++) {
 		const struct visited *e = &t->entry[i];
@@ -251,6 +265,8 @@ static int mark_used(struct cpu *cpu, const struct trail *t, unsigned acc)
 		if ((e->value & want) == want || (t->mode->bare & BIT(e->level)) ||
 			(e->slot->flags & SLOT_READONLY))
 			continue;
+		if (ask_walk(cpu, lin, e->gpa, TAP_WALK_WRITE))
+			return MARK_ASKED;
 		r = guest_cmpxchg_pte(e->hva, e->value, e->value | want, t->mode->entry);
 		if (r <= 0)
 			return r;
@@ -277,6 +293,7 @@ static int walk_failed(
 	switch (why) {
 	case WALK_ABSENT: return page_fault(cpu, lin, acc, 0);
 	case WALK_RESERVED: return page_fault(cpu, lin, acc, PF_P | PF_RSVD);
+	case WALK_ASKED: return CPU_EXIT;
 	case WALK_HOST_FAULT: return mem_host_fault(cpu, t->entry[t->n].gpa, t->mode->entry);
 	default:
 		if (mem_private_missing(cpu, t->entry[t->n].gpa))
@@ -291,6 +308,7 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 	int marked;
 
 	check_inside(cpu);
+	t.peek = false;
 	lin = linear_wrap(cpu, lin);
 	/* Callers have checked; this keeps a wrong address from being cached as another one's alias. */
 	if (!linear_canonical(cpu, lin))
@@ -306,8 +324,10 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 			return walk_failed(cpu, lin, acc, &t, r);
 		if (!allowed(cpu, acc, ret))
 			return page_fault(cpu, lin, acc, PF_P);
-		marked = mark_used(cpu, &t, acc);
+		marked = mark_used(cpu, lin, &t, acc);
 	} while (!marked);
+	if (unlikely(marked == MARK_ASKED))
+		return CPU_EXIT;
 	if (marked < 0)
 		return mem_host_fault(cpu, t.entry[t.n - 1].gpa, t.mode->entry);
 	ret->dirty |= !!(acc & ACC_WRITE);
@@ -318,6 +338,7 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
 {
 	struct trail t;
 
+	t.peek = true;
 	lin = linear_wrap(cpu, lin);
 	if (!linear_canonical(cpu, lin))
 		return -EFAULT;

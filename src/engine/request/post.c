@@ -99,6 +99,11 @@ void vcpu_post_unhalt(struct vcpu *v)
 	wake(v, REQ_EVENT);
 }
 
+void vcpu_post_tap(struct vcpu *v)
+{
+	wake(v, REQ_TAP);
+}
+
 void vcpu_kick(struct vcpu *v)
 {
 	wake(v, REQ_KICK);

@@ -18,6 +18,7 @@ void vcpu_post_smi(struct vcpu *v);
 void vcpu_post_init(struct vcpu *v);
 void vcpu_post_sipi(struct vcpu *v, u8 vector);
 void vcpu_post_unhalt(struct vcpu *v);
+void vcpu_post_tap(struct vcpu *v);
 /* Set REQ_* bits and make the vcpu see them; wait, with m->lock held: until it has acted on them or is out of inner code. */
 void vcpu_request(struct vcpu *v, u32 req, bool wait);
 /*

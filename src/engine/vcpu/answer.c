@@ -25,6 +25,7 @@ static void push_answer(struct cpu *cpu, u8 reason, u64 addr, unsigned len, u64 
 	r->answer[r->filled].len = len;
 	r->answer[r->filled].value = value;
 	r->answer[r->filled].error = error;
+	r->answer[r->filled].verdict = TAP_GO_ON;
 	r->filled++;
 }
 
@@ -74,6 +75,7 @@ static void out_trap(struct cpu *cpu)
 	}
 	__builtin_memset(&cpu->events.exception, 0, sizeof(cpu->events.exception));
 	cpu->events.exception.pending = true;
+	cpu->events_own = true;
 	cpu->events.exception.vector = X86_DB;
 	cpu->events.exception.has_payload = true;
 	cpu->events.exception.payload = dr6;
@@ -200,6 +202,7 @@ static bool handle_inside(struct vcpu *v)
 	case EXIT_WRMSR: return x->msr.why == 0 && device_msr(v, x);
 	case EXIT_HYPERCALL: return hypercall_inside(v, x);
 	case EXIT_HYPERV: return hv_hypercall(v, x);
+	case EXIT_TAP: return vcpu_tap_answer(v);
 	case EXIT_HLT:
 		if (!v->lapic && !(machine_option(v->machine, OPT_EXITS_OFF) & NO_EXIT_HLT))
 			return false;

@@ -64,7 +64,10 @@ static int deliver_queued_exception(struct vcpu *v)
 		.cr2 = e->exception.has_payload && e->exception.vector == X86_PF
 			       ? e->exception.payload
 			       : cpu->cr2,
-		.dr6 = e->exception.vector == X86_DB ? e->exception.payload : 0};
+		.dr6 = e->exception.vector == X86_DB ? e->exception.payload : 0,
+		.resume = cpu->events_resume,
+		.injected = !cpu->events_own};
+	cpu->events_own = cpu->events_resume = false;
 	e->exception.injected = e->exception.pending = false;
 	vcpu_go_in(v);
 	r = event_deliver_exception(cpu);

@@ -28,6 +28,7 @@
 #include "engine/request/pause.h"
 #include "engine/time/clock.h"
 #include "engine/request/post.h"
+#include "engine/vcpu/loop.h"
 #include "engine/jit/gen.h"
 #include "engine/insn/native.h"
 
@@ -202,6 +203,8 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		r = lapic_create(v);
 	if (!r)
 		vcpu_enlist(all, v, place); /* last: from here on others see it */
+	if (!r && m->tap.ops)
+		vcpu_tap_begin(v);
 	vcpus_unlock(all);
 	if (r) {
 		vcpu_free(v);
@@ -229,6 +232,7 @@ void vcpu_destroy(struct vcpu *v)
 {
 	if (!v)
 		return;
+	vcpu_tap_end(v);
 	vcpu_retire(v);
 	vcpu_free(v);
 }

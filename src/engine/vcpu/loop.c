@@ -29,8 +29,8 @@ static int leave(struct vcpu *v, u32 reason)
 	return 0;
 }
 
-/* Requests that are for outer code. True: leave with EXIT_INTR. */
-static bool serve_outer(struct vcpu *v)
+/* Requests that are for outer code. Leave with EXIT_INTR or EXIT_TAP, unless EXIT_NONE. */
+static u32 serve_outer(struct vcpu *v)
 {
 	u32 req = __atomic_fetch_and(&v->cpu.exit_request, ~REQ_OUTER, __ATOMIC_SEQ_CST);
 
@@ -41,14 +41,18 @@ static bool serve_outer(struct vcpu *v)
 	lapic_timer_serve(v);
 	if (unlikely(atomic_load(&v->hv->timers_due)))
 		hv_timers_serve(v);
+	if (unlikely(req & REQ_TAP) && vcpu_tap_serve(v)) {
+		cpu_request(&v->cpu, req & (REQ_KICK | REQ_POLL)); /* not lost */
+		return EXIT_TAP;
+	}
 	if (req & REQ_KICK)
-		return true;
+		return EXIT_INTR;
 	if (!(req & REQ_POLL))
-		return false;
+		return EXIT_NONE;
 	if (v->cpu.msr.kvm_steal_time & STEAL_ENABLED)
 		steal_tick(v);
 	recheck_on_tick(v);
-	return v->poll && v->poll(v->poll_opaque);
+	return v->poll && v->poll(v->poll_opaque) ? EXIT_INTR : EXIT_NONE;
 }
 
 static enum run_result run_inside(struct vcpu *v)
@@ -187,6 +191,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
 	bool complete = flags & RUN_COMPLETE_ONLY, waits;
+	u32 why;
 	const bool was_uninitialized = uninitialized(v);
 
 	vcpu_take_answer(cpu);
@@ -202,9 +207,10 @@ static int run_guest(struct vcpu *v, u32 flags)
 		if (complete && !cpu->answers.filled)
 			return leave(v, EXIT_INTR);
 		/* What user space has answered is done first, whoever wants out. */
-		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) && serve_outer(v)) {
-			if (!cpu->answers.filled)
-				return leave(v, EXIT_INTR);
+		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED) &&
+			(why = serve_outer(v)) != EXIT_NONE) {
+			if (!cpu->answers.filled || why == EXIT_TAP)
+				return leave(v, why);
 			complete = true;
 		}
 		if (unlikely(was_uninitialized) && !uninitialized(v))

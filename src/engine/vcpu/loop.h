@@ -22,6 +22,16 @@ bool vcpu_answer_inside(struct vcpu *v);
 /* Perform completed MMIO writes; true if the next one is for user space (cpu->exit is set). */
 bool vcpu_post_writes(struct vcpu *v);
 
+/* ---- tap.c: the subscriber of engine/tap.h ---- */
+
+/* cpu->exit is EXIT_TAP: ask. False: it goes to user space. */
+bool vcpu_tap_answer(struct vcpu *v);
+/* REQ_TAP: take over what has been asked for, tell what is to be told. True: leave with EXIT_TAP. */
+bool vcpu_tap_serve(struct vcpu *v);
+/* It is to be told that the vcpu exists; that it ends. */
+void vcpu_tap_begin(struct vcpu *v);
+void vcpu_tap_end(struct vcpu *v);
+
 /* ---- inject.c ---- */
 
 /* Deliver what can be delivered before the next instruction. CPU_EXIT: cpu->exit is set. */
@@ -58,7 +68,7 @@ static inline bool smi_deliverable(const struct vcpu *v)
 /* ---- sleep.c ---- */
 
 /* Requests that the loop serves. The others wait until the vcpu goes in. */
-#define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE | REQ_RING)
+#define REQ_OUTER (REQ_EVENT | REQ_KICK | REQ_POLL | REQ_PAUSE | REQ_RING | REQ_TAP)
 
 /* A guest can make events follow each other without an end: nothing goes on before this has been looked at. */
 static inline bool vcpu_called_out(const struct vcpu *v)

@@ -252,6 +252,7 @@ static void set_events(struct vcpu *v, const struct vcpu_state *s)
 	struct cpu *cpu = &v->cpu;
 
 	cpu->events = s->events;
+	cpu->events_own = cpu->events_resume = false;
 	if (!v->lapic) /* it is among them */
 		v->user_irq = -1;
 	cpu->shadow = s->events.shadow;

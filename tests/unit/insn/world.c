@@ -111,7 +111,8 @@ int mem_host(struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret)
 	return CPU_OK;
 }
 
-int mem_host_store(struct cpu *cpu, u64 lin, unsigned len, void **ret, u64 *ret_watched)
+int mem_host_store(
+	struct cpu *cpu, u64 lin, unsigned len, unsigned acc, void **ret, u64 *ret_watched)
 {
 	*ret_watched = MEM_UNWATCHED;
 	return mem_host(cpu, lin, len, ACC_WRITE, ret);

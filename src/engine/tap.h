@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Watching guests: who subscribes is asked before a guest's processor does certain things, and answers.
+ *
+ * A question is asked on the vcpu's own thread, outside of guest code, with the state exact: rip is on the instruction, and
+ * nothing that it does has happened. So the subscriber may read and change the vcpu by all of engine.h, and may block;
+ * other vcpus run on meanwhile. Only vcpu_run(), vcpu_destroy() and machine_set_tap() are not for him. He must not
+ * hold a lock in which another thread calls a function of this file.
+ *
+ * Whoever has changed rip in the middle of a question has thereby said TAP_RETRY, whatever he answers (but TAP_STOP).
+ *
+ * Calls return 0 or -errno, may come from any thread at any time, and hold for all that a vcpu does after they have
+ * returned. What it has begun before, one instruction or one delivery, may still go by what was before.
+ */
+#ifndef ENGINE_TAP_H
+#define ENGINE_TAP_H
+
+#include "engine/engine.h"
+
+/* What is asked; tap_kinds() tells which answers each takes, and docs/design.md where it is asked. */
+enum tap_kind {
+	TAP_CR, /* a write to CR0, CR3, CR4 or CR8 that would succeed, the value unchanged or not */
+	TAP_XCR0,      /* the same for XSETBV */
+	TAP_MSR_READ,  /* RDMSR, with what it would give */
+	TAP_MSR_WRITE, /* WRMSR, before it is checked */
+	TAP_TABLE,     /* LGDT LIDT LLDT LTR SGDT SIDT SLDT STR, before they look at memory */
+	TAP_EXCEPTION, /* is about to be delivered */
+	TAP_SOFT_INT,  /* INT n, INT3, INTO, ICEBP: no TAP_EXCEPTION */
+	TAP_HYPERCALL, /* VMCALL, VMMCALL at any privilege level */
+	TAP_CPUID,
+	TAP_STEP, /* an instruction, or an iteration of a string instruction, is over and the next one begins */
+	TAP_PAGE, /* an access that the rights of its page do not allow */
+	TAP_BIRTH, /* always asked: before a vcpu first runs, and of those there are when a subscriber comes */
+	TAP_PAUSE, /* always asked: see vcpu_tap_pause() */
+	TAP_END,   /* always told, by the thread that destroys it: the answer does not matter */
+	TAP_KINDS
+};
+
+enum tap_verdict {
+	TAP_GO_ON, /* with what the event says now: its fields named "may be changed" */
+	TAP_RETRY, /* the instruction is executed again from its beginning, and asks again */
+	TAP_SKIP, /* it does nothing and is over. TAP_EXCEPTION: none is delivered, and the instruction is executed again */
+	TAP_REFUSE, /* #GP(0) */
+	TAP_STOP,   /* vcpu_run() returns EXIT_TAP; when it runs again it asks again */
+};
+
+enum tap_table { TAP_GDTR, TAP_IDTR, TAP_LDTR, TAP_TR };
+enum tap_insn { TAP_INT_N, TAP_INT3, TAP_INTO, TAP_ICEBP };
+/* Kinds of access; BIT() of each is the right to it. */
+enum tap_access { TAP_READ, TAP_WRITE, TAP_FETCH, TAP_WALK_READ, TAP_WALK_WRITE };
+
+struct tap_event {
+	u32 kind;    /* enum tap_kind */
+	u8 insn_len; /* where the instruction is known, else 0 */
+	union {
+		struct {
+			u8 cr;
+			u64 old,
+				value; /* value may be changed; the new one is checked as the guest's is */
+		} cr, xcr;
+		struct {
+			u32 index;
+			u64 value; /* may be changed */
+		} msr;
+		struct {
+			u8 table; /* enum tap_table */
+			bool store;
+		} table;
+		struct { /* all but injected may be changed */
+			u8 vector;
+			bool has_error;
+			bool injected; /* by the VMM or another caller of vcpu_set() */
+			u32 error;
+			u64 payload; /* #PF: CR2; #DB: bits of DR6 */
+		} exception;
+		struct {
+			u8 vector; /* may be changed */
+			u8 insn;   /* enum tap_insn */
+		} soft_int;
+		struct {
+			u32 leaf, index;
+		} cpuid;
+		struct {
+			u64 gpa,
+				gva; /* of the access, in this page; gva of a walk: what is looked up */
+			u8 access; /* enum tap_access */
+		} page;
+	};
+};
+
+struct tap {
+	enum tap_verdict (*event)(void *opaque, struct vcpu *v, struct tap_event *e);
+};
+
+struct tap_kind_desc {
+	const char *name;
+	u32 verdicts; /* BIT(enum tap_verdict) of those it takes; another one is TAP_GO_ON */
+};
+const struct tap_kind_desc *tap_kinds(void);
+
+/*
+ * The subscriber; NULL: none. -EBUSY: there is another one. With none all masks, selections and rights are as at
+ * first, and when the call returns nobody is in event() any more: whoever blocks there must be woken before.
+ */
+int machine_set_tap(struct machine *m, const struct tap *ops, void *opaque);
+
+/* What is asked of a vcpu: bits of enum tap_kind. Nothing at first. -EINVAL. */
+int vcpu_tap_events(struct vcpu *v, u32 events);
+/* TAP_CR and TAP_MSR_* are asked for selected registers alone. None is at first. -EINVAL: there is no such selection. */
+int vcpu_tap_cr(struct vcpu *v, unsigned cr, bool on);
+int vcpu_tap_msr(struct vcpu *v, u32 index, bool write, bool on);
+/*
+ * Ask the vcpu TAP_PAUSE, as often as this has been called, before it executes another instruction, halted or not. When
+ * this returns it executes none.
+ */
+void vcpu_tap_pause(struct vcpu *v);
+/* After EXIT_TAP: what was asked. */
+const struct tap_event *vcpu_tap_event(const struct vcpu *v);
+
+/*
+ * Rights to a guest-physical page, RIGHTS_ALL at first. They belong to the address, in both address spaces, whether there is
+ * memory or not, and whatever becomes of the slots there. They bind what the guest's processors do, if TAP_PAGE is asked of
+ * them; not the VMM, machine_read() and machine_write(), and what the engine itself writes for the guest (clocks, the state
+ * save of system management mode). -EINVAL, -ENOMEM: none has been changed.
+ */
+#define RIGHTS_ALL (BIT(TAP_WALK_WRITE + 1) - 1)
+struct page_rights {
+	u64 gpa;
+	u32 rights; /* BIT(enum tap_access) */
+};
+int machine_set_page_rights(struct machine *m, const struct page_rights *p, unsigned n);
+u32 machine_page_rights(struct machine *m, u64 gpa);
+
+#endif

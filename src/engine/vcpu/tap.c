@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The subscriber of engine/tap.h: what it has asked for, and the outer half of asking. The questions are tap/ask.c's.
+ *
+ * What other threads have asked for stands in vcpu.tap; the vcpu takes it over on REQ_TAP, before it goes into inner code again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/core/vcpus.h"
+#include "engine/core/answer.h"
+#include "engine/mem/memory.h"
+#include "engine/mem/mem.h"
+#include "engine/request/post.h"
+#include "engine/vcpu/loop.h"
+#include "engine/cpu/mode.h"
+
+#define DECIDES (BIT(TAP_GO_ON) | BIT(TAP_RETRY) | BIT(TAP_STOP))
+#define DOES    (DECIDES | BIT(TAP_SKIP) | BIT(TAP_REFUSE))
+#define PAUSES  (BIT(TAP_GO_ON) | BIT(TAP_STOP))
+
+static const struct tap_kind_desc kinds[TAP_KINDS] = {
+	[TAP_CR] = {"control register", DOES},
+	[TAP_XCR0] = {"xcr0", DOES},
+	[TAP_MSR_READ] = {"msr read", DECIDES | BIT(TAP_REFUSE)},
+	[TAP_MSR_WRITE] = {"msr write", DOES},
+	[TAP_TABLE] = {"descriptor table register", DOES},
+	[TAP_EXCEPTION] = {"exception", DECIDES | BIT(TAP_SKIP)},
+	[TAP_SOFT_INT] = {"software interrupt", DOES},
+	[TAP_HYPERCALL] = {"hypercall", DOES},
+	[TAP_CPUID] = {"cpuid", DOES},
+	[TAP_STEP] = {"single step", DECIDES},
+	[TAP_PAGE] = {"page access", DECIDES},
+	[TAP_BIRTH] = {"birth", PAUSES},
+	[TAP_PAUSE] = {"pause", PAUSES},
+	[TAP_END] = {"end", BIT(TAP_GO_ON)},
+};
+
+const struct tap_kind_desc *tap_kinds(void)
+{
+	return kinds;
+}
+
+#define ALWAYS (BIT(TAP_BIRTH) | BIT(TAP_PAUSE) | BIT(TAP_END))
+#define MASKED ((BIT(TAP_KINDS) - 1) & ~ALWAYS)
+
+/* ---- asking ---- */
+
+static const struct tap *begin(struct machine_tap *t, void **opaque)
+{
+	const struct tap *ops;
+
+	pthread_mutex_lock(&t->lock);
+	ops = t->ops;
+	*opaque = t->opaque;
+	t->busy += ops != NULL;
+	pthread_mutex_unlock(&t->lock);
+	return ops;
+}
+
+static void end(struct machine_tap *t)
+{
+	pthread_mutex_lock(&t->lock);
+	if (!--t->busy)
+		pthread_cond_broadcast(&t->idle);
+	pthread_mutex_unlock(&t->lock);
+}
+
+/* Whose subscriber has gone meanwhile goes on. */
+static enum tap_verdict tell(struct vcpu *v, struct tap_event *e)
+{
+	struct machine_tap *t = &v->machine->tap;
+	enum tap_verdict r;
+	void *opaque;
+	const struct tap *ops = begin(t, &opaque);
+
+	if (!ops)
+		return TAP_GO_ON;
+	r = ops->event(opaque, v, e);
+	end(t);
+	return kinds[e->kind].verdicts & BIT(r) ? r : TAP_GO_ON;
+}
+
+/* ---- an answer, as the restarted instruction finds it ---- */
+
+static u64 answered_value(const struct tap_event *e)
+{
+	switch (e->kind) {
+	case TAP_CR:
+	case TAP_XCR0: return e->cr.value;
+	case TAP_MSR_READ:
+	case TAP_MSR_WRITE: return e->msr.value;
+	case TAP_SOFT_INT: return e->soft_int.vector;
+	default: return 0;
+	}
+}
+
+static void keep_answer(struct cpu *cpu, const struct tap_event *e, enum tap_verdict verdict)
+{
+	struct answers *r = &cpu->answers;
+
+	uv_assert(r->filled < ANSWERS_MAX);
+	r->answer[r->filled++] = (struct answer){.reason = EXIT_TAP,
+		.len = cpu->question_kind,
+		.addr = e->kind == TAP_EXCEPTION ? e->exception.vector : cpu->question_key,
+		.value = answered_value(e),
+		.verdict = verdict};
+	r->tapped = true;
+}
+
+/* It waits in cpu->events while the question is out: there it is changed. */
+static void change_exception(struct cpu *cpu, const struct tap_event *e)
+{
+	bool payload = e->exception.vector == X86_PF || e->exception.vector == X86_DB;
+
+	cpu->events.exception.vector = e->exception.vector;
+	cpu->events.exception.has_error = e->exception.has_error;
+	cpu->events.exception.error = e->exception.error;
+	cpu->events.exception.has_payload = payload;
+	cpu->events.exception.payload = payload ? e->exception.payload : 0;
+}
+
+static void drop_exception(struct cpu *cpu)
+{
+	memset(&cpu->events.exception, 0, sizeof(cpu->events.exception));
+	cpu->events_own = cpu->events_resume = false;
+}
+
+static void take_verdict(struct cpu *cpu, const struct tap_event *e, enum tap_verdict verdict)
+{
+	bool exception = e->kind == TAP_EXCEPTION;
+
+	if (exception && verdict != TAP_GO_ON)
+		drop_exception(cpu);
+	if (verdict == TAP_RETRY || (exception && verdict == TAP_SKIP)) {
+		answers_drop(cpu);
+		return;
+	}
+	if (exception)
+		change_exception(cpu, e);
+	keep_answer(cpu, e, verdict);
+}
+
+bool vcpu_tap_answer(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	struct tap_event e = cpu->question;
+	enum tap_verdict verdict = tell(v, &e);
+
+	if (verdict == TAP_STOP) {
+		cpu->exit.reason = EXIT_TAP; /* whatever he has set */
+		return false;
+	}
+	if (cpu->exit.reason ==
+		EXIT_TAP) /* else rip was set, and who asked is gone; see set_regs() */
+		take_verdict(cpu, &e, verdict);
+	cpu->exit.reason = EXIT_NONE;
+	return true;
+}
+
+const struct tap_event *vcpu_tap_event(const struct vcpu *v)
+{
+	return &v->cpu.question;
+}
+
+/* ---- between instructions ---- */
+
+static bool has_subscriber(struct machine *m)
+{
+	bool has;
+
+	pthread_mutex_lock(&m->tap.lock);
+	has = m->tap.ops;
+	pthread_mutex_unlock(&m->tap.lock);
+	return has;
+}
+
+static void refresh(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	u32 events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;
+	u32 changed = events ^ cpu->tap_events;
+
+	cpu->tap_events = events;
+	if (!changed)
+		return;
+	if (changed & BIT(TAP_STEP))
+		cpu->tap_stepped = false;
+	if (changed & BIT(TAP_PAGE)) /* what the TLB holds was made under other rights */
+		cpu_request(cpu, REQ_FLUSH);
+	cpu_update_mode(cpu);
+}
+
+static bool told_to_stop(struct vcpu *v, enum tap_kind kind)
+{
+	struct tap_event e = {.kind = kind};
+	bool stop = tell(v, &e) == TAP_STOP;
+
+	if (stop)
+		v->cpu.question = e;
+	return stop;
+}
+
+/* What is still to be told when one of them stops the vcpu is told when it runs again. */
+bool vcpu_tap_serve(struct vcpu *v)
+{
+	bool stop = false;
+
+	refresh(v);
+	if (atomic_exchange(&v->tap.born, false))
+		stop = told_to_stop(v, TAP_BIRTH);
+	while (!stop && atomic_load(&v->tap.pauses)) {
+		atomic_fetch_sub(&v->tap.pauses, 1);
+		stop = told_to_stop(v, TAP_PAUSE);
+	}
+	refresh(v);
+	if (stop && atomic_load(&v->tap.pauses))
+		cpu_request(&v->cpu, REQ_TAP);
+	return stop;
+}
+
+void vcpu_tap_begin(struct vcpu *v)
+{
+	atomic_store(&v->tap.born, true);
+	cpu_request(&v->cpu, REQ_TAP);
+}
+
+void vcpu_tap_end(struct vcpu *v)
+{
+	struct tap_event e = {.kind = TAP_END};
+
+	tell(v, &e);
+}
+
+/* ---- what is asked for ---- */
+
+/* Returns when the vcpu does nothing any more that goes by what was before. */
+static void changed(struct vcpu *v)
+{
+	pthread_mutex_lock(&v->machine->lock);
+	vcpu_request(v, REQ_TAP, true);
+	pthread_mutex_unlock(&v->machine->lock);
+}
+
+int vcpu_tap_events(struct vcpu *v, u32 events)
+{
+	if (events & ~MASKED)
+		return -EINVAL;
+	atomic_store(&v->tap.events, events);
+	changed(v);
+	return 0;
+}
+
+int vcpu_tap_cr(struct vcpu *v, unsigned cr, bool on)
+{
+	if (cr != 0 && cr != 3 && cr != 4 && cr != 8)
+		return -EINVAL;
+	if (on)
+		atomic_fetch_or(&v->tap.crs, BIT(cr));
+	else
+		atomic_fetch_and(&v->tap.crs, ~BIT(cr));
+	changed(v);
+	return 0;
+}
+
+int vcpu_tap_msr(struct vcpu *v, u32 index, bool write, bool on)
+{
+	int bit = tap_msr_bit(index);
+
+	if (bit < 0)
+		return -EINVAL;
+	if (on)
+		atomic_fetch_or(&v->tap.msrs[write][bit / 64], BIT64(bit % 64));
+	else
+		atomic_fetch_and(&v->tap.msrs[write][bit / 64], ~BIT64(bit % 64));
+	changed(v);
+	return 0;
+}
+
+void vcpu_tap_pause(struct vcpu *v)
+{
+	atomic_fetch_add(&v->tap.pauses, 1);
+	changed(v);
+	vcpu_post_tap(v);
+}
+
+static void forget(struct vcpu *v)
+{
+	atomic_store(&v->tap.events, 0);
+	atomic_store(&v->tap.crs, 0);
+	atomic_store(&v->tap.pauses, 0);
+	atomic_store(&v->tap.born, false);
+	for (unsigned i = 0; i < TAP_MSR_WORDS; i++) {
+		atomic_store(&v->tap.msrs[0][i], 0);
+		atomic_store(&v->tap.msrs[1][i], 0);
+	}
+}
+
+static void unsubscribe(struct machine *m)
+{
+	struct machine_tap *t = &m->tap;
+	struct vcpus all;
+	struct vcpu *v;
+
+	pthread_mutex_lock(&t->lock);
+	t->ops = NULL;
+	while (t->busy)
+		pthread_cond_wait(&t->idle, &t->lock);
+	pthread_mutex_unlock(&t->lock);
+	machine_drop_page_rights(m);
+	all = vcpus_lock(m);
+	for_each_vcpu(all, v)
+	{
+		forget(v);
+		vcpu_request(v, REQ_TAP, true);
+	}
+	vcpus_unlock(all);
+}
+
+static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
+{
+	struct machine_tap *t = &m->tap;
+	struct vcpus all = vcpus_lock(m); /* so that a new vcpu is told once */
+	struct vcpu *v;
+	bool busy;
+
+	pthread_mutex_lock(&t->lock);
+	busy = t->ops;
+	if (!busy) {
+		t->ops = ops;
+		t->opaque = opaque;
+	}
+	pthread_mutex_unlock(&t->lock);
+	if (!busy) {
+		for_each_vcpu(all, v)
+		{
+			vcpu_tap_begin(v);
+			vcpu_post_tap(v);
+		}
+	}
+	vcpus_unlock(all);
+	return busy ? -EBUSY : 0;
+}
+
+int machine_set_tap(struct machine *m, const struct tap *ops, void *opaque)
+{
+	if (ops)
+		return subscribe(m, ops, opaque);
+	unsubscribe(m);
+	return 0;
+}

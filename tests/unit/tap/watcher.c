@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+#include "watcher.h"
+
+#include <sys/mman.h>
+
+#include "engine/core/vcpu.h"
+#include "engine/exit.h"
+
+/* The bytes between fields are whatever they are. */
+static void clear_padding(struct vcpu_state *s)
+{
+	for (unsigned i = 0; i < SEG_COUNT; i++) {
+		const struct segment o = s->seg[i];
+		struct segment *d = memset(&s->seg[i], 0, sizeof(*d));
+
+		d->base = o.base;
+		d->limit = o.limit;
+		d->attr = o.attr;
+		d->selector = o.selector;
+	}
+}
+
+static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	struct watcher *w = opaque;
+
+	if (e->kind == TAP_BIRTH || e->kind == TAP_END)
+		return TAP_GO_ON;
+	assert_true(w->count < SEEN_MAX);
+	w->seen[w->count].e = *e;
+	memset(&w->seen[w->count].s, 0, sizeof(w->seen[0].s));
+	vcpu_get(v, ST_REGS | ST_SREGS | ST_XSAVE | ST_XCR | ST_DEBUG, &w->seen[w->count].s);
+	clear_padding(&w->seen[w->count].s);
+	w->seen[w->count++].byte = w->ram[DATA];
+	return w->answer ? w->answer(w, v, e) : TAP_GO_ON;
+}
+
+static const struct tap ops = {.event = event};
+
+static void put64(struct watcher *w, u32 at, u64 v)
+{
+	memcpy(w->ram + at, &v, 8);
+}
+
+static void make_tables(struct watcher *w)
+{
+	put64(w, PML4, PDPT | 7);
+	put64(w, PDPT, PD | 7);
+	put64(w, PDPT + 8, PD2 | 7);
+	put64(w, PD, PT | 7);
+	put64(w, PD2, PT2 | 7);
+	for (u32 i = 0; i < RAM_BYTES >> 12; i++)
+		put64(w, PT + i * 8, (u64)i << 12 | 0x67);
+	put64(w, PT2, DATA | 7); /* not accessed yet */
+	put64(w, GDT + 8, 0x00af9b000000ffff);
+	put64(w, GDT + 16, 0x00cf93000000ffff);
+	put64(w, GDT + 24, TSS << 16 | 0x67 | 0x89ull << 40);
+	put64(w, GDT + 32, 0);
+	put64(w, GDT + 40, (u64)TSS << 16 | 0x67 | 0x82ull << 40); /* an LDT */
+	for (u32 i = 0; i < 256; i++) {
+		put64(w, IDT + i * 16, HANDLER | 8 << 16 | 0x8eull << 40);
+		put64(w, IDT + i * 16 + 8, 0);
+	}
+	w->ram[HANDLER] = 0xf4;
+}
+
+void watcher_start(struct watcher *w)
+{
+	struct vcpu_state s;
+
+	vcpu_get(w->v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG, &s);
+	memset(s.gpr, 0, sizeof(s.gpr));
+	memset(&s.events, 0, sizeof(s.events));
+	s.gpr[RSP] = STACK;
+	s.rip = CODE;
+	s.rflags = FL_FIXED;
+	s.cr0 = CR0_PE | CR0_MP | CR0_PG | CR0_ET | CR0_NE | CR0_WP;
+	s.cr2 = s.cr8 = 0;
+	s.cr3 = PML4;
+	s.cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXSAVE;
+	s.efer = EFER_LME | EFER_LMA | EFER_NX;
+	s.seg[SEG_CS] = (struct segment){.selector = 8, .limit = ~0u, .attr = 0xa09b};
+	s.seg[SEG_SS] = (struct segment){.selector = 16, .limit = ~0u, .attr = 0xc093};
+	s.seg[SEG_DS] = s.seg[SEG_ES] = s.seg[SEG_SS];
+	s.seg[SEG_LDTR] = (struct segment){.attr = SEG_UNUSABLE};
+	s.seg[SEG_TR] = (struct segment){.limit = 0x67, .attr = 0x8b};
+	s.dr[6] = DR6_FIXED;
+	s.xcr0 = 1;
+	s.gdt = (struct dtable){.base = GDT, .limit = 0x7f};
+	s.idt = (struct dtable){.base = IDT, .limit = 0xfff};
+	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG | ST_XCR, &s), 0);
+	w->count = 0;
+}
+
+void watcher_open(struct watcher *w, bool step)
+{
+	struct memslot_config c = {.size = RAM_BYTES};
+	static struct cpuid_entry cpuid[256];
+	unsigned n = engine_supported_cpuid(cpuid, ARRAY_SIZE(cpuid));
+
+	memset(w, 0, sizeof(*w));
+	w->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(w->ram != MAP_FAILED);
+	c.hva = (u64)w->ram;
+	assert_int_equal(machine_create(&w->m), 0);
+	assert_int_equal(machine_set_memslot(w->m, &c), 0);
+	assert_int_equal(vcpu_create(w->m, 0, &w->v), 0);
+	assert_int_equal(vcpu_set_cpuid(w->v, cpuid, n), 0);
+	w->v->cpu.step_only = step;
+	make_tables(w);
+	watcher_start(w);
+	assert_int_equal(machine_set_tap(w->m, &ops, w), 0);
+}
+
+void watcher_close(struct watcher *w)
+{
+	machine_set_tap(w->m, NULL, NULL);
+	vcpu_destroy(w->v);
+	machine_destroy(w->m);
+	munmap(w->ram, RAM_BYTES);
+}
+
+void watcher_code(struct watcher *w, u32 at, const u8 *code, size_t len)
+{
+	assert_int_equal(machine_write(w->m, at, code, len), 0);
+	watcher_start(w);
+}
+
+void watcher_set_gpr(struct watcher *w, unsigned reg, u64 value)
+{
+	struct vcpu_state s;
+
+	vcpu_get(w->v, ST_REGS, &s);
+	s.gpr[reg] = value;
+	assert_int_equal(vcpu_set(w->v, ST_REGS, &s), 0);
+}
+
+u64 watcher_gpr(struct watcher *w, unsigned reg)
+{
+	struct vcpu_state s;
+
+	vcpu_get(w->v, ST_REGS, &s);
+	return s.gpr[reg];
+}
+
+u64 watcher_rip(struct watcher *w)
+{
+	struct vcpu_state s;
+
+	vcpu_get(w->v, ST_REGS, &s);
+	return s.rip;
+}
+
+void watcher_run(struct watcher *w)
+{
+	assert_int_equal(vcpu_run(w->v, 0), 0);
+	assert_int_equal(vcpu_exit(w->v)->reason, EXIT_HLT);
+}
+
+void watcher_compare(const struct watcher *a, const struct watcher *b)
+{
+	assert_int_equal(a->count, b->count);
+	for (unsigned i = 0; i < a->count; i++) {
+		assert_memory_equal(&a->seen[i].e, &b->seen[i].e, sizeof(a->seen[i].e));
+		assert_memory_equal(&a->seen[i].s, &b->seen[i].s, sizeof(a->seen[i].s));
+		assert_int_equal(a->seen[i].byte, b->seen[i].byte);
+	}
+}
