@@ -34,7 +34,7 @@ static void gen_bit(struct gen *g, const struct insn *in)
 	emit8(e, in->op_size * 8 - 1);
 }
 
-bool gen_bit_string(struct gen *g, const struct insn *in)
+bool gen_bt_mem(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 

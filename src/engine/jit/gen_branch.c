@@ -23,10 +23,16 @@ static u64 rel_target(const struct gen *g, const struct insn *in)
 	return in->op_size == 8 ? t : in->op_size == 4 ? (u32)t : (u16)t;
 }
 
-/* Is a constant target within the segment, or can be looked at when the time has come? */
-static bool target_possible(const struct gen *g, u64 target)
+/* In 64-bit code 66 before a near branch has no effect on some processors and cuts the target on others. */
+static bool near_size(const struct gen *g, const struct insn *in)
 {
-	return !(g->t.key & BK_LIMIT64K) || target <= 0xffff;
+	return in->op_size == 8 || !g->long_mode;
+}
+
+/* Is a constant target within the segment, or can be looked at when the time has come? */
+static bool target_possible(const struct gen *g, const struct insn *in)
+{
+	return near_size(g, in) && (!(g->t.key & BK_LIMIT64K) || rel_target(g, in) <= 0xffff);
 }
 
 static bool look_at_limit(const struct gen *g)
@@ -126,19 +132,13 @@ void gen_goto_far(struct gen *g, u64 target)
 	gen_indirect(g);
 }
 
-/* In 64-bit code 66 before a near branch has no effect on some processors and cuts the target on others. */
-static bool near_size(const struct gen *g, const struct insn *in)
-{
-	return in->op_size == 8 || !g->long_mode;
-}
-
-static bool gen_jcc(struct gen *g, const struct insn *in)
+bool gen_jcc(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
 	unsigned cc = in->opcode & 15;
 	u8 *over;
 
-	if (!target_possible(g, target))
+	if (!target_possible(g, in))
 		return false;
 	if (same_page(g, target) && !look_at_limit(g)) {
 		gen_link(g, gen_link_jcc(g, cc), target);
@@ -152,22 +152,22 @@ static bool gen_jcc(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_jmp_rel(struct gen *g, const struct insn *in)
+bool gen_jmp_rel(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
 
-	if (!target_possible(g, target))
+	if (!target_possible(g, in))
 		return false;
 	gen_target_limit(g, target);
 	gen_goto(g, target);
 	return true;
 }
 
-static bool gen_call_rel(struct gen *g, const struct insn *in)
+bool gen_call_rel(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
 
-	if (!target_possible(g, target) || !gen_stack_fits(g, in->op_size))
+	if (!target_possible(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_target_limit(g, target);
 	gen_push_const(g, gen_next_rip(g), in->op_size);
@@ -217,9 +217,9 @@ static bool gen_rm_target(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_call_rm(struct gen *g, const struct insn *in)
+bool gen_call_rm(struct gen *g, const struct insn *in)
 {
-	if (!gen_stack_fits(g, in->op_size) || !gen_rm_target(g, in))
+	if (!gen_stack_fits(g, in->op_size) || !near_size(g, in) || !gen_rm_target(g, in))
 		return false;
 	emit_store(&g->e, H_R9, FRAME_CALL);
 	gen_push_const(g, gen_next_rip(g), in->op_size);
@@ -228,19 +228,19 @@ static bool gen_call_rm(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_jmp_rm(struct gen *g, const struct insn *in)
+bool gen_jmp_rm(struct gen *g, const struct insn *in)
 {
-	if (!gen_rm_target(g, in))
+	if (!near_size(g, in) || !gen_rm_target(g, in))
 		return false;
 	gen_indirect(g);
 	return true;
 }
 
-static bool gen_ret(struct gen *g, const struct insn *in)
+bool gen_ret(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (!gen_stack_fits(g, in->op_size))
+	if (!near_size(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
 	gen_load_target(g, disp, in->op_size);
@@ -279,11 +279,11 @@ static u8 *gen_jump_if_count(struct gen *g)
 
 static bool countable(const struct gen *g, const struct insn *in)
 {
-	return near_size(g, in) && target_possible(g, rel_target(g, in)) && !look_at_limit(g);
+	return target_possible(g, in) && !look_at_limit(g);
 }
 
 /* E0 LOOPNE, E1 LOOPE, E2 LOOP */
-static bool gen_loop(struct gen *g, const struct insn *in)
+bool gen_loop(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	u8 *more, *over = NULL;
@@ -306,7 +306,7 @@ static bool gen_loop(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_jcxz(struct gen *g, const struct insn *in)
+bool gen_jcxz(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	u8 *more;
@@ -321,21 +321,4 @@ static bool gen_jcxz(struct gen *g, const struct insn *in)
 	emit_mov_rr(e, H_RCX, H_R9);
 	gen_goto(g, gen_next_rip(g));
 	return true;
-}
-
-bool gen_branch(struct gen *g, const struct insn *in)
-{
-	if (!near_size(g, in))
-		return false;
-	switch (in->desc->op) {
-	case OP_JCC: return gen_jcc(g, in);
-	case OP_JMP_REL: return gen_jmp_rel(g, in);
-	case OP_JMP_RM: return gen_jmp_rm(g, in);
-	case OP_CALL_REL: return gen_call_rel(g, in);
-	case OP_CALL_RM: return gen_call_rm(g, in);
-	case OP_RET: return gen_ret(g, in);
-	case OP_LOOP: return gen_loop(g, in);
-	case OP_JCXZ: return gen_jcxz(g, in);
-	default: return false;
-	}
 }

@@ -6,7 +6,7 @@
 #include "engine/jit/gen.h"
 
 /* A0-A3 */
-bool gen_moffs(struct gen *g, const struct insn *in)
+bool gen_mov_moffs(struct gen *g, const struct insn *in)
 {
 	static const u8 ops[] = {0x8a, 0x8b, 0x88, 0x89};
 	s32 disp;
@@ -37,7 +37,7 @@ bool gen_xlat(struct gen *g, const struct insn *in)
 }
 
 /* 40-4F: REX prefixes on the host, which has FF /0 and /1 */
-bool gen_inc_dec(struct gen *g, const struct insn *in)
+bool gen_inc_dec_short(struct gen *g, const struct insn *in)
 {
 	unsigned reg = in->reg == RSP ? H_R11 : in->reg;
 

@@ -50,7 +50,7 @@ static void gen_load_word(struct gen *g, s32 disp)
 	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, disp);
 }
 
-static bool gen_mov_to_seg(struct gen *g, const struct insn *in)
+bool gen_mov_to_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -66,7 +66,7 @@ static bool gen_mov_to_seg(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_pop_seg(struct gen *g, const struct insn *in)
+bool gen_pop_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -91,7 +91,7 @@ static unsigned far_load_segment(const struct insn *in)
 }
 
 /* LSS has no shadow (SDM 3:6.8.3). */
-static bool gen_load_far(struct gen *g, const struct insn *in)
+bool gen_load_far(struct gen *g, const struct insn *in)
 {
 	unsigned dst = in->reg == RSP ? H_R11 : in->reg;
 	s32 disp;
@@ -202,10 +202,10 @@ static void gen_push_far(struct gen *g, unsigned size)
 	gen_move_sp(g, -2 * (s32)size);
 }
 
-static bool gen_far(struct gen *g, const struct insn *in, bool mem, bool call)
+static bool gen_far(struct gen *g, const struct insn *in, bool call)
 {
 	if (!gen_far_real(g) || !gen_stack_fits(g, in->op_size) ||
-		!(mem ? gen_far_pointer_mem(g, in) : gen_far_pointer_imm(g, in)))
+		!(in->is_mem ? gen_far_pointer_mem(g, in) : gen_far_pointer_imm(g, in)))
 		return false;
 	if (call)
 		gen_push_far(g, in->op_size);
@@ -213,7 +213,17 @@ static bool gen_far(struct gen *g, const struct insn *in, bool mem, bool call)
 	return true;
 }
 
-static bool gen_ret_far(struct gen *g, const struct insn *in)
+bool gen_jmp_far(struct gen *g, const struct insn *in)
+{
+	return gen_far(g, in, false);
+}
+
+bool gen_call_far(struct gen *g, const struct insn *in)
+{
+	return gen_far(g, in, true);
+}
+
+bool gen_ret_far(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -262,7 +272,7 @@ static void gen_vector(struct gen *g, u8 vector)
 	gen_far_pointer(g, 2);
 }
 
-static bool gen_int(struct gen *g, const struct insn *in)
+bool gen_int_imm(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	s32 disp;
@@ -288,7 +298,7 @@ static bool gen_int(struct gen *g, const struct insn *in)
 }
 
 /* The 16-bit form. It ends the blocking of NMIs (SDM 3:6.7.1), which is step()'s business if there is any. */
-static bool gen_iret(struct gen *g, const struct insn *in)
+bool gen_iret(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	s32 disp;
@@ -310,21 +320,4 @@ static bool gen_iret(struct gen *g, const struct insn *in)
 	gen_put_flags(g);
 	gen_enter_segment(g);
 	return true;
-}
-
-bool gen_segment_insn(struct gen *g, const struct insn *in)
-{
-	switch (in->desc->op) {
-	case OP_MOV_TO_SEG: return gen_mov_to_seg(g, in);
-	case OP_POP_SEG: return gen_pop_seg(g, in);
-	case OP_LOAD_FAR: return gen_load_far(g, in);
-	case OP_JMP_FAR_IMM: return gen_far(g, in, false, false);
-	case OP_JMP_FAR_M: return gen_far(g, in, true, false);
-	case OP_CALL_FAR_IMM: return gen_far(g, in, false, true);
-	case OP_CALL_FAR_M: return gen_far(g, in, true, true);
-	case OP_RET_FAR: return gen_ret_far(g, in);
-	case OP_INT_IMM: return gen_int(g, in);
-	case OP_IRET: return gen_iret(g, in);
-	default: return false;
-	}
 }

@@ -111,24 +111,33 @@ void gen_push_r9(struct gen *g, unsigned size)
 	gen_move_sp(g, -(s32)size);
 }
 
-bool gen_push(struct gen *g, const struct insn *in)
+/* A register; size is that of the operand. */
+static bool gen_push(struct gen *g, unsigned reg, unsigned size)
 {
-	unsigned size = in->op_size;
 	s32 disp;
 
 	if (!gen_stack_fits(g, size))
 		return false;
-	if (in->desc->op == OP_PUSH_IMM) {
-		gen_push_const(g, in->imm, size);
-		return true;
-	}
 	gen_push_check(g, size, &disp);
-	gen_store_reg(g, in->desc->op == OP_PUSH_REG ? in->reg : in->rm, disp, size);
+	gen_store_reg(g, reg, disp, size);
 	gen_move_sp(g, -(s32)size);
 	return true;
 }
 
-bool gen_push_mem(struct gen *g, const struct insn *in)
+bool gen_push_reg(struct gen *g, const struct insn *in)
+{
+	return gen_push(g, in->reg, in->op_size);
+}
+
+bool gen_push_imm(struct gen *g, const struct insn *in)
+{
+	if (!gen_stack_fits(g, in->op_size))
+		return false;
+	gen_push_const(g, in->imm, in->op_size);
+	return true;
+}
+
+static bool gen_push_mem(struct gen *g, const struct insn *in)
 {
 	unsigned size = in->op_size;
 	s32 disp;
@@ -138,6 +147,11 @@ bool gen_push_mem(struct gen *g, const struct insn *in)
 	gen_access(g, 0x8b, H_R9, disp, size);
 	gen_push_r9(g, size);
 	return true;
+}
+
+bool gen_push_rm(struct gen *g, const struct insn *in)
+{
+	return in->is_mem ? gen_push_mem(g, in) : gen_push(g, in->rm, in->op_size);
 }
 
 void gen_load_selector(struct gen *g, unsigned seg)
@@ -173,9 +187,8 @@ static bool gen_pop_sp(struct gen *g, unsigned size)
 	return true;
 }
 
-bool gen_pop(struct gen *g, const struct insn *in)
+static bool gen_pop(struct gen *g, unsigned reg, unsigned size)
 {
-	unsigned reg = in->desc->op == OP_POP_REG ? in->reg : in->rm, size = in->op_size;
 	s32 disp;
 
 	if (!gen_stack_fits(g, size))
@@ -191,6 +204,16 @@ bool gen_pop(struct gen *g, const struct insn *in)
 	}
 	gen_move_sp(g, (s32)size);
 	return true;
+}
+
+bool gen_pop_reg(struct gen *g, const struct insn *in)
+{
+	return gen_pop(g, in->reg, in->op_size);
+}
+
+bool gen_pop_rm(struct gen *g, const struct insn *in)
+{
+	return !in->is_mem && gen_pop(g, in->rm, in->op_size);
 }
 
 bool gen_leave(struct gen *g, const struct insn *in)

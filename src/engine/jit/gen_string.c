@@ -14,6 +14,11 @@
 
 #define SHORT 128
 
+static bool repeated(const struct insn *in)
+{
+	return in->pfx & (PFX_REP | PFX_REPNE);
+}
+
 /* cmp r/m64, imm32; the register form */
 static void gen_cmp_imm(struct gen *g, unsigned reg, u32 imm)
 {
@@ -52,7 +57,7 @@ static void gen_itself(struct gen *g, const struct insn *in)
 {
 	if (in->op_size == 2)
 		emit8(&g->e, 0x66);
-	if (in->pfx & (PFX_REP | PFX_REPNE))
+	if (repeated(in))
 		emit8(&g->e, 0xf3);
 	if (in->op_size == 8)
 		emit8(&g->e, 0x48);
@@ -66,6 +71,11 @@ static bool suitable(const struct gen *g, const struct insn *in)
 }
 
 /* ---- outside 64-bit mode: single elements of all of them ---- */
+
+static bool single(const struct gen *g, const struct insn *in)
+{
+	return !g->long_mode && !repeated(in);
+}
 
 /* r9 = host address of the element that ptr points to. False: not possible here. */
 static bool gen_element(
@@ -121,7 +131,7 @@ static bool gen_one_pointer(
 {
 	struct emit *e = &g->e;
 
-	if (!gen_element(g, in, ptr, seg, kind))
+	if (!single(g, in) || !gen_element(g, in, ptr, seg, kind))
 		return false;
 	gen_save_pointers(g);
 	emit_mov_rr(e, H_R10, ptr);
@@ -138,7 +148,7 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 {
 	struct emit *e = &g->e;
 
-	if (!gen_element(g, in, RSI, in->seg, TLB_READ))
+	if (!single(g, in) || !gen_element(g, in, RSI, in->seg, TLB_READ))
 		return false;
 	emit_store(e, H_R9, FRAME_CALL);
 	if (!gen_element(g, in, RDI, SEG_ES, kind))
@@ -155,30 +165,14 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 	return true;
 }
 
-static bool gen_single(struct gen *g, const struct insn *in)
-{
-	if (in->pfx & (PFX_REP | PFX_REPNE))
-		return false;
-	switch (in->desc->op) {
-	case OP_LODS: return gen_one_pointer(g, in, RSI, in->seg, TLB_READ);
-	case OP_STOS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
-	case OP_SCAS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_READ);
-	case OP_MOVS: return gen_two_pointers(g, in, TLB_WRITE);
-	default: return gen_two_pointers(g, in, TLB_READ);
-	}
-}
+/* ---- the instructions ---- */
 
-bool gen_string(struct gen *g, const struct insn *in)
+/* movs, stos of 64-bit code */
+static bool gen_short(struct gen *g, const struct insn *in, bool movs)
 {
-	bool movs = in->desc->op == OP_MOVS;
-
-	if (!g->long_mode)
-		return gen_single(g, in);
-	if (!movs && in->desc->op != OP_STOS)
-		return false;
 	if (!suitable(g, in))
 		return false;
-	if (in->pfx & (PFX_REP | PFX_REPNE)) {
+	if (repeated(in)) {
 		gen_cmp_imm(g, RCX, SHORT / in->op_size);
 		gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
 	}
@@ -195,4 +189,30 @@ bool gen_string(struct gen *g, const struct insn *in)
 	if (movs)
 		gen_back(g, RSI, SLOT_STRING_SRC);
 	return true;
+}
+
+bool gen_movs(struct gen *g, const struct insn *in)
+{
+	return g->long_mode ? gen_short(g, in, true) : gen_two_pointers(g, in, TLB_WRITE);
+}
+
+bool gen_stos(struct gen *g, const struct insn *in)
+{
+	return g->long_mode ? gen_short(g, in, false)
+			    : gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
+}
+
+bool gen_lods(struct gen *g, const struct insn *in)
+{
+	return gen_one_pointer(g, in, RSI, in->seg, TLB_READ);
+}
+
+bool gen_scas(struct gen *g, const struct insn *in)
+{
+	return gen_one_pointer(g, in, RDI, SEG_ES, TLB_READ);
+}
+
+bool gen_cmps(struct gen *g, const struct insn *in)
+{
+	return gen_two_pointers(g, in, TLB_READ);
 }

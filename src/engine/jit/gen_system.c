@@ -22,7 +22,7 @@ void gen_set32(struct gen *g, u32 field, u32 value)
 	emit32(&g->e, value);
 }
 
-static bool gen_cli(struct gen *g)
+bool gen_cli(struct gen *g, const struct insn *in)
 {
 	if (cpl(g) != 0)
 		return false;
@@ -34,7 +34,7 @@ static bool gen_cli(struct gen *g)
  * If an interrupt waits the shadow matters, so step() does it. Nothing looks for interrupts within a block; but
  * between blocks, so not the last one of a block either: `sti; hlt` may straddle a page.
  */
-static bool gen_sti(struct gen *g)
+bool gen_sti(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
@@ -81,7 +81,7 @@ void gen_flags_image(struct gen *g)
 	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
 }
 
-static bool gen_pushf(struct gen *g, const struct insn *in)
+bool gen_pushf(struct gen *g, const struct insn *in)
 {
 	if (!gen_stack_fits(g, in->op_size) || (g->t.key & BK_V86))
 		return false;
@@ -157,7 +157,7 @@ void gen_put_flags(struct gen *g)
 }
 
 /* No flag needs to be kept: all are replaced. Like sti not at the end of a block, where interrupts are looked for. */
-static bool gen_popf(struct gen *g, const struct insn *in)
+bool gen_popf(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -172,7 +172,7 @@ static bool gen_popf(struct gen *g, const struct insn *in)
 }
 
 /* rdx:rax = host TSC + offset; one of another rate is for step(). rorx and lea leave the flags alone. */
-static bool gen_rdtsc(struct gen *g, bool with_aux)
+static bool gen_time(struct gen *g, bool with_aux)
 {
 	static const u8 combine[] = {0xc4, 0xe3, 0xfb, 0xf0, 0xd2, 0x20, /* rorx rdx, rdx, 32 */
 		0x48, 0x8d, 0x04, 0x10};                                 /* lea rax, [rax + rdx] */
@@ -198,7 +198,17 @@ static bool gen_rdtsc(struct gen *g, bool with_aux)
 	return true;
 }
 
-static bool gen_swapgs(struct gen *g)
+bool gen_rdtsc(struct gen *g, const struct insn *in)
+{
+	return gen_time(g, false);
+}
+
+bool gen_rdtscp(struct gen *g, const struct insn *in)
+{
+	return gen_time(g, true);
+}
+
+bool gen_swapgs(struct gen *g, const struct insn *in)
 {
 	if (!g->long_mode || cpl(g) != 0)
 		return false;
@@ -234,7 +244,7 @@ static bool gen_put_word(struct gen *g, unsigned reg)
 }
 
 /* mov r, sreg: zero-extended selector. */
-static bool gen_mov_from_seg(struct gen *g, const struct insn *in)
+bool gen_mov_from_seg(struct gen *g, const struct insn *in)
 {
 	unsigned dst = in->rm == RSP ? H_R11 : in->rm;
 
@@ -288,19 +298,12 @@ static bool gen_set_ac(struct gen *g, bool on)
 	return true;
 }
 
-bool gen_system(struct gen *g, const struct insn *in)
+bool gen_stac(struct gen *g, const struct insn *in)
 {
-	switch (in->desc->op) {
-	case OP_CLI: return gen_cli(g);
-	case OP_STI: return gen_sti(g);
-	case OP_PUSHF: return gen_pushf(g, in);
-	case OP_POPF: return gen_popf(g, in);
-	case OP_STAC: return gen_set_ac(g, true);
-	case OP_CLAC: return gen_set_ac(g, false);
-	case OP_RDTSC: return gen_rdtsc(g, false);
-	case OP_RDTSCP: return gen_rdtsc(g, true);
-	case OP_SWAPGS: return gen_swapgs(g);
-	case OP_MOV_FROM_SEG: return gen_mov_from_seg(g, in);
-	default: return false;
-	}
+	return gen_set_ac(g, true);
+}
+
+bool gen_clac(struct gen *g, const struct insn *in)
+{
+	return gen_set_ac(g, false);
 }
