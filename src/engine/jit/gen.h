@@ -163,8 +163,9 @@ void gen_push_r9(struct gen *g, unsigned size);
 void gen_move_sp(struct gen *g, s32 by);
 /* Can the stack be used with this operand size? */
 bool gen_stack_fits(const struct gen *g, unsigned size);
-/* op of size bytes at [r9 + r10 + disp] with host register reg: 89 store, 8b load */
-void gen_access(struct gen *g, u8 op, unsigned reg, s32 disp, unsigned size);
+/* Host register reg from and to size bytes at [r9 + r10 + disp]. */
+void gen_load(struct gen *g, unsigned reg, s32 disp, unsigned size);
+void gen_store(struct gen *g, unsigned reg, s32 disp, unsigned size);
 /* r9 = r9 + r10 + disp */
 void gen_fold(struct gen *g, s32 disp);
 /* [r9 + disp] = r10 */

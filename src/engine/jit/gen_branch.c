@@ -44,7 +44,7 @@ static void gen_target_limit(struct gen *g, u64 target)
 {
 	if (!look_at_limit(g))
 		return;
-	emit_mov_imm(&g->e, H_R9, target);
+	emit_mov_ri(&g->e, H_R9, target);
 	gen_code_limit(g);
 }
 
@@ -69,21 +69,13 @@ void gen_indirect_tagged(struct gen *g)
 		gen_cold(g, emit_jmp32(e), REC_INDIRECT, false);
 		return;
 	}
-	emit8(e, 0xc4); /* pext r10, r9, [jump_mask] */
-	emit8(e, 0x62);
-	emit8(e, 0xb2);
-	emit8(e, 0xf5);
-	emit_field(e, H_R10, CPU_JUMP_MASK);
+	emit_pext_rm(e, H_R10, H_R9, at_field(CPU_JUMP_MASK));
 	emit_store(e, H_RCX, FRAME_RCX);
-	emit_cpu_index(e, 0x8b, H_RCX, H_R10, neg);
+	emit_mov_rm(e, 8, H_RCX, at_entry(neg, H_R10));
 	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
-	emit8(e, 0xe3); /* jrcxz +5 */
-	emit8(e, 5);
-	gen_cold(g, emit_jmp32(e), REC_INDIRECT, true);
+	gen_cold(g, emit_jmp32_unless_rcxz(e), REC_INDIRECT, true);
 	emit_load(e, H_RCX, FRAME_RCX);
-	emit8(e, 0x42); /* jmp host[r10] */
-	emit8(e, 0xff);
-	emit_modrm_mem(e, 4, H_RSP, H_R10, 8, (s32)host);
+	emit_jmp_m(e, at_entry(host, H_R10));
 }
 
 /*
@@ -92,11 +84,7 @@ void gen_indirect_tagged(struct gen *g)
  */
 static void gen_align_link(struct gen *g, unsigned opcode)
 {
-	static const u8 nops[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
-	unsigned n = -((u64)g->e.p + opcode) & 3;
-
-	for (unsigned i = 0; i < n; i++)
-		emit8(&g->e, nops[n][i]);
+	emit_nop(&g->e, -((u64)g->e.p + opcode) & 3);
 }
 
 static u8 *gen_link_jmp(struct gen *g)
@@ -128,7 +116,7 @@ void gen_goto(struct gen *g, u64 target)
 
 void gen_goto_far(struct gen *g, u64 target)
 {
-	emit_mov_imm(&g->e, H_R9, target);
+	emit_mov_ri(&g->e, H_R9, target);
 	gen_indirect(g);
 }
 
@@ -178,14 +166,10 @@ bool gen_call_rel(struct gen *g, const struct insn *in)
 /* r9 = [r9 + r10 + disp], as wide as the operand size has instruction pointers */
 static void gen_load_target(struct gen *g, s32 disp, unsigned size)
 {
-	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | 4 | 2 | 1);
-	if (size == 2) {
-		emit8(&g->e, 0x0f);
-		emit8(&g->e, 0xb7);
-	} else {
-		emit8(&g->e, 0x8b);
-	}
-	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, disp);
+	if (size == 2)
+		emit_movzx_rm(&g->e, 2, H_R9, at_sum(H_R9, H_R10, disp));
+	else
+		emit_mov_rm(&g->e, size, H_R9, at_sum(H_R9, H_R10, disp));
 }
 
 static void gen_register_target(struct gen *g, const struct insn *in)
@@ -259,22 +243,14 @@ static void gen_count(struct gen *g, const struct insn *in, s32 by)
 	struct emit *e = &g->e;
 
 	if (by && in->addr_size == 2)
-		emit8(e, 0x66);
-	if (by)
+		emit_lea16(e, H_RCX, H_RCX, REG_NONE, by);
+	else if (by)
 		emit_lea(e, in->addr_size == 8, H_RCX, H_RCX, REG_NONE, 1, by);
 	emit_mov_rr(e, H_R9, H_RCX);
 	if (in->addr_size == 2)
 		emit_movzx16(e, H_RCX, H_RCX);
 	else if (in->addr_size == 4)
 		emit_mov_rr32(e, H_RCX, H_RCX);
-}
-
-/* jrcxz over a jump; returns where that jump's displacement is. */
-static u8 *gen_jump_if_count(struct gen *g)
-{
-	emit8(&g->e, 0xe3);
-	emit8(&g->e, 5);
-	return emit_jmp32(&g->e);
 }
 
 static bool countable(const struct gen *g, const struct insn *in)
@@ -291,7 +267,7 @@ bool gen_loop(struct gen *g, const struct insn *in)
 	if (!countable(g, in))
 		return false;
 	gen_count(g, in, -1);
-	more = gen_jump_if_count(g);
+	more = emit_jmp32_unless_rcxz(e);
 	emit_mov_rr(e, H_RCX, H_R9);
 	gen_goto(g, gen_next_rip(g));
 	emit_patch32(more, e->p);
@@ -314,7 +290,7 @@ bool gen_jcxz(struct gen *g, const struct insn *in)
 	if (!countable(g, in))
 		return false;
 	gen_count(g, in, 0);
-	more = gen_jump_if_count(g);
+	more = emit_jmp32_unless_rcxz(e);
 	emit_mov_rr(e, H_RCX, H_R9);
 	gen_goto(g, rel_target(g, in));
 	emit_patch32(more, e->p);

@@ -19,15 +19,6 @@ static bool repeated(const struct insn *in)
 	return in->pfx & (PFX_REP | PFX_REPNE);
 }
 
-/* cmp r/m64, imm32; the register form */
-static void gen_cmp_imm(struct gen *g, unsigned reg, u32 imm)
-{
-	emit8(&g->e, 0x48 | (reg >= 8 ? 1 : 0));
-	emit8(&g->e, 0x81);
-	emit8(&g->e, 0xf8 | (reg & 7));
-	emit32(&g->e, imm);
-}
-
 /*
  * r9 = host address of guest pointer ptr; slot = guest minus host. r10 is lost. Needs dead flags.
  */
@@ -37,31 +28,18 @@ static void gen_host_pointer(struct gen *g, unsigned ptr, unsigned kind, unsigne
 
 	emit_mov_rr(e, H_R10, ptr);
 	gen_check(g, kind, SHORT);
-	gen_cmp_imm(g, H_R10, SHORT);
+	emit_alu_ri(&g->e, true, ALU_CMP, H_R10, SHORT);
 	gen_cold(g, emit_jcc32(e, CC_B), REC_STEP, false);
 	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
 	emit_mov_rr(e, H_R10, ptr);
-	emit8(e, 0x4d); /* sub r10, r9 */
-	emit8(e, 0x29);
-	emit8(e, 0xca);
+	emit_alu_rr(e, true, ALU_SUB, H_R10, H_R9);
 	emit_store(e, H_R10, CPU_SCRATCH(slot));
 }
 
 /* add reg, [slot] */
 static void gen_back(struct gen *g, unsigned reg, unsigned slot)
 {
-	emit_cpu(&g->e, true, 0x03, reg, CPU_SCRATCH(slot));
-}
-
-static void gen_itself(struct gen *g, const struct insn *in)
-{
-	if (in->op_size == 2)
-		emit8(&g->e, 0x66);
-	if (repeated(in))
-		emit8(&g->e, 0xf3);
-	if (in->op_size == 8)
-		emit8(&g->e, 0x48);
-	emit8(&g->e, in->opcode);
+	emit_alu_rm(&g->e, true, ALU_ADD, reg, at_field(CPU_SCRATCH(slot)));
 }
 
 static bool suitable(const struct gen *g, const struct insn *in)
@@ -97,9 +75,7 @@ static bool gen_element(
 /* r9, the host address that the host's instruction has moved ptr on from, becomes what it was moved by. */
 static void gen_moved_by(struct gen *g, unsigned ptr)
 {
-	emit8(&g->e, 0x49); /* not r9: no flag changes */
-	emit8(&g->e, 0xf7);
-	emit8(&g->e, 0xd1);
+	emit_not(&g->e, H_R9);
 	emit_lea(&g->e, true, H_R9, ptr, H_R9, 1, 1);
 }
 
@@ -107,15 +83,9 @@ static void gen_moved_by(struct gen *g, unsigned ptr)
 static void gen_add_pointer(struct gen *g, const struct insn *in, unsigned ptr)
 {
 	if (in->addr_size == 2)
-		emit8(&g->e, 0x66);
-	emit_lea(&g->e, false, ptr, ptr, H_R9, 1, 0);
-}
-
-static void gen_bare(struct gen *g, const struct insn *in)
-{
-	if (in->op_size == 2)
-		emit8(&g->e, 0x66);
-	emit8(&g->e, in->opcode);
+		emit_lea16(&g->e, ptr, ptr, H_R9, 0);
+	else
+		emit_lea(&g->e, false, ptr, ptr, H_R9, 1, 0);
 }
 
 /* What locate_fault() puts back. */
@@ -136,7 +106,7 @@ static bool gen_one_pointer(
 	gen_save_pointers(g);
 	emit_mov_rr(e, H_R10, ptr);
 	emit_mov_rr(e, ptr, H_R9);
-	gen_bare(g, in);
+	emit_string(&g->e, in->opcode, in->op_size, false);
 	gen_moved_by(g, ptr);
 	emit_mov_rr(e, ptr, H_R10);
 	gen_add_pointer(g, in, ptr);
@@ -156,7 +126,7 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 	gen_save_pointers(g);
 	emit_load(e, RSI, FRAME_CALL);
 	emit_mov_rr(e, RDI, H_R9);
-	gen_bare(g, in);
+	emit_string(&g->e, in->opcode, in->op_size, false);
 	gen_moved_by(g, RDI);
 	emit_load(e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
 	gen_add_pointer(g, in, RDI);
@@ -173,7 +143,7 @@ static bool gen_short(struct gen *g, const struct insn *in, bool movs)
 	if (!suitable(g, in))
 		return false;
 	if (repeated(in)) {
-		gen_cmp_imm(g, RCX, SHORT / in->op_size);
+		emit_alu_ri(&g->e, true, ALU_CMP, RCX, SHORT / in->op_size);
 		gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
 	}
 	if (movs) {
@@ -184,7 +154,7 @@ static bool gen_short(struct gen *g, const struct insn *in, bool movs)
 	emit_mov_rr(&g->e, RDI, H_R9);
 	if (movs)
 		emit_load(&g->e, RSI, FRAME_CALL);
-	gen_itself(g, in);
+	emit_string(&g->e, in->opcode, in->op_size, repeated(in));
 	gen_back(g, RDI, SLOT_STRING_DST);
 	if (movs)
 		gen_back(g, RSI, SLOT_STRING_SRC);

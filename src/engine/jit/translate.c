@@ -191,32 +191,25 @@ static void gen_poll(struct gen *g)
 
 	g->now = 0;
 	if (!g->flags_live[0]) {
-		emit8(e, 0x83); /* cmp dword [exit_request], 0 */
-		emit_field(e, 7, CPU_EXIT_REQUEST);
-		emit8(e, 0);
+		emit_alu_mi8(e, 4, ALU_CMP, at_field(CPU_EXIT_REQUEST), 0);
 		gen_cold(g, emit_jcc32(e, CC_NE), REC_POLL, false);
 		return;
 	}
 	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_RCX, CPU_EXIT_REQUEST);
-	emit8(e, 0xe3); /* jrcxz +5 */
-	emit8(e, 5);
-	gen_cold(g, emit_jmp32(e), REC_POLL, true);
+	gen_cold(g, emit_jmp32_unless_rcxz(e), REC_POLL, true);
 	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 static void gen_entry(struct gen *g)
 {
-	static const u8 nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-
 	g->t.code = cache_offset(g->cache, g->e.p);
-	for (unsigned i = 0; i < sizeof(nop5); i++)
-		emit8(&g->e, nop5[i]);
+	emit_nop(&g->e, 5);
 	if (g->t.poll)
 		gen_poll(g);
 	g->now = 0;
 	if (g->t.key & BK_LIMIT_ODD) { /* else all of it lies within the segment, whichever it is */
-		emit_mov_imm(&g->e, H_R9, (u32)(g->t.rip + g->t.bytes - 1));
+		emit_mov_ri(&g->e, H_R9, (u32)(g->t.rip + g->t.bytes - 1));
 		gen_code_limit(g);
 	}
 }
