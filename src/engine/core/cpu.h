@@ -407,7 +407,8 @@ static inline enum insn_result cpu_decode(
 	if (r == INSN_OK && unlikely(in->opcode == 0x63) && in->op_size == 2 && in->mem_size == 4 &&
 		!cpu->host_amd)
 		in->mem_size = 2;
-	if (r == INSN_OK && unlikely(cpu->host_amd && (insn_class(in) & OC_FAR_POINTER)) && in->op_size == 8)
+	if (r == INSN_OK && unlikely(cpu->host_amd && (insn_class(in) & OC_FAR_POINTER)) &&
+		in->op_size == 8)
 		in->op_size = 4;
 	return r;
 }
