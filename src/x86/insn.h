@@ -7,7 +7,8 @@
  * whether the host may execute it (OP_NATIVE) or the engine must (every other op). What an
  * unprivileged instruction computes is never described here; the host CPU knows.
  *
- * Knowledge lives in one table (insn_table.c), one struct insn_desc a row.
+ * Knowledge lives in two tables: insn_table*.c, one struct insn_desc for each form, and insn_ops.def, one row for
+ * each kind, with all that the engine does about it.
  */
 #ifndef X86_INSN_H
 #define X86_INSN_H
@@ -18,54 +19,51 @@
 
 #define INSN_MAX 15
 
-/* Who executes it. OP_NATIVE: the host, with memory and register operands replaced. */
+/* Who executes it. OP_NATIVE: the host, with memory and register operands replaced; all others: the engine. */
 enum insn_op {
-	OP_UD, /* not an instruction, or one that we do not offer: #UD */
-	OP_NATIVE,
-	OP_NOP, /* nop, prefetch*, endbr, hint space, cldemote: no effect, memory operand not touched */
-
-	/* stack */
-	OP_PUSH_REG, OP_PUSH_IMM, OP_PUSH_RM, OP_PUSH_SEG, OP_POP_REG, OP_POP_RM, OP_POP_SEG,
-	OP_PUSHA, OP_POPA, OP_PUSHF, OP_POPF, OP_ENTER, OP_LEAVE,
-
-	/* control flow */
-	OP_JCC, OP_JMP_REL, OP_JMP_RM, OP_JMP_FAR_IMM, OP_JMP_FAR_M, OP_CALL_REL, OP_CALL_RM,
-	OP_CALL_FAR_IMM, OP_CALL_FAR_M, OP_RET, OP_RET_FAR, OP_IRET, OP_LOOP /* E0 E1 E2 */,
-	OP_JCXZ /* E3 */, OP_INT3, OP_INT_IMM, OP_INTO, OP_INT1, OP_SYSCALL, OP_SYSRET, OP_SYSENTER,
-	OP_SYSEXIT,
-
-	/* string and port I/O; rep prefixes are in insn.pfx */
-	OP_MOVS, OP_CMPS, OP_STOS, OP_LODS, OP_SCAS, OP_INS, OP_OUTS, OP_IN_IMM, OP_IN_DX,
-	OP_OUT_IMM, OP_OUT_DX,
-
-	/* flags with a privileged meaning */
-	OP_CLI, OP_STI, OP_CLAC, OP_STAC,
-
-	/* system */
-	OP_HLT, OP_CPUID, OP_RDMSR, OP_WRMSR, OP_RDTSC, OP_RDTSCP, OP_RDPMC, OP_RDPID,
-	OP_MOV_FROM_CR, OP_MOV_TO_CR, OP_MOV_FROM_DR, OP_MOV_TO_DR, OP_CLTS, OP_LMSW, OP_SMSW,
-	OP_LGDT, OP_LIDT, OP_SGDT, OP_SIDT, OP_LLDT, OP_SLDT, OP_LTR, OP_STR, OP_LAR, OP_LSL,
-	OP_VERR, OP_VERW, OP_ARPL, OP_INVLPG, OP_INVPCID, OP_INVD, OP_WBINVD, OP_SWAPGS,
-	OP_RDFSBASE, OP_RDGSBASE, OP_WRFSBASE, OP_WRGSBASE, OP_XGETBV, OP_XSETBV, OP_MONITOR,
-	OP_MWAIT, OP_VMCALL, OP_VMMCALL, OP_RSM,
-
-	/* segment registers */
-	OP_MOV_FROM_SEG, OP_MOV_TO_SEG, OP_LOAD_FAR /* les lds lss lfs lgs */,
-
-	/* unprivileged, but not executable as they stand on a 64-bit host or with one operand moved */
-	OP_MOV_MOFFS /* A0-A3 */, OP_XLAT, OP_BT_MEM /* bt/bts/btr/btc r/m, r: bit string when r/m is memory */,
-	OP_BCD /* 27 2F 37 3F D4 D5 */, OP_BOUND, OP_SALC,
-	OP_INC_DEC_SHORT /* 40-4F outside 64-bit mode */,
-
-	/* processor state images and partial vector accesses; memory size depends on state */
-	OP_FNSTENV, OP_FLDENV, OP_FNSAVE, OP_FRSTOR, OP_FXSAVE, OP_FXRSTOR, OP_XSAVE, OP_XSAVEOPT,
-	OP_XSAVEC, OP_XSAVES, OP_XRSTOR, OP_XRSTORS,
-	OP_MASKMOV /* vmaskmovps/pd, vpmaskmovd/q */, OP_MASKMOVDQU /* and maskmovq: [rdi] */,
-	OP_VZERO, /* outside 64-bit mode: the host would clear registers that the guest has not named */
-	OP_GATHER, OP_CLFLUSH /* clflush clflushopt clwb */,
-
+#define INSN_OP(op, handler, generator, needs, class, intercept) OP_##op,
+#include "x86/insn_ops.def"
+#undef INSN_OP
 	OP_COUNT
 };
+
+/* insn_op_info.class */
+#define OC_ENDS        BIT(0) /* ends a block: rip is not simply advanced, or state that keys blocks changes */
+#define OC_ENDS64      BIT(1) /* ends a block of 64-bit code */
+#define OC_NEAR        BIT(2) /* near branch */
+#define OC_INDIRECT    BIT(3) /* near branch to an address that is in a register or in memory */
+#define OC_PUSHES      BIT(4) /* pushes one word and accesses nothing else */
+#define OC_POPS        BIT(5) /* pops one word, likewise */
+#define OC_FAR_POINTER BIT(6) /* its memory operand is a far pointer */
+#define OC_STRING      BIT(7)
+#define OC_SOFT_INT    BIT(8) /* INT n and its kin: clear TF and drop a trap that was due */
+#define OC_LOADS_TF    BIT(9) /* a trap after it is due by the TF that it has loaded */
+#define OC_ANYWHERE    BIT(10) /* does the same at any address, but for rip-relative operands */
+
+/*
+ * What a hypervisor can ask to be told of before the instruction takes effect (SDM 3: 26.1; APM 2: 15.9, table 15-7).
+ * Intel's and AMD's controls are united here. Which control register, MSR or port it is, the operands say.
+ */
+enum insn_intercept {
+	INTERCEPT_NONE,
+	INTERCEPT_CR_READ, INTERCEPT_CR_WRITE, INTERCEPT_DR_READ, INTERCEPT_DR_WRITE,
+	INTERCEPT_GDTR_READ, INTERCEPT_GDTR_WRITE, INTERCEPT_IDTR_READ, INTERCEPT_IDTR_WRITE,
+	INTERCEPT_LDTR_READ, INTERCEPT_LDTR_WRITE, INTERCEPT_TR_READ, INTERCEPT_TR_WRITE,
+	INTERCEPT_MSR_READ, INTERCEPT_MSR_WRITE, INTERCEPT_XSETBV, INTERCEPT_IO,
+	INTERCEPT_EXCEPTION /* the one that it raises: #BP #OF #DB */, INTERCEPT_SOFT_INT, INTERCEPT_IRET,
+	INTERCEPT_PUSHF, INTERCEPT_POPF, INTERCEPT_HLT, INTERCEPT_MONITOR, INTERCEPT_MWAIT, INTERCEPT_CPUID,
+	INTERCEPT_RDTSC, INTERCEPT_RDTSCP, INTERCEPT_RDPMC, INTERCEPT_INVLPG, INTERCEPT_INVPCID,
+	INTERCEPT_INVD, INTERCEPT_WBINVD, INTERCEPT_HYPERCALL, INTERCEPT_RSM,
+	INTERCEPT_XSAVES, INTERCEPT_XRSTORS,
+};
+
+struct insn_op_info {
+	u16 class; /* OC_* */
+	u8 intercept; /* enum insn_intercept */
+};
+
+/* By enum insn_op: insn_ops.def. */
+extern const struct insn_op_info insn_op_info[OP_COUNT];
 
 /* How the r/m operand, when it is memory, is accessed. */
 enum insn_mem { MEM_NONE, MEM_READ, MEM_WRITE, MEM_RW, MEM_ADDR /* lea: address only */ };
@@ -97,24 +95,22 @@ enum insn_regkind { RK_NONE, RK_GPR8, RK_GPR, RK_VEC, RK_MMX, RK_X87, RK_MASK, R
 #define IA_BYTE     BIT(5) /* operand size 1 */
 #define IA_CPL0     BIT(6) /* #GP(0) unless CPL is 0 */
 #define IA_LOCK     BIT(7) /* lock prefix allowed when the destination is memory */
-#define IA_ENDS     BIT(8) /* ends a block: rip is not simply advanced, or state that keys blocks changes */
-#define IA_X87      BIT(9) /* #NM if CR0.EM or TS; FPU state */
-#define IA_WAIT     BIT(10) /* fwait: #NM if MP and TS */
-#define IA_MMX      BIT(11) /* as SSE but no OSFXSR check */
-#define IA_SSE      BIT(12) /* #UD if EM or !OSFXSR, #NM if TS */
-#define IA_AVX      BIT(13) /* VEX: #UD if !OSXSAVE or XCR0[2:1] != 3, #NM if TS */
-#define IA_ALIGN    BIT(14) /* memory operand must be aligned to its size or #GP(0) (legacy SSE) */
-#define IA_REALUD   BIT(15) /* #UD in real and virtual-8086 mode (lldt, arpl, VEX...) */
-#define IA_RM_REG   BIT(16) /* #UD if r/m is memory */
-#define IA_RM_MEM   BIT(17) /* #UD if r/m is a register */
-#define IA_STRING   BIT(18)
-#define IA_FAULTS   BIT(19) /* native execution itself may fault: #DE, #XM, #MF, #GP on alignment */
-#define IA_RSP      BIT(20) /* implicitly uses rsp */
-#define IA_IMPL     BIT(21) /* has implicit general register operands beyond rsp (see impl_regs) */
-#define IA_VEXW_NOGPR BIT(22) /* VEX.W or REX.W does not change general register width */
-#define IA_OP48     BIT(23) /* operand size 4, or 8 by W or FORCE64 in 64-bit mode; 66 has no say */
-#define IA_MAX32    BIT(24) /* operand size is 4 even with REX.W (port I/O) */
-#define IA_ALIGN_INTEL BIT(25) /* as IA_ALIGN, but AMD's processors do not care */
+#define IA_X87      BIT(8) /* #NM if CR0.EM or TS; FPU state */
+#define IA_WAIT     BIT(9) /* fwait: #NM if MP and TS */
+#define IA_MMX      BIT(10) /* as SSE but no OSFXSR check */
+#define IA_SSE      BIT(11) /* #UD if EM or !OSFXSR, #NM if TS */
+#define IA_AVX      BIT(12) /* VEX: #UD if !OSXSAVE or XCR0[2:1] != 3, #NM if TS */
+#define IA_ALIGN    BIT(13) /* memory operand must be aligned to its size or #GP(0) (legacy SSE) */
+#define IA_REALUD   BIT(14) /* #UD in real and virtual-8086 mode (lldt, arpl, VEX...) */
+#define IA_RM_REG   BIT(15) /* #UD if r/m is memory */
+#define IA_RM_MEM   BIT(16) /* #UD if r/m is a register */
+#define IA_FAULTS   BIT(17) /* native execution itself may fault: #DE, #XM, #MF, #GP on alignment */
+#define IA_RSP      BIT(18) /* implicitly uses rsp */
+#define IA_IMPL     BIT(19) /* has implicit general register operands beyond rsp (see impl_regs) */
+#define IA_VEXW_NOGPR BIT(20) /* VEX.W or REX.W does not change general register width */
+#define IA_OP48     BIT(21) /* operand size 4, or 8 by W or FORCE64 in 64-bit mode; 66 has no say */
+#define IA_MAX32    BIT(22) /* operand size is 4 even with REX.W (port I/O) */
+#define IA_ALIGN_INTEL BIT(23) /* as IA_ALIGN, but AMD's processors do not care */
 
 /* insn_desc.imm */
 enum insn_imm {
@@ -215,6 +211,11 @@ enum insn_result {
  * Uses general registers only, no memory but its arguments and constant tables.
  */
 enum insn_result insn_decode(struct insn *out, const u8 *code, unsigned n, unsigned mode);
+
+static inline unsigned insn_class(const struct insn *in)
+{
+	return insn_op_info[in->desc->op].class;
+}
 
 /* Name for messages: the mnemonic of the table row. */
 const char *insn_name(const struct insn *in);

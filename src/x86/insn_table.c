@@ -82,16 +82,16 @@
 #define JCC(cc, n) [0x70 + (cc)] = ROW(n, JCC, A_NEAR, .imm = IMM_REL8, F_READ(CC_FLAGS(cc)))
 
 #define STRING(o, n, op, attr, regs, ...) \
-	[o] = ROW(n "b", op, IA_STRING | IA_IMPL | IA_BYTE | (attr), IMPL(regs), __VA_ARGS__), \
-	[(o) + 1] = ROW(n, op, IA_STRING | IA_IMPL | (attr), IMPL(regs), __VA_ARGS__)
+	[o] = ROW(n "b", op, IA_IMPL | IA_BYTE | (attr), IMPL(regs), __VA_ARGS__), \
+	[(o) + 1] = ROW(n, op, IA_IMPL | (attr), IMPL(regs), __VA_ARGS__)
 
 #define X87(n) [0xd8 + (n)] = NODE_(KEY_REG, 15, insn_x87[n])
 
 #define A_STACK (IA_RSP | IA_DEF64)
-#define A_FAR   (IA_ENDS | IA_RSP)
+#define A_FAR   IA_RSP
 /* ds, es and ss decide whether memory is flat, so loads of them change how later code is translated. */
 #define PUSH_SEG(o, n) [o] = ROW(n, PUSH_SEG, IA_NO64 | IA_RSP, .reg = RK_SEG)
-#define POP_SEG(o, n)  [o] = ROW(n, POP_SEG, IA_NO64 | IA_RSP | IA_ENDS, .reg = RK_SEG)
+#define POP_SEG(o, n)  [o] = ROW(n, POP_SEG, IA_NO64 | IA_RSP, .reg = RK_SEG)
 
 const struct insn_desc insn_legacy[256] = {
 	ALU(0x00, "add", RW, IA_LOCK, F_ARITH),
@@ -149,7 +149,7 @@ const struct insn_desc insn_legacy[256] = {
 	[0x8b] = ROW("mov", NATIVE, A_M, Ev(READ), Gv),
 	[0x8c] = ROW("mov", MOV_FROM_SEG, A_M, E_(WRITE, 2), .reg = RK_SEG),
 	[0x8d] = ROW("lea", NATIVE, A_M | IA_RM_MEM, Gv, .mem = MEM_ADDR),
-	[0x8e] = ROW("mov", MOV_TO_SEG, A_M | IA_ENDS, E_(READ, 2), .reg = RK_SEG, CK(CK_NOCS)),
+	[0x8e] = ROW("mov", MOV_TO_SEG, A_M, E_(READ, 2), .reg = RK_SEG, CK(CK_NOCS)),
 	[0x8f] = REG(ROW("pop", POP_RM, A_M | A_STACK, Ev(WRITE))),
 
 	[0x90] = PFX(
@@ -163,7 +163,7 @@ const struct insn_desc insn_legacy[256] = {
 	[0x9a] = ROW("call far", CALL_FAR_IMM, A_FAR | IA_NO64, .imm = IMM_FAR),
 	[0x9b] = ROW("fwait", NATIVE, IA_WAIT | IA_FAULTS),
 	[0x9c] = ROW("pushf", PUSHF, A_STACK, F_READ(FL_STATUS | FL_DF)),
-	[0x9d] = ROW("popf", POPF, A_STACK | IA_ENDS, F_ALWAYS(FL_STATUS | FL_DF, 0)),
+	[0x9d] = ROW("popf", POPF, A_STACK, F_ALWAYS(FL_STATUS | FL_DF, 0)),
 	[0x9e] = ROW("sahf", NATIVE, IA_IMPL, IMPL(rAX), F_ALWAYS(FL_STATUS & ~FL_OF, 0)),
 	[0x9f] = ROW("lahf", NATIVE, IA_IMPL, IMPL(rAX), F_READ(FL_STATUS & ~FL_OF)),
 
@@ -187,8 +187,8 @@ const struct insn_desc insn_legacy[256] = {
 	[0xc1] = GROUP2_IMM(A_M, Ev(RW), Ib),
 	[0xc2] = ROW("ret", RET, A_NEAR | IA_RSP, Iw),
 	[0xc3] = ROW("ret", RET, A_NEAR | IA_RSP),
-	[0xc4] = ROW("les", LOAD_FAR, A_M | IA_NO64 | IA_RM_MEM | IA_ENDS, Gv, MEM_(READ, OPFAR)),
-	[0xc5] = ROW("lds", LOAD_FAR, A_M | IA_NO64 | IA_RM_MEM | IA_ENDS, Gv, MEM_(READ, OPFAR)),
+	[0xc4] = ROW("les", LOAD_FAR, A_M | IA_NO64 | IA_RM_MEM, Gv, MEM_(READ, OPFAR)),
+	[0xc5] = ROW("lds", LOAD_FAR, A_M | IA_NO64 | IA_RM_MEM, Gv, MEM_(READ, OPFAR)),
 	[0xc6] = REG(ROW("mov", NATIVE, A_MB, Eb(WRITE), Ib)),
 	[0xc7] = REG(ROW("mov", NATIVE, A_M, Ev(WRITE), Iz)),
 	[0xc8] = ROW("enter", ENTER, A_STACK | IA_IMPL, .imm = IMM_ENTER, IMPL(rBP)),
@@ -221,7 +221,7 @@ const struct insn_desc insn_legacy[256] = {
 	[0xe7] = ROW("out", OUT_IMM, IA_MAX32 | IA_IMPL, Ib, IMPL(rAX)),
 	[0xe8] = ROW("call", CALL_REL, A_NEAR | IA_RSP, .imm = IMM_RELZ),
 	[0xe9] = ROW("jmp", JMP_REL, A_NEAR, .imm = IMM_RELZ),
-	[0xea] = ROW("jmp far", JMP_FAR_IMM, IA_ENDS | IA_NO64, .imm = IMM_FAR),
+	[0xea] = ROW("jmp far", JMP_FAR_IMM, IA_NO64, .imm = IMM_FAR),
 	[0xeb] = ROW("jmp", JMP_REL, A_NEAR, .imm = IMM_REL8),
 	[0xec] = ROW("in", IN_DX, IA_BYTE | IA_IMPL, IMPL(rAX | rDX)),
 	[0xed] = ROW("in", IN_DX, IA_MAX32 | IA_IMPL, IMPL(rAX | rDX)),
@@ -229,14 +229,14 @@ const struct insn_desc insn_legacy[256] = {
 	[0xef] = ROW("out", OUT_DX, IA_MAX32 | IA_IMPL, IMPL(rAX | rDX)),
 
 	[0xf1] = ROW("int1", INT1, A_FAR, F_READ(FL_STATUS | FL_DF)),
-	[0xf4] = ROW("hlt", HLT, A_CPL0 | IA_ENDS),
+	[0xf4] = ROW("hlt", HLT, A_CPL0),
 	[0xf5] = ROW("cmc", NATIVE, 0, F_READ(FL_CF), F_ALWAYS(FL_CF, 0)),
 	[0xf6] = GROUP3(A_MB, Eb, Ib, rAX),
 	[0xf7] = GROUP3(A_M, Ev, Iz, rAX | rDX),
 	[0xf8] = ROW("clc", NATIVE, 0, F_ALWAYS(FL_CF, 0)),
 	[0xf9] = ROW("stc", NATIVE, 0, F_ALWAYS(FL_CF, 0)),
 	[0xfa] = ROW("cli", CLI, 0),
-	[0xfb] = ROW("sti", STI, IA_ENDS),
+	[0xfb] = ROW("sti", STI, 0),
 	[0xfc] = ROW("cld", NATIVE, 0, F_ALWAYS(FL_DF, 0)),
 	[0xfd] = ROW("std", NATIVE, 0, F_ALWAYS(FL_DF, 0)),
 	[0xfe] = REG(INC_DEC(A_MB, Eb)),
@@ -244,6 +244,6 @@ const struct insn_desc insn_legacy[256] = {
 		ROW("call", CALL_RM, A_M | A_NEAR | IA_RSP, Ev(READ)),
 		ROW("call far", CALL_FAR_M, A_M | A_FAR | IA_RM_MEM, MEM_(READ, OPFAR)),
 		ROW("jmp", JMP_RM, A_M | A_NEAR, Ev(READ)),
-		ROW("jmp far", JMP_FAR_M, A_M | IA_ENDS | IA_RM_MEM, MEM_(READ, OPFAR)),
+		ROW("jmp far", JMP_FAR_M, A_M | IA_RM_MEM, MEM_(READ, OPFAR)),
 		ROW("push", PUSH_RM, A_M | A_STACK, Ev(READ))),
 };

@@ -112,6 +112,6 @@ extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for MODREG() */
 #define A_AVX   (IA_MODRM | IA_AVX | IA_REALUD | IA_OP48)
 #define A_BMI   (IA_MODRM | IA_REALUD | IA_OP48)
 #define A_CPL0  IA_CPL0
-#define A_NEAR  (IA_ENDS | IA_FORCE64)
+#define A_NEAR  IA_FORCE64
 
 #endif

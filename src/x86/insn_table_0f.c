@@ -63,20 +63,20 @@
 #define HINT ROW("nop", NOP, A_M)
 
 #define SMSW SYS("smsw", SMSW, 0, E_(WRITE, 2))
-#define LMSW SYS("lmsw", LMSW, A_CPL0 | IA_ENDS, E_(READ, 2))
+#define LMSW SYS("lmsw", LMSW, A_CPL0, E_(READ, 2))
 
 /* 0F01, SDM table A-6 and APM 3: appendix A.2 */
 #define GROUP7 MODREG( \
 	SYS("sgdt", SGDT, 0, MEM_(WRITE, DT)), SYS("sidt", SIDT, 0, MEM_(WRITE, DT)), \
 	SYS("lgdt", LGDT, A_CPL0, MEM_(READ, DT)), SYS("lidt", LIDT, A_CPL0, MEM_(READ, DT)), \
-	SMSW, NONE, LMSW, SYS("invlpg", INVLPG, A_CPL0 | IA_ENDS, .mem = MEM_ADDR), \
-	NP(RM(NONE, SYS("vmcall", VMCALL, IA_ENDS))), \
+	SMSW, NONE, LMSW, SYS("invlpg", INVLPG, A_CPL0, .mem = MEM_ADDR), \
+	NP(RM(NONE, SYS("vmcall", VMCALL, 0))), \
 	NP(RM(SYS("monitor", MONITOR, IA_IMPL, IMPL(rAX | rCX | rDX)), \
-		SYS("mwait", MWAIT, IA_ENDS | IA_IMPL, IMPL(rAX | rCX)), \
-		SYS("clac", CLAC, IA_ENDS), SYS("stac", STAC, IA_ENDS))), \
+		SYS("mwait", MWAIT, IA_IMPL, IMPL(rAX | rCX)), \
+		SYS("clac", CLAC, 0), SYS("stac", STAC, 0))), \
 	NP(RM(SYS("xgetbv", XGETBV, IA_IMPL, IMPL(rAX | rCX | rDX)), \
-		SYS("xsetbv", XSETBV, A_CPL0 | IA_ENDS | IA_IMPL, IMPL(rAX | rCX | rDX)))), \
-	RM(NONE, SYS("vmmcall", VMMCALL, IA_ENDS)), \
+		SYS("xsetbv", XSETBV, A_CPL0 | IA_IMPL, IMPL(rAX | rCX | rDX)))), \
+	RM(NONE, SYS("vmmcall", VMMCALL, 0)), \
 	SMSW, NONE, LMSW, \
 	RM(SYS("swapgs", SWAPGS, A_CPL0 | IA_ONLY64), \
 		SYS("rdtscp", RDTSCP, IA_IMPL, IMPL(rAX | rCX | rDX))))
@@ -120,7 +120,7 @@
 #define MOVE_SPECIAL(n, op, attr, kind) \
 	ROW(n, op, A_M | A_CPL0 | IA_FORCE64 | IA_OP48 | IA_RM_REG | (attr), Ry, .reg = kind)
 
-#define LOAD_FAR(o, n) [o] = ROW(n, LOAD_FAR, A_M | IA_RM_MEM | IA_ENDS, Gv, MEM_(READ, OPFAR))
+#define LOAD_FAR(o, n) [o] = ROW(n, LOAD_FAR, A_M | IA_RM_MEM, Gv, MEM_(READ, OPFAR))
 #define SEG_STACK(o, n, op) [o] = ROW(n, op, IA_RSP | IA_DEF64, .reg = RK_SEG)
 
 const struct insn_desc insn_legacy_0f[256] = {
@@ -133,10 +133,10 @@ const struct insn_desc insn_legacy_0f[256] = {
 	[0x02] = ROW("lar", LAR, A_M | IA_REALUD, Gv, E_(READ, 2), F_ZF),
 	[0x03] = ROW("lsl", LSL, A_M | IA_REALUD, Gv, E_(READ, 2), F_ZF),
 	/* whether syscall exists outside 64-bit mode depends on the vendor: up to the handler */
-	[0x05] = ROW("syscall", SYSCALL, IA_ENDS | IA_IMPL, IMPL(rCX | BIT(R11)),
+	[0x05] = ROW("syscall", SYSCALL, IA_IMPL, IMPL(rCX | BIT(R11)),
 		F_READ(FL_STATUS | FL_DF), F_MAYBE(FL_STATUS | FL_DF, 0)),
-	[0x06] = ROW("clts", CLTS, A_CPL0 | IA_ENDS),
-	[0x07] = ROW("sysret", SYSRET, A_CPL0 | IA_ENDS | IA_IMPL, IMPL(rCX | BIT(R11)),
+	[0x06] = ROW("clts", CLTS, A_CPL0),
+	[0x07] = ROW("sysret", SYSRET, A_CPL0 | IA_IMPL, IMPL(rCX | BIT(R11)),
 		F_ALWAYS(FL_STATUS | FL_DF, 0)),
 	[0x08] = ROW("invd", INVD, A_CPL0),
 	[0x09] = ROW("wbinvd", WBINVD, A_CPL0),
@@ -159,8 +159,8 @@ const struct insn_desc insn_legacy_0f[256] = {
 
 	[0x20] = MOVE_SPECIAL("mov", MOV_FROM_CR, 0, RK_CR),
 	[0x21] = MOVE_SPECIAL("mov", MOV_FROM_DR, 0, RK_DR),
-	[0x22] = MOVE_SPECIAL("mov", MOV_TO_CR, IA_ENDS, RK_CR),
-	[0x23] = MOVE_SPECIAL("mov", MOV_TO_DR, IA_ENDS, RK_DR),
+	[0x22] = MOVE_SPECIAL("mov", MOV_TO_CR, 0, RK_CR),
+	[0x23] = MOVE_SPECIAL("mov", MOV_TO_DR, 0, RK_DR),
 	[0x28] = PFX(XA("movaps"), XA("movapd")),
 	[0x29] = PFX(XSTA("movaps"), XSTA("movapd")),
 	[0x2a] = PFX(ROW("cvtpi2ps", NATIVE, A_SSEMMX, Vx, Q_(READ, 8)),
@@ -180,12 +180,12 @@ const struct insn_desc insn_legacy_0f[256] = {
 	COMPARE(0x2e, "ucomi"),
 	COMPARE(0x2f, "comi"),
 
-	[0x30] = ROW("wrmsr", WRMSR, A_CPL0 | IA_ENDS | IA_IMPL, IMPL(rAX | rCX | rDX)),
+	[0x30] = ROW("wrmsr", WRMSR, A_CPL0 | IA_IMPL, IMPL(rAX | rCX | rDX)),
 	[0x31] = ROW("rdtsc", RDTSC, IA_IMPL, IMPL(rAX | rDX)),
 	[0x32] = ROW("rdmsr", RDMSR, A_CPL0 | IA_IMPL, IMPL(rAX | rCX | rDX)),
 	[0x33] = ROW("rdpmc", RDPMC, IA_IMPL, IMPL(rAX | rCX | rDX)),
-	[0x34] = ROW("sysenter", SYSENTER, IA_ENDS | IA_RSP),
-	[0x35] = ROW("sysexit", SYSEXIT, A_CPL0 | IA_ENDS | IA_RSP | IA_IMPL, IMPL(rCX | rDX)),
+	[0x34] = ROW("sysenter", SYSENTER, IA_RSP),
+	[0x35] = ROW("sysexit", SYSEXIT, A_CPL0 | IA_RSP | IA_IMPL, IMPL(rCX | rDX)),
 
 	PER_CC(CMOV)
 
@@ -226,7 +226,7 @@ const struct insn_desc insn_legacy_0f[256] = {
 	[0xbb] = BIT_REG("btc", RW, IA_LOCK),
 	[0xa4] = DOUBLE_IMM("shld"), [0xa5] = DOUBLE_CL("shld"),
 	[0xac] = DOUBLE_IMM("shrd"), [0xad] = DOUBLE_CL("shrd"),
-	[0xaa] = ROW("rsm", RSM, IA_ENDS, F_ALWAYS(FL_STATUS | FL_DF, 0)),
+	[0xaa] = ROW("rsm", RSM, 0, F_ALWAYS(FL_STATUS | FL_DF, 0)),
 	[0xae] = GROUP15,
 	[0xaf] = ROW("imul", NATIVE, A_M, Gv, Ev(READ),
 		F_ALWAYS(FL_CF | FL_OF, FL_SF | FL_ZF | FL_AF | FL_PF)),

@@ -42,7 +42,7 @@ const struct insn_desc insn_legacy_0f38[256] = {
 	[0x17] = P66(XA("ptest", F_ARITH)),
 	[0x2a] = P66(ROW("movntdqa", NATIVE, A_SSE | IA_ALIGN | IA_RM_MEM, Vx, MEM_(READ, 16))),
 	[0x41] = P66(XA("phminposuw")),
-	[0x82] = P66(ROW("invpcid", INVPCID, A_M | A_CPL0 | IA_ENDS | IA_FORCE64 | IA_OP48 | IA_RM_MEM,
+	[0x82] = P66(ROW("invpcid", INVPCID, A_M | A_CPL0 | IA_FORCE64 | IA_OP48 | IA_RM_MEM,
 		Gv, MEM_(READ, 16))),
 	[0xc8] = SHA("sha1nexte"),
 	[0xc9] = SHA("sha1msg1"),

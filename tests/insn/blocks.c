@@ -138,11 +138,12 @@ static void with_prefixes(struct bench *b, const struct form *f, unsigned mode)
 {
 	static const u8 prefixes[] = {0xf3, 0xf2, 0x64, 0x67};
 	const bool memory = f->modrm < 0xc0 && f->desc->mem != MEM_NONE;
+	const bool string = insn_op_info[f->desc->op].class & OC_STRING;
 
 	one_form(b, f, mode, 0);
-	if (!memory && !(f->desc->attr & IA_STRING))
+	if (!memory && !string)
 		return;
-	for (unsigned i = f->desc->attr & IA_STRING ? 0 : 2; i < ARRAY_SIZE(prefixes); i++)
+	for (unsigned i = string ? 0 : 2; i < ARRAY_SIZE(prefixes); i++)
 		one_form(b, f, mode, prefixes[i]);
 }
 

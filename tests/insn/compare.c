@@ -177,17 +177,17 @@ static u16 undefined_flags(const struct report *r, bool faults, bool *ret_read)
 		if (!branched)
 			undefined &= ~in.desc->flags_always;
 		undefined |= in.desc->flags_undefined;
-		branched |= (in.desc->attr & IA_ENDS) != 0;
+		branched |= (insn_class(&in) & OC_ENDS) != 0;
 	}
 	return undefined;
 }
 
-/* Outside 64-bit mode these do not end a translated block. */
-static bool goes_on(const struct report *r, const struct insn *in)
+/* Nobody knows what comes after it, or step() does it and sees all flags. */
+static bool is_end(const struct report *r, const struct insn *in)
 {
-	return r->c->kind != KIND_FLAT &&
-	       (in->desc->op == OP_MOV_TO_SEG || in->desc->op == OP_POP_SEG ||
-		       in->desc->op == OP_LOAD_FAR || in->desc->op == OP_POPF);
+	unsigned ends = r->c->kind == KIND_FLAT ? OC_ENDS | OC_ENDS64 : OC_ENDS;
+
+	return (insn_class(in) & ends) || in->desc->op == OP_STI;
 }
 
 /* Which status flags are read, or not written, from there on? */
@@ -206,7 +206,7 @@ static u16 live_flags(const struct report *r, unsigned at)
 			live |= live_flags(r, at) & undecided;
 		if (jump && (s64)in.imm >= 0)
 			at += in.imm;
-		else if ((in.desc->attr & IA_ENDS) && !goes_on(r, &in))
+		else if (is_end(r, &in))
 			break;
 	}
 	return live | undecided;
@@ -447,7 +447,7 @@ static bool overwrites_itself(const struct report *r)
 
 		if (insn_decode(&in, was, INSN_MAX, c->mode) != INSN_OK)
 			break;
-		if ((in.desc->attr & IA_STRING) && (in.pfx & (PFX_REP | PFX_REPNE)) &&
+		if ((insn_class(&in) & OC_STRING) && (in.pfx & (PFX_REP | PFX_REPNE)) &&
 			memcmp(r->code + c->at[i], was, in.len))
 			return true;
 	}

@@ -131,7 +131,7 @@ const u8 *block_guest_bytes(const struct blocks *b, const struct block *t)
 static void patch_entry(struct code_cache *c, const struct block *t, u32 target)
 {
 	u64 *entry = (u64 *)(c->write_view + t->code);
-	u64 jump = 0xe9 | (u64)(u32)(target - (t->code + 5)) << 8;
+	u64 jump = emit_jmp_word((s32)(target - (t->code + EMIT_JMP_BYTES)));
 
 	__atomic_store_n(entry, (*entry & ~0xffffffffffull) | jump, __ATOMIC_RELEASE);
 }

@@ -51,17 +51,11 @@ void cache_commit(struct code_cache *c, const struct emit *e)
 
 struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind)
 {
-	u8 *disp;
+	u8 *disp = emit_lea_rip(e, H_R10);
 	struct exit_record *rec;
 
-	emit8(e, 0x4c); /* lea r10, [rip + rel32] */
-	emit8(e, 0x8d);
-	emit8(e, 0x15);
-	emit32(e, 0);
-	disp = e->p - 4;
 	emit_jmp_exec(e, c->leave);
-	while ((u64)e->p & 7)
-		emit8(e, 0xcc);
+	emit_pad(e, 8);
 	emit_patch32(disp, e->p);
 	rec = (struct exit_record *)e->p;
 	*rec = (struct exit_record){.kind = kind};
@@ -75,13 +69,9 @@ static void emit_prologue(struct code_cache *c)
 	struct emit e = cache_emitter(c, PAGE_SIZE);
 	struct exit_record *rec;
 
-	emit8(&e, 0xff); /* jmp [rip + 0]: the engine's text may be far away */
-	emit8(&e, 0x25);
-	emit32(&e, 0);
-	emit64(&e, (u64)code_leave);
+	emit_jmp_abs(&e, (u64)code_leave); /* the engine's text may be far away */
 	c->leave = c->exec_view;
-	while ((u64)e.p & 15)
-		emit8(&e, 0xcc);
+	emit_pad(&e, 16);
 	rec = (struct exit_record *)e.p;
 	rec[0] = (struct exit_record){.kind = REC_DONE};
 	rec[1] = (struct exit_record){.kind = REC_FAULT};

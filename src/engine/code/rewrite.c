@@ -164,6 +164,18 @@ static u8 host_field(const struct plan *p, u8 kind, unsigned reg)
 	return p->host[reg];
 }
 
+static struct emit_mem operand_of(const struct plan *p)
+{
+	return (struct emit_mem){p->base, p->index, 1, p->disp};
+}
+
+static u8 rxb_of(const struct plan *p, unsigned reg, unsigned rm)
+{
+	if (!p->in->has_modrm)
+		return 0;
+	return p->in->is_mem ? emit_rxb(reg, p->index, p->base) : emit_rxb(reg, REG_NONE, rm);
+}
+
 static void emit_operands(struct emit *e, const struct plan *p, unsigned reg, unsigned rm)
 {
 	const struct insn *in = p->in;
@@ -171,9 +183,9 @@ static void emit_operands(struct emit *e, const struct plan *p, unsigned reg, un
 	if (!in->has_modrm)
 		return;
 	if (in->is_mem)
-		emit_modrm_mem(e, reg, p->base, p->index, 1, p->disp);
+		emit_modrm_mem(e, reg, operand_of(p));
 	else
-		emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
+		emit_modrm_reg(e, reg, rm);
 }
 
 /* vblendvps, vblendvpd, vpblendvb: a register in bits 7:4, of which bit 7 counts in 64-bit mode only (SDM 2). */
@@ -186,8 +198,7 @@ static void emit_imm(struct emit *e, const struct insn *in)
 {
 	u8 mask = in->mode != 8 && imm_names_register(in) ? 0x7f : 0xff;
 
-	for (unsigned i = 0; i < in->imm_len; i++)
-		emit8(e, in->bytes[in->imm_off + i] & mask);
+	emit_bytes(e, in->bytes + in->imm_off, in->imm_len, mask);
 }
 
 /* 66 selects the operand size of integer instructions, and the opcode of vector ones. */
@@ -204,53 +215,39 @@ static u8 host_opcode(const struct insn *in)
 	return in->map == 0 && in->opcode == 0x82 ? 0x80 : in->opcode;
 }
 
+static u32 legacy_prefixes(const struct insn *in)
+{
+	return EO_MAP(in->map) | (in->rex & 8 ? EO_W : 0) | (wants_66(in) ? EO_66 : 0) |
+	       (in->pfx & PFX_LOCK ? EO_LOCK : 0) | (in->pfx & PFX_REPNE ? EO_REPNE : 0) |
+	       (in->pfx & PFX_REP ? EO_REP : 0) | (in->pfx & PFX_REX ? EO_REX : 0);
+}
+
 static void emit_legacy(
 	struct emit *e, const struct plan *p, unsigned reg, unsigned rm, bool reg_in_opcode)
 {
-	const struct insn *in = p->in;
-	u8 rex = in->rex & 8;
+	u32 prefixes = legacy_prefixes(p->in);
 
-	if (wants_66(in))
-		emit8(e, 0x66);
-	if (in->pfx & PFX_LOCK)
-		emit8(e, 0xf0);
-	if (in->pfx & PFX_REPNE)
-		emit8(e, 0xf2);
-	if (in->pfx & PFX_REP)
-		emit8(e, 0xf3);
 	if (reg_in_opcode)
-		rex |= reg >> 3;
-	else if (in->has_modrm)
-		rex |= (reg >> 3) << 2 | (in->is_mem ? (p->base == H_R9) : rm >> 3);
-	if (in->is_mem && p->index == H_R10)
-		rex |= 2;
-	if (rex || (in->pfx & PFX_REX))
-		emit8(e, 0x40 | rex);
-	if (in->map)
-		emit8(e, 0x0f);
-	if (in->map == 2)
-		emit8(e, 0x38);
-	if (in->map == 3)
-		emit8(e, 0x3a);
-	emit8(e, reg_in_opcode ? (in->opcode & ~7) | (reg & 7) : host_opcode(in));
+		emit_opcode(e, prefixes | (p->in->opcode & ~7u) | (reg & 7),
+			emit_rxb(0, REG_NONE, reg));
+	else
+		emit_opcode(e, prefixes | host_opcode(p->in), rxb_of(p, reg, rm));
 	emit_operands(e, p, reg, rm);
-	emit_imm(e, in);
+	emit_imm(e, p->in);
 }
 
-static void emit_vex(struct emit *e, const struct plan *p, unsigned reg, unsigned rm)
+static void emit_vex_insn(struct emit *e, const struct plan *p, unsigned reg, unsigned rm)
 {
 	const struct insn *in = p->in;
 	unsigned vvvv = host_field(p, in->desc->vvvv, in->vvvv);
-	bool b = in->is_mem ? p->base >= 8 : rm >= 8;
-	bool x = in->is_mem && p->index == H_R10;
 	u8 pp = in->bytes[in->opcode_off - 1] & 3; /* last byte of either VEX prefix */
+	u32 op = in->opcode | EO_MAP(in->map) | EO_PP(pp) | (in->rex & 8 ? EO_W : 0) |
+		 (in->vl == 32 ? EO_L : 0);
 
 	if (in->desc->vvvv == RK_NONE)
 		vvvv = 0;
-	emit8(e, 0xc4);
-	emit8(e, (reg >= 8 ? 0 : 0x80) | (x ? 0 : 0x40) | (b ? 0 : 0x20) | in->map);
-	emit8(e, (in->rex & 8) << 4 | (~vvvv & 15) << 3 | (in->vl == 32 ? 4 : 0) | pp);
-	emit8(e, in->opcode);
+	emit_vex(e, op, emit_rxb(reg, in->is_mem ? p->index : REG_NONE, in->is_mem ? p->base : rm),
+		vvvv);
 	emit_operands(e, p, reg, rm);
 	emit_imm(e, in);
 }
@@ -305,7 +302,7 @@ struct rewrite_result rewrite_insn(
 		     ? in->modrm & 7
 		     : host_field(&p, in->desc->rm, in->rm);
 	if (in->enc == ENC_VEX)
-		emit_vex(e, &p, reg, rm);
+		emit_vex_insn(e, &p, reg, rm);
 	else
 		emit_legacy(e, &p, reg, rm, in_opcode);
 	emit_restore(e, &p);

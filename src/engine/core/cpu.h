@@ -438,12 +438,6 @@ static inline bool cpu_real_or_v86(const struct cpu *cpu)
 	return !cpu_protected(cpu) || cpu_v86(cpu);
 }
 
-static inline bool is_far_pointer(const struct insn *in)
-{
-	return in->desc->op == OP_JMP_FAR_M || in->desc->op == OP_CALL_FAR_M ||
-	       in->desc->op == OP_LOAD_FAR;
-}
-
 /*
  * An instruction of the code that the cpu is in. 66 before MOVSXD leaves 2 bytes of its source (SDM 2: MOVSXD) but on
  * AMD's processors, which read 4. Those do not know pointers m16:64: REX.W does nothing there (APM 3: JMP, CALL, LFS).
@@ -456,7 +450,8 @@ static inline enum insn_result cpu_decode(
 	if (r == INSN_OK && unlikely(in->opcode == 0x63) && in->op_size == 2 && in->mem_size == 4 &&
 		!cpu->host_amd)
 		in->mem_size = 2;
-	if (r == INSN_OK && unlikely(cpu->host_amd && is_far_pointer(in)) && in->op_size == 8)
+	if (r == INSN_OK && unlikely(cpu->host_amd && (insn_class(in) & OC_FAR_POINTER)) &&
+		in->op_size == 8)
 		in->op_size = 4;
 	return r;
 }
@@ -518,7 +513,7 @@ static inline void cpu_unmask_nmi(struct cpu *cpu)
 	cpu_request(cpu, REQ_EVENT);
 }
 
-/* ---- handlers: one per enum insn_op but OP_NATIVE; table in step.c ---- */
+/* ---- handlers: one per enum insn_op, see x86/insn_ops.def ---- */
 
 typedef int (*op_handler)(struct cpu *cpu, const struct insn *in);
 

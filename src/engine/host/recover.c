@@ -179,7 +179,7 @@ static bool accesses_guest(u64 pc)
 
 	if (insn_decode(&in, (const u8 *)pc, INSN_MAX, 8) != INSN_OK)
 		return false;
-	if (in.desc->attr & IA_STRING)
+	if (insn_class(&in) & OC_STRING)
 		return true;
 	return in.is_mem && in.desc->mem != MEM_NONE && in.desc->mem != MEM_ADDR &&
 	       in.base != REG_NONE && in.base != BASE_RIP && in.base != RSP;

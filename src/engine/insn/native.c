@@ -61,10 +61,7 @@ static bool build_stub(
 			emit_load(&e, H_R9, CPU_BOUNCE_PTR);
 		r = rewrite_insn(&e, in, in->is_mem ? RW_MEM_R9 : RW_NO_MEM, 0);
 		if (r.done) {
-			emit8(&e, 0x4c); /* lea r10, [done] */
-			emit8(&e, 0x8d);
-			emit8(&e, 0x15);
-			emit32(&e, (u32)((const u8 *)c->done - (e.p + 4 + e.exec_delta)));
+			emit_patch32(emit_lea_rip(&e, H_R10), (const u8 *)c->done - e.exec_delta);
 			emit_jmp_exec(&e, c->leave);
 			cache_commit(c, &e);
 			s->code = start;

@@ -20,127 +20,9 @@
 #include "engine/tap/ask.h"
 
 static const op_handler handlers[OP_COUNT] = {
-	[OP_PUSH_REG] = op_push_reg,
-	[OP_PUSH_IMM] = op_push_imm,
-	[OP_PUSH_RM] = op_push_rm,
-	[OP_PUSH_SEG] = op_push_seg,
-	[OP_POP_REG] = op_pop_reg,
-	[OP_POP_RM] = op_pop_rm,
-	[OP_POP_SEG] = op_pop_seg,
-	[OP_PUSHA] = op_pusha,
-	[OP_POPA] = op_popa,
-	[OP_PUSHF] = op_pushf,
-	[OP_POPF] = op_popf,
-	[OP_ENTER] = op_enter,
-	[OP_LEAVE] = op_leave,
-	[OP_JCC] = op_jcc,
-	[OP_JMP_REL] = op_jmp_rel,
-	[OP_JMP_RM] = op_jmp_rm,
-	[OP_JMP_FAR_IMM] = op_jmp_far_imm,
-	[OP_JMP_FAR_M] = op_jmp_far_m,
-	[OP_CALL_REL] = op_call_rel,
-	[OP_CALL_RM] = op_call_rm,
-	[OP_CALL_FAR_IMM] = op_call_far_imm,
-	[OP_CALL_FAR_M] = op_call_far_m,
-	[OP_RET] = op_ret,
-	[OP_RET_FAR] = op_ret_far,
-	[OP_IRET] = op_iret,
-	[OP_LOOP] = op_loop,
-	[OP_JCXZ] = op_jcxz,
-	[OP_INT3] = op_int3,
-	[OP_INT_IMM] = op_int_imm,
-	[OP_INTO] = op_into,
-	[OP_INT1] = op_int1,
-	[OP_SYSCALL] = op_syscall,
-	[OP_SYSRET] = op_sysret,
-	[OP_SYSENTER] = op_sysenter,
-	[OP_SYSEXIT] = op_sysexit,
-	[OP_MOVS] = op_movs,
-	[OP_CMPS] = op_cmps,
-	[OP_STOS] = op_stos,
-	[OP_LODS] = op_lods,
-	[OP_SCAS] = op_scas,
-	[OP_INS] = op_ins,
-	[OP_OUTS] = op_outs,
-	[OP_IN_IMM] = op_in_imm,
-	[OP_IN_DX] = op_in_dx,
-	[OP_OUT_IMM] = op_out_imm,
-	[OP_OUT_DX] = op_out_dx,
-	[OP_CLI] = op_cli,
-	[OP_STI] = op_sti,
-	[OP_CLAC] = op_clac,
-	[OP_STAC] = op_stac,
-	[OP_HLT] = op_hlt,
-	[OP_CPUID] = op_cpuid,
-	[OP_RDMSR] = op_rdmsr,
-	[OP_WRMSR] = op_wrmsr,
-	[OP_RDTSC] = op_rdtsc,
-	[OP_RDTSCP] = op_rdtscp,
-	[OP_RDPMC] = op_rdpmc,
-	[OP_RDPID] = op_rdpid,
-	[OP_MOV_FROM_CR] = op_mov_from_cr,
-	[OP_MOV_TO_CR] = op_mov_to_cr,
-	[OP_MOV_FROM_DR] = op_mov_from_dr,
-	[OP_MOV_TO_DR] = op_mov_to_dr,
-	[OP_CLTS] = op_clts,
-	[OP_LMSW] = op_lmsw,
-	[OP_SMSW] = op_smsw,
-	[OP_LGDT] = op_lgdt,
-	[OP_LIDT] = op_lidt,
-	[OP_SGDT] = op_sgdt,
-	[OP_SIDT] = op_sidt,
-	[OP_LLDT] = op_lldt,
-	[OP_SLDT] = op_sldt,
-	[OP_LTR] = op_ltr,
-	[OP_STR] = op_str,
-	[OP_LAR] = op_lar,
-	[OP_LSL] = op_lsl,
-	[OP_VERR] = op_verr,
-	[OP_VERW] = op_verw,
-	[OP_ARPL] = op_arpl,
-	[OP_INVLPG] = op_invlpg,
-	[OP_INVPCID] = op_invpcid,
-	[OP_INVD] = op_invd,
-	[OP_WBINVD] = op_wbinvd,
-	[OP_SWAPGS] = op_swapgs,
-	[OP_RDFSBASE] = op_rdfsbase,
-	[OP_RDGSBASE] = op_rdgsbase,
-	[OP_WRFSBASE] = op_wrfsbase,
-	[OP_WRGSBASE] = op_wrgsbase,
-	[OP_XGETBV] = op_xgetbv,
-	[OP_XSETBV] = op_xsetbv,
-	[OP_MONITOR] = op_monitor,
-	[OP_MWAIT] = op_mwait,
-	[OP_VMCALL] = op_vmcall,
-	[OP_VMMCALL] = op_vmmcall,
-	[OP_RSM] = op_rsm,
-	[OP_MOV_FROM_SEG] = op_mov_from_seg,
-	[OP_MOV_TO_SEG] = op_mov_to_seg,
-	[OP_LOAD_FAR] = op_load_far,
-	[OP_MOV_MOFFS] = op_mov_moffs,
-	[OP_XLAT] = op_xlat,
-	[OP_BT_MEM] = op_bt_mem,
-	[OP_BCD] = op_bcd,
-	[OP_BOUND] = op_bound,
-	[OP_SALC] = op_salc,
-	[OP_INC_DEC_SHORT] = op_inc_dec_short,
-	[OP_FNSTENV] = op_fnstenv,
-	[OP_FLDENV] = op_fldenv,
-	[OP_FNSAVE] = op_fnsave,
-	[OP_FRSTOR] = op_frstor,
-	[OP_FXSAVE] = op_fxsave,
-	[OP_FXRSTOR] = op_fxrstor,
-	[OP_XSAVE] = op_xsave,
-	[OP_XSAVEOPT] = op_xsaveopt,
-	[OP_XSAVEC] = op_xsavec,
-	[OP_XSAVES] = op_xsaves,
-	[OP_XRSTOR] = op_xrstor,
-	[OP_XRSTORS] = op_xrstors,
-	[OP_MASKMOV] = op_maskmov,
-	[OP_MASKMOVDQU] = op_maskmovdqu,
-	[OP_VZERO] = op_vzero,
-	[OP_GATHER] = op_gather,
-	[OP_CLFLUSH] = op_clflush,
+#define INSN_OP(op, handler, generator, needs, class, intercept) [OP_##op] = op_##handler,
+#include "x86/insn_ops.def"
+#undef INSN_OP
 };
 
 int cpu_internal_error(struct cpu *cpu, const struct insn *in)
@@ -356,7 +238,7 @@ static int step_memory(struct cpu *cpu, const struct insn *in)
 	return r;
 }
 
-static int step_native(struct cpu *cpu, const struct insn *in)
+int op_native(struct cpu *cpu, const struct insn *in)
 {
 	if (!in->is_mem)
 		return native_exec(cpu, in, NULL);
@@ -369,18 +251,21 @@ static int step_native(struct cpu *cpu, const struct insn *in)
 	return step_memory(cpu, in);
 }
 
+int op_nop(struct cpu *cpu, const struct insn *in)
+{
+	return CPU_OK;
+}
+
+int op_ud(struct cpu *cpu, const struct insn *in)
+{
+	return cpu_raise(cpu, X86_UD);
+}
+
 static int execute(struct cpu *cpu, const struct insn *in)
 {
 	int r = check(cpu, in);
 
-	if (r)
-		return r;
-	switch (in->desc->op) {
-	case OP_NATIVE: return step_native(cpu, in);
-	case OP_NOP: return CPU_OK;
-	case OP_UD: return cpu_raise(cpu, X86_UD);
-	default: return handlers[in->desc->op](cpu, in);
-	}
+	return r ? r : handlers[in->desc->op](cpu, in);
 }
 
 static u64 following_rip(const struct cpu *cpu, unsigned len)
@@ -398,21 +283,17 @@ static u64 following_rip(const struct cpu *cpu, unsigned len)
  */
 static bool trap_due(const struct cpu *cpu, const struct insn *in, u64 flags_before)
 {
-	switch (in->desc->op) {
-	case OP_INT3:
-	case OP_INT_IMM:
-	case OP_INTO:
-	case OP_INT1: return false;
-	case OP_SYSCALL:
-	case OP_SYSRET: return cpu->rflags & FL_TF;
-	default: return flags_before & FL_TF;
-	}
+	unsigned class = insn_class(in);
+
+	if (class & OC_SOFT_INT)
+		return false;
+	return (class & OC_LOADS_TF ? cpu->rflags : flags_before) & FL_TF;
 }
 
 /* A string instruction that stopped between two iterations. */
 static bool unfinished(const struct cpu *cpu, const struct insn *in)
 {
-	return cpu->next_rip == cpu->rip && in->desc->op >= OP_MOVS && in->desc->op <= OP_OUTS;
+	return cpu->next_rip == cpu->rip && (insn_class(in) & OC_STRING);
 }
 
 /*

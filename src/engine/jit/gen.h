@@ -95,6 +95,17 @@ static inline bool gen_real_segments(const struct gen *g)
 	return gen_real(g) && (g->t.key & BK_WIDE);
 }
 
+/*
+ * ---- generators: code for one instruction; false: not possible here, and what was emitted counts for nothing ----
+ *
+ * gen_stack.c; gen_branch.c: near branches; gen_real.c: segment registers and far transfers of real mode; gen_string.c;
+ * gen_system.c; gen_bits.c; gen_legacy.c: what 64-bit mode dropped, or is rare there; translate.c: what the host does.
+ */
+#define INSN_OP(op, handler, generator, needs, class, intercept)                                   \
+	bool gen_##generator(struct gen *g, const struct insn *in);
+#include "x86/insn_ops.def"
+#undef INSN_OP
+
 /* ---- gen_seg.c: addresses outside 64-bit mode ---- */
 
 /* An offset in a segment: in r10, or known. */
@@ -113,10 +124,6 @@ void gen_code_limit(struct gen *g);
 void gen_unless_zero(struct gen *g, bool wide);
 /* rcx = rcx - reg - more, a difference of 32-bit numbers; to step() if it is negative. reg is lost, no flag changes. */
 void gen_unless_below(struct gen *g, unsigned reg, s32 more);
-
-/* ---- gen_real.c: segment registers and far transfers of real mode ---- */
-
-bool gen_segment_insn(struct gen *g, const struct insn *in);
 
 /* ---- gen_mem.c ---- */
 
@@ -144,28 +151,21 @@ void gen_step(struct gen *g);
 /* lea: destination register = address. */
 bool gen_lea(struct gen *g, const struct insn *in);
 
-/* ---- gen_stack.c: true if code was generated ---- */
+/* ---- gen_stack.c ---- */
 
-bool gen_push(struct gen *g, const struct insn *in);
-bool gen_pop(struct gen *g, const struct insn *in);
-bool gen_leave(struct gen *g, const struct insn *in);
 /* Push a constant (return address): stores and moves the stack pointer. */
 void gen_push_const(struct gen *g, u64 value, unsigned size);
-/* push r/m with a memory operand */
-bool gen_push_mem(struct gen *g, const struct insn *in);
-bool gen_push_seg(struct gen *g, const struct insn *in);
 /* r10 = selector */
 void gen_load_selector(struct gen *g, unsigned seg);
-bool gen_pusha(struct gen *g, const struct insn *in);
-bool gen_popa(struct gen *g, const struct insn *in);
 /* Push size bytes of r9. */
 void gen_push_r9(struct gen *g, unsigned size);
 /* Add to the stack pointer. */
 void gen_move_sp(struct gen *g, s32 by);
 /* Can the stack be used with this operand size? */
 bool gen_stack_fits(const struct gen *g, unsigned size);
-/* op of size bytes at [r9 + r10 + disp] with host register reg: 89 store, 8b load */
-void gen_access(struct gen *g, u8 op, unsigned reg, s32 disp, unsigned size);
+/* Host register reg from and to size bytes at [r9 + r10 + disp]. */
+void gen_load(struct gen *g, unsigned reg, s32 disp, unsigned size);
+void gen_store(struct gen *g, unsigned reg, s32 disp, unsigned size);
 /* r9 = r9 + r10 + disp */
 void gen_fold(struct gen *g, s32 disp);
 /* [r9 + disp] = r10 */
@@ -173,7 +173,6 @@ void gen_store_r10(struct gen *g, s32 disp, unsigned size);
 
 /* ---- gen_system.c ---- */
 
-bool gen_system(struct gen *g, const struct insn *in);
 /* mov dword [field], imm32 */
 void gen_set32(struct gen *g, u32 field, u32 value);
 /* r9 = RFLAGS as PUSHF stores them; r10 is lost */
@@ -187,23 +186,8 @@ void gen_put_flags(struct gen *g);
 /* To step() if the byte [field] is not 0; flags are lost. */
 void gen_unless_byte(struct gen *g, u32 field);
 
-/* ---- gen_string.c ---- */
+/* ---- gen_branch.c ---- */
 
-bool gen_string(struct gen *g, const struct insn *in);
-
-/* ---- gen_bits.c ---- */
-
-bool gen_bit_string(struct gen *g, const struct insn *in);
-
-/* ---- gen_legacy.c: what 64-bit mode dropped, or is rare there ---- */
-
-bool gen_moffs(struct gen *g, const struct insn *in);
-bool gen_xlat(struct gen *g, const struct insn *in);
-bool gen_inc_dec(struct gen *g, const struct insn *in);
-
-/* ---- gen_branch.c: the last instruction of a block ---- */
-
-bool gen_branch(struct gen *g, const struct insn *in);
 /* Continue at a constant address: a link within the page, else a table look-up. */
 void gen_goto(struct gen *g, u64 target);
 /* The same by the table in any case. */

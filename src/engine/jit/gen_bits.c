@@ -11,13 +11,11 @@ static void gen_operand_index(struct gen *g, const struct insn *in)
 	struct emit *e = &g->e;
 	unsigned reg = gen_source(g, in->reg, H_R9);
 
-	emit8(e, 0x48 | 4 | (reg >= 8 ? 1 : 0)); /* mov or movsxd r9, reg */
-	emit8(e, in->op_size == 8 ? 0x8b : 0x63);
-	emit8(e, 0xc0 | (H_R9 & 7) << 3 | (reg & 7));
-	emit8(e, 0x49); /* sar r9, log2 of the operand's bits */
-	emit8(e, 0xc1);
-	emit8(e, 0xf9);
-	emit8(e, in->op_size == 8 ? 6 : 5);
+	if (in->op_size == 8)
+		emit_mov_rr(e, H_R9, reg);
+	else
+		emit_movsxd(e, H_R9, reg);
+	emit_sar(e, true, H_R9, in->op_size == 8 ? 6 : 5); /* log2 of the operand's bits */
 }
 
 /* r10d = bit within the operand */
@@ -28,13 +26,10 @@ static void gen_bit(struct gen *g, const struct insn *in)
 
 	if (reg != H_R10)
 		emit_mov_rr(e, H_R10, reg);
-	emit8(e, 0x41); /* and r10d, imm8 */
-	emit8(e, 0x83);
-	emit8(e, 0xe2);
-	emit8(e, in->op_size * 8 - 1);
+	emit_alu_ri8(e, false, ALU_AND, H_R10, (s8)(in->op_size * 8 - 1));
 }
 
-bool gen_bit_string(struct gen *g, const struct insn *in)
+bool gen_bt_mem(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
@@ -47,11 +42,6 @@ bool gen_bit_string(struct gen *g, const struct insn *in)
 	gen_check(g, in->desc->mem == MEM_READ ? TLB_READ : TLB_WRITE, in->op_size);
 	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
 	gen_bit(g, in);
-	if (in->pfx & PFX_LOCK)
-		emit8(e, 0xf0);
-	emit8(e, (in->op_size == 8 ? 0x48 : 0x40) | 4 | 1);
-	emit8(e, 0x0f);
-	emit8(e, in->opcode);
-	emit_modrm_mem(e, H_R10, H_R9, REG_NONE, 1, 0);
+	emit_bt_mr(e, in->op_size == 8, in->pfx & PFX_LOCK, in->opcode, at_reg(H_R9, 0), H_R10);
 	return true;
 }

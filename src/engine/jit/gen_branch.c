@@ -23,10 +23,16 @@ static u64 rel_target(const struct gen *g, const struct insn *in)
 	return in->op_size == 8 ? t : in->op_size == 4 ? (u32)t : (u16)t;
 }
 
-/* Is a constant target within the segment, or can be looked at when the time has come? */
-static bool target_possible(const struct gen *g, u64 target)
+/* In 64-bit code 66 before a near branch has no effect on some processors and cuts the target on others. */
+static bool near_size(const struct gen *g, const struct insn *in)
 {
-	return !(g->t.key & BK_LIMIT64K) || target <= 0xffff;
+	return in->op_size == 8 || !g->long_mode;
+}
+
+/* Is a constant target within the segment, or can be looked at when the time has come? */
+static bool target_possible(const struct gen *g, const struct insn *in)
+{
+	return near_size(g, in) && (!(g->t.key & BK_LIMIT64K) || rel_target(g, in) <= 0xffff);
 }
 
 static bool look_at_limit(const struct gen *g)
@@ -38,7 +44,7 @@ static void gen_target_limit(struct gen *g, u64 target)
 {
 	if (!look_at_limit(g))
 		return;
-	emit_mov_imm(&g->e, H_R9, target);
+	emit_mov_ri(&g->e, H_R9, target);
 	gen_code_limit(g);
 }
 
@@ -63,21 +69,13 @@ void gen_indirect_tagged(struct gen *g)
 		gen_cold(g, emit_jmp32(e), REC_INDIRECT, false);
 		return;
 	}
-	emit8(e, 0xc4); /* pext r10, r9, [jump_mask] */
-	emit8(e, 0x62);
-	emit8(e, 0xb2);
-	emit8(e, 0xf5);
-	emit_field(e, H_R10, CPU_JUMP_MASK);
+	emit_pext_rm(e, H_R10, H_R9, at_field(CPU_JUMP_MASK));
 	emit_store(e, H_RCX, FRAME_RCX);
-	emit_cpu_index(e, 0x8b, H_RCX, H_R10, neg);
+	emit_mov_rm(e, 8, H_RCX, at_entry(neg, H_R10));
 	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
-	emit8(e, 0xe3); /* jrcxz +5 */
-	emit8(e, 5);
-	gen_cold(g, emit_jmp32(e), REC_INDIRECT, true);
+	gen_cold(g, emit_jmp32_unless_rcxz(e), REC_INDIRECT, true);
 	emit_load(e, H_RCX, FRAME_RCX);
-	emit8(e, 0x42); /* jmp host[r10] */
-	emit8(e, 0xff);
-	emit_modrm_mem(e, 4, H_RSP, H_R10, 8, (s32)host);
+	emit_jmp_m(e, at_entry(host, H_R10));
 }
 
 /*
@@ -86,11 +84,7 @@ void gen_indirect_tagged(struct gen *g)
  */
 static void gen_align_link(struct gen *g, unsigned opcode)
 {
-	static const u8 nops[4][3] = {{0}, {0x90}, {0x66, 0x90}, {0x0f, 0x1f, 0x00}};
-	unsigned n = -((u64)g->e.p + opcode) & 3;
-
-	for (unsigned i = 0; i < n; i++)
-		emit8(&g->e, nops[n][i]);
+	emit_nop(&g->e, -((u64)g->e.p + opcode) & 3);
 }
 
 static u8 *gen_link_jmp(struct gen *g)
@@ -122,23 +116,17 @@ void gen_goto(struct gen *g, u64 target)
 
 void gen_goto_far(struct gen *g, u64 target)
 {
-	emit_mov_imm(&g->e, H_R9, target);
+	emit_mov_ri(&g->e, H_R9, target);
 	gen_indirect(g);
 }
 
-/* In 64-bit code 66 before a near branch has no effect on some processors and cuts the target on others. */
-static bool near_size(const struct gen *g, const struct insn *in)
-{
-	return in->op_size == 8 || !g->long_mode;
-}
-
-static bool gen_jcc(struct gen *g, const struct insn *in)
+bool gen_jcc(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
 	unsigned cc = in->opcode & 15;
 	u8 *over;
 
-	if (!target_possible(g, target))
+	if (!target_possible(g, in))
 		return false;
 	if (same_page(g, target) && !look_at_limit(g)) {
 		gen_link(g, gen_link_jcc(g, cc), target);
@@ -152,22 +140,22 @@ static bool gen_jcc(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_jmp_rel(struct gen *g, const struct insn *in)
+bool gen_jmp_rel(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
 
-	if (!target_possible(g, target))
+	if (!target_possible(g, in))
 		return false;
 	gen_target_limit(g, target);
 	gen_goto(g, target);
 	return true;
 }
 
-static bool gen_call_rel(struct gen *g, const struct insn *in)
+bool gen_call_rel(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
 
-	if (!target_possible(g, target) || !gen_stack_fits(g, in->op_size))
+	if (!target_possible(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_target_limit(g, target);
 	gen_push_const(g, gen_next_rip(g), in->op_size);
@@ -178,14 +166,10 @@ static bool gen_call_rel(struct gen *g, const struct insn *in)
 /* r9 = [r9 + r10 + disp], as wide as the operand size has instruction pointers */
 static void gen_load_target(struct gen *g, s32 disp, unsigned size)
 {
-	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | 4 | 2 | 1);
-	if (size == 2) {
-		emit8(&g->e, 0x0f);
-		emit8(&g->e, 0xb7);
-	} else {
-		emit8(&g->e, 0x8b);
-	}
-	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, disp);
+	if (size == 2)
+		emit_movzx_rm(&g->e, 2, H_R9, at_sum(H_R9, H_R10, disp));
+	else
+		emit_mov_rm(&g->e, size, H_R9, at_sum(H_R9, H_R10, disp));
 }
 
 static void gen_register_target(struct gen *g, const struct insn *in)
@@ -217,9 +201,9 @@ static bool gen_rm_target(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_call_rm(struct gen *g, const struct insn *in)
+bool gen_call_rm(struct gen *g, const struct insn *in)
 {
-	if (!gen_stack_fits(g, in->op_size) || !gen_rm_target(g, in))
+	if (!gen_stack_fits(g, in->op_size) || !near_size(g, in) || !gen_rm_target(g, in))
 		return false;
 	emit_store(&g->e, H_R9, FRAME_CALL);
 	gen_push_const(g, gen_next_rip(g), in->op_size);
@@ -228,19 +212,19 @@ static bool gen_call_rm(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_jmp_rm(struct gen *g, const struct insn *in)
+bool gen_jmp_rm(struct gen *g, const struct insn *in)
 {
-	if (!gen_rm_target(g, in))
+	if (!near_size(g, in) || !gen_rm_target(g, in))
 		return false;
 	gen_indirect(g);
 	return true;
 }
 
-static bool gen_ret(struct gen *g, const struct insn *in)
+bool gen_ret(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (!gen_stack_fits(g, in->op_size))
+	if (!near_size(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
 	gen_load_target(g, disp, in->op_size);
@@ -259,8 +243,8 @@ static void gen_count(struct gen *g, const struct insn *in, s32 by)
 	struct emit *e = &g->e;
 
 	if (by && in->addr_size == 2)
-		emit8(e, 0x66);
-	if (by)
+		emit_lea16(e, H_RCX, H_RCX, REG_NONE, by);
+	else if (by)
 		emit_lea(e, in->addr_size == 8, H_RCX, H_RCX, REG_NONE, 1, by);
 	emit_mov_rr(e, H_R9, H_RCX);
 	if (in->addr_size == 2)
@@ -269,21 +253,13 @@ static void gen_count(struct gen *g, const struct insn *in, s32 by)
 		emit_mov_rr32(e, H_RCX, H_RCX);
 }
 
-/* jrcxz over a jump; returns where that jump's displacement is. */
-static u8 *gen_jump_if_count(struct gen *g)
-{
-	emit8(&g->e, 0xe3);
-	emit8(&g->e, 5);
-	return emit_jmp32(&g->e);
-}
-
 static bool countable(const struct gen *g, const struct insn *in)
 {
-	return near_size(g, in) && target_possible(g, rel_target(g, in)) && !look_at_limit(g);
+	return target_possible(g, in) && !look_at_limit(g);
 }
 
 /* E0 LOOPNE, E1 LOOPE, E2 LOOP */
-static bool gen_loop(struct gen *g, const struct insn *in)
+bool gen_loop(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	u8 *more, *over = NULL;
@@ -291,7 +267,7 @@ static bool gen_loop(struct gen *g, const struct insn *in)
 	if (!countable(g, in))
 		return false;
 	gen_count(g, in, -1);
-	more = gen_jump_if_count(g);
+	more = emit_jmp32_unless_rcxz(e);
 	emit_mov_rr(e, H_RCX, H_R9);
 	gen_goto(g, gen_next_rip(g));
 	emit_patch32(more, e->p);
@@ -306,7 +282,7 @@ static bool gen_loop(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_jcxz(struct gen *g, const struct insn *in)
+bool gen_jcxz(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	u8 *more;
@@ -314,28 +290,11 @@ static bool gen_jcxz(struct gen *g, const struct insn *in)
 	if (!countable(g, in))
 		return false;
 	gen_count(g, in, 0);
-	more = gen_jump_if_count(g);
+	more = emit_jmp32_unless_rcxz(e);
 	emit_mov_rr(e, H_RCX, H_R9);
 	gen_goto(g, rel_target(g, in));
 	emit_patch32(more, e->p);
 	emit_mov_rr(e, H_RCX, H_R9);
 	gen_goto(g, gen_next_rip(g));
 	return true;
-}
-
-bool gen_branch(struct gen *g, const struct insn *in)
-{
-	if (!near_size(g, in))
-		return false;
-	switch (in->desc->op) {
-	case OP_JCC: return gen_jcc(g, in);
-	case OP_JMP_REL: return gen_jmp_rel(g, in);
-	case OP_JMP_RM: return gen_jmp_rm(g, in);
-	case OP_CALL_REL: return gen_call_rel(g, in);
-	case OP_CALL_RM: return gen_call_rm(g, in);
-	case OP_RET: return gen_ret(g, in);
-	case OP_LOOP: return gen_loop(g, in);
-	case OP_JCXZ: return gen_jcxz(g, in);
-	default: return false;
-	}
 }

@@ -6,14 +6,17 @@
 #include "engine/jit/gen.h"
 
 /* A0-A3 */
-bool gen_moffs(struct gen *g, const struct insn *in)
+bool gen_mov_moffs(struct gen *g, const struct insn *in)
 {
-	static const u8 ops[] = {0x8a, 0x8b, 0x88, 0x89};
+	bool store = in->opcode & 2;
 	s32 disp;
 
-	if (!gen_operand(g, in, in->opcode & 2 ? TLB_WRITE : TLB_READ, in->op_size, &disp))
+	if (!gen_operand(g, in, store ? TLB_WRITE : TLB_READ, in->op_size, &disp))
 		return false;
-	gen_access(g, ops[in->opcode & 3], RAX, disp, in->op_size);
+	if (store)
+		gen_store(g, RAX, disp, in->op_size);
+	else
+		gen_load(g, RAX, disp, in->op_size);
 	return true;
 }
 
@@ -22,30 +25,22 @@ bool gen_xlat(struct gen *g, const struct insn *in)
 	struct gen_offset at = {.seg = in->seg, .width = in->addr_size};
 	struct emit *e = &g->e;
 
-	emit8(e, 0x44); /* movzx r10d, al */
-	emit8(e, 0x0f);
-	emit8(e, 0xb6);
-	emit8(e, 0xd0);
+	emit_movzx8(e, H_R10, RAX);
 	emit_lea(e, in->addr_size == 8, H_R10, RBX, H_R10, 1, 0);
 	if (in->addr_size == 2)
 		gen_cut16(g, H_R10);
 	if (!gen_linear(g, &at, TLB_READ, 1))
 		return false;
 	gen_check(g, TLB_READ, 1);
-	gen_access(g, 0x8a, RAX, 0, 1);
+	gen_load(g, RAX, 0, 1);
 	return true;
 }
 
 /* 40-4F: REX prefixes on the host, which has FF /0 and /1 */
-bool gen_inc_dec(struct gen *g, const struct insn *in)
+bool gen_inc_dec_short(struct gen *g, const struct insn *in)
 {
 	unsigned reg = in->reg == RSP ? H_R11 : in->reg;
 
-	if (in->op_size == 2)
-		emit8(&g->e, 0x66);
-	if (reg >= 8)
-		emit8(&g->e, 0x41);
-	emit8(&g->e, 0xff);
-	emit8(&g->e, 0xc0 | (in->opcode & 8) | (reg & 7));
+	emit_inc_dec(&g->e, in->op_size, in->opcode & 8, reg);
 	return true;
 }

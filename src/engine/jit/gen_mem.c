@@ -39,7 +39,7 @@ static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 	unsigned base = REG_NONE, index = REG_NONE;
 
 	if (in->base == BASE_RIP) {
-		emit_mov_imm(&g->e, dst, rip_relative(g, in));
+		emit_mov_ri(&g->e, dst, rip_relative(g, in));
 		return;
 	}
 	if (in->base != REG_NONE)
@@ -47,7 +47,7 @@ static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 	if (in->index != REG_NONE)
 		index = gen_source(g, in->index, H_R9);
 	if (base == REG_NONE && index == REG_NONE) {
-		emit_mov_imm(&g->e, dst, cut_offset(in, (u64)in->disp));
+		emit_mov_ri(&g->e, dst, cut_offset(in, (u64)in->disp));
 		return;
 	}
 	emit_lea(&g->e, wide, dst, base, index, in->scale, (s32)in->disp);
@@ -83,22 +83,17 @@ void gen_step(struct gen *g)
 	gen_cold(g, emit_jmp32(&g->e), REC_STEP, false);
 }
 
-/* rorx r9, r10, 12; movzx r9d, r9w: index of the TLB entry */
+/* r9 = index of the TLB entry */
 static void gen_tlb_index(struct gen *g)
 {
-	static const u8 code[] = {0xc4, 0x43, 0xfb, 0xf0, 0xca, 0x0c, 0x45, 0x0f, 0xb7, 0xc9};
-
-	for (unsigned i = 0; i < sizeof(code); i++)
-		emit8(&g->e, code[i]);
+	emit_rorx(&g->e, true, H_R9, H_R10, PAGE_SHIFT);
+	emit_movzx16(&g->e, H_R9, H_R9);
 }
 
 static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
 {
-	emit_cpu_index(&g->e, 0x03, H_R10, H_R9, neg_tag); /* add r10, neg_tag */
-	emit8(&g->e, 0x49);                                /* cmp r10, 4096 - size */
-	emit8(&g->e, 0x81);
-	emit8(&g->e, 0xfa);
-	emit32(&g->e, PAGE_SIZE - size);
+	emit_alu_rm(&g->e, true, ALU_ADD, H_R10, at_entry(neg_tag, H_R9));
+	emit_alu_ri(&g->e, true, ALU_CMP, H_R10, PAGE_SIZE - size);
 	gen_cold(g, emit_jcc32(&g->e, CC_A), miss, false);
 }
 
@@ -108,17 +103,12 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum
 	struct emit *e = &g->e;
 
 	emit_store(e, H_RCX, FRAME_RCX);
-	emit_cpu_index(e, 0x8b, H_RCX, H_R9, neg_tag);
+	emit_mov_rm(e, 8, H_RCX, at_entry(neg_tag, H_R9));
 	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
 	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
-	emit8(e, 0xc4); /* pext rcx, rcx, [high_mask]: zero if the last byte is in the page */
-	emit8(e, 0xe2);
-	emit8(e, 0xf2);
-	emit8(e, 0xf5);
-	emit_field(e, H_RCX, CPU_HIGH_MASK);
-	emit8(e, 0xe3); /* jrcxz +5 */
-	emit8(e, 5);
-	gen_cold(g, emit_jmp32(e), miss, true);
+	/* zero if the last byte is in the page */
+	emit_pext_rm(e, H_RCX, H_RCX, at_field(CPU_HIGH_MASK));
+	gen_cold(g, emit_jmp32_unless_rcxz(e), miss, true);
 	emit_load(e, H_RCX, FRAME_RCX);
 }
 
@@ -132,7 +122,7 @@ static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum recor
 		gen_check_live_flags(g, neg_tag, size, miss);
 	else
 		gen_check_dead_flags(g, neg_tag, size, miss);
-	emit_cpu_index(&g->e, 0x8b, H_R9, H_R9, hva);
+	emit_mov_rm(&g->e, 8, H_R9, at_entry(hva, H_R9));
 }
 
 void gen_check(struct gen *g, unsigned kind, unsigned size)

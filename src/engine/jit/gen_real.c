@@ -16,19 +16,12 @@
 
 /* ---- segment registers in real mode ---- */
 
-/* op word [selector of seg], r9w or the like */
-static void gen_selector(struct gen *g, u8 op, unsigned reg, unsigned seg)
-{
-	emit8(&g->e, 0x66);
-	emit_cpu(&g->e, false, op, reg, SELECTOR(seg));
-}
-
 /* seg = selector in r9, zero-extended; r9 = base */
 static void gen_load_real(struct gen *g, unsigned seg)
 {
 	struct emit *e = &g->e;
 
-	gen_selector(g, 0x89, H_R9, seg);
+	emit_mov_mr(e, 2, at_field(SELECTOR(seg)), H_R9);
 	emit_lea(e, false, H_R9, REG_NONE, H_R9, 8, 0);
 	emit_lea(e, false, H_R9, H_R9, H_R9, 1, 0);
 	emit_store(e, H_R9, BASE(seg));
@@ -44,13 +37,10 @@ static bool loadable(const struct gen *g, unsigned seg)
 /* movzx r9d, word [r9 + r10 + disp] */
 static void gen_load_word(struct gen *g, s32 disp)
 {
-	emit8(&g->e, 0x47);
-	emit8(&g->e, 0x0f);
-	emit8(&g->e, 0xb7);
-	emit_modrm_mem(&g->e, H_R9, H_R9, H_R10, 1, disp);
+	emit_movzx_rm(&g->e, 2, H_R9, at_sum(H_R9, H_R10, disp));
 }
 
-static bool gen_mov_to_seg(struct gen *g, const struct insn *in)
+bool gen_mov_to_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -66,7 +56,7 @@ static bool gen_mov_to_seg(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static bool gen_pop_seg(struct gen *g, const struct insn *in)
+bool gen_pop_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -91,7 +81,7 @@ static unsigned far_load_segment(const struct insn *in)
 }
 
 /* LSS has no shadow (SDM 3:6.8.3). */
-static bool gen_load_far(struct gen *g, const struct insn *in)
+bool gen_load_far(struct gen *g, const struct insn *in)
 {
 	unsigned dst = in->reg == RSP ? H_R11 : in->reg;
 	s32 disp;
@@ -99,15 +89,8 @@ static bool gen_load_far(struct gen *g, const struct insn *in)
 	if (!gen_real_segments(g) || !gen_operand(g, in, TLB_READ, in->op_size + 2u, &disp))
 		return false;
 	gen_fold(g, disp);
-	emit8(&g->e, 0x45); /* movzx r10d, word [r9 + op_size] */
-	emit8(&g->e, 0x0f);
-	emit8(&g->e, 0xb7);
-	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, in->op_size);
-	if (in->op_size == 2)
-		emit8(&g->e, 0x66);
-	emit8(&g->e, 0x41 | (dst >= 8 ? 4 : 0)); /* mov dst, [r9] */
-	emit8(&g->e, 0x8b);
-	emit_modrm_mem(&g->e, dst, H_R9, REG_NONE, 1, 0);
+	emit_movzx_rm(&g->e, 2, H_R10, at_reg(H_R9, in->op_size));
+	emit_mov_rm(&g->e, in->op_size, dst, at_reg(H_R9, 0));
 	emit_mov_rr32(&g->e, H_R9, H_R10);
 	gen_load_real(g, far_load_segment(in));
 	return true;
@@ -141,19 +124,12 @@ static void gen_far_pointer(struct gen *g, unsigned size)
 {
 	struct emit *e = &g->e;
 
-	emit8(e, 0x45); /* movzx r10d, word [r9 + size] */
-	emit8(e, 0x0f);
-	emit8(e, 0xb7);
-	emit_modrm_mem(e, H_R10, H_R9, REG_NONE, 1, (s32)size);
+	emit_movzx_rm(e, 2, H_R10, at_reg(H_R9, (s32)size));
 	emit_store(e, H_R10, FRAME_FAR);
-	emit8(e, 0x45);
-	if (size == 2) { /* movzx r9d, word [r9]; or mov r9d, [r9] */
-		emit8(e, 0x0f);
-		emit8(e, 0xb7);
-	} else {
-		emit8(e, 0x8b);
-	}
-	emit_modrm_mem(e, H_R9, H_R9, REG_NONE, 1, 0);
+	if (size == 2)
+		emit_movzx_rm(e, 2, H_R9, at_reg(H_R9, 0));
+	else
+		emit_mov_rm(e, 4, H_R9, at_reg(H_R9, 0));
 	emit_store(e, H_R9, FRAME_CALL);
 	if (size == 2)
 		return;
@@ -170,9 +146,9 @@ static bool gen_far_pointer_imm(struct gen *g, const struct insn *in)
 
 	if (offset > 0xffff)
 		return false;
-	emit_mov_imm(&g->e, H_R9, offset);
+	emit_mov_ri(&g->e, H_R9, offset);
 	emit_store(&g->e, H_R9, FRAME_CALL);
-	emit_mov_imm(&g->e, H_R9, in->imm2);
+	emit_mov_ri(&g->e, H_R9, in->imm2);
 	emit_store(&g->e, H_R9, FRAME_FAR);
 	return true;
 }
@@ -197,15 +173,15 @@ static void gen_push_far(struct gen *g, unsigned size)
 	gen_fold(g, disp);
 	gen_load_selector(g, SEG_CS);
 	gen_store_r10(g, (s32)size, size);
-	emit_mov_imm(&g->e, H_R10, gen_next_rip(g));
+	emit_mov_ri(&g->e, H_R10, gen_next_rip(g));
 	gen_store_r10(g, 0, size);
 	gen_move_sp(g, -2 * (s32)size);
 }
 
-static bool gen_far(struct gen *g, const struct insn *in, bool mem, bool call)
+static bool gen_far(struct gen *g, const struct insn *in, bool call)
 {
 	if (!gen_far_real(g) || !gen_stack_fits(g, in->op_size) ||
-		!(mem ? gen_far_pointer_mem(g, in) : gen_far_pointer_imm(g, in)))
+		!(in->is_mem ? gen_far_pointer_mem(g, in) : gen_far_pointer_imm(g, in)))
 		return false;
 	if (call)
 		gen_push_far(g, in->op_size);
@@ -213,7 +189,17 @@ static bool gen_far(struct gen *g, const struct insn *in, bool mem, bool call)
 	return true;
 }
 
-static bool gen_ret_far(struct gen *g, const struct insn *in)
+bool gen_jmp_far(struct gen *g, const struct insn *in)
+{
+	return gen_far(g, in, false);
+}
+
+bool gen_call_far(struct gen *g, const struct insn *in)
+{
+	return gen_far(g, in, true);
+}
+
+bool gen_ret_far(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
@@ -252,7 +238,7 @@ static void gen_vector(struct gen *g, u8 vector)
 
 	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load16(e, H_RCX, FIELD(idt.limit));
-	emit_mov_imm(e, H_R9, (u64)offset + 3);
+	emit_mov_ri(e, H_R9, (u64)offset + 3);
 	gen_unless_below(g, H_R9, 0);
 	emit_load(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_R10, FIELD(idt.base));
@@ -262,7 +248,7 @@ static void gen_vector(struct gen *g, u8 vector)
 	gen_far_pointer(g, 2);
 }
 
-static bool gen_int(struct gen *g, const struct insn *in)
+bool gen_int_imm(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	s32 disp;
@@ -279,7 +265,7 @@ static bool gen_int(struct gen *g, const struct insn *in)
 	gen_store_r10(g, 4, 2);
 	gen_load_selector(g, SEG_CS);
 	gen_store_r10(g, 2, 2);
-	emit_mov_imm(e, H_R10, gen_next_rip(g));
+	emit_mov_ri(e, H_R10, gen_next_rip(g));
 	gen_store_r10(g, 0, 2);
 	gen_move_sp(g, -6);
 	gen_set32(g, CPU_IFLAG, 0);
@@ -288,7 +274,7 @@ static bool gen_int(struct gen *g, const struct insn *in)
 }
 
 /* The 16-bit form. It ends the blocking of NMIs (SDM 3:6.7.1), which is step()'s business if there is any. */
-static bool gen_iret(struct gen *g, const struct insn *in)
+bool gen_iret(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 	s32 disp;
@@ -298,10 +284,7 @@ static bool gen_iret(struct gen *g, const struct insn *in)
 	gen_unless_byte(g, FIELD(nmi_masked));
 	gen_stack_operand(g, 0, TLB_READ, 6, &disp);
 	gen_fold(g, disp);
-	emit8(e, 0x45); /* movzx r10d, word [r9 + 4] */
-	emit8(e, 0x0f);
-	emit8(e, 0xb7);
-	emit_modrm_mem(e, H_R10, H_R9, REG_NONE, 1, 4);
+	emit_movzx_rm(e, 2, H_R10, at_reg(H_R9, 4));
 	emit_store(e, H_R10, FRAME_FLAGS);
 	gen_far_pointer(g, 2);
 	emit_load(e, H_R9, FRAME_FLAGS);
@@ -310,21 +293,4 @@ static bool gen_iret(struct gen *g, const struct insn *in)
 	gen_put_flags(g);
 	gen_enter_segment(g);
 	return true;
-}
-
-bool gen_segment_insn(struct gen *g, const struct insn *in)
-{
-	switch (in->desc->op) {
-	case OP_MOV_TO_SEG: return gen_mov_to_seg(g, in);
-	case OP_POP_SEG: return gen_pop_seg(g, in);
-	case OP_LOAD_FAR: return gen_load_far(g, in);
-	case OP_JMP_FAR_IMM: return gen_far(g, in, false, false);
-	case OP_JMP_FAR_M: return gen_far(g, in, true, false);
-	case OP_CALL_FAR_IMM: return gen_far(g, in, false, true);
-	case OP_CALL_FAR_M: return gen_far(g, in, true, true);
-	case OP_RET_FAR: return gen_ret_far(g, in);
-	case OP_INT_IMM: return gen_int(g, in);
-	case OP_IRET: return gen_iret(g, in);
-	default: return false;
-	}
 }

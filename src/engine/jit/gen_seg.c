@@ -16,11 +16,8 @@
 
 void gen_unless_zero(struct gen *g, bool wide)
 {
-	if (!wide)
-		emit8(&g->e, 0x67);
-	emit8(&g->e, 0xe3);
-	emit8(&g->e, 5);
-	gen_cold(g, emit_jmp32(&g->e), REC_STEP, true);
+	gen_cold(g, wide ? emit_jmp32_unless_rcxz(&g->e) : emit_jmp32_unless_ecxz(&g->e), REC_STEP,
+		true);
 }
 
 /* r10 + size <= 64 KiB */
@@ -29,10 +26,7 @@ static void gen_limit_64k(struct gen *g, unsigned size)
 	struct emit *e = &g->e;
 
 	if (!g->flags_live[g->now]) {
-		emit8(e, 0x41); /* cmp r10d, imm32 */
-		emit8(e, 0x81);
-		emit8(e, 0xfa);
-		emit32(e, 0x10000 - size);
+		emit_alu_ri(e, false, ALU_CMP, H_R10, 0x10000 - size);
 		gen_cold(g, emit_jcc32(e, CC_A), REC_STEP, false);
 		return;
 	}
@@ -48,9 +42,7 @@ void gen_unless_below(struct gen *g, unsigned reg, s32 more)
 {
 	struct emit *e = &g->e;
 
-	emit8(e, 0x49); /* not reg: -reg - 1, and no flag changes */
-	emit8(e, 0xf7);
-	emit8(e, 0xd0 | (reg & 7));
+	emit_not(e, reg); /* -reg - 1 */
 	emit_lea(e, true, H_RCX, H_RCX, reg, 1, 1 - more);
 	emit_rorx(e, true, H_RCX, H_RCX, 32);
 	gen_unless_zero(g, false);
@@ -63,7 +55,7 @@ static void gen_limit(struct gen *g, unsigned seg, unsigned kind, unsigned size)
 
 	if (!g->flags_live[g->now]) {
 		emit_lea(e, true, H_R9, H_R10, REG_NONE, 1, (s32)size - 1);
-		emit_cpu(e, true, 0x3b, H_R9, LAST(kind, seg)); /* cmp r9, [last] */
+		emit_alu_rm(e, true, ALU_CMP, H_R9, at_field(LAST(kind, seg)));
 		gen_cold(g, emit_jcc32(e, CC_G), REC_STEP, false);
 		return;
 	}
@@ -114,7 +106,7 @@ bool gen_linear(struct gen *g, const struct gen_offset *at, unsigned kind, unsig
 		return true;
 	if (!g->long_mode)
 		gen_check_segment(g, at, kind, size);
-	emit_cpu(&g->e, g->long_mode, 0x8b, H_R9, BASE(at->seg));
+	emit_mov_rm(&g->e, g->long_mode ? 8 : 4, H_R9, at_field(BASE(at->seg)));
 	emit_lea(&g->e, g->long_mode, H_R10, H_R10, H_R9, 1, 0);
 	return true;
 }

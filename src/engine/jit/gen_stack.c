@@ -13,25 +13,23 @@ bool gen_stack_fits(const struct gen *g, unsigned size)
 	return g->long_mode ? size == 8 : size == 2 || size == 4;
 }
 
-static void gen_size(struct gen *g, unsigned size)
+void gen_load(struct gen *g, unsigned reg, s32 disp, unsigned size)
 {
-	if (size == 2)
-		emit8(&g->e, 0x66);
+	emit_mov_rm(&g->e, size, reg, at_sum(H_R9, H_R10, disp));
 }
 
-void gen_access(struct gen *g, u8 op, unsigned reg, s32 disp, unsigned size)
+void gen_store(struct gen *g, unsigned reg, s32 disp, unsigned size)
 {
-	gen_size(g, size);
-	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | (reg >= 8 ? 4 : 0) | 2 | 1);
-	emit8(&g->e, op);
-	emit_modrm_mem(&g->e, reg, H_R9, H_R10, 1, disp);
+	emit_mov_mr(&g->e, size, at_sum(H_R9, H_R10, disp), reg);
 }
 
 /* r11 = base + by, as much of it as is the stack pointer */
 static void gen_set_sp(struct gen *g, unsigned base, s32 by)
 {
-	gen_size(g, g->stack_width);
-	emit_lea(&g->e, g->long_mode, H_R11, base, REG_NONE, 1, by);
+	if (g->stack_width == 2)
+		emit_lea16(&g->e, H_R11, base, REG_NONE, by);
+	else
+		emit_lea(&g->e, g->long_mode, H_R11, base, REG_NONE, 1, by);
 }
 
 void gen_move_sp(struct gen *g, s32 by)
@@ -51,37 +49,19 @@ void gen_fold(struct gen *g, s32 disp)
 
 void gen_store_r10(struct gen *g, s32 disp, unsigned size)
 {
-	gen_size(g, size);
-	emit8(&g->e, size == 8 ? 0x4d : 0x45);
-	emit8(&g->e, 0x89);
-	emit_modrm_mem(&g->e, H_R10, H_R9, REG_NONE, 1, disp);
+	emit_mov_mr(&g->e, size, at_reg(H_R9, disp), H_R10);
 }
 
 /* [r9 + r10 + disp] = guest register; afterwards the address may be gone. */
 static void gen_store_reg(struct gen *g, unsigned reg, s32 disp, unsigned size)
 {
 	if (!reg_displaced(reg)) {
-		gen_access(g, 0x89, reg == RSP ? H_R11 : reg, disp, size);
+		gen_store(g, reg == RSP ? H_R11 : reg, disp, size);
 		return;
 	}
 	gen_fold(g, disp);
 	emit_load(&g->e, H_R10, FRAME_GPR(reg));
 	gen_store_r10(g, 0, size);
-}
-
-/* [r9 + r10 + disp] = sign-extended imm32 */
-static void gen_store_imm(struct gen *g, s32 imm, s32 disp, unsigned size)
-{
-	gen_size(g, size);
-	emit8(&g->e, 0x40 | (size == 8 ? 8 : 0) | 2 | 1);
-	emit8(&g->e, 0xc7);
-	emit_modrm_mem(&g->e, 0, H_R9, H_R10, 1, disp);
-	if (size == 2) {
-		emit8(&g->e, (u8)imm);
-		emit8(&g->e, (u8)(imm >> 8));
-	} else {
-		emit32(&g->e, (u32)imm);
-	}
 }
 
 void gen_push_const(struct gen *g, u64 value, unsigned size)
@@ -90,10 +70,10 @@ void gen_push_const(struct gen *g, u64 value, unsigned size)
 
 	gen_push_check(g, size, &disp);
 	if (size != 8 || (s64)value == (s32)value) {
-		gen_store_imm(g, (s32)value, disp, size);
+		emit_mov_mi(&g->e, size, at_sum(H_R9, H_R10, disp), (u32)value);
 	} else {
 		gen_fold(g, disp);
-		emit_mov_imm(&g->e, H_R10, value);
+		emit_mov_ri(&g->e, H_R10, value);
 		gen_store_r10(g, 0, size);
 	}
 	gen_move_sp(g, -(s32)size);
@@ -111,33 +91,47 @@ void gen_push_r9(struct gen *g, unsigned size)
 	gen_move_sp(g, -(s32)size);
 }
 
-bool gen_push(struct gen *g, const struct insn *in)
+/* A register; size is that of the operand. */
+static bool gen_push(struct gen *g, unsigned reg, unsigned size)
 {
-	unsigned size = in->op_size;
 	s32 disp;
 
 	if (!gen_stack_fits(g, size))
 		return false;
-	if (in->desc->op == OP_PUSH_IMM) {
-		gen_push_const(g, in->imm, size);
-		return true;
-	}
 	gen_push_check(g, size, &disp);
-	gen_store_reg(g, in->desc->op == OP_PUSH_REG ? in->reg : in->rm, disp, size);
+	gen_store_reg(g, reg, disp, size);
 	gen_move_sp(g, -(s32)size);
 	return true;
 }
 
-bool gen_push_mem(struct gen *g, const struct insn *in)
+bool gen_push_reg(struct gen *g, const struct insn *in)
+{
+	return gen_push(g, in->reg, in->op_size);
+}
+
+bool gen_push_imm(struct gen *g, const struct insn *in)
+{
+	if (!gen_stack_fits(g, in->op_size))
+		return false;
+	gen_push_const(g, in->imm, in->op_size);
+	return true;
+}
+
+static bool gen_push_mem(struct gen *g, const struct insn *in)
 {
 	unsigned size = in->op_size;
 	s32 disp;
 
 	if (!gen_stack_fits(g, size) || !gen_operand(g, in, TLB_READ, size, &disp))
 		return false;
-	gen_access(g, 0x8b, H_R9, disp, size);
+	gen_load(g, H_R9, disp, size);
 	gen_push_r9(g, size);
 	return true;
+}
+
+bool gen_push_rm(struct gen *g, const struct insn *in)
+{
+	return in->is_mem ? gen_push_mem(g, in) : gen_push(g, in->rm, in->op_size);
 }
 
 void gen_load_selector(struct gen *g, unsigned seg)
@@ -169,13 +163,12 @@ static bool gen_pop_sp(struct gen *g, unsigned size)
 	if (size < g->stack_width)
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, size, &disp);
-	gen_access(g, 0x8b, H_R11, disp, size);
+	gen_load(g, H_R11, disp, size);
 	return true;
 }
 
-bool gen_pop(struct gen *g, const struct insn *in)
+static bool gen_pop(struct gen *g, unsigned reg, unsigned size)
 {
-	unsigned reg = in->desc->op == OP_POP_REG ? in->reg : in->rm, size = in->op_size;
 	s32 disp;
 
 	if (!gen_stack_fits(g, size))
@@ -184,13 +177,23 @@ bool gen_pop(struct gen *g, const struct insn *in)
 		return gen_pop_sp(g, size);
 	gen_stack_operand(g, 0, TLB_READ, size, &disp);
 	if (reg_displaced(reg)) {
-		gen_access(g, 0x8b, H_R10, disp, size);
+		gen_load(g, H_R10, disp, size);
 		emit_store(&g->e, H_R10, FRAME_GPR(reg));
 	} else {
-		gen_access(g, 0x8b, reg, disp, size);
+		gen_load(g, reg, disp, size);
 	}
 	gen_move_sp(g, (s32)size);
 	return true;
+}
+
+bool gen_pop_reg(struct gen *g, const struct insn *in)
+{
+	return gen_pop(g, in->reg, in->op_size);
+}
+
+bool gen_pop_rm(struct gen *g, const struct insn *in)
+{
+	return !in->is_mem && gen_pop(g, in->rm, in->op_size);
 }
 
 bool gen_leave(struct gen *g, const struct insn *in)
@@ -206,7 +209,7 @@ bool gen_leave(struct gen *g, const struct insn *in)
 	if (!gen_linear(g, &at, TLB_READ, size))
 		return false;
 	gen_check(g, TLB_READ, size);
-	gen_access(g, 0x8b, H_R10, 0, size); /* the host may refuse it */
+	gen_load(g, H_R10, 0, size); /* the host may refuse it */
 	gen_set_sp(g, RBP, (s32)size);
 	if (size == 2)
 		emit_mov_rr16(&g->e, RBP, H_R10);
@@ -237,7 +240,7 @@ bool gen_popa(struct gen *g, const struct insn *in)
 	gen_stack_operand(g, 0, TLB_READ, 8 * size, &disp);
 	for (unsigned reg = RAX; reg <= RDI; reg++)
 		if (reg != RSP)
-			gen_access(g, 0x8b, reg, disp + (s32)((RDI - reg) * size), size);
+			gen_load(g, reg, disp + (s32)((RDI - reg) * size), size);
 	gen_move_sp(g, 8 * (s32)size);
 	return true;
 }

@@ -14,13 +14,9 @@
 
 #define SHORT 128
 
-/* cmp r/m64, imm32; the register form */
-static void gen_cmp_imm(struct gen *g, unsigned reg, u32 imm)
+static bool repeated(const struct insn *in)
 {
-	emit8(&g->e, 0x48 | (reg >= 8 ? 1 : 0));
-	emit8(&g->e, 0x81);
-	emit8(&g->e, 0xf8 | (reg & 7));
-	emit32(&g->e, imm);
+	return in->pfx & (PFX_REP | PFX_REPNE);
 }
 
 /*
@@ -32,31 +28,18 @@ static void gen_host_pointer(struct gen *g, unsigned ptr, unsigned kind, unsigne
 
 	emit_mov_rr(e, H_R10, ptr);
 	gen_check(g, kind, SHORT);
-	gen_cmp_imm(g, H_R10, SHORT);
+	emit_alu_ri(&g->e, true, ALU_CMP, H_R10, SHORT);
 	gen_cold(g, emit_jcc32(e, CC_B), REC_STEP, false);
 	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
 	emit_mov_rr(e, H_R10, ptr);
-	emit8(e, 0x4d); /* sub r10, r9 */
-	emit8(e, 0x29);
-	emit8(e, 0xca);
+	emit_alu_rr(e, true, ALU_SUB, H_R10, H_R9);
 	emit_store(e, H_R10, CPU_SCRATCH(slot));
 }
 
 /* add reg, [slot] */
 static void gen_back(struct gen *g, unsigned reg, unsigned slot)
 {
-	emit_cpu(&g->e, true, 0x03, reg, CPU_SCRATCH(slot));
-}
-
-static void gen_itself(struct gen *g, const struct insn *in)
-{
-	if (in->op_size == 2)
-		emit8(&g->e, 0x66);
-	if (in->pfx & (PFX_REP | PFX_REPNE))
-		emit8(&g->e, 0xf3);
-	if (in->op_size == 8)
-		emit8(&g->e, 0x48);
-	emit8(&g->e, in->opcode);
+	emit_alu_rm(&g->e, true, ALU_ADD, reg, at_field(CPU_SCRATCH(slot)));
 }
 
 static bool suitable(const struct gen *g, const struct insn *in)
@@ -66,6 +49,11 @@ static bool suitable(const struct gen *g, const struct insn *in)
 }
 
 /* ---- outside 64-bit mode: single elements of all of them ---- */
+
+static bool single(const struct gen *g, const struct insn *in)
+{
+	return !g->long_mode && !repeated(in);
+}
 
 /* r9 = host address of the element that ptr points to. False: not possible here. */
 static bool gen_element(
@@ -87,9 +75,7 @@ static bool gen_element(
 /* r9, the host address that the host's instruction has moved ptr on from, becomes what it was moved by. */
 static void gen_moved_by(struct gen *g, unsigned ptr)
 {
-	emit8(&g->e, 0x49); /* not r9: no flag changes */
-	emit8(&g->e, 0xf7);
-	emit8(&g->e, 0xd1);
+	emit_not(&g->e, H_R9);
 	emit_lea(&g->e, true, H_R9, ptr, H_R9, 1, 1);
 }
 
@@ -97,15 +83,9 @@ static void gen_moved_by(struct gen *g, unsigned ptr)
 static void gen_add_pointer(struct gen *g, const struct insn *in, unsigned ptr)
 {
 	if (in->addr_size == 2)
-		emit8(&g->e, 0x66);
-	emit_lea(&g->e, false, ptr, ptr, H_R9, 1, 0);
-}
-
-static void gen_bare(struct gen *g, const struct insn *in)
-{
-	if (in->op_size == 2)
-		emit8(&g->e, 0x66);
-	emit8(&g->e, in->opcode);
+		emit_lea16(&g->e, ptr, ptr, H_R9, 0);
+	else
+		emit_lea(&g->e, false, ptr, ptr, H_R9, 1, 0);
 }
 
 /* What locate_fault() puts back. */
@@ -121,12 +101,12 @@ static bool gen_one_pointer(
 {
 	struct emit *e = &g->e;
 
-	if (!gen_element(g, in, ptr, seg, kind))
+	if (!single(g, in) || !gen_element(g, in, ptr, seg, kind))
 		return false;
 	gen_save_pointers(g);
 	emit_mov_rr(e, H_R10, ptr);
 	emit_mov_rr(e, ptr, H_R9);
-	gen_bare(g, in);
+	emit_string(&g->e, in->opcode, in->op_size, false);
 	gen_moved_by(g, ptr);
 	emit_mov_rr(e, ptr, H_R10);
 	gen_add_pointer(g, in, ptr);
@@ -138,7 +118,7 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 {
 	struct emit *e = &g->e;
 
-	if (!gen_element(g, in, RSI, in->seg, TLB_READ))
+	if (!single(g, in) || !gen_element(g, in, RSI, in->seg, TLB_READ))
 		return false;
 	emit_store(e, H_R9, FRAME_CALL);
 	if (!gen_element(g, in, RDI, SEG_ES, kind))
@@ -146,7 +126,7 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 	gen_save_pointers(g);
 	emit_load(e, RSI, FRAME_CALL);
 	emit_mov_rr(e, RDI, H_R9);
-	gen_bare(g, in);
+	emit_string(&g->e, in->opcode, in->op_size, false);
 	gen_moved_by(g, RDI);
 	emit_load(e, RDI, CPU_SCRATCH(SLOT_STRING_DST));
 	gen_add_pointer(g, in, RDI);
@@ -155,31 +135,15 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 	return true;
 }
 
-static bool gen_single(struct gen *g, const struct insn *in)
-{
-	if (in->pfx & (PFX_REP | PFX_REPNE))
-		return false;
-	switch (in->desc->op) {
-	case OP_LODS: return gen_one_pointer(g, in, RSI, in->seg, TLB_READ);
-	case OP_STOS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
-	case OP_SCAS: return gen_one_pointer(g, in, RDI, SEG_ES, TLB_READ);
-	case OP_MOVS: return gen_two_pointers(g, in, TLB_WRITE);
-	default: return gen_two_pointers(g, in, TLB_READ);
-	}
-}
+/* ---- the instructions ---- */
 
-bool gen_string(struct gen *g, const struct insn *in)
+/* movs, stos of 64-bit code */
+static bool gen_short(struct gen *g, const struct insn *in, bool movs)
 {
-	bool movs = in->desc->op == OP_MOVS;
-
-	if (!g->long_mode)
-		return gen_single(g, in);
-	if (!movs && in->desc->op != OP_STOS)
-		return false;
 	if (!suitable(g, in))
 		return false;
-	if (in->pfx & (PFX_REP | PFX_REPNE)) {
-		gen_cmp_imm(g, RCX, SHORT / in->op_size);
+	if (repeated(in)) {
+		emit_alu_ri(&g->e, true, ALU_CMP, RCX, SHORT / in->op_size);
 		gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
 	}
 	if (movs) {
@@ -190,9 +154,35 @@ bool gen_string(struct gen *g, const struct insn *in)
 	emit_mov_rr(&g->e, RDI, H_R9);
 	if (movs)
 		emit_load(&g->e, RSI, FRAME_CALL);
-	gen_itself(g, in);
+	emit_string(&g->e, in->opcode, in->op_size, repeated(in));
 	gen_back(g, RDI, SLOT_STRING_DST);
 	if (movs)
 		gen_back(g, RSI, SLOT_STRING_SRC);
 	return true;
+}
+
+bool gen_movs(struct gen *g, const struct insn *in)
+{
+	return g->long_mode ? gen_short(g, in, true) : gen_two_pointers(g, in, TLB_WRITE);
+}
+
+bool gen_stos(struct gen *g, const struct insn *in)
+{
+	return g->long_mode ? gen_short(g, in, false)
+			    : gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
+}
+
+bool gen_lods(struct gen *g, const struct insn *in)
+{
+	return gen_one_pointer(g, in, RSI, in->seg, TLB_READ);
+}
+
+bool gen_scas(struct gen *g, const struct insn *in)
+{
+	return gen_one_pointer(g, in, RDI, SEG_ES, TLB_READ);
+}
+
+bool gen_cmps(struct gen *g, const struct insn *in)
+{
+	return gen_two_pointers(g, in, TLB_READ);
 }

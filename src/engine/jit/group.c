@@ -76,16 +76,10 @@ static bool native_access(const struct gen *g, const struct insn *in, struct acc
 
 static bool stack_access(const struct gen *g, const struct insn *in, struct access *a)
 {
-	bool push;
+	bool push = insn_class(in) & OC_PUSHES;
 
-	switch (in->desc->op) {
-	case OP_PUSH_REG:
-	case OP_PUSH_IMM:
-	case OP_CALL_REL: push = true; break;
-	case OP_POP_REG:
-	case OP_RET: push = false; break;
-	default: return false;
-	}
+	if (!(insn_class(in) & (OC_PUSHES | OC_POPS)))
+		return false;
 	if (in->op_size != width(g) || !(g->long_mode || (g->t.key & BK_STACK32)))
 		return false;
 	*a = (struct access){.base = RSP,
@@ -105,11 +99,9 @@ static bool access_of(const struct gen *g, const struct insn *in, struct access 
 /* Constant by which the instruction moves the stack pointer and does nothing else to it; false: not so simple. */
 static bool moves_stack(const struct gen *g, const struct insn *in, s32 *by)
 {
-	switch (in->desc->op) {
-	case OP_PUSH_REG:
-	case OP_PUSH_IMM: *by = -(s32)width(g); return true;
-	case OP_POP_REG: *by = (s32)width(g); return in->reg != RSP;
-	default: break;
+	if (insn_class(in) & (OC_PUSHES | OC_POPS)) {
+		*by = insn_class(in) & OC_PUSHES ? -(s32)width(g) : (s32)width(g);
+		return in->desc->op != OP_POP_REG || in->reg != RSP;
 	}
 	if (in->map || (in->opcode != 0x83 && in->opcode != 0x81) || in->is_mem || in->rm != RSP ||
 		in->op_size != width(g))

@@ -215,7 +215,7 @@ static void undo_string(struct cpu *cpu, u32 block, u32 guest)
 {
 	const struct insn *in = cached_insn(cpu, block, guest);
 
-	if (in && in->mode != 8 && (in->desc->attr & IA_STRING)) {
+	if (in && in->mode != 8 && (insn_class(in) & OC_STRING)) {
 		cpu->gpr[RDI] = cpu->scratch[SLOT_STRING_DST];
 		cpu->gpr[RSI] = cpu->scratch[SLOT_STRING_SRC];
 		return;
@@ -273,13 +273,9 @@ static void leave_shadow(struct cpu *cpu, const struct block *t, u32 guest)
 
 static bool first_writes(const struct insn *in)
 {
-	switch (in->desc->op) {
-	case OP_NATIVE: return in->desc->mem != MEM_READ;
-	case OP_PUSH_REG:
-	case OP_PUSH_IMM:
-	case OP_CALL_REL: return true;
-	default: return false;
-	}
+	if (in->desc->op == OP_NATIVE)
+		return in->desc->mem != MEM_READ;
+	return insn_class(in) & OC_PUSHES;
 }
 
 /*
@@ -326,9 +322,7 @@ static void move_sp(struct cpu *cpu, u64 by)
 /* Outside 64-bit mode only a target that was not known to the translator is checked here. */
 static bool branch_checks(const struct cpu *cpu, const struct insn *in)
 {
-	if (cpu->code_size == 8)
-		return in->desc->attr & IA_ENDS;
-	return in->desc->op == OP_RET || in->desc->op == OP_CALL_RM || in->desc->op == OP_JMP_RM;
+	return insn_class(in) & (cpu->code_size == 8 ? OC_NEAR : OC_INDIRECT);
 }
 
 /*

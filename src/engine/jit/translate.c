@@ -46,16 +46,7 @@ int jump_table_for(struct code_cache *c, u32 key)
  */
 static bool ends_block(const struct gen *g, const struct insn *in)
 {
-	if (!(in->desc->attr & IA_ENDS))
-		return false;
-	switch (in->desc->op) {
-	case OP_STI:
-	case OP_POPF: return false;
-	case OP_MOV_TO_SEG:
-	case OP_POP_SEG:
-	case OP_LOAD_FAR: return g->long_mode;
-	default: return true;
-	}
+	return insn_class(in) & (g->long_mode ? OC_ENDS | OC_ENDS64 : OC_ENDS);
 }
 
 /* Decode from a private copy, so that what is checked later is what was translated. */
@@ -85,43 +76,20 @@ static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 
 /* ---- flags ---- */
 
-/* Instructions that step() may do read all flags: they are part of what it sees. */
+enum needs { NEEDS_ROW, NEEDS_NONE, NEEDS_REP, NEEDS_ALL };
+
+static const u8 needs_of[OP_COUNT] = {
+#define INSN_OP(op, handler, generator, needs, class, intercept) [OP_##op] = NEEDS_##needs,
+#include "x86/insn_ops.def"
+#undef INSN_OP
+};
+
 static u16 flags_read(const struct insn *in)
 {
-	switch (in->desc->op) {
-	case OP_NATIVE:
-	case OP_BT_MEM:
-	case OP_INC_DEC_SHORT:
-	case OP_JCC: return in->desc->flags_read;
-	case OP_CMPS:
-	case OP_SCAS: return in->pfx & (PFX_REP | PFX_REPNE) ? ALL_FLAGS : 0; /* of none: kept */
-	case OP_NOP:
-	case OP_PUSH_REG:
-	case OP_PUSH_IMM:
-	case OP_POP_REG:
-	case OP_PUSH_SEG:
-	case OP_POP_SEG:
-	case OP_POPF:
-	case OP_IRET:
-	case OP_PUSHA:
-	case OP_POPA:
-	case OP_ENTER:
-	case OP_LEAVE:
-	case OP_PUSH_RM:
-	case OP_MOV_MOFFS:
-	case OP_XLAT:
-	case OP_MOV_TO_SEG:
-	case OP_LOAD_FAR:
-	case OP_MOVS:
-	case OP_STOS:
-	case OP_LODS:
-	case OP_STAC:
-	case OP_CLAC:
-	case OP_CLI:
-	case OP_SWAPGS:
-	case OP_RDTSC:
-	case OP_RDTSCP:
-	case OP_MOV_FROM_SEG: return 0;
+	switch ((enum needs)needs_of[in->desc->op]) {
+	case NEEDS_ROW: return in->desc->flags_read;
+	case NEEDS_NONE: return 0;
+	case NEEDS_REP: return in->pfx & (PFX_REP | PFX_REPNE) ? ALL_FLAGS : 0;
 	default: return ALL_FLAGS;
 	}
 }
@@ -170,7 +138,7 @@ static bool gen_native_mem(struct gen *g, const struct insn *in)
 	return r.done && r.borrowed == REG_NONE;
 }
 
-static bool gen_native(struct gen *g, const struct insn *in)
+bool gen_native(struct gen *g, const struct insn *in)
 {
 	struct rewrite_result r;
 
@@ -182,32 +150,21 @@ static bool gen_native(struct gen *g, const struct insn *in)
 	return r.done && r.borrowed == REG_NONE;
 }
 
-static bool gen_one(struct gen *g, const struct insn *in)
+bool gen_nop(struct gen *g, const struct insn *in)
 {
-	switch (in->desc->op) {
-	case OP_NATIVE: return gen_native(g, in);
-	case OP_NOP: return true;
-	case OP_PUSH_REG:
-	case OP_PUSH_IMM: return gen_push(g, in);
-	case OP_PUSH_RM: return in->is_mem ? gen_push_mem(g, in) : gen_push(g, in);
-	case OP_PUSH_SEG: return gen_push_seg(g, in);
-	case OP_PUSHA: return gen_pusha(g, in);
-	case OP_POPA: return gen_popa(g, in);
-	case OP_MOVS:
-	case OP_STOS:
-	case OP_LODS:
-	case OP_CMPS:
-	case OP_SCAS: return gen_string(g, in);
-	case OP_MOV_MOFFS: return gen_moffs(g, in);
-	case OP_XLAT: return gen_xlat(g, in);
-	case OP_INC_DEC_SHORT: return gen_inc_dec(g, in);
-	case OP_BT_MEM: return gen_bit_string(g, in);
-	case OP_POP_REG: return gen_pop(g, in);
-	case OP_POP_RM: return !in->is_mem && gen_pop(g, in);
-	case OP_LEAVE: return gen_leave(g, in);
-	default: return gen_system(g, in) || gen_segment_insn(g, in) || gen_branch(g, in);
-	}
+	return true;
 }
+
+bool gen_none(struct gen *g, const struct insn *in)
+{
+	return false;
+}
+
+static bool (*const generators[OP_COUNT])(struct gen *g, const struct insn *in) = {
+#define INSN_OP(op, handler, generator, needs, class, intercept) [OP_##op] = gen_##generator,
+#include "x86/insn_ops.def"
+#undef INSN_OP
+};
 
 /* Either the fast form, or nothing of it and a call of step(). */
 static void gen_insn(struct gen *g, unsigned i)
@@ -217,7 +174,7 @@ static void gen_insn(struct gen *g, unsigned i)
 
 	g->now = i;
 	g->place[i].code = (u16)(cache_offset(g->cache, g->e.p) - g->t.code);
-	if (!gen_one(g, &g->insn[i])) {
+	if (!generators[g->insn[i].desc->op](g, &g->insn[i])) {
 		g->e = before;
 		g->cold_count = cold;
 		gen_step(g);
@@ -234,32 +191,25 @@ static void gen_poll(struct gen *g)
 
 	g->now = 0;
 	if (!g->flags_live[0]) {
-		emit8(e, 0x83); /* cmp dword [exit_request], 0 */
-		emit_field(e, 7, CPU_EXIT_REQUEST);
-		emit8(e, 0);
+		emit_alu_mi8(e, 4, ALU_CMP, at_field(CPU_EXIT_REQUEST), 0);
 		gen_cold(g, emit_jcc32(e, CC_NE), REC_POLL, false);
 		return;
 	}
 	emit_store(e, H_RCX, FRAME_RCX);
 	emit_load32(e, H_RCX, CPU_EXIT_REQUEST);
-	emit8(e, 0xe3); /* jrcxz +5 */
-	emit8(e, 5);
-	gen_cold(g, emit_jmp32(e), REC_POLL, true);
+	gen_cold(g, emit_jmp32_unless_rcxz(e), REC_POLL, true);
 	emit_load(e, H_RCX, FRAME_RCX);
 }
 
 static void gen_entry(struct gen *g)
 {
-	static const u8 nop5[] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
-
 	g->t.code = cache_offset(g->cache, g->e.p);
-	for (unsigned i = 0; i < sizeof(nop5); i++)
-		emit8(&g->e, nop5[i]);
+	emit_nop(&g->e, 5);
 	if (g->t.poll)
 		gen_poll(g);
 	g->now = 0;
 	if (g->t.key & BK_LIMIT_ODD) { /* else all of it lies within the segment, whichever it is */
-		emit_mov_imm(&g->e, H_R9, (u32)(g->t.rip + g->t.bytes - 1));
+		emit_mov_ri(&g->e, H_R9, (u32)(g->t.rip + g->t.bytes - 1));
 		gen_code_limit(g);
 	}
 }

@@ -33,14 +33,7 @@ static enum insn_result read_insn(const struct site_code *c, unsigned at, struct
 /* Does the same anywhere. */
 static bool can_move(const struct insn *in)
 {
-	switch (in->desc->op) {
-	case OP_NATIVE:
-	case OP_NOP:
-	case OP_PUSH_REG:
-	case OP_PUSH_IMM:
-	case OP_POP_REG: return in->base != BASE_RIP && !(in->desc->attr & IA_ENDS);
-	default: return false;
-	}
+	return (insn_class(in) & OC_ANYWHERE) && in->base != BASE_RIP;
 }
 
 /* The last instruction before the call, read from first on: false if that does not end there. */

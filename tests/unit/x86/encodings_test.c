@@ -200,12 +200,31 @@ static void test_flags_always(void **state)
 
 static unsigned rows_seen;
 
+/* What the row of its kind says (insn_ops.def) must be true of every form. */
+static void check_op(const struct insn_desc *d)
+{
+	const struct insn_op_info *op = &insn_op_info[d->op];
+	bool relative = d->imm == IMM_REL8 || d->imm == IMM_RELZ;
+	/* Privileged, and no hypervisor is asked. */
+	bool unasked = d->op == OP_SWAPGS || d->op == OP_SYSRET || d->op == OP_SYSEXIT;
+
+	assert_true(!relative || (op->class & OC_NEAR));
+	assert_true(!(op->class & OC_NEAR) || (op->class & OC_ENDS));
+	assert_int_equal(op->class & OC_NEAR && !relative, !!(op->class & OC_INDIRECT));
+	assert_int_equal(d->msize == MS_OPFAR, !!(op->class & OC_FAR_POINTER));
+	assert_true(!(op->class & (OC_PUSHES | OC_POPS)) || d->attr & IA_RSP);
+	assert_false(op->class & OC_ANYWHERE && op->class & (OC_ENDS | OC_ENDS64));
+	if (d->attr & IA_CPL0)
+		assert_int_equal(op->intercept == INTERCEPT_NONE, unasked);
+}
+
 static void check_row(const struct insn_desc *d)
 {
 	bool memory = d->mem != MEM_NONE;
 
 	rows_seen++;
 	assert_true(d->op < OP_COUNT);
+	check_op(d);
 	assert_int_equal(!!(d->attr & IA_IMPL), !!d->impl_regs);
 	assert_int_equal(d->impl_regs & BIT(RSP), 0);
 	assert_int_equal(d->flags_always & ~d->flags_written, 0);
