@@ -241,7 +241,7 @@ struct vcpu_events {
 		u8 vector;
 		bool soft;
 	} interrupt;
-	u8 shadow; /* bit 0 STI, bit 1 MOV SS (as KVM_X86_SHADOW_INT_*, swapped there) */
+	u8 shadow; /* SHADOW_* */
 	struct {
 		bool injected;
 		u32 pending;
@@ -257,8 +257,8 @@ struct vcpu_events {
 	} smi;
 };
 
-#define SHADOW_STI   BIT(0)
-#define SHADOW_MOVSS BIT(1)
+#define SHADOW_MOVSS BIT(0)
+#define SHADOW_STI   BIT(1)
 
 #define XSAVE_BYTES 4096 /* room in vcpu_state for the image; the engine offers x87, SSE, AVX */
 

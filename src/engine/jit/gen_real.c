@@ -34,11 +34,10 @@ static void gen_load_real(struct gen *g, unsigned seg)
 	emit_store(e, H_R9, BASE(seg));
 }
 
-/* The shadow of a new ss covers the next instruction: not at the end of a block, where interrupts are looked for. */
-static bool loadable(const struct gen *g, unsigned seg)
+static bool loadable(const struct gen *g, const struct insn *in)
 {
-	return gen_real_segments(g) && seg <= SEG_GS && seg != SEG_CS &&
-	       (seg != SEG_SS || g->now + 1 < g->count);
+	return gen_real_segments(g) && in->reg <= SEG_GS && in->reg != SEG_CS &&
+	       gen_shadow_fits(g, in);
 }
 
 /* movzx r9d, word [r9 + r10 + disp] */
@@ -54,7 +53,7 @@ static bool gen_mov_to_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (!loadable(g, in->reg))
+	if (!loadable(g, in))
 		return false;
 	if (!in->is_mem)
 		emit_movzx16(&g->e, H_R9, in->rm == RSP ? H_R11 : in->rm);
@@ -70,7 +69,7 @@ static bool gen_pop_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (!loadable(g, in->reg) || !gen_stack_fits(g, in->op_size))
+	if (!loadable(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
 	gen_load_word(g, disp);
@@ -79,18 +78,6 @@ static bool gen_pop_seg(struct gen *g, const struct insn *in)
 	return true;
 }
 
-static unsigned far_load_segment(const struct insn *in)
-{
-	switch (in->opcode) {
-	case 0xc4: return SEG_ES;
-	case 0xc5: return SEG_DS;
-	case 0xb2: return SEG_SS;
-	case 0xb4: return SEG_FS;
-	default: return SEG_GS;
-	}
-}
-
-/* LSS has no shadow (SDM 3:6.8.3). */
 static bool gen_load_far(struct gen *g, const struct insn *in)
 {
 	unsigned dst = in->reg == RSP ? H_R11 : in->reg;
@@ -109,7 +96,7 @@ static bool gen_load_far(struct gen *g, const struct insn *in)
 	emit8(&g->e, 0x8b);
 	emit_modrm_mem(&g->e, dst, H_R9, REG_NONE, 1, 0);
 	emit_mov_rr32(&g->e, H_R9, H_R10);
-	gen_load_real(g, far_load_segment(in));
+	gen_load_real(g, insn_far_segment(in));
 	return true;
 }
 

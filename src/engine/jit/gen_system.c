@@ -34,11 +34,11 @@ static bool gen_cli(struct gen *g)
  * If an interrupt waits the shadow matters, so step() does it. Nothing looks for interrupts within a block; but
  * between blocks, so not the last one of a block either: `sti; hlt` may straddle a page.
  */
-static bool gen_sti(struct gen *g)
+static bool gen_sti(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
-	if (cpl(g) != 0 || g->now + 1 == g->count)
+	if (cpl(g) != 0 || !gen_shadow_fits(g, in))
 		return false;
 	emit_store(e, H_RCX, FRAME_RCX);
 	emit8(e, 0x0f); /* movzx ecx, byte [irq_waiting] */
@@ -292,7 +292,7 @@ bool gen_system(struct gen *g, const struct insn *in)
 {
 	switch (in->desc->op) {
 	case OP_CLI: return gen_cli(g);
-	case OP_STI: return gen_sti(g);
+	case OP_STI: return gen_sti(g, in);
 	case OP_PUSHF: return gen_pushf(g, in);
 	case OP_POPF: return gen_popf(g, in);
 	case OP_STAC: return gen_set_ac(g, true);
