@@ -43,16 +43,9 @@ enum hv_msr {
 	HV_TSC_EMULATION_CONTROL,
 	HV_TSC_EMULATION_STATUS,
 	HV_TSC_INVARIANT_CONTROL = 0x40000118,
-	HV_MSR_FIRST = HV_GUEST_OS_ID,
-	HV_MSR_LAST = 0x400001ff,
 };
 
 #define HV_PAGE_ENABLE BIT64(0) /* in MSRs that place a page */
-
-static inline bool hv_is_msr(u32 index)
-{
-	return index >= HV_MSR_FIRST && index <= HV_MSR_LAST;
-}
 
 #define HV_SIGNATURE 0x31237648u /* leaf 40000001: "Hv#1" */
 
