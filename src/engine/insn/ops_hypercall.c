@@ -10,10 +10,9 @@
 #include "engine/mem/mem.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/pv/xen/xen.h"
+#include "x86/kvm_guest.h"
 
 /* ---- KVM (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
-
-#define KVM_EPERM 1
 
 static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
 {
@@ -41,7 +40,7 @@ static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 		if (!a)
 			return hypercall_ask(cpu, nr, size);
 	}
-	reg_write(cpu, RAX, size, true, a ? a->value : -(u64)KVM_EPERM);
+	reg_write(cpu, RAX, size, true, a ? a->value : -(u64)KVM_HC_EPERM);
 	return CPU_OK;
 }
 

@@ -129,14 +129,12 @@ static int set_reset(struct vcpu *v, u32 index, u64 value, bool host)
 	return 0;
 }
 
-#define CRASH_NOTIFY BIT64(63)
-
 /* The guest's write says that it has crashed; the VMM's, that guests may say so. */
 static int set_crash_ctl(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	if (host)
-		return set_partition(v, index, value & CRASH_NOTIFY, host);
-	if (value & CRASH_NOTIFY)
+		return set_partition(v, index, value & HV_CRASH_NOTIFY, host);
+	if (value & HV_CRASH_NOTIFY)
 		system_event(v, EVENT_CRASH);
 	return 0;
 }

@@ -13,10 +13,6 @@
  * Asynchronous page faults (Linux: Documentation/virt/kvm/x86/msr.rst): what may be written. The guest is told of
  * none; it waits for its pages, as it must be ready to do. Linux stores the value even if there is no memory.
  */
-#define ASYNC_PF_ON       (BIT64(0) | BIT64(3)) /* enabled, "page ready" by an interrupt */
-#define ASYNC_PF_RESERVED (BIT64(4) | BIT64(5))
-#define ASYNC_PF_PAGE     (~(u64)0x3f)
-
 static int set_async_pf(struct vcpu *v, u64 value)
 {
 	if (value & ASYNC_PF_RESERVED || (value && !v->lapic))
