@@ -250,7 +250,7 @@ struct vcpu_events {
 		u8 vector;
 		bool soft;
 	} interrupt;
-	u8 shadow; /* bit 0 STI, bit 1 MOV SS (as KVM_X86_SHADOW_INT_*, swapped there) */
+	u8 shadow; /* SHADOW_* */
 	struct {
 		bool injected;
 		u32 pending;
@@ -266,8 +266,8 @@ struct vcpu_events {
 	} smi;
 };
 
-#define SHADOW_STI   BIT(0)
-#define SHADOW_MOVSS BIT(1)
+#define SHADOW_MOVSS BIT(0)
+#define SHADOW_STI   BIT(1)
 
 #define XSAVE_BYTES 4096 /* size of the image in vcpu_state; the engine offers x87, SSE, AVX */
 

@@ -43,16 +43,9 @@ enum hv_msr {
 	HV_TSC_EMULATION_CONTROL,
 	HV_TSC_EMULATION_STATUS,
 	HV_TSC_INVARIANT_CONTROL = 0x40000118,
-	HV_MSR_FIRST = HV_GUEST_OS_ID,
-	HV_MSR_LAST = 0x400001ff,
 };
 
 #define HV_PAGE_ENABLE BIT64(0) /* in MSRs that place a page */
-
-static inline bool hv_is_msr(u32 index)
-{
-	return index >= HV_MSR_FIRST && index <= HV_MSR_LAST;
-}
 
 #define HV_SIGNATURE 0x31237648u /* leaf 40000001: "Hv#1" */
 
@@ -105,7 +98,94 @@ enum {
 /* HV_SYNDBG */
 #define HVD_ALLOW_DEBUGGING BIT(1)
 
-/* Synthetic interrupt sources of a virtual processor. */
-#define HV_SINTS 16
+/* ---- hypercalls, TLFS 3 and appendix A ---- */
+
+enum hv_call_code {
+	HV_CALL_FLUSH_SPACE = 0x02,
+	HV_CALL_FLUSH_LIST = 0x03,
+	HV_CALL_LONG_SPIN_WAIT = 0x08,
+	HV_CALL_SEND_IPI = 0x0b,
+	HV_CALL_FLUSH_SPACE_EX = 0x13,
+	HV_CALL_FLUSH_LIST_EX = 0x14,
+	HV_CALL_SEND_IPI_EX = 0x15,
+	HV_CALL_POST_MESSAGE = 0x5c,
+	HV_CALL_SIGNAL_EVENT = 0x5d,
+	HV_CALL_POST_DEBUG_DATA = 0x69,
+	HV_CALL_RETRIEVE_DEBUG_DATA = 0x6a,
+	HV_CALL_RESET_DEBUG_SESSION = 0x6b,
+	HV_CALL_EXTENDED = 0x8001,
+	HV_CALL_EXTENDED_LAST = 0x9fff,
+};
+
+/* The control word. */
+#define HV_CONTROL_FAST     BIT64(16)
+#define HV_CONTROL_VAR(c)   ((c) >> 17 & 0x3ff) /* size of the variable header, in words */
+#define HV_CONTROL_REPS(c)  ((c) >> 32 & 0xfff)
+#define HV_CONTROL_START(c) ((c) >> 48 & 0xfff)
+#define HV_CONTROL_RESERVED 0xf000f000f8000000ull
+
+enum hv_status {
+	HVS_SUCCESS = 0,
+	HVS_INVALID_CODE = 2,
+	HVS_INVALID_INPUT = 3,
+	HVS_INVALID_ALIGNMENT = 4,
+	HVS_INVALID_PARAMETER = 5,
+	HVS_ACCESS_DENIED = 6,
+	HVS_OPERATION_DENIED = 8,
+	HVS_INVALID_PORT = 17,
+};
+
+#define HV_CONNECTION_BITS       0xffffffull
+#define HV_SYNDBG_USE_HYPERCALLS BIT64(2)
+#define HV_CRASH_NOTIFY          BIT64(63)
+
+/* Sets of virtual processors, TLFS 7.8.7.3. */
+#define HV_SET_BANKS            64
+#define HV_SET_SPARSE           0
+#define HV_SET_ALL              1
+#define HV_CALL_EX              BIT(4) /* of 13h, 14h, 15h: the set is a sparse one */
+#define HV_FLUSH_ALL_PROCESSORS 1
+
+/* ---- synthetic interrupt controller, TLFS 11 ---- */
+
+#define HV_SINTS             16 /* sources of a virtual processor */
+#define HV_SINT_VECTOR(s)    ((u8)(s))
+#define HV_SINT_MASKED       BIT64(16)
+#define HV_SINT_AUTO_EOI     BIT64(17)
+#define HV_SINT_FIRST_VECTOR 16
+
+struct hv_message {
+	u32 type; /* 0: the slot is free */
+	u8 len, flags;
+	u16 reserved;
+	u64 sender;
+	u8 payload[240];
+};
+_Static_assert(sizeof(struct hv_message) == 256, "TLFS 11.8.2");
+#define HV_MESSAGE_PENDING       1 /* flags: another one waits for the slot */
+#define HV_MESSAGE_TIMER_EXPIRED 0x80000010u
+
+struct hv_timer_payload {
+	u32 index, reserved;
+	u64 expiration, delivery;
+};
+
+/* ---- time, TLFS 12 ---- */
+
+#define HV_STIMER_ENABLE      BIT64(0)
+#define HV_STIMER_PERIODIC    BIT64(1)
+#define HV_STIMER_AUTO_ENABLE BIT64(3)
+#define HV_STIMER_DIRECT      BIT64(12)
+#define HV_STIMER_VECTOR(c)   ((u8)((c) >> 4))
+#define HV_STIMER_SINT(c)     ((unsigned)((c) >> 16) & 15)
+
+/* The page by which the guest computes reference time from its TSC. */
+struct hv_tsc_page {
+	u32 sequence; /* 0: not valid, use the register */
+	u32 reserved;
+	u64 scale;
+	s64 offset;
+};
+#define HV_TICKS_PER_SEC 10000000ull
 
 #endif

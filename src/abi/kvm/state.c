@@ -146,11 +146,8 @@ long vcpu_set_debugregs(struct call *c)
 
 /* ---- events ---- */
 
-/* The engine's SHADOW_STI and SHADOW_MOVSS are KVM's two bits the other way round. */
-static u8 shadow_swap(u8 s)
-{
-	return (s & 1) << 1 | (s & 2) >> 1;
-}
+_Static_assert(KVM_X86_SHADOW_INT_MOV_SS == SHADOW_MOVSS && KVM_X86_SHADOW_INT_STI == SHADOW_STI,
+	"interrupt shadows pass through");
 
 /* Without KVM_CAP_EXCEPTION_PAYLOAD the caller knows no difference between pending and injected. */
 static void exception_out(struct kvm_vcpu_events *k, const struct vcpu_events *e, bool payload)
@@ -179,7 +176,7 @@ void events_get(struct kvm_vcpu *v, struct kvm_vcpu_events *k)
 	exception_out(k, e, v->vm->exception_payload);
 	k->interrupt.injected = e->interrupt.injected && !e->interrupt.soft;
 	k->interrupt.nr = e->interrupt.vector;
-	k->interrupt.shadow = shadow_swap(e->shadow);
+	k->interrupt.shadow = e->shadow;
 	k->nmi.injected = e->nmi.injected;
 	k->nmi.pending = !!e->nmi.pending;
 	k->nmi.masked = e->nmi.masked;
@@ -256,7 +253,7 @@ long events_set(struct call *c, const struct kvm_vcpu_events *k)
 	if (k->flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
 		e->nmi.pending = k->nmi.pending;
 	if (k->flags & KVM_VCPUEVENT_VALID_SHADOW)
-		e->shadow = shadow_swap(k->interrupt.shadow);
+		e->shadow = k->interrupt.shadow & (SHADOW_MOVSS | SHADOW_STI);
 	if (k->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR)
 		e->sipi_vector = k->sipi_vector;
 	if (k->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT)

@@ -173,11 +173,10 @@ struct block; /* a translated basic block, engine/code/block.h */
 struct msr_state {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux, pat, sysenter_cs, sysenter_esp,
 		sysenter_eip, misc_enable, mtrr_def_type, mtrr_fixed[11], mtrr_var[16], mcg_status,
-		mcg_cap, mcg_ctl, mc_banks[32 * 4], tsc_deadline, kvm_wall_clock, kvm_system_time,
-		kvm_async_pf, kvm_async_pf_int, kvm_steal_time, kvm_eoi, kvm_poll_control,
-		spec_ctrl, debugctl, bios_sign, hwcr, tsc_adjust, xss, feature_control,
-		arch_capabilities, platform_info, misc_features, power_ctl, mc_ctl2[32], smbase,
-		smi_count;
+		mcg_cap, mcg_ctl, mc_banks[32 * 4], kvm_wall_clock, kvm_system_time, kvm_async_pf,
+		kvm_async_pf_int, kvm_steal_time, kvm_eoi, kvm_poll_control, spec_ctrl, debugctl,
+		bios_sign, hwcr, tsc_adjust, xss, feature_control, arch_capabilities, platform_info,
+		misc_features, power_ctl, mc_ctl2[32], smbase, smi_count;
 };
 
 /*

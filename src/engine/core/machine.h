@@ -83,4 +83,12 @@ static inline bool machine_quirk(const struct machine *m, u64 quirk)
 	return !(machine_option(m, OPT_QUIRKS_OFF) & quirk);
 }
 
+/* The hypercall of the machine's vendor: VMCALL or VMMCALL. */
+static inline void machine_hypercall_insn(const struct machine *m, u8 ret[3])
+{
+	ret[0] = 0x0f;
+	ret[1] = 0x01;
+	ret[2] = m->vmmcall ? 0xd9 : 0xc1;
+}
+
 #endif

@@ -97,11 +97,8 @@ static const struct {
 #undef PLACE
 };
 
-/* STI is bit 1 and MOV SS bit 0 in the image. */
-static u8 shadow_swap(u8 s)
-{
-	return (s & 1) << 1 | (s & 2) >> 1;
-}
+/* Linux's KVM keeps SHADOW_* as they are. */
+#define SHADOW_BITS (SHADOW_STI | SHADOW_MOVSS)
 
 /* ---- what both layouts say, widened ---- */
 
@@ -138,7 +135,7 @@ static void save_64(const struct cpu *cpu, struct save64 *s)
 	s->efer = cpu->efer;
 	s->revision = REVISION_64;
 	s->smbase = (u32)cpu->msr.smbase;
-	s->shadow = shadow_swap(cpu->shadow);
+	s->shadow = cpu->shadow;
 	s->cr4 = cpu->cr4;
 	s->cr3 = cpu->cr3;
 	s->cr0 = cpu->cr0;
@@ -190,7 +187,7 @@ static void save_32(const struct cpu *cpu, struct save32 *s)
 	s->idt = (struct seg32){0, cpu->idt.limit, (u32)cpu->idt.base};
 	s->revision = REVISION_32;
 	s->smbase = (u32)cpu->msr.smbase;
-	s->shadow = shadow_swap(cpu->shadow);
+	s->shadow = cpu->shadow;
 	s->cr4 = (u32)cpu->cr4;
 	s->cr3 = (u32)cpu->cr3;
 	s->cr0 = (u32)cpu->cr0;
@@ -319,7 +316,7 @@ static void leave(struct cpu *cpu, const struct image *m)
 	cpu->dr[7] = dr7_written(m->dr7);
 	cpu->gdt = m->gdt;
 	cpu->idt = m->idt;
-	cpu->shadow = shadow_swap(m->shadow);
+	cpu->shadow = m->shadow & SHADOW_BITS;
 	cpu->msr.smbase = m->smbase;
 	cpu_set_smm(cpu, false);
 	if (!cpu->smm_inside_nmi)

@@ -21,4 +21,31 @@ int rm_read(struct cpu *cpu, const struct insn *in, unsigned size, u64 *ret);
 int rm_write(struct cpu *cpu, const struct insn *in, unsigned size, u64 value);
 bool condition_holds(u64 rflags, unsigned cc); /* cc: low four bits of the opcode */
 
+/* ---- facts about forms that step() and the translator share ---- */
+
+/* Which shadow the instruction begins (SDM 3:6.8.3): LSS has none, since it loads the pointer with the segment. */
+static inline u8 op_shadow(enum insn_op op, unsigned reg)
+{
+	if (op == OP_STI)
+		return SHADOW_STI;
+	return (op == OP_MOV_TO_SEG || op == OP_POP_SEG) && reg == SEG_SS ? SHADOW_MOVSS : 0;
+}
+
+static inline u8 insn_shadow(const struct insn *in)
+{
+	return op_shadow(in->desc->op, in->reg);
+}
+
+/* LES and LDS are C4 and C5 in map 0, LSS, LFS and LGS B2, B4 and B5 in map 1. */
+static inline unsigned insn_far_segment(const struct insn *in)
+{
+	switch (in->opcode) {
+	case 0xc4: return SEG_ES;
+	case 0xc5: return SEG_DS;
+	case 0xb2: return SEG_SS;
+	case 0xb4: return SEG_FS;
+	default: return SEG_GS;
+	}
+}
+
 #endif

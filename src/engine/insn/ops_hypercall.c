@@ -10,10 +10,10 @@
 #include "engine/mem/mem.h"
 #include "engine/tap/ask.h"
 #include "engine/pv/hyperv/hv.h"
+#include "engine/pv/xen/xen.h"
+#include "x86/kvm_guest.h"
 
 /* ---- KVM (Linux: Documentation/virt/kvm/x86/hypercalls.rst) ---- */
-
-#define KVM_EPERM 1
 
 static int hypercall_ask(struct cpu *cpu, u64 nr, unsigned size)
 {
@@ -41,25 +41,22 @@ static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 		if (!a)
 			return hypercall_ask(cpu, nr, size);
 	}
-	reg_write(cpu, RAX, size, true, a ? a->value : -(u64)KVM_EPERM);
+	reg_write(cpu, RAX, size, true, a ? a->value : -(u64)KVM_HC_EPERM);
 	return CPU_OK;
 }
 
 /* ---- Hyper-V (pv/hyperv/hypercall.c) and Xen (public/arch-x86/xen-x86_64.h) ---- */
 
-/* With both, bit 31 of EAX says that it is Hyper-V's, as in Xen. */
-#define HYPERV_MARK BIT(31)
-
 static bool is_hyperv(const struct cpu *cpu)
 {
 	return cpu->hv.enabled && cpu->machine &&
 	       atomic_load_explicit(&cpu->machine->hv->guest_os_id, memory_order_relaxed) &&
-	       (!cpu->machine->xen_msr || (cpu->gpr[RAX] & HYPERV_MARK));
+	       (!xen_enabled(cpu->machine) || (cpu->gpr[RAX] & XEN_HYPERV_CALL));
 }
 
 static bool is_xen(const struct cpu *cpu)
 {
-	return cpu->machine && cpu->machine->xen_msr && !is_hyperv(cpu);
+	return xen_enabled(cpu->machine) && !is_hyperv(cpu);
 }
 
 static u64 register_pair(const struct cpu *cpu, unsigned high, unsigned low)
@@ -130,7 +127,7 @@ static int hypercall(struct cpu *cpu, const struct insn *in)
  */
 static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
 {
-	static const u8 insn[2][3] = {{0x0f, 0x01, 0xc1}, {0x0f, 0x01, 0xd9}};
+	u8 insn[3];
 	u64 lin = cpu->rip;
 	int r;
 
@@ -141,8 +138,9 @@ static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
 	r = mem_probe_write(cpu, lin, 3, 0);
 	if (r)
 		return r == CPU_FAULT ? hypercall(cpu, in) : r;
+	machine_hypercall_insn(cpu->machine, insn);
 	cpu->next_rip = cpu->rip;
-	return mem_write(cpu, lin, insn[cpu->machine->vmmcall], 3, 0);
+	return mem_write(cpu, lin, insn, sizeof(insn), 0);
 }
 
 int op_vmcall(struct cpu *cpu, const struct insn *in)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* INT n, INT3, INTO, ICEBP (SDM 2: INT): traps, so the saved rip is next_rip. */
 
+#include "engine/cpu/iopl.h"
 #include "engine/core/cpu.h"
 #include "engine/insn/ops.h"
 #include "engine/cpu/deliver.h"
@@ -91,15 +92,14 @@ static int redirected(struct cpu *cpu, u8 vector, bool *ret)
 	return r;
 }
 
-/* SDM 3:20.3.3 table 20-2: with IOPL < 3, VIF stands in for IF and IOPL reads as 3. */
+/* SDM 3:20.3.3 table 20-2. */
 static int v86_redirect(struct cpu *cpu, u8 vector)
 {
 	u64 flags = cpu->rflags;
 
-	if ((flags & FL_IOPL) == FL_IOPL)
+	if (iopl_allows(cpu))
 		return deliver_ivt(cpu, vector, 0, 0xffff, flags, FL_IF);
-	flags = (flags & ~FL_IF) | FL_IOPL | (flags & FL_VIF ? FL_IF : 0);
-	return deliver_ivt(cpu, vector, 0, 0xffff, flags, FL_VIF);
+	return deliver_ivt(cpu, vector, 0, 0xffff, vme_image(flags), FL_VIF);
 }
 
 int op_int_imm(struct cpu *cpu, const struct insn *in)
@@ -117,7 +117,7 @@ int op_int_imm(struct cpu *cpu, const struct insn *in)
 		return r;
 	if (redirect)
 		return v86_redirect(cpu, vector);
-	if ((cpu->rflags & FL_IOPL) != FL_IOPL)
+	if (iopl_traps_v86(cpu))
 		return cpu_gp0(cpu);
 	return soft_interrupt(cpu, vector);
 }

@@ -9,6 +9,7 @@
  * for many items in one exit, up to the end of the destination page, and `rep outs` tells one item per exit with
  * rip at the instruction until the count is exhausted.
  */
+#include "engine/cpu/iopl.h"
 #include "engine/core/debug.h"
 #include "engine/core/answer.h"
 #include "engine/cpu/segment.h"
@@ -50,10 +51,8 @@ static int io_map_check(struct cpu *cpu, u16 port, unsigned size)
 
 static int io_check(struct cpu *cpu, u16 port, unsigned size)
 {
-	unsigned iopl = (cpu->rflags & FL_IOPL) >> 12;
-
 	debug_note_port(cpu, port, size);
-	if (likely(cpu->cpl <= iopl && !cpu_v86(cpu)))
+	if (likely(iopl_allows(cpu) && !cpu_v86(cpu)))
 		return CPU_OK;
 	if (!cpu_protected(cpu))
 		return CPU_OK;

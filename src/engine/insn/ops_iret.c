@@ -3,6 +3,7 @@
  * IRET in all modes (SDM 2: IRET). The 64-bit form, on the way back from every interrupt and page
  * fault, reads its five words at once.
  */
+#include "engine/cpu/iopl.h"
 #include "engine/cpu/transfer.h"
 #include "engine/insn/ops.h"
 #include "engine/cpu/stack.h"
@@ -13,12 +14,11 @@
 /* Flags that an iret of this operand size may change at this privilege level. */
 static u64 iret_flags_mask(const struct cpu *cpu, unsigned size)
 {
-	unsigned iopl = (unsigned)(cpu->rflags & FL_IOPL) >> 12;
 	u64 mask = FL_STATUS | FL_TF | FL_DF | FL_NT;
 
 	if (size != 2)
 		mask |= FL_RF | FL_AC | FL_ID;
-	if (cpu->cpl <= iopl)
+	if (iopl_allows(cpu))
 		mask |= FL_IF;
 	if (cpu->cpl == 0) {
 		mask |= FL_IOPL;
@@ -219,9 +219,9 @@ static int iret_v86_virtual_if(struct cpu *cpu)
 	r = pop_frame(cpu, &s, &f, 3, 2);
 	if (r)
 		return r;
-	if ((f.flags & FL_TF) || ((f.flags & FL_IF) && (cpu->rflags & FL_VIP)))
+	if (vme_refuses(cpu, f.flags))
 		return cpu_gp0(cpu);
-	set_flags(cpu, (f.flags & ~FL_VIF) | (f.flags & FL_IF ? FL_VIF : 0), mask | FL_VIF);
+	set_flags(cpu, vme_loaded(f.flags), mask | FL_VIF);
 	stack_commit(cpu, &s);
 	segment_set_real(&cpu->seg[SEG_CS], (u16)f.cs);
 	cpu->next_rip = f.rip;
@@ -230,9 +230,9 @@ static int iret_v86_virtual_if(struct cpu *cpu)
 
 static int iret_v86(struct cpu *cpu, unsigned size)
 {
-	if ((cpu->rflags & FL_IOPL) == FL_IOPL)
+	if (iopl_allows(cpu))
 		return iret_real(cpu, size);
-	if (size == 2 && (cpu->cr4 & CR4_VME))
+	if (vme_does(cpu, size))
 		return iret_v86_virtual_if(cpu);
 	return cpu_gp0(cpu);
 }

@@ -269,24 +269,11 @@ int op_mov_to_seg(struct cpu *cpu, const struct insn *in)
 	r = read_selector(cpu, in, &selector);
 	if (!r)
 		r = seg_load(cpu, seg, selector);
-	if (!r && seg == SEG_SS)
-		cpu->shadow |= SHADOW_MOVSS;
+	if (!r)
+		cpu->shadow |= op_shadow(OP_MOV_TO_SEG, seg);
 	return r;
 }
 
-/* C4 C5 in map 0, B2 B4 B5 in map 1. */
-static unsigned far_load_segment(const struct insn *in)
-{
-	switch (in->opcode) {
-	case 0xc4: return SEG_ES;
-	case 0xc5: return SEG_DS;
-	case 0xb2: return SEG_SS;
-	case 0xb4: return SEG_FS;
-	default: return SEG_GS;
-	}
-}
-
-/* No interrupt shadow after LSS: it loads the pointer with the segment (SDM 3:6.8.3). */
 int op_load_far(struct cpu *cpu, const struct insn *in)
 {
 	u8 pointer[10] = {0};
@@ -301,7 +288,7 @@ int op_load_far(struct cpu *cpu, const struct insn *in)
 		return r;
 	__builtin_memcpy(&offset, pointer, 8);
 	__builtin_memcpy(&selector, pointer + in->op_size, 2);
-	r = seg_load(cpu, far_load_segment(in), selector);
+	r = seg_load(cpu, insn_far_segment(in), selector);
 	if (!r)
 		reg_write(cpu, in->reg, in->op_size, true, offset);
 	return r;

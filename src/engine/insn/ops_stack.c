@@ -5,6 +5,7 @@
  * rsp is committed after everything that can fault; multi-word pushes probe all words first.
  */
 
+#include "engine/cpu/iopl.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/stack.h"
@@ -98,8 +99,7 @@ int op_pop_seg(struct cpu *cpu, const struct insn *in)
 	if (r)
 		return r;
 	stack_commit(cpu, &s);
-	if (in->reg == SEG_SS)
-		cpu->shadow = SHADOW_MOVSS;
+	cpu->shadow = op_shadow(OP_POP_SEG, in->reg);
 	return CPU_OK;
 }
 
@@ -159,33 +159,14 @@ int op_popa(struct cpu *cpu, const struct insn *in)
 	return CPU_OK;
 }
 
-static unsigned iopl(const struct cpu *cpu)
-{
-	return (cpu->rflags & FL_IOPL) >> 12;
-}
-
-/*
- * Virtual-8086 mode with IOPL < 3: the 16-bit forms work on VIF if CR4.VME is set, everything else is
- * for the monitor (SDM 3:20.2.7, 20.3).
- */
-static bool v86_needs_vme(const struct cpu *cpu)
-{
-	return cpu_v86(cpu) && iopl(cpu) < 3;
-}
-
-static bool v86_has_vme(const struct cpu *cpu, const struct insn *in)
-{
-	return (cpu->cr4 & CR4_VME) && in->op_size == 2;
-}
-
 int op_pushf(struct cpu *cpu, const struct insn *in)
 {
 	u64 image = (cpu->rflags & ~(FL_VM | FL_RF)) | FL_FIXED;
 
-	if (v86_needs_vme(cpu)) {
-		if (!v86_has_vme(cpu, in))
+	if (iopl_traps_v86(cpu)) {
+		if (!vme_does(cpu, in->op_size))
 			return cpu_gp0(cpu);
-		image = (image & ~FL_IF) | FL_IOPL | (cpu->rflags & FL_VIF ? FL_IF : 0);
+		image = vme_image(image);
 	}
 	return push_value(cpu, image, in->op_size);
 }
@@ -197,7 +178,7 @@ static u64 popf_mask(const struct cpu *cpu, unsigned op_size)
 
 	if (cpu->cpl == 0)
 		mask |= FL_IOPL;
-	if (cpu->cpl <= iopl(cpu))
+	if (iopl_allows(cpu))
 		mask |= FL_IF;
 	return op_size == 2 ? (u16)mask : mask;
 }
@@ -213,20 +194,19 @@ static void set_flags(struct cpu *cpu, u64 mask, u64 value)
 
 static int popf_vme(struct cpu *cpu, u64 value)
 {
-	if ((value & FL_TF) || ((value & FL_IF) && (cpu->rflags & FL_VIP)))
+	if (vme_refuses(cpu, value))
 		return cpu_gp0(cpu);
-	u64 vif = value & FL_IF ? FL_VIF : 0;
-	set_flags(cpu, (popf_mask(cpu, 2) & ~FL_IF) | FL_VIF, (value & 0xffff) | vif);
+	set_flags(cpu, (popf_mask(cpu, 2) & ~FL_IF) | FL_VIF, vme_loaded((u16)value));
 	return CPU_OK;
 }
 
 int op_popf(struct cpu *cpu, const struct insn *in)
 {
-	bool vme = v86_needs_vme(cpu);
+	bool vme = iopl_traps_v86(cpu);
 	struct stack s;
 	u64 value;
 
-	if (vme && !v86_has_vme(cpu, in))
+	if (vme && !vme_does(cpu, in->op_size))
 		return cpu_gp0(cpu);
 	stack_begin(cpu, &s);
 	int r = stack_pop(cpu, &s, &value, in->op_size);

@@ -3,6 +3,7 @@
  * Interrupt flag, MSRs, CPUID, time stamp, segment bases: the system instructions that
  * do not touch control registers or tables.
  */
+#include "engine/cpu/iopl.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
@@ -14,18 +15,13 @@
 #include "engine/mem/mem.h"
 #include "engine/tap/ask.h"
 
-static unsigned iopl(const struct cpu *cpu)
-{
-	return (cpu->rflags & FL_IOPL) >> 12;
-}
-
 /* ---- cli, sti (SDM 2: table of CLI; 3:20.3.3 for VIF) ---- */
 
 enum if_kind { IF_REAL, IF_VIRTUAL, IF_DENIED };
 
 static enum if_kind if_kind(const struct cpu *cpu)
 {
-	if (cpu->cpl <= iopl(cpu)) /* real mode: CPL 0; v86: CPL 3, so IOPL 3 */
+	if (iopl_allows(cpu))
 		return IF_REAL;
 	if (cpu_v86(cpu))
 		return cpu->cr4 & CR4_VME ? IF_VIRTUAL : IF_DENIED;
@@ -53,7 +49,7 @@ int op_sti(struct cpu *cpu, const struct insn *in)
 		return CPU_OK;
 	}
 	if (!(cpu->rflags & FL_IF))
-		cpu->shadow = SHADOW_STI;
+		cpu->shadow = op_shadow(OP_STI, 0);
 	cpu->rflags |= FL_IF;
 	return CPU_OK;
 }

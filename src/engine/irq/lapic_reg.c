@@ -5,16 +5,10 @@
  */
 #include "engine/cpuid/cpuid.h"
 #include "engine/irq/lapic.h"
+#include "x86/msr.h"
 
 #include <errno.h>
 #include <string.h>
-
-#define MSR_TSC          0x10
-#define MSR_APIC_BASE    0x1b
-#define MSR_TSC_ADJUST   0x3b
-#define MSR_TSC_DEADLINE 0x6e0
-#define MSR_X2APIC       0x800
-#define MSR_X2APIC_END   0x8ff
 
 #define ICR_X2_RESERVED 0xfff32000u
 

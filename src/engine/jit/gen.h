@@ -13,6 +13,7 @@
 #include "engine/core/block_key.h"
 #include "engine/code/cache.h"
 #include "engine/code/emit.h"
+#include "engine/insn/operand.h"
 
 /*
  * A group: accesses through the same base register that follow each other closely, checked once by the first
@@ -199,5 +200,11 @@ void gen_indirect_tagged(struct gen *g);
 
 /* Host register that holds guest register reg: itself, r11 for rsp, or temp loaded from memory. */
 unsigned gen_source(struct gen *g, unsigned reg, unsigned temp);
+
+/* A shadow covers the next instruction: none at the end of a block, where interrupts are looked for. */
+static inline bool gen_shadow_fits(const struct gen *g, const struct insn *in)
+{
+	return !insn_shadow(in) || g->now + 1 < g->count;
+}
 
 #endif

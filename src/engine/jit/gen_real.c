@@ -27,11 +27,10 @@ static void gen_load_real(struct gen *g, unsigned seg)
 	emit_store(e, H_R9, BASE(seg));
 }
 
-/* The shadow of a new ss covers the next instruction: not at the end of a block, where interrupts are looked for. */
-static bool loadable(const struct gen *g, unsigned seg)
+static bool loadable(const struct gen *g, const struct insn *in)
 {
-	return gen_real_segments(g) && seg <= SEG_GS && seg != SEG_CS &&
-	       (seg != SEG_SS || g->now + 1 < g->count);
+	return gen_real_segments(g) && in->reg <= SEG_GS && in->reg != SEG_CS &&
+	       gen_shadow_fits(g, in);
 }
 
 /* movzx r9d, word [r9 + r10 + disp] */
@@ -44,7 +43,7 @@ bool gen_mov_to_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (!loadable(g, in->reg))
+	if (!loadable(g, in))
 		return false;
 	if (!in->is_mem)
 		emit_movzx16(&g->e, H_R9, in->rm == RSP ? H_R11 : in->rm);
@@ -60,24 +59,13 @@ bool gen_pop_seg(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (!loadable(g, in->reg) || !gen_stack_fits(g, in->op_size))
+	if (!loadable(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
 	gen_load_word(g, disp);
 	gen_load_real(g, in->reg);
 	gen_move_sp(g, in->op_size);
 	return true;
-}
-
-static unsigned far_load_segment(const struct insn *in)
-{
-	switch (in->opcode) {
-	case 0xc4: return SEG_ES;
-	case 0xc5: return SEG_DS;
-	case 0xb2: return SEG_SS;
-	case 0xb4: return SEG_FS;
-	default: return SEG_GS;
-	}
 }
 
 /* LSS has no shadow (SDM 3:6.8.3). */
@@ -92,7 +80,7 @@ bool gen_load_far(struct gen *g, const struct insn *in)
 	emit_movzx_rm(&g->e, 2, H_R10, at_reg(H_R9, in->op_size));
 	emit_mov_rm(&g->e, in->op_size, dst, at_reg(H_R9, 0));
 	emit_mov_rr32(&g->e, H_R9, H_R10);
-	gen_load_real(g, far_load_segment(in));
+	gen_load_real(g, insn_far_segment(in));
 	return true;
 }
 

@@ -36,7 +36,7 @@ bool gen_sti(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
-	if (cpl(g) != 0 || g->now + 1 == g->count)
+	if (cpl(g) != 0 || !gen_shadow_fits(g, in))
 		return false;
 	emit_store(e, H_RCX, FRAME_RCX);
 	emit_movzx_rm(e, 1, H_RCX, at_field(FIELD(irq_waiting)));

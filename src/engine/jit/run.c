@@ -254,12 +254,7 @@ static u8 shadow_before(struct cpu *cpu, const struct block *t, u32 guest)
 	for (unsigned i = 1; i < t->insns && !t->dead; i++)
 		if (map[i].guest == guest)
 			in = cached_insn(cpu, block_index(b, t), map[i - 1].guest);
-	if (in && in->desc->op == OP_STI)
-		return SHADOW_STI;
-	if (in && (in->desc->op == OP_MOV_TO_SEG || in->desc->op == OP_POP_SEG) &&
-		in->reg == SEG_SS)
-		return SHADOW_MOVSS;
-	return 0;
+	return in ? insn_shadow(in) : 0;
 }
 
 /* Who leaves in front of an instruction, or is shown so (OUT), leaves with the shadow; nothing within a block needs it. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Access to model-specific registers by the guest and the VMM, and their values at RESET.
+ * Access to model-specific registers by the guest and the VMM.
  *
  * Registers of the local APIC and writes to the TSC and the paravirtual clock belong to outer code: the
  * instruction leaves with EXIT_RDMSR or EXIT_WRMSR, why 0, and finds the answer in cpu->answers.
@@ -8,54 +8,10 @@
 #include <errno.h>
 
 #include "engine/core/answer.h"
-#include "engine/cpu/smm.h"
 #include "engine/msr/msr.h"
 #include "engine/msr/policy.h"
 #include "engine/msr/table.h"
-
-/* ---- what they hold ---- */
-
-#define MISC_ENABLE_RESET (BIT64(0) | BIT64(11) | BIT64(12)) /* fast strings; no BTS, no PEBS */
-/*
- * RDCL_NO IBRS_ALL SKIP_L1DFL_VMENTRY SSB_NO MDS_NO PSCHANGE_MC_NO TAA_NO SBDR_SSDP_NO FBSDP_NO PSDP_NO
- * BHI_NO PBRSB_NO GDS_NO RFDS_NO ITS_NO. All guest code runs at the host's CPL 3 and is translated: the
- * guest's work-arounds against speculation (retpolines, buffer clearing, separate page tables) would
- * cost much and hold nothing apart.
- */
-#define ARCH_CAPABILITIES 0x400000000d10e17bull
-#define PLATFORM_INFO     PLATFORM_CPUID_FAULT
-#define BIOS_SIGN         0x100000000ull
-#define MC_BANKS          32 /* until the VMM sets up machine checks */
-
-void msr_reset(struct cpu *cpu)
-{
-	cpu->msr.pat = 0x0007040600070406; /* SDM 3:11.12.4 */
-	cpu->msr.misc_enable = MISC_ENABLE_RESET;
-	cpu->msr.arch_capabilities = ARCH_CAPABILITIES;
-	cpu->msr.platform_info = PLATFORM_INFO;
-	cpu->msr.bios_sign = BIOS_SIGN;
-	cpu->msr.mcg_cap = MC_BANKS;
-	cpu->msr.kvm_poll_control = 1;
-	cpu->msr.smbase = SMBASE_RESET;
-}
-
-/* INIT keeps registers, but what Linux's KVM would write to guest memory by itself, or was told to send, ends. */
-void msr_reset_pv(struct cpu *cpu)
-{
-	cpu->msr.kvm_system_time = cpu->msr.kvm_steal_time = 0;
-	cpu->msr.kvm_async_pf = cpu->msr.kvm_async_pf_int = cpu->msr.kvm_eoi = 0;
-}
-
-int engine_feature_msr(u32 index, u64 *ret)
-{
-	switch (index) {
-	case 0x8b: *ret = BIOS_SIGN; return 0;
-	case 0xce: *ret = PLATFORM_INFO; return 0;
-	case 0x10a: *ret = ARCH_CAPABILITIES; return 0;
-	case 0x345: *ret = 0; return 0; /* no performance counters */
-	default: return -ENOENT;
-	}
-}
+#include "engine/pv/xen/xen.h"
 
 /* ---- access ---- */
 
@@ -151,12 +107,6 @@ int msr_read(struct cpu *cpu, u32 index, u64 *ret)
 	}
 }
 
-/* The VMM chooses its number, see machine_set_xen(). */
-static bool is_xen_msr(const struct cpu *cpu, u32 index)
-{
-	return index && cpu->machine && cpu->machine->xen_msr == index;
-}
-
 int msr_write(struct cpu *cpu, u32 index, u64 value)
 {
 	const struct answer *a = answer_to(cpu, EXIT_WRMSR, index, 8);
@@ -165,7 +115,7 @@ int msr_write(struct cpu *cpu, u32 index, u64 value)
 		return a->error ? cpu_gp0(cpu) : CPU_OK;
 	if (!msr_allowed(cpu, index, MSR_FILTER_WRITE))
 		return msr_refuse(cpu, EXIT_WRMSR, index, value, MSR_WHY_FILTER);
-	if (unlikely(is_xen_msr(cpu, index)))
+	if (unlikely(xen_is_msr(cpu->machine, index)))
 		return msr_ask(cpu, EXIT_WRMSR, index, value, 0);
 	switch (msr_set(cpu, index, value, false)) {
 	case 0: return CPU_OK;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading and writing MSRs. msr_get() and its like are inner code, outer_msr_read() and its like outer code. */
+/* Reading and writing MSRs. msr_get() and its like are inner code, outer_msr_get() and its like outer code. */
 #ifndef ENGINE_MSR_MSR_H
 #define ENGINE_MSR_MSR_H
 
@@ -9,7 +9,7 @@
 int msr_read(struct cpu *cpu, u32 index, u64 *ret);
 int msr_write(struct cpu *cpu, u32 index, u64 value);
 
-/* The owner is outer code: local APIC, clock. */
+/* The owner is outer code (enum msr_owner). */
 #define MSR_IS_OUTER 1
 
 /*
@@ -23,9 +23,9 @@ void msr_reset(struct cpu *cpu);
 /* Of KVM's own, at INIT. */
 void msr_reset_pv(struct cpu *cpu);
 
-/* MSRs that belong to the local APIC or to the clock; 0 or -errno (the guest gets #GP). */
-int outer_msr_read(struct vcpu *v, u32 index, u64 *ret);
-int outer_msr_write(struct vcpu *v, u32 index, u64 value);
+/* Where msr_get() and msr_set() say MSR_IS_OUTER: the owner's. 0 or -errno (the guest gets #GP). */
+int outer_msr_get(struct vcpu *v, u32 index, u64 *ret, bool host);
+int outer_msr_set(struct vcpu *v, u32 index, u64 value, bool host);
 /* cpu->tsc_offset has changed: rewrite the kvmclock page, arm the deadline anew. */
 void outer_tsc_moved(struct vcpu *v);
 

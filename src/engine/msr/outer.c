@@ -1,31 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Model-specific registers that concern others than the cpu: local APIC, timer, kvmclock, and the TSC, which the
- * last two are made from; KVM's own that name a place in guest memory.
+ * Model-specific registers that concern others than the cpu: each row of the table names its owner, and here are the
+ * ways to them. The TSC is at home here: others depend on it.
  */
 #include <errno.h>
-#include <string.h>
 
-#include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"
-#include "engine/mem/memory.h"
 #include "engine/msr/msr.h"
-#include "engine/pv/kvm/eoi.h"
+#include "engine/msr/table.h"
+#include "engine/pv/clock.h"
+#include "engine/pv/hyperv/hv.h"
+#include "engine/pv/kvm/msr.h"
 #include "engine/pv/kvm/pvclock.h"
+#include "engine/pv/xen/xen.h"
 #include "engine/time/clock.h"
 #include "engine/cpu/mode.h"
+#include "x86/msr.h"
 
-#define MSR_TSC                 0x10
-#define MSR_KVM_WALL_CLOCK      0x11
-#define MSR_KVM_SYSTEM_TIME     0x12
-#define MSR_TSC_ADJUST          0x3b
-#define MSR_TSC_DEADLINE        0x6e0
-#define MSR_KVM_WALL_CLOCK_NEW  0x4b564d00
-#define MSR_KVM_SYSTEM_TIME_NEW 0x4b564d01
-#define MSR_KVM_ASYNC_PF_EN     0x4b564d02
-#define MSR_KVM_PV_EOI_EN       0x4b564d04
-#define MSR_KVM_ASYNC_PF_INT    0x4b564d06
+/* ---- the TSC ---- */
 
 /* The deadline is a value of the TSC: it comes at another time now. */
 void outer_tsc_moved(struct vcpu *v)
@@ -60,83 +53,63 @@ static int move_tsc(struct vcpu *v, u64 by)
 	return 0;
 }
 
-int outer_msr_read(struct vcpu *v, u32 index, u64 *ret)
+/* The VMM restores each by itself. */
+static int tsc_restore(struct vcpu *v, u32 index, u64 value)
 {
-	if (hv_is_msr(index))
-		return hv_msr_get(v, index, ret, false);
+	if (index == MSR_TSC_ADJUST) {
+		v->cpu.msr.tsc_adjust = value;
+		return 0;
+	}
+	vcpu_set_tsc(v, value);
+	outer_tsc_moved(v);
+	return 0;
+}
+
+static int tsc_write(struct vcpu *v, u32 index, u64 value, bool host)
+{
+	if (host)
+		return tsc_restore(v, index, value);
+	return move_tsc(v, value - (index == MSR_TSC ? cpu_tsc_at(&v->cpu, host_tsc())
+						     : v->cpu.msr.tsc_adjust));
+}
+
+/* ---- the local APIC ---- */
+
+static int lapic_get(struct vcpu *v, u32 index, u64 *ret, bool host)
+{
 	return lapic_read_msr(v, index, ret);
 }
 
-/* A page of calls, 32 bytes each: mov eax, n; vmcall or vmmcall; ret. As Xen's. */
-static int write_xen_page(struct vcpu *v, u64 value)
+static int lapic_set(struct vcpu *v, u32 index, u64 value, bool host)
 {
-	u8 page[PAGE_SIZE];
-
-	memset(page, 0xcc, sizeof(page));
-	for (u32 n = 0; n < PAGE_SIZE / 32; n++) {
-		u8 *call = page + n * 32;
-
-		call[0] = 0xb8;
-		memcpy(call + 1, &n, 4);
-		call[5] = 0x0f;
-		call[6] = 0x01;
-		call[7] = v->machine->vmmcall ? 0xd9 : 0xc1;
-		call[8] = 0xc3;
-	}
-	return machine_write(v->machine, value & PAGE_MASK, page, sizeof(page)) ? -EINVAL : 0;
+	return index == MSR_APIC_BASE && host ? lapic_set_base(v, value)
+					      : lapic_write_msr(v, index, value);
 }
 
-/*
- * Asynchronous page faults (Linux: Documentation/virt/kvm/x86/msr.rst): what may be written. The guest is told of
- * none; it waits for its pages, as it must be ready to do. Linux stores the value even if there is no memory.
- */
-#define ASYNC_PF_ON       (BIT64(0) | BIT64(3)) /* enabled, "page ready" by an interrupt */
-#define ASYNC_PF_RESERVED (BIT64(4) | BIT64(5))
-#define ASYNC_PF_PAGE     (~(u64)0x3f)
+/* ---- by owner ---- */
 
-static int set_async_pf(struct vcpu *v, u64 value)
+static const struct {
+	int (*get)(struct vcpu *v, u32 index, u64 *ret, bool host);
+	int (*set)(struct vcpu *v, u32 index, u64 value, bool host);
+} owners[MSR_OWNERS] = {
+	[OWNER_CLOCK] = {NULL, tsc_write},
+	[OWNER_LAPIC] = {lapic_get, lapic_set},
+	[OWNER_KVM] = {NULL, kvm_msr_set},
+	[OWNER_HYPERV] = {hv_msr_get, hv_msr_set},
+};
+
+int outer_msr_get(struct vcpu *v, u32 index, u64 *ret, bool host)
 {
-	if (value & ASYNC_PF_RESERVED || (value && !v->lapic))
-		return -EINVAL;
-	v->cpu.msr.kvm_async_pf = value;
-	if ((value & ASYNC_PF_ON) == ASYNC_PF_ON &&
-		!machine_has_ram(v->machine, value & ASYNC_PF_PAGE, sizeof(u64)))
-		return -EINVAL;
-	return 0;
+	const struct msr_desc *d = msr_find(index);
+
+	return d && owners[d->owner].get ? owners[d->owner].get(v, index, ret, host) : -ENOENT;
 }
 
-/* Linux refuses 0, too, where there is no local APIC; VMMs that restore all they know write it. */
-static int set_async_pf_vector(struct vcpu *v, u64 value)
+int outer_msr_set(struct vcpu *v, u32 index, u64 value, bool host)
 {
-	if (value > 0xff || (value && !v->lapic))
-		return -EINVAL;
-	v->cpu.msr.kvm_async_pf_int = value;
-	return 0;
-}
+	const struct msr_desc *d = msr_find(index);
 
-int outer_msr_write(struct vcpu *v, u32 index, u64 value)
-{
-	if (v->machine->xen_msr && index == v->machine->xen_msr)
-		return write_xen_page(v, value);
-	if (hv_is_msr(index))
-		return hv_msr_set(v, index, value, false);
-	switch (index) {
-	case MSR_TSC: return move_tsc(v, value - cpu_tsc_at(&v->cpu, host_tsc()));
-	case MSR_TSC_ADJUST: return move_tsc(v, value - v->cpu.msr.tsc_adjust);
-	case MSR_KVM_WALL_CLOCK:
-	case MSR_KVM_WALL_CLOCK_NEW:
-		v->cpu.msr.kvm_wall_clock = value;
-		if (value) /* 0 is no address: VMMs write it at resets */
-			pvclock_write_wall_clock(v->machine, value);
-		return 0;
-	case MSR_KVM_SYSTEM_TIME:
-	case MSR_KVM_SYSTEM_TIME_NEW:
-		v->cpu.msr.kvm_system_time = value;
-		pvclock_update(v);
-		return 0;
-	case MSR_KVM_ASYNC_PF_EN: return set_async_pf(v, value);
-	case MSR_KVM_ASYNC_PF_INT: return set_async_pf_vector(v, value);
-	case MSR_KVM_PV_EOI_EN: return pv_eoi_set(v, value);
-	default: return lapic_write_msr(v, index, value);
-	}
+	if (!host && xen_is_msr(v->machine, index))
+		return xen_write_page(v, value);
+	return d && owners[d->owner].set ? owners[d->owner].set(v, index, value, host) : -ENOENT;
 }

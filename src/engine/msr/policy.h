@@ -6,6 +6,7 @@
 #include "engine/engine.h"
 #include "engine/core/cpu.h"
 #include "engine/core/machine.h"
+#include "x86/msr.h"
 
 /* Replaced as a whole, with all vcpus stopped. */
 struct msr_policy {
@@ -21,7 +22,7 @@ static inline bool msr_allowed(const struct cpu *cpu, u32 index, u32 access)
 	const struct msr_policy *p = cpu->machine ? cpu->machine->msr_policy : NULL;
 
 	/* x2APIC registers are never filtered. */
-	if (likely(!p) || (index >= 0x800 && index <= 0x8ff))
+	if (likely(!p) || (index >= MSR_X2APIC && index <= MSR_X2APIC_END))
 		return true;
 	for (unsigned i = 0; i < p->count; i++) {
 		const struct msr_filter_range *r = &p->ranges[i];

@@ -22,14 +22,19 @@ typedef int msr_setter(struct cpu *cpu, const struct msr_desc *d, u32 index, u64
 #define MSR_OUTER_W BIT(4)
 #define MSR_ZERO    BIT(5) /* no storage: reads as constant, writes are ignored */
 #define MSR_WO      BIT(6) /* a command: it cannot be read */
+#define MSR_INIT    BIT(7) /* INIT clears it, too */
+
+/* Who answers what MSR_OUTER_R and MSR_OUTER_W say; the ways to them are in outer.c. */
+enum msr_owner { OWNER_CPU, OWNER_CLOCK, OWNER_LAPIC, OWNER_KVM, OWNER_HYPERV, MSR_OWNERS };
 
 struct msr_desc {
 	u32 first, last;
 	const char *name;
 	u16 offset; /* of the first one's u64 in struct cpu */
-	u8 flags;
+	u8 flags, owner;
 	u32 pv;          /* PV_*: exists only with this feature */
 	u32 lack;        /* LACKS_*: to the guest it exists only without */
+	u64 reset;       /* value after RESET; for MSR_FEATURE, what the engine offers */
 	u64 valid;       /* bits that may be written; for MSR_ZERO, the constant */
 	msr_getter *get; /* NULL: the field */
 	msr_setter *set; /* NULL: the field, after the check of valid */

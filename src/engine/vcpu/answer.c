@@ -168,8 +168,8 @@ static bool device_msr(struct vcpu *v, struct exit *x)
 	int r;
 
 	lapic_timer_before_msr(v, x->msr.index);
-	r = x->reason == EXIT_RDMSR ? outer_msr_read(v, x->msr.index, &x->msr.data)
-				    : outer_msr_write(v, x->msr.index, x->msr.data);
+	r = x->reason == EXIT_RDMSR ? outer_msr_get(v, x->msr.index, &x->msr.data, false)
+				    : outer_msr_set(v, x->msr.index, x->msr.data, false);
 	x->msr.error = r != 0;
 	if (!r || !msr_exit_wanted(&v->cpu, MSR_WHY_INVALID))
 		return true;

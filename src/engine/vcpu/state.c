@@ -19,7 +19,6 @@
 #include "engine/core/xsave.h"
 #include "engine/irq/lapic.h"
 #include "engine/msr/msr.h"
-#include "engine/pv/clock.h"
 #include "engine/request/post.h"
 #include "x86/kvm_guest.h"
 #include "engine/mem/mem.h"
@@ -327,40 +326,12 @@ int vcpu_get_msr(struct vcpu *v, u32 index, u64 *ret, bool host)
 	int r = msr_get(&v->cpu, index, &value, host);
 
 	if (r == MSR_IS_OUTER)
-		r = hv_is_msr(index) ? hv_msr_get(v, index, &value, host)
-				     : outer_msr_read(v, index, &value);
+		r = outer_msr_get(v, index, &value, host);
 	if (!r)
 		*ret = value;
 	else if (!why->why)
 		refuse(why, r, "there is no such MSR, or CPUID does not offer it");
 	return r;
-}
-
-#define MSR_TSC        0x10
-#define MSR_APIC_BASE  0x1b
-#define MSR_TSC_ADJUST 0x3b
-
-static int set_msr(struct vcpu *v, u32 index, u64 value, bool host)
-{
-	int r;
-
-	if (index == MSR_TSC && host) {
-		vcpu_set_tsc(v, value);
-		outer_tsc_moved(v);
-		return 0;
-	}
-	if (index == MSR_TSC_ADJUST && host) { /* restores a value; the TSC has its own */
-		v->cpu.msr.tsc_adjust = value;
-		return 0;
-	}
-	r = msr_set(&v->cpu, index, value, host);
-	if (r != MSR_IS_OUTER)
-		return r;
-	if (hv_is_msr(index))
-		return hv_msr_set(v, index, value, host);
-	if (index == MSR_APIC_BASE && host)
-		return lapic_set_base(v, value);
-	return outer_msr_write(v, index, value);
 }
 
 /* Where the MSR's own rule has said nothing. */
@@ -376,8 +347,10 @@ static int msr_refused(struct refusal *why, int error, u64 value)
 int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	struct refusal *why = refusal_begin(v);
-	int r = set_msr(v, index, value, host);
+	int r = msr_set(&v->cpu, index, value, host);
 
+	if (r == MSR_IS_OUTER)
+		r = outer_msr_set(v, index, value, host);
 	return likely(!r) ? 0 : msr_refused(why, r, value);
 }
 

@@ -63,11 +63,6 @@ void hv_exit_answered(struct vcpu *v, const struct exit *x)
 		v->hv->syndbg[1] = x->hyperv.result;
 }
 
-void machine_set_xen(struct machine *m, u32 hypercall_msr)
-{
-	__atomic_store_n(&m->xen_msr, hypercall_msr, __ATOMIC_SEQ_CST);
-}
-
 void vcpu_enforce_hv_cpuid(struct vcpu *v, bool on)
 {
 	v->cpu.hv.enforce = on;

@@ -114,17 +114,6 @@ void hv_timers_slot_free(struct vcpu *v, unsigned sint);
 
 /* ---- hypercall.c, processors.c ---- */
 
-enum hv_status {
-	HVS_SUCCESS = 0,
-	HVS_INVALID_CODE = 2,
-	HVS_INVALID_INPUT = 3,
-	HVS_INVALID_ALIGNMENT = 4,
-	HVS_INVALID_PARAMETER = 5,
-	HVS_ACCESS_DENIED = 6,
-	HVS_OPERATION_DENIED = 8,
-	HVS_INVALID_PORT = 17,
-};
-
 struct hv_call {
 	struct vcpu *vcpu;
 	u16 code, var_count, rep_count, rep_start;

@@ -12,31 +12,7 @@
 #include "engine/irq/fabric.h"
 #include "engine/core/xsave.h"
 
-enum {
-	CALL_FLUSH_SPACE = 0x02,
-	CALL_FLUSH_LIST = 0x03,
-	CALL_LONG_SPIN_WAIT = 0x08,
-	CALL_SEND_IPI = 0x0b,
-	CALL_FLUSH_SPACE_EX = 0x13,
-	CALL_FLUSH_LIST_EX = 0x14,
-	CALL_SEND_IPI_EX = 0x15,
-	CALL_POST_MESSAGE = 0x5c,
-	CALL_SIGNAL_EVENT = 0x5d,
-	CALL_POST_DEBUG_DATA = 0x69,
-	CALL_RETRIEVE_DEBUG_DATA = 0x6a,
-	CALL_RESET_DEBUG_SESSION = 0x6b,
-	CALL_EXTENDED = 0x8001,
-	CALL_EXTENDED_LAST = 0x9fff,
-};
-
-#define CONTROL_FAST     BIT64(16)
-#define CONTROL_RESERVED 0xf000f000f8000000ull
-
-#define SYNDBG_USE_HYPERCALLS BIT64(2)
-
 /* ---- connections: events that the VMM listens to through a descriptor ---- */
-
-#define CONNECTION_BITS 0xffffffull
 
 static struct hv_connection **connection_find(struct hv_partition *p, u32 id)
 {
@@ -109,10 +85,10 @@ static struct hv_call call_decode(struct vcpu *v, const struct exit *x)
 		.input = x->hyperv.arg[1],
 		.output = x->hyperv.arg[2],
 		.code = (u16)control,
-		.fast = control & CONTROL_FAST,
-		.var_count = control >> 17 & 0x3ff,
-		.rep_count = control >> 32 & 0xfff,
-		.rep_start = control >> 48 & 0xfff,
+		.fast = control & HV_CONTROL_FAST,
+		.var_count = HV_CONTROL_VAR(control),
+		.rep_count = HV_CONTROL_REPS(control),
+		.rep_start = HV_CONTROL_START(control),
 		.words = {x->hyperv.arg[1], x->hyperv.arg[2]}};
 
 	__builtin_memcpy(&c.words[2], fpu_image(&v->cpu)->xmm, 6 * 16);
@@ -139,7 +115,7 @@ static u64 signal_event(const struct hv_call *c)
 		return HVS_INVALID_ALIGNMENT;
 	if (param & 0xffff00000000ull) /* the flag's number */
 		return HVS_INVALID_PORT;
-	if (param & ~CONNECTION_BITS)
+	if (param & ~HV_CONNECTION_BITS)
 		return HVS_INVALID_INPUT;
 	pthread_mutex_lock(&p->lock);
 	to = *connection_find(p, (u32)param);
@@ -173,11 +149,11 @@ static u64 debug_call(const struct hv_call *c)
 {
 	const struct vcpu *v = c->vcpu;
 
-	if (c->fast && c->code != CALL_RESET_DEBUG_SESSION)
+	if (c->fast && c->code != HV_CALL_RESET_DEBUG_SESSION)
 		return HVS_INVALID_PARAMETER;
 	if (!syndbg_enabled(v))
 		return HVS_INVALID_CODE;
-	return v->hv->syndbg[5] & SYNDBG_USE_HYPERCALLS ? TO_USER_SPACE : HVS_OPERATION_DENIED;
+	return v->hv->syndbg[5] & HV_SYNDBG_USE_HYPERCALLS ? TO_USER_SPACE : HVS_OPERATION_DENIED;
 }
 
 static u64 extended_call(const struct hv_call *c)
@@ -200,22 +176,24 @@ static const struct call_desc {
 	u32 hint;    /* and this one of HV_HINTS */
 	u64 (*handler)(const struct hv_call *c);
 } calls[] = {
-	{CALL_FLUSH_SPACE, CALL_FLUSH_SPACE, C_XMM, HV_HINTS, HVH_REMOTE_FLUSH, 0, hv_call_flush},
-	{CALL_FLUSH_LIST, CALL_FLUSH_LIST, C_REP | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH, 0,
+	{HV_CALL_FLUSH_SPACE, HV_CALL_FLUSH_SPACE, C_XMM, HV_HINTS, HVH_REMOTE_FLUSH, 0,
 		hv_call_flush},
-	{CALL_LONG_SPIN_WAIT, CALL_LONG_SPIN_WAIT, 0, HV_SPIN, UINT32_MAX, 0, spin_wait},
-	{CALL_SEND_IPI, CALL_SEND_IPI, 0, HV_HINTS, HVH_CLUSTER_IPI, 0, hv_call_send_ipi},
-	{CALL_FLUSH_SPACE_EX, CALL_FLUSH_SPACE_EX, C_VAR | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH,
+	{HV_CALL_FLUSH_LIST, HV_CALL_FLUSH_LIST, C_REP | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH, 0,
+		hv_call_flush},
+	{HV_CALL_LONG_SPIN_WAIT, HV_CALL_LONG_SPIN_WAIT, 0, HV_SPIN, UINT32_MAX, 0, spin_wait},
+	{HV_CALL_SEND_IPI, HV_CALL_SEND_IPI, 0, HV_HINTS, HVH_CLUSTER_IPI, 0, hv_call_send_ipi},
+	{HV_CALL_FLUSH_SPACE_EX, HV_CALL_FLUSH_SPACE_EX, C_VAR | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH,
 		HVH_EX_MASKS, hv_call_flush},
-	{CALL_FLUSH_LIST_EX, CALL_FLUSH_LIST_EX, C_REP | C_VAR | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH,
-		HVH_EX_MASKS, hv_call_flush},
-	{CALL_SEND_IPI_EX, CALL_SEND_IPI_EX, C_VAR | C_XMM, HV_HINTS, HVH_CLUSTER_IPI, HVH_EX_MASKS,
-		hv_call_send_ipi},
-	{CALL_POST_MESSAGE, CALL_POST_MESSAGE, 0, HV_EBX, HVF_POST_MESSAGES, 0, post_message},
-	{CALL_SIGNAL_EVENT, CALL_SIGNAL_EVENT, 0, HV_EBX, HVF_SIGNAL_EVENTS, 0, signal_or_post},
-	{CALL_POST_DEBUG_DATA, CALL_RESET_DEBUG_SESSION, C_VAR | C_ANYREP, HV_EBX, HVF_DEBUGGING, 0,
-		debug_call},
-	{CALL_EXTENDED, CALL_EXTENDED_LAST, C_VAR | C_ANYREP, HV_EBX, HVF_EXTENDED_CALLS, 0,
+	{HV_CALL_FLUSH_LIST_EX, HV_CALL_FLUSH_LIST_EX, C_REP | C_VAR | C_XMM, HV_HINTS,
+		HVH_REMOTE_FLUSH, HVH_EX_MASKS, hv_call_flush},
+	{HV_CALL_SEND_IPI_EX, HV_CALL_SEND_IPI_EX, C_VAR | C_XMM, HV_HINTS, HVH_CLUSTER_IPI,
+		HVH_EX_MASKS, hv_call_send_ipi},
+	{HV_CALL_POST_MESSAGE, HV_CALL_POST_MESSAGE, 0, HV_EBX, HVF_POST_MESSAGES, 0, post_message},
+	{HV_CALL_SIGNAL_EVENT, HV_CALL_SIGNAL_EVENT, 0, HV_EBX, HVF_SIGNAL_EVENTS, 0,
+		signal_or_post},
+	{HV_CALL_POST_DEBUG_DATA, HV_CALL_RESET_DEBUG_SESSION, C_VAR | C_ANYREP, HV_EBX,
+		HVF_DEBUGGING, 0, debug_call},
+	{HV_CALL_EXTENDED, HV_CALL_EXTENDED_LAST, C_VAR | C_ANYREP, HV_EBX, HVF_EXTENDED_CALLS, 0,
 		extended_call},
 };
 
@@ -241,7 +219,7 @@ static bool shape_valid(const struct hv_call *c, const struct call_desc *d)
 {
 	bool rep = c->rep_count || c->rep_start;
 
-	if (c->control & CONTROL_RESERVED || (c->var_count && !(d->flags & C_VAR)))
+	if (c->control & HV_CONTROL_RESERVED || (c->var_count && !(d->flags & C_VAR)))
 		return false;
 	if (d->flags & C_ANYREP)
 		return true;
@@ -268,7 +246,7 @@ bool hv_hypercall(struct vcpu *v, struct exit *x)
 		x->hyperv.undefined = true;
 	} else if (!d) {
 		x->hyperv.result =
-			c.control & CONTROL_RESERVED ? HVS_INVALID_INPUT : HVS_INVALID_CODE;
+			c.control & HV_CONTROL_RESERVED ? HVS_INVALID_INPUT : HVS_INVALID_CODE;
 	} else if (!shape_valid(&c, d)) {
 		x->hyperv.result = HVS_INVALID_INPUT;
 	} else {

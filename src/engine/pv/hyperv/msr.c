@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Synthetic MSRs: one table of who they are, which CPUID bit lets the guest have them, and what they do.
+ * Synthetic MSRs: what they do, and which CPUID bit lets the guest have them (msrs.def).
  * Refusals are -EINVAL; the guest gets #GP.
  */
 #include <errno.h>
@@ -24,9 +24,8 @@ static unsigned hypercall_code(const struct machine *m, u8 *code)
 	if (m->xen_msr)
 		for (; n < XEN_MARK; n++)
 			code[n] = mark[n];
-	code[n++] = 0x0f;
-	code[n++] = 0x01;
-	code[n++] = m->vmmcall ? 0xd9 : 0xc1;
+	machine_hypercall_insn(m, code + n);
+	n += 3;
 	code[n++] = 0xc3; /* ret */
 	return n;
 }
@@ -130,14 +129,12 @@ static int set_reset(struct vcpu *v, u32 index, u64 value, bool host)
 	return 0;
 }
 
-#define CRASH_NOTIFY BIT64(63)
-
 /* The guest's write says that it has crashed; the VMM's, that guests may say so. */
 static int set_crash_ctl(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	if (host)
-		return set_partition(v, index, value & CRASH_NOTIFY, host);
-	if (value & CRASH_NOTIFY)
+		return set_partition(v, index, value & HV_CRASH_NOTIFY, host);
+	if (value & HV_CRASH_NOTIFY)
 		system_event(v, EVENT_CRASH);
 	return 0;
 }
@@ -291,28 +288,10 @@ static const struct hv_register {
 	getter get;
 	setter set;
 } registers[] = {
-	{HV_GUEST_OS_ID, HV_GUEST_OS_ID, HV_EAX, HVF_HYPERCALL, get_os_id, set_os_id},
-	{HV_HYPERCALL, HV_HYPERCALL, HV_EAX, HVF_HYPERCALL, get_partition, set_hypercall},
-	{HV_VP_INDEX, HV_VP_INDEX, HV_EAX, HVF_VP_INDEX, get_vp_index, set_vp_index},
-	{HV_RESET, HV_RESET, HV_EAX, HVF_RESET, get_zero, set_reset},
-	{HV_VP_RUNTIME, HV_VP_RUNTIME, HV_EAX, HVF_VP_RUNTIME, get_runtime, set_runtime},
-	{HV_TIME_REF_COUNT, HV_TIME_REF_COUNT, HV_EAX, HVF_REF_COUNT, get_ref_count, set_read_only},
-	{HV_REFERENCE_TSC, HV_REFERENCE_TSC, HV_EAX, HVF_REF_TSC, get_partition, set_reference_tsc},
-	{HV_TSC_FREQUENCY, HV_APIC_FREQUENCY, HV_EAX, HVF_FREQUENCY, get_frequency, set_read_only},
-	{HV_EOI, HV_TPR, HV_EAX, HVF_APIC, get_apic, set_apic},
-	{HV_VP_ASSIST_PAGE, HV_VP_ASSIST_PAGE, HV_EAX, HVF_APIC, get_assist, set_assist},
-	{HV_SCONTROL, HV_EOM, HV_EAX, HVF_SYNIC, hv_synic_get, hv_synic_set},
-	{HV_SINT0, HV_SINT15, HV_EAX, HVF_SYNIC, hv_synic_get, hv_synic_set},
-	{HV_STIMER0_CONFIG, HV_STIMER3_COUNT, HV_EAX, HVF_STIMER, hv_timer_get, hv_timer_set},
-	{HV_SYNDBG_CONTROL, HV_SYNDBG_PENDING_BUFFER, HV_EDX, HVF_DEBUG_MSRS, get_syndbg,
-		set_syndbg},
-	{HV_SYNDBG_OPTIONS, HV_SYNDBG_OPTIONS, HV_EDX, HVF_DEBUG_MSRS, get_syndbg, set_syndbg},
-	{HV_CRASH_P0, HV_CRASH_P4, HV_EDX, HVF_CRASH, get_partition, set_partition},
-	{HV_CRASH_CTL, HV_CRASH_CTL, HV_EDX, HVF_CRASH, get_partition, set_crash_ctl},
-	{HV_REENLIGHTENMENT_CONTROL, HV_TSC_EMULATION_STATUS, HV_EAX, HVF_REENLIGHTEN,
-		get_partition, set_partition},
-	{HV_TSC_INVARIANT_CONTROL, HV_TSC_INVARIANT_CONTROL, HV_EAX, HVF_INVARIANT_TSC,
-		get_invariant_tsc, set_invariant_tsc},
+#define HV(first, last, name, lists, word, feature, get, set)                                      \
+	{first, last, word, feature, get, set},
+#include "engine/pv/hyperv/msrs.def"
+#undef HV
 };
 
 /* NULL: not there, or not for the guest. */
@@ -334,12 +313,12 @@ int hv_msr_get(struct vcpu *v, u32 index, u64 *ret, bool host)
 {
 	const struct hv_register *r = find(v, index, host);
 
-	return r ? r->get(v, index, ret, host) : -EINVAL;
+	return r && r->get ? r->get(v, index, ret, host) : -EINVAL;
 }
 
 int hv_msr_set(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	const struct hv_register *r = find(v, index, host);
 
-	return r ? r->set(v, index, value, host) : -EINVAL;
+	return r && r->set ? r->set(v, index, value, host) : -EINVAL;
 }

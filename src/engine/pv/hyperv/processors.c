@@ -11,34 +11,31 @@
 
 /* ---- sets of virtual processors, TLFS 7.8.7.3 ---- */
 
-#define BANKS      64
-#define FORMAT_4K  0
-#define FORMAT_ALL 1
-
 struct vp_set {
 	bool all;
-	u64 valid;       /* which banks are there */
-	u64 bank[BANKS]; /* by number */
+	u64 valid;              /* which banks are there */
+	u64 bank[HV_SET_BANKS]; /* by number */
 };
 
 static bool set_has(const struct vp_set *s, u32 vp)
 {
 	u32 bank = vp / 64;
 
-	return s->all || (bank < BANKS && (s->valid >> bank & 1) && (s->bank[bank] >> vp % 64 & 1));
+	return s->all ||
+	       (bank < HV_SET_BANKS && (s->valid >> bank & 1) && (s->bank[bank] >> vp % 64 & 1));
 }
 
 /* Banks come packed: only the valid ones. */
 static bool set_read(const struct hv_call *c, unsigned at, struct vp_set *s)
 {
-	u64 packed[BANKS];
+	u64 packed[HV_SET_BANKS];
 	unsigned n = 0;
 
 	if (c->var_count != (unsigned)__builtin_popcountll(s->valid))
 		return false;
 	if (s->all)
 		return true;
-	if (c->var_count > BANKS || !hv_call_words(c, at, packed, c->var_count))
+	if (c->var_count > HV_SET_BANKS || !hv_call_words(c, at, packed, c->var_count))
 		return false;
 	for (u64 v = s->valid; v; v &= v - 1)
 		s->bank[__builtin_ctzll(v)] = packed[n++];
@@ -47,24 +44,20 @@ static bool set_read(const struct hv_call *c, unsigned at, struct vp_set *s)
 
 /* ---- flush ---- */
 
-#define FLUSH_ALL_PROCESSORS 1
-
-#define CALL_EX BIT(4) /* of 13h, 14h, 15h: the set is a sparse one */
-
 static bool flush_targets(const struct hv_call *c, struct vp_set *s)
 {
 	u64 head[4]; /* address space, flags; processor mask, or format and valid banks */
 
 	*s = (struct vp_set){0};
-	if (!hv_call_words(c, 0, head, c->code & CALL_EX ? 4 : 3))
+	if (!hv_call_words(c, 0, head, c->code & HV_CALL_EX ? 4 : 3))
 		return false;
-	if (c->code & CALL_EX) {
-		s->all = head[2] != FORMAT_4K;
+	if (c->code & HV_CALL_EX) {
+		s->all = head[2] != HV_SET_SPARSE;
 		s->valid = head[3];
 		return set_read(c, 4, s);
 	}
 	/* Windows Server 2012 sends an empty mask and means all. */
-	s->all = (head[1] & FLUSH_ALL_PROCESSORS) || !head[2];
+	s->all = (head[1] & HV_FLUSH_ALL_PROCESSORS) || !head[2];
 	s->valid = 1;
 	s->bank[0] = head[2];
 	return true;
@@ -100,12 +93,12 @@ static bool ipi_targets(const struct hv_call *c, struct vp_set *s, u64 *ret_vect
 	u64 head[3]; /* vector; mask, or format and valid banks */
 
 	*s = (struct vp_set){0};
-	if (!hv_call_words(c, 0, head, c->code & CALL_EX ? 3 : 2))
+	if (!hv_call_words(c, 0, head, c->code & HV_CALL_EX ? 3 : 2))
 		return false;
 	*ret_vector = head[0];
-	if (c->code & CALL_EX) {
+	if (c->code & HV_CALL_EX) {
 		*ret_vector = (u32)head[0];
-		s->all = head[1] == FORMAT_ALL;
+		s->all = head[1] == HV_SET_ALL;
 		s->valid = head[2];
 		return set_read(c, 3, s);
 	}
@@ -126,7 +119,7 @@ u64 hv_call_send_ipi(const struct hv_call *c)
 
 	if (!c->vcpu->lapic || !ipi_targets(c, &set, &vector))
 		return HVS_INVALID_INPUT;
-	if ((c->code & CALL_EX) && !set.all && !c->var_count)
+	if ((c->code & HV_CALL_EX) && !set.all && !c->var_count)
 		return HVS_SUCCESS;
 	if (vector < 16 || vector > 255)
 		return HVS_INVALID_INPUT;

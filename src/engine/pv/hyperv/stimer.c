@@ -11,20 +11,6 @@
 #include "engine/irq/lapic.h"
 #include "engine/request/post.h"
 
-#define ENABLE      BIT64(0)
-#define PERIODIC    BIT64(1)
-#define AUTO_ENABLE BIT64(3)
-#define DIRECT      BIT64(12)
-#define VECTOR(c)   ((u8)((c) >> 4))
-#define SINT(c)     ((unsigned)((c) >> 16) & 15)
-
-#define MESSAGE_TIMER_EXPIRED 0x80000010u
-
-struct timer_payload {
-	u32 index, reserved;
-	u64 expiration, delivery;
-};
-
 static void mark_due(struct hv_timer *t)
 {
 	atomic_fetch_or(&t->vcpu->hv->timers_due, BIT(t->index));
@@ -65,13 +51,13 @@ void hv_timers_stop(struct vcpu *v)
 
 static int notify(struct hv_timer *t, u64 now)
 {
-	struct timer_payload payload = {
+	struct hv_timer_payload payload = {
 		.index = t->index, .expiration = t->expires, .delivery = now};
-	struct apic_msg msg = {.delivery = DELIVER_FIXED, .vector = VECTOR(t->config)};
+	struct apic_msg msg = {.delivery = DELIVER_FIXED, .vector = HV_STIMER_VECTOR(t->config)};
 
-	if (!(t->config & DIRECT)) /* ticks that nobody took do not pile up */
-		return hv_synic_post(t->vcpu, SINT(t->config), MESSAGE_TIMER_EXPIRED, &payload,
-			sizeof(payload), t->config & PERIODIC);
+	if (!(t->config & HV_STIMER_DIRECT)) /* ticks that nobody took do not pile up */
+		return hv_synic_post(t->vcpu, HV_STIMER_SINT(t->config), HV_MESSAGE_TIMER_EXPIRED,
+			&payload, sizeof(payload), t->config & HV_STIMER_PERIODIC);
 	if (t->vcpu->lapic)
 		lapic_accept(t->vcpu->lapic, &msg);
 	return 0;
@@ -83,8 +69,8 @@ static void expire(struct hv_timer *t, u64 now)
 	if (notify(t, now))
 		return;
 	t->msg_pending = false;
-	if (!(t->config & PERIODIC))
-		t->config &= ~ENABLE;
+	if (!(t->config & HV_STIMER_PERIODIC))
+		t->config &= ~HV_STIMER_ENABLE;
 }
 
 /* A period beyond the end of time must not come out as one that is over: the timer would be due for ever. */
@@ -96,7 +82,7 @@ static u64 later(u64 now, u64 by)
 /* The next one of a periodic timer that is late keeps its phase. */
 static u64 next_expiry(const struct hv_timer *t, u64 now)
 {
-	if (!(t->config & PERIODIC))
+	if (!(t->config & HV_STIMER_PERIODIC))
 		return t->count;
 	if (!t->expires)
 		return later(now, t->count);
@@ -119,11 +105,11 @@ static void serve(struct hv_timer *t)
 {
 	u64 now = hv_reference_time(t->vcpu->machine);
 
-	if (!(t->config & ENABLE))
+	if (!(t->config & HV_STIMER_ENABLE))
 		return;
 	if (t->expires && now >= t->expires)
 		expire(t, now);
-	if (!(t->config & ENABLE) || !t->count)
+	if (!(t->config & HV_STIMER_ENABLE) || !t->count)
 		stop(t);
 	else if (!t->msg_pending)
 		start(t, now);
@@ -142,7 +128,8 @@ void hv_timers_slot_free(struct vcpu *v, unsigned sint)
 	for (unsigned i = 0; i < HV_TIMERS; i++) {
 		struct hv_timer *t = &v->hv->timers[i];
 
-		if (t->msg_pending && (t->config & ENABLE) && SINT(t->config) == sint)
+		if (t->msg_pending && (t->config & HV_STIMER_ENABLE) &&
+			HV_STIMER_SINT(t->config) == sint)
 			mark_due(t);
 	}
 }
@@ -153,13 +140,13 @@ static int set_config(struct hv_timer *t, u64 value, bool host)
 {
 	const struct vcpu *v = t->vcpu;
 
-	if (!host && (value & DIRECT) && !hv_allowed(v, HV_EDX, HVF_DIRECT_TIMERS))
+	if (!host && (value & HV_STIMER_DIRECT) && !hv_allowed(v, HV_EDX, HVF_DIRECT_TIMERS))
 		return -EINVAL;
-	if ((t->config & ENABLE) && !(value & DIRECT) && !SINT(value))
-		value &= ~ENABLE;
+	if ((t->config & HV_STIMER_ENABLE) && !(value & HV_STIMER_DIRECT) && !HV_STIMER_SINT(value))
+		value &= ~HV_STIMER_ENABLE;
 	stop(t);
 	t->config = value;
-	if (value & ENABLE)
+	if (value & HV_STIMER_ENABLE)
 		mark_due(t);
 	return 0;
 }
@@ -169,10 +156,10 @@ static int set_count(struct hv_timer *t, u64 value, bool host)
 	stop(t);
 	t->count = value;
 	if (!host && !value)
-		t->config &= ~ENABLE;
-	else if (!host && (t->config & AUTO_ENABLE))
-		t->config |= ENABLE;
-	if (t->config & ENABLE)
+		t->config &= ~HV_STIMER_ENABLE;
+	else if (!host && (t->config & HV_STIMER_AUTO_ENABLE))
+		t->config |= HV_STIMER_ENABLE;
+	if (t->config & HV_STIMER_ENABLE)
 		mark_due(t);
 	return 0;
 }

@@ -11,26 +11,11 @@
 #include "engine/irq/irq.h"
 #include "engine/core/vcpus.h"
 
-#define SINT_VECTOR(s) ((u8)(s))
-#define SINT_MASKED    BIT64(16)
-#define SINT_AUTO_EOI  BIT64(17)
-#define FIRST_VECTOR   16
-
-struct message {
-	u32 type; /* 0: the slot is free */
-	u8 len, flags;
-	u16 reserved;
-	u64 sender;
-	u8 payload[240];
-};
-_Static_assert(sizeof(struct message) == 256, "TLFS 11.8.2");
-#define MESSAGE_PENDING 1 /* flags: another one waits for the slot */
-
 void hv_synic_init(struct hv_vp *hv)
 {
 	hv->synic.version = 1;
 	for (unsigned i = 0; i < HV_SINTS; i++)
-		atomic_store(&hv->synic.sint[i], SINT_MASKED);
+		atomic_store(&hv->synic.sint[i], HV_SINT_MASKED);
 }
 
 /* ---- SINTs ---- */
@@ -44,11 +29,11 @@ static void update_vectors(struct vcpu *v)
 	for (unsigned i = 0; i < HV_SINTS; i++) {
 		u64 s = atomic_load(&hv->synic.sint[i]);
 
-		if (s & SINT_MASKED)
+		if (s & HV_SINT_MASKED)
 			continue;
-		used[SINT_VECTOR(s) >> 5] |= BIT(SINT_VECTOR(s) & 31);
-		if (s & SINT_AUTO_EOI)
-			automatic[SINT_VECTOR(s) >> 5] |= BIT(SINT_VECTOR(s) & 31);
+		used[HV_SINT_VECTOR(s) >> 5] |= BIT(HV_SINT_VECTOR(s) & 31);
+		if (s & HV_SINT_AUTO_EOI)
+			automatic[HV_SINT_VECTOR(s) >> 5] |= BIT(HV_SINT_VECTOR(s) & 31);
 	}
 	for (unsigned i = 0; i < 8; i++) {
 		atomic_store(&v->sints.all[i], used[i]);
@@ -58,7 +43,7 @@ static void update_vectors(struct vcpu *v)
 
 static int set_sint(struct vcpu *v, unsigned sint, u64 value, bool host)
 {
-	if (SINT_VECTOR(value) < FIRST_VECTOR && !host && !(value & SINT_MASKED))
+	if (HV_SINT_VECTOR(value) < HV_SINT_FIRST_VECTOR && !host && !(value & HV_SINT_MASKED))
 		return -EINVAL;
 	atomic_store(&v->hv->synic.sint[sint], value);
 	update_vectors(v);
@@ -73,9 +58,9 @@ static int raise_sint(struct vcpu *v, unsigned sint)
 	if (!atomic_load(&v->hv->synic.active) || !v->lapic || sint >= HV_SINTS)
 		return -EINVAL;
 	s = atomic_load(&v->hv->synic.sint[sint]);
-	if (s & SINT_MASKED)
+	if (s & HV_SINT_MASKED)
 		return -ENOENT;
-	msg.vector = SINT_VECTOR(s);
+	msg.vector = HV_SINT_VECTOR(s);
 	switch (lapic_accept(v->lapic, &msg)) {
 	case ACCEPT_FRESH: return 1;
 	case ACCEPT_PENDING: return 0;
@@ -103,25 +88,25 @@ static int sint_raise(struct machine *m, u32 vp_index, u32 sint)
 int hv_synic_post(struct vcpu *v, unsigned sint, u32 type, const void *payload, u8 len, bool lossy)
 {
 	struct hv_vp *hv = v->hv;
-	struct message msg = {.type = type, .len = len}, slot;
+	struct hv_message msg = {.type = type, .len = len}, slot;
 	u64 gpa = (hv->synic.simp & PAGE_MASK) + sint * sizeof(msg);
 
 	if (!(hv->synic.simp & HV_PAGE_ENABLE))
 		return -ENOENT;
-	if (machine_read(v->machine, gpa, &slot, offsetof(struct message, payload)))
+	if (machine_read(v->machine, gpa, &slot, offsetof(struct hv_message, payload)))
 		return -ENOENT;
 	if (slot.type) {
-		u8 flags = slot.flags | MESSAGE_PENDING;
+		u8 flags = slot.flags | HV_MESSAGE_PENDING;
 
 		if (lossy)
 			return 0;
-		machine_write(v->machine, gpa + offsetof(struct message, flags), &flags, 1);
+		machine_write(v->machine, gpa + offsetof(struct hv_message, flags), &flags, 1);
 		return -EAGAIN;
 	}
 	__builtin_memcpy(msg.payload, payload, len);
 	/* The type last: with it the message is there. */
 	if (machine_write(v->machine, gpa + sizeof(msg.type), &msg.len,
-		    offsetof(struct message, payload) - sizeof(msg.type) + len) ||
+		    offsetof(struct hv_message, payload) - sizeof(msg.type) + len) ||
 		machine_write(v->machine, gpa, &msg.type, sizeof(msg.type)))
 		return -ENOENT;
 	return raise_sint(v, sint) < 0 ? -ENOENT : 0;
@@ -138,7 +123,7 @@ static void sint_ended(struct vcpu *v, u8 vector)
 	for (unsigned i = 0; i < HV_SINTS; i++) {
 		u64 s = atomic_load(&v->hv->synic.sint[i]);
 
-		if (!(s & SINT_MASKED) && SINT_VECTOR(s) == vector)
+		if (!(s & HV_SINT_MASKED) && HV_SINT_VECTOR(s) == vector)
 			acked(v, i);
 	}
 }

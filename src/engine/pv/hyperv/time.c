@@ -10,15 +10,6 @@
 #include "engine/irqchip.h"
 #include "engine/time/clock.h"
 
-struct tsc_page {
-	u32 sequence; /* 0: not valid, use the register */
-	u32 reserved;
-	u64 scale;
-	s64 offset;
-};
-
-#define TICKS_PER_SEC 10000000ull
-
 static u64 scaled(u64 tsc, u64 scale)
 {
 	return (u64)((unsigned __int128)tsc * scale >> 64);
@@ -49,12 +40,12 @@ static u32 next_sequence(u32 n)
 static int write_page(struct machine *m, u64 gpa)
 {
 	struct hv_partition *p = m->hv;
-	struct tsc_page page = {0};
+	struct hv_tsc_page page = {0};
 	u64 tsc, ref = machine_get_clock_at(m, &tsc, NULL) / 100, hz = machine_guest_tsc_hz(m);
 
-	if (hz <= TICKS_PER_SEC) /* too slow for the formula: the register tells the time */
+	if (hz <= HV_TICKS_PER_SEC) /* too slow for the formula: the register tells the time */
 		return machine_write(m, gpa, &page, sizeof(page)) ? -EINVAL : 0;
-	page.scale = (u64)(((unsigned __int128)TICKS_PER_SEC << 64) / hz);
+	page.scale = (u64)(((unsigned __int128)HV_TICKS_PER_SEC << 64) / hz);
 	page.offset = (s64)(ref - scaled(machine_guest_tsc(m, tsc), page.scale));
 	if (machine_write(m, gpa, &page.sequence, sizeof(page.sequence)) ||
 		machine_write(m, gpa, &page, sizeof(page)))

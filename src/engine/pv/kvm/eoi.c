@@ -14,8 +14,6 @@
 
 #include <errno.h>
 
-#define MAY_CLEAR BIT(0)
-
 static u64 flag_gpa(const struct vcpu *v)
 {
 	return v->cpu.msr.kvm_eoi & ~PV_EOI_ON;
@@ -50,7 +48,7 @@ void pv_eoi_to_guest(struct vcpu *v)
 
 	if (vector < 0 || lapic_highest(l, R_IRR) >= 0 || lapic_end_matters(l, (u8)vector))
 		return;
-	l->pv_eoi = !put_flag(v, MAY_CLEAR);
+	l->pv_eoi = !put_flag(v, PV_EOI_MAY_CLEAR);
 }
 
 /* As in Linux, a flag that is not there any more counts as cleared: interrupts go on. */
@@ -62,8 +60,8 @@ void pv_eoi_from_guest(struct vcpu *v)
 	if (!l || !l->pv_eoi)
 		return;
 	l->pv_eoi = false;
-	if (machine_read(v->machine, flag_gpa(v), &flag, sizeof(flag)) || !(flag & MAY_CLEAR) ||
-		put_flag(v, 0))
+	if (machine_read(v->machine, flag_gpa(v), &flag, sizeof(flag)) ||
+		!(flag & PV_EOI_MAY_CLEAR) || put_flag(v, 0))
 		lapic_eoi(l);
 }
 

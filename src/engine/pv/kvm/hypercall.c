@@ -10,20 +10,6 @@
 #include "engine/pv/kvm/hypercall.h"
 #include "x86/kvm_guest.h"
 
-enum hypercall {
-	HC_VAPIC_POLL_IRQ = 1,
-	HC_KICK_CPU = 5,
-	HC_CLOCK_PAIRING = 9,
-	HC_SEND_IPI = 10,
-	HC_SCHED_YIELD = 11,
-	HC_MAP_GPA_RANGE = 12,
-};
-
-#define HC_EFAULT     14
-#define HC_EINVAL     22
-#define HC_EOPNOTSUPP 95
-#define HC_ENOSYS     1000
-
 typedef s64 (*hypercall_handler)(struct vcpu *v, const struct exit *x);
 
 /* An interrupt that may have become deliverable is looked for before the guest goes on anyway. */
@@ -61,7 +47,7 @@ static s64 send_ipi(struct vcpu *v, const struct exit *x)
 	s64 count = 0;
 
 	if (!v->lapic || icr & (BIT(11) | 3u << 18)) /* logical, shorthand */
-		return -HC_EINVAL;
+		return -KVM_HC_EINVAL;
 	for (unsigned word = 0; word < 2; word++) {
 		u64 map = x->hypercall.args[word];
 
@@ -82,26 +68,19 @@ static s64 yield_to(struct vcpu *v, const struct exit *x)
 
 /* ---- time ---- */
 
-struct clock_pairing {
-	s64 sec, nsec;
-	u64 tsc;
-	u32 flags, pad[9];
-};
-_Static_assert(sizeof(struct clock_pairing) == 64, "part of the guest's ABI");
-
 /* Time of day and this vcpu's TSC at one moment. */
 static s64 clock_pairing(struct vcpu *v, const struct exit *x)
 {
-	struct clock_pairing p = {0};
+	struct kvm_clock_pairing_page p = {0};
 	u64 tsc, realtime;
 
 	if (x->hypercall.args[1]) /* only KVM_CLOCK_PAIRING_WALLCLOCK */
-		return -HC_EOPNOTSUPP;
+		return -KVM_HC_EOPNOTSUPP;
 	machine_get_clock_at(v->machine, &tsc, &realtime);
 	p.sec = (s64)(realtime / 1000000000ull);
 	p.nsec = (s64)(realtime % 1000000000ull);
 	p.tsc = cpu_tsc_at(&v->cpu, tsc);
-	return machine_write(v->machine, x->hypercall.args[0], &p, sizeof(p)) ? -HC_EFAULT : 0;
+	return machine_write(v->machine, x->hypercall.args[0], &p, sizeof(p)) ? -KVM_HC_EFAULT : 0;
 }
 
 /* ---- all of them ---- */
@@ -110,11 +89,11 @@ static const struct {
 	u32 pv; /* the feature that announces it */
 	hypercall_handler handler;
 } hypercalls[] = {
-	[HC_VAPIC_POLL_IRQ] = {0, vapic_poll_irq},
-	[HC_KICK_CPU] = {PV_UNHALT, kick_cpu},
-	[HC_CLOCK_PAIRING] = {0, clock_pairing},
-	[HC_SEND_IPI] = {PV_SEND_IPI, send_ipi},
-	[HC_SCHED_YIELD] = {PV_SCHED_YIELD, yield_to},
+	[KVM_HC_VAPIC_POLL_IRQ] = {0, vapic_poll_irq},
+	[KVM_HC_KICK_CPU] = {PV_UNHALT, kick_cpu},
+	[KVM_HC_CLOCK_PAIRING] = {0, clock_pairing},
+	[KVM_HC_SEND_IPI] = {PV_SEND_IPI, send_ipi},
+	[KVM_HC_SCHED_YIELD] = {PV_SCHED_YIELD, yield_to},
 };
 
 static bool leaves(const struct vcpu *v, u64 nr)
@@ -136,13 +115,13 @@ bool hypercall_inside(struct vcpu *v, struct exit *x)
 	bool known = nr < ARRAY_SIZE(hypercalls) && hypercalls[nr].handler;
 
 	if (leaves(v, nr)) {
-		if (nr != HC_MAP_GPA_RANGE || range_valid(x))
+		if (nr != KVM_HC_MAP_GPA_RANGE || range_valid(x))
 			return false;
-		x->hypercall.ret = (u64)-HC_EINVAL;
+		x->hypercall.ret = (u64)-KVM_HC_EINVAL;
 		return true;
 	}
 	if (!known || (hypercalls[nr].pv & ~v->cpu.pv_allowed))
-		x->hypercall.ret = (u64)-HC_ENOSYS;
+		x->hypercall.ret = (u64)-KVM_HC_ENOSYS;
 	else
 		x->hypercall.ret = (u64)hypercalls[nr].handler(v, x);
 	return true;

@@ -12,25 +12,7 @@
 #include "engine/irqchip.h"
 #include "engine/pv/kvm/pvclock.h"
 #include "engine/time/clock.h"
-
-#define PVCLOCK_TSC_STABLE    BIT(0)
-#define PVCLOCK_GUEST_STOPPED BIT(1)
-
-struct vcpu_time_info {
-	u32 version;
-	u32 pad0;
-	u64 tsc_timestamp;
-	u64 system_time;
-	u32 tsc_to_system_mul;
-	s8 tsc_shift;
-	u8 flags;
-	u8 pad[2];
-};
-_Static_assert(sizeof(struct vcpu_time_info) == 32, "part of the guest's ABI");
-
-struct wall_clock {
-	u32 version, sec, nsec;
-};
+#include "x86/kvm_guest.h"
 
 /* x86 keeps stores in order, the compiler need not. */
 static void order_stores(void)
@@ -39,7 +21,7 @@ static void order_stores(void)
 }
 
 /* Odd version, the body, even version, in this order. */
-static void publish(struct machine *m, u64 gpa, struct vcpu_time_info *info)
+static void publish(struct machine *m, u64 gpa, struct pvclock_time *info)
 {
 	u32 version = (info->version + 1) | 1;
 
@@ -56,17 +38,17 @@ static int update(struct vcpu *v, u8 flags)
 {
 	u64 msr = __atomic_load_n(&v->cpu.msr.kvm_system_time, __ATOMIC_RELAXED);
 	struct clock *c = machine_clock(v->machine);
-	struct vcpu_time_info info;
+	struct pvclock_time info;
 	int err = -EINVAL;
 
-	if (!(msr & 1))
+	if (!(msr & PVCLOCK_ON))
 		return -EINVAL;
 	pthread_mutex_lock(&c->lock);
 	clock_settle(c);
-	if (!machine_read(v->machine, msr & ~1ull, &info, sizeof(info))) {
+	if (!machine_read(v->machine, msr & ~PVCLOCK_ON, &info, sizeof(info))) {
 		/* The guest clears GUEST_STOPPED when it has seen it. */
 		flags |= PVCLOCK_TSC_STABLE | (info.flags & PVCLOCK_GUEST_STOPPED);
-		info = (struct vcpu_time_info){
+		info = (struct pvclock_time){
 			.version = info.version,
 			.tsc_timestamp = cpu_tsc_at(&v->cpu, c->tsc),
 			.system_time = c->ns,
@@ -77,7 +59,7 @@ static int update(struct vcpu *v, u8 flags)
 		if (unlikely(v->cpu.tsc_ratio))
 			clock_scale(clock_scaled_hz(c, v->cpu.tsc_ratio), &info.tsc_to_system_mul,
 				&info.tsc_shift);
-		publish(v->machine, msr & ~1ull, &info);
+		publish(v->machine, msr & ~PVCLOCK_ON, &info);
 		err = 0;
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -97,7 +79,7 @@ int vcpu_clock_stopped(struct vcpu *v)
 /* Time of day at which the machine's clock was 0. */
 void pvclock_write_wall_clock(struct machine *m, u64 gpa)
 {
-	struct wall_clock w = {0};
+	struct pvclock_wall w = {0};
 	u64 realtime, clock = machine_get_clock_at(m, NULL, &realtime);
 
 	if (machine_read(m, gpa, &w.version, sizeof(w.version)))

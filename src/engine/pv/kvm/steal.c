@@ -20,16 +20,6 @@
 #define INTERVAL_NS         50000ull
 #define RUNNING_INTERVAL_NS 10000000ull
 
-struct steal_page {
-	u64 steal;
-	u32 version, flags;
-	u8 preempted, pad[3];
-	u32 pad2[11];
-};
-_Static_assert(sizeof(struct steal_page) == 64, "part of the guest's ABI");
-
-#define PREEMPTED BIT(0)
-
 static u64 steal_gpa(const struct vcpu *v)
 {
 	return v->cpu.msr.kvm_steal_time & ~(u64)STEAL_ENABLED;
@@ -118,7 +108,7 @@ void steal_tick(struct vcpu *v)
 
 void steal_set_asleep(struct vcpu *v, bool asleep)
 {
-	u8 preempted = asleep ? PREEMPTED : 0;
+	u8 preempted = asleep ? STEAL_PREEMPTED : 0;
 
 	if (!(v->cpu.msr.kvm_steal_time & STEAL_ENABLED))
 		return;

@@ -4,8 +4,8 @@
 #define ENGINE_PV_KVM_STEAL_H
 
 #include "engine/core/vcpu.h"
+#include "x86/kvm_guest.h"
 
-#define STEAL_ENABLED BIT64(0)    /* in the MSR */
 void steal_enter(struct vcpu *v); /* KVM_RUN begins */
 void steal_tick(struct vcpu *v);  /* each tick */
 void steal_set_asleep(struct vcpu *v, bool asleep);
