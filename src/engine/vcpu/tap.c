@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "engine/core/answer.h"
 #include "engine/mem/memory.h"
 #include "engine/mem/mem.h"
@@ -232,12 +233,16 @@ void vcpu_tap_end(struct vcpu *v)
 
 /* ---- what is asked for ---- */
 
-/* Returns when the vcpu does nothing any more that goes by what was before. */
+/*
+ * Returns when the vcpu does nothing any more that goes by what was before. No lock is held: if it sleeps in guest RAM the
+ * heartbeat calls it away.
+ */
 static void changed(struct vcpu *v)
 {
-	pthread_mutex_lock(&v->machine->lock);
-	vcpu_request(v, REQ_TAP, true);
-	pthread_mutex_unlock(&v->machine->lock);
+	cpu_request(&v->cpu, REQ_TAP);
+	while (atomic_load(&v->where) == VCPU_IN &&
+		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_TAP))
+		sys_sched_yield();
 }
 
 int vcpu_tap_events(struct vcpu *v, u32 events)
@@ -304,14 +309,14 @@ static void unsubscribe(struct machine *m)
 	while (t->busy)
 		pthread_cond_wait(&t->idle, &t->lock);
 	pthread_mutex_unlock(&t->lock);
-	machine_drop_page_rights(m);
 	pthread_mutex_lock(&m->lock);
 	for_each_vcpu(m, v)
 	{
 		forget(v);
-		vcpu_request(v, REQ_TAP, true);
+		cpu_request(&v->cpu, REQ_TAP);
 	}
 	pthread_mutex_unlock(&m->lock);
+	machine_drop_page_rights(m); /* with all vcpus outside: what they had begun is over */
 }
 
 static int subscribe(struct machine *m, const struct tap *ops, void *opaque)

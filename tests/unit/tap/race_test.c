@@ -115,7 +115,7 @@ static void test_changes(void **state)
 
 	open_two();
 	run_two(thread);
-	for (unsigned i = 0; i < 200; i++) {
+	for (unsigned i = 0; i < 60; i++) {
 		struct vcpu *v = i & 1 ? second : w.v;
 		struct page_rights p = {COUNTER, i & 2 ? RIGHTS_ALL : RIGHTS_ALL & ~i};
 
@@ -165,7 +165,7 @@ static void test_rights(void **state)
 	vcpu_tap_events(w.v, BIT(TAP_PAGE));
 	vcpu_tap_events(second, BIT(TAP_PAGE));
 	run_two(thread);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 30; i++) {
 		u64 a, b;
 
 		atomic_store(&closed, true);
@@ -200,7 +200,7 @@ static void test_pause(void **state)
 	open_two();
 	machine_set_tap(w.m, &ops, NULL);
 	run_two(thread);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 30; i++) {
 		u64 a, b;
 
 		atomic_store(&closed, true);
