@@ -195,8 +195,8 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		r = lapic_create(v);
 	if (!r)
 		vcpu_enlist(m, v, place); /* last: from here on others see it */
-	if (!r && m->tap.ops)
-		vcpu_tap_begin(v);
+	if (!r)
+		vcpu_tap_created(v);
 	pthread_mutex_unlock(&m->lock);
 	if (r) {
 		vcpu_free(v);

@@ -94,11 +94,27 @@ static u64 answered_value(const struct tap_event *e)
 	}
 }
 
+static void keep_data(struct cpu *cpu, const struct tap_event *e)
+{
+	struct given *g = &cpu->given[cpu->given_count];
+
+	if (e->page.access != TAP_READ || !e->page.data_len || cpu->given_count == TAP_DATA_PLACES)
+		return;
+	g->gpa = e->page.gpa;
+	g->len = MIN(e->page.data_len, (u16)TAP_DATA_MAX);
+	memcpy(g->data, e->page.data, g->len);
+	cpu->given_count++;
+}
+
 static void keep_answer(struct cpu *cpu, const struct tap_event *e, enum tap_verdict verdict)
 {
 	struct answers *r = &cpu->answers;
 
 	uv_assert(r->filled < ANSWERS_MAX);
+	if (!r->tapped)
+		cpu->given_count = 0;
+	if (e->kind == TAP_PAGE)
+		keep_data(cpu, e);
 	r->answer[r->filled++] = (struct answer){.reason = EXIT_TAP,
 		.len = cpu->question_kind,
 		.addr = e->kind == TAP_EXCEPTION ? e->exception.vector : cpu->question_key,
@@ -218,10 +234,17 @@ bool vcpu_tap_serve(struct vcpu *v)
 	return stop;
 }
 
-void vcpu_tap_begin(struct vcpu *v)
+static void tell_birth(struct vcpu *v)
 {
 	atomic_store(&v->tap.born, true);
 	cpu_request(&v->cpu, REQ_TAP);
+}
+
+/* machine.lock is held: who subscribes now has been told of it, or will be. */
+void vcpu_tap_created(struct vcpu *v)
+{
+	if (has_subscriber(v->machine))
+		tell_birth(v);
 }
 
 void vcpu_tap_end(struct vcpu *v)
@@ -336,7 +359,7 @@ static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
 	if (!busy) {
 		for_each_vcpu(m, v)
 		{
-			vcpu_tap_begin(v);
+			tell_birth(v);
 			vcpu_post_tap(v);
 		}
 	}
