@@ -46,6 +46,8 @@ enum tap_verdict {
 
 enum tap_table { TAP_GDTR, TAP_IDTR, TAP_LDTR, TAP_TR };
 enum tap_insn { TAP_INT_N, TAP_INT3, TAP_INTO, TAP_ICEBP };
+#define TAP_DATA_MAX    256
+#define TAP_DATA_PLACES 4
 /* Kinds of access; BIT() of each is the right to it. */
 enum tap_access { TAP_READ, TAP_WRITE, TAP_FETCH, TAP_WALK_READ, TAP_WALK_WRITE };
 
@@ -84,6 +86,13 @@ struct tap_event {
 			u64 gpa,
 				gva; /* of the access, in this page; gva of a walk: what is looked up */
 			u8 access; /* enum tap_access */
+			/*
+			 * May be set for TAP_READ: what the instruction is to find at gpa and the following addresses
+			 * in the place of what is there, for the rest of it. Is copied. At most TAP_DATA_MAX bytes,
+			 * and for at most TAP_DATA_PLACES accesses of one instruction; more are cut off.
+			 */
+			u16 data_len;
+			const void *data;
 		} page;
 	};
 };

@@ -48,6 +48,7 @@ static const struct {
 	u32 limit, cs_base, cs_limit; /* 0: 64 KiB, LOW_CODE, 64 KiB */
 	u32 rsp;                      /* 0: LOW_SP */
 	u32 flags;                    /* more of them */
+	bool anew; /* changes its own code: depends on when it is fetched anew */
 } cases[] = {
 	{"ret to an address that is not canonical", 8, 3, BYTES(0xc3), .at = STACK, .value = BAD},
 	{"ret n to an address that is not canonical", 8, 3, BYTES(0xc2, 0x10, 0x00), .at = STACK, .value = BAD},
@@ -106,7 +107,7 @@ static const struct {
 	{"addr32 rep lodsb that faults", 8, 3, BYTES(0x48, 0x89, 0xc6, 0x67, 0xf3, 0xac), .rax = HOLE | 1ull << 40,
 		.rcx = 3 | 1ull << 32},
 	{"rep stosb over itself", 8, 3, BYTES(0x48, 0x8d, 0x3d, 0xf9, 0xff, 0xff, 0xff, 0xf3, 0xaa), .rip = RIP_RW,
-		.rax = 0x90, .rcx = 9},
+		.rax = 0x90, .rcx = 9, .anew = true},
 	{"x87 store that does not happen, in a hole", 8, 3, BYTES(0xdd, 0xc0, 0xd9, 0x10), .rax = HOLE, .fcw = 0x340},
 	{"x87 store of 80 bits across into a read-only page", 8, 3, BYTES(0xd9, 0xe8, 0xdb, 0x38), .rax = READONLY - 8},
 	{"MMX store that faults, top not 0", 8, 3, BYTES(0x0f, 0x7f, 0x00), .rax = HOLE, .fsw = 0x2800},
@@ -378,6 +379,11 @@ static bool run(struct diff *d, unsigned i)
 	struct tally t = {0};
 	struct insn_case c;
 
+	if (cases[i].anew && diff_tap_pages()) {
+		printf("insn: %s: left out, the instruction is fetched anew after each question\n",
+			cases[i].name);
+		return true;
+	}
 	start(i, &c);
 	add_code(i, &c);
 	for (unsigned cold = 0; cold < 2; cold++) {

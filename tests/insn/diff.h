@@ -92,6 +92,14 @@ void diff_fill(struct diff *d, u64 seed);
 void diff_load(struct diff *d, struct insn_case *c);
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
+/* ---- tapped.c ---- */
+
+struct machine;
+struct vcpu;
+/* As TESTS_TAP says: a subscriber that is asked everything. bytes: of guest-physical memory from 0. */
+void diff_tap(struct machine *m, struct vcpu *v, u64 bytes);
+bool diff_tap_pages(void);
+
 /* ---- low.c: the legs of cases that are not flat ---- */
 
 struct low;

@@ -164,6 +164,7 @@ struct low *low_open(void)
 	make_tables(l);
 	if (vcpu_create(l->m, 0, &l->v) || make_cpu(l))
 		return NULL;
+	diff_tap(l->m, l->v, 0x100000);
 	return l;
 }
 

@@ -242,6 +242,7 @@ struct diff *diff_open(void)
 		printf("insn: no machine: %s\n", strerror(-r));
 		return NULL;
 	}
+	diff_tap(d->m, d->v, RAM_SIZE);
 	d->low = low_open();
 	return d->low && host_open() ? d : NULL;
 }

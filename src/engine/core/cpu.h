@@ -278,6 +278,13 @@ struct cpu {
 	u8 question_kind;   /* by which its answer is found, see tap/ask.c */
 	u64 question_key;
 	struct tap_event question; /* EXIT_TAP */
+	/* While answers.tapped: what the instruction reads in the place of memory. */
+	u8 given_count;
+	struct given {
+		u64 gpa;
+		u16 len;
+		u8 data[TAP_DATA_MAX];
+	} given[TAP_DATA_PLACES];
 
 	struct exit exit;
 	struct answers answers;

@@ -50,6 +50,7 @@ int debug_exit(struct cpu *cpu, u8 vector, u64 dr6)
 {
 	bool own = cpu->debug_flags & DBG_HW_BP;
 
+	answers_drop(cpu); /* nothing is half done after it */
 	cpu->exit = (struct exit){.reason = EXIT_DEBUG};
 	cpu->exit.debug.vector = vector;
 	cpu->exit.debug.rip =
@@ -69,7 +70,7 @@ static bool debugger_wants(const struct cpu *cpu)
 	       (cpu->debug_flags & (DBG_SINGLESTEP | DBG_HW_BP));
 }
 
-/* Nothing is half done after it: what the deliveries before were answered is stale. */
+/* What the deliveries before were answered is stale. */
 static int shutdown_exit(struct cpu *cpu)
 {
 	answers_drop(cpu);

@@ -112,13 +112,36 @@ static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
 
 /* ---- reads ---- */
 
+/* Does the subscriber of engine/tap.h want other bytes to be read? */
+static bool data_given(const struct cpu *cpu)
+{
+	return cpu->answers.tapped && cpu->given_count;
+}
+
+static void read_given(const struct cpu *cpu, const struct access_part *p, u8 *buf)
+{
+	u64 gpa = p->to.gpa & GPA_BITS;
+
+	for (unsigned n = 0; data_given(cpu) && n < cpu->given_count; n++) {
+		const struct given *g = &cpu->given[n];
+
+		for (unsigned i = 0; i < p->len; i++)
+			if (gpa + i - g->gpa < g->len)
+				buf[i] = g->data[gpa + i - g->gpa];
+	}
+}
+
 static int read_part(struct cpu *cpu, const struct access_part *p, u8 *buf)
 {
+	int r = CPU_OK;
+
 	if (!p->to.hva)
-		return mmio_read(cpu, p->to.gpa, buf, p->len);
-	if (guest_copy(buf, p->to.hva, p->len))
-		return mem_host_fault(cpu, p->to.gpa, p->len);
-	return CPU_OK;
+		r = mmio_read(cpu, p->to.gpa, buf, p->len);
+	else if (guest_copy(buf, p->to.hva, p->len))
+		r = mem_host_fault(cpu, p->to.gpa, p->len);
+	if (unlikely(p->to.once) && !r)
+		read_given(cpu, p, buf);
+	return r;
 }
 
 static int read_slow(struct cpu *cpu, u64 lin, u8 *buf, unsigned len, unsigned acc)
@@ -267,6 +290,8 @@ int mem_host_store(
 	r = tlb_translate(cpu, lin, acc, &t);
 	if (r)
 		return r;
+	if (unlikely(t.once) && data_given(cpu)) /* to be read from elsewhere, and written here */
+		return CPU_OK;
 	*ret = t.hva;
 	if (t.watched)
 		*ret_watched = t.gpa;

@@ -203,8 +203,8 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		r = lapic_create(v);
 	if (!r)
 		vcpu_enlist(all, v, place); /* last: from here on others see it */
-	if (!r && m->tap.ops)
-		vcpu_tap_begin(v);
+	if (!r)
+		vcpu_tap_created(v);
 	vcpus_unlock(all);
 	if (r) {
 		vcpu_free(v);

@@ -28,8 +28,8 @@ bool vcpu_post_writes(struct vcpu *v);
 bool vcpu_tap_answer(struct vcpu *v);
 /* REQ_TAP: take over what has been asked for, tell what is to be told. True: leave with EXIT_TAP. */
 bool vcpu_tap_serve(struct vcpu *v);
-/* It is to be told that the vcpu exists; that it ends. */
-void vcpu_tap_begin(struct vcpu *v);
+/* It is told that the vcpu exists, when that runs; that it ends. */
+void vcpu_tap_created(struct vcpu *v);
 void vcpu_tap_end(struct vcpu *v);
 
 /* ---- inject.c ---- */

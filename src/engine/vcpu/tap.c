@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "engine/core/vcpus.h"
 #include "engine/core/answer.h"
 #include "engine/mem/memory.h"
@@ -95,11 +96,27 @@ static u64 answered_value(const struct tap_event *e)
 	}
 }
 
+static void keep_data(struct cpu *cpu, const struct tap_event *e)
+{
+	struct given *g = &cpu->given[cpu->given_count];
+
+	if (e->page.access != TAP_READ || !e->page.data_len || cpu->given_count == TAP_DATA_PLACES)
+		return;
+	g->gpa = e->page.gpa;
+	g->len = MIN(e->page.data_len, (u16)TAP_DATA_MAX);
+	memcpy(g->data, e->page.data, g->len);
+	cpu->given_count++;
+}
+
 static void keep_answer(struct cpu *cpu, const struct tap_event *e, enum tap_verdict verdict)
 {
 	struct answers *r = &cpu->answers;
 
 	uv_assert(r->filled < ANSWERS_MAX);
+	if (!r->tapped)
+		cpu->given_count = 0;
+	if (e->kind == TAP_PAGE)
+		keep_data(cpu, e);
 	r->answer[r->filled++] = (struct answer){.reason = EXIT_TAP,
 		.len = cpu->question_kind,
 		.addr = e->kind == TAP_EXCEPTION ? e->exception.vector : cpu->question_key,
@@ -219,10 +236,17 @@ bool vcpu_tap_serve(struct vcpu *v)
 	return stop;
 }
 
-void vcpu_tap_begin(struct vcpu *v)
+static void tell_birth(struct vcpu *v)
 {
 	atomic_store(&v->tap.born, true);
 	cpu_request(&v->cpu, REQ_TAP);
+}
+
+/* machine.lock is held: who subscribes now has been told of it, or will be. */
+void vcpu_tap_created(struct vcpu *v)
+{
+	if (has_subscriber(v->machine))
+		tell_birth(v);
 }
 
 void vcpu_tap_end(struct vcpu *v)
@@ -234,12 +258,16 @@ void vcpu_tap_end(struct vcpu *v)
 
 /* ---- what is asked for ---- */
 
-/* Returns when the vcpu does nothing any more that goes by what was before. */
+/*
+ * Returns when the vcpu does nothing any more that goes by what was before. No lock is held: if it sleeps in guest RAM the
+ * heartbeat calls it away.
+ */
 static void changed(struct vcpu *v)
 {
-	pthread_mutex_lock(&v->machine->lock);
-	vcpu_request(v, REQ_TAP, true);
-	pthread_mutex_unlock(&v->machine->lock);
+	cpu_request(&v->cpu, REQ_TAP);
+	while (atomic_load(&v->where) == VCPU_IN &&
+		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_TAP))
+		sys_sched_yield();
 }
 
 int vcpu_tap_events(struct vcpu *v, u32 events)
@@ -307,14 +335,14 @@ static void unsubscribe(struct machine *m)
 	while (t->busy)
 		pthread_cond_wait(&t->idle, &t->lock);
 	pthread_mutex_unlock(&t->lock);
-	machine_drop_page_rights(m);
 	all = vcpus_lock(m);
 	for_each_vcpu(all, v)
 	{
 		forget(v);
-		vcpu_request(v, REQ_TAP, true);
+		cpu_request(&v->cpu, REQ_TAP);
 	}
 	vcpus_unlock(all);
+	machine_drop_page_rights(m); /* with all vcpus outside: what they had begun is over */
 }
 
 static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
@@ -334,7 +362,7 @@ static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
 	if (!busy) {
 		for_each_vcpu(all, v)
 		{
-			vcpu_tap_begin(v);
+			tell_birth(v);
 			vcpu_post_tap(v);
 		}
 	}

@@ -251,6 +251,47 @@ static void test_answers(void **state)
 	}
 }
 
+/* The instruction reads what the subscriber says, and memory stays. */
+static enum tap_verdict give_data(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	static const u8 data[] = {1, 2, 3, 4, 5, 6, 7, 8};
+
+	if (e->page.access == TAP_READ) {
+		e->page.data = data;
+		e->page.data_len = w->count == 2 ? 2 : sizeof(data);
+	}
+	return TAP_GO_ON;
+}
+
+static void test_data_given(void **state)
+{
+	struct watcher w;
+	u32 word;
+
+	for (unsigned step = 0; step < 2; step++) {
+		watcher_open(&w, step);
+		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		set_rights(&w, DATA, RIGHTS_ALL & ~(BIT(TAP_READ) | BIT(TAP_WRITE)));
+		w.answer = give_data;
+		memset(w.ram + DATA, 0x11, 2 * PAGE_SIZE);
+		WATCHER_CODE(&w, 0x8b, 0x1c, 0x25, 0x00, 0x40, 0, 0, /* mov 0x4000, %ebx */
+			0x8b, 0x0c, 0x25, 0x10, 0x40, 0, 0, /* mov 0x4010, %ecx: two bytes of it */
+			0xf0, 0x01, 0x04, 0x25, 0x20, 0x40, 0, 0, /* lock add %eax, 0x4020 */
+			0x8b, 0x14, 0x25, 0xfe, 0x4f, 0, 0,       /* mov 0x4ffe, %edx */
+			0xf4);
+		watcher_set_gpr(&w, RAX, 0x10101010);
+		watcher_run(&w);
+		assert_int_equal(w.count, 5);
+		assert_int_equal(watcher_gpr(&w, RBX), 0x04030201);
+		assert_int_equal(watcher_gpr(&w, RCX), 0x11110201);
+		assert_int_equal(watcher_gpr(&w, RDX), 0x11110201); /* not of the next page */
+		memcpy(&word, w.ram + DATA + 0x20, 4);
+		assert_int_equal(word, 0x14131211);
+		assert_int_equal(w.ram[DATA], 0x11);
+		watcher_close(&w);
+	}
+}
+
 /* ---- whatever becomes of the slots; who does not want to be asked ---- */
 
 static void test_lifetime(void **state)
@@ -335,6 +376,7 @@ int main(void)
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_data_given),
 		cmocka_unit_test(test_lifetime),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_many),

@@ -115,7 +115,7 @@ static void test_changes(void **state)
 
 	open_two();
 	run_two(thread);
-	for (unsigned i = 0; i < 200; i++) {
+	for (unsigned i = 0; i < 60; i++) {
 		struct vcpu *v = i & 1 ? second : w.v;
 		struct page_rights p = {COUNTER, i & 2 ? RIGHTS_ALL : RIGHTS_ALL & ~i};
 
@@ -165,7 +165,7 @@ static void test_rights(void **state)
 	vcpu_tap_events(w.v, BIT(TAP_PAGE));
 	vcpu_tap_events(second, BIT(TAP_PAGE));
 	run_two(thread);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 30; i++) {
 		u64 a, b;
 
 		atomic_store(&closed, true);
@@ -200,7 +200,7 @@ static void test_pause(void **state)
 	open_two();
 	machine_set_tap(w.m, &ops, NULL);
 	run_two(thread);
-	for (unsigned i = 0; i < 100; i++) {
+	for (unsigned i = 0; i < 30; i++) {
 		u64 a, b;
 
 		atomic_store(&closed, true);
@@ -239,6 +239,62 @@ static void test_retry_forever(void **state)
 	close_two();
 }
 
+/* ---- the subscriber opens pages from within, while others shut them; a third vcpu comes and goes ---- */
+
+static enum tap_verdict open_again(void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	const struct page_rights open = {COUNTER, RIGHTS_ALL};
+	struct vcpu_state s;
+
+	atomic_fetch_add(&asked[e->kind], 1);
+	if (e->kind != TAP_PAGE)
+		return TAP_GO_ON;
+	vcpu_get(v, ST_REGS | ST_SREGS, &s);
+	if (s.rip != CODE || machine_set_page_rights(w.m, &open, 1))
+		atomic_fetch_add(&wrong, 1);
+	return TAP_RETRY;
+}
+
+static void *come_and_go(void *opaque)
+{
+	struct vcpu *v;
+
+	while (!atomic_load(&stop)) {
+		if (vcpu_create(w.m, 2, &v))
+			atomic_fetch_add(&wrong, 1);
+		else
+			vcpu_destroy(v);
+	}
+	return NULL;
+}
+
+static void test_from_within(void **state)
+{
+	static const struct tap ops = {.event = open_again};
+	const struct page_rights shut = {COUNTER, RIGHTS_ALL & ~BIT(TAP_READ)};
+	pthread_t thread[2], third;
+
+	open_two();
+	run_two(thread);
+	pthread_create(&third, NULL, come_and_go, NULL);
+	for (unsigned i = 0; i < 10; i++) {
+		atomic_store(&asked[TAP_PAGE], 0);
+		assert_int_equal(machine_set_tap(w.m, &ops, NULL), 0);
+		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		vcpu_tap_events(second, BIT(TAP_PAGE));
+		while (atomic_load(&asked[TAP_PAGE]) < 5) {
+			assert_int_equal(machine_set_page_rights(w.m, &shut, 1), 0);
+			sched_yield();
+		}
+		assert_int_equal(machine_set_tap(w.m, NULL, NULL), 0);
+	}
+	wait_until_runs();
+	end_two(thread);
+	pthread_join(third, NULL);
+	assert_true(atomic_load(&asked[TAP_END]));
+	close_two();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -246,6 +302,7 @@ int main(void)
 		cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_retry_forever),
+		cmocka_unit_test(test_from_within),
 	};
 
 	return cmocka_run_group_tests_name("tap races", tests, NULL, NULL);
