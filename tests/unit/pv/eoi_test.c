@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The paravirtual EOI: when the guest is offered to end its interrupt by a flag, and what becomes of the offer. */
-#include "world.h"
+#include "../irq/world.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"

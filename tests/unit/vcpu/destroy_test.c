@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A vcpu that goes away while another thread may still be looking at it. */
-#include "world.h"
+#include "../engine/world.h"
 
 #include <pthread.h>
 #include <time.h>

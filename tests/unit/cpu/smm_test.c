@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-#include "world.h"
+#include "../engine/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"

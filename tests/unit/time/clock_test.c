@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The machine's clock, its kvmclock pages, and the TSC's frequency. */
-#include "world.h"
+#include "../irq/world.h"
 #include "engine/core/cpu.h"
 #include "engine/irqchip.h"
 #include "engine/pv/clock.h"

@@ -2,7 +2,7 @@
 /* The MSR table: lists, round trips, refused values, and who else must answer. */
 #include <errno.h>
 
-#include "../ops/world.h"
+#include "../insn/world.h"
 #include "engine/core/cpu.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/engine.h"

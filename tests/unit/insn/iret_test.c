@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* IRET in 64-bit mode: to every level and mode, and the frames that it refuses. */
-#include "fault_case.h"
+#include "../cpu/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/insn/ops.h"

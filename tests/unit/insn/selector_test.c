@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Instructions on selectors and their descriptors: LLDT, LTR and their stores, LAR to VERW, ARPL. */
-#include "fault_case.h"
+#include "../cpu/fault_case.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/segment.h"
 #include "engine/insn/ops.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The fast system calls: SYSCALL, SYSENTER and their returns, as Intel and AMD have them. */
-#include "fault_case.h"
+#include "../cpu/fault_case.h"
 #include "engine/core/cpu.h"
 #include "engine/engine.h"
 #include "engine/insn/ops.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Near branches: jumps, calls, returns, loops. */
-#include "fault_case.h"
+#include "../cpu/fault_case.h"
 #include "engine/core/cpu.h"
 #include "engine/insn/ops.h"
 #include "x86/insn.h"

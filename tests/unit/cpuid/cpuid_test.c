@@ -5,7 +5,7 @@
  */
 #include <cpuid.h>
 
-#include "../ops/world.h"
+#include "../insn/world.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/cr.h"
 #include "engine/cpuid/cpuid.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Far jumps, calls and returns, directly and by call gates. */
-#include "fault_case.h"
+#include "../cpu/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/insn/ops.h"

@@ -3,7 +3,7 @@
  * The helper thread and the LAPIC timer. Lower bounds on time are exact; upper bounds are only that
  * something happens within seconds, so a busy machine makes nothing fail.
  */
-#include "world.h"
+#include "../irq/world.h"
 
 #include "engine/cpuid/cpuid.h"
 #include "engine/irq/irq.h"

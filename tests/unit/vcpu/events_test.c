@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Delivery that needs answers from outside, EOIs that leave, what is queued from outside, and ends. */
-#include "world.h"
+#include "../engine/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"
