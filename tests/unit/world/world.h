@@ -3,13 +3,18 @@
  * The world of the unit tests: a machine of the real engine with 256 KiB of RAM at 0, one vcpu or more, and small
  * guests in real mode.
  *
- * Nothing of the engine is redefined. What a test cannot see or do from outside is an option with a file of its own here:
+ * Nothing of the engine is redefined. What a test cannot see or do from outside has a file of its own here, and says how:
  *
- *   devices.h  device registers by the functions that the vcpu's loop calls, without guest code
- *   memory.h   slots, processors that are inside without running, and a code watcher that counts
- *   posts.h    counts the events that are posted to a vcpu, and passes them on (the linker's --wrap)
+ *   devices.h    device registers by the functions that the vcpu's loop calls, without guest code
+ *   memory.h     slots, processors that are inside without running, and a code watcher that counts (the machine's table)
+ *   processor.h  one such processor with 1 MiB, for single handlers: from tables.h, with descriptor tables, for control
+ *                transfers; from insns.h, instructions by step_insn()
+ *   posts.h      counts the events that are posted to a vcpu, and passes them on (the linker's --wrap)
+ *   seen.h       the same for accesses to memory and flushes of the TLB
  *
- * Allocations and system calls that fail at the n-th are in tests/abi/fault_points.h (--wrap as well).
+ * Allocations and system calls that fail at the n-th are in tests/abi/fault_points.h (--wrap as well). Two things are
+ * set by hand where real machines have them from elsewhere: what of the processor depends on the host or on CPUID
+ * (processor.c), and "inside", which is vcpu_go_in()'s to set.
  */
 #ifndef TESTS_UNIT_WORLD_WORLD_H
 #define TESTS_UNIT_WORLD_WORLD_H
