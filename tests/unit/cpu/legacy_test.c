@@ -535,5 +535,5 @@ int main(void)
 		cmocka_unit_test(v86_redirection_with_virtual_if),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

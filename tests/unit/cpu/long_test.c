@@ -454,5 +454,5 @@ int main(void)
 		cmocka_unit_test(debug_payload_and_intercepts),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -115,5 +115,5 @@ int main(void)
 		cmocka_unit_test(reset_and_init),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

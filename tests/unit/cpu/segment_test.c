@@ -323,5 +323,5 @@ int main(void)
 		cmocka_unit_test(store_segment),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

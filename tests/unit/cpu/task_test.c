@@ -362,5 +362,5 @@ int main(void)
 		cmocka_unit_test(faults_after),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

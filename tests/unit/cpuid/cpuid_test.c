@@ -352,5 +352,5 @@ int main(void)
 		cmocka_unit_test(instruction_reads_the_table),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

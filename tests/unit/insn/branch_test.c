@@ -173,5 +173,5 @@ int main(void)
 		cmocka_unit_test(branch_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

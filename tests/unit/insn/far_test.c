@@ -446,5 +446,5 @@ int main(void)
 		cmocka_unit_test(ret_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

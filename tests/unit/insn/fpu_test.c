@@ -482,5 +482,5 @@ int main(void)
 		cmocka_unit_test(gather_from_mmio_restarts_clean),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -184,5 +184,5 @@ int main(void)
 		cmocka_unit_test(outs_one_exit_an_item),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

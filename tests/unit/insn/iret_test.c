@@ -210,5 +210,5 @@ int main(void)
 		cmocka_unit_test(iret_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -179,5 +179,5 @@ int main(void)
 		cmocka_unit_test(small_ones),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

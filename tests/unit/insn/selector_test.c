@@ -213,5 +213,5 @@ int main(void)
 		cmocka_unit_test(arpl),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -283,5 +283,5 @@ int main(void)
 		cmocka_unit_test(pop_ss_holds_interrupts),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

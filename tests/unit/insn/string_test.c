@@ -488,5 +488,5 @@ int main(void)
 		cmocka_unit_test(host_refuses_a_page),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

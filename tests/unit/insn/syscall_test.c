@@ -242,5 +242,5 @@ int main(void)
 		cmocka_unit_test(fast_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -486,5 +486,5 @@ int main(void)
 		cmocka_unit_test(hlt_and_undefined),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -319,5 +319,5 @@ int main(void)
 		cmocka_unit_test(lacks_follow_cpuid),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

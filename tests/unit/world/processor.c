@@ -117,6 +117,19 @@ void processor_new(void)
 	page_watch(w.cpu, NOHOST);
 }
 
+int processor_close(void **state)
+{
+	if (!w.m)
+		return 0;
+	if (w.cpu)
+		vcpu_destroy(w.cpu->vcpu);
+	machine_destroy(w.m);
+	munmap(w.mem, WORLD_SIZE);
+	munmap(tables, T_COUNT * PAGE_SIZE);
+	w = (struct processor){0};
+	return 0;
+}
+
 void processor_paging(void)
 {
 	bool lm = w.cpu->efer & EFER_LME;

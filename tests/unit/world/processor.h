@@ -38,6 +38,8 @@ extern struct processor w;
 
 /* A new vcpu in its reset state, and zeroed memory. */
 void processor_new(void);
+/* The group's teardown: nothing of it is left. */
+int processor_close(void **state);
 /* Paging on, with tables of the mode: EFER.LME or not. CR0.WP as well, so that RO is read-only for all. */
 void processor_paging(void);
 /* Other tables of 32-bit paging that translate the same, to be loaded by a test. */
