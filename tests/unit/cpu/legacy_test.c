@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Real, virtual-8086 and 16/32-bit protected mode: delivery and iret. */
-#include "fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/exception.h"
@@ -13,8 +13,8 @@
 
 static int raise_and_deliver(u8 vector, bool has_error, u32 error)
 {
-	w.cpu.exc = (struct exception){.vector = vector, .has_error = has_error, .error = error};
-	return event_deliver_exception(&w.cpu);
+	w.cpu->exc = (struct exception){.vector = vector, .has_error = has_error, .error = error};
+	return event_deliver_exception(w.cpu);
 }
 
 static int run_int(void)
@@ -22,21 +22,21 @@ static int run_int(void)
 	struct insn in = make_insn(0xcd, 4);
 
 	in.imm = 0x40;
-	return op_int_imm(&w.cpu, &in);
+	return op_int_imm(w.cpu, &in);
 }
 
 static int run_iret(void)
 {
 	struct insn in = make_insn(0xcf, 4);
 
-	return op_iret(&w.cpu, &in);
+	return op_iret(w.cpu, &in);
 }
 
 static int run_iret16(void)
 {
 	struct insn in = make_insn(0xcf, 2);
 
-	return op_iret(&w.cpu, &in);
+	return op_iret(w.cpu, &in);
 }
 
 /* n words of size bytes upwards from at. */
@@ -57,29 +57,29 @@ static void put_words(u64 at, unsigned size, unsigned n, const u64 *v)
 static void real_mode_exception_and_iret(void **state)
 {
 	start_real();
-	w.cpu.rflags |= FL_TF | FL_AC | FL_CF;
-	w.cpu.gpr[RSP] = 0xabc00000 | KSTACK;
+	w.cpu->rflags |= FL_TF | FL_AC | FL_CF;
+	w.cpu->gpr[RSP] = 0xabc00000 | KSTACK;
 	assert_int_equal(raise_and_deliver(X86_GP, true, 0), CPU_OK);
-	assert_int_equal(w.cpu.rip, 0x500);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, 0x200);
+	assert_int_equal(w.cpu->rip, 0x500);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, 0x200);
 	assert_int_equal(
-		w.cpu.gpr[RSP], 0xabc00000 | (KSTACK - 6)); /* 16-bit stack, no error code */
+		w.cpu->gpr[RSP], 0xabc00000 | (KSTACK - 6)); /* 16-bit stack, no error code */
 	assert_words(KSTACK - 6, 2, 3, (const u64[]){0x100, 0, FL_FIXED | FL_IF | FL_TF | FL_CF});
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_CF);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_CF);
 
 	assert_int_equal(run_iret16(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x100);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, 0);
-	assert_int_equal(w.cpu.gpr[RSP], 0xabc00000 | KSTACK);
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_IF | FL_TF | FL_CF);
+	assert_int_equal(w.cpu->next_rip, 0x100);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, 0);
+	assert_int_equal(w.cpu->gpr[RSP], 0xabc00000 | KSTACK);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_IF | FL_TF | FL_CF);
 }
 
 static void real_mode_int_wraps_the_stack(void **state)
 {
 	start_real();
-	w.cpu.gpr[RSP] = 2;
+	w.cpu->gpr[RSP] = 2;
 	assert_int_equal(run_int(), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RSP], 0xfffc);
+	assert_int_equal(w.cpu->gpr[RSP], 0xfffc);
 	assert_int_equal(peek(0, 2), FL_FIXED | FL_IF);
 	assert_int_equal(peek(0xfffc, 2), 0x102);
 }
@@ -87,18 +87,18 @@ static void real_mode_int_wraps_the_stack(void **state)
 static void real_mode_limits(void **state)
 {
 	start_real();
-	w.cpu.idt.limit = 0x40 * 4 + 2;
+	w.cpu->idt.limit = 0x40 * 4 + 2;
 	assert_fault(run_int(), X86_GP, 0x202);
 	start_real(); /* a word at offset 0xffff */
-	w.cpu.gpr[RSP] = 1;
+	w.cpu->gpr[RSP] = 1;
 	assert_fault(run_int(), X86_SS, 0);
 	start_real();
 	put_words(KSTACK, 4, 3, (const u64[]){0x10000, 0, FL_FIXED});
 	assert_fault(run_iret(), X86_GP, 0);
 	start_real(); /* no table at all */
-	w.cpu.idt.limit = 0;
+	w.cpu->idt.limit = 0;
 	assert_int_equal(raise_and_deliver(X86_UD, false, 0), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.reason, EXIT_SHUTDOWN);
+	assert_int_equal(w.cpu->exit.reason, EXIT_SHUTDOWN);
 }
 
 /* ---- 32-bit gates ---- */
@@ -108,12 +108,12 @@ static void same_level_with_error(void **state)
 	start_protected(0);
 	set_gate(X86_GP, KCODE, 0x12345678, 0x8f, 0);
 	assert_int_equal(raise_and_deliver(X86_GP, true, 0x48), CPU_OK);
-	assert_int_equal(w.cpu.rip, 0x12345678);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK - 16);
+	assert_int_equal(w.cpu->rip, 0x12345678);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK - 16);
 	assert_words(
 		KSTACK - 16, 4, 4, (const u64[]){0x48, 0x100, KCODE, FL_FIXED | FL_IF | FL_RF});
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_IF);
-	assert_int_equal(w.cpu.seg[SEG_SS].selector, KDATA);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_IF);
+	assert_int_equal(w.cpu->seg[SEG_SS].selector, KDATA);
 }
 
 static void user_to_kernel_and_back(void **state)
@@ -122,18 +122,18 @@ static void user_to_kernel_and_back(void **state)
 
 	start_protected(3);
 	before = take_trace();
-	assert_int_equal(event_deliver_interrupt(&w.cpu, 0x30), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 0);
-	assert_int_equal(w.cpu.seg[SEG_SS].selector, KDATA);
-	assert_int_equal(w.cpu.gpr[RSP], TSTACK - 20);
+	assert_int_equal(event_deliver_interrupt(w.cpu, 0x30), CPU_OK);
+	assert_int_equal(w.cpu->cpl, 0);
+	assert_int_equal(w.cpu->seg[SEG_SS].selector, KDATA);
+	assert_int_equal(w.cpu->gpr[RSP], TSTACK - 20);
 	assert_words(
 		TSTACK - 20, 4, 5, (const u64[]){0x100, UCODE, FL_FIXED | FL_IF, USTACK, UDATA});
-	assert_int_equal(w.cpu.rflags, FL_FIXED);
-	assert_int_equal(w.cpu.seg[SEG_DS].selector, UDATA);
-	assert_true(w.cpu.flat);
+	assert_int_equal(w.cpu->rflags, FL_FIXED);
+	assert_int_equal(w.cpu->seg[SEG_DS].selector, UDATA);
+	assert_true(w.cpu->flat);
 
 	assert_int_equal(run_iret(), CPU_OK);
-	w.cpu.rip = w.cpu.next_rip;
+	w.cpu->rip = w.cpu->next_rip;
 	struct trace after = take_trace();
 	assert_same_trace(&before, &after);
 }
@@ -143,8 +143,8 @@ static void gate_of_16_bits(void **state)
 	start_protected(3);
 	set_gate(0x40, KCODE, 0xdead1234, 0xe6, 0);
 	assert_int_equal(run_int(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x1234);
-	assert_int_equal(w.cpu.gpr[RSP], TSTACK - 10);
+	assert_int_equal(w.cpu->next_rip, 0x1234);
+	assert_int_equal(w.cpu->gpr[RSP], TSTACK - 10);
 	assert_words(
 		TSTACK - 10, 2, 5, (const u64[]){0x102, UCODE, FL_FIXED | FL_IF, USTACK, UDATA});
 }
@@ -152,11 +152,11 @@ static void gate_of_16_bits(void **state)
 static void tss_of_16_bits(void **state)
 {
 	start_protected(3);
-	w.cpu.seg[SEG_TR].attr = 0x80 | SYS_TSS16_BUSY;
+	w.cpu->seg[SEG_TR].attr = 0x80 | SYS_TSS16_BUSY;
 	poke(TSS + 2, TSTACK - 0x100, 2);
 	poke(TSS + 4, KDATA, 2);
 	assert_int_equal(run_int(), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RSP], TSTACK - 0x100 - 20);
+	assert_int_equal(w.cpu->gpr[RSP], TSTACK - 0x100 - 20);
 }
 
 static void stack_of_16_bits(void **state)
@@ -165,8 +165,8 @@ static void stack_of_16_bits(void **state)
 	poke(TSS + 4, 0x55559800, 4);
 	poke(TSS + 8, KDATA16, 2);
 	assert_int_equal(run_int(), CPU_OK);
-	assert_int_equal(w.cpu.stack_size, 2);
-	assert_int_equal((u16)w.cpu.gpr[RSP], TSTACK - 20);
+	assert_int_equal(w.cpu->stack_size, 2);
+	assert_int_equal((u16)w.cpu->gpr[RSP], TSTACK - 20);
 	assert_int_equal(peek(TSTACK - 20, 4), 0x102);
 	assert_int_equal(peek(TSTACK - 8, 4), USTACK);
 }
@@ -174,30 +174,30 @@ static void stack_of_16_bits(void **state)
 static void iret_drops_inner_data_segments(void **state)
 {
 	start_protected(0);
-	w.cpu.seg[SEG_ES].selector = UDATA;
-	w.cpu.seg[SEG_ES].attr = 0xc0f3;
-	w.cpu.seg[SEG_FS].selector = CCODE; /* conforming code stays whatever its DPL */
-	w.cpu.seg[SEG_FS].attr = 0xc09f;
-	w.cpu.gpr[RSP] = KSTACK - 20;
+	w.cpu->seg[SEG_ES].selector = UDATA;
+	w.cpu->seg[SEG_ES].attr = 0xc0f3;
+	w.cpu->seg[SEG_FS].selector = CCODE; /* conforming code stays whatever its DPL */
+	w.cpu->seg[SEG_FS].attr = 0xc09f;
+	w.cpu->gpr[RSP] = KSTACK - 20;
 	put_words(KSTACK - 20, 4, 5, (const u64[]){0x600, UCODE, FL_FIXED | FL_IF, USTACK, UDATA});
 	assert_int_equal(run_iret(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
-	assert_int_equal(w.cpu.seg[SEG_DS].selector, 0);
-	assert_true(w.cpu.seg[SEG_DS].attr & SEG_UNUSABLE);
-	assert_true(w.cpu.seg[SEG_GS].attr & SEG_UNUSABLE);
-	assert_int_equal(w.cpu.seg[SEG_ES].selector, UDATA);
-	assert_int_equal(w.cpu.seg[SEG_FS].selector, CCODE);
-	assert_false(w.cpu.flat);
+	assert_int_equal(w.cpu->cpl, 3);
+	assert_int_equal(w.cpu->seg[SEG_DS].selector, 0);
+	assert_true(w.cpu->seg[SEG_DS].attr & SEG_UNUSABLE);
+	assert_true(w.cpu->seg[SEG_GS].attr & SEG_UNUSABLE);
+	assert_int_equal(w.cpu->seg[SEG_ES].selector, UDATA);
+	assert_int_equal(w.cpu->seg[SEG_FS].selector, CCODE);
+	assert_false(w.cpu->flat);
 }
 
 static void iret_to_16_bit_stack_keeps_upper_rsp(void **state)
 {
 	start_protected(0);
 	set_gdt(UDATA, make_desc(0, 0xffff, 0xf3, 0));
-	w.cpu.gpr[RSP] = KSTACK - 20;
+	w.cpu->gpr[RSP] = KSTACK - 20;
 	put_words(KSTACK - 20, 4, 5, (const u64[]){0x600, UCODE, FL_FIXED, 0x12345678, UDATA});
 	assert_int_equal(run_iret(), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RSP], 0x5678);
+	assert_int_equal(w.cpu->gpr[RSP], 0x5678);
 }
 
 /* ---- faults of protected-mode delivery ---- */
@@ -209,7 +209,7 @@ static void user(void)
 static void idt_short(void)
 {
 	user();
-	w.cpu.idt.limit = 0x206;
+	w.cpu->idt.limit = 0x206;
 }
 static void gate_type(void)
 {
@@ -254,7 +254,7 @@ static void code_limit(void)
 static void tss_short(void)
 {
 	user();
-	w.cpu.seg[SEG_TR].limit = 8;
+	w.cpu->seg[SEG_TR].limit = 8;
 }
 #define SS0_CASE(name, value)                                                                      \
 	static void name(void)                                                                     \
@@ -283,10 +283,10 @@ static void ss0_limit(void)
 static void own_stack_limit(void)
 {
 	start_protected(0);
-	w.cpu.gpr[RSP] = 0x1008;
-	w.cpu.seg[SEG_SS].attr |= SEG_TYPE_EXPAND_DOWN;
-	w.cpu.seg[SEG_SS].limit = 0xfff;
-	cpu_update_mode(&w.cpu);
+	w.cpu->gpr[RSP] = 0x1008;
+	w.cpu->seg[SEG_SS].attr |= SEG_TYPE_EXPAND_DOWN;
+	w.cpu->seg[SEG_SS].limit = 0xfff;
+	cpu_update_mode(w.cpu);
 }
 static void stack_unmapped(void)
 {
@@ -325,7 +325,7 @@ static void delivery_faults(void **state)
 static void good_frame(void)
 {
 	start_protected(0);
-	w.cpu.gpr[RSP] = KSTACK - 20;
+	w.cpu->gpr[RSP] = KSTACK - 20;
 	put_words(KSTACK - 20, 4, 5, (const u64[]){0x600, UCODE, FL_FIXED, USTACK, UDATA});
 }
 #define FRAME_CASE(name, at, value)                                                                \
@@ -375,20 +375,20 @@ static void v86_to_kernel_and_back(void **state)
 
 	start_v86(3);
 	before = take_trace();
-	assert_int_equal(w.cpu.cpl, 3);
-	assert_true(w.cpu.block_key & BK_V86);
-	assert_int_equal(event_deliver_interrupt(&w.cpu, 0x30), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 0);
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_IOPL);
-	assert_int_equal(w.cpu.gpr[RSP], TSTACK - 36);
+	assert_int_equal(w.cpu->cpl, 3);
+	assert_true(w.cpu->block_key & BK_V86);
+	assert_int_equal(event_deliver_interrupt(w.cpu, 0x30), CPU_OK);
+	assert_int_equal(w.cpu->cpl, 0);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_IOPL);
+	assert_int_equal(w.cpu->gpr[RSP], TSTACK - 36);
 	assert_words(TSTACK - 36, 4, 9,
 		(const u64[]){0x100, 0x11, flags, 0x800, 0xa00, 0x10, 0x13, 0x14, 0x15});
 	for (unsigned i = 0; i <= SEG_GS; i++)
 		if (i != SEG_CS && i != SEG_SS)
-			assert_true(w.cpu.seg[i].attr & SEG_UNUSABLE);
+			assert_true(w.cpu->seg[i].attr & SEG_UNUSABLE);
 
 	assert_int_equal(run_iret(), CPU_OK);
-	w.cpu.rip = w.cpu.next_rip;
+	w.cpu->rip = w.cpu->next_rip;
 	after = take_trace();
 	assert_same_trace(&before, &after);
 }
@@ -400,23 +400,23 @@ static void v86_int_without_iopl(void)
 static void v86_vme_not_redirected(void)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
+	w.cpu->cr4 |= CR4_VME;
 	poke(TSS + 0x68 + 8, 1, 1); /* bit of vector 0x40 set: through the IDT */
-	cpu_update_mode(&w.cpu);
+	cpu_update_mode(w.cpu);
 }
 static void v86_bitmap_outside(void)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
-	w.cpu.seg[SEG_TR].limit = 0x6f; /* the byte of vector 0x40 is at 0x70 */
-	cpu_update_mode(&w.cpu);
+	w.cpu->cr4 |= CR4_VME;
+	w.cpu->seg[SEG_TR].limit = 0x6f; /* the byte of vector 0x40 is at 0x70 */
+	cpu_update_mode(w.cpu);
 }
 static void v86_bitmap_wraps(void)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
+	w.cpu->cr4 |= CR4_VME;
 	poke(TSS + 102, 0x1f, 2);
-	cpu_update_mode(&w.cpu);
+	cpu_update_mode(w.cpu);
 }
 static void v86_gate_to_level_3(void)
 {
@@ -436,25 +436,25 @@ static void v86_gate_dpl(void)
 static void v86_virtual_iret_tf(void)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
+	w.cpu->cr4 |= CR4_VME;
 	put_words(0xa800, 2, 3, (const u64[]){0x600, 0x30, FL_FIXED | FL_TF});
 }
 static void v86_virtual_iret_vip(void)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
-	w.cpu.rflags |= FL_VIP;
+	w.cpu->cr4 |= CR4_VME;
+	w.cpu->rflags |= FL_VIP;
 	put_words(0xa800, 2, 3, (const u64[]){0x600, 0x30, FL_FIXED | FL_IF});
 }
 static void v86_virtual_iret_32(void)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
+	w.cpu->cr4 |= CR4_VME;
 }
 static void to_v86_eip(void)
 {
 	start_protected(0);
-	w.cpu.gpr[RSP] = 0x7000;
+	w.cpu->gpr[RSP] = 0x7000;
 	put_words(0x7000, 4, 3, (const u64[]){0x10000, 0x30, FL_FIXED | FL_VM});
 }
 
@@ -484,35 +484,35 @@ static void v86_int3_ignores_iopl(void **state)
 
 	start_v86(0);
 	in = make_insn(0xcc, 2);
-	assert_int_equal(op_int3(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 0);
+	assert_int_equal(op_int3(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->cpl, 0);
 	start_v86(0);
-	w.cpu.rflags |= FL_OF;
-	assert_int_equal(op_into(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 0);
+	w.cpu->rflags |= FL_OF;
+	assert_int_equal(op_into(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->cpl, 0);
 	start_v86(0);
-	assert_int_equal(op_into(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
+	assert_int_equal(op_into(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->cpl, 3);
 }
 
 static void v86_redirection_with_virtual_if(void **state)
 {
 	start_v86(0);
-	w.cpu.cr4 |= CR4_VME;
-	w.cpu.rflags |= FL_VIF;
+	w.cpu->cr4 |= CR4_VME;
+	w.cpu->rflags |= FL_VIF;
 	poke(0x40 * 4, 0x00300600, 4);
 	assert_int_equal(run_int(), CPU_OK);
-	assert_true(w.cpu.rflags & FL_VM);
-	assert_int_equal(w.cpu.next_rip, 0x600);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, 0x300);
-	assert_int_equal(w.cpu.gpr[RSP], 0x800 - 6);
+	assert_true(w.cpu->rflags & FL_VM);
+	assert_int_equal(w.cpu->next_rip, 0x600);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, 0x300);
+	assert_int_equal(w.cpu->gpr[RSP], 0x800 - 6);
 	assert_words(
 		0xa000 + 0x800 - 6, 2, 3, (const u64[]){0x102, 0x11, FL_FIXED | FL_IF | FL_IOPL});
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_IF | FL_VM);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_IF | FL_VM);
 
 	assert_int_equal(run_iret16(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x102);
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_IF | FL_VM | FL_VIF);
+	assert_int_equal(w.cpu->next_rip, 0x102);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_IF | FL_VM | FL_VIF);
 }
 
 int main(void)
@@ -536,5 +536,5 @@ int main(void)
 		cmocka_unit_test(v86_redirection_with_virtual_if),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What follows from the registers: the key of translated code, and the states after RESET and INIT. */
-#include "fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/engine.h"
@@ -12,16 +12,16 @@ static void keys(void **state)
 	u32 base;
 
 	start_long(0);
-	base = w.cpu.block_key;
+	base = w.cpu->block_key;
 	assert_int_equal(base, BK_CODE64 | BK_FLAT | BK_PAGING);
-	w.cpu.cr4 |= CR4_SMAP;
-	w.cpu.rflags |= FL_AC;
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.view, TLB_KERNEL_AC);
-	assert_int_equal(w.cpu.block_key, base | BK_VIEW_AC | BK_SMAP);
-	w.cpu.cr4 &= ~CR4_SMAP;
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.view, TLB_KERNEL);
+	w.cpu->cr4 |= CR4_SMAP;
+	w.cpu->rflags |= FL_AC;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->view, TLB_KERNEL_AC);
+	assert_int_equal(w.cpu->block_key, base | BK_VIEW_AC | BK_SMAP);
+	w.cpu->cr4 &= ~CR4_SMAP;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->view, TLB_KERNEL);
 
 	static const struct {
 		u64 cr0, cr4, flags;
@@ -39,71 +39,72 @@ static void keys(void **state)
 	};
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		start_long(0);
-		w.cpu.xcr0 = 7;
-		w.cpu.cr0 |= rows[i].cr0;
-		w.cpu.cr4 |= rows[i].cr4;
-		w.cpu.rflags |= rows[i].flags;
-		cpu_update_mode(&w.cpu);
-		assert_int_equal(w.cpu.block_key, base | rows[i].key);
+		w.cpu->xcr0 = 7;
+		w.cpu->cr0 |= rows[i].cr0;
+		w.cpu->cr4 |= rows[i].cr4;
+		w.cpu->rflags |= rows[i].flags;
+		cpu_update_mode(w.cpu);
+		assert_int_equal(w.cpu->block_key, base | rows[i].key);
 	}
-	w.cpu.rflags = FL_FIXED;
-	w.cpu.xcr0 = 3; /* AVX not enabled */
-	w.cpu.cr4 |= CR4_OSXSAVE;
-	w.cpu.debug_flags = DBG_HW_BP;
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.block_key, base | BK_STEPPING);
+	w.cpu->rflags = FL_FIXED;
+	w.cpu->xcr0 = 3; /* AVX not enabled */
+	w.cpu->cr4 |= CR4_OSXSAVE;
+	w.cpu->debug_flags = DBG_HW_BP;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->block_key, base | BK_STEPPING);
 }
 
 static void keys_of_other_modes(void **state)
 {
 	start_protected(3);
-	assert_int_equal(w.cpu.block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_CPL_MASK);
-	w.cpu.cr0 |= CR0_AM;
-	w.cpu.rflags |= FL_AC;
-	cpu_update_mode(&w.cpu);
 	assert_int_equal(
-		w.cpu.block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_CPL_MASK | BK_STEPPING);
+		w.cpu->block_key, BK_CODE32 | BK_STACK32 | BK_FLAT | BK_PAGING | BK_CPL_MASK);
+	w.cpu->cr0 |= CR0_AM;
+	w.cpu->rflags |= FL_AC;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->block_key,
+		BK_CODE32 | BK_STACK32 | BK_FLAT | BK_PAGING | BK_CPL_MASK | BK_STEPPING);
 	start_real();
-	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT64K | BK_WIDE);
-	w.cpu.seg[SEG_GS].limit = 0xfffe;
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT64K);
-	w.cpu.seg[SEG_GS].limit = 0xffffffff; /* unreal */
-	w.cpu.seg[SEG_CS].limit = 0x1ffff;
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT_ODD | BK_WIDE);
-	w.cpu.seg[SEG_CS].base = 0x1ffff;
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.block_key, BK_REAL | BK_LIMIT_ODD | BK_WIDE | BK_STEPPING);
+	assert_int_equal(w.cpu->block_key, BK_REAL | BK_LIMIT64K | BK_WIDE);
+	w.cpu->seg[SEG_GS].limit = 0xfffe;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->block_key, BK_REAL | BK_LIMIT64K);
+	w.cpu->seg[SEG_GS].limit = 0xffffffff; /* unreal */
+	w.cpu->seg[SEG_CS].limit = 0x1ffff;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->block_key, BK_REAL | BK_LIMIT_ODD | BK_WIDE);
+	w.cpu->seg[SEG_CS].base = 0x1ffff;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->block_key, BK_REAL | BK_LIMIT_ODD | BK_WIDE | BK_STEPPING);
 }
 
 static void reset_and_init(void **state)
 {
 	start_long(3);
-	w.cpu.cpuid_count = 1;
-	w.cpu.cpuid[0] = (struct cpuid_entry){.function = 1, .eax = 0xa20f10};
-	w.cpu.msr.lstar = 0x1234;
-	w.cpu.xcr0 = 7;
-	w.cpu.xsave_area[100] = 5;
-	w.cpu.cr0 |= CR0_NW;
-	w.cpu.nmi_masked = true;
-	cpu_reset(&w.cpu, true);
-	assert_int_equal(w.cpu.rip, 0xfff0);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, 0xffff0000);
-	assert_int_equal(w.cpu.seg[SEG_CS].selector, 0xf000);
-	assert_int_equal(w.cpu.cr0, CR0_ET | CR0_NW);
-	assert_int_equal(w.cpu.gpr[RDX], 0xa20f10);
-	assert_int_equal(w.cpu.rflags, FL_FIXED);
-	assert_int_equal(w.cpu.efer, 0);
-	assert_int_equal(w.cpu.code_size, 2);
-	assert_int_equal(w.cpu.msr.lstar, 0x1234);
-	assert_int_equal(w.cpu.xcr0, 7);
-	assert_int_equal(w.cpu.xsave_area[100], 5);
-	assert_false(w.cpu.nmi_masked);
-	cpu_reset(&w.cpu, false);
-	assert_int_equal(w.cpu.cr0, 0x60000010);
-	assert_int_equal(w.cpu.xcr0, 1);
-	assert_int_equal(w.cpu.xsave_area[100], 0);
+	w.cpu->cpuid_count = 1;
+	w.cpu->cpuid[0] = (struct cpuid_entry){.function = 1, .eax = 0xa20f10};
+	w.cpu->msr.lstar = 0x1234;
+	w.cpu->xcr0 = 7;
+	w.cpu->xsave_area[100] = 5;
+	w.cpu->cr0 |= CR0_NW;
+	w.cpu->nmi_masked = true;
+	cpu_reset(w.cpu, true);
+	assert_int_equal(w.cpu->rip, 0xfff0);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, 0xffff0000);
+	assert_int_equal(w.cpu->seg[SEG_CS].selector, 0xf000);
+	assert_int_equal(w.cpu->cr0, CR0_ET | CR0_NW);
+	assert_int_equal(w.cpu->gpr[RDX], 0xa20f10);
+	assert_int_equal(w.cpu->rflags, FL_FIXED);
+	assert_int_equal(w.cpu->efer, 0);
+	assert_int_equal(w.cpu->code_size, 2);
+	assert_int_equal(w.cpu->msr.lstar, 0x1234);
+	assert_int_equal(w.cpu->xcr0, 7);
+	assert_int_equal(w.cpu->xsave_area[100], 5);
+	assert_false(w.cpu->nmi_masked);
+	cpu_reset(w.cpu, false);
+	assert_int_equal(w.cpu->cr0, 0x60000010);
+	assert_int_equal(w.cpu->xcr0, 1);
+	assert_int_equal(w.cpu->xsave_area[100], 0);
 }
 
 int main(void)
@@ -114,5 +115,5 @@ int main(void)
 		cmocka_unit_test(reset_and_init),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Segments: addresses in them, loads and stores of their registers. */
-#include "fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/segment.h"
@@ -41,9 +41,9 @@ static void addresses(void **state)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(rows); i++) {
 		start_protected(0);
-		w.cpu.seg[SEG_ES] = w.cpu.seg[SEG_SS] = (struct segment){
+		w.cpu->seg[SEG_ES] = w.cpu->seg[SEG_SS] = (struct segment){
 			.base = rows[i].base, .limit = rows[i].limit, .attr = rows[i].attr};
-		int r = seg_linear(&w.cpu, SEG_ES, rows[i].off, rows[i].len, rows[i].acc, &lin);
+		int r = seg_linear(w.cpu, SEG_ES, rows[i].off, rows[i].len, rows[i].acc, &lin);
 		if ((r == CPU_OK) != rows[i].ok)
 			fail_msg("%s: %d", rows[i].name, r);
 		if (rows[i].ok) {
@@ -51,12 +51,12 @@ static void addresses(void **state)
 			continue;
 		}
 		assert_fault(r, X86_GP, 0);
-		r = seg_linear(&w.cpu, SEG_SS, rows[i].off, rows[i].len, rows[i].acc, &lin);
+		r = seg_linear(w.cpu, SEG_SS, rows[i].off, rows[i].len, rows[i].acc, &lin);
 		assert_fault(r, X86_SS, 0);
 	}
 	start_protected(0); /* linear addresses are 32 bits wide */
-	w.cpu.seg[SEG_DS].base = 0xfffff000;
-	assert_int_equal(seg_linear(&w.cpu, SEG_DS, 0x2000, 4, ACC_READ, &lin), CPU_OK);
+	w.cpu->seg[SEG_DS].base = 0xfffff000;
+	assert_int_equal(seg_linear(w.cpu, SEG_DS, 0x2000, 4, ACC_READ, &lin), CPU_OK);
 	assert_int_equal(lin, 0x1000);
 }
 
@@ -65,18 +65,18 @@ static void addresses_in_64_bit_mode(void **state)
 	u64 lin;
 
 	start_long(0);
-	w.cpu.seg[SEG_DS].base = 0x5000;
-	w.cpu.seg[SEG_DS].limit = 0;
-	w.cpu.seg[SEG_GS].base = 0xffff888000000000;
-	assert_int_equal(seg_linear(&w.cpu, SEG_DS, 0x7fffffffffff, 1, ACC_WRITE, &lin), CPU_OK);
+	w.cpu->seg[SEG_DS].base = 0x5000;
+	w.cpu->seg[SEG_DS].limit = 0;
+	w.cpu->seg[SEG_GS].base = 0xffff888000000000;
+	assert_int_equal(seg_linear(w.cpu, SEG_DS, 0x7fffffffffff, 1, ACC_WRITE, &lin), CPU_OK);
 	assert_int_equal(lin, 0x7fffffffffff);
-	assert_int_equal(seg_linear(&w.cpu, SEG_GS, 0x10, 8, ACC_WRITE, &lin), CPU_OK);
+	assert_int_equal(seg_linear(w.cpu, SEG_GS, 0x10, 8, ACC_WRITE, &lin), CPU_OK);
 	assert_int_equal(lin, 0xffff888000000010);
-	assert_fault(seg_linear(&w.cpu, SEG_DS, 0x7fffffffffff, 2, 0, &lin), X86_GP, 0);
-	assert_fault(seg_linear(&w.cpu, SEG_SS, 0x800000000000, 1, 0, &lin), X86_SS, 0);
-	w.cpu.cr4 |= CR4_LA57;
-	assert_int_equal(seg_linear(&w.cpu, SEG_SS, 0x800000000000, 1, 0, &lin), CPU_OK);
-	assert_fault(seg_linear(&w.cpu, SEG_SS, 0x100000000000000, 1, 0, &lin), X86_SS, 0);
+	assert_fault(seg_linear(w.cpu, SEG_DS, 0x7fffffffffff, 2, 0, &lin), X86_GP, 0);
+	assert_fault(seg_linear(w.cpu, SEG_SS, 0x800000000000, 1, 0, &lin), X86_SS, 0);
+	w.cpu->cr4 |= CR4_LA57;
+	assert_int_equal(seg_linear(w.cpu, SEG_SS, 0x800000000000, 1, 0, &lin), CPU_OK);
+	assert_fault(seg_linear(w.cpu, SEG_SS, 0x100000000000000, 1, 0, &lin), X86_SS, 0);
 }
 
 static void addresses_in_real_mode(void **state)
@@ -84,9 +84,9 @@ static void addresses_in_real_mode(void **state)
 	u64 lin;
 
 	start_real();
-	w.cpu.seg[SEG_CS].attr = 0x9b; /* no type check */
-	assert_int_equal(seg_linear(&w.cpu, SEG_CS, 0xfffc, 4, ACC_WRITE, &lin), CPU_OK);
-	assert_fault(seg_linear(&w.cpu, SEG_DS, 0xfffd, 4, ACC_READ, &lin), X86_GP, 0);
+	w.cpu->seg[SEG_CS].attr = 0x9b; /* no type check */
+	assert_int_equal(seg_linear(w.cpu, SEG_CS, 0xfffc, 4, ACC_WRITE, &lin), CPU_OK);
+	assert_fault(seg_linear(w.cpu, SEG_DS, 0xfffd, 4, ACC_READ, &lin), X86_GP, 0);
 }
 
 /* ---- loads ---- */
@@ -102,8 +102,8 @@ static int run_load(void)
 
 	in.reg = (u8)load.seg;
 	in.rm = RDX;
-	w.cpu.gpr[RDX] = load.selector;
-	return op_mov_to_seg(&w.cpu, &in);
+	w.cpu->gpr[RDX] = load.selector;
+	return op_mov_to_seg(w.cpu, &in);
 }
 
 static void loads_that_work(void **state)
@@ -113,44 +113,44 @@ static void loads_that_work(void **state)
 	load.selector = UDATA & ~3;
 	set_gdt(UDATA, make_desc(0x12345678, 0x4321, 0xf2, 0x4));
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_ES].base, 0x12345678);
-	assert_int_equal(w.cpu.seg[SEG_ES].limit, 0x4321);
-	assert_int_equal(w.cpu.seg[SEG_ES].attr, 0x40f3);
+	assert_int_equal(w.cpu->seg[SEG_ES].base, 0x12345678);
+	assert_int_equal(w.cpu->seg[SEG_ES].limit, 0x4321);
+	assert_int_equal(w.cpu->seg[SEG_ES].attr, 0x40f3);
 	assert_int_equal(peek(GDT + UDATA - 3 + 5, 1), 0xf3); /* accessed */
-	assert_int_equal(w.writes, 1);
-	assert_false(w.cpu.flat);
-	assert_int_equal(w.cpu.shadow, 0);
+	assert_int_equal(seen.writes, 1);
+	assert_false(w.cpu->flat);
+	assert_int_equal(w.cpu->shadow, 0);
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.writes, 1);
+	assert_int_equal(seen.writes, 1);
 
 	load.selector = 3; /* null */
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_ES].selector, 3);
-	assert_true(w.cpu.seg[SEG_ES].attr & SEG_UNUSABLE);
+	assert_int_equal(w.cpu->seg[SEG_ES].selector, 3);
+	assert_true(w.cpu->seg[SEG_ES].attr & SEG_UNUSABLE);
 
 	load.seg = SEG_SS;
 	load.selector = KDATA16;
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.shadow, SHADOW_MOVSS);
-	assert_int_equal(w.cpu.stack_size, 2);
-	assert_false(w.cpu.block_key & BK_STACK32);
+	assert_int_equal(w.cpu->shadow, SHADOW_MOVSS);
+	assert_int_equal(w.cpu->stack_size, 2);
+	assert_false(w.cpu->block_key & BK_STACK32);
 
 	start_protected(3); /* conforming code is readable from any level */
 	load.seg = SEG_DS;
 	load.selector = CCODE | 3;
 	assert_int_equal(run_load(), CPU_OK);
-	w.cpu.seg[SEG_LDTR] = (struct segment){.base = LDT, .limit = 0x7f, .attr = 0x82};
+	w.cpu->seg[SEG_LDTR] = (struct segment){.base = LDT, .limit = 0x7f, .attr = 0x82};
 	poke(LDT + 8, make_desc(0x7000, 0xff, 0xf3, 4), 8);
 	load.selector = 0x0f;
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_DS].base, 0x7000);
+	assert_int_equal(w.cpu->seg[SEG_DS].base, 0x7000);
 
 	start_real(); /* base only: a large limit survives */
-	w.cpu.seg[SEG_DS].limit = 0xffffffff;
+	w.cpu->seg[SEG_DS].limit = 0xffffffff;
 	load.selector = 0x1234;
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_DS].base, 0x12340);
-	assert_int_equal(w.cpu.seg[SEG_DS].limit, 0xffffffff);
+	assert_int_equal(w.cpu->seg[SEG_DS].base, 0x12340);
+	assert_int_equal(w.cpu->seg[SEG_DS].limit, 0xffffffff);
 }
 
 static void loads_in_64_bit_mode(void **state)
@@ -159,17 +159,17 @@ static void loads_in_64_bit_mode(void **state)
 	load.seg = SEG_SS;
 	load.selector = 0;
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 0);
+	assert_int_equal(w.cpu->cpl, 0);
 	load.seg = SEG_GS;
-	w.cpu.seg[SEG_GS].base = 0xffff888000000000;
+	w.cpu->seg[SEG_GS].base = 0xffff888000000000;
 	load.selector = KDATA;
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_GS].base, 0);
-	w.cpu.seg[SEG_GS].base = 0xffff888000000000;
+	assert_int_equal(w.cpu->seg[SEG_GS].base, 0);
+	w.cpu->seg[SEG_GS].base = 0xffff888000000000;
 	load.selector = 0; /* a null selector clears the base */
 	assert_int_equal(run_load(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_GS].base, 0);
-	assert_true(w.cpu.flat);
+	assert_int_equal(w.cpu->seg[SEG_GS].base, 0);
+	assert_true(w.cpu->flat);
 }
 
 #define LOAD_CASE(name, start, register, value)                                                    \
@@ -178,7 +178,7 @@ static void loads_in_64_bit_mode(void **state)
 		start;                                                                             \
 		load.seg = register;                                                               \
 		load.selector = value;                                                             \
-		w.cpu.gpr[RDX] = value;                                                            \
+		w.cpu->gpr[RDX] = value;                                                           \
 	}
 LOAD_CASE(l_cs, start_protected(0), SEG_CS, KCODE)
 LOAD_CASE(l_bad_register, start_protected(0), 6, KDATA)
@@ -188,7 +188,7 @@ static void l_unusable_ldt(void)
 {
 	l_no_ldt();
 	load_ldt_like_gdt();
-	w.cpu.seg[SEG_LDTR].attr |= SEG_UNUSABLE;
+	w.cpu->seg[SEG_LDTR].attr |= SEG_UNUSABLE;
 }
 LOAD_CASE(l_execute_only, start_protected(0), SEG_ES, XCODE)
 LOAD_CASE(l_system, start_protected(0), SEG_ES, SELTSS)
@@ -208,16 +208,16 @@ LOAD_CASE(l_ss_absent, start_protected(0), SEG_SS, NPDATA)
 static void l_accessed_read_only(void)
 {
 	start_protected(0);
-	w.cpu.gdt.base = RO;
+	w.cpu->gdt.base = RO;
 	poke(RO + KDATA, make_desc(0, 0xfffff, 0x92, 0xc), 8);
 	load.seg = SEG_ES;
 	load.selector = KDATA;
-	w.cpu.gpr[RDX] = KDATA;
+	w.cpu->gpr[RDX] = KDATA;
 }
 static void l_gdt_unmapped(void)
 {
 	l_accessed_read_only();
-	w.cpu.gdt.base = BAD;
+	w.cpu->gdt.base = BAD;
 }
 
 static void loads_that_fault(void **state)
@@ -243,7 +243,7 @@ static void loads_that_fault(void **state)
 		{"ss read-only", l_ss_read_only, run_load, X86_GP, RODATA},
 		{"ss code", l_ss_code, run_load, X86_GP, KCODE},
 		{"ss absent", l_ss_absent, run_load, X86_SS, NPDATA},
-		{"accessed", l_accessed_read_only, run_load, X86_PF, PF_W},
+		{"accessed", l_accessed_read_only, run_load, X86_PF, PF_W | PF_P},
 		{"gdt unmapped", l_gdt_unmapped, run_load, X86_PF, 0},
 	};
 
@@ -258,7 +258,7 @@ static int run_les(void)
 	in.addr_size = 4;
 	in.disp = 0x7000;
 	in.reg = RDI;
-	return op_load_far(&w.cpu, &in);
+	return op_load_far(w.cpu, &in);
 }
 
 static void far_pointers(void **state)
@@ -277,10 +277,10 @@ static void far_pointers(void **state)
 		in.reg = RDI;
 		poke(0x7000, 0xcafe1234, 4);
 		poke(0x7004, KDATA16, 2);
-		assert_int_equal(op_load_far(&w.cpu, &in), CPU_OK);
-		assert_int_equal(w.cpu.seg[rows[i].seg].selector, KDATA16);
-		assert_int_equal(w.cpu.gpr[RDI], 0xcafe1234);
-		assert_int_equal(w.cpu.shadow, 0);
+		assert_int_equal(op_load_far(w.cpu, &in), CPU_OK);
+		assert_int_equal(w.cpu->seg[rows[i].seg].selector, KDATA16);
+		assert_int_equal(w.cpu->gpr[RDI], 0xcafe1234);
+		assert_int_equal(w.cpu->shadow, 0);
 	}
 	start_protected(0); /* a bad selector leaves the register */
 	poke(0x7004, OUTSIDE, 2);
@@ -298,15 +298,15 @@ static void store_segment(void **state)
 	in = make_insn(0x8c, 4);
 	in.reg = SEG_CS;
 	in.rm = RDI;
-	assert_int_equal(op_mov_from_seg(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RDI], KCODE64);
+	assert_int_equal(op_mov_from_seg(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->gpr[RDI], KCODE64);
 	in.reg = 7;
-	assert_fault(op_mov_from_seg(&w.cpu, &in), X86_UD, NO_ERROR);
+	assert_fault(op_mov_from_seg(w.cpu, &in), X86_UD, NO_ERROR);
 	in.reg = SEG_SS;
 	in.is_mem = true;
 	in.disp = 0x7000;
 	poke(0x7000, 0xffffffff, 4);
-	assert_int_equal(op_mov_from_seg(&w.cpu, &in), CPU_OK);
+	assert_int_equal(op_mov_from_seg(w.cpu, &in), CPU_OK);
 	assert_int_equal(peek(0x7000, 4), 0xffff0000 | KDATA);
 }
 
@@ -323,5 +323,5 @@ int main(void)
 		cmocka_unit_test(store_segment),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Hardware task switches: 32- and 16-bit TSSs, links and busy bits, faults before and after the commit. */
-#include "fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/exception.h"
@@ -15,7 +15,7 @@ static void new_tss32(u32 eflags)
 {
 	const u16 sel[6] = {KDATA, KCODE, KDATA, KDATA, 0, RODATA};
 
-	poke(TSS_NEW + 0x1c, 0x77000, 4);
+	poke(TSS_NEW + 0x1c, OTHER_CR3, 4);
 	poke(TSS_NEW + 0x20, 0x900, 4);
 	poke(TSS_NEW + 0x24, eflags, 4);
 	for (unsigned i = 0; i < 8; i++)
@@ -26,11 +26,14 @@ static void new_tss32(u32 eflags)
 	poke(TSS_NEW + 0x60, SELLDT, 2);
 }
 
+static u64 own_cr3;
+
 static void start_task(void)
 {
 	start_protected(0);
-	w.cpu.cr0 |= CR0_PG;
-	w.cpu.dr[7] |= 0x3; /* L0 and G0 */
+	own_cr3 = w.cpu->cr3;
+	poke(TSS + 0x1c, own_cr3, 4);
+	w.cpu->dr[7] |= 0x3; /* L0 and G0 */
 	new_tss32(FL_FIXED | FL_ZF);
 }
 
@@ -39,7 +42,7 @@ static int run_jmp(void)
 	struct insn in = make_insn(0xea, 4);
 
 	in.imm2 = SELNEW;
-	return op_jmp_far_imm(&w.cpu, &in);
+	return op_jmp_far_imm(w.cpu, &in);
 }
 
 static int run_call(void)
@@ -47,14 +50,14 @@ static int run_call(void)
 	struct insn in = make_insn(0x9a, 4);
 
 	in.imm2 = SELNEW;
-	return op_call_far_imm(&w.cpu, &in);
+	return op_call_far_imm(w.cpu, &in);
 }
 
 static int run_iret(void)
 {
 	struct insn in = make_insn(0xcf, 4);
 
-	return op_iret(&w.cpu, &in);
+	return op_iret(w.cpu, &in);
 }
 
 static int run_int(void)
@@ -62,26 +65,26 @@ static int run_int(void)
 	struct insn in = make_insn(0xcd, 4);
 
 	in.imm = 0x40;
-	return op_int_imm(&w.cpu, &in);
+	return op_int_imm(w.cpu, &in);
 }
 
 static void assert_new_task(u64 rflags)
 {
-	assert_int_equal(w.cpu.next_rip, 0x900);
-	assert_int_equal(w.cpu.rflags, rflags);
-	assert_int_equal(w.cpu.gpr[RBX], 0xa3);
-	assert_int_equal(w.cpu.gpr[RDI], 0xa7);
-	assert_int_equal(w.cpu.gpr[RSP], 0xc000);
-	assert_int_equal(w.cpu.cr3, 0x77000);
-	assert_true(w.cpu.cr0 & CR0_TS);
-	assert_true(w.cpu.block_key & BK_NO_FPU);
-	assert_int_equal(w.cpu.dr[7] & 0xff, 2); /* local breakpoints are off */
-	assert_int_equal(w.cpu.seg[SEG_TR].selector, SELNEW);
-	assert_int_equal(w.cpu.seg[SEG_TR].base, TSS_NEW);
-	assert_int_equal(w.cpu.seg[SEG_TR].attr & 0xff, 0x8b);
-	assert_int_equal(w.cpu.seg[SEG_LDTR].base, LDT);
-	assert_int_equal(w.cpu.seg[SEG_GS].selector, RODATA);
-	assert_true(w.cpu.seg[SEG_FS].attr & SEG_UNUSABLE);
+	assert_int_equal(w.cpu->next_rip, 0x900);
+	assert_int_equal(w.cpu->rflags, rflags);
+	assert_int_equal(w.cpu->gpr[RBX], 0xa3);
+	assert_int_equal(w.cpu->gpr[RDI], 0xa7);
+	assert_int_equal(w.cpu->gpr[RSP], 0xc000);
+	assert_int_equal(w.cpu->cr3, OTHER_CR3);
+	assert_true(w.cpu->cr0 & CR0_TS);
+	assert_true(w.cpu->block_key & BK_NO_FPU);
+	assert_int_equal(w.cpu->dr[7] & 0xff, 2); /* local breakpoints are off */
+	assert_int_equal(w.cpu->seg[SEG_TR].selector, SELNEW);
+	assert_int_equal(w.cpu->seg[SEG_TR].base, TSS_NEW);
+	assert_int_equal(w.cpu->seg[SEG_TR].attr & 0xff, 0x8b);
+	assert_int_equal(w.cpu->seg[SEG_LDTR].base, LDT);
+	assert_int_equal(w.cpu->seg[SEG_GS].selector, RODATA);
+	assert_true(w.cpu->seg[SEG_FS].attr & SEG_UNUSABLE);
 	assert_int_equal(BUSY_BYTE(SELNEW), 0x8b);
 }
 
@@ -108,35 +111,36 @@ static void call_and_return(void **state)
 	assert_int_equal(BUSY_BYTE(SELTSS), 0x8b); /* stays busy: it is nested */
 	assert_int_equal(peek(TSS_NEW, 2), SELTSS);
 
-	w.cpu.next_rip = 0x904;
-	w.cpu.nmi_masked = true;
+	w.cpu->next_rip = 0x904;
+	w.cpu->nmi_masked = true;
 	assert_int_equal(run_iret(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x102);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK);
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_IF);
+	assert_int_equal(w.cpu->next_rip, 0x102);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK);
+	assert_int_equal(w.cpu->cr3, own_cr3);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_IF);
 	assert_int_equal(BUSY_BYTE(SELNEW), 0x89);
 	assert_int_equal(BUSY_BYTE(SELTSS), 0x8b);
 	assert_int_equal(peek(TSS_NEW + 0x20, 4), 0x904);
 	assert_int_equal(peek(TSS_NEW + 0x24, 4), FL_FIXED | FL_ZF); /* NT clear in the image */
-	assert_false(w.cpu.nmi_masked);
+	assert_false(w.cpu->nmi_masked);
 }
 
 static void exception_through_a_task_gate(void **state)
 {
 	start_task();
 	set_gate(X86_DF, SELNEW, 0, 0x85, 0);
-	w.cpu.exc = (struct exception){.vector = X86_DF, .has_error = true};
-	assert_int_equal(event_deliver_exception(&w.cpu), CPU_OK);
-	assert_int_equal(w.cpu.rip, 0x900);
-	assert_int_equal(w.cpu.gpr[RSP], 0xbffc);
+	w.cpu->exc = (struct exception){.vector = X86_DF, .has_error = true};
+	assert_int_equal(event_deliver_exception(w.cpu), CPU_OK);
+	assert_int_equal(w.cpu->rip, 0x900);
+	assert_int_equal(w.cpu->gpr[RSP], 0xbffc);
 	assert_int_equal(peek(0xbffc, 4), 0);
 	assert_int_equal(peek(TSS + 0x20, 4), 0x100);
-	assert_true(w.cpu.rflags & FL_NT);
+	assert_true(w.cpu->rflags & FL_NT);
 
 	start_task(); /* a fault saves RF in the old task's image */
 	set_gate(X86_GP, SELNEW, 0, 0x85, 0);
-	w.cpu.exc = (struct exception){.vector = X86_GP, .has_error = true, .error = 0x1234};
-	assert_int_equal(event_deliver_exception(&w.cpu), CPU_OK);
+	w.cpu->exc = (struct exception){.vector = X86_GP, .has_error = true, .error = 0x1234};
+	assert_int_equal(event_deliver_exception(w.cpu), CPU_OK);
 	assert_int_equal(peek(TSS + 0x24, 4), FL_FIXED | FL_IF | FL_RF);
 	assert_int_equal(peek(0xbffc, 4), 0x1234);
 }
@@ -154,23 +158,23 @@ static void tss_of_16_bits(void **state)
 	for (unsigned i = 0; i < 4; i++)
 		poke(TSS_NEW + 0x22 + 2 * i, sel[i], 2);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x900);
-	assert_int_equal(w.cpu.code_size, 2);
-	assert_int_equal((u16)w.cpu.gpr[RDX], 0xb2);
-	assert_int_equal(w.cpu.rflags, FL_FIXED | FL_CF | FL_NT);
-	assert_int_equal(w.cpu.cr3, 0); /* a 16-bit TSS has none */
-	assert_int_equal(w.cpu.seg[SEG_DS].selector, RODATA);
-	assert_true(w.cpu.seg[SEG_FS].attr & SEG_UNUSABLE);
+	assert_int_equal(w.cpu->next_rip, 0x900);
+	assert_int_equal(w.cpu->code_size, 2);
+	assert_int_equal((u16)w.cpu->gpr[RDX], 0xb2);
+	assert_int_equal(w.cpu->rflags, FL_FIXED | FL_CF | FL_NT);
+	assert_int_equal(w.cpu->cr3, own_cr3); /* a 16-bit TSS has none */
+	assert_int_equal(w.cpu->seg[SEG_DS].selector, RODATA);
+	assert_true(w.cpu->seg[SEG_FS].attr & SEG_UNUSABLE);
 	assert_int_equal(BUSY_BYTE(SELNEW), 0x83);
 
-	w.cpu.gpr[RDX] = 0x12345678;
-	w.cpu.next_rip = 0x902;
+	w.cpu->gpr[RDX] = 0x12345678;
+	w.cpu->next_rip = 0x902;
 	assert_int_equal(run_iret(), CPU_OK);
 	assert_int_equal(peek(TSS_NEW + 0x0e, 2), 0x902);
 	assert_int_equal(peek(TSS_NEW + 0x16, 2), 0x5678);
 	assert_int_equal(peek(TSS_NEW + 0x24, 2), CODE16);
 	assert_int_equal(peek(TSS_NEW + 0x2a, 2), 0); /* beyond what is saved */
-	assert_int_equal(w.cpu.next_rip, 0x102);
+	assert_int_equal(w.cpu->next_rip, 0x102);
 }
 
 static void into_v86_and_user_tasks(void **state)
@@ -178,9 +182,9 @@ static void into_v86_and_user_tasks(void **state)
 	start_task();
 	new_tss32(FL_FIXED | FL_VM | FL_IF);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, KCODE << 4);
-	assert_int_equal(w.cpu.seg[SEG_GS].base, RODATA << 4);
+	assert_int_equal(w.cpu->cpl, 3);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, KCODE << 4);
+	assert_int_equal(w.cpu->seg[SEG_GS].base, RODATA << 4);
 
 	start_task();
 	poke(TSS_NEW + 0x48 + 4 * SEG_CS, UCODE, 2);
@@ -189,7 +193,7 @@ static void into_v86_and_user_tasks(void **state)
 	poke(TSS_NEW + 0x48 + 4 * SEG_ES, 0, 2);
 	poke(TSS_NEW + 0x48 + 4 * SEG_GS, 0, 2);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
+	assert_int_equal(w.cpu->cpl, 3);
 }
 
 static void debug_trap_bit(void **state)
@@ -197,8 +201,8 @@ static void debug_trap_bit(void **state)
 	start_task();
 	poke(TSS_NEW + 0x64, 1, 1);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.debug_pending, DR6_BT); /* a trap, for outer code to deliver */
-	assert_int_equal(w.cpu.rip, 0x900);
+	assert_int_equal(w.cpu->debug_pending, DR6_BT); /* a trap, for outer code to deliver */
+	assert_int_equal(w.cpu->rip, 0x900);
 }
 
 /* ---- before the commit: the old task's fault ---- */
@@ -206,19 +210,19 @@ static void debug_trap_bit(void **state)
 static void available_for_iret(void)
 {
 	start_task();
-	w.cpu.rflags |= FL_NT;
+	w.cpu->rflags |= FL_NT;
 	poke(TSS, SELNEW, 2);
 }
 static void null_link(void)
 {
 	start_task();
 	set_gdt(0, make_desc(TSS_NEW, 0x67, 0x80 | SYS_TSS32_BUSY, 0));
-	w.cpu.rflags |= FL_NT;
+	w.cpu->rflags |= FL_NT;
 }
 static void ldt_link(void)
 {
 	start_task();
-	w.cpu.rflags |= FL_NT;
+	w.cpu->rflags |= FL_NT;
 	load_ldt_like_gdt();
 	poke(LDT + SELNEW + 5, 0x80 | SYS_TSS32_BUSY, 1);
 	poke(TSS, SELNEW | 4, 2);
@@ -250,7 +254,7 @@ static void unreadable(void)
 static void unsavable(void)
 {
 	start_task();
-	w.cpu.seg[SEG_TR].base = RO;
+	w.cpu->seg[SEG_TR].base = RO;
 }
 static void unlinkable(void)
 {
@@ -284,8 +288,8 @@ static void faults_before(void **state)
 		{"limit 16", short16, run_jmp, X86_TS, SELNEW},
 		{"dpl", dpl, run_jmp, X86_GP, SELNEW},
 		{"unreadable", unreadable, run_jmp, X86_PF, 0},
-		{"unsavable", unsavable, run_jmp, X86_PF, PF_W},
-		{"unlinkable", unlinkable, run_call, X86_PF, PF_W},
+		{"unsavable", unsavable, run_jmp, X86_PF, PF_W | PF_P},
+		{"unlinkable", unlinkable, run_call, X86_PF, PF_W | PF_P},
 		{"gate to busy", gate_to_busy, run_int, X86_GP, SELTSS},
 		{"gate to absent", gate_to_absent, run_int, X86_NP, SELNEW},
 		{"gate to data", gate_to_data, run_int, X86_GP, KDATA},
@@ -336,12 +340,12 @@ static void faults_after(void **state)
 			set_gdt(0, make_desc(0, 0xfffff, 0x93, 0xc));
 		poke(TSS_NEW + rows[i].offset, rows[i].selector, 2);
 		r = run_jmp();
-		if (r != CPU_FAULT || w.cpu.exc.vector != rows[i].vector)
+		if (r != CPU_FAULT || w.cpu->exc.vector != rows[i].vector)
 			print_message("%s\n", rows[i].name);
 		assert_fault(r, rows[i].vector, rows[i].error);
-		assert_int_equal(w.cpu.rip, 0x900);
-		assert_int_equal(w.cpu.seg[SEG_TR].selector, SELNEW);
-		assert_int_equal(w.cpu.gpr[RSP], 0xc000);
+		assert_int_equal(w.cpu->rip, 0x900);
+		assert_int_equal(w.cpu->seg[SEG_TR].selector, SELNEW);
+		assert_int_equal(w.cpu->gpr[RSP], 0xc000);
 	}
 }
 
@@ -358,5 +362,5 @@ int main(void)
 		cmocka_unit_test(faults_after),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -5,7 +5,7 @@
  */
 #include <cpuid.h>
 
-#include "../insn/world.h"
+#include "tests/unit/world/insns.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/cr.h"
 #include "engine/cpuid/cpuid.h"
@@ -22,9 +22,9 @@ static void start_supported(void)
 	start_long(0);
 	count = engine_supported_cpuid(table, ARRAY_SIZE(table));
 	assert_in_range(count, 10, 100); /* some VMMs have room for 100 */
-	memcpy(w.cpu.cpuid, table, sizeof(table));
-	w.cpu.cpuid_count = count;
-	cpuid_changed(&w.cpu);
+	memcpy(w.cpu->cpuid, table, sizeof(table));
+	w.cpu->cpuid_count = count;
+	cpuid_changed(w.cpu);
 }
 
 enum { A, B, C, D };
@@ -32,7 +32,7 @@ static u32 reg(u32 leaf, u32 subleaf, unsigned r)
 {
 	u32 out[4];
 
-	cpuid_read(&w.cpu, leaf, subleaf, out);
+	cpuid_read(w.cpu, leaf, subleaf, out);
 	return out[r];
 }
 
@@ -207,11 +207,11 @@ static void xsave_leaf(void **state)
 	assert_int_equal(reg(0xd, 2, A) + reg(0xd, 2, B), 832);
 	assert_int_equal(reg(0xd, 1, C), 0);
 	assert_int_equal(reg(0xd, 3, A), 0);
-	w.cpu.xcr0 = 7;
+	w.cpu->xcr0 = 7;
 	assert_int_equal(reg(0xd, 0, B), 832);
-	w.cpu.xcr0 = 3;
+	w.cpu->xcr0 = 3;
 	assert_int_equal(reg(0xd, 0, B), 576);
-	assert_int_equal(w.cpu.xcr0_allowed, 7);
+	assert_int_equal(w.cpu->xcr0_allowed, 7);
 }
 
 static void bits_that_follow_state(void **state)
@@ -224,20 +224,20 @@ static void bits_that_follow_state(void **state)
 		.edx = 9};
 
 	start_supported();
-	w.cpu.id = 5; /* is the VMM's business */
+	w.cpu->id = 5; /* is the VMM's business */
 	assert_int_equal(reg(1, 0, B) >> 24, 0);
 	assert_int_equal(reg(0xb, 0, D), 0);
 	assert_true(reg(1, 0, C) & BIT(27));
-	w.cpu.cr4 &= ~CR4_OSXSAVE;
+	w.cpu->cr4 &= ~CR4_OSXSAVE;
 	assert_false(reg(1, 0, C) & BIT(27));
 	assert_int_equal(reg(0xb, 7, C), 0);
-	w.cpu.cpuid[w.cpu.cpuid_count++] = topology; /* the VMM's business as well */
-	cpuid_changed(&w.cpu);
+	w.cpu->cpuid[w.cpu->cpuid_count++] = topology; /* the VMM's business as well */
+	cpuid_changed(w.cpu);
 	assert_int_equal(reg(0xb, 7, C), 7); /* an invalid level */
 	assert_int_equal(reg(0xb, 7, D), 9);
-	w.cpu.apic_own.base |= BIT(11);
+	w.cpu->apic_own.base |= BIT(11);
 	assert_true(reg(1, 0, D) & BIT(9));
-	w.cpu.apic_own.base &= ~BIT64(11);
+	w.cpu->apic_own.base &= ~BIT64(11);
 	assert_false(reg(1, 0, D) & BIT(9));
 }
 
@@ -252,37 +252,38 @@ static void out_of_range_leaves(void **state)
 	};
 
 	start_long(0);
-	memcpy(w.cpu.cpuid, small, sizeof(small));
-	w.cpu.cpuid_count = ARRAY_SIZE(small);
+	memcpy(w.cpu->cpuid, small, sizeof(small));
+	w.cpu->cpuid_count = ARRAY_SIZE(small);
 	assert_int_equal(reg(3, 0, A), 0x222);
 	assert_int_equal(reg(0x80000002, 0, A), 0x222);
 	assert_int_equal(reg(0x80000001, 0, A), 0x333);
 	assert_int_equal(reg(0x40000000, 0, A), 0x222);
-	w.cpu.cpuid[0].ebx = 0x68747541; /* AMD: zeroes */
+	w.cpu->cpuid[0].ebx = 0x68747541; /* AMD: zeroes */
 	assert_int_equal(reg(3, 0, A), 0);
-	w.cpu.cpuid_count = 0;
+	w.cpu->cpuid_count = 0;
 	assert_int_equal(reg(0, 0, A), 0);
 }
 
 static void cr4_follows_cpuid(void **state)
 {
 	start_supported();
-	assert_true(w.cpu.cr4_allowed & CR4_SMAP);
-	assert_false(w.cpu.cr4_allowed & CR4_LA57);
-	for (unsigned i = 0; i < w.cpu.cpuid_count; i++)
-		if (w.cpu.cpuid[i].function == 7)
-			w.cpu.cpuid[i].ebx = 0;
-	cpuid_changed(&w.cpu);
-	assert_false(w.cpu.cr4_allowed & (CR4_SMAP | CR4_SMEP | CR4_FSGSBASE));
-	assert_true(w.cpu.cr4_allowed & CR4_UMIP);
-	assert_in_range(w.cpu.phys_bits, 36, 52);
-	w.cpu.cpuid_count = 0;
-	cpuid_changed(&w.cpu);
-	assert_int_equal(w.cpu.phys_bits, 36);
-	assert_int_equal(w.cpu.cr4_allowed & (CR4_SMAP | CR4_OSXSAVE), CR4_SMAP);
-	w.cpu.host_xsave = true;
-	cpuid_changed(&w.cpu);
-	assert_true(w.cpu.cr4_allowed & CR4_OSXSAVE);
+	assert_true(w.cpu->cr4_allowed & CR4_SMAP);
+	assert_false(w.cpu->cr4_allowed & CR4_LA57);
+	for (unsigned i = 0; i < w.cpu->cpuid_count; i++)
+		if (w.cpu->cpuid[i].function == 7)
+			w.cpu->cpuid[i].ebx = 0;
+	cpuid_changed(w.cpu);
+	assert_false(w.cpu->cr4_allowed & (CR4_SMAP | CR4_SMEP | CR4_FSGSBASE));
+	assert_true(w.cpu->cr4_allowed & CR4_UMIP);
+	assert_in_range(w.cpu->phys_bits, 36, 52);
+	w.cpu->cpuid_count = 0;
+	w.cpu->host_xsave = false;
+	cpuid_changed(w.cpu);
+	assert_int_equal(w.cpu->phys_bits, 36);
+	assert_int_equal(w.cpu->cr4_allowed & (CR4_SMAP | CR4_OSXSAVE), CR4_SMAP);
+	w.cpu->host_xsave = true;
+	cpuid_changed(w.cpu);
+	assert_true(w.cpu->cr4_allowed & CR4_OSXSAVE);
 }
 
 /* Keys and shadow stacks that a VMM announces all the same: no instruction, control bit, state component or MSR has them. */
@@ -299,7 +300,7 @@ static void keys_and_shadow_stacks_are_absent(void **state)
 
 	start_supported();
 	for (unsigned i = 0; i < count; i++) {
-		struct cpuid_entry *e = &w.cpu.cpuid[i];
+		struct cpuid_entry *e = &w.cpu->cpuid[i];
 
 		if (e->function == 7 && e->index == 0) {
 			e->ecx |= BIT(3) | BIT(4) | BIT(7) | BIT(31); /* PKU OSPKE CET_SS PKS */
@@ -308,29 +309,29 @@ static void keys_and_shadow_stacks_are_absent(void **state)
 			e->eax |= BIT(9);
 		}
 	}
-	cpuid_changed(&w.cpu);
+	cpuid_changed(w.cpu);
 	for (unsigned bit = 22; bit <= 24; bit++) /* PKE CET PKS */
-		assert_gp(cr_write(&w.cpu, 4, w.cpu.cr4 | BIT(bit)));
-	assert_int_equal(w.cpu.xcr0_allowed & ~7ull, 0);
+		assert_gp(cr_write(w.cpu, 4, w.cpu->cr4 | BIT(bit)));
+	assert_int_equal(w.cpu->xcr0_allowed & ~7ull, 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(code); i++)
 		assert_int_not_equal(insn_decode(&in, code[i], 4, 8), INSN_OK);
 	for (unsigned i = 0; i < ARRAY_SIZE(msrs); i++)
-		assert_gp(msr_read(&w.cpu, msrs[i], &v));
+		assert_gp(msr_read(w.cpu, msrs[i], &v));
 }
 
 static void instruction_reads_the_table(void **state)
 {
 	start_supported();
 	for (unsigned i = 0; i < GPR_COUNT; i++)
-		w.cpu.gpr[i] = ~0ull;
-	w.cpu.gpr[RAX] = 0x40000000;
+		w.cpu->gpr[i] = ~0ull;
+	w.cpu->gpr[RAX] = 0x40000000;
 	assert_int_equal(EXEC(0x0f, 0xa2), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RBX], 0x4b4d564b);
-	assert_int_equal(w.cpu.gpr[RAX], 0x40000001);
-	w.cpu.msr.misc_features = 1;
+	assert_int_equal(w.cpu->gpr[RBX], 0x4b4d564b);
+	assert_int_equal(w.cpu->gpr[RAX], 0x40000001);
+	w.cpu->msr.misc_features = 1;
 	assert_int_equal(EXEC(0x0f, 0xa2), CPU_OK); /* faulting is for CPL 3 */
 	start_long(3);
-	w.cpu.msr.misc_features = 1;
+	w.cpu->msr.misc_features = 1;
 	assert_gp(EXEC(0x0f, 0xa2));
 }
 
@@ -351,5 +352,5 @@ int main(void)
 		cmocka_unit_test(instruction_reads_the_table),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -3,7 +3,7 @@
  * TPR and IA32_APIC_BASE: each is one register, whoever writes it and whoever reads it, with a local APIC in the engine
  * and without. Every way in is followed by every way out.
  */
-#include "world.h"
+#include "tests/unit/world/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"

@@ -5,7 +5,7 @@
  */
 #include <errno.h>
 
-#include "world.h"
+#include "tests/unit/world/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Near branches: jumps, calls, returns, loops. */
-#include "../cpu/fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/cpu.h"
 #include "engine/insn/ops.h"
 #include "x86/insn.h"
@@ -20,43 +20,43 @@ static void near_branches(void **state)
 
 	start_long(0);
 	in = branch(0x74, 8, -0x200);
-	assert_int_equal(op_jcc(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x102);
-	w.cpu.rflags |= FL_ZF;
-	assert_int_equal(op_jcc(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0xffffffffffffff02);
+	assert_int_equal(op_jcc(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 0x102);
+	w.cpu->rflags |= FL_ZF;
+	assert_int_equal(op_jcc(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 0xffffffffffffff02);
 
 	start_protected(0); /* operand size truncates */
 	in = branch(0xe9, 2, -0x103);
-	assert_int_equal(op_jmp_rel(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0xffff);
+	assert_int_equal(op_jmp_rel(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 0xffff);
 	start_protected(0);
 	in = branch(0xe9, 4, -0x103);
-	assert_int_equal(op_jmp_rel(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0xffffffff);
+	assert_int_equal(op_jmp_rel(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 0xffffffff);
 
 	start_long(0);
 	in = branch(0xe8, 8, 0x10);
-	assert_int_equal(op_call_rel(&w.cpu, &in), CPU_OK);
+	assert_int_equal(op_call_rel(w.cpu, &in), CPU_OK);
 	assert_int_equal(peek(KSTACK - 8, 8), 0x102);
-	assert_int_equal(w.cpu.next_rip, 0x112);
+	assert_int_equal(w.cpu->next_rip, 0x112);
 	in = branch(0xc2, 8, 0x20);
 	in.imm_len = 2;
-	assert_int_equal(op_ret(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x102);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK + 0x20);
+	assert_int_equal(op_ret(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 0x102);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK + 0x20);
 
 	start_long(0); /* call [rsp]: the operand is read before the push */
 	in = branch(0xff, 8, 0);
 	in.is_mem = true;
 	in.base = RSP;
 	poke(KSTACK, 0x7777, 8);
-	assert_int_equal(op_call_rm(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x7777);
+	assert_int_equal(op_call_rm(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 0x7777);
 	in.is_mem = false;
 	in.rm = RDX;
-	assert_int_equal(op_jmp_rm(&w.cpu, &in), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 2);
+	assert_int_equal(op_jmp_rm(w.cpu, &in), CPU_OK);
+	assert_int_equal(w.cpu->next_rip, 2);
 }
 
 static void loops(void **state)
@@ -88,11 +88,11 @@ static void loops(void **state)
 		start_long(0);
 		in = branch(rows[i].opcode, 8, 0x10);
 		in.addr_size = rows[i].addr_size;
-		w.cpu.gpr[RCX] = rows[i].rcx;
-		w.cpu.rflags |= rows[i].flags;
-		assert_int_equal((rows[i].opcode == 0xe3 ? op_jcxz : op_loop)(&w.cpu, &in), CPU_OK);
-		assert_int_equal(w.cpu.next_rip, rows[i].taken ? 0x112 : 0x102);
-		assert_int_equal(w.cpu.gpr[RCX], rows[i].after);
+		w.cpu->gpr[RCX] = rows[i].rcx;
+		w.cpu->rflags |= rows[i].flags;
+		assert_int_equal((rows[i].opcode == 0xe3 ? op_jcxz : op_loop)(w.cpu, &in), CPU_OK);
+		assert_int_equal(w.cpu->next_rip, rows[i].taken ? 0x112 : 0x102);
+		assert_int_equal(w.cpu->gpr[RCX], rows[i].after);
 	}
 }
 
@@ -100,13 +100,13 @@ static struct insn branch_insn;
 static op_handler branch_op;
 static int run_branch(void)
 {
-	return branch_op(&w.cpu, &branch_insn);
+	return branch_op(w.cpu, &branch_insn);
 }
 static void far_away(void)
 {
 	start_long(0);
-	w.cpu.rip = w.cpu.next_rip = 0x7ffffffffff0;
-	w.cpu.gpr[RCX] = 2;
+	w.cpu->rip = w.cpu->next_rip = 0x7ffffffffff0;
+	w.cpu->gpr[RCX] = 2;
 	branch_insn = branch(0xe2, 8, 0x10);
 }
 static void b_jmp(void)
@@ -135,7 +135,7 @@ static void b_call_stack(void)
 	start_long(0);
 	branch_insn = branch(0xe8, 8, 0x10);
 	branch_op = op_call_rel;
-	w.cpu.gpr[RSP] = BAD + 8;
+	w.cpu->gpr[RSP] = BAD + 8;
 }
 static void b_ret_stack(void)
 {
@@ -145,7 +145,7 @@ static void b_ret_stack(void)
 static void b_limit(void)
 {
 	start_protected(0);
-	w.cpu.seg[SEG_CS].limit = 0x111;
+	w.cpu->seg[SEG_CS].limit = 0x111;
 	branch_insn = branch(0xe9, 4, 0x10);
 	branch_op = op_jmp_rel;
 }
@@ -173,5 +173,5 @@ int main(void)
 		cmocka_unit_test(branch_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Far jumps, calls and returns, directly and by call gates. */
-#include "../cpu/fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/block_key.h"
 #include "engine/core/cpu.h"
 #include "engine/insn/ops.h"
@@ -27,13 +27,13 @@ static int run_far(u8 opcode, op_handler imm, op_handler mem)
 
 	in.imm = target.offset;
 	in.imm2 = target.selector;
-	if (w.cpu.code_size != 8)
-		return imm(&w.cpu, &in);
+	if (w.cpu->code_size != 8)
+		return imm(w.cpu, &in);
 	poke(0x7000, target.offset, target.size);
 	poke(0x7000 + target.size, target.selector, 2);
 	in.is_mem = true;
 	in.disp = 0x7000;
-	return mem(&w.cpu, &in);
+	return mem(w.cpu, &in);
 }
 
 static int run_jmp(void)
@@ -52,12 +52,12 @@ static int run_retf_n(unsigned size, u16 n)
 
 	in.imm = n;
 	in.imm_len = n ? 2 : 0;
-	return op_ret_far(&w.cpu, &in);
+	return op_ret_far(w.cpu, &in);
 }
 
 static int run_retf(void)
 {
-	return run_retf_n(w.cpu.code_size, 0);
+	return run_retf_n(w.cpu->code_size, 0);
 }
 
 /* ---- real mode ---- */
@@ -67,15 +67,15 @@ static void real_mode(void **state)
 	start_real();
 	aim(0x1000, 0x1234, 2);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, 0x10000);
-	assert_int_equal(w.cpu.next_rip, 0x1234);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK - 4);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, 0x10000);
+	assert_int_equal(w.cpu->next_rip, 0x1234);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK - 4);
 	assert_int_equal(peek(KSTACK - 4, 4), 0x00000102);
 	assert_int_equal(run_retf_n(2, 6), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x102);
-	assert_int_equal(w.cpu.seg[SEG_CS].base, 0);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK + 6);
-	poke(w.cpu.gpr[RSP], 0x10000, 8);
+	assert_int_equal(w.cpu->next_rip, 0x102);
+	assert_int_equal(w.cpu->seg[SEG_CS].base, 0);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK + 6);
+	poke(w.cpu->gpr[RSP], 0x10000, 8);
 	assert_fault(run_retf_n(4, 0), X86_GP, 0);
 	aim(0x1000, 0x10000, 4);
 	assert_fault(run_jmp(), X86_GP, 0);
@@ -90,25 +90,25 @@ static void direct_in_protected_mode(void **state)
 	set_gdt(KCODE, make_desc(0, 0xfffff, 0x9a, 0xc));
 	aim(KCODE | 0, 0x12345678, 4);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x12345678);
+	assert_int_equal(w.cpu->next_rip, 0x12345678);
 	assert_int_equal(peek(KSTACK - 8, 8), 0x102 | (u64)KCODE << 32);
 	assert_int_equal(peek(GDT + KCODE + 5, 1), 0x9b);
-	assert_int_equal(w.cpu.seg[SEG_CS].attr & 0xff, 0x9b);
+	assert_int_equal(w.cpu->seg[SEG_CS].attr & 0xff, 0x9b);
 	assert_int_equal(run_retf_n(4, 4), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK + 4);
-	assert_int_equal(w.cpu.next_rip, 0x102);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK + 4);
+	assert_int_equal(w.cpu->next_rip, 0x102);
 
 	start_protected(3); /* to conforming code: CPL stays and is the selector's RPL */
 	aim(CCODE, 0x600, 4);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_CS].selector, CCODE | 3);
-	assert_int_equal(w.cpu.cpl, 3);
+	assert_int_equal(w.cpu->seg[SEG_CS].selector, CCODE | 3);
+	assert_int_equal(w.cpu->cpl, 3);
 
 	start_protected(0);
 	aim(CODE16, 0x600, 4);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.code_size, 2);
-	assert_false(w.cpu.block_key & BK_CODE32);
+	assert_int_equal(w.cpu->code_size, 2);
+	assert_false(w.cpu->block_key & BK_CODE32);
 }
 
 static void direct_between_64_and_32_bit_code(void **state)
@@ -116,14 +116,14 @@ static void direct_between_64_and_32_bit_code(void **state)
 	start_long(0);
 	aim(KCODE, 0x80000000, 4);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.code_size, 4);
-	assert_int_equal(w.cpu.next_rip, 0x80000000);
+	assert_int_equal(w.cpu->code_size, 4);
+	assert_int_equal(w.cpu->next_rip, 0x80000000);
 	aim(KCODE64, 0x600, 4);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.code_size, 8);
+	assert_int_equal(w.cpu->code_size, 8);
 	aim(KCODE64, 0xffffffff80000000, 8);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0xffffffff80000000);
+	assert_int_equal(w.cpu->next_rip, 0xffffffff80000000);
 	assert_int_equal(peek(KSTACK - 16, 8), 0x600);
 	assert_int_equal(peek(KSTACK - 8, 8), KCODE64);
 }
@@ -138,23 +138,23 @@ static void gate_with_parameters(void **state)
 	poke(USTACK + 8, 3, 4);
 	aim(SELGATE | 3, 0xbad, 4);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 0);
-	assert_int_equal(w.cpu.next_rip, 0x12345678);
-	assert_int_equal(w.cpu.seg[SEG_SS].selector, KDATA);
-	assert_int_equal(w.cpu.gpr[RSP], TSTACK - 28);
+	assert_int_equal(w.cpu->cpl, 0);
+	assert_int_equal(w.cpu->next_rip, 0x12345678);
+	assert_int_equal(w.cpu->seg[SEG_SS].selector, KDATA);
+	assert_int_equal(w.cpu->gpr[RSP], TSTACK - 28);
 	const u32 want[7] = {0x102, UCODE, 1, 2, 3, USTACK, UDATA};
 	for (unsigned i = 0; i < 7; i++)
 		assert_int_equal(peek(TSTACK - 28 + 4 * i, 4), want[i]);
 
 	/* retf 12 releases the parameters on both stacks and drops inner data segments. */
-	w.cpu.seg[SEG_ES].attr = 0xc093;
-	w.cpu.seg[SEG_ES].selector = KDATA;
+	w.cpu->seg[SEG_ES].attr = 0xc093;
+	w.cpu->seg[SEG_ES].selector = KDATA;
 	assert_int_equal(run_retf_n(4, 12), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
-	assert_int_equal(w.cpu.gpr[RSP], USTACK + 12);
-	assert_int_equal(w.cpu.seg[SEG_SS].selector, UDATA);
-	assert_int_equal(w.cpu.seg[SEG_DS].selector, UDATA);
-	assert_int_equal(w.cpu.seg[SEG_ES].selector, 0);
+	assert_int_equal(w.cpu->cpl, 3);
+	assert_int_equal(w.cpu->gpr[RSP], USTACK + 12);
+	assert_int_equal(w.cpu->seg[SEG_SS].selector, UDATA);
+	assert_int_equal(w.cpu->seg[SEG_DS].selector, UDATA);
+	assert_int_equal(w.cpu->seg[SEG_ES].selector, 0);
 }
 
 static void gate_of_16_bits(void **state)
@@ -164,7 +164,7 @@ static void gate_of_16_bits(void **state)
 	poke(USTACK, 0x7777, 2);
 	aim(SELGATE | 3, 0, 4);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x1234);
+	assert_int_equal(w.cpu->next_rip, 0x1234);
 	const u16 want[5] = {0x102, UCODE, 0x7777, (u16)USTACK, UDATA};
 	for (unsigned i = 0; i < 5; i++)
 		assert_int_equal(peek(TSTACK - 10 + 2 * i, 2), want[i]);
@@ -176,14 +176,14 @@ static void gate_to_same_level(void **state)
 	set_call_gate(KCODE, 0x600, 0x8c, 5); /* no copy without a level change */
 	aim(SELGATE, 0, 4);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0x600);
+	assert_int_equal(w.cpu->next_rip, 0x600);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RSP], KSTACK - 8);
+	assert_int_equal(w.cpu->gpr[RSP], KSTACK - 8);
 	start_protected(3);
 	set_call_gate(CCODE, 0x600, 0xec, 0);
 	aim(SELGATE | 3, 0, 4);
 	assert_int_equal(run_jmp(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
+	assert_int_equal(w.cpu->cpl, 3);
 }
 
 static void gate_in_long_mode(void **state)
@@ -192,15 +192,15 @@ static void gate_in_long_mode(void **state)
 	set_call_gate(KCODE64, 0xffff800000000600, 0xec, 7); /* the count is ignored */
 	aim(SELGATE | 3, 0, 4);
 	assert_int_equal(run_call(), CPU_OK);
-	assert_int_equal(w.cpu.next_rip, 0xffff800000000600);
-	assert_int_equal(w.cpu.seg[SEG_SS].selector, 0);
-	assert_int_equal(w.cpu.gpr[RSP], TSTACK - 32);
+	assert_int_equal(w.cpu->next_rip, 0xffff800000000600);
+	assert_int_equal(w.cpu->seg[SEG_SS].selector, 0);
+	assert_int_equal(w.cpu->gpr[RSP], TSTACK - 32);
 	const u64 want[4] = {0x102, UCODE64, USTACK, UDATA};
 	for (unsigned i = 0; i < 4; i++)
 		assert_int_equal(peek(TSTACK - 32 + 8 * i, 8), want[i]);
 	assert_int_equal(run_retf(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
-	assert_int_equal(w.cpu.gpr[RSP], USTACK);
+	assert_int_equal(w.cpu->cpl, 3);
+	assert_int_equal(w.cpu->gpr[RSP], USTACK);
 }
 
 /* ---- faults ---- */
@@ -234,7 +234,7 @@ static void f_conforming_above(void)
 static void f_stack(void)
 {
 	start_protected(0);
-	w.cpu.gpr[RSP] = BAD + 4;
+	w.cpu->gpr[RSP] = BAD + 4;
 	aim(KCODE, 0x600, 4);
 }
 
@@ -280,7 +280,7 @@ static void g_jump_inward(void)
 static void g_tss(void)
 {
 	gate(3, KCODE, 0xec);
-	w.cpu.seg[SEG_TR].limit = 8;
+	w.cpu->seg[SEG_TR].limit = 8;
 }
 static void g_ss0(void)
 {
@@ -296,7 +296,7 @@ static void g_parameters(void)
 {
 	gate(3, KCODE, 0xec);
 	set_call_gate(KCODE, 0x600, 0xec, 4);
-	w.cpu.gpr[RSP] = BAD - 8;
+	w.cpu->gpr[RSP] = BAD - 8;
 }
 static void g_limit(void)
 {
@@ -326,7 +326,7 @@ static void g_long_cut_off(void)
 {
 	start_long(3);
 	set_call_gate(KCODE64, 0x600, 0xec, 0);
-	w.cpu.gdt.limit = SELGATE + 14;
+	w.cpu->gdt.limit = SELGATE + 14;
 	aim(SELGATE | 3, 0, 4);
 }
 
@@ -375,7 +375,7 @@ static void ret_frame(unsigned cpl, u32 cs, u32 ss)
 	const u32 v[4] = {0x600, cs, USTACK, ss};
 
 	start_protected(cpl);
-	w.cpu.gpr[RSP] = KSTACK - 16;
+	w.cpu->gpr[RSP] = KSTACK - 16;
 	for (unsigned i = 0; i < 4; i++)
 		poke(KSTACK - 16 + 4 * i, v[i], 4);
 }
@@ -402,19 +402,19 @@ static void r_ss_null(void)
 static void r_stack(void)
 {
 	ret_frame(0, UCODE, UDATA);
-	w.cpu.gpr[RSP] = BAD - 4;
+	w.cpu->gpr[RSP] = BAD - 4;
 }
 
 static void ret_nulls_a_segment_but_not_its_base(void **state)
 {
 	ret_frame(0, UCODE, UDATA);
-	w.cpu.seg[SEG_FS].base = 0x12345000;
-	w.cpu.seg[SEG_FS].selector = KDATA;
+	w.cpu->seg[SEG_FS].base = 0x12345000;
+	w.cpu->seg[SEG_FS].selector = KDATA;
 	assert_int_equal(run_retf(), CPU_OK);
-	assert_int_equal(w.cpu.cpl, 3);
-	assert_int_equal(w.cpu.seg[SEG_FS].selector, 0);
-	assert_true(w.cpu.seg[SEG_FS].attr & SEG_UNUSABLE);
-	assert_int_equal(w.cpu.seg[SEG_FS].base, 0x12345000);
+	assert_int_equal(w.cpu->cpl, 3);
+	assert_int_equal(w.cpu->seg[SEG_FS].selector, 0);
+	assert_true(w.cpu->seg[SEG_FS].attr & SEG_UNUSABLE);
+	assert_int_equal(w.cpu->seg[SEG_FS].base, 0x12345000);
 }
 
 static void ret_faults(void **state)
@@ -446,5 +446,5 @@ int main(void)
 		cmocka_unit_test(ret_faults),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

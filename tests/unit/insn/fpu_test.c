@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* State images, masked moves and gathers, on the image in cpu->xsave_area. */
-#include "world.h"
+#include "tests/unit/world/insns.h"
 #include "engine/core/cpu.h"
 #include "engine/core/xsave.h"
 #include "engine/exit.h"
@@ -26,7 +26,7 @@ static u32 host_mxcsr_mask(void)
 /* Every component in use with a pattern of its own. */
 static void start_state(void)
 {
-	f = fpu_image(&w.cpu);
+	f = fpu_image(w.cpu);
 	f->fcw = 0x27f;
 	f->fsw = 0x1800; /* TOP 3 */
 	f->ftw = 0x18;
@@ -40,8 +40,8 @@ static void start_state(void)
 		memset(f->ymm_high[i], 0x40 + i, 16);
 	}
 	f->xstate_bv = XSTATE_OFFERED;
-	w.cpu.gpr[RBX] = AREA;
-	w.cpu.gpr[RAX] = XSTATE_OFFERED;
+	w.cpu->gpr[RBX] = AREA;
+	w.cpu->gpr[RAX] = XSTATE_OFFERED;
 	memset(w.mem + AREA, 0xee, 2048);
 }
 
@@ -81,9 +81,9 @@ static void fxsave_and_back(void **state)
 	at(AREA)->mxcsr = BIT(16);
 	assert_gp(FXRSTOR);
 	assert_int_equal(f->mxcsr, old.mxcsr);
-	w.cpu.gpr[RBX] = AREA + 8;
+	w.cpu->gpr[RBX] = AREA + 8;
 	assert_gp(FXSAVE);
-	w.cpu.gpr[RBX] = BAD - 0x100;
+	w.cpu->gpr[RBX] = BAD - 0x100;
 	assert_fault(FXSAVE, X86_PF, PF_W);
 	assert_int_equal(w.mem[BAD - 0x100], 0);
 }
@@ -91,7 +91,7 @@ static void fxsave_and_back(void **state)
 static void eight_registers_outside_64bit_mode(void **state)
 {
 	start_protected(0);
-	w.cpu.cr4 |= CR4_OSFXSR;
+	w.cpu->cr4 |= CR4_OSFXSR;
 	start_state();
 	assert_int_equal(EXEC(0x0f, 0xae, 0x03), CPU_OK);
 	assert_int_equal(at(AREA)->xmm[7][0], 0x27);
@@ -108,7 +108,7 @@ static void xsave_writes_what_is_asked(void **state)
 	start_state();
 	zero_header();
 	at(AREA)->xstate_bv = XSTATE_X87 | XSTATE_SSE;
-	w.cpu.gpr[RAX] = XSTATE_AVX | BIT(9); /* PKRU is not enabled */
+	w.cpu->gpr[RAX] = XSTATE_AVX | BIT(9); /* PKRU is not enabled */
 	assert_int_equal(XSAVE, CPU_OK);
 	assert_int_equal(at(AREA)->xstate_bv, XSTATE_OFFERED);
 	assert_int_equal(at(AREA)->xcomp_bv, 0);
@@ -117,7 +117,7 @@ static void xsave_writes_what_is_asked(void **state)
 	assert_int_equal(at(AREA)->mxcsr, 0x1fa0); /* belongs to SSE and AVX */
 	assert_memory_equal(at(AREA)->ymm_high, f->ymm_high, 256);
 	f->xstate_bv = XSTATE_X87;
-	w.cpu.gpr[RAX] = XSTATE_OFFERED;
+	w.cpu->gpr[RAX] = XSTATE_OFFERED;
 	assert_int_equal(XSAVE, CPU_OK);
 	assert_int_equal(at(AREA)->xstate_bv, XSTATE_X87);
 }
@@ -154,7 +154,7 @@ static void xrstor_loads_and_initialises(void **state)
 	old = *f;
 	at(AREA)->xstate_bv = XSTATE_AVX;
 	memset(at(AREA)->ymm_high, 9, 256);
-	w.cpu.gpr[RAX] = XSTATE_SSE | XSTATE_AVX;
+	w.cpu->gpr[RAX] = XSTATE_SSE | XSTATE_AVX;
 	assert_int_equal(XRSTOR, CPU_OK);
 	assert_int_equal(f->ymm_high[15][15], 9);
 	assert_int_equal(f->xmm[3][0], 0);           /* absent: initial */
@@ -162,7 +162,7 @@ static void xrstor_loads_and_initialises(void **state)
 	assert_int_equal(f->st[0][0], old.st[0][0]); /* not asked for */
 	/* The state goes through the host's registers, where a context switch may call zeroes "in use" (SDM 1:13.6). */
 	assert_int_equal(f->xstate_bv | XSTATE_SSE, XSTATE_OFFERED);
-	w.cpu.gpr[RAX] = XSTATE_X87;
+	w.cpu->gpr[RAX] = XSTATE_X87;
 	assert_int_equal(XRSTOR, CPU_OK);
 	assert_int_equal(f->fcw, FCW_RESET);
 	assert_int_equal(f->ftw, 0);
@@ -216,13 +216,13 @@ static void bad_headers(void **state)
 	start_long(0);
 	start_state();
 	zero_header();
-	w.cpu.gpr[RBX] = AREA + 32;
+	w.cpu->gpr[RBX] = AREA + 32;
 	assert_gp(XSAVE);
-	w.cpu.gpr[RBX] = AREA;
-	w.cpu.xcr0 = 3; /* AVX not enabled: the header may not name it */
+	w.cpu->gpr[RBX] = AREA;
+	w.cpu->xcr0 = 3; /* AVX not enabled: the header may not name it */
 	at(AREA)->xstate_bv = XSTATE_AVX;
 	assert_gp(XRSTOR);
-	w.cpu.cr4 &= ~CR4_OSXSAVE;
+	w.cpu->cr4 &= ~CR4_OSXSAVE;
 	assert_ud(XSAVE);
 }
 
@@ -232,13 +232,13 @@ static void xgetbv_1_shows_what_is_in_use(void **state)
 	start_state();
 	f->xstate_bv = XSTATE_AVX;
 	f->mxcsr = MXCSR_RESET;
-	w.cpu.gpr[RCX] = 1;
+	w.cpu->gpr[RCX] = 1;
 	assert_int_equal(EXEC(0x0f, 0x01, 0xd0), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RAX], XSTATE_AVX);
-	w.cpu.gpr[RCX] = 0;
+	assert_int_equal(w.cpu->gpr[RAX], XSTATE_AVX);
+	w.cpu->gpr[RCX] = 0;
 	assert_int_equal(EXEC(0x0f, 0x01, 0xd0), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RAX], 7);
-	w.cpu.gpr[RCX] = 2;
+	assert_int_equal(w.cpu->gpr[RAX], 7);
+	w.cpu->gpr[RCX] = 2;
 	assert_gp(EXEC(0x0f, 0x01, 0xd0));
 }
 
@@ -297,7 +297,7 @@ static void save_and_restore(void **state)
 	assert_int_equal(f->fsw, old.fsw);
 	assert_int_equal(f->ftw, old.ftw);
 	assert_memory_equal(f->st[7], old.st[7], 10);
-	w.cpu.gpr[RBX] = BAD - 50;
+	w.cpu->gpr[RBX] = BAD - 50;
 	old = *f;
 	assert_fault(EXEC(0xdd, 0x33), X86_PF, PF_W);
 	assert_memory_equal(f, &old, sizeof(old));
@@ -322,7 +322,7 @@ static void masked_load_and_store(void **state)
 {
 	start_long(0);
 	start_state();
-	w.cpu.gpr[RBX] = BAD - 8; /* two elements, then nothing */
+	w.cpu->gpr[RBX] = BAD - 8; /* two elements, then nothing */
 	poke(BAD - 8, 0x2222222211111111, 8);
 	memset(f->xmm[2], 0, 16);
 	memset(f->ymm_high[2], 0, 16);
@@ -355,7 +355,7 @@ static void masked_bytes(void **state)
 {
 	start_long(0);
 	start_state();
-	w.cpu.gpr[RDI] = DATA + 0x800;
+	w.cpu->gpr[RDI] = DATA + 0x800;
 	memset(f->xmm[2], 0, 16);
 	f->xmm[2][0] = 0x80;
 	f->xmm[2][15] = 0xff;
@@ -365,7 +365,7 @@ static void masked_bytes(void **state)
 	assert_int_equal(w.mem[DATA + 0x80f], 0x21);
 	/* maskmovq mm1, mm2, TOP 3: mm1 is ST6, mm2 is ST7 */
 	memset(f->st[7], 0x80, 8);
-	w.cpu.gpr[RDI] = DATA + 0x900;
+	w.cpu->gpr[RDI] = DATA + 0x900;
 	assert_int_equal(EXEC(0x0f, 0xf7, 0xca), CPU_OK);
 	assert_int_equal(peek(DATA + 0x900, 8), 0x1616161616161616);
 	assert_int_equal(w.mem[DATA + 0x908], 0);
@@ -406,10 +406,10 @@ static void gather_fault_keeps_done_elements(void **state)
 		if (addr[i] != BAD)
 			poke(addr[i], 0xaaaa0000 + i, 8);
 	}
-	w.cpu.gpr[RBX] = 0;
+	w.cpu->gpr[RBX] = 0;
 	/* vpgatherqq ymm1, [rbx+ymm3*1], ymm2 */
 	assert_fault(EXEC(0xc4, 0xe2, 0xed, 0x91, 0x0c, 0x1b), X86_PF, 0);
-	assert_int_equal(w.cpu.exc.cr2, BAD);
+	assert_int_equal(w.cpu->exc.cr2, BAD);
 	assert_int_equal(get_d(1, 0), 0xaaaa0000);
 	assert_int_equal(get_d(1, 2), 0xaaaa0001);
 	assert_int_equal(get_d(1, 4), 0x41414141);
@@ -449,11 +449,11 @@ static void gather_from_mmio_restarts_clean(void **state)
 		set_d(2, i, i < 2 ? BIT(31) : 0);
 		set_d(3, i, 4 * i);
 	}
-	w.cpu.gpr[RBX] = MMIO;
+	w.cpu->gpr[RBX] = MMIO;
 	assert_int_equal(EXEC(0xc4, 0xe2, 0x69, 0x90, 0x0c, 0x1b), CPU_EXIT);
 	answer(EXIT_MMIO_READ, MMIO, 4, 1);
 	assert_int_equal(EXEC(0xc4, 0xe2, 0x69, 0x90, 0x0c, 0x1b), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.mmio.gpa, MMIO + 4);
+	assert_int_equal(w.cpu->exit.mmio.gpa, MMIO + 4);
 	assert_int_equal(get_d(2, 0), BIT(31));
 	answer(EXIT_MMIO_READ, MMIO + 4, 4, 2);
 	assert_int_equal(EXEC(0xc4, 0xe2, 0x69, 0x90, 0x0c, 0x1b), CPU_OK);
@@ -482,5 +482,5 @@ int main(void)
 		cmocka_unit_test(gather_from_mmio_restarts_clean),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

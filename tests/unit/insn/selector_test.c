@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Instructions on selectors and their descriptors: LLDT, LTR and their stores, LAR to VERW, ARPL. */
-#include "../cpu/fault_case.h"
+#include "tests/unit/world/fault_case.h"
 #include "engine/core/cpu.h"
 #include "engine/cpu/segment.h"
 #include "engine/insn/ops.h"
@@ -13,31 +13,31 @@ static int with_rdx(op_handler op, u16 selector, unsigned size)
 
 	in.rm = RDX;
 	in.reg = RCX;
-	w.cpu.gpr[RDX] = selector;
-	return op(&w.cpu, &in);
+	w.cpu->gpr[RDX] = selector;
+	return op(w.cpu, &in);
 }
 
 static void ldt_and_task_register(void **state)
 {
 	start_protected(0);
 	assert_int_equal(with_rdx(op_lldt, SELLDT, 2), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_LDTR].base, LDT);
+	assert_int_equal(w.cpu->seg[SEG_LDTR].base, LDT);
 	assert_int_equal(with_rdx(op_sldt, 0, 4), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RDX], SELLDT);
+	assert_int_equal(w.cpu->gpr[RDX], SELLDT);
 	assert_int_equal(with_rdx(op_lldt, 0, 2), CPU_OK);
-	assert_true(w.cpu.seg[SEG_LDTR].attr & SEG_UNUSABLE);
+	assert_true(w.cpu->seg[SEG_LDTR].attr & SEG_UNUSABLE);
 	assert_int_equal(with_rdx(op_ltr, SELNEW, 2), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_TR].base, TSS_NEW);
-	assert_int_equal(w.cpu.seg[SEG_TR].attr & 0xff, 0x8b);
+	assert_int_equal(w.cpu->seg[SEG_TR].base, TSS_NEW);
+	assert_int_equal(w.cpu->seg[SEG_TR].attr & 0xff, 0x8b);
 	assert_int_equal(peek(GDT + SELNEW + 5, 1), 0x8b);
 	assert_int_equal(with_rdx(op_str, 0, 4), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RDX], SELNEW);
+	assert_int_equal(w.cpu->gpr[RDX], SELNEW);
 
 	start_long(0);
 	set_gdt(SELTSS, make_desc(TSS, 0x67, 0x89, 0));
 	poke(GDT + SELTSS + 8, 0xffff8880, 4);
 	assert_int_equal(with_rdx(op_ltr, SELTSS, 2), CPU_OK);
-	assert_int_equal(w.cpu.seg[SEG_TR].base, 0xffff888000000000 | TSS);
+	assert_int_equal(w.cpu->seg[SEG_TR].base, 0xffff888000000000 | TSS);
 }
 
 static u16 system_selector;
@@ -62,7 +62,7 @@ static int run_sldt(void)
 	{                                                                                          \
 		start;                                                                             \
 		system_selector = value;                                                           \
-		w.cpu.gpr[RDX] = value;                                                            \
+		w.cpu->gpr[RDX] = value;                                                           \
 	}
 SYSTEM_CASE(s_null, start_protected(0), 0)
 SYSTEM_CASE(s_in_ldt, start_protected(0); load_ldt_like_gdt(), SELLDT | 4)
@@ -75,13 +75,13 @@ static void s_ldt_absent(void)
 {
 	s_null();
 	set_gdt(SELLDT, make_desc(LDT, 0x7f, SYS_LDT, 0));
-	w.cpu.gpr[RDX] = system_selector = SELLDT;
+	w.cpu->gpr[RDX] = system_selector = SELLDT;
 }
 static void s_tss_absent(void)
 {
 	s_null();
 	set_gdt(SELNEW, make_desc(TSS_NEW, 0x67, SYS_TSS32, 0));
-	w.cpu.gpr[RDX] = system_selector = SELNEW;
+	w.cpu->gpr[RDX] = system_selector = SELNEW;
 }
 static void s_long_16bit(void)
 {
@@ -103,18 +103,18 @@ static void s_ldt_base(void)
 {
 	s_long_cut_off();
 	poke(GDT + SELLDT + 8, 0x8000, 4);
-	w.cpu.gpr[RDX] = system_selector = SELLDT;
+	w.cpu->gpr[RDX] = system_selector = SELLDT;
 }
 static void s_cut_off(void)
 {
 	s_long_cut_off();
-	w.cpu.gdt.limit = SELTSS + 14;
+	w.cpu->gdt.limit = SELTSS + 14;
 }
 static void s_umip(void)
 {
 	start_protected(3);
-	w.cpu.cr4 |= CR4_UMIP;
-	w.cpu.gpr[RDX] = system_selector = 0;
+	w.cpu->cr4 |= CR4_UMIP;
+	w.cpu->gpr[RDX] = system_selector = 0;
 }
 
 static void system_faults(void **state)
@@ -173,35 +173,35 @@ static void queries(void **state)
 		start_protected(rows[i].cpl);
 		set_call_gate(KCODE, 0x500, 0x8c, 0);
 		for (unsigned k = 0; k < 4; k++) {
-			w.cpu.gpr[RCX] = 0xaaaa;
+			w.cpu->gpr[RCX] = 0xaaaa;
 			assert_int_equal(with_rdx(op[k], rows[i].selector, 4), CPU_OK);
-			if (!!(w.cpu.rflags & FL_ZF) != want[k])
+			if (!!(w.cpu->rflags & FL_ZF) != want[k])
 				fail_msg("%s, %u", rows[i].name, k);
-			assert_int_equal(w.cpu.gpr[RCX] == 0xaaaa, !(want[k] && k < 2));
+			assert_int_equal(w.cpu->gpr[RCX] == 0xaaaa, !(want[k] && k < 2));
 		}
 	}
 	start_protected(0);
 	assert_int_equal(with_rdx(op_lar, KDATA, 4), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RCX], 0xcf9300 & 0xf0ff00);
+	assert_int_equal(w.cpu->gpr[RCX], 0xcf9300 & 0xf0ff00);
 	assert_int_equal(with_rdx(op_lsl, KDATA, 4), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RCX], 0xffffffff);
+	assert_int_equal(w.cpu->gpr[RCX], 0xffffffff);
 	start_long(0); /* 16-bit system types do not exist */
 	set_gdt(SELNEW, make_desc(0, 0x2b, 0x81, 0));
 	assert_int_equal(with_rdx(op_lar, SELNEW, 4), CPU_OK);
-	assert_false(w.cpu.rflags & FL_ZF);
+	assert_false(w.cpu->rflags & FL_ZF);
 }
 
 static void arpl(void **state)
 {
 	start_protected(0);
-	w.cpu.gpr[RCX] = 3;
+	w.cpu->gpr[RCX] = 3;
 	assert_int_equal(with_rdx(op_arpl, 0x20, 2), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RDX], 0x23);
-	assert_true(w.cpu.rflags & FL_ZF);
-	w.cpu.gpr[RCX] = 1;
+	assert_int_equal(w.cpu->gpr[RDX], 0x23);
+	assert_true(w.cpu->rflags & FL_ZF);
+	w.cpu->gpr[RCX] = 1;
 	assert_int_equal(with_rdx(op_arpl, 0x22, 2), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RDX], 0x22);
-	assert_false(w.cpu.rflags & FL_ZF);
+	assert_int_equal(w.cpu->gpr[RDX], 0x22);
+	assert_false(w.cpu->rflags & FL_ZF);
 }
 
 int main(void)
@@ -213,5 +213,5 @@ int main(void)
 		cmocka_unit_test(arpl),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

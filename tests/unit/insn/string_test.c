@@ -5,7 +5,7 @@
 #include <ucontext.h>
 
 #include "engine/host/hostmem.h"
-#include "world.h"
+#include "tests/unit/world/insns.h"
 #include "engine/insn/step.h"
 
 #define RIP 0x1000
@@ -98,20 +98,20 @@ static unsigned encode(u8 *b, enum kind kind, unsigned size, u8 prefix)
 static void copy_world_to_model(void)
 {
 	memcpy(m.mem, w.mem, WORLD_SIZE);
-	m.rax = w.cpu.gpr[RAX];
-	m.rcx = w.cpu.gpr[RCX];
-	m.rsi = w.cpu.gpr[RSI];
-	m.rdi = w.cpu.gpr[RDI];
-	m.flags = w.cpu.rflags & FL_STATUS;
+	m.rax = w.cpu->gpr[RAX];
+	m.rcx = w.cpu->gpr[RCX];
+	m.rsi = w.cpu->gpr[RSI];
+	m.rdi = w.cpu->gpr[RDI];
+	m.flags = w.cpu->rflags & FL_STATUS;
 }
 
 static void assert_as_model(void)
 {
-	assert_int_equal(w.cpu.gpr[RAX], m.rax);
-	assert_int_equal(w.cpu.gpr[RCX], m.rcx);
-	assert_int_equal(w.cpu.gpr[RSI], m.rsi);
-	assert_int_equal(w.cpu.gpr[RDI], m.rdi);
-	assert_int_equal(w.cpu.rflags & FL_STATUS, m.flags);
+	assert_int_equal(w.cpu->gpr[RAX], m.rax);
+	assert_int_equal(w.cpu->gpr[RCX], m.rcx);
+	assert_int_equal(w.cpu->gpr[RSI], m.rsi);
+	assert_int_equal(w.cpu->gpr[RDI], m.rdi);
+	assert_int_equal(w.cpu->rflags & FL_STATUS, m.flags);
 	assert_memory_equal(w.mem + DATA - 0x4000, m.mem + DATA - 0x4000, 0x10000);
 }
 
@@ -120,15 +120,15 @@ static void run_case(enum kind kind, unsigned size, bool down, u8 prefix, u64 fr
 	u8 b[4];
 	unsigned len = encode(b, kind, size, prefix);
 
-	w.cpu.gpr[RSI] = from;
-	w.cpu.gpr[RDI] = to;
-	w.cpu.gpr[RCX] = n;
-	w.cpu.rflags = FL_FIXED | FL_CF | FL_OF | (down ? FL_DF : 0);
-	w.cpu.rip = RIP;
+	w.cpu->gpr[RSI] = from;
+	w.cpu->gpr[RDI] = to;
+	w.cpu->gpr[RCX] = n;
+	w.cpu->rflags = FL_FIXED | FL_CF | FL_OF | (down ? FL_DF : 0);
+	w.cpu->rip = RIP;
 	copy_world_to_model();
 	model_run(kind, size, down, prefix);
 	assert_int_equal(exec_bytes(b, len), CPU_OK);
-	assert_int_equal(w.cpu.rip, RIP + len);
+	assert_int_equal(w.cpu->rip, RIP + len);
 	assert_as_model();
 }
 
@@ -161,13 +161,13 @@ static void all_forms_agree_with_model(void **state)
 		fill(rnd(4) ? 1 : 2);
 		if (rnd(3) == 0)
 			w.mem[DATA + 0x3000 + rnd(0x2000)] = 7;
-		w.cpu.gpr[RAX] = rnd(2) ? 0x8080808080808080 : rnd(~0ull);
+		w.cpu->gpr[RAX] = rnd(2) ? 0x8080808080808080 : rnd(~0ull);
 		run_case(kind, size, rnd(2), prefixes[rnd(3)], from, to,
 			rnd(3) ? rnd(40) : rnd(1000));
 	}
 }
 
-/* The same where a side has no host address and everything goes one by one. */
+/* The same where the destination has no host address and everything goes one by one. */
 static void pages_without_host_address(void **state)
 {
 	for (unsigned i = 0; i < 40; i++) {
@@ -175,11 +175,11 @@ static void pages_without_host_address(void **state)
 		unsigned size = 1u << (i / 2 & 3);
 		start_long(0);
 		for (unsigned k = 0; k < 0x1000; k++)
-			w.mem[NOHOST + k] = (u8)rnd(256);
-		w.cpu.gpr[RSI] = NOHOST + 0x100;
-		w.cpu.gpr[RDI] = DATA + 0x100;
-		w.cpu.gpr[RCX] = 20;
-		w.cpu.rflags |= down ? FL_DF : 0;
+			w.mem[DATA + k] = (u8)rnd(256);
+		w.cpu->gpr[RSI] = DATA + 0x100;
+		w.cpu->gpr[RDI] = NOHOST + 0x100;
+		w.cpu->gpr[RCX] = 20;
+		w.cpu->rflags |= down ? FL_DF : 0;
 		copy_world_to_model();
 		model_run(K_MOVS, size, down, 0xf3);
 		u8 b[4];
@@ -193,136 +193,137 @@ static void fault_in_the_middle(void **state)
 {
 	start_long(0);
 	memset(w.mem + DATA, 0x5a, 64);
-	w.cpu.gpr[RSI] = DATA;
-	w.cpu.gpr[RDI] = BAD - 24;
-	w.cpu.gpr[RCX] = 8;
+	w.cpu->gpr[RSI] = DATA;
+	w.cpu->gpr[RDI] = BAD - 24;
+	w.cpu->gpr[RCX] = 8;
 	assert_fault(EXEC(0xf3, 0x48, 0xa5), X86_PF, PF_W);
-	assert_int_equal(w.cpu.exc.cr2, BAD);
-	assert_int_equal(w.cpu.gpr[RCX], 5);
-	assert_int_equal(w.cpu.gpr[RDI], BAD);
-	assert_int_equal(w.cpu.gpr[RSI], DATA + 24);
-	assert_int_equal(w.cpu.rip, RIP);
+	assert_int_equal(w.cpu->exc.cr2, BAD);
+	assert_int_equal(w.cpu->gpr[RCX], 5);
+	assert_int_equal(w.cpu->gpr[RDI], BAD);
+	assert_int_equal(w.cpu->gpr[RSI], DATA + 24);
+	assert_int_equal(w.cpu->rip, RIP);
 	assert_int_equal(peek(BAD - 8, 8), 0x5a5a5a5a5a5a5a5a);
 
 	/* an element that straddles into the bad page: nothing of it is written */
-	w.cpu.gpr[RDI] = BAD - 12;
-	w.cpu.gpr[RCX] = 4;
+	w.cpu->gpr[RDI] = BAD - 12;
+	w.cpu->gpr[RCX] = 4;
 	poke(BAD - 4, 0, 4);
 	assert_fault(EXEC(0xf3, 0x48, 0xab), X86_PF, PF_W);
-	assert_int_equal(w.cpu.exc.cr2, BAD);
-	assert_int_equal(w.cpu.gpr[RDI], BAD - 4);
-	assert_int_equal(w.cpu.gpr[RCX], 3);
+	assert_int_equal(w.cpu->exc.cr2, BAD);
+	assert_int_equal(w.cpu->gpr[RDI], BAD - 4);
+	assert_int_equal(w.cpu->gpr[RCX], 3);
 	assert_int_equal(peek(BAD - 4, 4), 0);
 }
 
 static void fault_downwards(void **state)
 {
 	start_long(0);
-	w.cpu.rflags |= FL_DF;
-	w.cpu.gpr[RSI] = BAD + 0x1000 + 8;
-	w.cpu.gpr[RDI] = DATA + 0x100;
-	w.cpu.gpr[RCX] = 10;
+	w.cpu->rflags |= FL_DF;
+	w.cpu->gpr[RSI] = BAD + 0x1000 + 8;
+	w.cpu->gpr[RDI] = DATA + 0x100;
+	w.cpu->gpr[RCX] = 10;
 	assert_fault(EXEC(0xf3, 0xa5), X86_PF, 0); /* movsd */
-	assert_int_equal(w.cpu.exc.cr2, BAD + 0xffc);
-	assert_int_equal(w.cpu.gpr[RCX], 7);
-	assert_int_equal(w.cpu.gpr[RSI], BAD + 0xffc);
-	assert_int_equal(w.cpu.gpr[RDI], DATA + 0x100 - 12);
+	assert_int_equal(w.cpu->exc.cr2, BAD + 0xffc);
+	assert_int_equal(w.cpu->gpr[RCX], 7);
+	assert_int_equal(w.cpu->gpr[RSI], BAD + 0xffc);
+	assert_int_equal(w.cpu->gpr[RDI], DATA + 0x100 - 12);
 }
 
 static void write_protected_destination(void **state)
 {
 	start_long(0);
-	w.cpu.gpr[RDI] = RO + 8;
-	w.cpu.gpr[RCX] = 3;
-	assert_fault(EXEC(0xf3, 0xaa), X86_PF, PF_W);
-	assert_int_equal(w.cpu.gpr[RCX], 3);
+	w.cpu->gpr[RDI] = RO + 8;
+	w.cpu->gpr[RCX] = 3;
+	assert_fault(EXEC(0xf3, 0xaa), X86_PF, PF_W | PF_P);
+	assert_int_equal(w.cpu->gpr[RCX], 3);
 	assert_int_equal(EXEC(0xf3, 0xae), CPU_OK); /* scas only reads */
 }
 
 static void zero_count_touches_nothing(void **state)
 {
 	start_long(0);
-	w.cpu.rflags |= FL_ZF | FL_CF;
-	w.cpu.gpr[RSI] = w.cpu.gpr[RDI] = BAD;
+	w.cpu->rflags |= FL_ZF | FL_CF;
+	w.cpu->gpr[RSI] = w.cpu->gpr[RDI] = BAD;
 	static const u8 ops[] = {0xa4, 0xa6, 0xaa, 0xac, 0xae, 0x6c, 0x6e};
 	for (unsigned i = 0; i < ARRAY_SIZE(ops); i++)
 		assert_int_equal(EXEC(0xf3, ops[i]), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RDI], BAD);
-	assert_int_equal(w.cpu.rflags & FL_STATUS, FL_ZF | FL_CF);
+	assert_int_equal(w.cpu->gpr[RDI], BAD);
+	assert_int_equal(w.cpu->rflags & FL_STATUS, FL_ZF | FL_CF);
 }
 
 static void interruptible_between_chunks(void **state)
 {
 	start_long(0);
-	w.cpu.exit_request = REQ_EVENT;
-	w.cpu.gpr[RSI] = DATA + 0xff0;
-	w.cpu.gpr[RDI] = DATA + 0x4000;
-	w.cpu.gpr[RCX] = 0x20;
+	w.cpu->exit_request = REQ_EVENT;
+	w.cpu->gpr[RSI] = DATA + 0xff0;
+	w.cpu->gpr[RDI] = DATA + 0x4000;
+	w.cpu->gpr[RCX] = 0x20;
 	assert_int_equal(EXEC(0xf3, 0xa4), CPU_OK);
-	assert_int_equal(w.cpu.rip, RIP);
-	assert_int_equal(w.cpu.gpr[RCX], 0x10);
+	assert_int_equal(w.cpu->rip, RIP);
+	assert_int_equal(w.cpu->gpr[RCX], 0x10);
 	assert_int_equal(EXEC(0xf3, 0xa4), CPU_OK);
-	assert_int_equal(w.cpu.rip, RIP + 2);
-	assert_int_equal(w.cpu.gpr[RCX], 0);
+	assert_int_equal(w.cpu->rip, RIP + 2);
+	assert_int_equal(w.cpu->gpr[RCX], 0);
 }
 
 static void single_step_takes_one_element(void **state)
 {
 	start_long(0);
-	w.cpu.rflags |= FL_TF;
-	w.cpu.gpr[RDI] = DATA;
-	w.cpu.gpr[RCX] = 3;
+	w.cpu->rflags |= FL_TF;
+	w.cpu->gpr[RDI] = DATA;
+	w.cpu->gpr[RCX] = 3;
 	for (unsigned left = 2; left < 3; left--) {
-		assert_int_equal(w.cpu.rip, RIP);
-		assert_int_equal(EXEC(0xf3, 0xaa), CPU_OK);
-		assert_int_equal(w.cpu.gpr[RCX], left);
+		assert_int_equal(w.cpu->rip, RIP);
+		assert_fault(EXEC(0xf3, 0xaa), X86_DB, NO_ERROR);
+		assert_int_equal(w.cpu->exc.dr6, DR6_BS);
+		assert_int_equal(w.cpu->gpr[RCX], left);
 	}
-	assert_int_equal(w.cpu.rip, RIP + 2);
+	assert_int_equal(w.cpu->rip, RIP + 2);
 }
 
 static void mmio_source(void **state)
 {
 	start_long(0);
-	w.cpu.gpr[RSI] = MMIO + 4;
-	w.cpu.gpr[RDI] = DATA;
-	w.cpu.gpr[RCX] = 2;
+	w.cpu->gpr[RSI] = MMIO + 4;
+	w.cpu->gpr[RDI] = DATA;
+	w.cpu->gpr[RCX] = 2;
 	assert_int_equal(EXEC(0xf3, 0xa5), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.mmio.gpa, MMIO + 4);
-	assert_int_equal(w.cpu.gpr[RCX], 2);
+	assert_int_equal(w.cpu->exit.mmio.gpa, MMIO + 4);
+	assert_int_equal(w.cpu->gpr[RCX], 2);
 	answer(EXIT_MMIO_READ, MMIO + 4, 4, 0x11223344);
 	assert_int_equal(EXEC(0xf3, 0xa5), CPU_OK);
-	assert_int_equal(w.cpu.rip, RIP); /* the answer belonged to this element alone */
-	assert_int_equal(w.cpu.gpr[RCX], 1);
+	assert_int_equal(w.cpu->rip, RIP); /* the answer belonged to this element alone */
+	assert_int_equal(w.cpu->gpr[RCX], 1);
 	assert_int_equal(peek(DATA, 8), 0x11223344);
 	assert_int_equal(EXEC(0xf3, 0xa5), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.mmio.gpa, MMIO + 8);
+	assert_int_equal(w.cpu->exit.mmio.gpa, MMIO + 8);
 }
 
 static void mmio_destination(void **state)
 {
 	start_long(0);
-	w.cpu.gpr[RDI] = MMIO;
-	w.cpu.gpr[RAX] = 0xabcd;
-	w.cpu.gpr[RCX] = 3;
+	w.cpu->gpr[RDI] = MMIO;
+	w.cpu->gpr[RAX] = 0xabcd;
+	w.cpu->gpr[RCX] = 3;
 	assert_int_equal(EXEC(0xf3, 0xab), CPU_OK);
-	assert_int_equal(w.cpu.posted_count, 1);
-	assert_int_equal(w.cpu.posted[0].gpa, MMIO);
-	assert_int_equal(w.cpu.posted[0].data[0], 0xcd);
-	assert_int_equal(w.cpu.rip, RIP);
-	assert_int_equal(w.cpu.gpr[RCX], 2);
+	assert_int_equal(w.cpu->posted_count, 1);
+	assert_int_equal(w.cpu->posted[0].gpa, MMIO);
+	assert_int_equal(w.cpu->posted[0].data[0], 0xcd);
+	assert_int_equal(w.cpu->rip, RIP);
+	assert_int_equal(w.cpu->gpr[RCX], 2);
 }
 
 static void address_size_32_in_64bit_mode(void **state)
 {
 	start_long(0);
-	w.cpu.gpr[RSI] = 0xffffffff00000000 | DATA;
-	w.cpu.gpr[RDI] = 0xffffffff00000000 | (DATA + 0x100);
-	w.cpu.gpr[RCX] = 0xffffffff00000004;
+	w.cpu->gpr[RSI] = 0xffffffff00000000 | DATA;
+	w.cpu->gpr[RDI] = 0xffffffff00000000 | (DATA + 0x100);
+	w.cpu->gpr[RCX] = 0xffffffff00000004;
 	poke(DATA, 0x1234567, 4);
 	assert_int_equal(EXEC(0xf3, 0x67, 0xa4), CPU_OK);
 	assert_int_equal(peek(DATA + 0x100, 4), 0x1234567);
-	assert_int_equal(w.cpu.gpr[RSI], DATA + 4); /* 32-bit results are zero-extended */
-	assert_int_equal(w.cpu.gpr[RCX], 0);
+	assert_int_equal(w.cpu->gpr[RSI], DATA + 4); /* 32-bit results are zero-extended */
+	assert_int_equal(w.cpu->gpr[RCX], 0);
 }
 
 /* Intel's processors cut the counter, and the pointers of MOVS and STOS, before they do anything. */
@@ -339,16 +340,16 @@ static void upper_halves_by_vendor(void **state)
 		bool intel = i & 1;
 
 		start_long(0);
-		w.cpu.host_amd = !intel;
-		w.cpu.gpr[RCX] = high;
-		w.cpu.gpr[RSI] = w.cpu.gpr[RDI] = high | BAD;
+		w.cpu->host_amd = !intel;
+		w.cpu->gpr[RCX] = high;
+		w.cpu->gpr[RSI] = w.cpu->gpr[RDI] = high | BAD;
 		assert_int_equal(EXEC(0xf3, 0x67, t[i / 2].op), CPU_OK);
-		assert_int_equal(w.cpu.gpr[RCX], intel ? 0 : high);
-		assert_int_equal(w.cpu.gpr[RSI], (intel && t[i / 2].rsi ? 0 : high) | BAD);
-		assert_int_equal(w.cpu.gpr[RDI], (intel && t[i / 2].rdi ? 0 : high) | BAD);
-		w.cpu.gpr[RCX] = high | 1;
+		assert_int_equal(w.cpu->gpr[RCX], intel ? 0 : high);
+		assert_int_equal(w.cpu->gpr[RSI], (intel && t[i / 2].rsi ? 0 : high) | BAD);
+		assert_int_equal(w.cpu->gpr[RDI], (intel && t[i / 2].rdi ? 0 : high) | BAD);
+		w.cpu->gpr[RCX] = high | 1;
 		assert_fault(EXEC(0xf3, 0x67, t[i / 2].op), X86_PF, t[i / 2].op == 0xaa ? PF_W : 0);
-		assert_int_equal(w.cpu.gpr[RCX], (intel ? 0 : high) | 1);
+		assert_int_equal(w.cpu->gpr[RCX], (intel ? 0 : high) | 1);
 	}
 }
 
@@ -359,67 +360,67 @@ static void flags_of_a_fault_by_vendor(void **state)
 		bool intel = i & 1, scas = i & 2;
 
 		start_long(0);
-		w.cpu.host_amd = !intel;
+		w.cpu->host_amd = !intel;
 		memset(w.mem + BAD - 4, 1, 4);
 		memset(w.mem + DATA, 1, 8);
-		w.cpu.gpr[RAX] = 1;
-		w.cpu.gpr[RSI] = DATA;
-		w.cpu.gpr[RDI] = BAD - 4;
-		w.cpu.gpr[RCX] = 8;
-		w.cpu.rflags |= FL_CF | FL_OF;
+		w.cpu->gpr[RAX] = 1;
+		w.cpu->gpr[RSI] = DATA;
+		w.cpu->gpr[RDI] = BAD - 4;
+		w.cpu->gpr[RCX] = 8;
+		w.cpu->rflags |= FL_CF | FL_OF;
 		assert_fault(EXEC(0xf3, scas ? 0xae : 0xa6), X86_PF, 0);
-		assert_int_equal(w.cpu.gpr[RCX], 4);
-		assert_int_equal(w.cpu.rflags & FL_STATUS, intel ? FL_CF | FL_OF : FL_ZF | FL_PF);
+		assert_int_equal(w.cpu->gpr[RCX], 4);
+		assert_int_equal(w.cpu->rflags & FL_STATUS, intel ? FL_CF | FL_OF : FL_ZF | FL_PF);
 	}
 }
 
 static void offset_wraps_at_64k(void **state)
 {
 	start_real();
-	w.cpu.seg[SEG_DS].base = 0x20000;
-	w.cpu.seg[SEG_ES].base = 0x30000;
+	w.cpu->seg[SEG_DS].base = 0x20000;
+	w.cpu->seg[SEG_ES].base = 0x30000;
 	poke(0x2fffe, 0x2211, 2);
 	poke(0x20000, 0x4433, 2);
-	w.cpu.gpr[RSI] = 0xffffe;
-	w.cpu.gpr[RCX] = 4;
+	w.cpu->gpr[RSI] = 0xffffe;
+	w.cpu->gpr[RCX] = 4;
 	assert_int_equal(EXEC(0xf3, 0xa4), CPU_OK);
 	assert_int_equal(peek(0x30000, 4), 0x44332211);
-	assert_int_equal(w.cpu.gpr[RSI], 0xf0002); /* upper half kept */
+	assert_int_equal(w.cpu->gpr[RSI], 0xf0002); /* upper half kept */
 
-	w.cpu.gpr[RSI] = 0; /* downwards through 0 */
-	w.cpu.gpr[RDI] = 0x103;
-	w.cpu.gpr[RCX] = 3;
-	w.cpu.rflags |= FL_DF;
+	w.cpu->gpr[RSI] = 0; /* downwards through 0 */
+	w.cpu->gpr[RDI] = 0x103;
+	w.cpu->gpr[RCX] = 3;
+	w.cpu->rflags |= FL_DF;
 	assert_int_equal(EXEC(0xf3, 0xa4), CPU_OK);
-	assert_int_equal(w.cpu.gpr[RSI], 0xfffd);
+	assert_int_equal(w.cpu->gpr[RSI], 0xfffd);
 	assert_int_equal(w.mem[0x30103], 0x33);
 	assert_int_equal(w.mem[0x30102], 0x22);
 	assert_int_equal(w.mem[0x30101], 0x11);
 
-	w.cpu.rflags &= ~FL_DF; /* a word that does not fit below 64 KiB */
-	w.cpu.gpr[RSI] = 0xffff;
-	w.cpu.gpr[RCX] = 1;
+	w.cpu->rflags &= ~FL_DF; /* a word that does not fit below 64 KiB */
+	w.cpu->gpr[RSI] = 0xffff;
+	w.cpu->gpr[RCX] = 1;
 	assert_gp(EXEC(0xf3, 0xa5));
 }
 
 static void segment_limit_stops_exactly(void **state)
 {
 	start_protected(0);
-	w.cpu.seg[SEG_ES].limit = DATA + 9;
-	w.cpu.gpr[RDI] = DATA;
-	w.cpu.gpr[RCX] = 100;
+	w.cpu->seg[SEG_ES].limit = DATA + 9;
+	w.cpu->gpr[RDI] = DATA;
+	w.cpu->gpr[RCX] = 100;
 	assert_gp(EXEC(0xf3, 0xab)); /* stosd */
-	assert_int_equal(w.cpu.gpr[RDI], DATA + 8);
-	assert_int_equal(w.cpu.gpr[RCX], 98);
+	assert_int_equal(w.cpu->gpr[RDI], DATA + 8);
+	assert_int_equal(w.cpu->gpr[RCX], 98);
 }
 
 static void segment_override_moves_source_only(void **state)
 {
 	start_long(0);
-	w.cpu.seg[SEG_FS].base = 0x1000;
+	w.cpu->seg[SEG_FS].base = 0x1000;
 	poke(DATA + 0x1000, 0x77, 1);
-	w.cpu.gpr[RSI] = DATA;
-	w.cpu.gpr[RDI] = DATA + 0x40;
+	w.cpu->gpr[RSI] = DATA;
+	w.cpu->gpr[RDI] = DATA + 0x40;
 	assert_int_equal(EXEC(0x64, 0xa4), CPU_OK);
 	assert_int_equal(w.mem[DATA + 0x40], 0x77);
 }
@@ -442,22 +443,22 @@ static void host_refuses_a_page(void **state)
 	start_long(0);
 	sigaction(SIGSEGV, &sa, &old);
 	mprotect(w.mem + DATA + 0x1000, 0x1000, PROT_NONE);
-	w.cpu.gpr[RDI] = DATA + 0xff0;
-	w.cpu.gpr[RCX] = 8;
+	w.cpu->gpr[RDI] = DATA + 0xff0;
+	w.cpu->gpr[RCX] = 8;
 	assert_int_equal(EXEC(0xf3, 0xab), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.reason, EXIT_MEMORY_FAULT);
-	assert_int_equal(w.cpu.gpr[RCX], 4);
-	assert_int_equal(w.cpu.gpr[RDI], DATA + 0x1000);
-	assert_int_equal(w.cpu.rip, RIP);
-	w.cpu.rflags |= FL_DF;
-	w.cpu.gpr[RSI] = DATA + 0x2008;
-	w.cpu.gpr[RDI] = DATA + 0x3008;
-	w.cpu.gpr[RCX] = 9;
+	assert_int_equal(w.cpu->exit.reason, EXIT_MEMORY_FAULT);
+	assert_int_equal(w.cpu->gpr[RCX], 4);
+	assert_int_equal(w.cpu->gpr[RDI], DATA + 0x1000);
+	assert_int_equal(w.cpu->rip, RIP);
+	w.cpu->rflags |= FL_DF;
+	w.cpu->gpr[RSI] = DATA + 0x2008;
+	w.cpu->gpr[RDI] = DATA + 0x3008;
+	w.cpu->gpr[RCX] = 9;
 	assert_int_equal(EXEC(0xf3, 0x48, 0xa7), CPU_EXIT);
-	assert_int_equal(w.cpu.gpr[RSI], DATA + 0x1ff8);
-	assert_int_equal(w.cpu.gpr[RCX], 7);
-	w.cpu.gpr[RBX] = DATA + 0x1000;
-	w.cpu.gpr[RAX] = 0;
+	assert_int_equal(w.cpu->gpr[RSI], DATA + 0x1ff8);
+	assert_int_equal(w.cpu->gpr[RCX], 7);
+	w.cpu->gpr[RBX] = DATA + 0x1000;
+	w.cpu->gpr[RAX] = 0;
 	assert_int_equal(EXEC(0xf0, 0x0f, 0xab, 0x03), CPU_EXIT); /* lock bts */
 	mprotect(w.mem + DATA + 0x1000, 0x1000, PROT_READ | PROT_WRITE);
 	assert_int_equal(EXEC(0xf0, 0x0f, 0xab, 0x03), CPU_OK);
@@ -487,5 +488,5 @@ int main(void)
 		cmocka_unit_test(host_refuses_a_page),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* irqfd and ioeventfd. */
-#include "world.h"
+#include "tests/unit/world/devices.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"

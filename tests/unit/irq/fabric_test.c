@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* PIC, IOAPIC, PIT, routing and LAPIC working together. */
-#include "world.h"
+#include "tests/unit/world/devices.h"
+#include "tests/unit/world/posts.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Messages between LAPICs and from devices: who gets them. */
-#include "world.h"
+#include "tests/unit/world/devices.h"
 #include "engine/irq/fabric.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One LAPIC: registers, modes, priorities, EOI, errors, state. */
-#include "world.h"
+#include "tests/unit/world/devices.h"
+#include "tests/unit/world/posts.h"
 #include "engine/engine.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"

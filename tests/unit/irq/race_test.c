@@ -3,7 +3,7 @@
  * Several threads post to one vcpu while it takes and ends interrupts and changes its ids: nothing
  * may be lost. Also a test for the thread sanitizer.
  */
-#include "world.h"
+#include "tests/unit/world/devices.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"

@@ -6,7 +6,7 @@
 #include <ucontext.h>
 
 #include "engine/host/raw.h"
-#include "fixture.h"
+#include "tests/unit/world/memory.h"
 #include "engine/core/cpu.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
@@ -204,9 +204,9 @@ static void test_watched(void **state)
 	assert_false(page_watched(f.m, 0x6000));
 	assert_int_equal(mem_write(f.cpu, 0x4ffe, "bcdef", 5, 0), 0);
 	assert_memory_equal(f.ram + 0x4ffe, "bcdef", 5);
-	assert_int_equal(fake.written, 1);
-	assert_int_equal(fake.written_gpa, 0x5000);
-	assert_int_equal(fake.written_len, 3);
+	assert_int_equal(told.written, 1);
+	assert_int_equal(told.written_gpa, 0x5000);
+	assert_int_equal(told.written_len, 3);
 	assert_int_equal(mem_host(f.cpu, 0x5000, 4, ACC_WRITE, &host), 0);
 	assert_null(host);
 	assert_int_equal(tlb_fill(f.cpu, 0x5008, ACC_WRITE, &host, &gpa), 0);

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <sched.h>
 
-#include "fixture.h"
+#include "tests/unit/world/memory.h"
 #include "engine/core/cpu.h"
 #include "engine/core/vcpu.h"
 #include "engine/mem/mem.h"

@@ -3,7 +3,7 @@
  * A change of slots that is refused, or fails for want of memory at any point, leaves all as it was: what is mapped and
  * logged, and above all that no store to a watched page is missed.
  */
-#include "fixture.h"
+#include "tests/unit/world/memory.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -46,14 +46,14 @@ static void open_two(struct fixture *f, u8 *mem)
 	fixture_serve(f->cpu);
 	page_watch(f->cpu, LOW);
 	assert_int_equal(tlb_fill(f->cpu, LOW + PAGE_SIZE, ACC_WRITE, &hva, &gpa), 0);
-	memset(&fake, 0, sizeof(fake));
+	memset(&told, 0, sizeof(told));
 }
 
 /* Who goes in now: is every page either watched still or known to have been written, and every writer known? */
 static void expect_watches(struct fixture *f)
 {
 	fixture_serve(f->cpu);
-	assert_true(page_watched(f->m, LOW) || fake.written_external);
+	assert_true(page_watched(f->m, LOW) || told.written_external);
 	page_watch(f->cpu, LOW);
 	page_watch(f->cpu, LOW + PAGE_SIZE);
 	assert_null(tlb_lookup(f->cpu, TLB_KERNEL, TLB_WRITE, LOW, 8));
@@ -84,7 +84,7 @@ static void test_private_memory_taken(void **state)
 	assert_int_equal(machine_set_memslot(f.m, &first), 0);
 	fixture_serve(f.cpu);
 	assert_int_equal(machine_set_memslot(f.m, &c), -EEXIST);
-	assert_int_equal(fake.written_external, 0);
+	assert_int_equal(told.written_external, 0);
 	assert_int_equal(f.m->mem->backings.count, 4);
 	expect_watches(&f);
 	fixture_close(&f);
@@ -151,7 +151,7 @@ static bool move_failing(u8 *mem, unsigned nth)
 	assert_int_equal(machine_has_ram(f.m, NEW, 1), !failed);
 	assert_int_equal(machine_slot_logged(f.m, 1), !failed);
 	if (failed) {
-		assert_int_equal(fake.written_external, 0);
+		assert_int_equal(told.written_external, 0);
 		expect_watches(&f);
 	}
 	fixture_close(&f);
@@ -182,7 +182,7 @@ static void test_private_fails(void **state)
 	fail_from(0);
 	assert_int_equal(machine_set_private(f.m, LOW, PAGE_SIZE, true), -ENOMEM);
 	assert_true(fail_stop());
-	assert_int_equal(fake.written_external, 0);
+	assert_int_equal(told.written_external, 0);
 	assert_false(page_private(f.m->mem, LOW));
 	expect_watches(&f);
 	fixture_close(&f);
@@ -212,10 +212,10 @@ static void test_other_side_is_watched(void **state)
 	assert_int_equal(machine_set_private(f.m, NEW + PAGE_SIZE, PAGE_SIZE, true), 0);
 	page_watch(f.cpu, LOW + PAGE_SIZE);
 	page_unwatch(f.m, NEW);
-	memset(&fake, 0, sizeof(fake));
+	memset(&told, 0, sizeof(told));
 	assert_int_equal(fixture_slot(&f, 3, 0, 0, 0, NULL), 0);
-	assert_true(page_watched(f.m, LOW + PAGE_SIZE) || fake.written_gpa == LOW + PAGE_SIZE ||
-		    fake.written_external == 2);
+	assert_true(page_watched(f.m, LOW + PAGE_SIZE) || told.written_gpa == LOW + PAGE_SIZE ||
+		    told.written_external == 2);
 	fixture_close(&f);
 	munmap(mem, size);
 	munmap(hidden, size);

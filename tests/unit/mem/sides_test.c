@@ -3,7 +3,7 @@
  * Slots that refer to the same host memory, private sides of slots, and the dirty rings, below the interface: who
  * shares which state words, and what is told to the translator when that changes.
  */
-#include "fixture.h"
+#include "tests/unit/world/memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static void test_alias(void **state)
 	page_watch(f.cpu, 0x101000);
 	/* Inside: joins. What is watched stays so, and is watched in both. */
 	assert_int_equal(fixture_slot(&f, 2, 0, 0x200000, 4 * PAGE_SIZE, mem + PAGE_SIZE), 0);
-	assert_int_equal(fake.written_external, 0);
+	assert_int_equal(told.written_external, 0);
 	assert_true(page_watched(f.m, 0x101000) && page_watched(f.m, 0x200000));
 	assert_false(page_watched(f.m, 0x201000));
 	assert_int_equal(aliases(&f, 0x101234, &other), 1);
@@ -78,7 +78,7 @@ static void test_bridge(void **state)
 	page_watch(f.cpu, 0x103000);
 	page_watch(f.cpu, 0x200000);
 	assert_int_equal(fixture_slot(&f, 3, 0, 0x300000, 8 * PAGE_SIZE, mem + 2 * PAGE_SIZE), 0);
-	assert_int_equal(fake.written_external, 2);
+	assert_int_equal(told.written_external, 2);
 	assert_false(page_watched(f.m, 0x103000) || page_watched(f.m, 0x200000));
 	assert_int_equal(aliases(&f, 0x303000, &other), 0);
 	assert_int_equal(aliases(&f, 0x301000, &other), 1);
@@ -133,7 +133,7 @@ static void test_private_view(void **state)
 	assert_int_equal(machine_set_memslot(f.m, &c), 0);
 	page_watch(f.cpu, 0x101000);
 	assert_int_equal(machine_set_private(f.m, 0x101000, PAGE_SIZE, true), 0);
-	assert_int_equal(fake.written_external, 1);
+	assert_int_equal(told.written_external, 1);
 	fixture_serve(f.cpu);
 	assert_int_equal(tlb_fill(f.cpu, 0x101008, ACC_WRITE, &hva, &gpa), 0);
 	assert_ptr_equal(hva, hidden + PAGE_SIZE + 8);
@@ -184,7 +184,6 @@ static void test_ring(void **state)
 	assert_null(tlb_lookup(f.cpu, TLB_KERNEL, TLB_WRITE, 0x103000, 8));
 	assert_int_equal(tlb_fill(f.cpu, 0x103000, ACC_WRITE, &hva, &gpa), 0);
 	assert_int_equal(ring[2].offset, 3);
-	free(f.cpu->vcpu->ring);
 	fixture_close(&f);
 	munmap(mem, BYTES);
 }

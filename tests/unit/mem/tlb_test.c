@@ -4,7 +4,7 @@
  * be written without anyone being told. Kept under random fills, flushes and changes of the tables, where each
  * change is followed by the invalidation that the architecture asks for.
  */
-#include "fixture.h"
+#include "tests/unit/world/memory.h"
 #include "engine/core/cpu.h"
 #include "engine/mem/mem.h"
 #include "engine/core/vcpu.h"
@@ -324,24 +324,25 @@ static void test_watch_asks_writers_only(void **state)
 {
 	struct fixture f;
 	struct cpu *other;
+	u64 before;
 
 	fixture_open(&f, 3, RAM);
 	other = &f.m->vcpus[2]->cpu;
 	fixture_unpaged(other);
 	assert_int_equal(mem_write(other, 0x5000, "a", 1, 0), 0);
 	assert_int_equal(mem_write(f.cpu, 0x5000, "a", 1, 0), 0);
-	fake.requests = 0;
+	before = fixture_requests(&f);
 	page_watch(f.cpu, 0x6000);
-	assert_int_equal(fake.requests, 0);
+	assert_int_equal(fixture_requests(&f), before);
 	page_watch(f.cpu, 0x5000);
-	assert_int_equal(fake.requests, 1);
+	assert_int_equal(fixture_requests(&f), before + 1);
 	assert_int_equal(other->exit_request, REQ_FLUSH_W);
 	fixture_serve(other);
 	assert_null(tlb_lookup(other, other->view, TLB_WRITE, 0x5000, 1));
 	assert_non_null(tlb_lookup(other, other->view, TLB_READ, 0x5000, 1));
 	page_unwatch(f.m, 0x5000);
 	page_watch(f.cpu, 0x5000);
-	assert_int_equal(fake.requests, 1);
+	assert_int_equal(fixture_requests(&f), before + 1);
 	fixture_close(&f);
 }
 

@@ -6,7 +6,7 @@
 #ifndef TESTS_MEM_WALK_MODEL_H
 #define TESTS_MEM_WALK_MODEL_H
 
-#include "fixture.h"
+#include "tests/unit/world/memory.h"
 
 #define MODEL_PAGES 16 /* of RAM, all of it page tables */
 #define MODEL_BYTES (MODEL_PAGES * PAGE_SIZE)

@@ -85,8 +85,8 @@ static void test_tables_are_logged_and_watched(void **state)
 	assert_int_equal(fixture_slot(&f, 0, SLOT_LOG_DIRTY, 0, 0x10000, f.ram), 0);
 	page_watch(f.cpu, 0x4000);
 	assert_int_equal(mmu_walk(f.cpu, 0x400000, ACC_WRITE, &w), 0);
-	assert_int_equal(fake.written, 1);
-	assert_int_equal(fake.written_gpa, 0x4000);
+	assert_int_equal(told.written, 1);
+	assert_int_equal(told.written_gpa, 0x4000);
 	assert_int_equal(machine_get_dirty_log(f.m, 0, &log), 0);
 	assert_int_equal(log, 0x1e);
 	fixture_close(&f);

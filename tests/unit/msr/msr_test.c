@@ -2,7 +2,7 @@
 /* The MSR table: lists, round trips, refused values, and who else must answer. */
 #include <errno.h>
 
-#include "../insn/world.h"
+#include "tests/unit/world/insns.h"
 #include "engine/core/cpu.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/engine.h"
@@ -12,17 +12,17 @@
 
 static int guest_write(u32 index, u64 value)
 {
-	w.cpu.gpr[RCX] = index;
-	w.cpu.gpr[RAX] = (u32)value;
-	w.cpu.gpr[RDX] = value >> 32;
+	w.cpu->gpr[RCX] = index;
+	w.cpu->gpr[RAX] = (u32)value;
+	w.cpu->gpr[RDX] = value >> 32;
 	return EXEC(0x0f, 0x30);
 }
 
 static int guest_read(u32 index, u64 *ret)
 {
-	w.cpu.gpr[RCX] = index;
+	w.cpu->gpr[RCX] = index;
 	int r = EXEC(0x0f, 0x32);
-	*ret = (u32)w.cpu.gpr[RAX] | w.cpu.gpr[RDX] << 32;
+	*ret = (u32)w.cpu->gpr[RAX] | w.cpu->gpr[RDX] << 32;
 	return r;
 }
 
@@ -36,11 +36,11 @@ static void listed_msrs_round_trip(void **state)
 	start_long(0);
 	for (unsigned i = 0; i < n; i++) {
 		u64 value;
-		int r = msr_get(&w.cpu, list[i], &value, true);
+		int r = msr_get(w.cpu, list[i], &value, true);
 		if (r == MSR_IS_OUTER)
 			continue;
 		assert_int_equal(r, 0);
-		r = msr_set(&w.cpu, list[i], value, true);
+		r = msr_set(w.cpu, list[i], value, true);
 		if (r != 0 && r != MSR_IS_OUTER)
 			fail_msg("MSR %x refuses its own value", list[i]);
 		for (unsigned k = 0; k < i; k++)
@@ -61,7 +61,7 @@ static void feature_msrs(void **state)
 	start_long(0);
 	for (unsigned i = 0; i < n; i++) {
 		assert_int_equal(engine_feature_msr(list[i], &value), 0);
-		assert_int_equal(msr_set(&w.cpu, list[i], value, true), 0);
+		assert_int_equal(msr_set(w.cpu, list[i], value, true), 0);
 	}
 }
 
@@ -108,9 +108,9 @@ static void refused_value(unsigned i)
 {
 	u64 before = 0, after = 0;
 
-	msr_get(&w.cpu, values[i].index, &before, false);
+	msr_get(w.cpu, values[i].index, &before, false);
 	assert_gp(guest_write(values[i].index, values[i].value));
-	msr_get(&w.cpu, values[i].index, &after, false);
+	msr_get(w.cpu, values[i].index, &after, false);
 	assert_int_equal(after, before);
 }
 
@@ -130,10 +130,10 @@ static void efer_side_effects(void **state)
 {
 	start_long(0);
 	assert_int_equal(guest_write(0xc0000080, EFER_LME | EFER_NX), CPU_OK);
-	assert_int_equal(w.cpu.efer, EFER_LME | EFER_LMA | EFER_NX); /* LMA is not the guest's */
-	assert_int_equal(w.flush_all, 1);
+	assert_int_equal(w.cpu->efer, EFER_LME | EFER_LMA | EFER_NX); /* LMA is not the guest's */
+	assert_int_equal(seen.flush_all, 1);
 	assert_int_equal(guest_write(0xc0000080, EFER_LME | EFER_NX | EFER_SCE), CPU_OK);
-	assert_int_equal(w.flush_all, 1);
+	assert_int_equal(seen.flush_all, 1);
 }
 
 static void time_stamp_counter(void **state)
@@ -141,7 +141,7 @@ static void time_stamp_counter(void **state)
 	u64 v;
 
 	start_long(0);
-	w.cpu.tsc_offset = 1000000000000ll - (s64)__builtin_ia32_rdtsc();
+	w.cpu->tsc_offset = 1000000000000ll - (s64)__builtin_ia32_rdtsc();
 	assert_int_equal(guest_read(0x10, &v), CPU_OK);
 	assert_in_range(v, 1000000000000, 1010000000000);
 	/* Others follow the TSC, so its writes leave. */
@@ -155,21 +155,21 @@ static void outer_registers_leave(void **state)
 
 	start_long(0);
 	assert_int_equal(guest_write(0x6e0, 0x1234567890), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.reason, EXIT_WRMSR);
-	assert_int_equal(w.cpu.exit.msr.index, 0x6e0);
-	assert_int_equal(w.cpu.exit.msr.data, 0x1234567890);
-	assert_int_equal(w.cpu.exit.msr.why, 0);
+	assert_int_equal(w.cpu->exit.reason, EXIT_WRMSR);
+	assert_int_equal(w.cpu->exit.msr.index, 0x6e0);
+	assert_int_equal(w.cpu->exit.msr.data, 0x1234567890);
+	assert_int_equal(w.cpu->exit.msr.why, 0);
 	answer(EXIT_WRMSR, 0x6e0, 8, 0);
 	assert_int_equal(guest_write(0x6e0, 0x1234567890), CPU_OK);
 	assert_int_equal(guest_read(0x802, &v), CPU_EXIT);
-	assert_int_equal(w.cpu.exit.reason, EXIT_RDMSR);
+	assert_int_equal(w.cpu->exit.reason, EXIT_RDMSR);
 	answer(EXIT_RDMSR, 0x802, 8, 0x1122334455);
 	assert_int_equal(guest_read(0x802, &v), CPU_OK);
 	assert_int_equal(v, 0x1122334455);
 	answer(EXIT_RDMSR, 0x802, 8, 0);
-	w.cpu.answers.answer[0].error = true;
+	w.cpu->answers.answer[0].error = true;
 	assert_gp(guest_read(0x802, &v));
-	w.cpu.answers.filled = 0;
+	w.cpu->answers.filled = 0;
 }
 
 static void outer_registers_read_inside(void **state)
@@ -177,11 +177,11 @@ static void outer_registers_read_inside(void **state)
 	u64 v;
 
 	start_long(0);
-	w.cpu.apic_own.base = 0xfee00900;
+	w.cpu->apic_own.base = 0xfee00900;
 	assert_int_equal(guest_read(0x1b, &v), CPU_OK);
 	assert_int_equal(v, 0xfee00900);
 	assert_int_equal(guest_write(0x1b, 0), CPU_EXIT);
-	w.cpu.msr.kvm_system_time = 0x5001;
+	w.cpu->msr.kvm_system_time = 0x5001;
 	assert_int_equal(guest_read(0x4b564d01, &v), CPU_OK);
 	assert_int_equal(v, 0x5001);
 	assert_int_equal(guest_write(0x4b564d01, 0x6001), CPU_EXIT);
@@ -192,14 +192,14 @@ static void machine_check_banks(void **state)
 	u64 v;
 
 	start_long(0);
-	w.cpu.msr.mcg_cap = 0;
+	w.cpu->msr.mcg_cap = 0;
 	assert_gp(guest_read(0x400, &v)); /* no banks */
-	w.cpu.msr.mcg_cap = 10 | BIT64(8);
+	w.cpu->msr.mcg_cap = 10 | BIT64(8);
 	assert_int_equal(guest_write(0x400, ~0ull), CPU_OK);
 	assert_gp(guest_write(0x400, 5));
 	assert_int_equal(guest_write(0x401, 0), CPU_OK);
 	assert_gp(guest_write(0x401, 1));
-	assert_int_equal(msr_set(&w.cpu, 0x401, BIT64(63), true), 0); /* a VMM injects one */
+	assert_int_equal(msr_set(w.cpu, 0x401, BIT64(63), true), 0); /* a VMM injects one */
 	assert_int_equal(guest_read(0x401, &v), CPU_OK);
 	assert_int_equal(v, BIT64(63));
 	assert_int_equal(guest_read(0x427, &v), CPU_OK);
@@ -214,17 +214,17 @@ static void host_may_set_what_the_guest_may_not(void **state)
 	u64 v;
 
 	start_long(0);
-	assert_int_equal(msr_set(&w.cpu, 0x10a, 0x69, true), 0);
+	assert_int_equal(msr_set(w.cpu, 0x10a, 0x69, true), 0);
 	assert_int_equal(guest_read(0x10a, &v), CPU_OK);
 	assert_int_equal(v, 0x69);
-	assert_int_equal(msr_set(&w.cpu, 0x8b, 0x500000000, true), 0);
+	assert_int_equal(msr_set(w.cpu, 0x8b, 0x500000000, true), 0);
 	assert_int_equal(guest_write(0x8b, 0), CPU_OK);
 	assert_int_equal(guest_read(0x8b, &v), CPU_OK);
 	assert_int_equal(v, 0x500000000);
-	assert_int_equal(msr_set(&w.cpu, 0x3a, 5, true), 0);
+	assert_int_equal(msr_set(w.cpu, 0x3a, 5, true), 0);
 	assert_gp(guest_write(0x3a, 0)); /* locked */
-	assert_int_equal(msr_get(&w.cpu, 0x99999999, &v, true), -ENOENT);
-	assert_int_equal(msr_set(&w.cpu, 0x99999999, 0, true), -ENOENT);
+	assert_int_equal(msr_get(w.cpu, 0x99999999, &v, true), -ENOENT);
+	assert_int_equal(msr_set(w.cpu, 0x99999999, 0, true), -ENOENT);
 }
 
 /* ---- what CPUID does not offer ---- */
@@ -258,48 +258,48 @@ static void what_cpuid_lacks_faults(void **state)
 		assert_gp(guest_write(index, offered[i].bad));
 		if (index != 0x10a && index != 0x345) /* read-only */
 			assert_int_equal(guest_write(index, 0), CPU_OK);
-		w.cpu.lacks = offered[i].lack;
+		w.cpu->lacks = offered[i].lack;
 		assert_gp(guest_read(index, &value));
 		assert_gp(guest_write(index, 0));
-		assert_int_equal(msr_set(&w.cpu, index, 0, true), 0); /* the VMM may */
-		w.cpu.lacks = 0;
+		assert_int_equal(msr_set(w.cpu, index, 0, true), 0); /* the VMM may */
+		w.cpu->lacks = 0;
 	}
 }
 
 static void sbpb_and_efer(void **state)
 {
 	start_long(0);
-	w.cpu.cr0 &= ~CR0_PG;
+	w.cpu->cr0 &= ~CR0_PG;
 	assert_int_equal(guest_write(0x49, 0x80), CPU_OK);
-	w.cpu.lacks = LACKS_SBPB | LACKS_NX | LACKS_LONG_MODE;
+	w.cpu->lacks = LACKS_SBPB | LACKS_NX | LACKS_LONG_MODE;
 	assert_gp(guest_write(0x49, 0x80));
 	assert_int_equal(guest_write(0x49, 1), CPU_OK);
 	assert_gp(guest_write(0xc0000080, EFER_NX));
 	assert_gp(guest_write(0xc0000080, EFER_LME));
 	assert_int_equal(guest_write(0xc0000080, EFER_SCE), CPU_OK);
-	assert_int_equal(msr_set(&w.cpu, 0xc0000080, EFER_NX | EFER_LME, true), 0);
-	w.cpu.lacks = 0;
+	assert_int_equal(msr_set(w.cpu, 0xc0000080, EFER_NX | EFER_LME, true), 0);
+	w.cpu->lacks = 0;
 }
 
 /* One row is enough to offer; without a table all is there. */
 static void lacks_follow_cpuid(void **state)
 {
 	start_long(0);
-	w.cpu.cpuid_count = 0;
-	cpuid_changed(&w.cpu);
-	assert_int_equal(w.cpu.lacks, 0);
-	w.cpu.cpuid_count = 2;
-	w.cpu.cpuid[0] = (struct cpuid_entry){.function = 7, .flags = CPUID_INDEXED};
-	w.cpu.cpuid[1] = (struct cpuid_entry){.function = 0x80000008};
-	cpuid_changed(&w.cpu);
-	assert_true(w.cpu.lacks & LACKS_SPEC_CTRL && w.cpu.lacks & LACKS_INVPCID);
-	w.cpu.cpuid[1].ebx = BIT(24);
-	w.cpu.cpuid[0].ebx = BIT(10);
-	cpuid_changed(&w.cpu);
-	assert_false(w.cpu.lacks & (LACKS_SPEC_CTRL | LACKS_INVPCID));
-	assert_true(w.cpu.lacks & LACKS_PRED_CMD);
-	w.cpu.cpuid_count = 0;
-	cpuid_changed(&w.cpu);
+	w.cpu->cpuid_count = 0;
+	cpuid_changed(w.cpu);
+	assert_int_equal(w.cpu->lacks, 0);
+	w.cpu->cpuid_count = 2;
+	w.cpu->cpuid[0] = (struct cpuid_entry){.function = 7, .flags = CPUID_INDEXED};
+	w.cpu->cpuid[1] = (struct cpuid_entry){.function = 0x80000008};
+	cpuid_changed(w.cpu);
+	assert_true(w.cpu->lacks & LACKS_SPEC_CTRL && w.cpu->lacks & LACKS_INVPCID);
+	w.cpu->cpuid[1].ebx = BIT(24);
+	w.cpu->cpuid[0].ebx = BIT(10);
+	cpuid_changed(w.cpu);
+	assert_false(w.cpu->lacks & (LACKS_SPEC_CTRL | LACKS_INVPCID));
+	assert_true(w.cpu->lacks & LACKS_PRED_CMD);
+	w.cpu->cpuid_count = 0;
+	cpuid_changed(w.cpu);
 }
 
 int main(void)
@@ -319,5 +319,5 @@ int main(void)
 		cmocka_unit_test(lacks_follow_cpuid),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, NULL, processor_close);
 }

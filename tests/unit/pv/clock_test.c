@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* MSRs that the clock is made from: the guest's writes to its TSC move kvmclock and the deadline along. */
-#include "../engine/world.h"
+#include "tests/unit/world/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"

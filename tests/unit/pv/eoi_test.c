@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The paravirtual EOI: when the guest is offered to end its interrupt by a flag, and what becomes of the offer. */
-#include "../irq/world.h"
+#include "tests/unit/world/devices.h"
+#include "tests/unit/world/posts.h"
 #include "engine/irq/irq.h"
 #include "engine/irq/lapic.h"
 #include "engine/irqchip.h"
@@ -167,13 +168,13 @@ static void test_memory_gone(void **state)
 {
 	msi_send(0, false, 0x51, 0, false);
 	take(0x51);
-	cpu0->cpu.msr.kvm_eoi = (sizeof(world_ram) + FLAG) | PV_EOI_ON;
+	cpu0->cpu.msr.kvm_eoi = (RAM_BYTES + FLAG) | PV_EOI_ON;
 	pv_eoi_to_guest(cpu0);
 	pv_eoi_from_guest(cpu0);
 	assert_true(in_service(0x51)); /* was not offered */
 	cpu0->cpu.msr.kvm_eoi = FLAG | PV_EOI_ON;
 	pv_eoi_to_guest(cpu0);
-	cpu0->cpu.msr.kvm_eoi = (sizeof(world_ram) + FLAG) | PV_EOI_ON;
+	cpu0->cpu.msr.kvm_eoi = (RAM_BYTES + FLAG) | PV_EOI_ON;
 	pv_eoi_from_guest(cpu0);
 	assert_false(in_service(0x51));
 }
@@ -182,9 +183,9 @@ static void test_values(void **state)
 {
 	assert_int_equal(pv_eoi_set(cpu0, FLAG | 2), -EINVAL);
 	assert_int_equal(pv_eoi_set(cpu0, FLAG | 3), -EINVAL);
-	assert_int_equal(pv_eoi_set(cpu0, sizeof(world_ram) | PV_EOI_ON), -EINVAL);
+	assert_int_equal(pv_eoi_set(cpu0, RAM_BYTES | PV_EOI_ON), -EINVAL);
 	assert_int_equal(cpu0->cpu.msr.kvm_eoi, FLAG | PV_EOI_ON);
-	assert_int_equal(pv_eoi_set(cpu0, sizeof(world_ram)), 0);
+	assert_int_equal(pv_eoi_set(cpu0, RAM_BYTES), 0);
 }
 
 static void test_reset(void **state)

@@ -3,7 +3,7 @@
  * Two vcpus run while other threads change the memory map, read dirty logs, kick, raise lines, set the clock,
  * and make and destroy a third vcpu. Also a test for the thread sanitizer.
  */
-#include "../engine/world.h"
+#include "tests/unit/world/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/insn/step.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The machine's clock, its kvmclock pages, and the TSC's frequency. */
-#include "../irq/world.h"
+#include "tests/unit/world/devices.h"
 #include "engine/core/cpu.h"
 #include "engine/irqchip.h"
 #include "engine/pv/clock.h"
@@ -154,9 +154,9 @@ static void test_page_scaled(void **state)
 static void test_rate_changes(void **state)
 {
 	u64 hz = machine_tsc_hz(world), at = host_tsc(), before = machine_guest_tsc(world, at);
-	struct vcpu *other = calloc(1, sizeof(*other));
+	struct vcpu *other;
 
-	other->machine = world;
+	assert_int_equal(vcpu_create(world, 1, &other), 0);
 	tsc_init(cpu0);
 	tsc_init(other);
 	assert_int_equal(tsc_set_khz(cpu0, (u32)(hz / 2000)), 0);
@@ -175,7 +175,7 @@ static void test_rate_changes(void **state)
 	tsc_init(other);
 	assert_in_range(cpu_tsc_at(&other->cpu, host_tsc()), 0, 60 * hz);
 	assert_int_equal(vcpu_tsc_khz(other), hz / 500);
-	free(other);
+	vcpu_destroy(other);
 }
 
 static void test_page_off(void **state)

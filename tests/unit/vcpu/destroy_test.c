@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A vcpu that goes away while another thread may still be looking at it. */
-#include "../engine/world.h"
+#include "tests/unit/world/world.h"
 
 #include <pthread.h>
 #include <time.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Delivery that needs answers from outside, EOIs that leave, what is queued from outside, and ends. */
-#include "../engine/world.h"
+#include "tests/unit/world/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A halted vcpu: what wakes it, what it costs meanwhile, and that no wake-up is lost. */
 #include "tests/inside.h"
-#include "../engine/world.h"
+#include "tests/unit/world/world.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -3,7 +3,7 @@
  * Reading all state and writing it back changes nothing, at every kind of exit; and where no answer is under
  * way, another vcpu that gets the state goes on in the first one's place.
  */
-#include "../engine/world.h"
+#include "tests/unit/world/world.h"
 #include "engine/engine.h"
 #include "engine/exit.h"
 #include "engine/irqchip.h"

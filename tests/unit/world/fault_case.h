@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Rows that say: from this state, with these changes, this instruction faults so and changes nothing. */
-#ifndef TESTS_UNIT_CPU_FAULT_CASE_H
-#define TESTS_UNIT_CPU_FAULT_CASE_H
+#ifndef TESTS_UNIT_WORLD_FAULT_CASE_H
+#define TESTS_UNIT_WORLD_FAULT_CASE_H
 
 #include <stdio.h>
 
-#include "world.h"
+#include "tables.h"
 #include "engine/core/cpu.h"
 
 struct fault_case {
@@ -25,10 +25,10 @@ static inline void check_fault_cases(const struct fault_case *rows, unsigned n)
 		rows[i].prepare();
 		before = take_trace();
 		r = rows[i].run();
-		if (r != CPU_FAULT || w.cpu.exc.vector != rows[i].vector ||
-			(rows[i].error != NO_ERROR && w.cpu.exc.error != rows[i].error))
+		if (r != CPU_FAULT || w.cpu->exc.vector != rows[i].vector ||
+			(rows[i].error != NO_ERROR && w.cpu->exc.error != rows[i].error))
 			fail_msg("%s: result %d vector %u error %#x", rows[i].name, r,
-				w.cpu.exc.vector, w.cpu.exc.error);
+				w.cpu->exc.vector, w.cpu->exc.error);
 		assert_fault(r, rows[i].vector, rows[i].error);
 		after = take_trace();
 		if (memcmp(&before, &after, sizeof(before)))

@@ -1,7 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* The whole engine with 256 KiB of RAM at 0 and small guests in real mode. */
-#ifndef TESTS_ENGINE_WORLD_H
-#define TESTS_ENGINE_WORLD_H
+/*
+ * The world of the unit tests: a machine of the real engine with 256 KiB of RAM at 0, one vcpu or more, and small
+ * guests in real mode.
+ *
+ * Nothing of the engine is redefined. What a test cannot see or do from outside has a file of its own here, and says how:
+ *
+ *   devices.h    device registers by the functions that the vcpu's loop calls, without guest code
+ *   memory.h     slots, processors that are inside without running, and a code watcher that counts (the machine's table)
+ *   processor.h  one such processor with 1 MiB, for single handlers: from tables.h, with descriptor tables, for control
+ *                transfers; from insns.h, instructions by step_insn()
+ *   posts.h      counts the events that are posted to a vcpu, and passes them on (the linker's --wrap)
+ *   seen.h       the same for accesses to memory and flushes of the TLB
+ *
+ * Allocations and system calls that fail at the n-th are in tests/abi/fault_points.h (--wrap as well). Two things are
+ * set by hand where real machines have them from elsewhere: what of the processor depends on the host or on CPUID
+ * (processor.c), and "inside", which is vcpu_go_in()'s to set.
+ */
+#ifndef TESTS_UNIT_WORLD_WORLD_H
+#define TESTS_UNIT_WORLD_WORLD_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,13 +31,20 @@
 #define CODE      0x1000u
 #define STACK     0x8000u
 
+#define WORLD_VCPUS 8
+
 struct world {
 	struct machine *m;
 	struct vcpu *v; /* vcpu 0 */
 	u8 *ram;
+	struct vcpu *more[WORLD_VCPUS - 1];
+	unsigned more_count;
 };
 
+/* The whole process has one engine, but may have several worlds. */
 void world_open(struct world *w, enum irqchip_mode mode);
+/* Those after vcpu 0 get the next ids; world_close() destroys them. */
+struct vcpu *world_add_vcpu(struct world *w);
 void world_close(struct world *w);
 
 /* Real mode at 0:CODE, all segments at 0, with these bytes there. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A machine that is nothing but memory: slots, cpus without executors, and fakes for what memory code calls
- * in other parts of the engine. The fakes count.
+ * A world for the memory part: slots as each test wants them, and processors that are inside without running, so that
+ * the test can call what inner code calls. The machine's code watcher, which would be the translator's, is one that
+ * counts; pauses and requests are the engine's own and are seen by the machine's statistics.
  */
-#ifndef TESTS_MEM_FIXTURE_H
-#define TESTS_MEM_FIXTURE_H
+#ifndef TESTS_UNIT_WORLD_MEMORY_H
+#define TESTS_UNIT_WORLD_MEMORY_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,15 +24,18 @@ struct fixture {
 	u64 ram_size;
 };
 
-extern struct fake_calls {
-	_Atomic unsigned pauses, resumes, requests;
+/* What the code watcher was told. */
+extern struct told {
 	_Atomic unsigned written, written_external;
 	u64 written_gpa, written_len;
-} fake;
+} told;
 
 /* vcpus of them, and RAM at gpa 0 in slot 0 if ram_size is not 0. */
 void fixture_open(struct fixture *f, unsigned vcpus, u64 ram_size);
 void fixture_close(struct fixture *f);
+/* How often all vcpus were paused, and others asked to flush, since the machine was made. */
+u64 fixture_pauses(const struct fixture *f);
+u64 fixture_requests(const struct fixture *f);
 int fixture_slot(struct fixture *f, u32 id, u32 flags, u64 gpa, u64 size, void *hva);
 /* What vcpu.c does on entry: serve the flush requests. */
 void fixture_serve(struct cpu *cpu);

@@ -1,49 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-#include "fixture.h"
+#include "memory.h"
 #include "engine/core/cpu.h"
-#include "engine/core/machine.h"
+#include "engine/core/stat.h"
 #include "engine/core/vcpu.h"
 #include "engine/engine.h"
 #include "engine/mem/mem.h"
-#include "engine/mem/memory.h"
-#include "engine/request/pause.h"
-#include "engine/request/post.h"
 #include "x86/regs.h"
 
 #include <sys/mman.h>
 
-struct fake_calls fake;
-
-void machine_pause(struct machine *m)
-{
-	fake.pauses++;
-	atomic_store(&m->pausing, true);
-}
-
-void machine_resume(struct machine *m)
-{
-	fake.resumes++;
-	atomic_store(&m->pausing, false);
-}
-
-void vcpu_request(struct vcpu *v, u32 req, bool wait)
-{
-	fake.requests++;
-	__atomic_fetch_or(&v->cpu.exit_request, req, __ATOMIC_SEQ_CST);
-}
+struct told told;
 
 static void stored(struct cpu *cpu, u64 gpa, unsigned len)
 {
-	fake.written++;
-	fake.written_gpa = gpa;
-	fake.written_len = len;
+	told.written++;
+	told.written_gpa = gpa;
+	told.written_len = len;
 }
 
 static void changed(struct machine *m, u64 gpa, unsigned len)
 {
-	fake.written_external++;
-	fake.written_gpa = gpa;
-	fake.written_len = len;
+	told.written_external++;
+	told.written_gpa = gpa;
+	told.written_len = len;
 }
 
 static const struct code_watcher watcher = {stored, changed};
@@ -59,14 +38,10 @@ static void *map(size_t size)
 
 static void add_vcpu(struct machine *m, u32 id)
 {
-	struct vcpu *v = map(sizeof(*v));
+	struct vcpu *v;
 
-	v->machine = v->cpu.machine = m;
-	v->cpu.vcpu = v;
-	v->id = v->cpu.id = id;
-	v->cpu.phys_bits = 46;
-	atomic_store(&m->vcpus[m->vcpu_count++], v);
-	atomic_store(&m->vcpu_high, m->vcpu_count);
+	assert_int_equal(vcpu_create(m, id, &v), 0);
+	v->cpu.phys_bits = 46; /* as CPUID would make it */
 	v->cpu.inside = true;
 	fixture_unpaged(&v->cpu);
 	tlb_flush_all(&v->cpu);
@@ -74,10 +49,10 @@ static void add_vcpu(struct machine *m, u32 id)
 
 void fixture_open(struct fixture *f, unsigned vcpus, u64 ram_size)
 {
-	memset(&fake, 0, sizeof(fake));
-	*f = (struct fixture){.m = map(sizeof(struct machine)), .ram_size = ram_size};
+	memset(&told, 0, sizeof(told));
+	*f = (struct fixture){.ram_size = ram_size};
+	assert_int_equal(machine_create(&f->m), 0);
 	f->m->watcher = &watcher;
-	assert_int_equal(memory_create(f->m), 0);
 	for (unsigned i = 0; i < vcpus; i++)
 		add_vcpu(f->m, i);
 	if (vcpus)
@@ -92,12 +67,26 @@ void fixture_open(struct fixture *f, unsigned vcpus, u64 ram_size)
 
 void fixture_close(struct fixture *f)
 {
-	memory_destroy(f->m);
-	for (unsigned i = 0; i < f->m->vcpu_count; i++)
-		munmap(atomic_load(&f->m->vcpus[i]), sizeof(struct vcpu));
+	unsigned n = atomic_load(&f->m->vcpu_high);
+
+	for (unsigned i = 0; i < n;
+		i++) /* they come out, or to destroy one would wait for the others */
+		atomic_store(&atomic_load(&f->m->vcpus[i])->where, VCPU_OUT);
+	while (n--)
+		vcpu_destroy(atomic_load(&f->m->vcpus[n]));
+	machine_destroy(f->m);
 	if (f->ram)
 		munmap(f->ram, f->ram_size);
-	munmap(f->m, sizeof(struct machine));
+}
+
+u64 fixture_pauses(const struct fixture *f)
+{
+	return atomic_load(&f->m->own_stats[MACHINE_STAT_PAUSES]);
+}
+
+u64 fixture_requests(const struct fixture *f)
+{
+	return atomic_load(&f->m->own_stats[MACHINE_STAT_REMOTE_TLB_FLUSH]);
 }
 
 int fixture_slot(struct fixture *f, u32 id, u32 flags, u64 gpa, u64 size, void *hva)

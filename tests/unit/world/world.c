@@ -6,22 +6,39 @@
 
 #include <sys/mman.h>
 
-void world_open(struct world *w, enum irqchip_mode mode)
+static void open_machine(struct world *w, enum irqchip_mode mode)
 {
 	struct memslot_config c = {.size = RAM_BYTES};
 
-	w->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	*w = (struct world){.ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)};
 	assert_true(w->ram != MAP_FAILED);
 	c.hva = (u64)w->ram;
 	assert_int_equal(machine_create(&w->m), 0);
 	assert_int_equal(machine_set_memslot(w->m, &c), 0);
 	if (mode != IRQCHIP_NONE)
 		assert_int_equal(machine_create_irqchip(w->m, mode), 0);
+}
+
+void world_open(struct world *w, enum irqchip_mode mode)
+{
+	open_machine(w, mode);
 	assert_int_equal(vcpu_create(w->m, 0, &w->v), 0);
+}
+
+struct vcpu *world_add_vcpu(struct world *w)
+{
+	struct vcpu **v = &w->more[w->more_count++];
+
+	assert_true(w->more_count < WORLD_VCPUS);
+	assert_int_equal(vcpu_create(w->m, w->more_count, v), 0);
+	return *v;
 }
 
 void world_close(struct world *w)
 {
+	while (w->more_count)
+		vcpu_destroy(w->more[--w->more_count]);
 	vcpu_destroy(w->v);
 	machine_destroy(w->m);
 	munmap(w->ram, RAM_BYTES);

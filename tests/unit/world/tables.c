@@ -1,106 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The small world of world.h: fake memory, descriptor tables, start states. */
-#include "world.h"
-#include "engine/cpuid/cpuid.h"
-#include "engine/cpu/cr.h"
-#include "engine/cpu/segment.h"
+#include "tables.h"
 #include "engine/cpu/mode.h"
-#include "engine/mem/mem.h"
-#include "engine/msr/msr.h"
-#include "engine/insn/ops.h"
-
-struct world w;
-
-/* ---- memory, in place of engine/mem ---- */
-
-static int access_fault(struct cpu *cpu, u64 lin, unsigned acc)
-{
-	bool user = cpu->cpl == 3 && !(acc & ACC_SYSTEM);
-
-	cpu->exc = (struct exception){.vector = X86_PF, .has_error = true, .cr2 = lin};
-	cpu->exc.error = (acc & ACC_WRITE ? PF_W : 0) | (user ? PF_U : 0);
-	return CPU_FAULT;
-}
-
-static int check_access(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
-{
-	for (unsigned i = 0; i < len; i++) {
-		u64 page = (lin + i) & PAGE_MASK;
-		if (page == BAD || lin + i >= WORLD_SIZE || (page == RO && (acc & ACC_WRITE)))
-			return access_fault(cpu, lin + i, acc);
-	}
-	return CPU_OK;
-}
-
-int mem_read(struct cpu *cpu, u64 lin, void *buf, unsigned len, unsigned acc)
-{
-	int r = check_access(cpu, lin, len, acc & ~ACC_WRITE);
-
-	if (r)
-		return r;
-	if ((lin & PAGE_MASK) == MMIO) {
-		cpu->exit = (struct exit){.reason = EXIT_MMIO_READ};
-		return CPU_EXIT;
-	}
-	w.reads++;
-	memcpy(buf, w.mem + lin, len);
-	return CPU_OK;
-}
-
-int mem_write(struct cpu *cpu, u64 lin, const void *buf, unsigned len, unsigned acc)
-{
-	int r = check_access(cpu, lin, len, acc | ACC_WRITE);
-
-	if (r)
-		return r;
-	w.writes++;
-	w.last_write_acc = acc;
-	memcpy(w.mem + lin, buf, len);
-	return CPU_OK;
-}
-
-int mem_probe_write(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
-{
-	return check_access(cpu, lin, len, acc | ACC_WRITE);
-}
-
-void tlb_flush_all(struct cpu *cpu)
-{
-}
-
-void msr_reset(struct cpu *cpu)
-{
-}
-
-void msr_reset_pv(struct cpu *cpu)
-{
-}
-
-int cr_write(struct cpu *cpu, unsigned cr, u64 value)
-{
-	assert_int_equal(cr, 3);
-	cpu->cr3 = value;
-	return CPU_OK;
-}
-
-_Noreturn void check_failed(const char *expr, const char *file, int line)
-{
-	fail_msg("%s at %s:%d", expr, file, line);
-	abort();
-}
-
-u64 peek(u64 addr, unsigned size)
-{
-	u64 v = 0;
-
-	memcpy(&v, w.mem + addr, size);
-	return v;
-}
-
-void poke(u64 addr, u64 value, unsigned size)
-{
-	memcpy(w.mem + addr, &value, size);
-}
 
 /* ---- tables ---- */
 
@@ -123,7 +23,7 @@ static u64 gate_low(u16 selector, u64 offset, u8 access, u8 byte4)
 
 void set_gate(unsigned vector, u16 selector, u64 offset, u8 access, u8 ist)
 {
-	bool lm = cpu_long_mode(&w.cpu);
+	bool lm = cpu_long_mode(w.cpu);
 	u64 at = IDT + vector * (lm ? 16 : 8);
 
 	poke(at, gate_low(selector, offset, access, ist), 8);
@@ -134,7 +34,7 @@ void set_gate(unsigned vector, u16 selector, u64 offset, u8 access, u8 ist)
 void set_call_gate(u16 selector, u64 offset, u8 access, u8 count)
 {
 	set_gdt(SELGATE, gate_low(selector, offset, access, count));
-	if (cpu_long_mode(&w.cpu))
+	if (cpu_long_mode(w.cpu))
 		set_gdt(SELGATE + 8, offset >> 32);
 }
 
@@ -172,65 +72,64 @@ static void load_seg(unsigned seg, u16 selector)
 {
 	u64 desc[2] = {peek(GDT + (selector & ~7), 8), 0};
 
-	segment_from_descriptor(&w.cpu.seg[seg], selector, desc);
+	segment_from_descriptor(&w.cpu->seg[seg], selector, desc);
 }
 
 void load_ldt_like_gdt(void)
 {
 	memcpy(w.mem + LDT, w.mem + GDT, GDT_LIMIT + 1);
-	w.cpu.seg[SEG_LDTR] =
+	w.cpu->seg[SEG_LDTR] =
 		(struct segment){.base = LDT, .limit = GDT_LIMIT, .attr = 0x82, .selector = SELLDT};
 }
 
 static void start(void)
 {
-	memset(&w.cpu, 0, offsetof(struct cpu, tlb));
-	memset(w.mem, 0, 0x20000);
-	w.reads = w.writes = 0;
-	cpu_reset(&w.cpu, false);
-	w.cpu.gdt = (struct dtable){.base = GDT, .limit = GDT_LIMIT};
-	w.cpu.idt = (struct dtable){.base = IDT, .limit = 0xfff};
-	w.cpu.rip = 0x100;
-	w.cpu.next_rip = 0x102;
-	w.cpu.rflags = FL_FIXED | FL_IF;
+	processor_new();
+	w.cpu->gdt = (struct dtable){.base = GDT, .limit = GDT_LIMIT};
+	w.cpu->idt = (struct dtable){.base = IDT, .limit = 0xfff};
+	w.cpu->rip = 0x100;
+	w.cpu->next_rip = 0x102;
+	w.cpu->rflags = FL_FIXED | FL_IF;
 	for (unsigned i = 0; i < GPR_COUNT; i++)
-		w.cpu.gpr[i] = 0x1111111100000000ull * (i & 1) + i;
+		w.cpu->gpr[i] = 0x1111111100000000ull * (i & 1) + i;
 }
 
 void start_real(void)
 {
 	start();
 	for (unsigned i = 0; i <= SEG_GS; i++)
-		w.cpu.seg[i] = (struct segment){.limit = 0xffff, .attr = 0x93};
-	w.cpu.idt = (struct dtable){.limit = 0x3ff};
-	w.cpu.gpr[RSP] = KSTACK;
+		w.cpu->seg[i] = (struct segment){.limit = 0xffff, .attr = 0x93};
+	w.cpu->idt = (struct dtable){.limit = 0x3ff};
+	w.cpu->gpr[RSP] = KSTACK;
 	for (unsigned i = 0; i < 256; i++)
 		poke(i * 4, 0x00200500, 4); /* 0020:0500 */
-	cpu_update_mode(&w.cpu);
+	cpu_update_mode(w.cpu);
 }
 
 static void start_flat(unsigned cpl)
 {
 	static const u8 data[] = {SEG_ES, SEG_DS, SEG_FS, SEG_GS, SEG_SS};
-	bool lm = cpu_long_mode(&w.cpu);
+	bool lm = cpu_long_mode(w.cpu);
 
 	fill_gdt(lm);
 	for (unsigned i = 0; i < ARRAY_SIZE(data); i++)
 		load_seg(data[i], cpl == 3 ? UDATA : KDATA);
 	load_seg(SEG_CS, cpl == 3 ? (lm ? UCODE64 : UCODE) : (lm ? KCODE64 : KCODE));
 	load_seg(SEG_TR, SELTSS);
-	segment_set_null(&w.cpu.seg[SEG_LDTR], 0, 0);
-	w.cpu.gpr[RSP] = cpl == 3 ? USTACK : KSTACK;
+	segment_set_null(&w.cpu->seg[SEG_LDTR], 0, 0);
+	w.cpu->gpr[RSP] = cpl == 3 ? USTACK : KSTACK;
 	for (unsigned i = 0; i < 256; i++)
 		set_gate(i, lm ? KCODE64 : KCODE, 0x500, 0xee, 0);
-	cpu_update_mode(&w.cpu);
-	assert_int_equal(w.cpu.cpl, cpl);
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->cpl, cpl);
+	memset(&seen, 0, sizeof(seen));
 }
 
 void start_protected(unsigned cpl)
 {
 	start();
-	w.cpu.cr0 = CR0_PE | CR0_ET;
+	w.cpu->cr0 = CR0_PE | CR0_ET;
+	processor_paging();
 	poke(TSS + 4, TSTACK, 4);
 	poke(TSS + 8, KDATA, 2);
 	poke(TSS + 0x0c, 0xc800, 4); /* level 1 */
@@ -241,9 +140,9 @@ void start_protected(unsigned cpl)
 void start_long(unsigned cpl)
 {
 	start();
-	w.cpu.cr0 = CR0_PE | CR0_PG | CR0_ET;
-	w.cpu.cr4 = CR4_PAE;
-	w.cpu.efer = EFER_LME | EFER_LMA | EFER_SCE;
+	w.cpu->cr0 = CR0_PE | CR0_ET;
+	w.cpu->efer = EFER_LME | EFER_SCE;
+	processor_paging();
 	poke(TSS + 4, TSTACK, 8);
 	poke(TSS + 12, 0xc800, 8);
 	poke(TSS + 36, ISTACK, 8);
@@ -253,13 +152,13 @@ void start_long(unsigned cpl)
 void start_v86(unsigned iopl)
 {
 	start_protected(0);
-	w.cpu.rflags |= FL_VM | (u64)iopl << 12;
+	w.cpu->rflags |= FL_VM | (u64)iopl << 12;
 	for (unsigned i = 0; i <= SEG_GS; i++)
-		segment_set_v86(&w.cpu.seg[i], (u16)(0x10 + i));
-	segment_set_v86(&w.cpu.seg[SEG_SS], 0x0a00);
-	w.cpu.gpr[RSP] = 0x800;
+		segment_set_v86(&w.cpu->seg[i], (u16)(0x10 + i));
+	segment_set_v86(&w.cpu->seg[SEG_SS], 0x0a00);
+	w.cpu->gpr[RSP] = 0x800;
 	poke(TSS + 102, 0x88, 2); /* I/O bitmap; the redirection bitmap is at 0x68 */
-	cpu_update_mode(&w.cpu);
+	cpu_update_mode(w.cpu);
 }
 
 struct insn make_insn(u8 opcode, unsigned op_size)
@@ -268,7 +167,7 @@ struct insn make_insn(u8 opcode, unsigned op_size)
 		.op_size = (u8)op_size,
 		.addr_size = 8,
 		.len = 2,
-		.mode = w.cpu.code_size,
+		.mode = w.cpu->code_size,
 		.seg = SEG_DS,
 		.base = REG_NONE,
 		.index = REG_NONE,
@@ -279,7 +178,7 @@ struct insn make_insn(u8 opcode, unsigned op_size)
 
 struct trace take_trace(void)
 {
-	const struct cpu *c = &w.cpu;
+	const struct cpu *c = w.cpu;
 	struct trace t;
 
 	memset(&t, 0, sizeof(t));
@@ -319,13 +218,4 @@ void assert_same_trace(const struct trace *a, const struct trace *b)
 	assert_int_equal(a->rip, b->rip);
 	assert_int_equal(a->rflags, b->rflags);
 	assert_memory_equal(a, b, sizeof(*a));
-}
-
-void assert_fault(int r, u8 vector, u32 error)
-{
-	assert_int_equal(r, CPU_FAULT);
-	assert_int_equal(w.cpu.exc.vector, vector);
-	assert_int_equal(w.cpu.exc.has_error, error != NO_ERROR);
-	if (error != NO_ERROR)
-		assert_int_equal(w.cpu.exc.error, error);
 }

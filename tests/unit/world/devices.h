@@ -1,26 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* A machine with as many vcpus as wanted, whose posted events can be counted, and a bit of guest memory. */
-#ifndef TESTS_IRQ_WORLD_H
-#define TESTS_IRQ_WORLD_H
+/*
+ * A world whose vcpus do not run: the test does to the devices what the loop of a running vcpu would, by the
+ * same functions. What it is told is seen by posts.h.
+ */
+#ifndef TESTS_UNIT_WORLD_DEVICES_H
+#define TESTS_UNIT_WORLD_DEVICES_H
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <string.h>
-#include <cmocka.h>
-
+#include "world.h"
 #include "engine/irq/lapic.h"
 
 #define APIC_PAGE 0xfee00000ull
 
 extern struct machine *world;
-extern struct vcpu *cpu0;  /* world->vcpus[0] */
-extern u8 world_ram[8192]; /* guest-physical 0 */
+extern struct vcpu *cpu0;
+extern u8 *world_ram; /* guest-physical 0, RAM_BYTES */
 
 void world_create(enum irqchip_mode mode, unsigned vcpus);
 void world_destroy(void);
 struct vcpu *world_vcpu(unsigned i);
-unsigned world_posts(struct vcpu *v); /* events posted since the last call */
 
 void apic_write(struct vcpu *v, enum lapic_reg r, u32 value);
 u32 apic_read(struct vcpu *v, enum lapic_reg r);

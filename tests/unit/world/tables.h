@@ -1,26 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A small world for the executors' control transfers: one cpu, 1 MiB of flat memory in place of
- * engine/mem, descriptor tables at fixed places, and a way to say "this must fault so, and leave
- * no trace".
+ * A processor (processor.h) with descriptor tables at fixed places, for control transfers, and a way to say "this must
+ * fault so, and leave no trace".
  */
-#ifndef TESTS_UNIT_CPU_WORLD_H
-#define TESTS_UNIT_CPU_WORLD_H
+#ifndef TESTS_UNIT_WORLD_TABLES_H
+#define TESTS_UNIT_WORLD_TABLES_H
 
-#include <setjmp.h>
-#include <stddef.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <cmocka.h>
-#include <string.h>
-
+#include "processor.h"
+#include "seen.h"
 #include "engine/core/block_key.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/transfer.h"
 #include "engine/insn/ops.h"
-
-#define WORLD_SIZE 0x100000
 
 /* Where things are. */
 #define GDT     0x1000
@@ -31,10 +22,7 @@
 #define KSTACK  0x8800 /* top of the stack in use at CPL 0 */
 #define TSTACK  0x9800 /* top of the stack that the TSS names for level 0 */
 #define USTACK  0xa800
-#define ISTACK  0xb808  /* IST 1, deliberately not 16-byte aligned */
-#define BAD     0x11000 /* page that is not present */
-#define RO      0x13000 /* page that is read-only */
-#define MMIO    0x12000 /* page whose reads leave the engine */
+#define ISTACK  0xb808 /* IST 1, deliberately not 16-byte aligned */
 
 /* Selectors of the standard GDT. */
 enum {
@@ -65,17 +53,6 @@ enum {
 };
 #define GDT_LIMIT 0x1ff
 
-struct world {
-	struct cpu cpu;
-	u8 mem[WORLD_SIZE];
-	unsigned writes, reads;
-	unsigned last_write_acc;
-};
-extern struct world w;
-
-u64 peek(u64 addr, unsigned size);
-void poke(u64 addr, u64 value, unsigned size);
-
 u64 make_desc(u32 base, u32 limit20, u8 access, u8 flags);
 void set_gdt(unsigned selector, u64 lo);
 /* type: SYS_*, low byte of access: P and DPL. */
@@ -103,8 +80,5 @@ struct trace {
 };
 struct trace take_trace(void);
 void assert_same_trace(const struct trace *a, const struct trace *b);
-
-#define NO_ERROR (~0u)
-void assert_fault(int r, u8 vector, u32 error);
 
 #endif
