@@ -51,14 +51,14 @@ static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 
 static bool is_hyperv(const struct cpu *cpu)
 {
-	return cpu->hv.enabled && cpu->machine &&
+	return cpu->hv.enabled &&
 	       atomic_load_explicit(&cpu->machine->hv->guest_os_id, memory_order_relaxed) &&
 	       (!cpu->machine->xen_msr || (cpu->gpr[RAX] & HYPERV_MARK));
 }
 
 static bool is_xen(const struct cpu *cpu)
 {
-	return cpu->machine && cpu->machine->xen_msr && !is_hyperv(cpu);
+	return cpu->machine->xen_msr && !is_hyperv(cpu);
 }
 
 static u64 register_pair(const struct cpu *cpu, unsigned high, unsigned low)
@@ -140,14 +140,14 @@ static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
 
 int op_vmcall(struct cpu *cpu, const struct insn *in)
 {
-	bool foreign = cpu->machine && cpu->machine->vmmcall;
+	bool foreign = cpu->machine->vmmcall;
 
 	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
 }
 
 int op_vmmcall(struct cpu *cpu, const struct insn *in)
 {
-	bool foreign = cpu->machine && !cpu->machine->vmmcall;
+	bool foreign = !cpu->machine->vmmcall;
 
 	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
 }

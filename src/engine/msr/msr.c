@@ -154,7 +154,7 @@ int msr_read(struct cpu *cpu, u32 index, u64 *ret)
 /* The VMM chooses its number, see machine_set_xen(). */
 static bool is_xen_msr(const struct cpu *cpu, u32 index)
 {
-	return index && cpu->machine && cpu->machine->xen_msr == index;
+	return index && cpu->machine->xen_msr == index;
 }
 
 int msr_write(struct cpu *cpu, u32 index, u64 value)
