@@ -2,7 +2,7 @@
 /*
  * Counting. A vcpu's counters are written by its own thread only, with plain stores; a machine's by anybody,
  * atomically. They may lie in memory that is shared with readers (vcpu_set_stats()), who see each word whole and
- * as it is now. NULL in small test worlds.
+ * as it is now.
  */
 #ifndef ENGINE_CORE_STAT_H
 #define ENGINE_CORE_STAT_H
@@ -29,8 +29,7 @@ enum machine_stat {
 
 static inline void stat_add(struct cpu *cpu, enum vcpu_stat s, u64 n)
 {
-	if (likely(cpu->stats))
-		__atomic_store_n(&cpu->stats[s], cpu->stats[s] + n, __ATOMIC_RELAXED);
+	__atomic_store_n(&cpu->stats[s], cpu->stats[s] + n, __ATOMIC_RELAXED);
 }
 
 static inline void stat_inc(struct cpu *cpu, enum vcpu_stat s)
@@ -40,8 +39,7 @@ static inline void stat_inc(struct cpu *cpu, enum vcpu_stat s)
 
 static inline void stat_set(struct cpu *cpu, enum vcpu_stat s, u64 value)
 {
-	if (likely(cpu->stats))
-		__atomic_store_n(&cpu->stats[s], value, __ATOMIC_RELAXED);
+	__atomic_store_n(&cpu->stats[s], value, __ATOMIC_RELAXED);
 }
 
 /* table: which statistic an exit is, plus one; 0 none. */
@@ -56,8 +54,7 @@ static inline void machine_stat_inc(struct machine *m, enum machine_stat s)
 	/* Acquired: the words may have been moved to a new mapping. */
 	_Atomic u64 *stats = atomic_load_explicit(&m->stats, memory_order_acquire);
 
-	if (likely(stats))
-		atomic_fetch_add_explicit(&stats[s], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&stats[s], 1, memory_order_relaxed);
 }
 
 #endif

@@ -57,7 +57,7 @@ static const struct cpuid_entry *out_of_range(const struct cpu *cpu, u32 leaf, u
 /* Without KVM's quirk MONITOR comes and goes with IA32_MISC_ENABLE (SDM 4: 1A0H). */
 static bool mwait_follows_msr(const struct cpu *cpu)
 {
-	return cpu->machine && !machine_quirk(cpu->machine, QUIRK_MISC_ENABLE_NO_MWAIT);
+	return !machine_quirk(cpu->machine, QUIRK_MISC_ENABLE_NO_MWAIT);
 }
 #define CPUID1_EDX_APIC BIT(9)
 
@@ -66,7 +66,7 @@ static bool mwait_follows_msr(const struct cpu *cpu)
 /* Hyper-V guests that can ask for it see it when they have asked (TLFS 12.6). The table still says it. */
 static bool invariant_tsc_hidden(const struct cpu *cpu)
 {
-	return (cpu->hv.word[HV_EAX] & HVF_INVARIANT_TSC) && cpu->machine &&
+	return (cpu->hv.word[HV_EAX] & HVF_INVARIANT_TSC) &&
 	       !atomic_load(&cpu->machine->hv_invariant_tsc);
 }
 

@@ -49,7 +49,7 @@ static int kvm_hypercall(struct cpu *cpu, const struct insn *in)
 
 static bool is_hyperv(const struct cpu *cpu)
 {
-	return cpu->hv.enabled && cpu->machine &&
+	return cpu->hv.enabled &&
 	       atomic_load_explicit(&cpu->machine->hv->guest_os_id, memory_order_relaxed) &&
 	       (!xen_enabled(cpu->machine) || (cpu->gpr[RAX] & XEN_HYPERV_CALL));
 }
@@ -145,14 +145,14 @@ static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
 
 int op_vmcall(struct cpu *cpu, const struct insn *in)
 {
-	bool foreign = cpu->machine && cpu->machine->vmmcall;
+	bool foreign = cpu->machine->vmmcall;
 
 	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
 }
 
 int op_vmmcall(struct cpu *cpu, const struct insn *in)
 {
-	bool foreign = cpu->machine && !cpu->machine->vmmcall;
+	bool foreign = !cpu->machine->vmmcall;
 
 	return foreign ? foreign_hypercall(cpu, in) : hypercall(cpu, in);
 }

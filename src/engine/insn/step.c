@@ -200,7 +200,7 @@ static bool x87_mmio_fails(const struct cpu *cpu, const struct insn *in, int r)
 	bool control = (in->opcode == 0xd9 || in->opcode == 0xdd) && in->reg == 7;
 
 	return r == CPU_EXIT && cpu->exit.reason == EXIT_MMIO_READ && (in->desc->attr & IA_X87) &&
-	       !control && cpu->machine && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
+	       !control && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
 }
 
 /* Does a store need the right to read, too? */

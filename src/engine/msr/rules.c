@@ -217,7 +217,7 @@ int msr_set_bios_sign(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 
 
 int msr_get_platform_info(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	if (!host && cpu->machine && machine_option(cpu->machine, OPT_NO_PLATFORM_INFO))
+	if (!host && machine_option(cpu->machine, OPT_NO_PLATFORM_INFO))
 		return -EINVAL;
 	*ret = cpu->msr.platform_info;
 	return 0;
