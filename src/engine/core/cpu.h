@@ -115,7 +115,8 @@ struct exception {
 };
 
 /* Answers to questions that left the engine, in the order in which they were asked: see answer.h. */
-#define ANSWERS_MAX 128
+/* A gather of eight elements across pages, whose tables may not be read nor written: 8 * 2 * (8 + 1), and its code. */
+#define ANSWERS_MAX 240
 struct answer {
 	u64 addr; /* gpa, port or MSR */
 	u64 value;

@@ -292,6 +292,51 @@ static void test_data_given(void **state)
 	}
 }
 
+/* Tables that change while the question is out: more and more answers, until it begins anew. */
+#define TABLES 0x20000u /* copies of the second level's, which may not be read */
+
+static unsigned changes, changes_max;
+
+static enum tap_verdict change_tables(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	const u64 entry = (TABLES + changes * PAGE_SIZE) | 7;
+
+	w->count = 0;
+	if (changes < changes_max) {
+		memcpy(w->ram + PML4, &entry, 8);
+		changes++;
+	}
+	return TAP_GO_ON;
+}
+
+static void test_many_answers(void **state)
+{
+	struct watcher w;
+
+	watcher_open(&w, false);
+	vcpu_tap_events(w.v, BIT(TAP_PAGE));
+	w.answer = change_tables;
+	for (unsigned i = 0; i < 300; i++) {
+		memcpy(w.ram + TABLES + i * PAGE_SIZE, w.ram + PDPT, PAGE_SIZE);
+		set_rights(&w, TABLES + i * PAGE_SIZE, all_but(TAP_WALK_READ));
+	}
+	set_rights(&w, DATA, all_but(TAP_WRITE));
+	for (changes_max = 225; changes_max < 262; changes_max++) {
+		memcpy(w.ram + PML4, &(u64){PDPT | 7}, 8);
+		changes = 0;
+		WATCHER_CODE(&w, 0x90, 0x6c, 0xf4); /* nop; insb */
+		watcher_set_gpr(&w, RDI, DATA);
+		assert_int_equal(vcpu_run(w.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_IO_IN);
+		assert_int_equal(changes, changes_max);
+		vcpu_exit(w.v)->io.data[0] = 0x77;
+		watcher_run(&w);
+		assert_int_equal(w.ram[DATA], 0x77);
+		w.ram[DATA] = 0;
+	}
+	watcher_close(&w);
+}
+
 /* ---- whatever becomes of the slots; who does not want to be asked ---- */
 
 static void test_lifetime(void **state)
@@ -377,6 +422,7 @@ int main(void)
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_data_given),
+		cmocka_unit_test(test_many_answers),
 		cmocka_unit_test(test_lifetime),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_many),
