@@ -9,6 +9,7 @@
 #include "engine/core/answer.h"
 #include "engine/core/block_key.h"
 #include "engine/core/debug.h"
+#include "engine/core/xsave.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpu/mode.h"
@@ -215,10 +216,8 @@ static void reset_power_on(struct cpu *cpu)
 {
 	cpu->xcr0 = XCR0_RESET;
 	__builtin_memset(cpu->xsave_area, 0, sizeof(cpu->xsave_area));
-	cpu->xsave_area[0] = 0x7f; /* FCW 0x37f, MXCSR 0x1f80 */
-	cpu->xsave_area[1] = 0x03;
-	cpu->xsave_area[24] = 0x80;
-	cpu->xsave_area[25] = 0x1f;
+	fpu_image(cpu)->fcw = FCW_RESET;
+	fpu_image(cpu)->mxcsr = MXCSR_RESET;
 }
 
 void cpu_reset(struct cpu *cpu, bool init)

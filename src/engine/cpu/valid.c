@@ -6,10 +6,11 @@
  * - It sets whole states. What may not change at once (LME under PG, PG in 64-bit code, PCIDE with a PCID in CR3) is no
  *   matter then, nor are the PDPTEs: memory may come later. RSM sets a whole state, too.
  * - EFER may have bits that this vCPU's CPUID does not offer: VMMs set registers before CPUID. They are in the image of
- *   an SMI then, so RSM takes them back.
+ *   an SMI then, so RSM takes them back. (Bits that no processor of ours has are refused; KVM_SET_SREGS of KVM takes any.)
  * - CR4.PCIDE may be set outside of long mode: KVM does not look.
+ * - Reserved bits of CR0, DR6, DR7 and RFLAGS stay as it has set them; instructions and RSM drop them.
  * - XCR0 may be 1 whatever CPUID says: that is its value after RESET, which VMMs restore.
- * - CR3_NOFLUSH counts for nothing, also without PCIDE.
+ * - CR3_NOFLUSH is taken and dropped, also without PCIDE. That is our own: KVM refuses it in long mode.
  * And what the guest may do and the VMM not: CS may have the L bit outside of long mode, where it means nothing. KVM refuses
  * that state.
  */

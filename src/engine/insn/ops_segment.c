@@ -66,20 +66,22 @@ static int read_system(struct cpu *cpu, u16 selector, unsigned types, u64 desc[2
 	return CPU_OK;
 }
 
-/* The base of a 16-byte descriptor must be canonical (SDM 2: LLDT, LTR). */
-static int load_system(struct cpu *cpu, unsigned seg, u16 selector, const u64 desc[2])
+/* And its hidden part. The base of a 16-byte descriptor must be canonical (SDM 2: LLDT, LTR). */
+static int prepare_system(
+	struct cpu *cpu, u16 selector, unsigned types, u64 desc[2], struct segment *ret)
 {
-	struct segment s;
+	int r = read_system(cpu, selector, types, desc);
 
-	segment_from_descriptor(&s, selector, desc);
-	if (!cpu_canonical(cpu, s.base))
-		return cpu_raise_err(cpu, X86_GP, SEL_ERR(selector));
-	cpu->seg[seg] = s;
-	return CPU_OK;
+	if (r)
+		return r;
+	segment_from_descriptor(ret, selector, desc);
+	return cpu_canonical(cpu, ret->base) ? CPU_OK
+					     : cpu_raise_err(cpu, X86_GP, SEL_ERR(selector));
 }
 
 int op_lldt(struct cpu *cpu, const struct insn *in)
 {
+	struct segment s;
 	u64 desc[2];
 	u16 selector;
 	int r;
@@ -93,13 +95,16 @@ int op_lldt(struct cpu *cpu, const struct insn *in)
 		segment_set_null(&cpu->seg[SEG_LDTR], selector, 0);
 		return CPU_OK;
 	}
-	r = read_system(cpu, selector, BIT(SYS_LDT), desc);
-	return r ? r : load_system(cpu, SEG_LDTR, selector, desc);
+	r = prepare_system(cpu, selector, BIT(SYS_LDT), desc, &s);
+	if (!r)
+		cpu->seg[SEG_LDTR] = s;
+	return r;
 }
 
 int op_ltr(struct cpu *cpu, const struct insn *in)
 {
 	unsigned types = BIT(SYS_TSS32) | (cpu_long_mode(cpu) ? 0 : BIT(SYS_TSS16));
+	struct segment s;
 	u64 desc[2];
 	u16 selector;
 	int r;
@@ -111,14 +116,13 @@ int op_ltr(struct cpu *cpu, const struct insn *in)
 		return r;
 	if (SEL_NULL(selector))
 		return cpu_gp0(cpu);
-	r = read_system(cpu, selector, types, desc);
+	r = prepare_system(cpu, selector, types, desc, &s);
+	if (!r)
+		r = descriptor_set(cpu, selector, &desc[0], SYS_BUSY);
 	if (r)
 		return r;
-	if (!cpu_canonical(cpu, (desc[0] >> 16 & 0xffffff) | (desc[0] >> 32 & 0xff000000) |
-					(cpu_long_mode(cpu) ? desc[1] << 32 : 0)))
-		return cpu_raise_err(cpu, X86_GP, SEL_ERR(selector));
-	r = descriptor_set(cpu, selector, &desc[0], SYS_BUSY);
-	return r ? r : load_system(cpu, SEG_TR, selector, desc);
+	segment_from_descriptor(&cpu->seg[SEG_TR], selector, desc);
+	return CPU_OK;
 }
 
 /* ---- LAR, LSL, VERR, VERW: ask about a descriptor, answer in ZF ---- */

@@ -157,11 +157,14 @@ static inline struct lapic *cpu_lapic(const struct cpu *cpu)
 	return cpu->vcpu ? cpu->vcpu->lapic : NULL;
 }
 
+static inline u64 vcpu_cr8(const struct vcpu *v)
+{
+	return v->lapic ? lapic_tpr(v->lapic) >> 4 : v->cpu.apic_own.cr8;
+}
+
 static inline u64 cpu_cr8(const struct cpu *cpu)
 {
-	const struct lapic *l = cpu_lapic(cpu);
-
-	return l ? lapic_tpr(l) >> 4 : cpu->apic_own.cr8;
+	return cpu->vcpu ? vcpu_cr8(cpu->vcpu) : cpu->apic_own.cr8;
 }
 
 static inline void cpu_put_cr8(struct cpu *cpu, u64 cr8)

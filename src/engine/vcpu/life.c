@@ -90,7 +90,7 @@ static void vcpu_free(struct vcpu *v)
 	vcpu_unmap(v);
 }
 
-/* FCW 037f, MXCSR 1f80 (SDM 3:9.1), and which MXCSR bits the host has. */
+/* Which MXCSR bits the host has. */
 static void init_xsave(struct fpu_image *image)
 {
 	u8 host[512] __attribute__((aligned(16)));
@@ -98,8 +98,6 @@ static void init_xsave(struct fpu_image *image)
 	__asm__ volatile("fxsave %0" : "=m"(host));
 	memcpy(&image->mxcsr_mask, host + offsetof(struct fpu_image, mxcsr_mask),
 		sizeof(image->mxcsr_mask));
-	image->fcw = FCW_RESET;
-	image->mxcsr = MXCSR_RESET;
 }
 
 static bool host_has_xsave(void)
@@ -291,7 +289,7 @@ bool vcpu_ready_for_interrupt(const struct vcpu *v)
 
 void vcpu_get_brief(const struct vcpu *v, struct vcpu_brief *ret)
 {
-	ret->cr8 = cpu_cr8(&v->cpu);
+	ret->cr8 = vcpu_cr8(v);
 	ret->apic_base = cpu_apic_base(&v->cpu);
 	ret->if_flag = v->cpu.rflags & FL_IF;
 	ret->smm = cpu_in_smm(&v->cpu);

@@ -43,7 +43,7 @@ static void get_sregs(struct vcpu *v, struct vcpu_state *s)
 	s->cr2 = cpu->cr2;
 	s->cr3 = cpu->cr3;
 	s->cr4 = cpu->cr4;
-	s->cr8 = cpu_cr8(cpu);
+	s->cr8 = vcpu_cr8(v);
 	s->efer = cpu->efer;
 	s->apic_base = cpu_apic_base(cpu);
 }
