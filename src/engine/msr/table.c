@@ -200,7 +200,7 @@ static const struct msr_desc table[] = {
 		MSR_INIT),
 	PV(MSR_KVM_ASYNC_PF_ACK, "KVM_ASYNC_PF_ACK", PV_ASYNC_PF_INT, 0, MSR_SAVE | MSR_ZERO, 0,
 		NULL),
-	RULED(0xc0000080, "EFER", AT(efer), MSR_SAVE, EFER_OFFERED, NULL, msr_set_efer),
+	RULED(0xc0000080, "EFER", AT(efer), MSR_SAVE, ANY, NULL, msr_set_efer),
 	FIELD(0xc0000081, "STAR", MSR_AT(star), MSR_SAVE, ANY),
 	RULED(0xc0000082, "LSTAR", MSR_AT(lstar), MSR_SAVE, ANY, NULL, msr_set_canonical),
 	RULED(0xc0000083, "CSTAR", MSR_AT(cstar), MSR_SAVE, ANY, NULL, msr_set_canonical),

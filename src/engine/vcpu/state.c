@@ -14,7 +14,6 @@
 #include "engine/cpu/mode.h"
 #include "engine/cpu/valid.h"
 #include "engine/cpuid/cpuid.h"
-#include "engine/pv/hyperv/hv.h"
 #include "engine/core/machine.h"
 #include "engine/core/xsave.h"
 #include "engine/irq/lapic.h"
