@@ -41,7 +41,7 @@ enum tap_verdict {
 	TAP_RETRY, /* the instruction is executed again from its beginning, and asks again */
 	TAP_SKIP, /* it does nothing and is over. TAP_EXCEPTION: none is delivered, and the instruction is executed again */
 	TAP_REFUSE, /* #GP(0) */
-	TAP_STOP,   /* vcpu_run() returns EXIT_TAP; when it runs again it asks again */
+	TAP_STOP, /* vcpu_run() returns EXIT_TAP; when it runs again it asks again, but for birth and pause */
 };
 
 enum tap_table { TAP_GDTR, TAP_IDTR, TAP_LDTR, TAP_TR };
@@ -108,7 +108,7 @@ struct tap_kind_desc {
 const struct tap_kind_desc *tap_kinds(void);
 
 /*
- * The subscriber; NULL: none. -EBUSY: there is another one. With none all masks, selections and rights are as at
+ * The subscriber; NULL: none. -EBUSY: there is another one, or it is just leaving. With none all masks, selections and rights are as at
  * first, and when the call returns nobody is in event() any more: whoever blocks there must be woken before.
  */
 int machine_set_tap(struct machine *m, const struct tap *ops, void *opaque);
@@ -130,7 +130,8 @@ const struct tap_event *vcpu_tap_event(const struct vcpu *v);
  * Rights to a guest-physical page, RIGHTS_ALL at first. They belong to the address, in both address spaces, whether there is
  * memory or not, and whatever becomes of the slots there. They bind what the guest's processors do, if TAP_PAGE is asked of
  * them; not the VMM, machine_read() and machine_write(), and what the engine itself writes for the guest (clocks, the state
- * save of system management mode). -EINVAL, -ENOMEM: none has been changed.
+ * save of system management mode). A byte a page is kept for each 2 MiB in which a right has ever been taken away.
+ * -EINVAL, -ENOMEM: none has been changed.
  */
 #define RIGHTS_ALL (BIT(TAP_WALK_WRITE + 1) - 1)
 struct page_rights {

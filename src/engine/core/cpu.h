@@ -126,12 +126,12 @@ struct answer {
 	u8 verdict; /* EXIT_TAP: enum tap_verdict */
 };
 struct answers {
-	u8 filled;   /* answers present */
-	u8 next;     /* next one to hand out; reset at each restart */
-	bool tapped; /* there may be one to EXIT_TAP */
-	bool muted;  /* half done and cannot be started again: no EXIT_TAP */
-	struct answer answer[ANSWERS_MAX];
+	u8 filled;    /* answers present */
+	u8 next;      /* next one to hand out; reset at each restart */
+	bool tapped;  /* there may be one to EXIT_TAP */
+	bool muted;   /* half done and cannot be started again: no EXIT_TAP */
 	u32 io_count; /* string input: items available in io_data */
+	struct answer answer[ANSWERS_MAX];
 };
 
 /* MMIO and port writes of a completed instruction that user space has not seen yet. */
@@ -276,16 +276,6 @@ struct cpu {
 	bool tap_stepped; /* an instruction is over since TAP_STEP was switched on */
 	bool events_own; /* events.exception is the processor's own: it waits for an answer or its turn */
 	bool events_resume; /* and this is its exception.resume */
-	u8 question_kind;   /* by which its answer is found, see tap/ask.c */
-	u64 question_key;
-	struct tap_event question; /* EXIT_TAP */
-	/* While answers.tapped: what the instruction reads in the place of memory. */
-	u8 given_count;
-	struct given {
-		u64 gpa;
-		u16 len;
-		u8 data[TAP_DATA_MAX];
-	} given[TAP_DATA_PLACES];
 
 	struct exit exit;
 	struct answers answers;
@@ -346,6 +336,18 @@ struct cpu {
 		bool has_stored; /* the instruction that C executes has changed memory: it must end */
 	} away;
 	u64 plain_sp; /* a stack pointer of KVM_RUN's caller that was on no alternate stack; altstack.c */
+
+	/* EXIT_TAP */
+	u8 question_kind; /* by which its answer is found, see tap/ask.c */
+	u64 question_key;
+	struct tap_event question;
+	/* While answers.tapped: what the instruction reads in the place of memory. */
+	u8 given_count;
+	struct given {
+		u64 gpa;
+		u16 len;
+		u8 data[TAP_DATA_MAX];
+	} given[TAP_DATA_PLACES];
 
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */

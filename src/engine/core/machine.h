@@ -37,6 +37,7 @@ struct machine_tap {
 	const struct tap *ops;
 	void *opaque;
 	unsigned busy; /* threads in its functions */
+	bool leaving;  /* it has gone, and what it has asked for is being undone */
 };
 
 struct machine {

@@ -25,8 +25,9 @@ struct steal {
 struct vcpu_tap {
 	_Atomic u32 events; /* enum tap_kind */
 	_Atomic u32 crs;
-	_Atomic u32 pauses;                 /* not told yet */
-	_Atomic bool born;                  /* not told yet */
+	_Atomic u32 pauses;     /* not told yet */
+	_Atomic bool born;      /* not told yet */
+	_Atomic bool step_anew; /* TAP_STEP was switched on: what is next follows no instruction */
 	_Atomic u64 msrs[2][TAP_MSR_WORDS]; /* [write] */
 };
 

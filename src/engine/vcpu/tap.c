@@ -199,10 +199,10 @@ static void refresh(struct vcpu *v)
 	u32 changed = events ^ cpu->tap_events;
 
 	cpu->tap_events = events;
+	if (atomic_exchange(&v->tap.step_anew, false))
+		cpu->tap_stepped = false;
 	if (!changed)
 		return;
-	if (changed & BIT(TAP_STEP))
-		cpu->tap_stepped = false;
 	if (changed & BIT(TAP_PAGE)) /* what the TLB holds was made under other rights */
 		cpu_request(cpu, REQ_FLUSH);
 	cpu_update_mode(cpu);
@@ -274,7 +274,8 @@ int vcpu_tap_events(struct vcpu *v, u32 events)
 {
 	if (events & ~MASKED)
 		return -EINVAL;
-	atomic_store(&v->tap.events, events);
+	if (events & ~atomic_exchange(&v->tap.events, events) & BIT(TAP_STEP))
+		atomic_store(&v->tap.step_anew, true);
 	changed(v);
 	return 0;
 }
@@ -332,6 +333,7 @@ static void unsubscribe(struct machine *m)
 
 	pthread_mutex_lock(&t->lock);
 	t->ops = NULL;
+	t->leaving = true;
 	while (t->busy)
 		pthread_cond_wait(&t->idle, &t->lock);
 	pthread_mutex_unlock(&t->lock);
@@ -343,6 +345,9 @@ static void unsubscribe(struct machine *m)
 	}
 	vcpus_unlock(all);
 	machine_drop_page_rights(m); /* with all vcpus outside: what they had begun is over */
+	pthread_mutex_lock(&t->lock);
+	t->leaving = false;
+	pthread_mutex_unlock(&t->lock);
 }
 
 static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
@@ -353,7 +358,7 @@ static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
 	bool busy;
 
 	pthread_mutex_lock(&t->lock);
-	busy = t->ops;
+	busy = t->ops || t->leaving;
 	if (!busy) {
 		t->ops = ops;
 		t->opaque = opaque;

@@ -588,9 +588,7 @@ static void test_real(void **state)
 
 static void prepare_step(struct watcher *w)
 {
-	vcpu_tap_events(w->v, 0);
-	WATCHER_CODE(w, 0xf4);
-	watcher_run(w);
+	vcpu_tap_events(w->v, 0); /* so that the first instruction follows none */
 	WATCHER_CODE(w, 0xbf, 0, 0x40, 0, 0, 0xb9, 2, 0, 0, 0, /* mov $DATA, %edi; mov $2, %ecx */
 		0xf3, 0xaa, 0x0f, 0x0b);                       /* rep stosb; ud2 */
 	vcpu_tap_events(w->v, BIT(TAP_STEP));

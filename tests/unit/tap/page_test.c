@@ -151,6 +151,39 @@ static void test_delivery(void **state)
 		{TAP_READ, CODE + 1, GDT + 8});
 }
 
+static enum tap_verdict retry_twice(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	return w->count <= 2 ? TAP_RETRY : TAP_GO_ON;
+}
+
+/* An interrupt that is asked for in the middle of its delivery is delivered, and once. */
+static void test_interrupt(void **state)
+{
+	static const struct want want[] = {{TAP_READ, CODE, IDT + 0x40 * 16},
+		{TAP_READ, CODE, IDT + 0x40 * 16}, {TAP_READ, CODE, IDT + 0x40 * 16}};
+	struct vcpu_state s;
+	struct watcher w;
+
+	for (unsigned step = 0; step < 2; step++) {
+		watcher_open(&w, step);
+		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		set_rights(&w, IDT, all_but(TAP_READ));
+		w.answer = retry_twice;
+		WATCHER_CODE(&w, 0x90, 0xf4);
+		vcpu_get(w.v, ST_REGS, &s);
+		s.rflags |= FL_IF;
+		vcpu_set(w.v, ST_REGS, &s);
+		vcpu_interrupt(w.v, 0x40);
+		watcher_run(&w);
+		expect(&w, want, 3);
+		assert_int_equal(watcher_rip(&w), HANDLER + 1);
+		assert_int_equal(watcher_gpr(&w, RSP), STACK - 40);
+		/* The interrupted instruction is a new one when it comes back. */
+		assert_int_equal(*(u64 *)(w.ram + STACK - 40), CODE);
+		watcher_close(&w);
+	}
+}
+
 /* ---- code ---- */
 
 static void prepare_code(struct watcher *w)
@@ -418,6 +451,7 @@ int main(void)
 		cmocka_unit_test(test_data),
 		cmocka_unit_test(test_string),
 		cmocka_unit_test(test_delivery),
+		cmocka_unit_test(test_interrupt),
 		cmocka_unit_test(test_fetch),
 		cmocka_unit_test(test_walk),
 		cmocka_unit_test(test_answers),

@@ -20,6 +20,51 @@ static void clear_padding(struct vcpu_state *s)
 	}
 }
 
+/* The same for what was asked: d is zero. */
+static void copy_event(struct tap_event *d, const struct tap_event *e)
+{
+	d->kind = e->kind;
+	d->insn_len = e->insn_len;
+	switch (e->kind) {
+	case TAP_CR:
+	case TAP_XCR0:
+		d->cr.cr = e->cr.cr;
+		d->cr.old = e->cr.old;
+		d->cr.value = e->cr.value;
+		break;
+	case TAP_MSR_READ:
+	case TAP_MSR_WRITE:
+		d->msr.index = e->msr.index;
+		d->msr.value = e->msr.value;
+		break;
+	case TAP_TABLE:
+		d->table.table = e->table.table;
+		d->table.store = e->table.store;
+		break;
+	case TAP_EXCEPTION:
+		d->exception.vector = e->exception.vector;
+		d->exception.has_error = e->exception.has_error;
+		d->exception.injected = e->exception.injected;
+		d->exception.error = e->exception.error;
+		d->exception.payload = e->exception.payload;
+		break;
+	case TAP_SOFT_INT:
+		d->soft_int.vector = e->soft_int.vector;
+		d->soft_int.insn = e->soft_int.insn;
+		break;
+	case TAP_CPUID:
+		d->cpuid.leaf = e->cpuid.leaf;
+		d->cpuid.index = e->cpuid.index;
+		break;
+	case TAP_PAGE:
+		d->page.gpa = e->page.gpa;
+		d->page.gva = e->page.gva;
+		d->page.access = e->page.access;
+		break;
+	default: break;
+	}
+}
+
 static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 {
 	struct watcher *w = opaque;
@@ -27,8 +72,8 @@ static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 	if (e->kind == TAP_BIRTH || e->kind == TAP_END)
 		return TAP_GO_ON;
 	assert_true(w->count < SEEN_MAX);
-	w->seen[w->count].e = *e;
-	memset(&w->seen[w->count].s, 0, sizeof(w->seen[0].s));
+	memset(&w->seen[w->count], 0, sizeof(w->seen[0]));
+	copy_event(&w->seen[w->count].e, e);
 	vcpu_get(v, ST_REGS | ST_SREGS | ST_XSAVE | ST_XCR | ST_DEBUG, &w->seen[w->count].s);
 	clear_padding(&w->seen[w->count].s);
 	w->seen[w->count++].byte = w->ram[DATA];
