@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Watching guests: who subscribes is asked before a guest's processor does certain things, and answers.
+ * Watching guests: a subscriber is asked before a guest's processor does certain things, and its answer decides what happens.
  *
  * A question is asked on the vcpu's own thread, outside of guest code, with the state exact: rip is on the instruction, and
  * nothing that it does has happened. So the subscriber may read and change the vcpu by all of engine.h, and may block;
- * other vcpus run on meanwhile. Only vcpu_run(), vcpu_destroy() and machine_set_tap() are not for him. He must not
- * hold a lock in which another thread calls a function of this file.
+ * other vcpus run on meanwhile. It must not call vcpu_run(), vcpu_destroy() or machine_set_tap(). In event() it must not
+ * take a lock that another thread holds while it calls a function of this file.
  *
- * Whoever has changed rip in the middle of a question has thereby said TAP_RETRY, whatever he answers (but TAP_STOP).
+ * If rip is set while a question is open, every answer except TAP_STOP counts as TAP_RETRY.
  *
  * Calls return 0 or -errno, may come from any thread at any time, and hold for all that a vcpu does after they have
- * returned. What it has begun before, one instruction or one delivery, may still go by what was before.
+ * returned. One instruction or delivery that has already begun may still follow the old settings.
  */
 #ifndef ENGINE_TAP_H
 #define ENGINE_TAP_H
@@ -29,8 +29,8 @@ enum tap_kind {
 	TAP_HYPERCALL, /* VMCALL, VMMCALL at any privilege level */
 	TAP_CPUID,
 	TAP_STEP, /* an instruction, or an iteration of a string instruction, is over and the next one begins */
-	TAP_PAGE, /* an access that the rights of its page do not allow */
-	TAP_BIRTH, /* always asked: before a vcpu first runs, and of those there are when a subscriber comes */
+	TAP_PAGE,  /* an access that the rights of its page do not allow */
+	TAP_BIRTH, /* always asked, once: before a vcpu first runs, or, if it exists already, after a subscriber is set */
 	TAP_PAUSE, /* always asked: see vcpu_tap_pause() */
 	TAP_END,   /* always told, by the thread that destroys it: the answer does not matter */
 	TAP_KINDS
@@ -108,14 +108,14 @@ struct tap_kind_desc {
 const struct tap_kind_desc *tap_kinds(void);
 
 /*
- * The subscriber; NULL: none. -EBUSY: there is another one, or it is just leaving. With none all masks, selections and rights are as at
- * first, and when the call returns nobody is in event() any more: whoever blocks there must be woken before.
+ * The subscriber; NULL: none. -EBUSY: there is another one, or it is just leaving. NULL resets masks, selections
+ * and rights, and waits until no thread is in event(): first wake a subscriber that blocks there.
  */
 int machine_set_tap(struct machine *m, const struct tap *ops, void *opaque);
 
 /* What is asked of a vcpu: bits of enum tap_kind. Nothing at first. -EINVAL. */
 int vcpu_tap_events(struct vcpu *v, u32 events);
-/* TAP_CR and TAP_MSR_* are asked for selected registers alone. None is at first. -EINVAL: there is no such selection. */
+/* TAP_CR and TAP_MSR_* are asked only for selected registers. At first none is selected. -EINVAL: there is no such selection. */
 int vcpu_tap_cr(struct vcpu *v, unsigned cr, bool on);
 int vcpu_tap_msr(struct vcpu *v, u32 index, bool write, bool on);
 /*
@@ -128,8 +128,8 @@ const struct tap_event *vcpu_tap_event(const struct vcpu *v);
 
 /*
  * Rights to a guest-physical page, RIGHTS_ALL at first. They belong to the address, in both address spaces, whether there is
- * memory or not, and whatever becomes of the slots there. They bind what the guest's processors do, if TAP_PAGE is asked of
- * them; not the VMM, machine_read() and machine_write(), and what the engine itself writes for the guest (clocks, the state
+ * memory or not, and whatever becomes of the slots there. They apply to accesses of the guest by vcpus
+ * that are asked TAP_PAGE. They do not apply to the VMM, to machine_read() and machine_write(), nor to what the engine itself writes for the guest (clocks, the state
  * save of system management mode). A byte a page is kept for each 2 MiB in which a right has ever been taken away.
  * -EINVAL, -ENOMEM: none has been changed.
  */

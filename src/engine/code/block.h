@@ -15,7 +15,6 @@
 
 struct code_cache;
 struct code_watcher; /* mem/mem.h */
-struct code_watcher; /* mem/mem.h */
 
 #define BLOCK_NONE      0u
 #define BLOCKS_MAX      (1u << 19)

@@ -5,12 +5,12 @@
  * While guest code runs, the host's stack pointer points here, so translated code reaches every field
  * with a constant displacement; below is the stack of whatever interrupts it (layout.h). Guest general registers live in host registers while translated
  * code runs and here otherwise; guest x87/SSE/AVX state lives in the host's registers for the
- * whole time between cpu_enter() and cpu_leave().
+ * whole time between the two in vcpu/cross.c.
  *
- * All code that runs in between ("inner code": engine/cpu, engine/mem, x86) is compiled with
+ * All code that runs in between ("inner code": x86, and what the folders of engine/ list as such in meson.build) is compiled with
  * -mgeneral-regs-only and calls no libc function, so that it cannot disturb that state. Locks,
- * devices, timers, descriptors and sleeping belong to outer code (engine/vcpu/loop.c, engine/irq,
- * engine/time).
+ * devices, timers, descriptors and sleeping belong to outer code, such as engine/vcpu/loop.c,
+ * engine/irq and engine/time. tools/check-inner checks what inner code calls.
  *
  * How an instruction ends. Handlers return one of enum cpu_result and obey one rule: an
  * instruction completes or leaves no trace. So all memory is read, and all destinations probed
@@ -145,7 +145,7 @@ struct posted_write {
 
 /*
  * Where indirect branches go: rip + code_tag to generated code, one table for each set of mode bits in use
- * (block.h). Indexed by the low bits, which are those of the linear address; entry 0 is never used for a branch, and is where
+ * (block_key.h). Indexed by the low bits, which are those of the linear address; entry 0 is never used for a branch, and is where
  * every look-up ends while jump_mask is 0.
  */
 #define JUMP_BITS   15
@@ -247,7 +247,7 @@ struct cpu {
 	u8 view;       /* enum tlb_view of explicit data accesses */
 	bool inside;   /* not derived: see vcpu_go_in() */
 	bool flat;     /* cs ds es ss: base 0, limit 4 GiB, usable (always true in 64-bit mode) */
-	u32 block_key; /* mode bits that change what code means; see block.h */
+	u32 block_key; /* mode bits that change what code means; see block_key.h */
 
 	/* events */
 	struct exception exc; /* set by cpu_raise*(), consumed by event_deliver() */

@@ -8,7 +8,9 @@
  * - vcpus_lock(): the thread has machine.lock;
  * - vcpus_inside(): its own cpu is in inner code, so the machine is not paused;
  * - vcpus_paused(): it has paused the machine;
- * - vcpus_of_memory() (mem/mem_priv.h): it has memory.lock.
+ * - vcpus_of_memory() (mem/mem_priv.h): it has memory.lock, or its own cpu is inside.
+ *
+ * Senders of interrupts have a way of their own: a vcpu's local APIC is on the list of irq.map_lock until lapic_destroy().
  *
  * vcpu_destroy() takes the vcpu off the list under the lock, with the machine paused, and then waits for memory.lock.
  * So when it frees the vcpu, nobody who could have found it is still looking.

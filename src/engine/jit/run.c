@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inner loop: finds or makes the block at rip, enters it, and deals with the way it came back. Everything that
- * needs devices, locks, sleeping or user space returns to outer code (vcpu.c).
+ * needs devices, locks, sleeping or user space returns to outer code (vcpu/loop.c).
  */
 #include "engine/jit/run.h"
 

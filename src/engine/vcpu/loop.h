@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of a vcpu's outer loop: vcpu.c calls the others, on the vcpu's own thread and outside of inner code.
+ * The parts of a vcpu's outer loop: loop.c calls the others, on the vcpu's own thread and outside of inner code.
  */
 #ifndef ENGINE_VCPU_LOOP_H
 #define ENGINE_VCPU_LOOP_H
