@@ -272,7 +272,8 @@ struct cpu {
 	u64 debug_dr[8];
 
 	/* the subscriber of tap.h */
-	u32 tap_events;   /* derived: what it is asked, bits of enum tap_kind */
+	u32 tap_events; /* derived: what it is asked, bits of enum tap_kind */
+	bool tap_late;  /* what it is asked has changed, and is taken over after this instruction */
 	bool tap_stepped; /* an instruction is over since TAP_STEP was switched on */
 	bool events_own; /* events.exception is the processor's own: it waits for an answer or its turn */
 	bool events_resume; /* and this is its exception.resume */

@@ -36,8 +36,8 @@ struct machine_tap {
 	pthread_cond_t idle;
 	const struct tap *ops;
 	void *opaque;
-	unsigned busy; /* threads in its functions */
-	bool leaving;  /* it has gone, and what it has asked for is being undone */
+	unsigned busy;    /* threads in its functions */
+	unsigned leaving; /* it has gone, and what it has asked for is being undone */
 };
 
 struct machine {

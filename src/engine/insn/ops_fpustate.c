@@ -202,9 +202,13 @@ static int xsave_common(struct cpu *cpu, const struct insn *in, enum xsave_form 
 	const struct x87_pointers whole = show_pointers(in, f);
 	u64 use = in_use(f, form), saved = form == XSAVE_PLAIN ? rfbm : rfbm & use;
 	bool mxcsr = form == XSAVE_COMPACT ? saved & XSTATE_SSE : rfbm & (XSTATE_SSE | XSTATE_AVX);
+	cpu->answers.muted = true; /* a subscriber has been asked for all of it by the probe */
 	r = write_components(cpu, in, lin, f, saved, mxcsr);
 	restore_pointers(f, &whole);
-	return r ? r : write_header(cpu, lin, old_bv, rfbm, use, form);
+	if (!r)
+		r = write_header(cpu, lin, old_bv, rfbm, use, form);
+	cpu->answers.muted = false;
+	return r;
 }
 
 int op_xsave(struct cpu *cpu, const struct insn *in)

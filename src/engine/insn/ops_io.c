@@ -184,6 +184,17 @@ static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remain
 	return n;
 }
 
+/* As many as were read: whatever has changed since, they are not lost. */
+static u64 ins_answered(struct cpu *cpu, const struct insn *in, u64 remaining)
+{
+	u64 n = MIN(MAX(cpu->answers.io_count, 1u), remaining), unused;
+	u64 off = cpu->gpr[RDI] & address_mask(in);
+
+	if (n > 1 && seg_linear(cpu, SEG_ES, off, n * io_size(in), ACC_WRITE, &unused))
+		return 1;
+	return n;
+}
+
 int op_ins(struct cpu *cpu, const struct insn *in)
 {
 	u64 remaining = io_remaining(cpu, in), lin;
@@ -201,11 +212,10 @@ int op_ins(struct cpu *cpu, const struct insn *in)
 		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (r)
 		return r;
-	u64 n = ins_batch(cpu, in, lin, remaining);
 	a = answer_to(cpu, EXIT_IO_IN, port, size);
 	if (!a)
-		return io_ask(cpu, port, size, n);
-	n = MIN(n, MAX(cpu->answers.io_count, 1u));
+		return io_ask(cpu, port, size, ins_batch(cpu, in, lin, remaining));
+	u64 n = ins_answered(cpu, in, remaining);
 	r = mem_write(cpu, lin, n > 1 ? (const void *)cpu->io_data : (const void *)&a->value,
 		n * size, ACC_WRITE);
 	if (r)

@@ -201,6 +201,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 	for (;;) {
 		if (vcpu_post_writes(v))
 			return 0;
+		vcpu_tap_late(v);
 		waits = exit_waits(v);
 		if (waits && !cpu->answers.filled)
 			return leave_for_waiting(v);

@@ -28,6 +28,15 @@ bool vcpu_post_writes(struct vcpu *v);
 bool vcpu_tap_answer(struct vcpu *v);
 /* REQ_TAP: take over what has been asked for, tell what is to be told. True: leave with EXIT_TAP. */
 bool vcpu_tap_serve(struct vcpu *v);
+/* Take over what other threads have changed of what is asked. Also right after going in. */
+void vcpu_tap_refresh(struct vcpu *v);
+
+/* An instruction that was to go by what was before is over. */
+static inline void vcpu_tap_late(struct vcpu *v)
+{
+	if (unlikely(v->cpu.tap_late) && !v->cpu.answers.filled)
+		vcpu_tap_refresh(v);
+}
 /* It is told that the vcpu exists, when that runs; that it ends. */
 void vcpu_tap_created(struct vcpu *v);
 void vcpu_tap_end(struct vcpu *v);
@@ -93,6 +102,8 @@ static inline void vcpu_go_in(struct vcpu *v)
 		atomic_store(&v->where, VCPU_OUT);
 		machine_wait_resumed(v);
 	}
+	if (unlikely(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_TAP))
+		vcpu_tap_refresh(v);
 	v->cpu.inside = true;
 	cpu_serve_requests(&v->cpu);
 }

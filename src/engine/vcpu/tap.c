@@ -67,7 +67,16 @@ static void end(struct machine_tap *t)
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* Whose subscriber has gone meanwhile goes on. */
+/* The verdict, if it is one that this kind takes. */
+static enum tap_verdict asked(
+	const struct tap *ops, void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	enum tap_verdict r = ops->event(opaque, v, e);
+
+	return kinds[e->kind].verdicts & BIT(r) ? r : TAP_GO_ON;
+}
+
+/* A vcpu whose subscriber has gone meanwhile goes on. */
 static enum tap_verdict tell(struct vcpu *v, struct tap_event *e)
 {
 	struct machine_tap *t = &v->machine->tap;
@@ -77,9 +86,9 @@ static enum tap_verdict tell(struct vcpu *v, struct tap_event *e)
 
 	if (!ops)
 		return TAP_GO_ON;
-	r = ops->event(opaque, v, e);
+	r = asked(ops, opaque, v, e);
 	end(t);
-	return kinds[e->kind].verdicts & BIT(r) ? r : TAP_GO_ON;
+	return r;
 }
 
 /* ---- an answer, as the restarted instruction finds it ---- */
@@ -128,6 +137,8 @@ static void keep_answer(struct cpu *cpu, const struct tap_event *e, enum tap_ver
 /* It waits in cpu->events while the question is out: there it is changed. */
 static void change_exception(struct cpu *cpu, const struct tap_event *e)
 {
+	if (e->exception.vector > 31 || e->exception.vector == X86_NMI)
+		return; /* no exception: it stays what it is */
 	bool payload = e->exception.vector == X86_PF || e->exception.vector == X86_DB;
 
 	cpu->events.exception.vector = e->exception.vector;
@@ -158,21 +169,51 @@ static void take_verdict(struct cpu *cpu, const struct tap_event *e, enum tap_ve
 	keep_answer(cpu, e, verdict);
 }
 
-bool vcpu_tap_answer(struct vcpu *v)
+/* rip was set while the question was open, so set_regs() has taken the exit away: as if the verdict were TAP_RETRY. */
+static void moved_away(struct cpu *cpu)
+{
+	const struct vcpu_events *e = &cpu->events;
+
+	if (cpu->question.kind == TAP_EXCEPTION && e->exception.injected &&
+		e->exception.vector == cpu->question.exception.vector)
+		drop_exception(cpu);
+}
+
+/* The verdict is taken while the subscriber cannot go: e may point to what is its. */
+static bool answer_of(const struct tap *ops, void *opaque, struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
 	struct tap_event e = cpu->question;
-	enum tap_verdict verdict = tell(v, &e);
+	enum tap_verdict verdict = asked(ops, opaque, v, &e);
 
 	if (verdict == TAP_STOP) {
-		cpu->exit.reason = EXIT_TAP; /* whatever he has set */
+		cpu->exit.reason = EXIT_TAP; /* whatever was set */
 		return false;
 	}
-	if (cpu->exit.reason ==
-		EXIT_TAP) /* else rip was set, and who asked is gone; see set_regs() */
+	if (cpu->exit.reason == EXIT_TAP)
 		take_verdict(cpu, &e, verdict);
+	else
+		moved_away(cpu);
 	cpu->exit.reason = EXIT_NONE;
 	return true;
+}
+
+bool vcpu_tap_answer(struct vcpu *v)
+{
+	struct machine_tap *t = &v->machine->tap;
+	struct cpu *cpu = &v->cpu;
+	void *opaque;
+	const struct tap *ops = begin(t, &opaque);
+	bool goes_on;
+
+	if (!ops) { /* it has gone meanwhile */
+		take_verdict(cpu, &cpu->question, TAP_GO_ON);
+		cpu->exit.reason = EXIT_NONE;
+		return true;
+	}
+	goes_on = answer_of(ops, opaque, v);
+	end(t);
+	return goes_on;
 }
 
 const struct tap_event *vcpu_tap_event(const struct vcpu *v)
@@ -192,12 +233,20 @@ static bool has_subscriber(struct machine *m)
 	return has;
 }
 
-static void refresh(struct vcpu *v)
+/*
+ * An instruction that has been answered is half done: its effect outside has happened. It goes by what was before, and
+ * what has changed is taken over when it is over (vcpu_tap_late()).
+ */
+void vcpu_tap_refresh(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
-	u32 events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;
-	u32 changed = events ^ cpu->tap_events;
+	u32 events, changed;
 
+	cpu->tap_late = cpu->answers.filled;
+	if (cpu->tap_late)
+		return;
+	events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;
+	changed = events ^ cpu->tap_events;
 	cpu->tap_events = events;
 	if (atomic_exchange(&v->tap.step_anew, false))
 		cpu->tap_stepped = false;
@@ -223,14 +272,14 @@ bool vcpu_tap_serve(struct vcpu *v)
 {
 	bool stop = false;
 
-	refresh(v);
+	vcpu_tap_refresh(v);
 	if (atomic_exchange(&v->tap.born, false))
 		stop = told_to_stop(v, TAP_BIRTH);
 	while (!stop && atomic_load(&v->tap.pauses)) {
 		atomic_fetch_sub(&v->tap.pauses, 1);
 		stop = told_to_stop(v, TAP_PAUSE);
 	}
-	refresh(v);
+	vcpu_tap_refresh(v);
 	if (stop && atomic_load(&v->tap.pauses))
 		cpu_request(&v->cpu, REQ_TAP);
 	return stop;
@@ -333,7 +382,7 @@ static void unsubscribe(struct machine *m)
 
 	pthread_mutex_lock(&t->lock);
 	t->ops = NULL;
-	t->leaving = true;
+	t->leaving++;
 	while (t->busy)
 		pthread_cond_wait(&t->idle, &t->lock);
 	pthread_mutex_unlock(&t->lock);
@@ -346,7 +395,7 @@ static void unsubscribe(struct machine *m)
 	vcpus_unlock(all);
 	machine_drop_page_rights(m); /* with all vcpus outside: what they had begun is over */
 	pthread_mutex_lock(&t->lock);
-	t->leaving = false;
+	t->leaving--;
 	pthread_mutex_unlock(&t->lock);
 }
 

@@ -653,6 +653,77 @@ static void test_life(void **state)
 	assert_int_equal(ends, 1);
 }
 
+/* ---- what is switched on while user space has an instruction ---- */
+
+#define ITEMS 16
+
+static void ins_with_change(bool step)
+{
+	struct watcher w;
+	struct exit *x;
+
+	watcher_open(&w, step);
+	WATCHER_CODE(&w, 0xbf, 0x00, 0x40, 0, 0, /* mov $DATA, %edi */
+		0xb9, ITEMS, 0, 0, 0,            /* mov $ITEMS, %ecx */
+		0xba, 0x60, 0, 0, 0,             /* mov $0x60, %edx */
+		0xf3, 0x6c, 0xf4);               /* rep insb */
+	watcher_start(&w);
+	assert_int_equal(vcpu_run(w.v, 0), 0);
+	x = vcpu_exit(w.v);
+	assert_int_equal(x->reason, EXIT_IO_IN);
+	assert_int_equal(x->io.count, ITEMS);
+	for (u8 i = 0; i < ITEMS; i++)
+		x->io.data[i] = (u8)(0x80 + i);
+	assert_int_equal(vcpu_tap_events(w.v, BIT(TAP_STEP)), 0);
+	assert_int_equal(vcpu_run(w.v, 0), 0);
+	assert_int_equal(x->reason, EXIT_HLT); /* the device has been asked once */
+	for (u8 i = 0; i < ITEMS; i++)
+		assert_int_equal(w.ram[DATA + i], 0x80 + i);
+	assert_int_equal(w.count, 0); /* nothing is over since it was switched on: HLT begins */
+	watcher_close(&w);
+}
+
+static void test_ins_with_change(void **state)
+{
+	ins_with_change(true);
+	ins_with_change(false);
+}
+
+/* ---- an exception that the subscriber does itself ---- */
+
+static enum tap_verdict emulate(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	struct vcpu_state s;
+
+	assert_int_equal(e->exception.vector, X86_UD);
+	vcpu_get(v, ST_REGS, &s);
+	s.rip += 2;
+	s.gpr[RBX]++;
+	assert_int_equal(vcpu_set(v, ST_REGS, &s), 0);
+	return w->count & 1 ? TAP_SKIP : TAP_GO_ON; /* whatever it answers */
+}
+
+static void emulated(bool step)
+{
+	struct watcher w;
+
+	watcher_open(&w, step);
+	WATCHER_CODE(&w, 0x0f, 0x0b, 0x0f, 0x0b, 0x90, 0xf4); /* ud2; ud2; nop; hlt */
+	w.answer = emulate;
+	assert_int_equal(vcpu_tap_events(w.v, BIT(TAP_EXCEPTION)), 0);
+	watcher_run(&w);
+	assert_int_equal(w.count, 2);
+	assert_int_equal(watcher_gpr(&w, RBX), 2);
+	assert_int_equal(watcher_rip(&w), CODE + 6);
+	watcher_close(&w);
+}
+
+static void test_emulated(void **state)
+{
+	emulated(true);
+	emulated(false);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -670,6 +741,8 @@ int main(void)
 		cmocka_unit_test(test_real),
 		cmocka_unit_test(test_step),
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_ins_with_change),
+		cmocka_unit_test(test_emulated),
 	};
 
 	return cmocka_run_group_tests_name("tap events", tests, NULL, NULL);

@@ -445,6 +445,21 @@ static void test_many(void **state)
 	watcher_close(&w);
 }
 
+/* The parts of an image are written one after the other, but asked for before the first. */
+static void prepare_xsave(struct watcher *w)
+{
+	memset(w->ram + DATA, 0x11, 2 * PAGE_SIZE);
+	WATCHER_CODE(w, 0xb8, 3, 0, 0, 0,                 /* mov $3, %eax */
+		0x31, 0xd2,                               /* xor %edx, %edx */
+		0x0f, 0xae, 0x24, 0x25, 0x00, 0x40, 0, 0, /* xsave 0x4000 */
+		0xf4);
+}
+
+static void test_xsave(void **state)
+{
+	BOTH(prepare_xsave, DATA, all_but(TAP_WRITE), {TAP_WRITE, CODE + 7, DATA});
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -460,6 +475,7 @@ int main(void)
 		cmocka_unit_test(test_lifetime),
 		cmocka_unit_test(test_device),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_xsave),
 	};
 
 	return cmocka_run_group_tests_name("tap pages", tests, NULL, NULL);
