@@ -184,13 +184,17 @@ static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remain
 	return n;
 }
 
-/* As many as were read: whatever has changed since, they are not lost. */
-static u64 ins_answered(struct cpu *cpu, const struct insn *in, u64 remaining)
+/* As many as were read, also if the page's rights have changed since. But the caller may have taken the memory away. */
+static u64 ins_answered(struct cpu *cpu, const struct insn *in, u64 lin, u64 remaining)
 {
 	u64 n = MIN(MAX(cpu->answers.io_count, 1u), remaining), unused;
 	u64 off = cpu->gpr[RDI] & address_mask(in);
+	void *host;
 
-	if (n > 1 && seg_linear(cpu, SEG_ES, off, n * io_size(in), ACC_WRITE, &unused))
+	if (n <= 1 || seg_linear(cpu, SEG_ES, off, n * io_size(in), ACC_WRITE, &unused))
+		return 1;
+	if (!tap_wants(cpu, TAP_PAGE) &&
+		(mem_host(cpu, lin, io_size(in), ACC_WRITE, &host) || !host))
 		return 1;
 	return n;
 }
@@ -215,7 +219,7 @@ int op_ins(struct cpu *cpu, const struct insn *in)
 	a = answer_to(cpu, EXIT_IO_IN, port, size);
 	if (!a)
 		return io_ask(cpu, port, size, ins_batch(cpu, in, lin, remaining));
-	u64 n = ins_answered(cpu, in, remaining);
+	u64 n = ins_answered(cpu, in, lin, remaining);
 	r = mem_write(cpu, lin, n > 1 ? (const void *)cpu->io_data : (const void *)&a->value,
 		n * size, ACC_WRITE);
 	if (r)
