@@ -59,35 +59,33 @@ static const struct tap *begin(struct machine_tap *t, void **opaque)
 	return ops;
 }
 
-static void end(struct machine_tap *t)
+static void end(struct machine_tap *t, const struct tap *ops)
 {
+	if (!ops)
+		return;
 	pthread_mutex_lock(&t->lock);
 	if (!--t->busy)
 		pthread_cond_broadcast(&t->idle);
 	pthread_mutex_unlock(&t->lock);
 }
 
-/* The verdict, if it is one that this kind takes. */
+/* The verdict, if it is one that this kind takes. A vcpu whose subscriber has gone meanwhile goes on. */
 static enum tap_verdict asked(
 	const struct tap *ops, void *opaque, struct vcpu *v, struct tap_event *e)
 {
-	enum tap_verdict r = ops->event(opaque, v, e);
+	enum tap_verdict r = ops ? ops->event(opaque, v, e) : TAP_GO_ON;
 
 	return kinds[e->kind].verdicts & BIT(r) ? r : TAP_GO_ON;
 }
 
-/* A vcpu whose subscriber has gone meanwhile goes on. */
 static enum tap_verdict tell(struct vcpu *v, struct tap_event *e)
 {
 	struct machine_tap *t = &v->machine->tap;
-	enum tap_verdict r;
 	void *opaque;
 	const struct tap *ops = begin(t, &opaque);
+	enum tap_verdict r = asked(ops, opaque, v, e);
 
-	if (!ops)
-		return TAP_GO_ON;
-	r = asked(ops, opaque, v, e);
-	end(t);
+	end(t, ops);
 	return r;
 }
 
@@ -201,18 +199,11 @@ static bool answer_of(const struct tap *ops, void *opaque, struct vcpu *v)
 bool vcpu_tap_answer(struct vcpu *v)
 {
 	struct machine_tap *t = &v->machine->tap;
-	struct cpu *cpu = &v->cpu;
 	void *opaque;
 	const struct tap *ops = begin(t, &opaque);
-	bool goes_on;
+	bool goes_on = answer_of(ops, opaque, v);
 
-	if (!ops) { /* it has gone meanwhile */
-		take_verdict(cpu, &cpu->question, TAP_GO_ON);
-		cpu->exit.reason = EXIT_NONE;
-		return true;
-	}
-	goes_on = answer_of(ops, opaque, v);
-	end(t);
+	end(t, ops);
 	return goes_on;
 }
 
@@ -313,9 +304,8 @@ void vcpu_tap_end(struct vcpu *v)
  */
 static void changed(struct vcpu *v)
 {
-	cpu_request(&v->cpu, REQ_TAP);
-	while (atomic_load(&v->where) == VCPU_IN &&
-		(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_TAP))
+	vcpu_request(v, REQ_TAP, false);
+	while (!vcpu_has_acted(v, REQ_TAP))
 		sys_sched_yield();
 }
 
