@@ -97,14 +97,19 @@ void vcpu_sleep(struct vcpu *v);
  */
 static inline void vcpu_go_in(struct vcpu *v)
 {
+	u32 req;
+
 	atomic_store(&v->where, VCPU_IN);
 	if (unlikely(atomic_load(&v->machine->pausing))) {
 		atomic_store(&v->where, VCPU_OUT);
 		machine_wait_resumed(v);
 	}
-	if (unlikely(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_TAP))
-		vcpu_tap_refresh(v);
 	v->cpu.inside = true;
+	req = __atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST);
+	if (likely(!req))
+		return;
+	if (req & REQ_TAP)
+		vcpu_tap_refresh(v);
 	cpu_serve_requests(&v->cpu);
 }
 
