@@ -53,8 +53,6 @@ void code_cache_destroy(struct machine *m)
 	struct code_cache *c = m->code;
 	struct views v;
 
-	if (!c)
-		return;
 	v = views_of(c);
 	blocks_destroy(c->blocks);
 	views_unmap(&v, CACHE_BYTES);

@@ -218,8 +218,6 @@ void irq_destroy(struct machine *m)
 {
 	struct irq *irq = m->irq;
 
-	if (!irq)
-		return;
 	irqfd_destroy_all(irq);
 	ioevent_destroy_all(irq);
 	if (irq->pit.present)

@@ -383,8 +383,6 @@ void memory_destroy(struct machine *m)
 {
 	struct memory *mem = m->mem;
 
-	if (!mem)
-		return;
 	for (u32 i = 0; i < mem->count; i++)
 		slot_destroy(mem, mem->ranges[i].slot);
 	pthread_rwlock_destroy(&mem->lock);

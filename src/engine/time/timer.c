@@ -409,8 +409,6 @@ void timers_destroy(struct machine *m)
 {
 	struct timers *ts = m->timers;
 
-	if (!ts)
-		return;
 	pthread_mutex_lock(&ts->lock);
 	ts->stop = true;
 	pthread_mutex_unlock(&ts->lock);

@@ -79,8 +79,6 @@ int tick_create(struct machine *m)
 
 void tick_destroy(struct machine *m)
 {
-	if (!m->tick)
-		return;
 	timer_cancel(m, &m->tick->timer);
 	free(m->tick);
 	m->tick = NULL;

@@ -53,8 +53,6 @@ int last_create(struct machine *m)
 
 void last_destroy(struct machine *m)
 {
-	if (!m->last)
-		return;
 	timer_cancel(m, &m->last->timer);
 	if (m->last->looks)
 		atomic_store(&watched, 0);

@@ -22,8 +22,6 @@ int hv_create(struct machine *m)
 
 void hv_destroy(struct machine *m)
 {
-	if (!m->hv)
-		return;
 	while (m->hv->connections)
 		hv_event_deassign(m, m->hv->connections->id);
 	pthread_mutex_destroy(&m->hv->lock);

@@ -10,12 +10,12 @@
 /* The MSR that places the hypercall page: the VMM chooses its number (machine_set_xen()). */
 static inline bool xen_is_msr(const struct machine *m, u32 index)
 {
-	return index && m && m->xen_msr == index;
+	return index && m->xen_msr == index;
 }
 
 static inline bool xen_enabled(const struct machine *m)
 {
-	return m && m->xen_msr;
+	return m->xen_msr;
 }
 
 /* The guest has written that MSR. 0 or -EINVAL. */
