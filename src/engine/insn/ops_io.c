@@ -164,12 +164,26 @@ static void io_advance(struct cpu *cpu, const struct insn *in, unsigned reg, u64
 		cpu->next_rip = cpu->rip;
 }
 
+static bool ins_in_segment(struct cpu *cpu, const struct insn *in, u64 n)
+{
+	u64 off = cpu->gpr[RDI] & address_mask(in), unused;
+
+	return !seg_linear(cpu, SEG_ES, off, n * io_size(in), ACC_WRITE, &unused);
+}
+
+/* To MMIO it is one posted write each. */
+static bool ins_to_ram(struct cpu *cpu, const struct insn *in, u64 lin)
+{
+	void *host;
+
+	return !mem_host(cpu, lin, io_size(in), ACC_WRITE, &host) && host;
+}
+
 /* How many of the remaining items one exit can carry: those that the destination page takes. */
 static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remaining)
 {
 	unsigned size = io_size(in), in_page = PAGE_SIZE - (lin & (PAGE_SIZE - 1));
-	u64 unused, off = cpu->gpr[RDI] & address_mask(in);
-	void *host;
+	u64 off = cpu->gpr[RDI] & address_mask(in);
 
 	if ((cpu->rflags & (FL_DF | FL_TF)) || cpu->debug_step || cpu->watch_data ||
 		tap_wants(cpu, TAP_STEP) || cpu->debug_hits)
@@ -177,26 +191,17 @@ static u64 ins_batch(struct cpu *cpu, const struct insn *in, u64 lin, u64 remain
 	u64 n = MIN(remaining, MIN(in_page, EXIT_IO_DATA_MAX) / size);
 	if (n <= 1 || n * size - 1 > address_mask(in) - off)
 		return 1;
-	if (seg_linear(cpu, SEG_ES, off, n * size, ACC_WRITE, &unused))
-		return 1;
-	if (mem_host(cpu, lin, size, ACC_WRITE, &host) || !host) /* MMIO: one posted write each */
-		return 1;
-	return n;
+	return ins_in_segment(cpu, in, n) && ins_to_ram(cpu, in, lin) ? n : 1;
 }
 
 /* As many as were read, also if the page's rights have changed since. But the caller may have taken the memory away. */
 static u64 ins_answered(struct cpu *cpu, const struct insn *in, u64 lin, u64 remaining)
 {
-	u64 n = MIN(MAX(cpu->answers.io_count, 1u), remaining), unused;
-	u64 off = cpu->gpr[RDI] & address_mask(in);
-	void *host;
+	u64 n = MIN(MAX(cpu->answers.io_count, 1u), remaining);
 
-	if (n <= 1 || seg_linear(cpu, SEG_ES, off, n * io_size(in), ACC_WRITE, &unused))
+	if (n <= 1 || !ins_in_segment(cpu, in, n))
 		return 1;
-	if (!tap_wants(cpu, TAP_PAGE) &&
-		(mem_host(cpu, lin, io_size(in), ACC_WRITE, &host) || !host))
-		return 1;
-	return n;
+	return tap_wants(cpu, TAP_PAGE) || ins_to_ram(cpu, in, lin) ? n : 1;
 }
 
 int op_ins(struct cpu *cpu, const struct insn *in)
