@@ -40,66 +40,38 @@
 
 /* ---- rows ---- */
 
-#define FIELD(n, nm, at, fl, bits)                                                                 \
+#define ROW(n, m, nm, ...)                                                                         \
 	{                                                                                          \
-		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .valid = bits        \
-	}
-#define RULED(n, nm, at, fl, bits, getter, setter)                                                 \
-	{                                                                                          \
-		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .valid = bits,       \
-		.get = getter, .set = setter                                                       \
-	}
-#define RANGE(n, m, nm, at, fl, bits, getter, setter)                                              \
-	{                                                                                          \
-		.first = n, .last = m, .name = nm, .offset = at, .flags = fl, .valid = bits,       \
-		.get = getter, .set = setter                                                       \
-	}
-/* One of KVM's own, which CPUID can hide. */
-#define PV(n, nm, feature, at, fl, bits, setter)                                                   \
-	{                                                                                          \
-		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .pv = feature,       \
-		.valid = bits, .set = setter                                                       \
-	}
-/* One that the guest's CPUID must offer. */
-#define OFFERED(n, nm, lck, at, fl, bits, setter)                                                  \
-	{                                                                                          \
-		.first = n, .last = n, .name = nm, .offset = at, .flags = fl, .lack = lck,         \
-		.valid = bits, .set = setter                                                       \
-	}
-#define CONST(n, m, nm, value)                                                                     \
-	{                                                                                          \
-		.first = n, .last = m, .name = nm, .flags = MSR_ZERO, .valid = value               \
+		.first = n, .last = m, .name = nm, __VA_ARGS__                                     \
 	}
 
+#define RANGE(n, m, nm, at, fl, bits, getter, setter)                                              \
+	ROW(n, m, nm, .offset = at, .flags = fl, .valid = bits, .get = getter, .set = setter)
+#define RULED(n, nm, at, fl, bits, getter, setter) RANGE(n, n, nm, at, fl, bits, getter, setter)
+#define FIELD(n, nm, at, fl, bits)                 RULED(n, nm, at, fl, bits, NULL, NULL)
+/* One of KVM's own, which CPUID can hide. */
+#define PV(n, nm, feature, at, fl, bits, setter)                                                   \
+	ROW(n, n, nm, .offset = at, .flags = fl, .pv = feature, .valid = bits, .set = setter)
+/* One that the guest's CPUID must offer. */
+#define OFFERED(n, nm, lck, at, fl, bits, setter)                                                  \
+	ROW(n, n, nm, .offset = at, .flags = fl, .lack = lck, .valid = bits, .set = setter)
+#define CONST(n, m, nm, value) ROW(n, m, nm, .flags = MSR_ZERO, .valid = value)
 /* One that does not begin as 0. */
 #define BEGINS(n, nm, value, at, fl, bits, getter, setter)                                         \
-	{                                                                                          \
-		.first = n, .last = n, .name = nm, .reset = value, .offset = at, .flags = fl,      \
-		.valid = bits, .get = getter, .set = setter                                        \
-	}
+	ROW(n, n, nm, .reset = value, .offset = at, .flags = fl, .valid = bits, .get = getter,     \
+		.set = setter)
 /* Those of other owners. */
 #define CLOCK(n, nm, at, getter)                                                                   \
-	{                                                                                          \
-		.first = n, .last = n, .name = nm, .owner = OWNER_CLOCK, .offset = at,             \
-		.flags = MSR_SAVE | MSR_OUTER_W, .valid = ANY, .get = getter                       \
-	}
+	ROW(n, n, nm, .owner = OWNER_CLOCK, .offset = at, .flags = MSR_SAVE | MSR_OUTER_W,         \
+		.valid = ANY, .get = getter)
 #define LAPIC(n, m, nm, fl, getter)                                                                \
-	{                                                                                          \
-		.first = n, .last = m, .name = nm, .owner = OWNER_LAPIC, .flags = fl,              \
-		.valid = ANY, .get = getter                                                        \
-	}
+	ROW(n, m, nm, .owner = OWNER_LAPIC, .flags = fl, .valid = ANY, .get = getter)
 #define PV_PAGE(n, nm, feature, at, fl)                                                            \
-	{                                                                                          \
-		.first = n, .last = n, .name = nm, .owner = OWNER_KVM, .offset = at,               \
-		.flags = MSR_SAVE | MSR_OUTER_W | (fl), .pv = feature, .valid = ANY                \
-	}
+	ROW(n, n, nm, .owner = OWNER_KVM, .offset = at, .flags = MSR_SAVE | MSR_OUTER_W | (fl),    \
+		.pv = feature, .valid = ANY)
 #define HV(n, m, nm, lists, word, feature, getter, setter)                                         \
-	{.first = n,                                                                               \
-		.last = m,                                                                         \
-		.name = nm,                                                                        \
-		.owner = OWNER_HYPERV,                                                             \
-		.flags = (lists) | MSR_OUTER_R | MSR_OUTER_W,                                      \
-		.valid = ANY},
+	ROW(n, m, nm, .owner = OWNER_HYPERV, .flags = (lists) | MSR_OUTER_R | MSR_OUTER_W,         \
+		.valid = ANY),
 
 static const struct msr_desc table[] = {
 	CONST(0x0, 0x1, "P5_MC_ADDR, P5_MC_TYPE", 0),
@@ -127,14 +99,9 @@ static const struct msr_desc table[] = {
 	BEGINS(0xce, "PLATFORM_INFO", PLATFORM_CPUID_FAULT, MSR_AT(platform_info),
 		MSR_SAVE | MSR_FEATURE | MSR_RO, ANY, msr_get_platform_info, msr_set_platform_info),
 	CONST(0xfe, 0xfe, "MTRRCAP", MTRR_CAP),
-	{.first = 0x10a,
-		.last = 0x10a,
-		.name = "ARCH_CAPABILITIES",
-		.reset = ARCH_CAPABILITIES,
-		.lack = LACKS_ARCH_CAPABILITIES,
-		.offset = MSR_AT(arch_capabilities),
-		.flags = MSR_SAVE | MSR_FEATURE | MSR_RO,
-		.valid = ANY},
+	ROW(0x10a, 0x10a, "ARCH_CAPABILITIES", .reset = ARCH_CAPABILITIES,
+		.lack = LACKS_ARCH_CAPABILITIES, .offset = MSR_AT(arch_capabilities),
+		.flags = MSR_SAVE | MSR_FEATURE | MSR_RO, .valid = ANY),
 	OFFERED(0x10b, "FLUSH_CMD", LACKS_FLUSH_CMD, 0, MSR_WO, 0, msr_set_flush_cmd),
 	CONST(0x11e, 0x11e, "BBL_CR_CTL3", 0xbe702111),
 	RULED(0x140, "MISC_FEATURES_ENABLES", MSR_AT(misc_features), MSR_SAVE, CPUID_FAULT_ENABLE,
@@ -188,14 +155,9 @@ static const struct msr_desc table[] = {
 	PV(MSR_KVM_STEAL_TIME, "KVM_STEAL_TIME", PV_STEAL_TIME, MSR_AT(kvm_steal_time),
 		MSR_SAVE | MSR_INIT, 0, msr_set_steal_time),
 	PV_PAGE(MSR_KVM_PV_EOI_EN, "KVM_PV_EOI_EN", PV_EOI, MSR_AT(kvm_eoi), MSR_INIT),
-	{.first = MSR_KVM_POLL_CONTROL,
-		.last = MSR_KVM_POLL_CONTROL,
-		.name = "KVM_POLL_CONTROL",
-		.reset = 1,
-		.pv = PV_POLL_CONTROL,
-		.offset = MSR_AT(kvm_poll_control),
-		.flags = MSR_SAVE,
-		.valid = 1},
+	ROW(MSR_KVM_POLL_CONTROL, MSR_KVM_POLL_CONTROL, "KVM_POLL_CONTROL", .reset = 1,
+		.pv = PV_POLL_CONTROL, .offset = MSR_AT(kvm_poll_control), .flags = MSR_SAVE,
+		.valid = 1),
 	PV_PAGE(MSR_KVM_ASYNC_PF_INT, "KVM_ASYNC_PF_INT", PV_ASYNC_PF_INT, MSR_AT(kvm_async_pf_int),
 		MSR_INIT),
 	PV(MSR_KVM_ASYNC_PF_ACK, "KVM_ASYNC_PF_ACK", PV_ASYNC_PF_INT, 0, MSR_SAVE | MSR_ZERO, 0,
