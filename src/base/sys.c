@@ -7,8 +7,6 @@
 
 #define SA_RESTORER 0x04000000ul
 
-void sys_restorer(void);
-
 long sys_call(long nr, long a, long b, long c, long d, long e, long f)
 {
 	long r = sys_raw(nr, a, b, c, d, e, f);

@@ -33,7 +33,8 @@ long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 long sys_raw(long nr, long a, long b, long c, long d, long e, long f);
 /* Where the kernel sees all of them come from: seccomp_data.instruction_pointer. */
 extern const char sys_return[];
-/* And the end of the engine's signal handlers. */
+/* And the end of the engine's signal handlers: what they return to, and the call that it makes. */
+void sys_restorer(void);
 extern const char sys_restorer_return[];
 
 /*

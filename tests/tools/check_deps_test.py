@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """check-deps accepts what the table allows and names what it does not."""
-import os
-import subprocess
 import sys
-import tempfile
 
-TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools', 'check-deps')
+sys.dont_write_bytecode = True
+import cases  # noqa: E402 pylint: disable=wrong-import-position
+
 HEADERS = ['base/types.h', 'uapi/kvm.h', 'x86/insn.h', 'chips/pit.h', 'engine/engine.h', 'engine/exit.h',
            'engine/core/machine.h', 'engine/core/cpu.h',
            'engine/mem/mem.h', 'engine/mem/memory.h', 'engine/irq/irq.h', 'abi/dev.h', 'abi/kvm/vm.h', 'abi/kvm/kinds.h', 'libkvm/port.h', 'boot/boot.h']
@@ -85,33 +84,15 @@ CASES = [
 HEADERS += ['boot/core/layout.h', 'boot/load/load.h', 'boot/dev/bus.h']
 
 
-def write(root, path, text):
-    path = os.path.join(root, path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(text + '\n')
-
-
 def run_case(path, line, want):
-    with tempfile.TemporaryDirectory() as root:
-        for h in HEADERS:
-            write(root, 'src/' + h, '')
-        write(root, 'include/libkvm.h', '')
-        write(root, path, '/* first line */\n' + line)
-        r = subprocess.run([TOOL, root], capture_output=True, text=True, check=False)
+    tree = {'src/' + h: '' for h in HEADERS} | {'include/libkvm.h': '', path: '/* first line */\n' + line}
+    status, said = cases.run('check-deps', tree)
     if want is None:
-        return None if r.returncode == 0 else f'{path} {line}: refused: {r.stdout}'
-    if r.returncode != 1 or want not in r.stdout or path not in r.stdout:
-        return f'{path} {line}: wanted "{want}", got {r.returncode}: {r.stdout}{r.stderr}'
+        return None if status == 0 else f'{path} {line}: refused: {said}'
+    if status != 1 or want not in said or path not in said:
+        return f'{path} {line}: wanted "{want}", got {status}: {said}'
     return None
 
 
-def main():
-    failures = [f for f in (run_case(*c) for c in CASES) if f]
-    print('\n'.join(failures))
-    print(f'{len(CASES) - len(failures)} of {len(CASES)} cases pass')
-    return 1 if failures else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    cases.main(run_case, CASES)

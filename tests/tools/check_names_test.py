@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """check-names finds two things of one name, and only those."""
-import os
-import subprocess
 import sys
-import tempfile
 
-TOOL = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..', 'tools', 'check-names')
+sys.dont_write_bytecode = True
+import cases  # noqa: E402 pylint: disable=wrong-import-position
 
 # What is in src/one/a.c and src/two/b.c, or what else is named; and the name that must be found, or None.
 CASES = [
@@ -37,32 +35,15 @@ CASES = [
 ]
 
 
-def write(root, path, text):
-    path = os.path.join(root, path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as f:
-        f.write(text + '\n')
-
-
 def run_case(first, second, want):
     path, text = first if isinstance(first, tuple) else ('src/one/a.c', first)
-    with tempfile.TemporaryDirectory() as root:
-        write(root, path, text)
-        write(root, 'src/two/b.c', '/* the second */\n' + second)
-        r = subprocess.run([TOOL, root], capture_output=True, text=True, check=False)
+    status, said = cases.run('check-names', {path: text, 'src/two/b.c': '/* the second */\n' + second})
     if want is None:
-        return None if r.returncode == 0 else f'{text!r} {second!r}: refused: {r.stdout}{r.stderr}'
-    if r.returncode != 1 or f' is called {want}\n' not in r.stdout or path not in r.stdout:
-        return f'{text!r} {second!r}: wanted {want}, got {r.returncode}: {r.stdout}{r.stderr}'
+        return None if status == 0 else f'{text!r} {second!r}: refused: {said}'
+    if status != 1 or f' is called {want}\n' not in said or path not in said:
+        return f'{text!r} {second!r}: wanted {want}, got {status}: {said}'
     return None
 
 
-def main():
-    failures = [f for f in (run_case(*c) for c in CASES) if f]
-    print('\n'.join(failures))
-    print(f'{len(CASES) - len(failures)} of {len(CASES)} cases pass')
-    return 1 if failures else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main())
+    cases.main(run_case, CASES)
