@@ -47,15 +47,6 @@ static void put(struct smm *s, u32 offset, u64 v, unsigned size)
 	memcpy(s->smram + SAVE + offset, &v, size);
 }
 
-static void give_cpuid(struct vcpu *v)
-{
-	struct cpuid_entry e[256];
-	unsigned n = engine_supported_cpuid(e, 256);
-
-	assert_true(n <= 256);
-	assert_int_equal(vcpu_set_cpuid(v, e, n), 0);
-}
-
 static void add_smram(struct smm *s)
 {
 	struct memslot_config c = {.id = SLOT_ID(1, 0), .size = RAM_BYTES, .hva = (u64)s->smram};
@@ -70,7 +61,7 @@ static void smm_open(struct smm *s, enum irqchip_mode mode)
 		mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(s->smram != MAP_FAILED);
 	add_smram(s);
-	give_cpuid(s->w.v);
+	world_give_cpuid(s->w.v);
 }
 
 static void smm_close(struct smm *s)

@@ -18,11 +18,8 @@ enum { LEN_1, LEN_2, LEN_8, LEN_4 };
 
 static void open_debug(struct world *w)
 {
-	struct cpuid_entry cpuid[256];
-	unsigned n = engine_supported_cpuid(cpuid, ARRAY_SIZE(cpuid));
-
 	world_open(w, IRQCHIP_FULL);
-	assert_int_equal(vcpu_set_cpuid(w->v, cpuid, n), 0);
+	world_give_cpuid(w->v);
 	world_vector(w, X86_DB, DB_HANDLER);
 	WORLD_PUT(w, DB_HANDLER, 0xe6, 0x01, 0xcf); /* out; iret */
 }

@@ -16,11 +16,8 @@
 
 static void open_full(struct world *w, enum irqchip_mode mode)
 {
-	struct cpuid_entry e[256];
-	unsigned n = engine_supported_cpuid(e, 256);
-
 	world_open(w, mode);
-	assert_int_equal(vcpu_set_cpuid(w->v, e, n), 0);
+	world_give_cpuid(w->v);
 	WORLD_PUT(w, 0x2000, 0xe6, 0x13); /* #GP: out 13h */
 	world_vector(w, 13, 0x2000);
 }

@@ -22,15 +22,6 @@ struct both {
 	u8 *smram;
 };
 
-static void give_cpuid(struct vcpu *v)
-{
-	struct cpuid_entry e[256];
-	unsigned n = engine_supported_cpuid(e, 256);
-
-	assert_true(n <= 256);
-	assert_int_equal(vcpu_set_cpuid(v, e, n), 0);
-}
-
 /* The same, but without these bits of a leaf's EDX. */
 static void give_cpuid_without(struct vcpu *v, u32 leaf, u32 edx)
 {
@@ -53,7 +44,7 @@ static void both_open(struct both *b)
 	assert_true(b->smram != MAP_FAILED);
 	c.hva = (u64)b->smram;
 	assert_int_equal(machine_set_memslot(b->w.m, &c), 0);
-	give_cpuid(b->w.v);
+	world_give_cpuid(b->w.v);
 }
 
 static void both_close(struct both *b)

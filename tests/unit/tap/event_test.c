@@ -14,9 +14,9 @@ static void run_one(struct watcher *w, bool step, u32 events, prepare_fn prepare
 {
 	watcher_open(w, step);
 	for (unsigned cr = 0; cr < 9; cr++)
-		assert_int_equal(vcpu_tap_cr(w->v, cr, true),
+		assert_int_equal(vcpu_tap_cr(w->world.v, cr, true),
 			cr == 0 || cr == 3 || cr == 4 || cr == 8 ? 0 : -EINVAL);
-	assert_int_equal(vcpu_tap_events(w->v, events), 0);
+	assert_int_equal(vcpu_tap_events(w->world.v, events), 0);
 	prepare(w);
 	watcher_run(w);
 	if (!step) { /* again: with what has been translated and filled */
@@ -138,7 +138,7 @@ static u64 cr3_of(struct watcher *w)
 {
 	struct vcpu_state s;
 
-	vcpu_get(w->v, ST_SREGS, &s);
+	vcpu_get(w->world.v, ST_SREGS, &s);
 	return s.cr3;
 }
 
@@ -150,11 +150,11 @@ static void cr3_answered(struct watcher *w, answer_fn answer, unsigned asked, u6
 
 	watcher_code(w, CODE, code, sizeof(code));
 	w->answer = answer;
-	assert_int_equal(vcpu_tap_events(w->v, BIT(TAP_CR) | BIT(TAP_EXCEPTION)), 0);
+	assert_int_equal(vcpu_tap_events(w->world.v, BIT(TAP_CR) | BIT(TAP_EXCEPTION)), 0);
 	watcher_run(w);
 	assert_int_equal(w->count, asked);
 	assert_int_equal(cr3_of(w), cr3);
-	assert_int_equal(watcher_rip(w), rip);
+	assert_int_equal(rip_of(w->world.v), rip);
 }
 
 static void answers(bool step)
@@ -163,7 +163,7 @@ static void answers(bool step)
 	struct vcpu_state s;
 
 	watcher_open(&w, step);
-	vcpu_tap_cr(w.v, 3, true);
+	vcpu_tap_cr(w.world.v, 3, true);
 	cr3_answered(&w, NULL, 1, PML4 | 8, CODE + 9);
 	cr3_answered(&w, change_cr, 1, PML4 | 0x10, CODE + 9);
 	cr3_answered(&w, skip_it, 1, PML4, CODE + 9);
@@ -174,7 +174,7 @@ static void answers(bool step)
 	expect(&w.seen[1], TAP_EXCEPTION, CODE + 5);
 	cr3_answered(&w, retry, 2, PML4 | 0x18, CODE + 9);
 	assert_int_equal(w.seen[1].e.cr.value, PML4 | 0x18);
-	vcpu_get(w.v, ST_REGS, &s);
+	vcpu_get(w.world.v, ST_REGS, &s);
 	watcher_close(&w);
 }
 
@@ -194,15 +194,15 @@ static void stops(bool step)
 	struct watcher w;
 
 	watcher_open(&w, step);
-	vcpu_tap_cr(w.v, 3, true);
-	vcpu_tap_events(w.v, BIT(TAP_CR));
+	vcpu_tap_cr(w.world.v, 3, true);
+	vcpu_tap_events(w.world.v, BIT(TAP_CR));
 	w.answer = stop;
 	WATCHER_CODE(&w, 0xb8, 0x08, 0, 1, 0, 0x0f, 0x22, 0xd8, 0xf4);
 	for (unsigned i = 0; i < 2; i++) {
-		assert_int_equal(vcpu_run(w.v, 0), 0);
-		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_TAP);
-		assert_int_equal(vcpu_tap_event(w.v)->kind, TAP_CR);
-		assert_int_equal(watcher_rip(&w), CODE + 5);
+		assert_int_equal(vcpu_run(w.world.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_TAP);
+		assert_int_equal(vcpu_tap_event(w.world.v)->kind, TAP_CR);
+		assert_int_equal(rip_of(w.world.v), CODE + 5);
 		assert_int_equal(cr3_of(&w), PML4);
 	}
 	watcher_run(&w);
@@ -226,18 +226,18 @@ static void test_selection(void **state)
 	prepare_cr(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 0);
-	vcpu_tap_events(w.v, BIT(TAP_CR));
-	vcpu_tap_cr(w.v, 4, true);
+	vcpu_tap_events(w.world.v, BIT(TAP_CR));
+	vcpu_tap_cr(w.world.v, 4, true);
 	prepare_cr(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 1);
-	vcpu_tap_cr(w.v, 4, false);
+	vcpu_tap_cr(w.world.v, 4, false);
 	prepare_cr(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 0);
-	assert_int_equal(vcpu_tap_events(w.v, BIT(TAP_PAUSE)), -EINVAL);
-	assert_int_equal(vcpu_tap_events(w.v, BIT(TAP_KINDS)), -EINVAL);
-	assert_int_equal(vcpu_tap_msr(w.v, 0x12345, true, true), -EINVAL);
+	assert_int_equal(vcpu_tap_events(w.world.v, BIT(TAP_PAUSE)), -EINVAL);
+	assert_int_equal(vcpu_tap_events(w.world.v, BIT(TAP_KINDS)), -EINVAL);
+	assert_int_equal(vcpu_tap_msr(w.world.v, 0x12345, true, true), -EINVAL);
 	watcher_close(&w);
 }
 
@@ -254,9 +254,9 @@ static void prepare_registers(struct watcher *w)
 		0x31, 0xc0, 0x0f, 0xa2, /* xor %eax, %eax; cpuid */
 		0xb8, 0x34, 0x12, 0, 0, 0x0f, 0x01, 0xc1, /* mov $0x1234, %eax; vmcall */
 		0xf4);
-	vcpu_tap_msr(w->v, 0xc0000102, false, true);
-	vcpu_tap_msr(w->v, 0xc0000102, true, true);
-	vcpu_tap_msr(w->v, 0x10, true, true);
+	vcpu_tap_msr(w->world.v, 0xc0000102, false, true);
+	vcpu_tap_msr(w->world.v, 0xc0000102, true, true);
+	vcpu_tap_msr(w->world.v, 0x10, true, true);
 }
 
 static void check_registers(struct watcher *w)
@@ -277,7 +277,7 @@ static void check_registers(struct watcher *w)
 	assert_int_equal(w->seen[4].e.insn_len, 2);
 	expect(&w->seen[5], TAP_HYPERCALL, CODE + 37);
 	assert_int_equal(w->seen[5].s.gpr[RAX], 0x1234);
-	assert_int_equal(watcher_gpr(w, RAX), (u64)-1000);
+	assert_int_equal(gpr_of(w->world.v, RAX), (u64)-1000);
 }
 
 static void test_registers(void **state)
@@ -311,12 +311,12 @@ static void test_change_registers(void **state)
 	for (unsigned step = 0; step < 2; step++) {
 		watcher_open(&w, step);
 		w.answer = change_registers;
-		vcpu_tap_events(w.v, BIT(TAP_XCR0) | BIT(TAP_MSR_READ) | BIT(TAP_MSR_WRITE) |
-					     BIT(TAP_CPUID) | BIT(TAP_HYPERCALL));
+		vcpu_tap_events(w.world.v, BIT(TAP_XCR0) | BIT(TAP_MSR_READ) | BIT(TAP_MSR_WRITE) |
+						   BIT(TAP_CPUID) | BIT(TAP_HYPERCALL));
 		prepare_registers(&w);
 		watcher_run(&w);
 		assert_int_equal(w.count, 6);
-		vcpu_get(w.v, ST_REGS | ST_XCR, &s);
+		vcpu_get(w.world.v, ST_REGS | ST_XCR, &s);
 		assert_int_equal(s.xcr0, 1);
 		assert_int_equal(s.gpr[RDX], 0x12345);
 		assert_int_equal(s.gpr[RBX], 0x55);
@@ -340,9 +340,9 @@ static void prepare_tables(struct watcher *w)
 		0x0f, 0x01, 0x0c, 0x25, 0x30, 0x40, 0, 0,         /* sidt 0x4030 */
 		0x0f, 0x00, 0xc0, 0x0f, 0x00, 0xc8,               /* sldt; str */
 		0xf4);
-	machine_write(w->m, DATA, &gdt, 10);
-	machine_write(w->m, DATA + 16, &idt, 10);
-	w->ram[GDT + 24 + 5] = 0x89; /* the TSS is not busy */
+	machine_write(w->world.m, DATA, &gdt, 10);
+	machine_write(w->world.m, DATA + 16, &idt, 10);
+	w->world.ram[GDT + 24 + 5] = 0x89; /* the TSS is not busy */
 }
 
 static void check_tables(struct watcher *w)
@@ -361,7 +361,7 @@ static void check_tables(struct watcher *w)
 		assert_int_equal(w->seen[i].e.table.table, want[i].table);
 		assert_int_equal(w->seen[i].e.table.store, want[i].store);
 	}
-	assert_int_equal(watcher_gpr(w, RAX), 0x18);
+	assert_int_equal(gpr_of(w->world.v, RAX), 0x18);
 }
 
 static void test_tables(void **state)
@@ -375,7 +375,7 @@ static void test_tables(void **state)
 static void prepare_chain(struct watcher *w)
 {
 	WATCHER_CODE(w, 0x43, 0x8d, 0x04, 0x00, 0x0f, 0x0b); /* lea (%r8,%r8), %eax; ud2 */
-	w->ram[IDT + X86_UD * 16 + 5] = w->ram[IDT + X86_GP * 16 + 5] = 0;
+	w->world.ram[IDT + X86_UD * 16 + 5] = w->world.ram[IDT + X86_GP * 16 + 5] = 0;
 }
 
 static void check_chain(struct watcher *w)
@@ -411,7 +411,7 @@ static void check_pf(struct watcher *w)
 	assert_int_equal(w->seen[0].e.exception.error, PF_W);
 	assert_int_equal(w->seen[0].e.exception.payload, 0x300000);
 	assert_int_equal(w->seen[0].s.cr2, 0);
-	assert_int_equal(watcher_rip(w), HANDLER + 1);
+	assert_int_equal(rip_of(w->world.v), HANDLER + 1);
 }
 
 static void test_exceptions(void **state)
@@ -431,7 +431,7 @@ static enum tap_verdict change_exception(struct watcher *w, struct vcpu *v, stru
 
 static enum tap_verdict drop_exception(struct watcher *w, struct vcpu *v, struct tap_event *e)
 {
-	machine_write(w->m, CODE + 4, "\x90\x90\xf4", 3);
+	machine_write(w->world.m, CODE + 4, "\x90\x90\xf4", 3);
 	return TAP_SKIP;
 }
 
@@ -440,7 +440,7 @@ static u64 frame_word(struct watcher *w, unsigned n)
 {
 	u64 v;
 
-	memcpy(&v, w->ram + watcher_gpr(w, RSP) + n * 8, 8);
+	memcpy(&v, w->world.ram + gpr_of(w->world.v, RSP) + n * 8, 8);
 	return v;
 }
 
@@ -451,12 +451,12 @@ static void test_change_exception(void **state)
 
 	for (unsigned step = 0; step < 2; step++) {
 		watcher_open(&w, step);
-		vcpu_tap_events(w.v, BIT(TAP_EXCEPTION));
+		vcpu_tap_events(w.world.v, BIT(TAP_EXCEPTION));
 		w.answer = change_exception;
 		WATCHER_CODE(&w, 0x43, 0x8d, 0x04, 0x00, 0x0f, 0x0b);
 		watcher_run(&w);
 		assert_int_equal(w.count, 1);
-		vcpu_get(w.v, ST_SREGS, &s);
+		vcpu_get(w.world.v, ST_SREGS, &s);
 		assert_int_equal(s.cr2, 0x1234567);
 		assert_int_equal(frame_word(&w, 0), 0x15);
 		assert_int_equal(frame_word(&w, 1), CODE + 4);
@@ -464,11 +464,11 @@ static void test_change_exception(void **state)
 		watcher_start(&w);
 		watcher_run(&w);
 		assert_int_equal(w.count, 1);
-		assert_int_equal(watcher_rip(&w), CODE + 7);
+		assert_int_equal(rip_of(w.world.v), CODE + 7);
 		/* The VMM's. */
 		w.answer = NULL;
 		watcher_start(&w);
-		assert_int_equal(vcpu_inject_exception(w.v, X86_DB), 0);
+		assert_int_equal(vcpu_inject_exception(w.world.v, X86_DB), 0);
 		watcher_run(&w);
 		assert_int_equal(w.count, 1);
 		assert_true(w.seen[0].e.exception.injected);
@@ -482,8 +482,8 @@ static void test_change_exception(void **state)
 static void prepare_soft(struct watcher *w)
 {
 	/* Handlers return; so does #BP's. */
-	w->ram[HANDLER] = 0x48; /* iretq */
-	w->ram[HANDLER + 1] = 0xcf;
+	w->world.ram[HANDLER] = 0x48; /* iretq */
+	w->world.ram[HANDLER + 1] = 0xcf;
 	WATCHER_CODE(
 		w, 0xcd, 0x21, 0xcc, 0x3e, 0xcc, 0xf1, 0xf4); /* int $0x21; int3 twice; icebp */
 }
@@ -524,13 +524,13 @@ static void test_change_soft(void **state)
 
 	for (unsigned step = 0; step < 2; step++) {
 		watcher_open(&w, step);
-		vcpu_tap_events(w.v, BIT(TAP_SOFT_INT));
+		vcpu_tap_events(w.world.v, BIT(TAP_SOFT_INT));
 		w.answer = change_soft;
 		WATCHER_CODE(&w, 0xcd, 0x21, 0xcc);
-		w.ram[IDT + X86_UD * 16] = 8; /* another handler: HANDLER + 8 */
-		w.ram[HANDLER + 8] = 0xf4;
+		w.world.ram[IDT + X86_UD * 16] = 8; /* another handler: HANDLER + 8 */
+		w.world.ram[HANDLER + 8] = 0xf4;
 		watcher_run(&w);
-		assert_int_equal(watcher_rip(&w), HANDLER + 9);
+		assert_int_equal(rip_of(w.world.v), HANDLER + 9);
 		assert_int_equal(frame_word(&w, 0), CODE + 3);
 		watcher_close(&w);
 	}
@@ -542,18 +542,18 @@ static void prepare_real(struct watcher *w)
 	static const u16 entry[2] = {HANDLER, 0};
 	struct vcpu_state s;
 
-	memcpy(w->ram + 0x21 * 4, entry, 4);
-	memcpy(w->ram + X86_OF * 4, entry, 4);
-	w->ram[HANDLER] = 0xcf;                             /* iret */
+	memcpy(w->world.ram + 0x21 * 4, entry, 4);
+	memcpy(w->world.ram + X86_OF * 4, entry, 4);
+	w->world.ram[HANDLER] = 0xcf;                       /* iret */
 	WATCHER_CODE(w, 0xb9, 3, 0, 0xcd, 0x21, 0xe2, 0xfc, /* mov $3, %cx; int $0x21; loop */
 		0xb0, 0x7f, 0x04, 0x01, 0xce, 0xf4);        /* mov $0x7f, %al; add $1, %al; into */
-	vcpu_get(w->v, ST_SREGS, &s);
+	vcpu_get(w->world.v, ST_SREGS, &s);
 	s.cr0 = CR0_ET | CR0_NE;
 	s.cr3 = s.cr4 = s.efer = 0;
 	for (unsigned i = 0; i <= SEG_GS; i++)
 		s.seg[i] = (struct segment){.limit = 0xffff, .attr = i == SEG_CS ? 0x9b : 0x93};
 	s.idt = (struct dtable){.limit = 0xffff};
-	assert_int_equal(vcpu_set(w->v, ST_SREGS, &s), 0);
+	assert_int_equal(vcpu_set(w->world.v, ST_SREGS, &s), 0);
 }
 
 static void check_real(struct watcher *w)
@@ -578,7 +578,7 @@ static void test_real(void **state)
 	watcher_run(&w);
 	assert_int_equal(w.count, 0);
 	prepare_real(&w);
-	vcpu_tap_events(w.v, BIT(TAP_SOFT_INT));
+	vcpu_tap_events(w.world.v, BIT(TAP_SOFT_INT));
 	watcher_run(&w);
 	check_real(&w);
 	watcher_close(&w);
@@ -588,10 +588,10 @@ static void test_real(void **state)
 
 static void prepare_step(struct watcher *w)
 {
-	vcpu_tap_events(w->v, 0); /* so that the first instruction follows none */
+	vcpu_tap_events(w->world.v, 0); /* so that the first instruction follows none */
 	WATCHER_CODE(w, 0xbf, 0, 0x40, 0, 0, 0xb9, 2, 0, 0, 0, /* mov $DATA, %edi; mov $2, %ecx */
 		0xf3, 0xaa, 0x0f, 0x0b);                       /* rep stosb; ud2 */
-	vcpu_tap_events(w->v, BIT(TAP_STEP));
+	vcpu_tap_events(w->world.v, BIT(TAP_STEP));
 }
 
 static void check_step(struct watcher *w)
@@ -628,10 +628,10 @@ static void test_life(void **state)
 	struct vcpu *second;
 
 	watcher_open(&w, false);
-	assert_int_equal(machine_set_tap(w.m, &ops, NULL), -EBUSY);
-	assert_int_equal(machine_set_tap(w.m, NULL, NULL), 0);
-	assert_int_equal(machine_set_tap(w.m, &ops, NULL), 0);
-	assert_int_equal(vcpu_create(w.m, 1, &second), 0);
+	assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), -EBUSY);
+	assert_int_equal(machine_set_tap(w.world.m, NULL, NULL), 0);
+	assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
+	assert_int_equal(vcpu_create(w.world.m, 1, &second), 0);
 	WATCHER_CODE(&w, 0xf4);
 	watcher_run(&w);
 	watcher_start(&w);
@@ -640,13 +640,13 @@ static void test_life(void **state)
 	vcpu_destroy(second);
 	assert_int_equal(ends, 1);
 	for (unsigned i = 0; i < 3; i++)
-		vcpu_tap_pause(w.v);
+		vcpu_tap_pause(w.world.v);
 	watcher_start(&w);
-	assert_int_equal(vcpu_run(w.v, 0), 0);
-	assert_int_equal(vcpu_exit(w.v)->reason, EXIT_TAP);
-	assert_int_equal(vcpu_tap_event(w.v)->kind, TAP_PAUSE);
+	assert_int_equal(vcpu_run(w.world.v, 0), 0);
+	assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_TAP);
+	assert_int_equal(vcpu_tap_event(w.world.v)->kind, TAP_PAUSE);
 	assert_int_equal(pauses, 2);
-	assert_int_equal(watcher_rip(&w), CODE);
+	assert_int_equal(rip_of(w.world.v), CODE);
 	watcher_run(&w);
 	assert_int_equal(pauses, 3);
 	watcher_close(&w);
@@ -668,17 +668,17 @@ static void ins_with_change(bool step)
 		0xba, 0x60, 0, 0, 0,             /* mov $0x60, %edx */
 		0xf3, 0x6c, 0xf4);               /* rep insb */
 	watcher_start(&w);
-	assert_int_equal(vcpu_run(w.v, 0), 0);
-	x = vcpu_exit(w.v);
+	assert_int_equal(vcpu_run(w.world.v, 0), 0);
+	x = vcpu_exit(w.world.v);
 	assert_int_equal(x->reason, EXIT_IO_IN);
 	assert_int_equal(x->io.count, ITEMS);
 	for (u8 i = 0; i < ITEMS; i++)
 		x->io.data[i] = (u8)(0x80 + i);
-	assert_int_equal(vcpu_tap_events(w.v, BIT(TAP_STEP)), 0);
-	assert_int_equal(vcpu_run(w.v, 0), 0);
+	assert_int_equal(vcpu_tap_events(w.world.v, BIT(TAP_STEP)), 0);
+	assert_int_equal(vcpu_run(w.world.v, 0), 0);
 	assert_int_equal(x->reason, EXIT_HLT); /* the device has been asked once */
 	for (u8 i = 0; i < ITEMS; i++)
-		assert_int_equal(w.ram[DATA + i], 0x80 + i);
+		assert_int_equal(w.world.ram[DATA + i], 0x80 + i);
 	assert_int_equal(w.count, 0); /* nothing is over since it was switched on: HLT begins */
 	watcher_close(&w);
 }
@@ -710,11 +710,11 @@ static void emulated(bool step)
 	watcher_open(&w, step);
 	WATCHER_CODE(&w, 0x0f, 0x0b, 0x0f, 0x0b, 0x90, 0xf4); /* ud2; ud2; nop; hlt */
 	w.answer = emulate;
-	assert_int_equal(vcpu_tap_events(w.v, BIT(TAP_EXCEPTION)), 0);
+	assert_int_equal(vcpu_tap_events(w.world.v, BIT(TAP_EXCEPTION)), 0);
 	watcher_run(&w);
 	assert_int_equal(w.count, 2);
-	assert_int_equal(watcher_gpr(&w, RBX), 2);
-	assert_int_equal(watcher_rip(&w), CODE + 6);
+	assert_int_equal(gpr_of(w.world.v, RBX), 2);
+	assert_int_equal(rip_of(w.world.v), CODE + 6);
 	watcher_close(&w);
 }
 

@@ -10,8 +10,8 @@ static void set_rights(struct watcher *w, u64 gpa, u32 rights)
 {
 	const struct page_rights p = {gpa, rights};
 
-	assert_int_equal(machine_set_page_rights(w->m, &p, 1), 0);
-	assert_int_equal(machine_page_rights(w->m, gpa | 0x123), rights);
+	assert_int_equal(machine_set_page_rights(w->world.m, &p, 1), 0);
+	assert_int_equal(machine_page_rights(w->world.m, gpa | 0x123), rights);
 }
 
 static u32 all_but(unsigned access)
@@ -45,14 +45,14 @@ static void both(prepare_fn prepare, u64 gpa, u32 rights, const struct want *wan
 	static struct watcher a, b;
 
 	watcher_open(&a, true);
-	assert_int_equal(vcpu_tap_events(a.v, BIT(TAP_PAGE)), 0);
+	assert_int_equal(vcpu_tap_events(a.world.v, BIT(TAP_PAGE)), 0);
 	set_rights(&a, gpa, rights);
 	prepare(&a);
 	watcher_run(&a);
 	expect(&a, want, n);
 
 	watcher_open(&b, false);
-	assert_int_equal(vcpu_tap_events(b.v, BIT(TAP_PAGE)), 0);
+	assert_int_equal(vcpu_tap_events(b.world.v, BIT(TAP_PAGE)), 0);
 	prepare(&b);
 	watcher_run(&b);
 	assert_int_equal(b.count, 0);
@@ -62,7 +62,7 @@ static void both(prepare_fn prepare, u64 gpa, u32 rights, const struct want *wan
 		watcher_run(&b);
 		watcher_compare(&a, &b);
 	}
-	assert_memory_equal(a.ram + DATA, b.ram + DATA, 2 * PAGE_SIZE);
+	assert_memory_equal(a.world.ram + DATA, b.world.ram + DATA, 2 * PAGE_SIZE);
 	set_rights(&b, gpa, RIGHTS_ALL);
 	prepare(&b);
 	watcher_run(&b);
@@ -81,7 +81,7 @@ static void both(prepare_fn prepare, u64 gpa, u32 rights, const struct want *wan
 
 static void prepare_data(struct watcher *w)
 {
-	memset(w->ram + DATA, 0x11, 2 * PAGE_SIZE);
+	memset(w->world.ram + DATA, 0x11, 2 * PAGE_SIZE);
 	WATCHER_CODE(w, 0x8b, 0x04, 0x25, 0x00, 0x40, 0, 0,     /* 0: mov 0x4000, %eax */
 		0x89, 0x04, 0x25, 0x10, 0x40, 0, 0,             /* 7: mov %eax, 0x4010 */
 		0xf7, 0x14, 0x25, 0x20, 0x40, 0, 0,             /* 14: notl 0x4020 */
@@ -113,14 +113,14 @@ static void test_data(void **state)
 /* From one restricted page to the same, element by element; and what is done is right. */
 static void prepare_string(struct watcher *w)
 {
-	memset(w->ram + DATA, 0x11, 2 * PAGE_SIZE);
+	memset(w->world.ram + DATA, 0x11, 2 * PAGE_SIZE);
 	WATCHER_CODE(w, 0xbe, 0xfe, 0x4f, 0, 0, /* mov $0x4ffe, %esi */
 		0xbf, 0x00, 0x40, 0, 0,         /* mov $0x4000, %edi */
 		0xb9, 3, 0, 0, 0,               /* mov $3, %ecx */
 		0xf3, 0xa4, 0xf4);              /* rep movsb */
-	w->ram[DATA + 0xffe] = 0x61;
-	w->ram[DATA + 0xfff] = 0x62;
-	w->ram[DATA + 0x1000] = 0x63;
+	w->world.ram[DATA + 0xffe] = 0x61;
+	w->world.ram[DATA + 0xfff] = 0x62;
+	w->world.ram[DATA + 0x1000] = 0x63;
 }
 
 static void test_string(void **state)
@@ -166,20 +166,20 @@ static void test_interrupt(void **state)
 
 	for (unsigned step = 0; step < 2; step++) {
 		watcher_open(&w, step);
-		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 		set_rights(&w, IDT, all_but(TAP_READ));
 		w.answer = retry_twice;
 		WATCHER_CODE(&w, 0x90, 0xf4);
-		vcpu_get(w.v, ST_REGS, &s);
+		vcpu_get(w.world.v, ST_REGS, &s);
 		s.rflags |= FL_IF;
-		vcpu_set(w.v, ST_REGS, &s);
-		vcpu_interrupt(w.v, 0x40);
+		vcpu_set(w.world.v, ST_REGS, &s);
+		vcpu_interrupt(w.world.v, 0x40);
 		watcher_run(&w);
 		expect(&w, want, 3);
-		assert_int_equal(watcher_rip(&w), HANDLER + 1);
-		assert_int_equal(watcher_gpr(&w, RSP), STACK - 40);
+		assert_int_equal(rip_of(w.world.v), HANDLER + 1);
+		assert_int_equal(gpr_of(w.world.v, RSP), STACK - 40);
 		/* The interrupted instruction is a new one when it comes back. */
-		assert_int_equal(*(u64 *)(w.ram + STACK - 40), CODE);
+		assert_int_equal(*(u64 *)(w.world.ram + STACK - 40), CODE);
 		watcher_close(&w);
 	}
 }
@@ -191,8 +191,8 @@ static void prepare_code(struct watcher *w)
 	static const u8 next[] = {0x12, 0, 0, 0xff, 0xc3, 0xff, 0xc3, 0xf4}; /* inc %ebx twice */
 	static const u8 last[] = {0xff, 0xc3, 0xb9, 0x34}; /* inc; mov $0x1234, %ecx */
 
-	machine_write(w->m, CODE2, next, sizeof(next));
-	machine_write(w->m, CODE2 - 4, last, sizeof(last));
+	machine_write(w->world.m, CODE2, next, sizeof(next));
+	machine_write(w->world.m, CODE2 - 4, last, sizeof(last));
 	WATCHER_CODE(w, 0xe9, 0xf7, 0x0f, 0, 0); /* jmp CODE + 0xffc */
 }
 
@@ -212,7 +212,7 @@ static void test_fetch(void **state)
 
 static void prepare_walk(struct watcher *w)
 {
-	w->ram[PT2] &= ~0x60;                            /* neither accessed nor dirty */
+	w->world.ram[PT2] &= ~0x60;                      /* neither accessed nor dirty */
 	WATCHER_CODE(w, 0x8a, 0x04, 0x25, 0, 0, 0, 0x40, /* mov 0x40000000, %al */
 		0x0f, 0xb6, 0xc0,                        /* movzx %al, %eax */
 		0x88, 0x04, 0x25, 0, 0, 0, 0x40, 0xf4);  /* mov %al, 0x40000000 */
@@ -257,7 +257,7 @@ static void test_answers(void **state)
 
 	for (unsigned step = 0; step < 2; step++) {
 		watcher_open(&w, step);
-		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 		set_rights(&w, DATA, all_but(TAP_WRITE));
 		w.answer = open_page;
 		prepare_data(&w);
@@ -267,19 +267,19 @@ static void test_answers(void **state)
 
 		set_rights(&w, DATA, RIGHTS_ALL & ~(BIT(TAP_READ) | BIT(TAP_WRITE)));
 		w.answer = go_elsewhere;
-		memset(w.ram + DATA, 0x11, PAGE_SIZE);
+		memset(w.world.ram + DATA, 0x11, PAGE_SIZE);
 		WATCHER_CODE(&w, 0x89, 0x04, 0x25, 0x10, 0x40, 0, 0, 0x8b, 0x04, 0x25, 0x10, 0x40,
 			0, 0, 0xf4);
 		watcher_run(&w);
 		assert_int_equal(w.count, 2);
-		assert_int_equal(w.ram[DATA + 0x10], 0x11);
-		assert_int_equal(watcher_gpr(&w, RAX), 0);
+		assert_int_equal(w.world.ram[DATA + 0x10], 0x11);
+		assert_int_equal(gpr_of(w.world.v, RAX), 0);
 
 		w.answer = stop;
 		watcher_start(&w);
-		assert_int_equal(vcpu_run(w.v, 0), 0);
-		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_TAP);
-		assert_int_equal(watcher_rip(&w), CODE);
+		assert_int_equal(vcpu_run(w.world.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_TAP);
+		assert_int_equal(rip_of(w.world.v), CODE);
 		watcher_close(&w);
 	}
 }
@@ -303,10 +303,10 @@ static void test_data_given(void **state)
 
 	for (unsigned step = 0; step < 2; step++) {
 		watcher_open(&w, step);
-		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 		set_rights(&w, DATA, RIGHTS_ALL & ~(BIT(TAP_READ) | BIT(TAP_WRITE)));
 		w.answer = give_data;
-		memset(w.ram + DATA, 0x11, 2 * PAGE_SIZE);
+		memset(w.world.ram + DATA, 0x11, 2 * PAGE_SIZE);
 		WATCHER_CODE(&w, 0x8b, 0x1c, 0x25, 0x00, 0x40, 0, 0, /* mov 0x4000, %ebx */
 			0x8b, 0x0c, 0x25, 0x10, 0x40, 0, 0, /* mov 0x4010, %ecx: two bytes of it */
 			0xf0, 0x01, 0x04, 0x25, 0x20, 0x40, 0, 0, /* lock add %eax, 0x4020 */
@@ -315,18 +315,19 @@ static void test_data_given(void **state)
 		watcher_set_gpr(&w, RAX, 0x10101010);
 		watcher_run(&w);
 		assert_int_equal(w.count, 5);
-		assert_int_equal(watcher_gpr(&w, RBX), 0x04030201);
-		assert_int_equal(watcher_gpr(&w, RCX), 0x11110201);
-		assert_int_equal(watcher_gpr(&w, RDX), 0x11110201); /* not of the next page */
-		memcpy(&word, w.ram + DATA + 0x20, 4);
+		assert_int_equal(gpr_of(w.world.v, RBX), 0x04030201);
+		assert_int_equal(gpr_of(w.world.v, RCX), 0x11110201);
+		assert_int_equal(gpr_of(w.world.v, RDX), 0x11110201); /* not of the next page */
+		memcpy(&word, w.world.ram + DATA + 0x20, 4);
 		assert_int_equal(word, 0x14131211);
-		assert_int_equal(w.ram[DATA], 0x11);
+		assert_int_equal(w.world.ram[DATA], 0x11);
 		watcher_close(&w);
 	}
 }
 
 /* Tables that change while the question is out: more and more answers, until it begins anew. */
-#define TABLES 0x20000u /* copies of the second level's, which may not be read */
+#define TABLES      0x100000u /* a slot of copies of the second level's, which may not be read */
+#define TABLE_COUNT 300u
 
 static unsigned changes, changes_max;
 
@@ -336,7 +337,7 @@ static enum tap_verdict change_tables(struct watcher *w, struct vcpu *v, struct 
 
 	w->count = 0;
 	if (changes < changes_max) {
-		memcpy(w->ram + PML4, &entry, 8);
+		memcpy(w->world.ram + PML4, &entry, 8);
 		changes++;
 	}
 	return TAP_GO_ON;
@@ -344,28 +345,32 @@ static enum tap_verdict change_tables(struct watcher *w, struct vcpu *v, struct 
 
 static void test_many_answers(void **state)
 {
+	static _Alignas(PAGE_SIZE) u8 tables[TABLE_COUNT * PAGE_SIZE];
+	const struct memslot_config c = {
+		.id = 1, .gpa = TABLES, .size = sizeof(tables), .hva = (u64)tables};
 	struct watcher w;
 
 	watcher_open(&w, false);
-	vcpu_tap_events(w.v, BIT(TAP_PAGE));
+	assert_int_equal(machine_set_memslot(w.world.m, &c), 0);
+	vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 	w.answer = change_tables;
-	for (unsigned i = 0; i < 300; i++) {
-		memcpy(w.ram + TABLES + i * PAGE_SIZE, w.ram + PDPT, PAGE_SIZE);
+	for (unsigned i = 0; i < TABLE_COUNT; i++) {
+		memcpy(tables + i * PAGE_SIZE, w.world.ram + PDPT, PAGE_SIZE);
 		set_rights(&w, TABLES + i * PAGE_SIZE, all_but(TAP_WALK_READ));
 	}
 	set_rights(&w, DATA, all_but(TAP_WRITE));
 	for (changes_max = 225; changes_max < 262; changes_max++) {
-		memcpy(w.ram + PML4, &(u64){PDPT | 7}, 8);
+		memcpy(w.world.ram + PML4, &(u64){PDPT | 7}, 8);
 		changes = 0;
 		WATCHER_CODE(&w, 0x90, 0x6c, 0xf4); /* nop; insb */
 		watcher_set_gpr(&w, RDI, DATA);
-		assert_int_equal(vcpu_run(w.v, 0), 0);
-		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_IO_IN);
+		assert_int_equal(vcpu_run(w.world.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_IO_IN);
 		assert_int_equal(changes, changes_max);
-		vcpu_exit(w.v)->io.data[0] = 0x77;
+		vcpu_exit(w.world.v)->io.data[0] = 0x77;
 		watcher_run(&w);
-		assert_int_equal(w.ram[DATA], 0x77);
-		w.ram[DATA] = 0;
+		assert_int_equal(w.world.ram[DATA], 0x77);
+		w.world.ram[DATA] = 0;
 	}
 	watcher_close(&w);
 }
@@ -382,18 +387,18 @@ static void test_lifetime(void **state)
 	prepare_data(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 0); /* nobody asked for TAP_PAGE */
-	vcpu_tap_events(w.v, BIT(TAP_PAGE));
-	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+	vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
+	assert_int_equal(machine_set_memslot(w.world.m, &c), 0);
 	c.size = RAM_BYTES;
-	c.hva = (u64)w.ram;
-	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+	c.hva = (u64)w.world.ram;
+	assert_int_equal(machine_set_memslot(w.world.m, &c), 0);
 	prepare_data(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 4);
 	/* The VMM is not bound. */
-	assert_int_equal(machine_write(w.m, DATA, "x", 1), 0);
-	machine_set_tap(w.m, NULL, NULL);
-	assert_int_equal(machine_page_rights(w.m, DATA), RIGHTS_ALL);
+	assert_int_equal(machine_write(w.world.m, DATA, "x", 1), 0);
+	machine_set_tap(w.world.m, NULL, NULL);
+	assert_int_equal(machine_page_rights(w.world.m, DATA), RIGHTS_ALL);
 	prepare_data(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 0);
@@ -407,21 +412,21 @@ static void test_device(void **state)
 	const u64 at = 0x300000;
 
 	watcher_open(&w, false);
-	vcpu_tap_events(w.v, BIT(TAP_PAGE));
-	memcpy(w.ram + PT2 + 8, &(u64){at | 0x67}, 8); /* at 0x40001000 */
+	vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
+	memcpy(w.world.ram + PT2 + 8, &(u64){at | 0x67}, 8); /* at 0x40001000 */
 	set_rights(&w, at, RIGHTS_ALL & ~(BIT(TAP_READ) | BIT(TAP_WRITE)));
 	for (unsigned i = 0; i < 2; i++) {
 		WATCHER_CODE(&w, 0x8b, 0x04, 0x25, 0, 0x10, 0, 0x40, 0x89, 0x04, 0x25, 0, 0x10, 0,
 			0x40, 0xf4);
-		assert_int_equal(vcpu_run(w.v, 0), 0);
-		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_MMIO_READ);
+		assert_int_equal(vcpu_run(w.world.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_MMIO_READ);
 		assert_int_equal(w.count, 1);
-		memcpy(vcpu_exit(w.v)->mmio.data, "\1\2\3\4", 4);
-		assert_int_equal(vcpu_run(w.v, 0), 0);
-		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_MMIO_WRITE);
+		memcpy(vcpu_exit(w.world.v)->mmio.data, "\1\2\3\4", 4);
+		assert_int_equal(vcpu_run(w.world.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_MMIO_WRITE);
 		assert_int_equal(w.count, 2);
 		watcher_run(&w);
-		assert_int_equal(watcher_gpr(&w, RAX), 0x04030201);
+		assert_int_equal(gpr_of(w.world.v, RAX), 0x04030201);
 	}
 	watcher_close(&w);
 }
@@ -436,19 +441,19 @@ static void test_many(void **state)
 	for (u64 i = 0; i < 1000; i++)
 		set_rights(&w, i * 0x12345000, i % 31);
 	for (u64 i = 0; i < 1000; i++)
-		assert_int_equal(machine_page_rights(w.m, i * 0x12345000), i % 31);
-	assert_int_equal(machine_page_rights(w.m, 0x1000), RIGHTS_ALL);
-	assert_int_equal(machine_set_page_rights(w.m, p, 2), -EINVAL);
-	assert_int_equal(machine_page_rights(w.m, 0x1000), RIGHTS_ALL);
+		assert_int_equal(machine_page_rights(w.world.m, i * 0x12345000), i % 31);
+	assert_int_equal(machine_page_rights(w.world.m, 0x1000), RIGHTS_ALL);
+	assert_int_equal(machine_set_page_rights(w.world.m, p, 2), -EINVAL);
+	assert_int_equal(machine_page_rights(w.world.m, 0x1000), RIGHTS_ALL);
 	p[0].gpa = BIT64(52);
-	assert_int_equal(machine_set_page_rights(w.m, p, 1), -EINVAL);
+	assert_int_equal(machine_set_page_rights(w.world.m, p, 1), -EINVAL);
 	watcher_close(&w);
 }
 
 /* The parts of an image are written one after the other, but asked for before the first. */
 static void prepare_xsave(struct watcher *w)
 {
-	memset(w->ram + DATA, 0x11, 2 * PAGE_SIZE);
+	memset(w->world.ram + DATA, 0x11, 2 * PAGE_SIZE);
 	WATCHER_CODE(w, 0xb8, 3, 0, 0, 0,                 /* mov $3, %eax */
 		0x31, 0xd2,                               /* xor %edx, %edx */
 		0x0f, 0xae, 0x24, 0x25, 0x00, 0x40, 0, 0, /* xsave 0x4000 */

@@ -23,7 +23,7 @@ static _Atomic bool
 
 static u64 counter(unsigned i)
 {
-	return __atomic_load_n((u64 *)(w.ram + COUNTER + i * 8), __ATOMIC_SEQ_CST);
+	return __atomic_load_n((u64 *)(w.world.ram + COUNTER + i * 8), __ATOMIC_SEQ_CST);
 }
 
 static void wait_until_runs(void)
@@ -64,12 +64,12 @@ static void open_two(void)
 	struct vcpu_state s;
 
 	watcher_open(&w, false);
-	machine_set_tap(w.m, NULL, NULL);
-	memcpy(w.ram + HANDLER, "\x48\xcf", 2);
+	machine_set_tap(w.world.m, NULL, NULL);
+	memcpy(w.world.ram + HANDLER, "\x48\xcf", 2);
 	watcher_code(&w, CODE, code, sizeof(code));
 	watcher_set_gpr(&w, RBX, COUNTER);
-	vcpu_get(w.v, ~0u, &s);
-	assert_int_equal(vcpu_create(w.m, 1, &second), 0);
+	vcpu_get(w.world.v, ~0u, &s);
+	assert_int_equal(vcpu_create(w.world.m, 1, &second), 0);
 	s.gpr[RBX] = COUNTER + 8;
 	s.gpr[RSP] = STACK - 0x800;
 	vcpu_set(second, ST_REGS | ST_SREGS, &s);
@@ -77,7 +77,7 @@ static void open_two(void)
 
 static void close_two(void)
 {
-	machine_set_tap(w.m, NULL, NULL);
+	machine_set_tap(w.world.m, NULL, NULL);
 	vcpu_destroy(second);
 	watcher_close(&w);
 }
@@ -85,7 +85,7 @@ static void close_two(void)
 static void run_two(pthread_t thread[2])
 {
 	atomic_store(&stop, false);
-	pthread_create(&thread[0], NULL, run_vcpu, w.v);
+	pthread_create(&thread[0], NULL, run_vcpu, w.world.v);
 	pthread_create(&thread[1], NULL, run_vcpu, second);
 	wait_until_runs();
 }
@@ -93,7 +93,7 @@ static void run_two(pthread_t thread[2])
 static void end_two(pthread_t thread[2])
 {
 	atomic_store(&stop, true);
-	vcpu_kick(w.v);
+	vcpu_kick(w.world.v);
 	vcpu_kick(second);
 	pthread_join(thread[0], NULL);
 	pthread_join(thread[1], NULL);
@@ -116,16 +116,16 @@ static void test_changes(void **state)
 	open_two();
 	run_two(thread);
 	for (unsigned i = 0; i < 60; i++) {
-		struct vcpu *v = i & 1 ? second : w.v;
+		struct vcpu *v = i & 1 ? second : w.world.v;
 		struct page_rights p = {COUNTER, i & 2 ? RIGHTS_ALL : RIGHTS_ALL & ~i};
 
-		assert_int_equal(machine_set_tap(w.m, &ops, NULL), 0);
+		assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
 		vcpu_tap_cr(v, 3, true);
 		vcpu_tap_events(v, events & (i * 0x9e3779b1u >> 8 | BIT(i % 10)));
-		machine_set_page_rights(w.m, &p, 1);
+		machine_set_page_rights(w.world.m, &p, 1);
 		vcpu_tap_pause(v);
 		nap();
-		machine_set_tap(w.m, NULL, NULL);
+		machine_set_tap(w.world.m, NULL, NULL);
 		/* Nobody is asked any more. */
 		unsigned before = 0, after = 0;
 		for (unsigned k = 0; k < TAP_KINDS; k++)
@@ -161,21 +161,21 @@ static void test_rights(void **state)
 	pthread_t thread[2];
 
 	open_two();
-	machine_set_tap(w.m, &ops, NULL);
-	vcpu_tap_events(w.v, BIT(TAP_PAGE));
+	machine_set_tap(w.world.m, &ops, NULL);
+	vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 	vcpu_tap_events(second, BIT(TAP_PAGE));
 	run_two(thread);
 	for (unsigned i = 0; i < 30; i++) {
 		u64 a, b;
 
 		atomic_store(&closed, true);
-		assert_int_equal(machine_set_page_rights(w.m, &shut, 1), 0);
+		assert_int_equal(machine_set_page_rights(w.world.m, &shut, 1), 0);
 		a = counter(0);
 		b = counter(1);
 		nap();
 		assert_int_equal(counter(0), a);
 		assert_int_equal(counter(1), b);
-		assert_int_equal(machine_set_page_rights(w.m, &open, 1), 0);
+		assert_int_equal(machine_set_page_rights(w.world.m, &open, 1), 0);
 		atomic_store(&closed, false);
 		wait_until_runs();
 	}
@@ -198,13 +198,13 @@ static void test_pause(void **state)
 	pthread_t thread[2];
 
 	open_two();
-	machine_set_tap(w.m, &ops, NULL);
+	machine_set_tap(w.world.m, &ops, NULL);
 	run_two(thread);
 	for (unsigned i = 0; i < 30; i++) {
 		u64 a, b;
 
 		atomic_store(&closed, true);
-		vcpu_tap_pause(w.v);
+		vcpu_tap_pause(w.world.v);
 		vcpu_tap_pause(second);
 		a = counter(0);
 		b = counter(1);
@@ -227,11 +227,11 @@ static void test_retry_forever(void **state)
 	pthread_t thread[2];
 
 	open_two();
-	machine_set_tap(w.m, &ops, NULL);
-	vcpu_tap_events(w.v, BIT(TAP_PAGE));
+	machine_set_tap(w.world.m, &ops, NULL);
+	vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 	vcpu_tap_events(second, BIT(TAP_PAGE));
 	run_two(thread);
-	assert_int_equal(machine_set_page_rights(w.m, &shut, 1), 0);
+	assert_int_equal(machine_set_page_rights(w.world.m, &shut, 1), 0);
 	atomic_store(&asked[TAP_PAGE], 0);
 	while (atomic_load(&asked[TAP_PAGE]) < 1000)
 		sched_yield();
@@ -250,7 +250,7 @@ static enum tap_verdict open_again(void *opaque, struct vcpu *v, struct tap_even
 	if (e->kind != TAP_PAGE)
 		return TAP_GO_ON;
 	vcpu_get(v, ST_REGS | ST_SREGS, &s);
-	if (s.rip != CODE || machine_set_page_rights(w.m, &open, 1))
+	if (s.rip != CODE || machine_set_page_rights(w.world.m, &open, 1))
 		atomic_fetch_add(&wrong, 1);
 	return TAP_RETRY;
 }
@@ -260,7 +260,7 @@ static void *come_and_go(void *opaque)
 	struct vcpu *v;
 
 	while (!atomic_load(&stop)) {
-		if (vcpu_create(w.m, 2, &v))
+		if (vcpu_create(w.world.m, 2, &v))
 			atomic_fetch_add(&wrong, 1);
 		else
 			vcpu_destroy(v);
@@ -279,14 +279,14 @@ static void test_from_within(void **state)
 	pthread_create(&third, NULL, come_and_go, NULL);
 	for (unsigned i = 0; i < 10; i++) {
 		atomic_store(&asked[TAP_PAGE], 0);
-		assert_int_equal(machine_set_tap(w.m, &ops, NULL), 0);
-		vcpu_tap_events(w.v, BIT(TAP_PAGE));
+		assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
+		vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 		vcpu_tap_events(second, BIT(TAP_PAGE));
 		while (atomic_load(&asked[TAP_PAGE]) < 5) {
-			assert_int_equal(machine_set_page_rights(w.m, &shut, 1), 0);
+			assert_int_equal(machine_set_page_rights(w.world.m, &shut, 1), 0);
 			sched_yield();
 		}
-		assert_int_equal(machine_set_tap(w.m, NULL, NULL), 0);
+		assert_int_equal(machine_set_tap(w.world.m, NULL, NULL), 0);
 	}
 	wait_until_runs();
 	end_two(thread);

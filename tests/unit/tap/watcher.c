@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "watcher.h"
 
-#include <sys/mman.h>
-
 #include "engine/core/vcpu.h"
 #include "engine/exit.h"
 
@@ -76,7 +74,7 @@ static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 	copy_event(&w->seen[w->count].e, e);
 	vcpu_get(v, ST_REGS | ST_SREGS | ST_XSAVE | ST_XCR | ST_DEBUG, &w->seen[w->count].s);
 	clear_padding(&w->seen[w->count].s);
-	w->seen[w->count++].byte = w->ram[DATA];
+	w->seen[w->count++].byte = w->world.ram[DATA];
 	return w->answer ? w->answer(w, v, e) : TAP_GO_ON;
 }
 
@@ -84,7 +82,7 @@ static const struct tap ops = {.event = event};
 
 static void put64(struct watcher *w, u32 at, u64 v)
 {
-	memcpy(w->ram + at, &v, 8);
+	memcpy(w->world.ram + at, &v, 8);
 }
 
 static void make_tables(struct watcher *w)
@@ -106,14 +104,14 @@ static void make_tables(struct watcher *w)
 		put64(w, IDT + i * 16, HANDLER | 8 << 16 | 0x8eull << 40);
 		put64(w, IDT + i * 16 + 8, 0);
 	}
-	w->ram[HANDLER] = 0xf4;
+	w->world.ram[HANDLER] = 0xf4;
 }
 
 void watcher_start(struct watcher *w)
 {
 	struct vcpu_state s;
 
-	vcpu_get(w->v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG, &s);
+	vcpu_get(w->world.v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG, &s);
 	memset(s.gpr, 0, sizeof(s.gpr));
 	memset(&s.events, 0, sizeof(s.events));
 	s.gpr[RSP] = STACK;
@@ -133,41 +131,31 @@ void watcher_start(struct watcher *w)
 	s.xcr0 = 1;
 	s.gdt = (struct dtable){.base = GDT, .limit = 0x7f};
 	s.idt = (struct dtable){.base = IDT, .limit = 0xfff};
-	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG | ST_XCR, &s), 0);
+	assert_int_equal(
+		vcpu_set(w->world.v, ST_REGS | ST_SREGS | ST_EVENT | ST_DEBUG | ST_XCR, &s), 0);
 	w->count = 0;
 }
 
 void watcher_open(struct watcher *w, bool step)
 {
-	struct memslot_config c = {.size = RAM_BYTES};
-	static struct cpuid_entry cpuid[256];
-	unsigned n = engine_supported_cpuid(cpuid, ARRAY_SIZE(cpuid));
-
 	memset(w, 0, sizeof(*w));
-	w->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	assert_true(w->ram != MAP_FAILED);
-	c.hva = (u64)w->ram;
-	assert_int_equal(machine_create(&w->m), 0);
-	assert_int_equal(machine_set_memslot(w->m, &c), 0);
-	assert_int_equal(vcpu_create(w->m, 0, &w->v), 0);
-	assert_int_equal(vcpu_set_cpuid(w->v, cpuid, n), 0);
-	w->v->cpu.step_only = step;
+	world_open(&w->world, IRQCHIP_NONE);
+	world_give_cpuid(w->world.v);
+	w->world.v->cpu.step_only = step;
 	make_tables(w);
 	watcher_start(w);
-	assert_int_equal(machine_set_tap(w->m, &ops, w), 0);
+	assert_int_equal(machine_set_tap(w->world.m, &ops, w), 0);
 }
 
 void watcher_close(struct watcher *w)
 {
-	machine_set_tap(w->m, NULL, NULL);
-	vcpu_destroy(w->v);
-	machine_destroy(w->m);
-	munmap(w->ram, RAM_BYTES);
+	machine_set_tap(w->world.m, NULL, NULL);
+	world_close(&w->world);
 }
 
 void watcher_code(struct watcher *w, u32 at, const u8 *code, size_t len)
 {
-	assert_int_equal(machine_write(w->m, at, code, len), 0);
+	assert_int_equal(machine_write(w->world.m, at, code, len), 0);
 	watcher_start(w);
 }
 
@@ -175,31 +163,14 @@ void watcher_set_gpr(struct watcher *w, unsigned reg, u64 value)
 {
 	struct vcpu_state s;
 
-	vcpu_get(w->v, ST_REGS, &s);
+	vcpu_get(w->world.v, ST_REGS, &s);
 	s.gpr[reg] = value;
-	assert_int_equal(vcpu_set(w->v, ST_REGS, &s), 0);
-}
-
-u64 watcher_gpr(struct watcher *w, unsigned reg)
-{
-	struct vcpu_state s;
-
-	vcpu_get(w->v, ST_REGS, &s);
-	return s.gpr[reg];
-}
-
-u64 watcher_rip(struct watcher *w)
-{
-	struct vcpu_state s;
-
-	vcpu_get(w->v, ST_REGS, &s);
-	return s.rip;
+	assert_int_equal(vcpu_set(w->world.v, ST_REGS, &s), 0);
 }
 
 void watcher_run(struct watcher *w)
 {
-	assert_int_equal(vcpu_run(w->v, 0), 0);
-	assert_int_equal(vcpu_exit(w->v)->reason, EXIT_HLT);
+	run_to(w->world.v, EXIT_HLT);
 }
 
 void watcher_compare(const struct watcher *a, const struct watcher *b)

@@ -10,25 +10,23 @@
 #include <cmocka.h>
 
 #include "engine/tap.h"
+#include "tests/unit/world/world.h"
 
-/* Guest-physical layout; linear addresses are the same. */
-#define RAM_BYTES 0x200000u
-#define CODE      0x1000u
-#define CODE2     0x2000u /* the page after it */
-#define DATA      0x4000u
-#define DATA2     0x5000u
-#define STACK     0x8000u
-#define GDT       0x9000u
-#define TSS       0x9800u
-#define IDT       0xa000u
-#define HANDLER   0xb000u /* of all vectors: hlt */
-#define PML4      0x10000u
-#define PDPT      0x11000u
-#define PD        0x12000u
-#define PT        0x13000u
-#define HIGH      0x40000000u /* linear: DATA again, by its own tables */
-#define PD2       0x14000u
-#define PT2       0x15000u
+/* Guest-physical layout beside the world's; linear addresses are the same. */
+#define CODE2   0x2000u /* the page after CODE */
+#define DATA    0x4000u
+#define DATA2   0x5000u
+#define GDT     0x9000u
+#define TSS     0x9800u
+#define IDT     0xa000u
+#define HANDLER 0xb000u /* of all vectors: hlt */
+#define PML4    0x10000u
+#define PDPT    0x11000u
+#define PD      0x12000u
+#define PT      0x13000u
+#define HIGH    0x40000000u /* linear: DATA again, by its own tables */
+#define PD2     0x14000u
+#define PT2     0x15000u
 
 #define SEEN_MAX 64
 
@@ -40,9 +38,7 @@ struct seen {
 };
 
 struct watcher {
-	struct machine *m;
-	struct vcpu *v;
-	u8 *ram;
+	struct world world;
 	struct seen seen[SEEN_MAX];
 	unsigned count;
 	/* What to do with question number at; the others go on. NULL: with all. */
@@ -62,8 +58,6 @@ void watcher_code(struct watcher *w, u32 at, const u8 *code, size_t len);
 /* Registers as at first, at CODE. */
 void watcher_start(struct watcher *w);
 void watcher_set_gpr(struct watcher *w, unsigned reg, u64 value);
-u64 watcher_gpr(struct watcher *w, unsigned reg);
-u64 watcher_rip(struct watcher *w);
 /* Until HLT, which ends each guest. */
 void watcher_run(struct watcher *w);
 

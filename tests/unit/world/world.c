@@ -44,6 +44,15 @@ void world_close(struct world *w)
 	munmap(w->ram, RAM_BYTES);
 }
 
+void world_give_cpuid(struct vcpu *v)
+{
+	struct cpuid_entry e[256];
+	unsigned n = engine_supported_cpuid(e, ARRAY_SIZE(e));
+
+	assert_true(n <= ARRAY_SIZE(e));
+	assert_int_equal(vcpu_set_cpuid(v, e, n), 0);
+}
+
 void world_start(struct vcpu *v, u64 rip)
 {
 	struct vcpu_state s;

@@ -46,6 +46,8 @@ void world_open(struct world *w, enum irqchip_mode mode);
 /* Those after vcpu 0 get the next ids; world_close() destroys them. */
 struct vcpu *world_add_vcpu(struct world *w);
 void world_close(struct world *w);
+/* All that the engine can do. */
+void world_give_cpuid(struct vcpu *v);
 
 /* Real mode at 0:CODE, all segments at 0, with these bytes there. */
 void world_code(struct world *w, const u8 *code, size_t len);
