@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/code/cache.h"
 #include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
@@ -160,6 +161,7 @@ struct low *low_open(void)
 
 	if (!l || machine_create(&l->m))
 		return NULL;
+	l->m->code->all_movable = getenv("TESTS_MOVABLE");
 	make_memory(l);
 	make_tables(l);
 	if (vcpu_create(l->m, 0, &l->v) || make_cpu(l))

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/mode.h"
 #include "engine/insn/ops.h"
@@ -242,6 +243,7 @@ struct diff *diff_open(void)
 		printf("insn: no machine: %s\n", strerror(-r));
 		return NULL;
 	}
+	d->m->code->all_movable = getenv("TESTS_MOVABLE");
 	diff_tap(d->m, d->v, RAM_SIZE);
 	d->low = low_open();
 	return d->low && host_open() ? d : NULL;

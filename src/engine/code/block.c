@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "engine/code/cache.h"
+#include "engine/core/block_key.h"
 #include "engine/core/machine.h"
 #include "engine/core/stat.h"
 #include "engine/mem/mem.h"
@@ -17,18 +18,26 @@ static u32 hash_block(u64 gpa, u64 rip, u32 key)
 	return h >> 48;
 }
 
-struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key)
+static struct block *find(struct blocks *b, u64 gpa, u64 rip, u32 key, bool movable)
 {
 	u32 i = __atomic_load_n(&b->bucket[hash_block(gpa, rip, key)], __ATOMIC_ACQUIRE);
 
 	while (i != BLOCK_NONE) {
 		struct block *t = &b->block[i];
 
-		if (t->gpa == gpa && t->rip == rip && t->key == key && !t->dead)
+		if (t->gpa == gpa && t->rip == rip && t->key == key && t->movable == movable &&
+			!t->dead)
 			return t;
 		i = __atomic_load_n(&t->next_hash, __ATOMIC_ACQUIRE); /* block_kill() unchains */
 	}
 	return NULL;
+}
+
+struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key)
+{
+	struct block *t = find(b, gpa, rip, key, false);
+
+	return t || !(key & BK_FLAT) ? t : find(b, gpa, 0, key, true);
 }
 
 /* The page's entry, made if it is not there; NULL when the table is full (the caller resets the cache). */
@@ -219,6 +228,47 @@ static void kill_list(struct machine *m, struct page_blocks *page)
 	page->invalidations++;
 }
 
+/* Programs that are placed anew each time must not pile up blocks in pages that stay fixed. */
+#define PLACES_MAX 16
+
+static void note_place(struct machine *m, struct page_blocks *page, u64 base)
+{
+	if (page->base == base)
+		return;
+	page->base = base;
+	if (page->places++ < PLACES_MAX)
+		return;
+	kill_list(m, page);
+	page->places = 0;
+}
+
+bool block_movable(struct machine *m, u64 gpa, u64 base, bool x87)
+{
+	struct page_blocks *page = page_entry(m->code->blocks, gpa, true);
+
+	base |= 1;
+	if (x87 && page->movable)
+		kill_list(m, page);
+	page->has_x87 |= x87;
+	page->movable &= !page->has_x87;
+	if (page->has_x87) {
+		note_place(m, page, base);
+	} else if (!page->movable && ((page->base && page->base != base) || m->code->all_movable)) {
+		kill_list(m, page);
+		page->movable = true;
+	}
+	page->base = base;
+	return page->movable;
+}
+
+/* Its code is another now. */
+static void forget_list(struct machine *m, struct page_blocks *page)
+{
+	kill_list(m, page);
+	page->base = page->places = 0;
+	page->movable = page->has_x87 = false;
+}
+
 /*
  * All blocks of a page go together: liveness of flags was looked up beyond a block's own bytes, but never beyond the
  * page. Without blocks the page need not be watched, so a guest that writes code is disturbed once a round. The watch
@@ -231,12 +281,12 @@ static void kill_page(struct machine *m, u64 gpa)
 	u64 alias;
 
 	if (page)
-		kill_list(m, page);
+		forget_list(m, page);
 	page_aliases(m, gpa, &others);
 	while (page_alias(&others, &alias)) {
 		page = page_entry(m->code->blocks, alias, false);
 		if (page)
-			kill_list(m, page);
+			forget_list(m, page);
 	}
 	page_unwatch(m, gpa & PAGE_MASK);
 }

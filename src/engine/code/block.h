@@ -3,15 +3,21 @@
  * Translated basic blocks: the table in which they are found, and what becomes of them when their code
  * changes.
  *
- * A block is known by the guest-physical address of its first byte, its rip (rip-relative
- * operands and return addresses are constants in its code) and the mode bits of cpu->block_key. It
+ * A block is known by the guest-physical address of its first byte and the mode bits of cpu->block_key. It
  * lies within one page, except for single instructions that cross. Records are only appended, so look-ups need no lock; a block whose guest code
  * has changed is marked dead and its entry patched to leave, so whoever jumps there comes out.
+ *
+ * Blocks are fixed or movable. In a fixed one instruction pointers (rip-relative operands, return addresses) are
+ * constants, so it is known by its rip, too. Flat code that is met at a second linear address, as that of shared
+ * libraries is, becomes movable, a page at a time: its blocks compute instruction pointers from FRAME_PAGE, which
+ * their far entry sets, and serve all places where the page is mapped. Pages with x87 code stay fixed, because
+ * the host's FIP tells the block, and not where it ran (x87ptr.c).
  */
 #ifndef ENGINE_CODE_BLOCK_H
 #define ENGINE_CODE_BLOCK_H
 
 #include "engine/core/cpu.h"
+#include "engine/core/layout.h"
 
 struct code_cache;
 struct code_watcher; /* mem/mem.h */
@@ -28,11 +34,13 @@ struct code_watcher; /* mem/mem.h */
 #define BLOCK_PLAIN BIT(30)
 
 struct block {
-	u64 gpa, rip;
+	u64 gpa, rip; /* rip 0 in movable ones: block_rip() */
 	u32 key;
 	u16 bytes; /* of guest code */
 	u8 insns;
 	bool poll; /* looks at exit_request when entered */
+	bool movable;
+	u8 far; /* so many bytes before code is the entry from other pages */
 	_Atomic bool dead;
 	u32 code, code_end; /* cache offsets */
 	u32 dead_exit;      /* cache offset of the way out that the entry is patched to */
@@ -53,11 +61,14 @@ struct insn_place {
 
 struct page_blocks {
 	u64 gpa;   /* page address | 1: in use */
+	u64 base;  /* rip of its first byte in fixed blocks of flat code | 1; 0: there are none */
 	u32 first; /* list by next_in_page, the newest first */
 	u32 invalidations;
 	u32 copy;       /* page_copy.c; 0 none */
 	u32 copy_first; /* what first was when the copy was made: it has that block and all after it */
 	u32 copy_blocks;
+	bool movable, has_x87;
+	u8 places; /* where a page with x87 code has been met, roughly */
 };
 
 /* The guest bytes of a page that blocks were made from, each at its place, as sorted runs. */
@@ -88,6 +99,11 @@ int blocks_create(struct blocks **ret);
 void blocks_destroy(struct blocks *b);
 
 void blocks_reset(struct blocks *b);
+/*
+ * With the cache lock held: shall a block of flat code in the page of gpa be movable? x87: it has such code. base: rip
+ * of the page's first byte.
+ */
+bool block_movable(struct machine *m, u64 gpa, u64 base, bool x87);
 /* A live block, or NULL. */
 struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key);
 /* With the cache lock held: room for one more block with so many bytes of detail? */
@@ -95,6 +111,20 @@ bool blocks_have_room(const struct blocks *b, u32 detail_bytes);
 /* With the cache lock held. Copies the block, its map and its guest bytes. Returns the record. */
 struct block *block_add(
 	struct blocks *b, const struct block *t, const struct insn_place *map, const u8 *guest);
+/* The rip of the block that runs or has just run. */
+static inline u64 block_rip(const struct cpu *cpu, const struct block *t)
+{
+	return t->movable ? cpu->frame[FRAME_PAGE / 8] + (t->gpa & ~PAGE_MASK) : t->rip;
+}
+/* Can generated code of one lead straight to the other? Only if that is in the same page, wherever that is mapped. */
+static inline bool block_linkable(const struct block *from, const struct block *to)
+{
+	u64 apart = to->gpa - from->gpa;
+
+	if ((from->gpa ^ to->gpa) & PAGE_MASK || from->movable != to->movable)
+		return false;
+	return from->movable || to->rip - from->rip == apart;
+}
 u32 block_index(const struct blocks *b, const struct block *t);
 const struct insn_place *block_map(const struct blocks *b, const struct block *t);
 /* With the cache lock held: make it unreachable. */

@@ -50,6 +50,7 @@ struct code_cache {
 		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
 	u32 limit;    /* where that end is; CACHE_BYTES but in tests */
 	u32 trimmed;  /* code_cache_trim()'s */
+	bool all_movable; /* in tests: flat code need not be met twice */
 	_Atomic u32 locked;
 	_Atomic u32 epoch;
 	const u8 *leave;                        /* jmp code_leave */

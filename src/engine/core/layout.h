@@ -13,19 +13,20 @@
 #define FRAME_CALL   32            /* a value while the stack is checked */
 #define FRAME_FAR    40            /* selector of a far pointer */
 #define FRAME_FLAGS  48            /* RFLAGS of an interrupt of real mode */
-#define FRAME_SIZE   56
+#define FRAME_PAGE   56 /* rip at which the page of a movable block begins (code/block.h) */
+#define FRAME_SIZE   64
 
-#define CPU_EXIT_REQUEST 56
-#define CPU_IFLAG        60
-#define CPU_HIGH_MASK    64
-#define CPU_JUMP_MASK    72
-#define CPU_GPR(n)       (80 + (n)*8)
-#define CPU_RIP          208
-#define CPU_RFLAGS       216
-#define CPU_SCRATCH(n)   (224 + (n)*8)
-#define CPU_HOST_RSP     288
-#define CPU_BOUNCE_PTR   296
-#define CPU_TSC_OFFSET   304
+#define CPU_EXIT_REQUEST 64
+#define CPU_IFLAG        68
+#define CPU_HIGH_MASK    72
+#define CPU_JUMP_MASK    80
+#define CPU_GPR(n)       (88 + (n)*8)
+#define CPU_RIP          216
+#define CPU_RFLAGS       224
+#define CPU_SCRATCH(n)   (232 + (n)*8)
+#define CPU_HOST_RSP     296
+#define CPU_BOUNCE_PTR   304
+#define CPU_TSC_OFFSET   312
 
 /* Status flags and DF: those of RFLAGS that live in the host's flags while guest code runs. */
 #define HOST_FLAGS 0xcd5

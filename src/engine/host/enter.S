@@ -10,6 +10,8 @@
  * scratch, and guest r9-r11 are in cpu->frame. The host's rsp points to struct cpu, which has a stack below it
  * (layout.h), so signal handlers may run at any point.
  *
+ * r9 is cpu->rip on the way in: what a look-up in the jump table would have left there.
+ *
  * area: NULL, or an xsave area between which and the host's registers vector state moves on each
  * passage (builds whose C code uses vector registers).
  */
@@ -61,6 +63,7 @@ code_enter:
 	mov rcx, [rsp + CPU_GPR(1)]
 	mov rdx, [rsp + CPU_GPR(2)]
 	mov rbx, [rsp + CPU_GPR(3)]
+	mov r9, [rsp + CPU_RIP]
 	mov r11, [rsp + CPU_GPR(4)]
 	mov rbp, [rsp + CPU_GPR(5)]
 	mov rsi, [rsp + CPU_GPR(6)]

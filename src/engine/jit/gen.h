@@ -84,6 +84,12 @@ static inline u64 gen_next_rip(const struct gen *g)
 	return g->long_mode ? rip : (u32)rip;
 }
 
+/* rip of the first byte of the page, in flat code. */
+static inline u64 gen_page_rip(const struct gen *g)
+{
+	return g->t.rip - (g->t.gpa & ~PAGE_MASK);
+}
+
 /* Real or virtual-8086 mode. */
 static inline bool gen_real(const struct gen *g)
 {
@@ -149,15 +155,19 @@ void find_groups(struct gen *g);
 void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_rcx);
 /* The whole instruction by step(). */
 void gen_step(struct gen *g);
+/* reg = an instruction pointer, or an address that is relative to one; not wide: its lowest 32 bits */
+void gen_rip(struct gen *g, unsigned reg, u64 rip, bool wide);
 /* lea: destination register = address. */
 bool gen_lea(struct gen *g, const struct insn *in);
 
 /* ---- gen_stack.c ---- */
 
-/* Push a constant (return address): stores and moves the stack pointer. */
+/* Push a constant: stores and moves the stack pointer. */
 void gen_push_const(struct gen *g, u64 value, unsigned size);
 /* r10 = selector */
 void gen_load_selector(struct gen *g, unsigned seg);
+/* The rip after the instruction being generated. */
+void gen_push_next_rip(struct gen *g, unsigned size);
 /* Push size bytes of r9. */
 void gen_push_r9(struct gen *g, unsigned size);
 /* Add to the stack pointer. */

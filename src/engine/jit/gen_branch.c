@@ -32,6 +32,8 @@ static bool near_size(const struct gen *g, const struct insn *in)
 /* Is a constant target within the segment, or can be looked at when the time has come? */
 static bool target_possible(const struct gen *g, const struct insn *in)
 {
+	if (g->t.movable && in->op_size == 2)
+		return false; /* the target is no constant distance away */
 	return near_size(g, in) && (!(g->t.key & BK_LIMIT64K) || rel_target(g, in) <= 0xffff);
 }
 
@@ -116,7 +118,7 @@ void gen_goto(struct gen *g, u64 target)
 
 void gen_goto_far(struct gen *g, u64 target)
 {
-	emit_mov_ri(&g->e, H_R9, target);
+	gen_rip(g, H_R9, target, g->long_mode);
 	gen_indirect(g);
 }
 
@@ -158,7 +160,7 @@ bool gen_call_rel(struct gen *g, const struct insn *in)
 	if (!target_possible(g, in) || !gen_stack_fits(g, in->op_size))
 		return false;
 	gen_target_limit(g, target);
-	gen_push_const(g, gen_next_rip(g), in->op_size);
+	gen_push_next_rip(g, in->op_size);
 	gen_goto(g, target);
 	return true;
 }
@@ -206,7 +208,7 @@ bool gen_call_rm(struct gen *g, const struct insn *in)
 	if (!gen_stack_fits(g, in->op_size) || !near_size(g, in) || !gen_rm_target(g, in))
 		return false;
 	emit_store(&g->e, H_R9, FRAME_CALL);
-	gen_push_const(g, gen_next_rip(g), in->op_size);
+	gen_push_next_rip(g, in->op_size);
 	emit_load(&g->e, H_R9, FRAME_CALL);
 	gen_indirect(g);
 	return true;

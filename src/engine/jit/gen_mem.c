@@ -22,6 +22,16 @@ static u64 rip_relative(const struct gen *g, const struct insn *in)
 	return in->addr_size == 8 ? a : (u32)a;
 }
 
+void gen_rip(struct gen *g, unsigned reg, u64 rip, bool wide)
+{
+	if (!g->t.movable) {
+		emit_mov_ri(&g->e, reg, rip);
+		return;
+	}
+	emit_load(&g->e, reg, FRAME_PAGE);
+	emit_lea(&g->e, wide, reg, reg, REG_NONE, 1, (s32)(rip - gen_page_rip(g)));
+}
+
 void gen_cut16(struct gen *g, unsigned reg)
 {
 	emit_movzx16(&g->e, reg, reg);
@@ -39,7 +49,7 @@ static void gen_offset(struct gen *g, const struct insn *in, unsigned dst)
 	unsigned base = REG_NONE, index = REG_NONE;
 
 	if (in->base == BASE_RIP) {
-		emit_mov_ri(&g->e, dst, rip_relative(g, in));
+		gen_rip(g, dst, rip_relative(g, in), wide);
 		return;
 	}
 	if (in->base != REG_NONE)

@@ -79,6 +79,21 @@ void gen_push_const(struct gen *g, u64 value, unsigned size)
 	gen_move_sp(g, -(s32)size);
 }
 
+void gen_push_next_rip(struct gen *g, unsigned size)
+{
+	s32 disp;
+
+	if (!g->t.movable) {
+		gen_push_const(g, gen_next_rip(g), size);
+		return;
+	}
+	gen_push_check(g, size, &disp);
+	gen_fold(g, disp);
+	gen_rip(g, H_R10, gen_next_rip(g), g->long_mode);
+	gen_store_r10(g, 0, size);
+	gen_move_sp(g, -(s32)size);
+}
+
 void gen_push_r9(struct gen *g, unsigned size)
 {
 	s32 disp;

@@ -103,10 +103,10 @@ const u8 *jump_lookup(struct cpu *cpu)
 
 void jump_learn(struct cpu *cpu, const struct block *t)
 {
-	u64 tag = t->rip + cpu->code_tag;
+	u64 tag = cpu->rip + cpu->code_tag;
 	u32 index = tag & JUMP_MASK;
 	int table = current_table(cpu);
-	bool global = mmu_fetch_global(cpu, cpu_code_linear(cpu, t->rip));
+	bool global = mmu_fetch_global(cpu, cpu_code_linear(cpu, cpu->rip));
 	u32 *count = &cpu->jump_count[global];
 
 	if (!index || table < 0)
@@ -115,7 +115,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 		forget_all_tables(cpu);
 	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
 	cpu->jump[table].neg_rip[index] = -tag;
-	cpu->jump[table].host[index] = (u64)(cpu->machine->code->exec_view + t->code);
+	cpu->jump[table].host[index] = (u64)(cpu->machine->code->exec_view + t->code - t->far);
 	cpu->jump_log[global][(*count)++] = (u32)table << 16 | index;
 }
 

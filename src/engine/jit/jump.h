@@ -10,6 +10,7 @@ void jump_init(struct cpu *cpu);
 void jump_flush(struct cpu *cpu);
 /* Generated code for rip under the current mode bits, or NULL. */
 const u8 *jump_lookup(struct cpu *cpu);
+/* That is the block at rip. */
 void jump_learn(struct cpu *cpu, const struct block *t);
 /*
  * Writes by the caller to guest RAM (DMA, loading) are not announced. Whenever a page's translation may be new to

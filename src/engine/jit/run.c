@@ -181,7 +181,7 @@ static void patch_link(struct cpu *cpu, const struct exit_record *rec, const str
 	struct code_cache *c = cpu->machine->code;
 	const struct block *from = &c->blocks->block[rec->block];
 
-	if ((from->gpa ^ to->gpa) & PAGE_MASK)
+	if (!block_linkable(from, to))
 		return;
 	__atomic_store_n((s32 *)(c->write_view + rec->next), (s32)(to->code - (rec->next + 4)),
 		__ATOMIC_RELEASE);
@@ -190,7 +190,8 @@ static void patch_link(struct cpu *cpu, const struct exit_record *rec, const str
 static void forward(struct cpu *cpu, const struct block *dead, const struct block *to)
 {
 	cache_lock(cpu);
-	if (dead->gpa == to->gpa && dead->gpa2 == to->gpa2 && dead->key == to->key)
+	if (dead->gpa == to->gpa && dead->gpa2 == to->gpa2 && dead->key == to->key &&
+		block_linkable(dead, to))
 		block_forward(cpu->machine->code, dead, to);
 	cache_unlock(cpu);
 }
@@ -201,7 +202,7 @@ static void forward(struct cpu *cpu, const struct block *dead, const struct bloc
  */
 static const u8 *resume_at(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
 {
-	u64 expected = t->rip + (u64)rec->target;
+	u64 expected = block_rip(cpu, t) + (u64)rec->target;
 
 	if (!rec->next || cpu->rip != expected || t->dead ||
 		cpu->block_key != (t->key & ~BLOCK_PLAIN) || cpu->shadow ||
@@ -240,7 +241,7 @@ static void locate_fault(struct cpu *cpu)
 	map = block_map(c->blocks, t);
 	while (i + 1 < t->insns && map[i + 1].code <= offset - t->code)
 		i++;
-	cpu->rip = t->rip + map[i].guest;
+	cpu->rip = block_rip(cpu, t) + map[i].guest;
 	undo_string(cpu, block_index(c->blocks, t), map[i].guest);
 }
 
@@ -262,7 +263,7 @@ static void leave_shadow(struct cpu *cpu, const struct block *t, u32 guest)
 {
 	bool out = cpu->exit.reason == EXIT_IO_OUT;
 
-	if (out || cpu->rip == t->rip + guest)
+	if (out || cpu->rip == block_rip(cpu, t) + guest)
 		*(out ? &cpu->out.shadow : &cpu->shadow) = shadow_before(cpu, t, guest);
 }
 
@@ -292,7 +293,7 @@ static bool group_retry(struct cpu *cpu, const struct exit_record *rec, const st
 		return false;
 	if (tlb_lookup(cpu, cpu->view, kind, lin, size))
 		return false; /* nothing was missing: do not loop */
-	cpu->rip = t->rip + rec->guest;
+	cpu->rip = block_rip(cpu, t) + rec->guest;
 	cpu->answers.next = 0;
 	if (tlb_fill(cpu, lin, first_writes(in) ? ACC_WRITE : ACC_READ, &hva, &gpa)) {
 		cpu->exit.reason = EXIT_NONE; /* what was asked will be asked again */
@@ -334,7 +335,7 @@ static int branch_fault(struct cpu *cpu, const struct exit_record *rec, const st
 		move_sp(cpu, -(u64)(in->op_size + (in->imm_len ? (u16)in->imm : 0)));
 	else if (in->desc->op == OP_CALL_REL || in->desc->op == OP_CALL_RM)
 		move_sp(cpu, in->op_size);
-	cpu->rip = t->rip + rec->guest;
+	cpu->rip = block_rip(cpu, t) + rec->guest;
 	return deliver_result(cpu, cpu_gp0(cpu));
 }
 
@@ -356,11 +357,11 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 	*next = (struct entry){0};
 	switch (rec->kind) {
 	case REC_LINK:
-		cpu->rip = t->rip + (s64)rec->target;
+		cpu->rip = block_rip(cpu, t) + (s64)rec->target;
 		next->link = rec;
 		return CPU_OK;
 	case REC_STEP:
-		cpu->rip = t->rip + rec->guest;
+		cpu->rip = block_rip(cpu, t) + rec->guest;
 		r = step_cached(cpu, rec, t);
 		if (unlikely(r == CPU_EXIT || cpu->exit.reason != EXIT_NONE))
 			leave_shadow(cpu, t, rec->guest);
@@ -369,14 +370,14 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		next->host = resume_at(cpu, rec, t);
 		return CPU_OK;
 	case REC_GROUP:
-		cpu->rip = t->rip + rec->guest;
+		cpu->rip = block_rip(cpu, t) + rec->guest;
 		next->plain = !group_retry(cpu, rec, t);
 		if (!next->plain)
 			next->host = cpu->machine->code->exec_view + rec->next;
 		return CPU_OK;
-	case REC_POLL: cpu->rip = t->rip; return CPU_OK;
+	case REC_POLL: cpu->rip = block_rip(cpu, t); return CPU_OK;
 	case REC_DEAD:
-		cpu->rip = t->rip;
+		cpu->rip = block_rip(cpu, t);
 		next->dead = t;
 		return CPU_OK;
 	case REC_FAULT:
@@ -431,7 +432,7 @@ static int next_entry(struct cpu *cpu, struct entry *next)
 		jump_learn(cpu, t);
 	if (next->dead)
 		forward(cpu, next->dead, t);
-	next->host = cpu->machine->code->exec_view + t->code;
+	next->host = cpu->machine->code->exec_view + t->code - t->far;
 	return CPU_OK;
 }
 

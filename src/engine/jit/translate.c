@@ -201,8 +201,27 @@ static void gen_poll(struct gen *g)
 	emit_load(e, H_RCX, FRAME_RCX);
 }
 
+/*
+ * Where a movable block is entered from another page, with its rip in r9. It ends where code must be aligned.
+ */
+#define FAR_ENTRY 16
+static void gen_far_entry(struct gen *g)
+{
+	u8 *start = g->e.p;
+
+	emit_lea(&g->e, true, H_R9, H_R9, REG_NONE, 1, -(s32)(g->t.gpa & ~PAGE_MASK));
+	emit_store(&g->e, H_R9, FRAME_PAGE);
+	g->t.far = (u8)(g->e.p - start);
+	uv_assert(g->t.far <= FAR_ENTRY);
+	memmove(start + FAR_ENTRY - g->t.far, start, g->t.far);
+	memset(start, 0xcc, FAR_ENTRY - g->t.far);
+	g->e.p = start + FAR_ENTRY;
+}
+
 static void gen_entry(struct gen *g)
 {
+	if (g->t.movable)
+		gen_far_entry(g);
 	g->t.code = cache_offset(g->cache, g->e.p);
 	emit_nop(&g->e, 5);
 	if (g->t.poll)
@@ -329,6 +348,14 @@ static enum tlb_view view_of(u32 key)
 	return key & BK_VIEW_AC ? TLB_KERNEL_AC : TLB_KERNEL;
 }
 
+static bool has_x87(const struct gen *g)
+{
+	for (unsigned i = 0; i < g->count; i++)
+		if ((g->insn[i].desc->attr & IA_X87) && g->insn[i].desc->op == OP_NATIVE)
+			return true;
+	return false;
+}
+
 static struct block *translate_locked(struct gen *g, const struct code_place *at, bool *ret_full)
 {
 	u8 copy[BLOCK_BYTES_MAX];
@@ -355,10 +382,14 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 	if (offset + g->t.bytes <= PAGE_SIZE)
 		g->t.gpa2 = 0;
 	find_live_flags(g);
+	g->t.movable = g->flat && g->width != 2 &&
+		       block_movable(g->cpu->machine, g->t.gpa, gen_page_rip(g), has_x87(g));
 	g->index = b->count + 1;
 	g->jump_table = jump_table_for(g->cache, g->t.key & ~BLOCK_PLAIN);
 	generate(g);
 	cache_commit(g->cache, &g->e);
+	if (g->t.movable)
+		g->t.rip = 0;
 	return block_add(b, &g->t, g->place, copy);
 }
 
