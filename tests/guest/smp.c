@@ -343,7 +343,8 @@ static void test_small_cache(void **state)
 		cpus = n;
 		world_open(&w, n);
 		epoch_before = atomic_load(&w.m->code->epoch);
-		w.m->code->limit = 2 * GEN_BYTES_MAX;
+		w.m->code->chunk_bytes = 2 * GEN_BYTES_MAX;
+		w.m->code->chunks_max = n;
 		cache_reset(w.m->code);
 		world_run(&w, fill_cache, NULL);
 		assert_int_equal(by_inc, n * 6 * 64);

@@ -18,17 +18,21 @@
 
 #include "engine/core/cpu.h"
 #include "engine/core/layout.h"
+#include "engine/code/page.h"
 
 struct code_cache;
-struct code_watcher; /* mem/mem.h */
 
 #define BLOCK_NONE      0u
-#define BLOCKS_MAX      (1u << 19)
-#define BLOCK_BUCKETS   (1u << 16)
-#define BLOCK_PAGES     (1u << 15)
-#define COPIES_MAX      (1u << 12)
 #define BLOCK_INSNS_MAX 64
 #define BLOCK_BYTES_MAX 1024
+
+/*
+ * Blocks are made chunk by chunk (cache.h), and each chunk has records of its own: block number n is record n %
+ * CHUNK_BLOCKS of chunk n / CHUNK_BLOCKS. Record 0 is left out, so that no block has the number BLOCK_NONE.
+ */
+#define CHUNKS_MAX   256
+#define CHUNK_BLOCKS (1u << 14)
+#define CHUNK_DETAIL (2u << 20)
 
 /* In block.key beside the mode bits: the variant without groups (group.c). */
 #define BLOCK_PLAIN BIT(30)
@@ -44,14 +48,15 @@ struct block {
 	_Atomic bool dead;
 	u32 code, code_end; /* cache offsets */
 	u32 dead_exit;      /* cache offset of the way out that the entry is patched to */
-	u32 detail;         /* offset in blocks.detail: insn map, then a copy of the guest code */
+	u32 detail; /* offset in its chunk's detail: insn map, then a copy of the guest code */
+	u32 number;
 	u32 next_hash, next_in_page;
 	/*
 	 * A block whose only instruction reaches into the next page: that page, else 0. It is entered through
 	 * the jump tables alone, and has a companion record, without code, among the blocks of that page.
 	 */
 	u64 gpa2;
-	u32 companion_of; /* companion records: index of the block */
+	u32 companion_of; /* companion records: number of the block */
 };
 
 /* Where the instructions of a block begin, for faults: offsets from block.code and block.rip. */
@@ -59,55 +64,35 @@ struct insn_place {
 	u16 code, guest;
 };
 
-struct page_blocks {
-	u64 gpa;   /* page address | 1: in use */
-	u64 base;  /* rip of its first byte in fixed blocks of flat code | 1; 0: there are none */
-	u32 first; /* list by next_in_page, the newest first */
-	u32 invalidations;
-	u32 copy;       /* page_copy.c; 0 none */
-	u32 copy_first; /* what first was when the copy was made: it has that block and all after it */
-	u32 copy_blocks;
-	bool movable, has_x87;
-	u8 places; /* where a page with x87 code has been met, roughly */
-};
-
-/* The guest bytes of a page that blocks were made from, each at its place, as sorted runs. */
-#define COPY_RUNS 126
-struct page_copy {
-	u32 runs;
-	struct {
-		u16 from, to;
-	} run[COPY_RUNS];
-	u8 byte[PAGE_SIZE];
+struct block_chunk {
+	struct block *block; /* [CHUNK_BLOCKS]; NULL: not yet, or no longer, in use */
+	u8 *detail;          /* [CHUNK_DETAIL] */
+	u32 count, detail_used;
 };
 
 struct blocks {
-	struct block *block; /* [BLOCKS_MAX], lazily committed, 0 unused */
-	u32 count;           /* with the cache lock held */
-	u32 published;       /* complete ones; who comes by way of generated code reads it first */
-	u8 *detail;
-	u32 detail_used, detail_size;
-	u32 bucket[BLOCK_BUCKETS];
-	struct page_blocks page[BLOCK_PAGES];
-	u32 pages_used;
-	struct page_copy *copy; /* [COPIES_MAX], lazily committed, 0 unused */
-	u32 copies_used;
+	struct block_chunk chunk[CHUNKS_MAX];
+	u32 current; /* chunk */
+	u32 published; /* grows with each block that is complete; who comes by way of generated code reads it first */
+	u32 *bucket;
+	unsigned bucket_bits;
+	struct page_table page;
 };
 
-/* Outer code. */
-int blocks_create(struct blocks **ret);
-void blocks_destroy(struct blocks *b);
-
-void blocks_reset(struct blocks *b);
-/*
- * With the cache lock held: shall a block of flat code in the page of gpa be movable? x87: it has such code. base: rip
- * of the page's first byte.
- */
-bool block_movable(struct machine *m, u64 gpa, u64 base, bool x87);
+static inline struct block *block_at(const struct blocks *b, u32 number)
+{
+	return &b->chunk[number / CHUNK_BLOCKS].block[number % CHUNK_BLOCKS];
+}
+static inline struct block_chunk *block_current_chunk(struct blocks *b)
+{
+	return &b->chunk[b->current];
+}
 /* A live block, or NULL. */
 struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key);
-/* With the cache lock held: room for one more block with so many bytes of detail? */
+/* With the cache lock held: has the chunk room for one more block with so many bytes of detail? */
 bool blocks_have_room(const struct blocks *b, u32 detail_bytes);
+/* The number that the next block gets. */
+u32 block_next_number(const struct blocks *b);
 /* With the cache lock held. Copies the block, its map and its guest bytes. Returns the record. */
 struct block *block_add(
 	struct blocks *b, const struct block *t, const struct insn_place *map, const u8 *guest);
@@ -125,7 +110,6 @@ static inline bool block_linkable(const struct block *from, const struct block *
 		return false;
 	return from->movable || to->rip - from->rip == apart;
 }
-u32 block_index(const struct blocks *b, const struct block *t);
 const struct insn_place *block_map(const struct blocks *b, const struct block *t);
 /* With the cache lock held: make it unreachable. */
 void block_kill(struct code_cache *c, struct block *t);
@@ -133,18 +117,13 @@ void block_kill(struct code_cache *c, struct block *t);
 void block_forward(struct code_cache *c, const struct block *dead, const struct block *to);
 const u8 *block_guest_bytes(const struct blocks *b, const struct block *t);
 /* The block whose generated code contains this cache offset, or NULL. */
-struct block *block_at_code(const struct blocks *b, u32 code);
+struct block *block_at_code(const struct code_cache *c, u32 code);
+/* With the cache lock held: put a live block where block_find() looks. */
+void block_enter(struct blocks *b, struct block *t);
 /* How many of the block's bytes are in the page of its address. */
 static inline unsigned block_bytes_in_page(const struct block *t)
 {
 	return MIN((unsigned)t->bytes, (unsigned)(PAGE_SIZE - (t->gpa & ~PAGE_MASK)));
 }
-/* With the cache lock held: has the guest's memory changed under a block of the page, or has the caller taken it away? */
-bool blocks_differ(struct blocks *b, struct page_blocks *page, const u8 *hva);
-/* Compare all blocks of a page with the guest's memory and kill those that differ (writes that nobody announced). */
-void blocks_validate_page(struct cpu *cpu, u64 gpa, const u8 *hva);
-
-/* Hears of stores to pages that blocks were made from. */
-extern const struct code_watcher code_watcher;
 
 #endif

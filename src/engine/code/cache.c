@@ -2,9 +2,7 @@
 /* Executable memory and the exits of generated code. See cache.h. Creation is outer code. */
 #include "engine/code/cache.h"
 
-#include "engine/code/block.h"
 #include "engine/core/layout.h"
-#include "engine/host/enter.h"
 #include "engine/mem/mem.h"
 
 #define SAME(offset, field) _Static_assert((offset) == offsetof(struct cpu, field), #field)
@@ -63,27 +61,6 @@ struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum r
 	return rec;
 }
 
-/* The fixed start of the cache: the way out, and the two records that belong to no block. */
-static void emit_prologue(struct code_cache *c)
-{
-	struct emit e = cache_emitter(c, PAGE_SIZE);
-	struct exit_record *rec;
-
-	emit_jmp_abs(&e, (u64)code_leave); /* the engine's text may be far away */
-	c->leave = c->exec_view;
-	emit_pad(&e, 16);
-	rec = (struct exit_record *)e.p;
-	rec[0] = (struct exit_record){.kind = REC_DONE};
-	rec[1] = (struct exit_record){.kind = REC_FAULT};
-	c->done = (void *)((u8 *)rec + e.exec_delta);
-	c->fault = c->done + 1;
-	e.p += 2 * sizeof(*rec);
-	c->indirect = e.p + e.exec_delta;
-	emit_store(&e, H_R9, CPU_RIP);
-	emit_exit(&e, c, REC_INDIRECT);
-	cache_commit(c, &e);
-}
-
 struct emit cache_cold_emitter(struct code_cache *c, u32 n)
 {
 	c->cold = ALIGN_DOWN(c->cold - n, 8u);
@@ -92,18 +69,10 @@ struct emit cache_cold_emitter(struct code_cache *c, u32 n)
 		.p = c->write_view + c->cold, .exec_delta = c->exec_view - c->write_view};
 }
 
-void cache_reset(struct code_cache *c)
-{
-	c->used = 0;
-	c->cold = c->limit;
-	blocks_reset(c->blocks);
-	emit_prologue(c);
-	atomic_fetch_add(&c->epoch, 1);
-}
-
-int cpu_leave_for_reset(struct cpu *cpu)
+int cpu_leave_for_room(struct cpu *cpu)
 {
 	cpu->exit.reason = EXIT_NONE;
 	cpu->cache_full = true;
+	cpu->cache_rounds = atomic_load(&cpu->machine->code->rounds);
 	return CPU_EXIT;
 }

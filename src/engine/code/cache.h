@@ -3,8 +3,11 @@
  * The code cache: executable memory for generated code, and how generated code comes back.
  *
  * One per machine, shared by its cpus. A memfd mapped twice: written through one view, executed
- * through the other, so no page is ever writable and executable at once. Allocation only moves forward;
- * when the cache is full everything is dropped while all cpus are outside (epoch grows).
+ * through the other, so no page is ever writable and executable at once.
+ *
+ * It is filled chunk by chunk: code grows from the start of a chunk, ways out of it from the end. When a chunk is full the
+ * next one is taken, while all cpus are outside; and when there may be no more of them, that is the oldest one (room.c). Its
+ * blocks are evicted then, and epoch grows, so that nobody holds on to them.
  */
 #ifndef ENGINE_CODE_CACHE_H
 #define ENGINE_CODE_CACHE_H
@@ -14,7 +17,10 @@
 #include "engine/core/cpu.h"
 #include "engine/code/emit.h"
 
-#define CACHE_BYTES (20u << 20)
+#define CACHE_CHUNK     (4u << 20)
+#define CACHE_START     PAGE_SIZE /* of the first chunk; before it lie what belongs to no block */
+#define CACHE_BYTES_MAX (1u << 30)
+#define CACHE_BYTES_MIN (16u << 20)
 
 /* Why generated code came back. */
 enum record_kind {
@@ -45,14 +51,18 @@ struct code_cache {
 	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */
 	u8 *write_view;        /* where C code writes */
 	u8 *exec_view;         /* where generated code runs */
-	_Atomic u32 used;      /* hot code grows from the start */
+	u32 bytes;             /* of each view */
+	u32 chunk_bytes;       /* CACHE_CHUNK but in tests */
+	u32 chunks_max;   /* in tests: there may be no more; 0: as many as guest memory is worth */
+	u32 chunks;       /* in use */
+	_Atomic u32 used; /* hot code grows from the start */
 	_Atomic u32
 		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
-	u32 limit;    /* where that end is; CACHE_BYTES but in tests */
 	u32 trimmed;  /* code_cache_trim()'s */
 	bool all_movable; /* in tests: flat code need not be met twice */
 	_Atomic u32 locked;
-	_Atomic u32 epoch;
+	_Atomic u32 epoch;                      /* grows when blocks are evicted */
+	_Atomic u32 rounds;                     /* grows when there is room again */
 	const u8 *leave;                        /* jmp code_leave */
 	const u8 *indirect;                     /* leave for the address in r9 */
 	const struct exit_record *done, *fault; /* executable view */
@@ -64,23 +74,27 @@ void code_cache_destroy(struct machine *m);
 /* Let go of the write view's page table entries, so that code does not count as resident twice. Any thread, now and then. */
 void code_cache_trim(struct code_cache *c);
 
-/* The cache is full: drop it, unless another vcpu has done so since epoch. Outer code. */
-void machine_reset_code(struct machine *m, u32 epoch);
+/* room.c, outer code. The chunk is full: take the next one, unless another vcpu has done so since rounds was read. */
+void machine_make_room(struct machine *m, u32 rounds);
+/* Drop everything. All cpus must be paused. */
+void cache_reset(struct code_cache *c);
 
 /* Spin lock for emitters. Serves requests of other cpus while it waits, so holders may wait for those. */
 void cache_lock(struct cpu *cpu);
 void cache_unlock(struct cpu *cpu);
 
-/* With the lock held: an emitter at the next free byte if at least n are left between hot and cold code, else e->p is NULL: the cache is full. */
+/* With the lock held: an emitter at the next free byte if at least n are left between hot and cold code, else e->p is NULL: the chunk is full. */
 struct emit cache_emitter(struct code_cache *c, u32 n);
 void cache_commit(struct code_cache *c, const struct emit *e);
 /* With the lock held: n bytes of the cold end, which must be there (see cache_emitter). Nothing to commit. */
 struct emit cache_cold_emitter(struct code_cache *c, u32 n);
-/* Drop everything. All cpus must be paused. */
-void cache_reset(struct code_cache *c);
+/* There is no room: leave inner code. The instruction will be restarted when there is. */
+int cpu_leave_for_room(struct cpu *cpu);
 
-/* The cache is full: leave inner code. The instruction will be restarted after the cache has been reset. */
-int cpu_leave_for_reset(struct cpu *cpu);
+static inline u32 cache_chunk_at(const struct code_cache *c, u32 offset)
+{
+	return (offset - CACHE_START) / c->chunk_bytes; /* before the first: not a chunk's number */
+}
 
 static inline u32 cache_offset(const struct code_cache *c, const u8 *write_ptr)
 {
@@ -88,7 +102,7 @@ static inline u32 cache_offset(const struct code_cache *c, const u8 *write_ptr)
 }
 static inline bool cache_contains(const struct code_cache *c, u64 pc)
 {
-	return pc - (u64)c->exec_view < CACHE_BYTES;
+	return pc - (u64)c->exec_view < c->bytes;
 }
 
 /* lea r10, [record]; jmp leave; the record itself follows, 8-aligned. */

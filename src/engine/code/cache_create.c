@@ -3,31 +3,84 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include "engine/code/block.h"
 #include "engine/code/cache.h"
+#include "engine/core/layout.h"
+#include "engine/mem/mem.h"
 #include "base/sys.h"
 #include "base/views.h"
-#include "engine/request/pause.h"
-#include "engine/core/stat.h"
+#include "engine/code/room.h"
+#include "engine/host/enter.h"
 
 static struct views views_of(const struct code_cache *c)
 {
 	return (struct views){.write = c->write_view, .exec = c->exec_view};
 }
 
-static int make(struct code_cache *c)
+/* What files may grow to, memory without a name included: to ask for more would be the end of the process (SIGXFSZ). */
+static u32 file_limit(void)
+{
+	struct rlimit r;
+
+	if (sys_getrlimit(RLIMIT_FSIZE, &r) || r.rlim_cur > CACHE_BYTES_MAX)
+		return CACHE_BYTES_MAX;
+	return ALIGN_DOWN((u32)r.rlim_cur, (u32)PAGE_SIZE);
+}
+
+/* Addresses alone: memory comes as it is used. Where there are few, a small cache does. */
+static int map_views(struct code_cache *c)
 {
 	struct views v;
-	int r = views_map(&v, CACHE_BYTES);
+	int r = -ENOMEM;
 
+	for (u32 n = file_limit(); r && n >= CACHE_BYTES_MIN;
+		n = ALIGN_DOWN(n / 2, (u32)PAGE_SIZE)) {
+		r = views_map(&v, n);
+		c->bytes = n;
+	}
 	if (r)
 		return r;
 	c->write_view = v.write;
 	c->exec_view = v.exec;
-	r = blocks_create(&c->blocks);
+	return 0;
+}
+
+/* The fixed start of the cache: the way out, and the two records that belong to no block. */
+static void emit_prologue(struct code_cache *c)
+{
+	struct emit e = {.p = c->write_view, .exec_delta = c->exec_view - c->write_view};
+	struct exit_record *rec;
+
+	emit_jmp_abs(&e, (u64)code_leave); /* the engine's text may be far away */
+	c->leave = c->exec_view;
+	emit_pad(&e, 16);
+	rec = (struct exit_record *)e.p;
+	rec[0] = (struct exit_record){.kind = REC_DONE};
+	rec[1] = (struct exit_record){.kind = REC_FAULT};
+	c->done = (void *)((u8 *)rec + e.exec_delta);
+	c->fault = c->done + 1;
+	e.p += 2 * sizeof(*rec);
+	c->indirect = e.p + e.exec_delta;
+	emit_store(&e, H_R9, CPU_RIP);
+	emit_exit(&e, c, REC_INDIRECT);
+	uv_assert(e.p <= c->write_view + CACHE_START);
+}
+
+static int make(struct code_cache *c)
+{
+	struct views v;
+	int r = map_views(c);
+
 	if (r)
-		views_unmap(&v, CACHE_BYTES);
+		return r;
+	emit_prologue(c);
+	c->chunk_bytes = CACHE_CHUNK;
+	r = blocks_create(&c->blocks);
+	v = views_of(c);
+	if (r)
+		views_unmap(&v, c->bytes);
 	return r;
 }
 
@@ -40,11 +93,10 @@ int code_cache_create(struct machine *m)
 		free(c);
 		return r;
 	}
-	c->limit = CACHE_BYTES;
 	cache_reset(c);
 	m->code = c;
 	m->watcher = &code_watcher;
-	m->code_area = (struct code_area){(u64)c->exec_view, CACHE_BYTES, c->fault};
+	m->code_area = (struct code_area){(u64)c->exec_view, c->bytes, c->fault};
 	return 0;
 }
 
@@ -55,7 +107,7 @@ void code_cache_destroy(struct machine *m)
 
 	v = views_of(c);
 	blocks_destroy(c->blocks);
-	views_unmap(&v, CACHE_BYTES);
+	views_unmap(&v, c->bytes);
 	free(c);
 }
 
@@ -67,16 +119,6 @@ void code_cache_trim(struct code_cache *c)
 		return;
 	/* Shared memory: the contents stay. What lies between hot and cold code was never touched. */
 	if (used)
-		sys_madvise(c->write_view, CACHE_BYTES, MADV_DONTNEED);
+		sys_madvise(c->write_view, c->bytes, MADV_DONTNEED);
 	c->trimmed = used;
-}
-
-void machine_reset_code(struct machine *m, u32 epoch)
-{
-	machine_pause(m);
-	if (atomic_load(&m->code->epoch) == epoch) {
-		cache_reset(m->code);
-		machine_stat_inc(m, MACHINE_STAT_CODE_CACHE_FLUSHES);
-	}
-	machine_resume(m);
 }

@@ -27,8 +27,8 @@ static const u8 *place_in(const u8 *page, const struct block *t)
 static bool list_differs(
 	const struct blocks *b, u32 first, u32 end, const u8 *page, unsigned *ret_count)
 {
-	for (u32 i = first; i != end; i = b->block[i].next_in_page) {
-		const struct block *t = &b->block[i];
+	for (u32 i = first; i != end; i = block_at(b, i)->next_in_page) {
+		const struct block *t = block_at(b, i);
 
 		if (ret_count)
 			++*ret_count;
@@ -102,8 +102,8 @@ static u32 store_bytes(struct blocks *b, u32 first, struct page_copy *copy, stru
 {
 	u32 count = 0;
 
-	for (u32 i = first; i != BLOCK_NONE; i = b->block[i].next_in_page, count++) {
-		const struct block *t = &b->block[i];
+	for (u32 i = first; i != BLOCK_NONE; i = block_at(b, i)->next_in_page, count++) {
+		const struct block *t = block_at(b, i);
 		unsigned at = (unsigned)(t->gpa & ~PAGE_MASK), n = block_bytes_in_page(t);
 
 		if (t->dead)
@@ -114,11 +114,11 @@ static u32 store_bytes(struct blocks *b, u32 first, struct page_copy *copy, stru
 	return count;
 }
 
-static struct page_copy *copy_of(struct blocks *b, struct page_blocks *page)
+static struct page_copy *copy_of(struct page_table *t, struct page_blocks *page)
 {
-	if (!page->copy && b->copies_used + 1 < COPIES_MAX)
-		page->copy = ++b->copies_used;
-	return page->copy ? &b->copy[page->copy] : NULL;
+	if (!page->copy && t->copies_used + 1 < COPIES_MAX)
+		page->copy = ++t->copies_used;
+	return page->copy ? &t->copy[page->copy] : NULL;
 }
 
 /*
@@ -127,7 +127,7 @@ static struct page_copy *copy_of(struct blocks *b, struct page_blocks *page)
  */
 static void make_copy(struct blocks *b, struct page_blocks *page)
 {
-	struct page_copy *copy = copy_of(b, page);
+	struct page_copy *copy = copy_of(&b->page, page);
 	struct covered covered = {0};
 	bool good = false;
 
@@ -139,7 +139,7 @@ static void make_copy(struct blocks *b, struct page_blocks *page)
 	page->copy_first = good ? page->first : BLOCK_NONE;
 }
 
-bool blocks_differ(struct blocks *b, struct page_blocks *page, const u8 *hva)
+bool page_differs(struct blocks *b, struct page_blocks *page, const u8 *hva)
 {
 	u32 known = page->copy_first;
 	unsigned news = 0;
@@ -150,7 +150,7 @@ bool blocks_differ(struct blocks *b, struct page_blocks *page, const u8 *hva)
 	if (!known)
 		news -= MIN(page->copy_blocks, news);
 	renew = news > FEW_BLOCKS + page->copy_blocks / 8;
-	if (known && copy_differs(&b->copy[page->copy], hva)) {
+	if (known && copy_differs(&b->page.copy[page->copy], hva)) {
 		if (list_differs(b, known, BLOCK_NONE, hva, NULL))
 			return true;
 		renew = true;

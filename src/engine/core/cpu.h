@@ -90,11 +90,12 @@ struct tlb_log {
 };
 
 /* Instruction pages: what mmu_fetch_page() found last; flushed together with the TLB. */
-#define FETCH_CACHE 64
+#define FETCH_CACHE 1024
 struct fetch_entry {
 	u64 tag; /* page of the linear address, bit 0 valid, bit 1 user, bit 2 global */
 	u64 gpa; /* page */
 	u8 *hva; /* NULL: not RAM */
+	u64 flushes; /* what cpu.fetch_flushes[global] was: if it is another, the entry counts no longer */
 };
 
 #define CODE_FILTER 16384 /* bits */
@@ -148,15 +149,29 @@ struct posted_write {
  * (block_key.h). Indexed by the low bits, which are those of the linear address; entry 0 is never used for a branch, and is where
  * every look-up ends while jump_mask is 0.
  */
-#define JUMP_BITS   15
+#define JUMP_BITS   17
 #define JUMP_SIZE   (1u << JUMP_BITS)
 #define JUMP_MASK   (JUMP_SIZE - 1)
 #define JUMP_TABLES 32 /* more than the sets of mode bits that guests go through on their way up */
-#define JUMP_LOG    16384 /* fills remembered for a quick flush */
+#define JUMP_LOG    65536 /* fills remembered for a quick flush */
 
 struct jump_table {
 	u64 neg_rip[JUMP_SIZE]; /* 0: empty */
 	u64 host[JUMP_SIZE];
+};
+
+/*
+ * What the jump tables have forgotten, because entries share places or because the translation of addresses may have
+ * changed: a way holds as long as rip is at the same gpa. See jump.c.
+ */
+#define WAY_BITS 16
+#define WAYS     (1u << WAY_BITS)
+struct way {
+	u64 tag; /* rip + code_tag */
+	u64 gpa;
+	u64 host;
+	u32 key;   /* with BLOCK_PLAIN */
+	u32 epoch; /* of the code cache */
 };
 
 /* Requests by other threads to a running cpu; exit_request != 0 makes translated code come out. */
@@ -318,7 +333,8 @@ struct cpu {
 		refusal; /* why the last request on its state was refused; see vcpu_refusal() */
 	bool run_one;    /* leave after one instruction */
 	bool step_only;  /* no translated code: for tests that compare the executors */
-	bool cache_full; /* left because the code cache is full */
+	bool cache_full; /* left because the code cache has no room, which it gets once code_cache.rounds is another */
+	u32 cache_rounds;
 
 	/* generated code */
 	struct native_cache *native; /* stubs of step, native.c */
@@ -353,7 +369,7 @@ struct cpu {
 	/* translation caches */
 	u64 jump_epoch, jump_global_epoch; /* epochs at which the jump tables were last emptied */
 	u32 jump_count[2];                 /* [global]: entries filled since */
-	u32 jump_log[2][JUMP_LOG];         /* which: table << 16 | index */
+	u32 jump_log[2][JUMP_LOG];         /* which: table << JUMP_BITS | index */
 	struct {         /* numbers of the jump tables of keys met lately; see jump.c */
 		u32 key; /* block_key + 1; 0: empty */
 		int number;
@@ -376,11 +392,13 @@ struct cpu {
 	u64 mmio_tag, mmio_gpa;
 	/* completed flushes of all write entries; read by page_watch() of others */
 	u32 write_flushes;
+	u64 fetch_flushes[2]; /* [global] */
 	struct fetch_entry fetch[FETCH_CACHE];
 	u64 large_filter[LARGE_FILTER];
 	struct tlb_log tlb_log[2][TLB_KINDS]; /* [global] */
 	struct tlb tlb[TLB_VIEWS][TLB_KINDS];
 	struct jump_table jump[JUMP_TABLES];
+	struct way way[WAYS];
 };
 
 /* ---- questions, and exceptions ---- */

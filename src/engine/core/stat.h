@@ -49,12 +49,17 @@ static inline void stat_inc_exit(struct cpu *cpu, const u8 table[EXIT_COUNT], u3
 		stat_inc(cpu, table[reason] - 1);
 }
 
-static inline void machine_stat_inc(struct machine *m, enum machine_stat s)
+static inline void machine_stat_add(struct machine *m, enum machine_stat s, u64 n)
 {
 	/* Acquired: the words may have been moved to a new mapping. */
 	_Atomic u64 *stats = atomic_load_explicit(&m->stats, memory_order_acquire);
 
-	atomic_fetch_add_explicit(&stats[s], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&stats[s], n, memory_order_relaxed);
+}
+
+static inline void machine_stat_inc(struct machine *m, enum machine_stat s)
+{
+	machine_stat_add(m, s, 1);
 }
 
 #endif

@@ -30,7 +30,7 @@ static bool find_place(const struct cpu *cpu, u64 fip, struct place *ret)
 {
 	const struct code_cache *c = cpu->machine->code;
 	u32 offset = (u32)(fip - (u64)c->exec_view);
-	const struct block *t = cache_contains(c, fip) ? block_at_code(c->blocks, offset) : NULL;
+	const struct block *t = cache_contains(c, fip) ? block_at_code(c, offset) : NULL;
 	u8 code[INSN_MAX] = {0};
 	const struct insn_place *map;
 	unsigned i = 0;

@@ -140,7 +140,7 @@ int native_exec(struct cpu *cpu, const struct insn *in, void *mem)
 		s->code = NULL;
 		s->key = k;
 		if (!build_stub(cpu, s, in, &full))
-			return full ? cpu_leave_for_reset(cpu) : cpu_internal_error(cpu, in);
+			return full ? cpu_leave_for_room(cpu) : cpu_internal_error(cpu, in);
 	}
 	cpu->bounce_ptr = (u64)mem;
 	before = cpu->x87_stepped;

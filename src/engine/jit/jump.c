@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "engine/code/cache.h"
+#include "engine/core/stat.h"
 #include "engine/jit/translate.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem.h"
@@ -29,7 +30,7 @@ static void forget_logged(struct cpu *cpu, bool global)
 	for (unsigned i = 0; i < cpu->jump_count[global]; i++) {
 		u32 e = cpu->jump_log[global][i];
 
-		cpu->jump[e >> 16].neg_rip[e & 0xffff] = 0;
+		cpu->jump[e >> JUMP_BITS].neg_rip[e & JUMP_MASK] = 0;
 	}
 	cpu->jump_count[global] = 0;
 }
@@ -101,7 +102,7 @@ const u8 *jump_lookup(struct cpu *cpu)
 	return (const u8 *)cpu->jump[table].host[index];
 }
 
-void jump_learn(struct cpu *cpu, const struct block *t)
+static void learn_jump(struct cpu *cpu, u64 host)
 {
 	u64 tag = cpu->rip + cpu->code_tag;
 	u32 index = tag & JUMP_MASK;
@@ -115,8 +116,38 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 		forget_all_tables(cpu);
 	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
 	cpu->jump[table].neg_rip[index] = -tag;
-	cpu->jump[table].host[index] = (u64)(cpu->machine->code->exec_view + t->code - t->far);
-	cpu->jump_log[global][(*count)++] = (u32)table << 16 | index;
+	cpu->jump[table].host[index] = host;
+	cpu->jump_log[global][(*count)++] = (u32)table << JUMP_BITS | index;
+}
+
+static struct way *way_slot(struct cpu *cpu, u64 tag, u32 key)
+{
+	return &cpu->way[((tag ^ (u64)key << 32) * 0x9e3779b97f4a7c15ull) >> (64 - WAY_BITS)];
+}
+
+/* Not of code that reaches into a second page, which would have to be looked at, too. */
+void jump_learn(struct cpu *cpu, const struct block *t)
+{
+	u64 host = (u64)(cpu->machine->code->exec_view + t->code - t->far);
+	u64 tag = cpu->rip + cpu->code_tag;
+
+	if (!t->gpa2)
+		*way_slot(cpu, tag, t->key) =
+			(struct way){tag, t->gpa, host, t->key, cpu->code_epoch};
+	if (!(t->key & BLOCK_PLAIN))
+		learn_jump(cpu, host);
+}
+
+const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
+{
+	u64 tag = cpu->rip + cpu->code_tag;
+	const struct way *w = way_slot(cpu, tag, key);
+
+	if (w->tag != tag || w->gpa != gpa || w->key != key || w->epoch != cpu->code_epoch)
+		return NULL;
+	if (!(key & BLOCK_PLAIN))
+		learn_jump(cpu, w->host);
+	return (const u8 *)w->host;
 }
 
 bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
@@ -130,7 +161,8 @@ bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
 		return true;
 	if (guest_touch(hva)) /* not under the lock, see watch_and_lock() */
 		return false;
-	blocks_validate_page(cpu, page, hva);
+	stat_inc(cpu, STAT_PAGES_COMPARED);
+	page_validate(cpu, page, hva);
 	global = mmu_fetch_global(cpu, lin);
 	seen->page = page | (global ? CHECKED_GLOBAL : 0);
 	seen->epoch = cpu->check_epoch[global];

@@ -13,6 +13,11 @@ const u8 *jump_lookup(struct cpu *cpu);
 /* That is the block at rip. */
 void jump_learn(struct cpu *cpu, const struct block *t);
 /*
+ * The same for whoever knows that rip is at gpa, in a page that was checked: what jump_lookup() has forgotten. key: the
+ * cpu's, perhaps with BLOCK_PLAIN.
+ */
+const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key);
+/*
  * Writes by the caller to guest RAM (DMA, loading) are not announced. Whenever a page's translation may be new to
  * this cpu, its blocks are compared with what memory holds now. page is its guest-physical address. False: it holds
  * nothing that could be had.

@@ -93,29 +93,20 @@ static void kill_block(struct cpu *cpu, struct block *t)
 	cache_unlock(cpu);
 }
 
-/* The block at rip. CPU_OK with *ret NULL: step() must do the next instruction. */
-static int find_block(struct cpu *cpu, bool poll, bool plain, struct block **ret)
+/* The block there; *ret NULL: step() must do its first instruction. CPU_EXIT: there is no room for it. */
+static int find_block(struct cpu *cpu, const struct code_place *at, u32 key, bool poll, struct block **ret)
 {
-	u32 key = cpu->block_key | (plain ? BLOCK_PLAIN : 0);
-	struct code_place at;
+	struct block *t;
 	bool full = false;
-	int r;
 
-	*ret = NULL;
-	if (!translatable(cpu->block_key) || one_by_one(cpu))
-		return CPU_OK;
-	cpu->answers.next = 0;
-	r = locate(cpu, cpu_code_linear(cpu, cpu->rip), &at);
-	if (r || !at.hva)
-		return r;
-	*ret = block_find(cpu->machine->code->blocks, at.gpa, cpu->rip, key);
-	if (*ret && ((poll && !(*ret)->poll) || (*ret)->gpa2 != at.gpa2)) {
-		kill_block(cpu, *ret);
-		*ret = NULL;
+	stat_inc(cpu, STAT_BLOCKS_LOOKED_UP);
+	t = block_find(cpu->machine->code->blocks, at->gpa, cpu->rip, key);
+	if (t && ((poll && !t->poll) || t->gpa2 != at->gpa2)) {
+		kill_block(cpu, t);
+		t = NULL;
 	}
-	if (!*ret)
-		*ret = translate(cpu, &at, poll, plain, &full);
-	return full ? cpu_leave_for_reset(cpu) : CPU_OK;
+	*ret = t ? t : translate(cpu, at, poll, key & BLOCK_PLAIN, &full);
+	return full ? cpu_leave_for_room(cpu) : CPU_OK;
 }
 
 /* ---- the ways back from generated code ---- */
@@ -149,7 +140,7 @@ static int step_deliver(struct cpu *cpu)
 static const struct insn *cached_insn(struct cpu *cpu, u32 block, u32 guest)
 {
 	struct blocks *b = cpu->machine->code->blocks;
-	const struct block *t = &b->block[block];
+	const struct block *t = block_at(b, block);
 	u64 tag = (u64)block << 16 | guest;
 	struct cached_insn *e = &cpu->insns->entry[(block * 31 + guest) % INSN_CACHE];
 	u8 code[INSN_MAX] = {0};
@@ -179,7 +170,7 @@ static int step_cached(struct cpu *cpu, const struct exit_record *rec, const str
 static void patch_link(struct cpu *cpu, const struct exit_record *rec, const struct block *to)
 {
 	struct code_cache *c = cpu->machine->code;
-	const struct block *from = &c->blocks->block[rec->block];
+	const struct block *from = block_at(c->blocks, rec->block);
 
 	if (!block_linkable(from, to))
 		return;
@@ -233,7 +224,7 @@ static void locate_fault(struct cpu *cpu)
 {
 	struct code_cache *c = cpu->machine->code;
 	u32 offset = cpu->host_fault.pc - (u64)c->exec_view;
-	struct block *t = block_at_code(c->blocks, offset);
+	struct block *t = block_at_code(c, offset);
 	const struct insn_place *map;
 	unsigned i = 0;
 
@@ -242,7 +233,7 @@ static void locate_fault(struct cpu *cpu)
 	while (i + 1 < t->insns && map[i + 1].code <= offset - t->code)
 		i++;
 	cpu->rip = block_rip(cpu, t) + map[i].guest;
-	undo_string(cpu, block_index(c->blocks, t), map[i].guest);
+	undo_string(cpu, t->number, map[i].guest);
 }
 
 /* What holds interrupts off before the instruction at guest, which generated code has reached. */
@@ -254,7 +245,7 @@ static u8 shadow_before(struct cpu *cpu, const struct block *t, u32 guest)
 
 	for (unsigned i = 1; i < t->insns && !t->dead; i++)
 		if (map[i].guest == guest)
-			in = cached_insn(cpu, block_index(b, t), map[i - 1].guest);
+			in = cached_insn(cpu, t->number, map[i - 1].guest);
 	return in ? insn_shadow(in) : 0;
 }
 
@@ -350,7 +341,7 @@ struct entry {
 static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct entry *next)
 {
 	struct blocks *b = cpu->machine->code->blocks;
-	struct block *t = &b->block[rec->block];
+	struct block *t = block_at(b, rec->block);
 	int r;
 
 	(void)__atomic_load_n(&b->published, __ATOMIC_ACQUIRE); /* t is complete, whoever made it */
@@ -379,6 +370,7 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 	case REC_DEAD:
 		cpu->rip = block_rip(cpu, t);
 		next->dead = t;
+		next->plain = t->key & BLOCK_PLAIN;
 		return CPU_OK;
 	case REC_FAULT:
 		locate_fault(cpu);
@@ -405,22 +397,13 @@ static bool requested(struct cpu *cpu)
 	return __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE);
 }
 
-/* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
-static int next_entry(struct cpu *cpu, struct entry *next)
+/* The way to the block there is not known, or not how it was come to. */
+static int enter_block(struct cpu *cpu, const struct code_place *at, u32 key, struct entry *next)
 {
 	bool backward = next->link ? next->link->target <= (s32)next->link->guest
 				   : next->dead && next->dead->poll;
 	struct block *t;
-	int r;
-
-	jump_refresh(cpu);
-	if (!next->link && !next->dead && !next->plain && translatable(cpu->block_key) &&
-		!one_by_one(cpu)) {
-		next->host = jump_lookup(cpu);
-		if (next->host)
-			return CPU_OK;
-	}
-	r = find_block(cpu, backward, next->plain, &t);
+	int r = find_block(cpu, at, key, backward, &t);
 
 	if (r)
 		return deliver_result(cpu, r);
@@ -428,12 +411,38 @@ static int next_entry(struct cpu *cpu, struct entry *next)
 		return step_deliver(cpu);
 	if (next->link && !t->gpa2)
 		patch_link(cpu, next->link, t);
-	else if (!next->plain)
+	else
 		jump_learn(cpu, t);
 	if (next->dead)
 		forward(cpu, next->dead, t);
 	next->host = cpu->machine->code->exec_view + t->code - t->far;
 	return CPU_OK;
+}
+
+/* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
+static int next_entry(struct cpu *cpu, struct entry *next)
+{
+	u32 key = cpu->block_key | (next->plain ? BLOCK_PLAIN : 0);
+	bool from_nowhere = !next->link && !next->dead;
+	struct code_place at;
+	int r;
+
+	jump_refresh(cpu);
+	if (!translatable(cpu->block_key) || one_by_one(cpu))
+		return step_deliver(cpu);
+	if (from_nowhere && !next->plain)
+		next->host = jump_lookup(cpu);
+	if (next->host)
+		return CPU_OK;
+	cpu->answers.next = 0;
+	r = locate(cpu, cpu_code_linear(cpu, cpu->rip), &at);
+	if (r)
+		return deliver_result(cpu, r);
+	if (!at.hva)
+		return step_deliver(cpu);
+	if (from_nowhere && !at.hva2)
+		next->host = jump_way(cpu, at.gpa, key);
+	return next->host ? CPU_OK : enter_block(cpu, &at, key, next);
 }
 
 static enum run_result left(struct cpu *cpu)

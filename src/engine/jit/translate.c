@@ -383,8 +383,8 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 		g->t.gpa2 = 0;
 	find_live_flags(g);
 	g->t.movable = g->flat && g->width != 2 &&
-		       block_movable(g->cpu->machine, g->t.gpa, gen_page_rip(g), has_x87(g));
-	g->index = b->count + 1;
+		       page_movable(g->cpu->machine, g->t.gpa, gen_page_rip(g), has_x87(g));
+	g->index = block_next_number(b);
 	g->jump_table = jump_table_for(g->cache, g->t.key & ~BLOCK_PLAIN);
 	generate(g);
 	cache_commit(g->cache, &g->e);

@@ -61,6 +61,12 @@ static void note_fetch(struct cpu *cpu, const struct slot *s, u64 gpa)
 		slot_log_dirty(cpu->machine, cpu, s, gpa);
 }
 
+/* Is it for that page, and not flushed meanwhile? */
+static bool fetch_valid(const struct cpu *cpu, const struct fetch_entry *e, u64 tag)
+{
+	return (e->tag & ~TAG_GLOBAL) == tag && e->flushes == cpu->fetch_flushes[!!(e->tag & TAG_GLOBAL)];
+}
+
 /* A page that may not be executed is asked for at each fetch, and never kept. */
 static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 {
@@ -81,6 +87,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 		note_fetch(cpu, s, w.gpa);
 	filter_add(cpu, lin, w.global);
 	e->tag = likely(!denied) ? tag | (w.global ? TAG_GLOBAL : 0) : 0;
+	e->flushes = cpu->fetch_flushes[w.global];
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);
 	e->hva = s ? s->hva + (e->gpa - s->gpa) : NULL;
 	if (w.page_size != PAGE_SIZE)
@@ -97,7 +104,7 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
 	lin = linear_wrap(cpu, lin);
 	e = fetch_slot(cpu, lin);
 	tag = ALIGN_DOWN(lin, PAGE_SIZE) | TAG_VALID | (cpu->view == TLB_USER ? TAG_USER : 0);
-	if ((e->tag & ~TAG_GLOBAL) != tag) {
+	if (!fetch_valid(cpu, e, tag)) {
 		int r = fetch_fill(cpu, lin, tag, e);
 
 		if (r)
@@ -118,15 +125,13 @@ bool mmu_fetch_global(struct cpu *cpu, u64 lin)
 
 void fetch_flush(struct cpu *cpu, bool keep_global)
 {
-	for (unsigned i = 0; i < FETCH_CACHE; i++) {
-		if (!keep_global || !(cpu->fetch[i].tag & TAG_GLOBAL))
-			cpu->fetch[i].tag = 0;
-	}
+	cpu->fetch_flushes[0]++;
 	cpu->fetch_epoch++;
 	for (unsigned i = 0; i < CODE_FILTER / 64; i++)
 		cpu->code_filter[0][i] = 0;
 	if (keep_global)
 		return;
+	cpu->fetch_flushes[1]++;
 	cpu->fetch_global_epoch++;
 	for (unsigned i = 0; i < CODE_FILTER / 64; i++)
 		cpu->code_filter[1][i] = 0;

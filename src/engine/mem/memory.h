@@ -6,6 +6,8 @@
 #include "engine/core/machine.h"
 #include "engine/core/vcpu.h"
 
+/* Of all slots together. Under no lock: the caller has paused the machine. slot.c */
+u64 machine_memory_bytes(const struct machine *m);
 bool vcpu_ring_full(const struct vcpu *v); /* ring.c */
 
 /* phys.c: is [gpa, gpa + len) memory that machine_write() can write? What lies behind it is not touched. */

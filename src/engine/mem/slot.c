@@ -360,6 +360,15 @@ u64 machine_slot_pages(struct machine *m, u32 id)
 
 /* ---- start and end ---- */
 
+u64 machine_memory_bytes(const struct machine *m)
+{
+	u64 bytes = 0;
+
+	for (u32 i = 0; i < m->mem->count; i++)
+		bytes += m->mem->ranges[i].slot->size;
+	return bytes;
+}
+
 int memory_create(struct machine *m)
 {
 	struct memory *mem = calloc(1, sizeof(*mem));

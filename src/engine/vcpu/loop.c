@@ -100,7 +100,7 @@ static bool after_run(struct vcpu *v, enum run_result r)
 		return true;
 	case RUN_CACHE_FULL:
 		v->cpu.cache_full = false;
-		machine_reset_code(v->machine, v->cpu.code_epoch);
+		machine_make_room(v->machine, v->cpu.cache_rounds);
 		return false;
 	default: return false;
 	}

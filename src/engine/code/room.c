@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Room for translations: chunks of the code cache, and the tables in which blocks are found. All of it changes only while
+ * every vcpu is outside. Outer code.
+ *
+ * Chunks are taken in order and, when there may be no more of them, over again, so the oldest translations go first.
+ * Links lead from block to block within a page, so a page's blocks are evicted together, younger ones too: then nothing
+ * that stays leads to what has gone, but the jump tables, which each vcpu empties when it sees another epoch.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/sys.h"
+#include "engine/code/block.h"
+#include "engine/code/cache.h"
+#include "engine/code/room.h"
+#include "engine/core/stat.h"
+#include "engine/mem/memory.h"
+#include "engine/request/pause.h"
+
+#define CHUNK_MEMORY    (CHUNK_BLOCKS * sizeof(struct block) + CHUNK_DETAIL)
+#define BUCKET_BITS_MIN 14
+#define PAGE_BITS_MIN   12
+
+/* What translations may grow to: what guest memory is worth, and enough for a few large programs in any case. */
+#define ROOM_MIN   (256ull << 20)
+#define ROOM_SHARE 8
+
+/* ---- memory: reserved at once, committed as it is used ---- */
+
+static void *reserve(size_t bytes)
+{
+	void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void release(void *p, size_t bytes)
+{
+	if (p)
+		sys_munmap(p, bytes);
+}
+
+static bool have_chunk(struct block_chunk *c)
+{
+	u8 *p = c->block ? (u8 *)c->block : reserve(CHUNK_MEMORY);
+
+	if (!p)
+		return false;
+	c->block = (struct block *)p;
+	c->detail = p + CHUNK_BLOCKS * sizeof(struct block);
+	return true;
+}
+
+static void drop_chunk(struct block_chunk *c)
+{
+	release(c->block, CHUNK_MEMORY);
+	*c = (struct block_chunk){0};
+}
+
+/* ---- the tables ---- */
+
+static size_t bucket_bytes(unsigned bits)
+{
+	return sizeof(u32) << bits;
+}
+
+static size_t page_bytes(unsigned bits)
+{
+	return sizeof(struct page_blocks) << bits;
+}
+
+static u32 blocks_in_use(const struct blocks *b)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < CHUNKS_MAX; i++)
+		n += b->chunk[i].count;
+	return n;
+}
+
+static void enter_all(struct blocks *b)
+{
+	for (u32 i = 0; i < CHUNKS_MAX; i++)
+		for (u32 n = 1; n <= b->chunk[i].count; n++) {
+			struct block *t = &b->chunk[i].block[n];
+
+			if (!t->dead && !t->companion_of)
+				block_enter(b, t);
+		}
+}
+
+/* Chains of one block or two. Without memory they get longer. */
+static void fit_buckets(struct blocks *b)
+{
+	unsigned bits = b->bucket_bits;
+	u32 *bucket;
+
+	while (blocks_in_use(b) > 1u << bits)
+		bits++;
+	bucket = bits == b->bucket_bits ? NULL : reserve(bucket_bytes(bits));
+	if (!bucket)
+		return;
+	release(b->bucket, bucket_bytes(b->bucket_bits));
+	b->bucket = bucket;
+	b->bucket_bits = bits;
+	enter_all(b);
+}
+
+static u32 pages_in_use(const struct page_table *t)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < 1u << t->bits; i++)
+		n += t->entry[i].first != BLOCK_NONE;
+	return n;
+}
+
+/* Entries move, those of pages without blocks go, and copies are made anew. */
+static bool remake_pages(struct page_table *t, unsigned bits)
+{
+	struct page_table new = {.entry = reserve(page_bytes(bits)), .bits = bits, .copy = t->copy};
+
+	if (!new.entry)
+		return false;
+	for (u32 i = 0; i < 1u << t->bits; i++) {
+		const struct page_blocks *from = &t->entry[i];
+		struct page_blocks *to;
+
+		if (from->first == BLOCK_NONE)
+			continue;
+		to = page_entry(&new, from->gpa, true);
+		*to = *from;
+		to->copy = to->copy_first = to->copy_blocks = 0;
+	}
+	release(t->entry, page_bytes(t->bits));
+	*t = new;
+	return true;
+}
+
+/* As many pages more as there are, or half a chunk of blocks may need. False: no memory, and no room. */
+static bool fit_pages(struct page_table *t)
+{
+	unsigned bits = PAGE_BITS_MIN;
+
+	if (t->used < 1u << (t->bits - 2))
+		return true;
+	while (pages_in_use(t) > 1u << (bits - 3))
+		bits++;
+	return remake_pages(t, bits) || page_table_has_room(t);
+}
+
+static void forget_pages(struct page_table *t)
+{
+	memset(t->entry, 0, page_bytes(t->bits));
+	sys_madvise(t->copy, COPIES_MAX * sizeof(*t->copy), MADV_DONTNEED);
+	t->used = t->copies_used = 0;
+}
+
+int blocks_create(struct blocks **ret)
+{
+	struct blocks *b = reserve(sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->bucket_bits = BUCKET_BITS_MIN;
+	b->page.bits = PAGE_BITS_MIN;
+	b->bucket = reserve(bucket_bytes(b->bucket_bits));
+	b->page.entry = reserve(page_bytes(b->page.bits));
+	b->page.copy = reserve(COPIES_MAX * sizeof(*b->page.copy));
+	*ret = b;
+	if (b->bucket && b->page.entry && b->page.copy && have_chunk(&b->chunk[0]))
+		return 0;
+	blocks_destroy(b);
+	return -ENOMEM;
+}
+
+void blocks_destroy(struct blocks *b)
+{
+	for (u32 i = 0; i < CHUNKS_MAX; i++)
+		drop_chunk(&b->chunk[i]);
+	release(b->bucket, bucket_bytes(b->bucket_bits));
+	release(b->page.entry, page_bytes(b->page.bits));
+	release(b->page.copy, COPIES_MAX * sizeof(*b->page.copy));
+	release(b, sizeof(*b));
+}
+
+/* ---- chunks ---- */
+
+static u32 chunks_allowed(struct machine *m)
+{
+	const struct code_cache *c = m->code;
+	u32 fit = MIN((c->bytes - CACHE_START) / c->chunk_bytes, (u32)CHUNKS_MAX);
+	u64 room = MAX(ROOM_MIN, machine_memory_bytes(m) / ROOM_SHARE);
+
+	if (c->chunks_max)
+		return MIN(c->chunks_max, fit);
+	return (u32)MIN((u64)fit, room / c->chunk_bytes);
+}
+
+static void begin_chunk(struct code_cache *c, u32 n)
+{
+	struct block_chunk *chunk = &c->blocks->chunk[n];
+
+	chunk->count = chunk->detail_used = 0;
+	c->blocks->current = n;
+	c->chunks = MAX(c->chunks, n + 1);
+	c->used = CACHE_START + n * c->chunk_bytes;
+	c->cold = c->used + c->chunk_bytes;
+}
+
+static void evict(struct machine *m, u32 n)
+{
+	const struct block_chunk *chunk = &m->code->blocks->chunk[n];
+
+	if (!chunk->count)
+		return;
+	for (u32 i = 1; i <= chunk->count; i++)
+		page_drop(m, chunk->block[i].gpa);
+	machine_stat_add(m, MACHINE_STAT_BLOCKS_EVICTED, chunk->count);
+	machine_stat_inc(m, MACHINE_STAT_CODE_CACHE_FLUSHES);
+	atomic_fetch_add(&m->code->epoch, 1);
+}
+
+void cache_reset(struct code_cache *c)
+{
+	struct blocks *b = c->blocks;
+
+	for (u32 i = 1; i < CHUNKS_MAX; i++)
+		drop_chunk(&b->chunk[i]);
+	if (c->chunks)
+		sys_madvise(c->write_view + CACHE_START, (size_t)c->chunks * c->chunk_bytes,
+			MADV_REMOVE);
+	memset(b->bucket, 0, bucket_bytes(b->bucket_bits));
+	forget_pages(&b->page);
+	c->chunks = 0;
+	begin_chunk(c, 0);
+	atomic_fetch_add(&c->epoch, 1);
+	atomic_fetch_add(&c->rounds, 1);
+}
+
+static void next_chunk(struct machine *m)
+{
+	struct code_cache *c = m->code;
+	struct blocks *b = c->blocks;
+	u32 allowed = chunks_allowed(m), next = b->current + 1;
+
+	if (c->chunks > allowed || !fit_pages(&b->page)) {
+		cache_reset(c);
+		return;
+	}
+	if (next >= allowed || !have_chunk(&b->chunk[next]))
+		next = 0;
+	evict(m, next);
+	begin_chunk(c, next);
+	fit_buckets(b);
+	atomic_fetch_add(&c->rounds, 1);
+}
+
+/* The lock as well: threads that are no vcpu's report stores by code_watcher. */
+void machine_make_room(struct machine *m, u32 rounds)
+{
+	struct code_cache *c = m->code;
+
+	machine_pause(m);
+	while (atomic_exchange_explicit(&c->locked, 1, memory_order_acquire))
+		__builtin_ia32_pause();
+	if (atomic_load(&c->rounds) == rounds)
+		next_chunk(m);
+	atomic_store_explicit(&c->locked, 0, memory_order_release);
+	machine_resume(m);
+}
