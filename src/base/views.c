@@ -29,13 +29,30 @@ static int map_write(struct views *v, size_t bytes, int flags, int fd)
 	return v->write == MAP_FAILED ? -errno : 0;
 }
 
+/* Where the kernel can use large pages, if it is asked to. */
+static u8 *map_exec(size_t bytes, int fd)
+{
+	u8 *at = sys_mmap(NULL, bytes + VIEWS_LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	u8 *start = (u8 *)ALIGN_UP((u64)at, VIEWS_LARGE);
+
+	if (at == MAP_FAILED)
+		return at;
+	if (start > at)
+		sys_munmap(at, (size_t)(start - at));
+	sys_munmap(start + bytes, (size_t)(at + VIEWS_LARGE - start));
+	at = sys_mmap(start, bytes, PROT_READ | PROT_EXEC, SHARED | MAP_FIXED, fd, 0);
+	if (at == MAP_FAILED)
+		sys_munmap(start, bytes);
+	return at;
+}
+
 static int map_memfd(struct views *v, size_t bytes, int fd)
 {
 	int r = sys_ftruncate(fd, (off_t)bytes) ? -errno : map_write(v, bytes, 0, fd);
 
 	if (r)
 		return r;
-	v->exec = sys_mmap(NULL, bytes, PROT_READ | PROT_EXEC, SHARED, fd, 0);
+	v->exec = map_exec(bytes, fd);
 	if (v->exec != MAP_FAILED)
 		return 0;
 	r = -errno;

@@ -18,7 +18,7 @@
 #include "engine/code/emit.h"
 
 #define CACHE_CHUNK     (4u << 20)
-#define CACHE_START     PAGE_SIZE /* of the first chunk; before it lie what belongs to no block */
+#define CACHE_START     (2u << 20) /* of the first chunk; before it lies what belongs to no block */
 #define CACHE_BYTES_MAX (1u << 30)
 #define CACHE_BYTES_MIN (16u << 20)
 

@@ -8,6 +8,7 @@
  * that stays leads to what has gone, but the jump tables, which each vcpu empties when it sees another epoch.
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -246,6 +247,7 @@ static void next_chunk(struct machine *m)
 	struct code_cache *c = m->code;
 	struct blocks *b = c->blocks;
 	u32 allowed = chunks_allowed(m), next = b->current + 1;
+	if (getenv("COLLAPSE")) sys_madvise(c->exec_view + CACHE_START + b->current * c->chunk_bytes, c->chunk_bytes, 25);
 
 	if (c->chunks > allowed || !fit_pages(&b->page)) {
 		cache_reset(c);

@@ -146,12 +146,18 @@ struct posted_write {
 
 /*
  * Where indirect branches go: rip + code_tag to generated code, one table for each set of mode bits in use
- * (block_key.h). Indexed by the low bits, which are those of the linear address; entry 0 is never used for a branch, and is where
- * every look-up ends while jump_mask is 0.
+ * (block_key.h). Indexed by the low bits, which are those of the linear address, but for the lowest two: targets are seldom so
+ * close, and entries for neighbours share cache lines. Entry 0 is never used for a branch, and is where every look-up ends while
+ * jump_mask is 0.
  */
 #define JUMP_BITS   17
 #define JUMP_SIZE   (1u << JUMP_BITS)
-#define JUMP_MASK   (JUMP_SIZE - 1)
+#define JUMP_SHIFT  2
+#define JUMP_MASK   ((u64)(JUMP_SIZE - 1) << JUMP_SHIFT)
+static inline u32 jump_index(u64 tag)
+{
+	return (u32)(tag >> JUMP_SHIFT) & (JUMP_SIZE - 1);
+}
 #define JUMP_TABLES 32 /* more than the sets of mode bits that guests go through on their way up */
 #define JUMP_LOG    65536 /* fills remembered for a quick flush */
 

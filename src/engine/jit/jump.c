@@ -30,7 +30,7 @@ static void forget_logged(struct cpu *cpu, bool global)
 	for (unsigned i = 0; i < cpu->jump_count[global]; i++) {
 		u32 e = cpu->jump_log[global][i];
 
-		cpu->jump[e >> JUMP_BITS].neg_rip[e & JUMP_MASK] = 0;
+		cpu->jump[e >> JUMP_BITS].neg_rip[e & (JUMP_SIZE - 1)] = 0;
 	}
 	cpu->jump_count[global] = 0;
 }
@@ -94,7 +94,7 @@ static int current_table(struct cpu *cpu)
 const u8 *jump_lookup(struct cpu *cpu)
 {
 	u64 tag = cpu->rip + cpu->code_tag;
-	u32 index = tag & JUMP_MASK;
+	u32 index = jump_index(tag);
 	int table = current_table(cpu);
 
 	if (!index || table < 0 || cpu->jump[table].neg_rip[index] != -tag)
@@ -105,7 +105,7 @@ const u8 *jump_lookup(struct cpu *cpu)
 static void learn_jump(struct cpu *cpu, u64 host)
 {
 	u64 tag = cpu->rip + cpu->code_tag;
-	u32 index = tag & JUMP_MASK;
+	u32 index = jump_index(tag);
 	int table = current_table(cpu);
 	bool global = mmu_fetch_global(cpu, cpu_code_linear(cpu, cpu->rip));
 	u32 *count = &cpu->jump_count[global];

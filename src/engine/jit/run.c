@@ -94,7 +94,8 @@ static void kill_block(struct cpu *cpu, struct block *t)
 }
 
 /* The block there; *ret NULL: step() must do its first instruction. CPU_EXIT: there is no room for it. */
-static int find_block(struct cpu *cpu, const struct code_place *at, u32 key, bool poll, struct block **ret)
+static int find_block(
+	struct cpu *cpu, const struct code_place *at, u32 key, bool poll, struct block **ret)
 {
 	struct block *t;
 	bool full = false;

@@ -64,7 +64,8 @@ static void note_fetch(struct cpu *cpu, const struct slot *s, u64 gpa)
 /* Is it for that page, and not flushed meanwhile? */
 static bool fetch_valid(const struct cpu *cpu, const struct fetch_entry *e, u64 tag)
 {
-	return (e->tag & ~TAG_GLOBAL) == tag && e->flushes == cpu->fetch_flushes[!!(e->tag & TAG_GLOBAL)];
+	return (e->tag & ~TAG_GLOBAL) == tag &&
+	       e->flushes == cpu->fetch_flushes[!!(e->tag & TAG_GLOBAL)];
 }
 
 /* A page that may not be executed is asked for at each fetch, and never kept. */
