@@ -352,13 +352,16 @@ int vcpu_populate(struct vcpu *v, u64 gpa, u64 size, u64 *ret_done);
 
 /* ---- statistics ---- */
 
-enum stat_kind { STAT_CUMULATIVE, STAT_INSTANT, STAT_LOG_HIST };
+enum stat_kind { STAT_CUMULATIVE, STAT_INSTANT, STAT_LINEAR_HIST, STAT_LOG_HIST };
 enum stat_unit { STAT_UNIT_NONE, STAT_UNIT_NS, STAT_UNIT_BOOL };
 
 struct stat_desc {
 	const char *name;
 	u8 kind, unit;
-	/* number of u64s. Histogram: word 0 counts 0, word n counts 2^(n-1) to 2^n - 1, the last word all above. */
+	/*
+	 * number of u64s. STAT_LOG_HIST: word 0 counts 0, word n counts 2^(n-1) to 2^n - 1, the last word all above.
+	 * STAT_LINEAR_HIST: word n counts n.
+	 */
 	u16 words;
 };
 /* The statistics that exist. They are the same for all vcpus, and for all machines. */

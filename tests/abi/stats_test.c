@@ -38,10 +38,11 @@ static struct row row_of(int fd, const struct kvm_stats_header *h, u32 i)
 	return r;
 }
 
-static u64 stat(int fd, const char *name)
+/* One word of a statistic. */
+static u64 stat_word(int fd, const char *name, u32 word)
 {
 	struct kvm_stats_header h = header_of(fd);
-	u64 value;
+	u64 value = 0;
 	u32 i;
 
 	for (i = 0; i < h.num_desc; i++) {
@@ -49,11 +50,17 @@ static u64 stat(int fd, const char *name)
 
 		if (strcmp(r.name, name))
 			continue;
-		read_at(fd, &value, sizeof(value), h.data_offset + r.d.offset);
+		assert_true(word < r.d.size);
+		read_at(fd, &value, sizeof(value), h.data_offset + r.d.offset + word * 8);
 		return value;
 	}
 	fail_msg("no statistic %s", name);
 	return 0;
+}
+
+static u64 stat(int fd, const char *name)
+{
+	return stat_word(fd, name, 0);
 }
 
 static int stats_fd(int of)
@@ -71,6 +78,8 @@ static void check_row(const struct row *r)
 	assert_in_range(r->d.flags & KVM_STATS_TYPE_MASK, 0, KVM_STATS_TYPE_MAX);
 	assert_in_range(unit, 0, KVM_STATS_UNIT_MAX);
 	assert_true(r->d.size > 0 && r->d.offset % 8 == 0);
+	if ((r->d.flags & KVM_STATS_TYPE_MASK) == KVM_STATS_TYPE_LINEAR_HIST)
+		assert_true(r->d.bucket_size > 0);
 	assert_int_equal(r->d.exponent, unit == KVM_STATS_UNIT_SECONDS ? -9 : 0);
 	assert_in_range(strlen(r->name), 1, 47);
 }
@@ -177,6 +186,36 @@ static void test_counting(void **state)
 	guest_close(&g);
 }
 
+/* Instructions that translated code leaves to step(), by kind and by the reason why. */
+static void test_stepped(void **state)
+{
+	struct guest g;
+	u64 stepped;
+	int fd;
+
+	if (port.real)
+		skip();
+	guest_open(&g);
+	GUEST_CODE(&g, 0xb9, 0x05, 0x00, /* mov $5, %cx */
+		0x27,                    /* daa: not translated */
+		0x00, 0x26, 0x00, 0x80,  /* add %ah, 0x8000: nor is this */
+		0x88, 0x06, 0x00, 0x90,  /* mov %al, 0x9000: the first time no TLB entry */
+		0xe2, 0xf5,              /* loop to daa */
+		0xf4);                   /* hlt */
+	run_to(&g, KVM_EXIT_HLT);
+	fd = stats_fd(g.vcpu);
+	stepped = stat(fd, "insns_stepped");
+	assert_int_equal(stat(fd, "insns_untranslated_bcd"), 5);
+	assert_int_equal(stat(fd, "insns_missed_bcd"), 0);
+	assert_int_equal(stat(fd, "insns_untranslated_native"), 5);
+	assert_int_equal(stat_word(fd, "insns_untranslated_native_opcodes", 0x00), 5);
+	assert_int_equal(stat(fd, "insns_missed_native"), 1);
+	assert_int_equal(stat_word(fd, "insns_missed_native_opcodes", 0x88), 1);
+	assert_in_range(stepped, 11, 20);
+	close(fd);
+	guest_close(&g);
+}
+
 static void test_outlives(void **state)
 {
 	struct guest g;
@@ -205,6 +244,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_counting),
+		cmocka_unit_test(test_stepped),
 		cmocka_unit_test(test_outlives),
 	};
 

@@ -25,6 +25,7 @@ struct stat_row {
 static const u32 kind_flags[] = {
 	[STAT_CUMULATIVE] = KVM_STATS_TYPE_CUMULATIVE,
 	[STAT_INSTANT] = KVM_STATS_TYPE_INSTANT,
+	[STAT_LINEAR_HIST] = KVM_STATS_TYPE_LINEAR_HIST,
 	[STAT_LOG_HIST] = KVM_STATS_TYPE_LOG_HIST,
 };
 
@@ -58,6 +59,7 @@ static void describe(struct stat_row *row, const struct stat_desc *d, u32 offset
 		.exponent = units[d->unit].exponent,
 		.size = d->words,
 		.offset = offset,
+		.bucket_size = d->kind == STAT_LINEAR_HIST,
 	};
 	snprintf(row->name, sizeof(row->name), "%s", d->name);
 }

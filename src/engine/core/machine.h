@@ -18,7 +18,9 @@ struct hv_partition;
 struct tick;
 struct last;
 
-#define STAT_WORDS_MAX 96
+/* stat.h */
+#define STAT_WORDS_MAX      96
+#define VCPU_STAT_WORDS_MAX 3072
 
 struct exit_record;  /* code/cache.h */
 struct code_watcher; /* mem/mem.h */

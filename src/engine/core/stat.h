@@ -14,6 +14,9 @@
 #define MACHINE(id, name, kind, unit, words)
 enum vcpu_stat {
 #include "engine/core/stat.def"
+	/* the first of as many as there are kinds of instructions, in their order */
+	STAT_UNTRANSLATED = STAT_UNTRANSLATED_UD,
+	STAT_MISSED = STAT_MISSED_UD,
 };
 #undef VCPU
 #undef MACHINE

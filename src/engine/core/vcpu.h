@@ -79,7 +79,7 @@ struct vcpu {
 	unsigned late;
 	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
 	int wait_fd; /* the caller's, or -1 */
-	u64 own_stats[STAT_WORDS_MAX];
+	u64 own_stats[VCPU_STAT_WORDS_MAX];
 	struct steal steal;
 	struct vcpu_tap tap;
 	struct dirty_ring *ring; /* mem/ring.c; NULL: none */

@@ -32,7 +32,7 @@ struct cold_exit {
 	bool restore_rcx;
 	u16 guest;
 	s32 target; /* see struct exit_record */
-	u8 detail;  /* REC_GROUP: base register */
+	u8 detail;  /* exit_record.base */
 	u8 *retry;  /* REC_GROUP: where the check starts */
 	u8 *next;   /* REC_STEP: where the code of the next instruction starts */
 };

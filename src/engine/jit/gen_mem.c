@@ -91,6 +91,7 @@ void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_
 void gen_step(struct gen *g)
 {
 	gen_cold(g, emit_jmp32(&g->e), REC_STEP, false);
+	g->cold[g->cold_count - 1].detail = RECORD_NO_FORM;
 }
 
 /* r9 = index of the TLB entry */

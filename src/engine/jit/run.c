@@ -156,12 +156,27 @@ static const struct insn *cached_insn(struct cpu *cpu, u32 block, u32 guest)
 	return &e->insn;
 }
 
+/* What step() does for a block, by the reason why: the block has no code for it, or code that does not cover the case. */
+static void count_stepped(struct cpu *cpu, const struct exit_record *rec, const struct insn *in)
+{
+	unsigned op = in->desc->op;
+	bool missed = !(rec->base & RECORD_NO_FORM);
+
+	stat_inc(cpu, (missed ? STAT_MISSED : STAT_UNTRANSLATED) + op);
+	if (op == OP_NATIVE)
+		stat_inc(cpu, (missed ? STAT_MISSED_OPCODES : STAT_UNTRANSLATED_OPCODES) +
+				      (in->map & 3) * 256u + in->opcode);
+}
+
 static int step_cached(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
 {
 	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
 
 	cpu->answers.next = 0;
-	return in ? step_insn(cpu, in) : step(cpu);
+	if (!in)
+		return step(cpu);
+	count_stepped(cpu, rec, in);
+	return step_insn(cpu, in);
 }
 
 /*

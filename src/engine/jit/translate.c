@@ -246,14 +246,13 @@ static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit 
 	rec->block = g->index;
 	rec->guest = c->guest;
 	rec->target = c->target;
+	rec->base = c->detail;
 	if (c->kind == REC_STEP && c->next && c->guest + 0u != g->place[g->count - 1].guest)
 		rec->next = cache_offset(g->cache, c->next);
 	if (c->kind == REC_LINK)
 		rec->next = cache_offset(g->cache, c->from);
-	if (c->kind == REC_GROUP) {
-		rec->base = c->detail;
+	if (c->kind == REC_GROUP)
 		rec->next = cache_offset(g->cache, c->retry);
-	}
 }
 
 static void gen_dead_exit(struct gen *g, struct emit *e)

@@ -29,7 +29,7 @@ static const struct stat_desc machine_table[] = {
 #undef VCPU
 #undef MACHINE
 
-_Static_assert(STAT_TLB_FILLS_LAST < STAT_WORDS_MAX, "room for the last");
+_Static_assert(STAT_MISSED_OPCODES_LAST < VCPU_STAT_WORDS_MAX, "room for the last");
 
 const struct stat_desc *engine_vcpu_stats(unsigned *ret_count)
 {
