@@ -165,16 +165,42 @@ static bool overlaps_at(struct machine *m, u64 gpa, unsigned len)
 	return page && overlaps(m->code->blocks, page, gpa, gpa + len);
 }
 
+/*
+ * A store beside all blocks costs as much as one that hits. Memory that held code once would stay slow for ever, and so
+ * would data beside code that is over. So after some such stores the blocks go, and the watch with them. If the code runs
+ * again it is translated again; each time it takes twice as many stores, so that this costs little where both are in use.
+ */
+static bool watched_in_vain(struct machine *m, u64 gpa)
+{
+	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
+
+	if (!page || ++page->stores_beside < STORES_BESIDE << page->in_vain)
+		return false;
+	page->stores_beside = 0;
+	page->in_vain = MIN(page->in_vain + 1u, IN_VAIN_MAX);
+	return true;
+}
+
+/* Nothing was translated from there, or the cache has been emptied since. */
+static bool has_no_blocks(struct machine *m, u64 gpa)
+{
+	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
+
+	return !page || page->first == BLOCK_NONE;
+}
+
 static void written(struct machine *m, u64 gpa, unsigned len)
 {
-	bool hit = overlaps_at(m, gpa, len);
+	bool hit = overlaps_at(m, gpa, len), none = has_no_blocks(m, gpa);
 	struct page_aliases others;
 	u64 alias;
 
 	page_aliases(m, gpa, &others);
-	while (!hit && page_alias(&others, &alias))
+	while (!hit && page_alias(&others, &alias)) {
 		hit = overlaps_at(m, alias + (gpa & ~PAGE_MASK), len);
-	if (hit)
+		none = none && has_no_blocks(m, alias);
+	}
+	if (hit || none || watched_in_vain(m, gpa))
 		kill_page(m, gpa);
 }
 

@@ -17,12 +17,17 @@ struct cpu;
 struct machine;
 
 #define COPIES_MAX (1u << 12)
+/* So many stores beside the blocks of a page before they are dropped, and twice as many each time, up to a limit. */
+#define STORES_BESIDE 64u
+#define IN_VAIN_MAX   14u
 
 struct page_blocks {
 	u64 gpa;     /* page address | 1; 0: a free entry */
 	u64 base;    /* rip of its first byte in fixed blocks of flat code | 1; 0: there are none */
 	u32 first;   /* list by next_in_page, the newest first */
 	u32 dropped; /* how often all of them were */
+	u32 stores_beside; /* to the page, since its blocks were last dropped for them */
+	u32 in_vain;       /* how often they were */
 	u32 copy;    /* page_copy.c; 0 none */
 	u32 copy_first; /* what first was when the copy was made: it has that block and all after it */
 	u32 copy_blocks;
