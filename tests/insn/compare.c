@@ -162,12 +162,12 @@ static bool decode_at(const struct report *r, unsigned at, struct insn *in)
 
 /*
  * Flags that may be undefined at the end, or all (*ret_read) if one was read before. Instructions that a branch
- * may have skipped, or that follow a fault, do not count as having defined any.
+ * may have skipped, or that follow a fault or an exit, do not count as having defined any.
  */
-static u16 undefined_flags(const struct report *r, bool faults, bool *ret_read)
+static u16 undefined_flags(const struct report *r, bool cut, bool *ret_read)
 {
 	u16 undefined = 0;
-	bool branched = faults;
+	bool branched = cut;
 	struct insn in;
 
 	*ret_read = false;
@@ -517,7 +517,7 @@ enum difference compare(const struct insn_case *c, enum leg la, const struct out
 	if (c->start.rip - rw < sizeof(a->code))
 		r.code = a->code + (c->start.rip - rw);
 	r.code_changed = memcmp(r.code, c->code, c->bytes);
-	r.undefined = undefined_flags(&r, a->end == END_FAULT, &read);
+	r.undefined = undefined_flags(&r, a->end != END_DONE, &read);
 	if (lb == LEG_HOST && not_comparable(&r, a, b))
 		return DIFF_EXCUSED;
 	if (b->end == END_FAULT && a->regs.rip == b->regs.rip && find_fault(&r, a, &in))
