@@ -7,6 +7,7 @@
 
 #define EVERYWHERE (OK_ENGINE | OK_HOST | OK_KERNEL)
 #define LEVEL3     (OK_ENGINE | OK_HOST)
+#define OWN        (OK_ENGINE | OK_KERNEL | OK_OWN)
 #define LOW        (OK_LOW | OK_REAL)
 
 /* By op; those not here are not generated. */
@@ -50,7 +51,12 @@ static const u8 allowed[OP_COUNT] = {
 	[OP_HLT] = LEVEL3 | OK_REAL,
 	[OP_RDMSR] = LEVEL3,
 	[OP_WRMSR] = LEVEL3,
-	[OP_MOV_FROM_CR] = LEVEL3,
+	[OP_MOV_FROM_CR] = LEVEL3 | OWN,
+	[OP_SMSW] = OWN,
+	[OP_SGDT] = OWN,
+	[OP_SIDT] = OWN,
+	[OP_SLDT] = OWN,
+	[OP_STR] = OWN,
 	[OP_MOV_TO_CR] = LEVEL3,
 	[OP_MOV_FROM_DR] = LEVEL3,
 	[OP_MOV_TO_DR] = LEVEL3,

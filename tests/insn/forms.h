@@ -48,6 +48,7 @@ static inline unsigned form_mode(unsigned mode)
 #define OK_KERNEL BIT(2) /* level 0 does what level 3 does */
 #define OK_LOW    BIT(3) /* only where there are segments (low.c), in protected mode too */
 #define OK_REAL   BIT(4) /* and in real mode */
+#define OK_OWN    BIT(5) /* level 0 does what the host would not do: step and translate alone */
 u8 form_allowed(const struct insn_desc *d);
 
 /* Bytes of a form with operand fields from the caller: rex_rxb are the bits R X B of REX or VEX. */

@@ -208,7 +208,7 @@ static bool add_insn(struct making *m)
 		return false;
 	if (differs_by_vendor(m, f, &in) || !prepare(m, code, &in))
 		return false;
-	c->with_host = c->with_host && (ok & OK_HOST);
+	c->with_host = c->with_host && (ok & OK_HOST) && (c->cpl != 0 || !(ok & OK_OWN));
 	memcpy(c->code + c->bytes, code, in.len);
 	c->at[c->count++] = c->bytes;
 	c->bytes += in.len;

@@ -90,6 +90,11 @@ static inline u64 gen_page_rip(const struct gen *g)
 	return g->t.rip - (g->t.gpa & ~PAGE_MASK);
 }
 
+static inline unsigned gen_cpl(const struct gen *g)
+{
+	return (g->t.key & BK_CPL_MASK) >> BK_CPL_SHIFT;
+}
+
 /* Real or virtual-8086 mode. */
 static inline bool gen_real(const struct gen *g)
 {
@@ -106,7 +111,7 @@ static inline bool gen_real_segments(const struct gen *g)
  * ---- generators: code for one instruction; false: not possible here, and what was emitted counts for nothing ----
  *
  * gen_stack.c; gen_branch.c: near branches; gen_real.c: segment registers and far transfers of real mode; gen_string.c;
- * gen_system.c; gen_bits.c; gen_legacy.c: what 64-bit mode dropped, or is rare there; translate.c: what the host does.
+ * gen_system.c; gen_sysreg.c; gen_bits.c; gen_legacy.c: what 64-bit mode dropped, or is rare there; translate.c: what the host does.
  */
 #define INSN_OP(op, handler, generator, needs, class, intercept)                                   \
 	bool gen_##generator(struct gen *g, const struct insn *in);

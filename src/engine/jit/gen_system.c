@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Privileged instructions that are frequent enough to be inline: interrupt flag, flags and their image, time
- * stamp, swapgs, segment register reads. No flag of the host changes but where the guest's would.
+ * stamp, swapgs. No flag of the host changes but where the guest's would. gen_sysreg.c has those that only read.
  */
 #include "engine/jit/gen.h"
 #include "engine/core/layout.h"
@@ -10,11 +10,6 @@
 
 #define FIELD(f) ((u32)offsetof(struct cpu, f))
 
-static unsigned cpl(const struct gen *g)
-{
-	return (g->t.key & BK_CPL_MASK) >> BK_CPL_SHIFT;
-}
-
 void gen_set32(struct gen *g, u32 field, u32 value)
 {
 	emit_mov_mi(&g->e, 4, at_field(field), value);
@@ -22,7 +17,7 @@ void gen_set32(struct gen *g, u32 field, u32 value)
 
 bool gen_cli(struct gen *g, const struct insn *in)
 {
-	if (cpl(g) != 0)
+	if (gen_cpl(g) != 0)
 		return false;
 	gen_set32(g, CPU_IFLAG, 0);
 	return true;
@@ -36,7 +31,7 @@ bool gen_sti(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
-	if (cpl(g) != 0 || !gen_shadow_fits(g, in))
+	if (gen_cpl(g) != 0 || !gen_shadow_fits(g, in))
 		return false;
 	emit_store(e, H_RCX, FRAME_RCX);
 	emit_movzx_rm(e, 1, H_RCX, at_field(FIELD(irq_waiting)));
@@ -124,7 +119,7 @@ bool gen_popf(struct gen *g, const struct insn *in)
 {
 	s32 disp;
 
-	if (cpl(g) != 0 || !gen_stack_fits(g, in->op_size) || g->now + 1 == g->count)
+	if (gen_cpl(g) != 0 || !gen_stack_fits(g, in->op_size) || g->now + 1 == g->count)
 		return false;
 	gen_stack_operand(g, 0, TLB_READ, in->op_size, &disp);
 	gen_load(g, H_R9, disp, in->op_size);
@@ -139,7 +134,7 @@ static bool gen_time(struct gen *g, bool with_aux)
 {
 	struct emit *e = &g->e;
 
-	if (((g->t.key & BK_TSD) && cpl(g) != 0) || (with_aux && (g->t.key & BK_NO_RDTSCP)) ||
+	if (((g->t.key & BK_TSD) && gen_cpl(g) != 0) || (with_aux && (g->t.key & BK_NO_RDTSCP)) ||
 		(g->t.key & BK_TSC_SCALED))
 		return false;
 	if (with_aux)
@@ -170,54 +165,12 @@ bool gen_rdtscp(struct gen *g, const struct insn *in)
 
 bool gen_swapgs(struct gen *g, const struct insn *in)
 {
-	if (!g->long_mode || cpl(g) != 0)
+	if (!g->long_mode || gen_cpl(g) != 0)
 		return false;
 	emit_load(&g->e, H_R9, FIELD(seg[SEG_GS].base));
 	emit_load(&g->e, H_R10, FIELD(msr.kernel_gs_base));
 	emit_store(&g->e, H_R9, FIELD(msr.kernel_gs_base));
 	emit_store(&g->e, H_R10, FIELD(seg[SEG_GS].base));
-	return true;
-}
-
-/* mov [mem], sreg: two bytes, whatever the operand size. */
-static bool gen_store_seg(struct gen *g, const struct insn *in)
-{
-	s32 disp;
-
-	if (!gen_operand(g, in, TLB_WRITE, 2, &disp))
-		return false;
-	gen_fold(g, disp);
-	emit_mov_rm(&g->e, 2, H_R10,
-		at_field(FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg));
-	gen_store_r10(g, 0, 2);
-	return true;
-}
-
-/* The lowest 16 bits of a register are those of r9. */
-static bool gen_put_word(struct gen *g, unsigned reg)
-{
-	if (reg_displaced(reg))
-		return false;
-	emit_mov_rr16(&g->e, reg == RSP ? H_R11 : reg, H_R9);
-	return true;
-}
-
-/* mov r, sreg: zero-extended selector. */
-bool gen_mov_from_seg(struct gen *g, const struct insn *in)
-{
-	unsigned dst = in->rm == RSP ? H_R11 : in->rm;
-
-	if (in->reg > SEG_GS)
-		return false;
-	if (in->is_mem)
-		return gen_store_seg(g, in);
-	if (in->op_size == 2 || reg_displaced(in->rm))
-		dst = H_R9;
-	emit_load16(&g->e, dst, FIELD(seg[0].selector) + (u32)sizeof(struct segment) * in->reg);
-	if (in->op_size == 2)
-		return gen_put_word(g, in->rm);
-	if (reg_displaced(in->rm))
-		emit_store(&g->e, dst, FRAME_GPR(in->rm));
 	return true;
 }
 
@@ -237,15 +190,19 @@ static void gen_add32(struct gen *g, u32 field, s32 by)
 
 /*
  * stac and clac move to the same code under another key, whose accesses use another view of the TLB. The key says
- * that SMAP is on and what AC is now; where it does not, or AC does not change, step() finds out.
+ * that SMAP is on and what AC is now; where SMAP is off step() finds out.
  */
 static bool gen_set_ac(struct gen *g, bool on)
 {
 	u32 key = g->t.key & ~BLOCK_PLAIN;
 	s32 by = on ? (s32)FL_AC : -(s32)FL_AC;
 
-	if (cpl(g) != 0 || !(key & BK_SMAP) || !(key & BK_VIEW_AC) != on)
+	if (gen_cpl(g) != 0 || !(key & BK_SMAP))
 		return false;
+	if (!(key & BK_VIEW_AC) != on) { /* as it is already */
+		gen_goto(g, gen_next_rip(g));
+		return true;
+	}
 	gen_add32(g, CPU_RFLAGS, by);
 	gen_add32(g, CPU_SYS_FLAGS, by);
 	gen_set8(g, FIELD(view), on ? TLB_KERNEL_AC : TLB_KERNEL);
