@@ -1,51 +1,118 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Short movs and stos, with and without rep, inline; long ones and everything odd go through step(), which
- * works page by page. Compilers clear and copy small structures this way.
- *
- * At most SHORT bytes from pointers that are at least as far from both ends of their page: then the direction
- * flag does not matter. The host's own instruction runs on host addresses; the differences to the guest's are kept
- * in SLOT_STRING_* so that a host fault in the middle can be turned back (run.c).
+ * movs and stos of 64-bit code, with and without rep, inline as long as they stay in their pages; what does not, and
+ * everything odd, goes through step(), which works page by page. Compilers clear and copy structures this way, kernels
+ * pages. The host's own instruction runs on host addresses; the differences to the guest's are kept in SLOT_STRING_* so
+ * that a host fault in the middle can be turned back (run.c).
  *
  * Outside 64-bit mode single elements of all string instructions are inline, and repeated ones go through step().
  */
 #include "engine/jit/gen.h"
 #include "engine/core/layout.h"
 
-#define SHORT 128
-
 static bool repeated(const struct insn *in)
 {
 	return in->pfx & (PFX_REP | PFX_REPNE);
 }
 
+/* ---- 64-bit code ---- */
+
 /*
- * r9 = host address of guest pointer ptr; slot = guest minus host. r10 is lost. Needs dead flags.
+ * r9 = host address of guest pointer ptr, from where the instruction goes upwards, within the page; slot = guest minus
+ * host. r10 is lost, and the flags if it is repeated.
  */
-static void gen_host_pointer(struct gen *g, unsigned ptr, unsigned kind, unsigned slot)
+static void gen_host_pointer(
+	struct gen *g, const struct insn *in, unsigned ptr, unsigned kind, unsigned slot)
 {
 	struct emit *e = &g->e;
 
 	emit_mov_rr(e, H_R10, ptr);
-	gen_check(g, kind, SHORT);
-	emit_alu_ri(&g->e, true, ALU_CMP, H_R10, SHORT);
-	gen_cold(g, emit_jcc32(e, CC_B), REC_STEP, false);
-	emit_lea(e, true, H_R9, H_R9, H_R10, 1, 0);
-	emit_mov_rr(e, H_R10, ptr);
-	emit_alu_rr(e, true, ALU_SUB, H_R10, H_R9);
+	gen_check(g, kind, in->op_size);
+	gen_fold(g, 0);
+	if (repeated(in)) {
+		emit_lea(e, true, H_R10, H_R10, H_RCX, in->op_size, 0);
+		emit_alu_ri(e, true, ALU_CMP, H_R10, PAGE_SIZE);
+		gen_cold(g, emit_jcc32(e, CC_A), REC_STEP, false);
+	}
+	emit_mov_rr(e, H_R10, H_R9);
+	emit_not(e, H_R10);
+	emit_lea(e, true, H_R10, H_R10, ptr, 1, 1);
 	emit_store(e, H_R10, CPU_SCRATCH(slot));
 }
 
-/* add reg, [slot] */
-static void gen_back(struct gen *g, unsigned reg, unsigned slot)
+/* The pointers of the host, in rdi and at FRAME_CALL. */
+static void gen_host_pointers(struct gen *g, const struct insn *in, bool movs)
 {
-	emit_alu_rm(&g->e, true, ALU_ADD, reg, at_field(CPU_SCRATCH(slot)));
+	if (movs) {
+		gen_host_pointer(g, in, RSI, TLB_READ, SLOT_STRING_SRC);
+		emit_store(&g->e, H_R9, FRAME_CALL);
+	}
+	gen_host_pointer(g, in, RDI, TLB_WRITE, SLOT_STRING_DST);
+	emit_mov_rr(&g->e, RDI, H_R9);
 }
 
-static bool suitable(const struct gen *g, const struct insn *in)
+static void gen_flags_back(struct gen *g)
 {
-	return g->long_mode && in->addr_size == 8 && !g->flags_live[g->now] && in->seg != SEG_FS &&
-	       in->seg != SEG_GS;
+	emit_load(&g->e, H_R9, FRAME_FLAGS);
+	emit_push(&g->e, H_R9);
+	emit_popf(&g->e);
+}
+
+/*
+ * Repeated upwards and at most a page. Flags that are alive are put aside meanwhile: all ways to step() from here, those
+ * since cold, lead by the place where they are put back.
+ */
+static void gen_repeat(struct gen *g, const struct insn *in, bool movs)
+{
+	struct emit *e = &g->e;
+	unsigned cold = g->cold_count;
+	bool live = g->flags_live[g->now];
+	u8 *over;
+
+	emit_pushf(e);
+	emit_pop(e, H_R9);
+	emit_store(e, H_R9, FRAME_FLAGS);
+	emit_test_ri(e, H_R9, FL_DF);
+	gen_cold(g, emit_jcc32(e, CC_NE), REC_STEP, false);
+	emit_alu_ri(e, true, ALU_CMP, H_RCX, PAGE_SIZE / in->op_size);
+	gen_cold(g, emit_jcc32(e, CC_A), REC_STEP, false);
+	g->flags_live[g->now] = false;
+	gen_host_pointers(g, in, movs);
+	g->flags_live[g->now] = live;
+	if (!live)
+		return;
+	gen_flags_back(g);
+	over = emit_jmp32(e);
+	while (g->cold_count > cold)
+		emit_patch32(g->cold[--g->cold_count].from, e->p);
+	gen_flags_back(g);
+	gen_cold(g, emit_jmp32(e), REC_STEP, false);
+	emit_patch32(over, e->p);
+}
+
+/* reg = reg + slot */
+static void gen_back(struct gen *g, unsigned reg, unsigned slot)
+{
+	emit_load(&g->e, H_R9, CPU_SCRATCH(slot));
+	emit_lea(&g->e, true, reg, reg, H_R9, 1, 0);
+}
+
+/* movs, stos */
+static bool gen_string64(struct gen *g, const struct insn *in, bool movs)
+{
+	if (in->addr_size != 8 || in->seg == SEG_FS || in->seg == SEG_GS)
+		return false;
+	if (repeated(in))
+		gen_repeat(g, in, movs);
+	else
+		gen_host_pointers(g, in, movs);
+	if (movs)
+		emit_load(&g->e, RSI, FRAME_CALL);
+	emit_string(&g->e, in->opcode, in->op_size, repeated(in));
+	gen_back(g, RDI, SLOT_STRING_DST);
+	if (movs)
+		gen_back(g, RSI, SLOT_STRING_SRC);
+	return true;
 }
 
 /* ---- outside 64-bit mode: single elements of all of them ---- */
@@ -137,38 +204,14 @@ static bool gen_two_pointers(struct gen *g, const struct insn *in, unsigned kind
 
 /* ---- the instructions ---- */
 
-/* movs, stos of 64-bit code */
-static bool gen_short(struct gen *g, const struct insn *in, bool movs)
-{
-	if (!suitable(g, in))
-		return false;
-	if (repeated(in)) {
-		emit_alu_ri(&g->e, true, ALU_CMP, RCX, SHORT / in->op_size);
-		gen_cold(g, emit_jcc32(&g->e, CC_A), REC_STEP, false);
-	}
-	if (movs) {
-		gen_host_pointer(g, RSI, TLB_READ, SLOT_STRING_SRC);
-		emit_store(&g->e, H_R9, FRAME_CALL);
-	}
-	gen_host_pointer(g, RDI, TLB_WRITE, SLOT_STRING_DST);
-	emit_mov_rr(&g->e, RDI, H_R9);
-	if (movs)
-		emit_load(&g->e, RSI, FRAME_CALL);
-	emit_string(&g->e, in->opcode, in->op_size, repeated(in));
-	gen_back(g, RDI, SLOT_STRING_DST);
-	if (movs)
-		gen_back(g, RSI, SLOT_STRING_SRC);
-	return true;
-}
-
 bool gen_movs(struct gen *g, const struct insn *in)
 {
-	return g->long_mode ? gen_short(g, in, true) : gen_two_pointers(g, in, TLB_WRITE);
+	return g->long_mode ? gen_string64(g, in, true) : gen_two_pointers(g, in, TLB_WRITE);
 }
 
 bool gen_stos(struct gen *g, const struct insn *in)
 {
-	return g->long_mode ? gen_short(g, in, false)
+	return g->long_mode ? gen_string64(g, in, false)
 			    : gen_one_pointer(g, in, RDI, SEG_ES, TLB_WRITE);
 }
 
