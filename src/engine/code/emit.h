@@ -192,11 +192,6 @@ static inline void emit_not(struct emit *e, unsigned reg)
 {
 	emit_op_rr(e, 0xf7 | EO_W, 2, reg);
 }
-static inline void emit_sar(struct emit *e, bool wide, unsigned reg, u8 count)
-{
-	emit_op_rr(e, 0xc1 | (wide ? EO_W : 0), 7, reg);
-	emit8(e, count);
-}
 static inline void emit_inc_dec(struct emit *e, unsigned size, bool dec, unsigned reg)
 {
 	emit_op_rr(e, 0xff | emit_size(size), dec, reg);
@@ -214,6 +209,20 @@ static inline void emit_rorx(struct emit *e, bool wide, unsigned dst, unsigned s
 		0);
 	emit_modrm_reg(e, dst, src);
 	emit8(e, count);
+}
+/* dst = src shifted right arithmetically by the register count */
+static inline void emit_sarx(struct emit *e, bool wide, unsigned dst, unsigned src, unsigned count)
+{
+	emit_vex(e, 0xf7 | EO_MAP(2) | EO_PP(2) | (wide ? EO_W : 0), emit_rxb(dst, REG_NONE, src),
+		count);
+	emit_modrm_reg(e, dst, src);
+}
+static inline void emit_sarx_rm(
+	struct emit *e, bool wide, unsigned dst, struct emit_mem m, unsigned count)
+{
+	emit_vex(e, 0xf7 | EO_MAP(2) | EO_PP(2) | (wide ? EO_W : 0), emit_rxb(dst, m.index, m.base),
+		count);
+	emit_modrm_mem(e, dst, m);
 }
 static inline void emit_pext_rm(struct emit *e, unsigned dst, unsigned src, struct emit_mem mask)
 {

@@ -124,6 +124,10 @@ static void moves_between_registers(unsigned a, unsigned b)
 	says("movzx %s, %s", reg(4, a), reg(2, b));
 	emit_movsxd(fresh(), a, b);
 	says("movsxd %s, %s", reg(8, a), reg(4, b));
+	emit_sarx(fresh(), true, a, b, a);
+	says("sarx %s, %s, %s", reg(8, a), reg(8, b), reg(8, a));
+	emit_sarx(fresh(), false, a, b, a);
+	says("sarx %s, %s, %s", reg(4, a), reg(4, b), reg(4, a));
 	emit_rorx(fresh(), true, a, b, 12);
 	says("rorx %s, %s, 0x0C", reg(8, a), reg(8, b));
 	emit_rorx(fresh(), false, a, b, 16);
@@ -162,10 +166,6 @@ static void single_registers(unsigned a)
 	says("test %s, 0x200", reg(4, a));
 	emit_not(fresh(), a);
 	says("not %s", reg(8, a));
-	emit_sar(fresh(), true, a, 6);
-	says("sar %s, 0x06", reg(8, a));
-	emit_sar(fresh(), false, a, 5);
-	says("sar %s, 0x05", reg(4, a));
 	for (unsigned size = 2; size <= 8; size *= 2) {
 		emit_inc_dec(fresh(), size, false, a);
 		says("inc %s", reg(size, a));
@@ -209,6 +209,10 @@ static void arithmetic_of_memory(unsigned a, const struct shape *s)
 		emit_alu_mi8(fresh(), size, op, s->m, 0x11);
 		says("%s %s ptr %s, 0x11", alu_names[op], pointers[log2_of(size)], s->text);
 	}
+	emit_sarx_rm(fresh(), true, a, s->m, 15 - a);
+	says("sarx %s, qword ptr %s, %s", reg(8, a), s->text, reg(8, 15 - a));
+	emit_sarx_rm(fresh(), false, a, s->m, 15 - a);
+	says("sarx %s, dword ptr %s, %s", reg(4, a), s->text, reg(4, 15 - a));
 	emit_pext_rm(fresh(), a, 15 - a, s->m);
 	says("pext %s, %s, qword ptr %s", reg(8, a), reg(8, 15 - a), s->text);
 	emit_pdep_rm(fresh(), a, 15 - a, s->m);
