@@ -196,6 +196,7 @@ static bool gen_set_ac(struct gen *g, bool on)
 {
 	u32 key = g->t.key & ~BLOCK_PLAIN;
 	s32 by = on ? (s32)FL_AC : -(s32)FL_AC;
+	int own = g->jump_table;
 
 	if (gen_cpl(g) != 0 || !(key & BK_SMAP))
 		return false;
@@ -209,6 +210,7 @@ static bool gen_set_ac(struct gen *g, bool on)
 	gen_set32(g, FIELD(block_key), key ^ BK_VIEW_AC);
 	g->jump_table = jump_table_for(g->cache, key ^ BK_VIEW_AC);
 	gen_goto(g, gen_next_rip(g));
+	g->jump_table = own; /* the block may be made once more, without groups */
 	return true;
 }
 
