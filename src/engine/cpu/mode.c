@@ -57,7 +57,7 @@ static u32 control_key(const struct cpu *cpu)
 	       (cr4 & CR4_TSD ? BK_TSD : 0) | (cr4 & CR4_FSGSBASE ? BK_FSGSBASE : 0) |
 	       (cr4 & CR4_UMIP ? BK_UMIP : 0) | (cr4 & CR4_SMAP ? BK_SMAP : 0) |
 	       (cpu->lacks & LACKS_RDTSCP ? BK_NO_RDTSCP : 0) |
-	       (cpu->tsc_ratio ? BK_TSC_SCALED : 0) |
+	       (cpu->tsc_ratio ? BK_TSC_SCALED : 0) | (cpu->efer & EFER_SCE ? BK_SYSCALL : 0) |
 	       (cpu->tap_events & BIT(TAP_SOFT_INT) ? BK_TAP_INT : 0) |
 	       (cpu->tap_events & BIT(TAP_TABLE) ? BK_TAP_TABLE : 0);
 }

@@ -111,7 +111,7 @@ static inline bool gen_real_segments(const struct gen *g)
  * ---- generators: code for one instruction; false: not possible here, and what was emitted counts for nothing ----
  *
  * gen_stack.c; gen_branch.c: near branches; gen_real.c: segment registers and far transfers of real mode; gen_string.c;
- * gen_system.c; gen_sysreg.c; gen_bits.c; gen_legacy.c: what 64-bit mode dropped, or is rare there; translate.c: what the host does.
+ * gen_system.c; gen_sysreg.c; gen_syscall.c; gen_bits.c; gen_legacy.c: what 64-bit mode dropped, or is rare there; translate.c: what the host does.
  */
 #define INSN_OP(op, handler, generator, needs, class, intercept)                                   \
 	bool gen_##generator(struct gen *g, const struct insn *in);
@@ -201,6 +201,14 @@ void gen_new_flags(struct gen *g, unsigned size);
 void gen_put_flags(struct gen *g);
 /* To step() if the byte [field] is not 0; flags are lost. */
 void gen_unless_byte(struct gen *g, u32 field);
+
+/* ---- gen_sysreg.c ---- */
+
+/*
+ * To step() unless bits 63 to 47 of r9 are the same (SDM 1:3.3.7.1). With CR4.LA57 more would do, which step() knows. No
+ * flag changes.
+ */
+void gen_canonical(struct gen *g);
 
 /* ---- gen_branch.c ---- */
 

@@ -150,11 +150,8 @@ static bool gen_read_base(struct gen *g, const struct insn *in, unsigned seg)
 	return true;
 }
 
-/*
- * To step() unless bits 63 to 47 of r9 are the same (SDM 1:3.3.7.1): 0 or 1ffff, and one more has nothing in bits 16 to 1
- * then. With CR4.LA57 more would do, which step() knows.
- */
-static void gen_canonical(struct gen *g)
+/* 0 or 1ffff in bits 63 to 47, and one more has nothing in bits 16 to 1 then. */
+void gen_canonical(struct gen *g)
 {
 	struct emit *e = &g->e;
 

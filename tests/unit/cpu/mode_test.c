@@ -13,7 +13,11 @@ static void keys(void **state)
 
 	start_long(0);
 	base = w.cpu->block_key;
-	assert_int_equal(base, BK_CODE64 | BK_FLAT | BK_PAGING);
+	assert_int_equal(base, BK_CODE64 | BK_FLAT | BK_PAGING | BK_SYSCALL);
+	w.cpu->efer &= ~EFER_SCE;
+	cpu_update_mode(w.cpu);
+	assert_int_equal(w.cpu->block_key, base & ~(u32)BK_SYSCALL);
+	start_long(0);
 	w.cpu->cr4 |= CR4_SMAP;
 	w.cpu->rflags |= FL_AC;
 	cpu_update_mode(w.cpu);
