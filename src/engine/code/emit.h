@@ -67,6 +67,11 @@ static inline void emit_mov_rr16(struct emit *e, unsigned dst, unsigned src)
 {
 	emit_op_rr(e, 0x89 | EO_66, src, dst);
 }
+/* The lowest 8 bits alone. */
+static inline void emit_mov_rr8(struct emit *e, unsigned dst, unsigned src)
+{
+	emit_op_rr(e, 0x88 | EO_REX, src, dst);
+}
 static inline void emit_movzx8(struct emit *e, unsigned dst, unsigned src)
 {
 	emit_op_rr(e, 0xb6 | EO_MAP(1) | (src >= 4 ? EO_REX : 0), dst, src);

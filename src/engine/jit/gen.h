@@ -202,6 +202,12 @@ void gen_put_flags(struct gen *g);
 /* To step() if the byte [field] is not 0; flags are lost. */
 void gen_unless_byte(struct gen *g, u32 field);
 
+/* ---- gen_legacy.c ---- */
+
+/* mov between memory and ah, ch, dh or bh */
+bool gen_is_high_mov(const struct insn *in);
+bool gen_high_mov(struct gen *g, const struct insn *in);
+
 /* ---- gen_sysreg.c ---- */
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Instructions that 64-bit mode dropped or hardly uses, and that 16-bit code is full of: mov with a plain offset,
- * xlat, inc and dec in one byte.
+ * xlat, inc and dec in one byte, mov of ah, ch, dh and bh.
  */
 #include "engine/jit/gen.h"
 
@@ -42,5 +42,40 @@ bool gen_inc_dec_short(struct gen *g, const struct insn *in)
 	unsigned reg = in->reg == RSP ? H_R11 : in->reg;
 
 	emit_inc_dec(&g->e, in->op_size, in->opcode & 8, reg);
+	return true;
+}
+
+/* ---- ah, ch, dh, bh and memory: there is no such register beside r9 and r10, which need REX ---- */
+
+static bool is_high_byte(const struct insn *in)
+{
+	return in->desc->reg == RK_GPR8 && !(in->pfx & PFX_REX) && in->reg >= 4;
+}
+
+bool gen_is_high_mov(const struct insn *in)
+{
+	return in->is_mem && in->enc == ENC_LEGACY && in->map == 0 &&
+	       (in->opcode == 0x88 || in->opcode == 0x8a) && is_high_byte(in);
+}
+
+bool gen_high_mov(struct gen *g, const struct insn *in)
+{
+	bool store = in->opcode == 0x88;
+	unsigned reg = in->reg - 4u; /* whose second byte it is */
+	struct emit *e = &g->e;
+	s32 disp;
+
+	if (!gen_operand(g, in, store ? TLB_WRITE : TLB_READ, 1, &disp))
+		return false;
+	gen_fold(g, disp);
+	if (store) {
+		emit_rorx(e, false, H_R10, reg, 8);
+		gen_store_r10(g, 0, 1);
+		return true;
+	}
+	emit_movzx_rm(e, 1, H_R10, at_reg(H_R9, 0)); /* the host may refuse it */
+	emit_rorx(e, true, reg, reg, 8);
+	emit_mov_rr8(e, reg, H_R10);
+	emit_rorx(e, true, reg, reg, 56);
 	return true;
 }

@@ -132,6 +132,8 @@ static bool gen_native_mem(struct gen *g, const struct insn *in)
 
 	if (in->desc->mem == MEM_NONE)
 		return true;
+	if (gen_is_high_mov(in))
+		return gen_high_mov(g, in);
 	if (!in->mem_size || !gen_operand(g, in, kind, in->mem_size, &disp))
 		return false;
 	r = rewrite_insn(&g->e, in, RW_MEM_R9_R10, disp);

@@ -124,6 +124,8 @@ static void moves_between_registers(unsigned a, unsigned b)
 	says("movzx %s, %s", reg(4, a), reg(2, b));
 	emit_movsxd(fresh(), a, b);
 	says("movsxd %s, %s", reg(8, a), reg(4, b));
+	emit_mov_rr8(fresh(), a, b);
+	says("mov %s, %s", reg(1, a), reg(1, b));
 	emit_sarx(fresh(), true, a, b, a);
 	says("sarx %s, %s, %s", reg(8, a), reg(8, b), reg(8, a));
 	emit_sarx(fresh(), false, a, b, a);
