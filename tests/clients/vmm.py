@@ -3,11 +3,9 @@
 
 A machine is named "kvm" (what the program believes) or "tcg".
 """
-import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,13 +16,10 @@ sys.path.insert(0, os.path.join(HERE, '..', '..', 'tools'))
 # pylint: disable=wrong-import-position
 import machines  # noqa: E402
 from machines import Timeout  # noqa: E402,F401
+from qmp import Failure, Monitor  # noqa: E402
 
 QEMU = 'qemu-system-x86_64'
 SLOW = float(os.environ.get('SLOW', '1'))  # stretches every time limit
-
-
-class Failure(Exception):
-    """What was expected and did not happen."""
 
 
 class Skip(Exception):
@@ -50,42 +45,6 @@ def require_program(name, package):
     return found
 
 
-class Monitor:
-    """QMP: commands, and HMP commands through it."""
-
-    def __init__(self, path, alive):
-        end = time.monotonic() + 30 * SLOW
-        self.socket = socket.socket(socket.AF_UNIX)
-        while True:
-            try:
-                self.socket.connect(path)
-                break
-            except OSError:
-                need(alive() and time.monotonic() < end, 'QEMU did not open its monitor')
-                time.sleep(0.05)
-        self.socket.settimeout(120 * SLOW)
-        self.lines = self.socket.makefile('r')
-        self.lines.readline()
-        self.do('qmp_capabilities')
-
-    def do(self, command, **arguments):
-        message = {'execute': command}
-        if arguments:
-            message['arguments'] = arguments
-        self.socket.sendall(json.dumps(message).encode())
-        while True:
-            line = self.lines.readline()
-            need(line, f'{command}: QEMU closed its monitor')
-            answer = json.loads(line)
-            if 'error' in answer:
-                raise Failure(f'{command}: {answer["error"]["desc"]}')
-            if 'return' in answer:
-                return answer['return']
-
-    def human(self, line):
-        return self.do('human-monitor-command', **{'command-line': line})
-
-
 class Vmm(machines.Guest):
     """A QEMU that runs; console in .text, monitor in .monitor."""
 
@@ -99,7 +58,7 @@ class Vmm(machines.Guest):
         self.machine = machine
         super().__init__(argv + args)
         try:
-            self.monitor = Monitor(self.path, lambda: self.process.poll() is None) if monitor else None
+            self.monitor = Monitor(self.path, lambda: self.process.poll() is None, SLOW) if monitor else None
         except Exception:
             self.close()
             print(self._rest())
