@@ -50,6 +50,42 @@ def make_initrd(target, *files):
     return target
 
 
+class Resident:
+    """Resident bytes of a process: .ram is the one large mapping that is the guest's RAM, the others are beside it."""
+
+    def __init__(self):
+        self.ram = self.anonymous = self.shared = self.files = 0
+
+    @property
+    def beside(self):
+        return self.anonymous + self.shared + self.files
+
+    def count(self, ram, name, sizes):
+        if sizes['Size'] >= 0.9 * ram:
+            self.ram += sizes['Rss']
+            return
+        self.anonymous += sizes['Anonymous']
+        if name.startswith(('/memfd:', '/dev/', '/SYSV')):
+            self.shared += sizes['Rss'] - sizes['Anonymous']
+        else:
+            self.files += sizes['Rss'] - sizes['Anonymous']
+
+
+def resident(pid, ram):
+    """What a process whose guest has so many bytes of RAM keeps resident."""
+    found, name, sizes = Resident(), '', {}
+    with open(f'/proc/{pid}/smaps', encoding='utf-8') as f:
+        for line in f:
+            words = line.split()
+            if '-' in words[0]:
+                name, sizes = ' '.join(words[5:]), {}
+            elif words[-1] == 'kB':
+                sizes[words[0].rstrip(':')] = int(words[1]) * 1024
+            elif words[0] == 'VmFlags:':  # the last line of a mapping
+                found.count(ram, name, sizes)
+    return found
+
+
 class Timeout(Exception):
     """The guest said nothing, or not what was waited for, in time."""
 

@@ -212,25 +212,13 @@ def piped(args):
     print('all lines arrive, and the end of the input ends the shell')
 
 
-def resident_beside_ram(pid, ram):
-    """Resident bytes of a process outside the one large mapping that is the guest's RAM."""
-    total, large = 0, False
-    with open(f'/proc/{pid}/smaps', encoding='utf-8') as f:
-        for line in f:
-            if line.startswith('Size:'):
-                large = int(line.split()[1]) * 1024 >= 0.9 * ram
-            elif line.startswith('Rss:') and not large:
-                total += int(line.split()[1]) * 1024
-    return total
-
-
 def memory(args):
     """Resident memory: the RAM that the guest touched, plus at most 64 MiB."""
     args.memory = '2G'
     with start(args, 'quiet RUN="seq 1 100000 | sort -rn | md5sum; sleep 2"') as guest:
         guest.expect('@@begin', 60 * SLOW)
         guest.expect('-', 60 * SLOW)
-        beside = resident_beside_ram(guest.process.pid, 2 << 30)
+        beside = machines.resident(guest.process.pid, 2 << 30).beside
         finish(guest)
     print(f'{beside >> 20} MiB resident beside the guest RAM')
     need(beside <= 64 << 20 or args.machine == 'tcg', f'{beside >> 20} MiB instead of at most 64')
