@@ -35,6 +35,7 @@ help:
 	@echo "make check      everything that must hold: builds, rules, tests, sanitizers, boots"
 	@echo "make check-clients  on our engine: the kernel's own KVM selftests, Debian's QEMU (half an hour)"
 	@echo "make bench      programs run natively, on our engine and under QEMU TCG (BENCH=--quick)"
+	@echo "                BENCH='--only real': gcc, Python, systemd and others, as Debian has them"
 	@echo "make fuzz       every fuzzer for SECONDS_EACH=$(SECONDS_EACH) seconds"
 	@echo "make format     clang-format all C files"
 	@echo "make install    install under PREFIX=$(PREFIX) (DESTDIR is obeyed)"
