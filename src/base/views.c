@@ -32,7 +32,8 @@ static int map_write(struct views *v, size_t bytes, int flags, int fd)
 /* Where the kernel can use large pages, if it is asked to. */
 static u8 *map_exec(size_t bytes, int fd)
 {
-	u8 *at = sys_mmap(NULL, bytes + VIEWS_LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	u8 *at = sys_mmap(NULL, bytes + VIEWS_LARGE, PROT_NONE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	u8 *start = (u8 *)ALIGN_UP((u64)at, VIEWS_LARGE);
 
 	if (at == MAP_FAILED)

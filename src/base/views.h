@@ -12,7 +12,8 @@
 
 #include "base/types.h"
 
-#define VIEWS_LARGE (2ull << 20) /* the executable view begins at a multiple of it, if a memfd could be had */
+#define VIEWS_LARGE                                                                                \
+	(2ull << 20) /* the executable view begins at a multiple of it, if a memfd could be had */
 
 struct views {
 	u8 *write, *exec;

@@ -16,6 +16,7 @@ SAME(CPU_SCRATCH(0), scratch);
 SAME(CPU_HOST_RSP, host_rsp);
 SAME(CPU_HIGH_MASK, high_mask);
 SAME(CPU_JUMP_MASK, jump_mask);
+SAME(CPU_PAGE_MASK, page_mask);
 SAME(CPU_BOUNCE_PTR, bounce_ptr);
 SAME(CPU_TSC_OFFSET, tsc_offset);
 
@@ -45,6 +46,21 @@ struct emit cache_emitter(struct code_cache *c, u32 n)
 void cache_commit(struct code_cache *c, const struct emit *e)
 {
 	c->used = ALIGN_UP(cache_offset(c, e->p), 16);
+}
+
+u8 *emit_jump_lookup(struct emit *e, unsigned table)
+{
+	u32 at = table * (u32)sizeof(struct jump_table);
+	u8 *miss;
+
+	emit_pext_rm(e, H_R10, H_R9, at_field(CPU_JUMP_MASK));
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_mov_rm(e, 8, H_RCX, at_entry(offsetof(struct cpu, jump[0].neg_rip) + at, H_R10));
+	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
+	miss = emit_jmp32_unless_rcxz(e);
+	emit_load(e, H_RCX, FRAME_RCX);
+	emit_jmp_m(e, at_entry(offsetof(struct cpu, jump[0].host) + at, H_R10));
+	return miss;
 }
 
 struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind)

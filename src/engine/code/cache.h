@@ -30,6 +30,7 @@ enum record_kind {
 	REC_INDIRECT, /* target is in cpu->rip; block 0 if it is not told from where */
 	REC_STEP,     /* instruction to be done by step(), a software TLB miss included */
 	REC_GROUP,    /* the check of a group of accesses failed */
+	REC_PAGELINK, /* direct branch to another page: not linked yet, or the code there is not known to be what it was */
 	REC_POLL,     /* exit_request was seen; cpu->rip from the record */
 	REC_DEAD,     /* the block's code has changed */
 };
@@ -39,9 +40,9 @@ struct exit_record {
 	u8 base; /* REC_GROUP: register that the group is relative to, and RECORD_WRITES. REC_STEP: RECORD_NO_FORM, or 0 */
 	u16 guest; /* offset of the instruction from the block's start */
 	u32 block; /* index of the block it belongs to */
-	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. */
+	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. REC_PAGELINK: of the displacement with the token. */
 	u32 next;
-	/* REC_LINK: offset of the target from the block's start. REC_STEP: of the following instruction. REC_GROUP: first offset from base << 16 | bytes. */
+	/* REC_LINK, REC_PAGELINK: offset of the target from the block's start. REC_STEP: of the following instruction. REC_GROUP: first offset from base << 16 | bytes. */
 	s32 target;
 };
 
@@ -62,10 +63,11 @@ struct code_cache {
 	u32 trimmed;  /* code_cache_trim()'s */
 	bool all_movable; /* in tests: flat code need not be met twice */
 	_Atomic u32 locked;
-	_Atomic u32 epoch;                      /* grows when blocks are evicted */
-	_Atomic u32 rounds;                     /* grows when there is room again */
-	const u8 *leave;                        /* jmp code_leave */
-	const u8 *indirect;                     /* leave for the address in r9 */
+	_Atomic u32 epoch;             /* grows when blocks are evicted */
+	_Atomic u32 rounds;            /* grows when there is room again */
+	const u8 *leave;               /* jmp code_leave */
+	const u8 *indirect;            /* leave for the address in r9 */
+	const u8 *lookup[JUMP_TABLES]; /* go to the address in r9 by that table, or leave */
 	const struct exit_record *done, *fault; /* executable view */
 	struct blocks *blocks;                  /* block.c */
 };
@@ -106,6 +108,11 @@ static inline bool cache_contains(const struct code_cache *c, u64 pc)
 	return pc - (u64)c->exec_view < c->bytes;
 }
 
+/*
+ * Go to the tagged address in r9 by the jump table, no flag changes; returns the displacement of the jump that is taken when it is
+ * not there, with rcx in FRAME_RCX. r10 is lost.
+ */
+u8 *emit_jump_lookup(struct emit *e, unsigned table);
 /* lea r10, [record]; jmp leave; the record itself follows, 8-aligned. */
 struct exit_record *emit_exit(struct emit *e, const struct code_cache *c, enum record_kind kind);
 #define EMIT_EXIT_MAX 64

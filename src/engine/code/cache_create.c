@@ -47,6 +47,18 @@ static int map_views(struct code_cache *c)
 	return 0;
 }
 
+static void emit_lookup(struct code_cache *c, struct emit *e, unsigned table)
+{
+	u8 *miss;
+
+	emit_pad(e, 16);
+	c->lookup[table] = e->p + e->exec_delta;
+	miss = emit_jump_lookup(e, table);
+	emit_patch32(miss, e->p);
+	emit_load(e, H_RCX, FRAME_RCX);
+	emit_jmp_exec(e, c->indirect);
+}
+
 /* The fixed start of the cache: the way out, and the two records that belong to no block. */
 static void emit_prologue(struct code_cache *c)
 {
@@ -65,6 +77,8 @@ static void emit_prologue(struct code_cache *c)
 	c->indirect = e.p + e.exec_delta;
 	emit_store(&e, H_R9, CPU_RIP);
 	emit_exit(&e, c, REC_INDIRECT);
+	for (unsigned t = 0; t < JUMP_TABLES; t++)
+		emit_lookup(c, &e, t);
 	uv_assert(e.p <= c->write_view + CACHE_START);
 }
 

@@ -8,6 +8,11 @@
 #include "engine/core/stat.h"
 #include "engine/mem/mem.h"
 
+static u32 new_token(struct page_table *t)
+{
+	return t->token = (t->token + 2) | 1;
+}
+
 struct page_blocks *page_entry(struct page_table *t, u64 gpa, bool make)
 {
 	u64 tag = (gpa & PAGE_MASK) | 1;
@@ -23,9 +28,15 @@ struct page_blocks *page_entry(struct page_table *t, u64 gpa, bool make)
 		if (!make)
 			return NULL;
 		p->gpa = tag;
+		p->token = new_token(t);
 		t->used++;
 		return p;
 	}
+}
+
+u32 page_token(struct page_table *t, u64 gpa)
+{
+	return page_entry(t, gpa, true)->token;
 }
 
 void page_list(struct blocks *b, struct block *t)
@@ -93,8 +104,10 @@ void page_drop(struct machine *m, u64 gpa)
 {
 	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
 
-	if (page)
-		kill_list(m, page);
+	if (!page)
+		return;
+	kill_list(m, page);
+	page->token = new_token(&m->code->blocks->page);
 }
 
 bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
@@ -103,13 +116,14 @@ bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
 
 	base |= 1;
 	if (x87 && page->movable)
-		kill_list(m, page);
+		page_drop(m, gpa);
 	page->has_x87 |= x87;
 	page->movable &= !page->has_x87;
 	if (page->has_x87) {
 		note_place(m, page, base);
 	} else if (!page->movable && ((page->base && page->base != base) || m->code->all_movable)) {
 		kill_list(m, page);
+		page->token = new_token(&m->code->blocks->page);
 		page->movable = true;
 	}
 	page->base = base;
@@ -120,6 +134,8 @@ bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
 static void forget_list(struct machine *m, struct page_blocks *page)
 {
 	machine_stat_add(m, MACHINE_STAT_BLOCKS_INVALIDATED, kill_list(m, page));
+	if (page->movable) /* what comes will be fixed, for a start */
+		page->token = new_token(&m->code->blocks->page);
 	page->base = page->places = 0;
 	page->movable = page->has_x87 = false;
 }

@@ -16,7 +16,7 @@ struct code_watcher; /* mem/mem.h */
 struct cpu;
 struct machine;
 
-#define COPIES_MAX (1u << 12)
+#define COPIES_MAX    (1u << 12)
 /* So many stores beside the blocks of a page before they are dropped, and twice as many each time, up to a limit. */
 #define STORES_BESIDE 64u
 #define IN_VAIN_MAX   14u
@@ -28,7 +28,8 @@ struct page_blocks {
 	u32 dropped; /* how often all of them were */
 	u32 stores_beside; /* to the page, since its blocks were last dropped for them */
 	u32 in_vain;       /* how often they were */
-	u32 copy;    /* page_copy.c; 0 none */
+	u32 token;         /* see TOKENS_MAX */
+	u32 copy;          /* page_copy.c; 0 none */
 	u32 copy_first; /* what first was when the copy was made: it has that block and all after it */
 	u32 copy_blocks;
 	bool movable, has_x87;
@@ -45,11 +46,18 @@ struct page_copy {
 	u8 byte[4096];
 };
 
+/*
+ * A token stands for the blocks that a page has now: it gets another one when they are evicted, or become movable. Odd, so that
+ * no page address is one, and few enough for pagelink.c.
+ */
+#define TOKENS_MAX ((1u << 28) - 2)
+
 /* Open addressing; never more than half full. */
 struct page_table {
 	struct page_blocks *entry;
 	unsigned bits;
 	u32 used;
+	u32 token;              /* the last one given */
 	struct page_copy *copy; /* [COPIES_MAX], lazily committed, 0 unused */
 	u32 copies_used;
 };
@@ -57,13 +65,14 @@ struct page_table {
 /* Room for two pages more? */
 static inline bool page_table_has_room(const struct page_table *t)
 {
-	return t->used + 2 <= 1u << (t->bits - 1);
+	return t->used + 2 <= 1u << (t->bits - 1) && t->token < TOKENS_MAX - 16;
 }
 /* The page's entry; if it is not there it is made, or NULL. */
 struct page_blocks *page_entry(struct page_table *t, u64 gpa, bool make);
+u32 page_token(struct page_table *t, u64 gpa);
 /* To the list of its page, as number. */
 void page_list(struct blocks *b, struct block *t);
-/* No block of the page is found any more. */
+/* No block of the page is found any more, and no link leads there. */
 void page_drop(struct machine *m, u64 gpa);
 /* Shall a block of flat code in the page of gpa be movable? x87: it has such code. base: rip of the page's first byte. */
 bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87);

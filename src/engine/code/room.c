@@ -8,7 +8,6 @@
  * that stays leads to what has gone, but the jump tables, which each vcpu empties when it sees another epoch.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -122,7 +121,10 @@ static u32 pages_in_use(const struct page_table *t)
 /* Entries move, those of pages without blocks go, and copies are made anew. */
 static bool remake_pages(struct page_table *t, unsigned bits)
 {
-	struct page_table new = {.entry = reserve(page_bytes(bits)), .bits = bits, .copy = t->copy};
+	struct page_table new = {.entry = reserve(page_bytes(bits)),
+		.bits = bits,
+		.token = t->token,
+		.copy = t->copy};
 
 	if (!new.entry)
 		return false;
@@ -146,6 +148,8 @@ static bool fit_pages(struct page_table *t)
 {
 	unsigned bits = PAGE_BITS_MIN;
 
+	if (t->token >= TOKENS_MAX / 2)
+		return false;
 	if (t->used < 1u << (t->bits - 2))
 		return true;
 	while (pages_in_use(t) > 1u << (bits - 3))
@@ -157,7 +161,7 @@ static void forget_pages(struct page_table *t)
 {
 	memset(t->entry, 0, page_bytes(t->bits));
 	sys_madvise(t->copy, COPIES_MAX * sizeof(*t->copy), MADV_DONTNEED);
-	t->used = t->copies_used = 0;
+	t->used = t->copies_used = t->token = 0;
 }
 
 int blocks_create(struct blocks **ret)
@@ -247,7 +251,6 @@ static void next_chunk(struct machine *m)
 	struct code_cache *c = m->code;
 	struct blocks *b = c->blocks;
 	u32 allowed = chunks_allowed(m), next = b->current + 1;
-	if (getenv("COLLAPSE")) sys_madvise(c->exec_view + CACHE_START + b->current * c->chunk_bytes, c->chunk_bytes, 25);
 
 	if (c->chunks > allowed || !fit_pages(&b->page)) {
 		cache_reset(c);

@@ -150,10 +150,10 @@ struct posted_write {
  * close, and entries for neighbours share cache lines. Entry 0 is never used for a branch, and is where every look-up ends while
  * jump_mask is 0.
  */
-#define JUMP_BITS   17
-#define JUMP_SIZE   (1u << JUMP_BITS)
-#define JUMP_SHIFT  2
-#define JUMP_MASK   ((u64)(JUMP_SIZE - 1) << JUMP_SHIFT)
+#define JUMP_BITS  17
+#define JUMP_SIZE  (1u << JUMP_BITS)
+#define JUMP_SHIFT 2
+#define JUMP_MASK  ((u64)(JUMP_SIZE - 1) << JUMP_SHIFT)
 static inline u32 jump_index(u64 tag)
 {
 	return (u32)(tag >> JUMP_SHIFT) & (JUMP_SIZE - 1);
@@ -164,6 +164,21 @@ static inline u32 jump_index(u64 tag)
 struct jump_table {
 	u64 neg_rip[JUMP_SIZE]; /* 0: empty */
 	u64 host[JUMP_SIZE];
+};
+
+/*
+ * Where links to other pages look whether the code there is still the code that they lead to: for each page of linear
+ * addresses its token (page_blocks.token) less its address, 0 if nothing is known. Tables for user and other code, indexed
+ * by the low bits of the page number; entry 0 is never used, and is where look-ups end while page_mask is 0. pagelink.c.
+ */
+#define PAGELINK_BITS 16
+#define PAGELINK_SIZE (1u << PAGELINK_BITS)
+#define PAGELINK_MASK ((u64)(PAGELINK_SIZE - 1) << PAGE_SHIFT)
+#define PAGELINK_LOG  2048
+struct pagelinks {
+	u64 entry[2][PAGELINK_SIZE]; /* [CPL 3] */
+	u32 count[2];                /* [global]: entries filled since the last flush */
+	u32 log[2][PAGELINK_LOG];    /* which: user << PAGELINK_BITS | index */
 };
 
 /*
@@ -235,6 +250,7 @@ struct cpu {
 	u32 iflag;                 /* RFLAGS.IF while translated code runs: 0 or FL_IF */
 	u64 high_mask;             /* ~0xfff, for the flag-free TLB check */
 	u64 jump_mask; /* index mask of the indirect-branch table; 0 makes every look-up miss */
+	u64 page_mask; /* the same of pagelinks */
 	u64 gpr[GPR_COUNT];
 	u64 rip;    /* of the instruction being executed */
 	u64 rflags; /* complete while C code runs; stale status bits while translated code runs */
@@ -405,6 +421,7 @@ struct cpu {
 	struct tlb tlb[TLB_VIEWS][TLB_KINDS];
 	struct jump_table jump[JUMP_TABLES];
 	struct way way[WAYS];
+	struct pagelinks pagelinks;
 };
 
 /* ---- questions, and exceptions ---- */
@@ -536,6 +553,7 @@ static inline void cpu_request(struct cpu *cpu, u32 req)
 {
 	__atomic_fetch_or(&cpu->exit_request, req, __ATOMIC_SEQ_CST);
 	__atomic_store_n(&cpu->jump_mask, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&cpu->page_mask, 0, __ATOMIC_RELEASE);
 }
 
 /* Outer code delivers one that was held. */

@@ -20,13 +20,14 @@
 #define CPU_IFLAG        68
 #define CPU_HIGH_MASK    72
 #define CPU_JUMP_MASK    80
-#define CPU_GPR(n)       (88 + (n)*8)
-#define CPU_RIP          216
-#define CPU_RFLAGS       224
-#define CPU_SCRATCH(n)   (232 + (n)*8)
-#define CPU_HOST_RSP     296
-#define CPU_BOUNCE_PTR   304
-#define CPU_TSC_OFFSET   312
+#define CPU_PAGE_MASK    88
+#define CPU_GPR(n)       (96 + (n)*8)
+#define CPU_RIP          224
+#define CPU_RFLAGS       232
+#define CPU_SCRATCH(n)   (240 + (n)*8)
+#define CPU_HOST_RSP     304
+#define CPU_BOUNCE_PTR   312
+#define CPU_TSC_OFFSET   320
 
 /* Status flags and DF: those of RFLAGS that live in the host's flags while guest code runs. */
 #define HOST_FLAGS 0xcd5

@@ -33,7 +33,7 @@ struct cold_exit {
 	u16 guest;
 	s32 target; /* see struct exit_record */
 	u8 detail;  /* exit_record.base */
-	u8 *retry;  /* REC_GROUP: where the check starts */
+	u8 *retry;  /* REC_GROUP: where the check starts. REC_PAGELINK: the token */
 	u8 *next;   /* REC_STEP: where the code of the next instruction starts */
 };
 
@@ -42,7 +42,7 @@ struct cold_exit {
 #define GEN_INSN_COLD  32
 #define GEN_INSN_BYTES (4u << 10)
 /* A cold exit: rcx restored, rip stored, lea, jmp, padding, record. */
-#define COLD_EXIT_MAX  48
+#define COLD_EXIT_MAX  64
 /* Upper bound of the code of a block, exits included, asserted after generation. */
 #define GEN_BYTES_MAX  (48u << 10)
 

@@ -8,6 +8,7 @@
  * direct branches come out because the targets of backward branches poll (translate.c).
  */
 #include "engine/jit/gen.h"
+#include "engine/jit/pagelink.h"
 #include "engine/core/layout.h"
 
 /* By distance: a page begins where the linear address says, and rip is relative to the segment. */
@@ -61,23 +62,10 @@ void gen_indirect(struct gen *g)
 
 void gen_indirect_tagged(struct gen *g)
 {
-	struct emit *e = &g->e;
-	u32 neg = offsetof(struct cpu, jump[0].neg_rip) +
-		  (u32)g->jump_table * sizeof(struct jump_table);
-	u32 host =
-		offsetof(struct cpu, jump[0].host) + (u32)g->jump_table * sizeof(struct jump_table);
-
-	if (g->jump_table < 0) {
-		gen_cold(g, emit_jmp32(e), REC_INDIRECT, false);
-		return;
-	}
-	emit_pext_rm(e, H_R10, H_R9, at_field(CPU_JUMP_MASK));
-	emit_store(e, H_RCX, FRAME_RCX);
-	emit_mov_rm(e, 8, H_RCX, at_entry(neg, H_R10));
-	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, 0);
-	gen_cold(g, emit_jmp32_unless_rcxz(e), REC_INDIRECT, true);
-	emit_load(e, H_RCX, FRAME_RCX);
-	emit_jmp_m(e, at_entry(host, H_R10));
+	if (g->jump_table < 0)
+		gen_cold(g, emit_jmp32(&g->e), REC_INDIRECT, false);
+	else
+		gen_cold(g, emit_jump_lookup(&g->e, (unsigned)g->jump_table), REC_INDIRECT, true);
 }
 
 /*
@@ -107,13 +95,42 @@ static void gen_link(struct gen *g, u8 *jump_disp, u64 target)
 	g->cold[g->cold_count - 1].target = (s32)(target - g->t.rip);
 }
 
+/*
+ * To another page: by a link, if its code is the code that the link was made for (pagelink.c). Until it is linked both jumps
+ * lead out.
+ */
+static void gen_pagelink(struct gen *g, u64 target)
+{
+	bool user = (g->t.key & BK_CPL_MASK) == BK_CPL_MASK;
+	struct emit *e = &g->e;
+	u8 *token, *out, *jump;
+
+	gen_rip(g, H_R9, target & PAGE_MASK, g->long_mode);
+	emit_pext_rm(e, H_R10, H_R9, at_field(CPU_PAGE_MASK));
+	emit_store(e, H_RCX, FRAME_RCX);
+	emit_mov_rm(e, 8, H_RCX, at_entry(offsetof(struct cpu, pagelinks.entry[user]), H_R10));
+	gen_align_link(g, PAGELINK_LEA);
+	emit_lea(e, true, H_RCX, H_RCX, H_R9, 1, -PAGELINK_NONE);
+	token = e->p - 4;
+	out = emit_jmp32_unless_rcxz(e);
+	gen_cold(g, out, REC_PAGELINK, true);
+	g->cold[g->cold_count - 1].target = (s32)(target - g->t.rip);
+	g->cold[g->cold_count - 1].retry = token;
+	emit_load(e, H_RCX, FRAME_RCX);
+	emit_store(e, H_R9, FRAME_PAGE);
+	jump = gen_link_jmp(g);
+	uv_assert(jump - token == PAGELINK_JUMP);
+	emit_patch32(jump, out - 1);
+}
+
 void gen_goto(struct gen *g, u64 target)
 {
-	if (same_page(g, target)) {
+	if (same_page(g, target))
 		gen_link(g, gen_link_jmp(g), target);
-		return;
-	}
-	gen_goto_far(g, target);
+	else if (g->flat && g->width != 2)
+		gen_pagelink(g, target);
+	else
+		gen_goto_far(g, target);
 }
 
 void gen_goto_far(struct gen *g, u64 target)

@@ -10,6 +10,7 @@
 
 #include "engine/code/cache.h"
 #include "engine/core/stat.h"
+#include "engine/jit/pagelink.h"
 #include "engine/jit/translate.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem.h"
@@ -53,6 +54,9 @@ void jump_flush(struct cpu *cpu)
 		if (!keep_global)
 			forget_logged(cpu, true);
 	}
+	pagelink_flush(cpu, false);
+	if (!keep_global)
+		pagelink_flush(cpu, true);
 	forget_checks(cpu, keep_global);
 	cpu->jump_epoch = cpu->fetch_epoch;
 	cpu->jump_global_epoch = cpu->fetch_global_epoch;
@@ -66,6 +70,8 @@ void jump_init(struct cpu *cpu)
 		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
 	}
 	forget_all_tables(cpu);
+	pagelink_flush(cpu, false);
+	pagelink_flush(cpu, true);
 	forget_checks(cpu, false);
 	memset(cpu->jump_table_of, 0, sizeof(cpu->jump_table_of));
 	cpu->jump_epoch = cpu->fetch_epoch;

@@ -11,6 +11,7 @@
 #include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
 #include "engine/jit/jump.h"
+#include "engine/jit/pagelink.h"
 #include "engine/core/layout.h"
 #include "engine/cpu/segment.h"
 #include "engine/jit/translate.h"
@@ -347,11 +348,20 @@ static int branch_fault(struct cpu *cpu, const struct exit_record *rec, const st
 }
 
 struct entry {
-	const u8 *host;                 /* where to enter generated code; NULL: find a block */
-	const struct exit_record *link; /* patch this when the block is found */
+	const u8 *host;                     /* where to enter generated code; NULL: find a block */
+	const struct exit_record *link;     /* patch this when the block is found */
+	const struct exit_record *pagelink; /* or this */
 	struct block *dead; /* came from here: lead it to the block that takes its place */
 	bool plain;         /* the variant without groups is wanted */
 };
+
+static u64 pagelink_target(
+	const struct cpu *cpu, const struct block *t, const struct exit_record *rec)
+{
+	u64 rip = block_rip(cpu, t) + (u64)(s64)rec->target;
+
+	return cpu->code_size == 8 ? rip : (u32)rip;
+}
 
 /* Deal with one exit. CPU_OK, or CPU_EXIT. */
 static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct entry *next)
@@ -367,6 +377,10 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		cpu->rip = block_rip(cpu, t) + (s64)rec->target;
 		next->link = rec;
 		return CPU_OK;
+	case REC_PAGELINK:
+		cpu->rip = pagelink_target(cpu, t, rec);
+		next->pagelink = rec;
+		return likely(rip_valid(cpu)) ? CPU_OK : branch_fault(cpu, rec, t);
 	case REC_STEP:
 		cpu->rip = block_rip(cpu, t) + rec->guest;
 		r = step_cached(cpu, rec, t);
@@ -408,8 +422,11 @@ static bool requested(struct cpu *cpu)
 		if (__atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE))
 			return true;
 	}
-	if (unlikely(!__atomic_load_n(&cpu->jump_mask, __ATOMIC_RELAXED)))
+	if (unlikely(!__atomic_load_n(&cpu->jump_mask, __ATOMIC_RELAXED) ||
+		     !__atomic_load_n(&cpu->page_mask, __ATOMIC_RELAXED))) {
 		__atomic_store_n(&cpu->jump_mask, JUMP_MASK, __ATOMIC_SEQ_CST);
+		__atomic_store_n(&cpu->page_mask, PAGELINK_MASK, __ATOMIC_SEQ_CST);
+	}
 	return __atomic_load_n(&cpu->exit_request, __ATOMIC_ACQUIRE);
 }
 
@@ -429,17 +446,29 @@ static int enter_block(struct cpu *cpu, const struct code_place *at, u32 key, st
 		patch_link(cpu, next->link, t);
 	else
 		jump_learn(cpu, t);
+	if (next->pagelink)
+		pagelink_make(cpu, next->pagelink, t);
 	if (next->dead)
 		forward(cpu, next->dead, t);
 	next->host = cpu->machine->code->exec_view + t->code - t->far;
 	return CPU_OK;
 }
 
+/* The page that the link leads to is known now. Is that all, or is it still to be linked? */
+static bool follow_pagelink(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
+{
+	pagelink_learn(cpu, cpu_code_linear(cpu, cpu->rip), gpa);
+	if (!pagelink_made(cpu, rec))
+		return false;
+	(void)pagelink_holds(cpu, rec, gpa);
+	return true;
+}
+
 /* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
 static int next_entry(struct cpu *cpu, struct entry *next)
 {
 	u32 key = cpu->block_key | (next->plain ? BLOCK_PLAIN : 0);
-	bool from_nowhere = !next->link && !next->dead;
+	bool from_nowhere = !next->link && !next->dead && !next->pagelink;
 	struct code_place at;
 	int r;
 
@@ -456,6 +485,8 @@ static int next_entry(struct cpu *cpu, struct entry *next)
 		return deliver_result(cpu, r);
 	if (!at.hva)
 		return step_deliver(cpu);
+	if (next->pagelink)
+		from_nowhere = follow_pagelink(cpu, next->pagelink, at.gpa);
 	if (from_nowhere && !at.hva2)
 		next->host = jump_way(cpu, at.gpa, key);
 	return next->host ? CPU_OK : enter_block(cpu, &at, key, next);

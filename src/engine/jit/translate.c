@@ -235,15 +235,31 @@ static void gen_entry(struct gen *g)
 	}
 }
 
+/* r9 = the target, and a jump that pagelink.c can turn away from the record that follows. Returns its displacement. */
+static u8 *gen_pagelink_exit(const struct gen *g, struct emit *e, const struct cold_exit *c)
+{
+	u8 *disp;
+
+	emit_lea(e, true, H_R9, H_R9, REG_NONE, 1,
+		(s32)((g->t.rip + (u64)(s64)c->target) & ~PAGE_MASK));
+	emit_nop(e, -((u64)e->p + 1) & 3);
+	disp = emit_jmp32(e);
+	emit_patch32(disp, e->p);
+	return disp;
+}
+
 static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit *c)
 {
 	struct exit_record *rec;
+	u8 *last = NULL;
 
 	emit_patch32(c->from, e->p);
 	if (c->restore_rcx)
 		emit_load(e, H_RCX, FRAME_RCX);
 	if (c->kind == REC_INDIRECT)
 		emit_store(e, H_R9, CPU_RIP);
+	if (c->kind == REC_PAGELINK)
+		last = gen_pagelink_exit(g, e, c);
 	rec = emit_exit(e, g->cache, c->kind);
 	rec->block = g->index;
 	rec->guest = c->guest;
@@ -253,6 +269,10 @@ static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit 
 		rec->next = cache_offset(g->cache, c->next);
 	if (c->kind == REC_LINK)
 		rec->next = cache_offset(g->cache, c->from);
+	if (c->kind == REC_PAGELINK) {
+		rec->base = (u8)((u8 *)rec - last);
+		rec->next = cache_offset(g->cache, c->retry);
+	}
 	if (c->kind == REC_GROUP)
 		rec->next = cache_offset(g->cache, c->retry);
 }

@@ -116,6 +116,14 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
 	return CPU_OK;
 }
 
+bool mmu_fetch_kept(const struct cpu *cpu, u64 lin)
+{
+	const struct fetch_entry *e = fetch_slot((struct cpu *)cpu, linear_wrap(cpu, lin));
+
+	return e->tag &&
+	       ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
+}
+
 bool mmu_fetch_global(struct cpu *cpu, u64 lin)
 {
 	const struct fetch_entry *e = fetch_slot(cpu, linear_wrap(cpu, lin));
