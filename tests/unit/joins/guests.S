@@ -275,5 +275,47 @@ guest stores
 	say 1
 	jmp guest_stores
 
+/* ---- code that the VMM writes ---- */
+
+/* What all pages add up to, in eax. */
+guest sum
+	xorl %eax, %eax
+	movl $PAGES, %edx
+1:	call *%edx
+	addl $0x1000, %edx
+	cmpl $PAGES_END, %edx
+	jb 1b
+	ret
+
+guest sums
+1:	call guest_sum
+	outb %al, $PORT_OUT
+	jmp 1b
+
+/* The handler alone calls the pages; SEEN_NEXT tells that the guest is computing. */
+guest interrupted
+	mask_pics
+	apic_on
+	movl $0x10 + 2 * IOAPIC_PIN, IOAPIC
+	movl $V_IOAPIC, IOAPIC + 0x10
+	sti
+1:	movl COUNT, %ecx
+2:	incl SEEN_NEXT
+	cmpl %ecx, COUNT
+	je 2b
+	movl SEEN, %eax
+	outb %al, $PORT_OUT
+	jmp 1b
+guest on_interrupted
+	pushl %edx
+	pushl %eax
+	call guest_sum
+	movl %eax, SEEN
+	incl COUNT
+	apic_eoi
+	popl %eax
+	popl %edx
+	iret
+
 guest end
 	.section .note.GNU-stack, "", @progbits

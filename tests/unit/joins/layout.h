@@ -14,6 +14,9 @@
 #define PVCLOCK   0x7000
 #define SELF      0x50000 /* RAM of its own slot */
 
+#define PAGES     0x60000 /* of code, by the VMM; in a slot of their own */
+#define PAGES_END 0x68000
+
 #define PORT_OUT 0x10
 
 #define V_TIMER   0x60
