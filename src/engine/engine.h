@@ -64,6 +64,13 @@ int host_handle_faults(void);
  */
 int host_copy(void *to, const void *from, size_t n);
 
+/*
+ * May the engine have userfaultfd trace writes to guest RAM (host/track.c)? A mapping can be registered with one
+ * userfaultfd, so only a caller who sees each call by which the program makes one may allow it, before the first machine.
+ * He takes that back before the call is made, once and for all. It is not allowed by default.
+ */
+void host_track_writes(bool allowed);
+
 /* ---- options that the VMM may switch; running vcpus see a change soon ---- */
 
 enum machine_option {

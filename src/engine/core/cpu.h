@@ -195,6 +195,30 @@ struct way {
 	u32 epoch; /* of the code cache */
 };
 
+/*
+ * Pages of code that are known to be as they were when their blocks were compared with them, because nobody has written
+ * to them: see mem/written.c.
+ */
+#define KEPT_MAX   1024
+#define CANDIDATES 64
+struct kept {
+	bool on;     /* writes leave traces; else all that follows is of no use */
+	u64 era;     /* pages of other eras are not kept any more */
+	u32 slots;   /* machine.slot_generation when the era began */
+	u32 reached; /* pages compared since the last recheck */
+	u32 asks;   /* rechecks that will ask the kernel before the next that compares everything */
+	u64 cost;   /* of asking; of the host's clock */
+	u32 turn;   /* rechecks; pages are proposed as candidates after every sixteenth */
+	u64 served; /* when candidates were last looked at */
+	u32 count, candidates;
+	u64 word[KEPT_MAX]; /* as it was when the page was kept */
+	u64 page[KEPT_MAX]; /* sorted, of the first .sorted words */
+	u32 sorted;
+	struct {
+		u64 page, word; /* as it was before the page was compared */
+	} candidate[CANDIDATES];
+};
+
 /* Requests by other threads to a running cpu; exit_request != 0 makes translated code come out. */
 #define REQ_EVENT   BIT(0) /* interrupts, NMI, INIT, SIPI may have changed */
 #define REQ_KICK    BIT(1) /* vcpu_kick() */
@@ -399,8 +423,14 @@ struct cpu {
 	/* code pages that were compared with memory, and when; see jump.c */
 	struct checked_page {
 		u64 page; /* | CHECKED_GLOBAL */
-		u64 epoch;
+		u64 epoch, recheck;
+		u64 kept; /* era + 1; 0: not kept */
 	} page_checked[2048];
+	u64 rechecks;      /* that have found kept pages as they were: others must be compared */
+	u64 jump_rechecks; /* up to which entries for those were dropped */
+	u32 jump_opens;    /* such entries */
+	u32 jump_open[JUMP_LOG];
+	struct kept kept;
 	u64 check_epoch[2]; /* [global]: checks of other epochs no longer count */
 	/* decoded instructions that step() does for translated code, run.c */
 	struct insn_cache *insns;

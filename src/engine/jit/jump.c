@@ -2,7 +2,8 @@
 /*
  * The jump tables (cpu.h): what generated code knows about the way from a linear address to a block. Kept
  * honest by emptying them when translations of code addresses change: all entries, or after a CR3 write only
- * those that do not belong to global pages.
+ * those that do not belong to global pages. When code may have changed, the entries of pages that are kept stay, for
+ * nobody has written to these (mem/written.c).
  */
 #include "engine/jit/jump.h"
 
@@ -23,16 +24,18 @@ static void forget_all_tables(struct cpu *cpu)
 
 	for (unsigned t = 0; t < JUMP_TABLES && __atomic_load_n(&keys[t], __ATOMIC_RELAXED); t++)
 		memset(&cpu->jump[t].neg_rip[1], 0, (JUMP_SIZE - 1) * sizeof(u64));
-	cpu->jump_count[0] = cpu->jump_count[1] = 0;
+	cpu->jump_count[0] = cpu->jump_count[1] = cpu->jump_opens = 0;
+}
+
+static void forget_entries(struct cpu *cpu, const u32 *log, u32 count)
+{
+	for (u32 i = 0; i < count; i++)
+		cpu->jump[log[i] >> JUMP_BITS].neg_rip[log[i] & (JUMP_SIZE - 1)] = 0;
 }
 
 static void forget_logged(struct cpu *cpu, bool global)
 {
-	for (unsigned i = 0; i < cpu->jump_count[global]; i++) {
-		u32 e = cpu->jump_log[global][i];
-
-		cpu->jump[e >> JUMP_BITS].neg_rip[e & (JUMP_SIZE - 1)] = 0;
-	}
+	forget_entries(cpu, cpu->jump_log[global], cpu->jump_count[global]);
 	cpu->jump_count[global] = 0;
 }
 
@@ -51,8 +54,10 @@ void jump_flush(struct cpu *cpu)
 		forget_all_tables(cpu);
 	} else {
 		forget_logged(cpu, false);
-		if (!keep_global)
+		if (!keep_global) {
 			forget_logged(cpu, true);
+			cpu->jump_opens = 0;
+		}
 	}
 	pagelink_flush(cpu, false);
 	if (!keep_global)
@@ -60,6 +65,13 @@ void jump_flush(struct cpu *cpu)
 	forget_checks(cpu, keep_global);
 	cpu->jump_epoch = cpu->fetch_epoch;
 	cpu->jump_global_epoch = cpu->fetch_global_epoch;
+}
+
+void jump_forget_open(struct cpu *cpu)
+{
+	forget_entries(cpu, cpu->jump_open, cpu->jump_opens);
+	cpu->jump_opens = 0;
+	cpu->jump_rechecks = cpu->rechecks;
 }
 
 void jump_init(struct cpu *cpu)
@@ -108,7 +120,24 @@ const u8 *jump_lookup(struct cpu *cpu)
 	return (const u8 *)cpu->jump[table].host[index];
 }
 
-static void learn_jump(struct cpu *cpu, u64 host)
+static struct checked_page *checked(struct cpu *cpu, u64 gpa)
+{
+	return &cpu->page_checked[(gpa >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
+}
+
+static bool is_kept(const struct cpu *cpu, const struct checked_page *seen)
+{
+	return seen->kept == cpu->kept.era + 1;
+}
+
+static bool page_kept(struct cpu *cpu, u64 gpa)
+{
+	const struct checked_page *seen = checked(cpu, gpa);
+
+	return (seen->page & PAGE_MASK) == (gpa & PAGE_MASK) && is_kept(cpu, seen);
+}
+
+static void learn_jump(struct cpu *cpu, u64 host, bool kept)
 {
 	u64 tag = cpu->rip + cpu->code_tag;
 	u32 index = jump_index(tag);
@@ -118,12 +147,14 @@ static void learn_jump(struct cpu *cpu, u64 host)
 
 	if (!index || table < 0)
 		return;
-	if (*count >= JUMP_LOG)
+	if (*count >= JUMP_LOG || cpu->jump_opens >= JUMP_LOG)
 		forget_all_tables(cpu);
 	/* An entry may be logged on both sides after its slot changed hands: harmless, it is dropped early. */
 	cpu->jump[table].neg_rip[index] = -tag;
 	cpu->jump[table].host[index] = host;
 	cpu->jump_log[global][(*count)++] = (u32)table << JUMP_BITS | index;
+	if (cpu->kept.on && !kept)
+		cpu->jump_open[cpu->jump_opens++] = (u32)table << JUMP_BITS | index;
 }
 
 static struct way *way_slot(struct cpu *cpu, u64 tag, u32 key)
@@ -141,7 +172,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 		*way_slot(cpu, tag, t->key) =
 			(struct way){tag, t->gpa, host, t->key, cpu->code_epoch};
 	if (!(t->key & BLOCK_PLAIN))
-		learn_jump(cpu, host);
+		learn_jump(cpu, host, !t->gpa2 && page_kept(cpu, t->gpa));
 }
 
 const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
@@ -152,25 +183,37 @@ const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
 	if (w->tag != tag || w->gpa != gpa || w->key != key || w->epoch != cpu->code_epoch)
 		return NULL;
 	if (!(key & BLOCK_PLAIN))
-		learn_jump(cpu, w->host);
+		learn_jump(cpu, w->host, page_kept(cpu, gpa));
 	return (const u8 *)w->host;
+}
+
+/* Have its blocks been compared since it may have changed, or since its translation may have? */
+static bool is_checked(const struct cpu *cpu, const struct checked_page *seen, u64 page)
+{
+	if ((seen->page & PAGE_MASK) != page)
+		return false;
+	return is_kept(cpu, seen) ||
+	       (seen->epoch == cpu->check_epoch[seen->page & CHECKED_GLOBAL] &&
+		       seen->recheck == cpu->rechecks);
 }
 
 bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
 {
-	struct checked_page *seen =
-		&cpu->page_checked[(page >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
+	struct checked_page *seen = checked(cpu, page);
 	bool global;
+	u64 look;
 
-	if ((seen->page & PAGE_MASK) == page &&
-		seen->epoch == cpu->check_epoch[seen->page & CHECKED_GLOBAL])
+	if (is_checked(cpu, seen, page))
 		return true;
 	if (guest_touch(hva)) /* not under the lock, see watch_and_lock() */
 		return false;
 	stat_inc(cpu, STAT_PAGES_COMPARED);
+	look = written_look(cpu, hva);
 	page_validate(cpu, page, hva);
 	global = mmu_fetch_global(cpu, lin);
-	seen->page = page | (global ? CHECKED_GLOBAL : 0);
-	seen->epoch = cpu->check_epoch[global];
+	*seen = (struct checked_page){.page = page | (global ? CHECKED_GLOBAL : 0),
+		.epoch = cpu->check_epoch[global],
+		.recheck = cpu->rechecks,
+		.kept = written_keep(cpu, hva, look) ? cpu->kept.era + 1 : 0};
 	return true;
 }

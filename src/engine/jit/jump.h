@@ -8,6 +8,8 @@
 void jump_init(struct cpu *cpu);
 /* Translations of code addresses have changed (fetch_epoch moved): forget what depended on them. */
 void jump_flush(struct cpu *cpu);
+/* The same where code may have changed, but for pages that are kept: of others. */
+void jump_forget_open(struct cpu *cpu);
 /* Generated code for rip under the current mode bits, or NULL. */
 const u8 *jump_lookup(struct cpu *cpu);
 /* That is the block at rip. */
@@ -28,6 +30,8 @@ static inline void jump_refresh(struct cpu *cpu)
 {
 	if (unlikely(cpu->jump_epoch != cpu->fetch_epoch))
 		jump_flush(cpu);
+	if (unlikely(cpu->jump_rechecks != cpu->rechecks))
+		jump_forget_open(cpu);
 }
 
 #endif

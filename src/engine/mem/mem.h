@@ -113,7 +113,16 @@ static inline void mmu_recheck_code(struct cpu *cpu)
 {
 	cpu->fetch_epoch++;
 	cpu->fetch_global_epoch++;
+	cpu->kept.era++;
+	cpu->kept.count = cpu->kept.sorted = 0;
 }
+
+/*
+ * Before a page of code at this host address is compared with what its blocks were made from, and when it was found the
+ * same: true if it need not be compared again while cpu->kept.era stays as it is. written.c
+ */
+u64 written_look(const struct cpu *cpu, const u8 *hva);
+bool written_keep(struct cpu *cpu, const u8 *hva, u64 look);
 
 /* ---- stores to watched pages ---- */
 

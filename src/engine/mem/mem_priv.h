@@ -61,8 +61,9 @@ struct memory {
 	u32 private_count, private_room;
 	struct private_range *private;
 	struct rights rights;
-	u32 log_flags; /* DIRTY_LOG_* */
-	bool ring;     /* vcpus have dirty rings */
+	struct written *written; /* NULL: nobody knows who writes */
+	u32 log_flags;           /* DIRTY_LOG_* */
+	bool ring;               /* vcpus have dirty rings */
 };
 
 struct private_range {
@@ -215,8 +216,16 @@ bool private_taken(const struct memory *mem, u64 private_hva, u64 size);
 int slot_add_private(struct machine *m, struct slot *s, u64 hva);
 void slot_drop_private(struct memory *mem, struct slot *s);
 
+/* written.c; where it cannot be had there is none, and that is no error */
+void written_create(struct machine *m);
+void written_destroy(struct machine *m);
+/* Outside, on the vcpu's thread: has nobody written to the pages that are kept? False also if it does not pay to ask. */
+bool written_nothing(struct vcpu *v);
+
 /* slot.c: set REQ_* bits in all cpus, which are paused and will serve them on entry. */
 void memory_request_all(struct machine *m, u32 req);
+/* The same when there is, or may be, other memory at some address. */
+void memory_changed(struct machine *m, u32 req);
 
 /* Can [gpa, gpa + len), as guest or VMM name it, be in the ordinary address space? It must not reach into the other. */
 static inline bool gpa_outside(u64 gpa, u64 len)

@@ -111,7 +111,7 @@ int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private)
 			range_add(mem, gpa, gpa + size);
 		else
 			range_remove(mem, gpa, gpa + size);
-		memory_request_all(m, REQ_FLUSH);
+		memory_changed(m, REQ_FLUSH);
 	}
 	pthread_rwlock_unlock(&mem->lock);
 	machine_resume(m);
@@ -172,7 +172,7 @@ void machine_unbind_private(struct machine *m, u64 private_hva, u64 size)
 		slot_end_watches(m, s->private, s->gpa, s->size);
 		slot_drop_private(mem, s);
 	}
-	memory_request_all(m, REQ_FLUSH);
+	memory_changed(m, REQ_FLUSH);
 	pthread_rwlock_unlock(&mem->lock);
 	machine_resume(m);
 }

@@ -12,10 +12,20 @@
  */
 #include "engine/core/machine.h"
 #include "engine/core/vcpus.h"
+#include "engine/mem/mem_priv.h"
 #include "engine/mem/mem.h"
 #include "engine/mem/recheck.h"
 
 #define TICKS 8
+
+/* Pages that are kept and that nobody has written to are left alone. */
+static void recheck(struct vcpu *v)
+{
+	if (written_nothing(v))
+		v->cpu.rechecks++;
+	else
+		mmu_recheck_code(&v->cpu);
+}
 
 /* The vcpu's own thread alone writes its counter: no locked instruction, no shared cache line. */
 void recheck_on_entry(struct vcpu *v)
@@ -23,7 +33,7 @@ void recheck_on_entry(struct vcpu *v)
 	u32 n = atomic_load_explicit(&v->entries, memory_order_relaxed);
 
 	atomic_store_explicit(&v->entries, n + 1, memory_order_release);
-	mmu_recheck_code(&v->cpu);
+	recheck(v);
 }
 
 void recheck_on_interrupt(struct vcpu *v)
@@ -33,7 +43,7 @@ void recheck_on_interrupt(struct vcpu *v)
 	if (events == v->events_seen)
 		return;
 	v->events_seen = events;
-	mmu_recheck_code(&v->cpu);
+	recheck(v);
 }
 
 static u32 activity_of_others(struct vcpu *v)
@@ -58,7 +68,7 @@ void recheck_on_tick(struct vcpu *v)
 	if (sum == v->activity_seen)
 		return;
 	v->activity_seen = sum;
-	mmu_recheck_code(&v->cpu);
+	recheck(v);
 }
 
 void recheck_device_event(struct machine *m)

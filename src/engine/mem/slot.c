@@ -155,7 +155,7 @@ void memory_request_all(struct machine *m, u32 req)
 	for_each_vcpu(vcpus_paused(m), v) cpu_request(&v->cpu, req);
 }
 
-static void changed(struct machine *m, u32 req)
+void memory_changed(struct machine *m, u32 req)
 {
 	atomic_fetch_add(&m->slot_generation, 1);
 	memory_request_all(m, req);
@@ -207,7 +207,7 @@ static int delete_slot(struct machine *m, const struct memslot_config *c, struct
 	ranges_remove(m->mem, old);
 	*slot_entry(m->mem, old->id) = NULL;
 	slot_destroy(m->mem, old);
-	changed(m, REQ_FLUSH);
+	memory_changed(m, REQ_FLUSH);
 	return 0;
 }
 
@@ -227,7 +227,7 @@ static int create_slot(struct machine *m, const struct memslot_config *c)
 		return r;
 	ranges_insert(mem, s);
 	*slot_entry(mem, c->id) = s;
-	changed(m, REQ_FLUSH); /* fetch caches know that there was no RAM */
+	memory_changed(m, REQ_FLUSH); /* fetch caches know that there was no RAM */
 	return 0;
 }
 
@@ -262,7 +262,7 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 	ranges_remove(m->mem, s);
 	s->gpa = config_gpa(c);
 	ranges_insert(m->mem, s);
-	changed(m, REQ_FLUSH);
+	memory_changed(m, REQ_FLUSH);
 	return 0;
 }
 
@@ -300,7 +300,7 @@ static int modify_slot(struct machine *m, struct slot *s, const struct memslot_c
 		return 0;
 	r = set_logging(m->mem, s, c->flags);
 	if (!r)
-		changed(m, REQ_FLUSH_W);
+		memory_changed(m, REQ_FLUSH_W);
 	return r;
 }
 
@@ -385,6 +385,7 @@ int memory_create(struct machine *m)
 		return -ENOMEM;
 	}
 	m->mem = mem;
+	written_create(m);
 	return 0;
 }
 
@@ -394,6 +395,7 @@ void memory_destroy(struct machine *m)
 
 	for (u32 i = 0; i < mem->count; i++)
 		slot_destroy(mem, mem->ranges[i].slot);
+	written_destroy(m);
 	pthread_rwlock_destroy(&mem->lock);
 	free(mem->range_seq.storage);
 	free(mem->backings.storage);

@@ -478,11 +478,15 @@ static bool by_fixed_buffer(struct road_memory *m, unsigned n, u8 value)
 
 #define ROAD(name)                                                                                 \
 	{                                                                                          \
-#name, name, false                                                                 \
+#name, name, false, false                                                          \
 	}
 #define SHARED_ROAD(name)                                                                          \
 	{                                                                                          \
-#name, name, true                                                                  \
+#name, name, true, false                                                           \
+	}
+#define FAULT_ROAD(name)                                                                           \
+	{                                                                                          \
+#name, name, false, true                                                           \
 	}
 
 const struct road roads[] = {
@@ -504,8 +508,8 @@ const struct road roads[] = {
 	ROAD(by_moving_away),
 	ROAD(by_other_process),
 	ROAD(by_store_after_fork),
-	ROAD(by_userfault),
-	ROAD(by_userfault_copy),
+	FAULT_ROAD(by_userfault),
+	FAULT_ROAD(by_userfault_copy),
 	ROAD(by_io_uring),
 	ROAD(by_fixed_buffer),
 	SHARED_ROAD(by_store),

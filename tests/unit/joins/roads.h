@@ -20,6 +20,7 @@ struct road {
 	/* Writes road_code() of value to the n-th page. False: it cannot be done on this host. */
 	bool (*write)(struct road_memory *m, unsigned n, u8 value);
 	bool shared; /* needs such memory */
+	bool faults; /* makes a userfaultfd */
 };
 
 extern const struct road roads[];

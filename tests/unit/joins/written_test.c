@@ -12,8 +12,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine/core/machine.h"
+#include "engine/core/vcpu.h"
 #include "engine/engine.h"
+#include "engine/host/track.h"
 #include "engine/irqchip.h"
+#include "engine/mem/mem_priv.h"
+#include "engine/mem/written.h"
 
 extern const u8 guest_sums[], guest_interrupted[], guest_on_interrupted[];
 
@@ -53,15 +58,6 @@ static void pages_close(struct pages *p)
 	road_memory_close(&p->memory);
 }
 
-static u8 sum_of(const struct pages *p)
-{
-	u8 sum = 0;
-
-	for (unsigned i = 0; i < PAGE_COUNT; i++)
-		sum += p->value[i];
-	return sum;
-}
-
 /* Another number for the n-th page. False: this road does not exist here. */
 static bool change(struct pages *p, const struct road *road, unsigned n)
 {
@@ -73,17 +69,101 @@ static bool change(struct pages *p, const struct road *road, unsigned n)
 	return true;
 }
 
+/* ---- with traces of writes, or without ---- */
+
+static bool traced;
+
+/* As soon as may be: no page has to wait until it is trusted. A ring that was closed keeps its buffers for a while. */
+static void trace(void)
+{
+	if (!traced)
+		return;
+	host_track_writes(true);
+	traced = track_start();
+	if (!traced)
+		return;
+	while (track_pinned())
+		usleep(1000);
+	w.m->mem->written->patience = 0;
+	w.m->mem->written->eager = true;
+}
+
+static int traced_setup(bool step)
+{
+	void *state = NULL;
+	int r;
+
+	traced = true;
+	host_track_writes(true);
+	r = step ? join_setup_step(&state) : join_setup_translate(&state);
+	trace();
+	return r;
+}
+
+static int setup_step(void **state)
+{
+	return traced_setup(true);
+}
+
+static int setup_translate(void **state)
+{
+	return traced_setup(false);
+}
+
+static int teardown(void **state)
+{
+	if (!traced)
+		printf("# writes are not traced here\n");
+	traced = false;
+	host_track_writes(false);
+	return join_teardown(state);
+}
+
+#define TRACED(test)                                                                               \
+	{#test " step, traced", test, setup_step, teardown, NULL},                                 \
+	{                                                                                          \
+#test " translate, traced", test, setup_translate, teardown, NULL                  \
+	}
+
+/* The road is no test if pages that nobody has written to are compared all the same. */
+static void check_trusted(const struct road *road, unsigned round)
+{
+	if (!traced || w.v->cpu.step_only || road->shared || road->faults || round)
+		return;
+	assert_true(track_works());
+	assert_int_equal(w.v->cpu.kept.count >= PAGE_COUNT, true);
+}
+
+/* What the program must do before it makes a userfaultfd of its own. */
+static bool change_by(struct pages *p, const struct road *road, unsigned n)
+{
+	if (road->faults)
+		host_track_writes(false);
+	return change(p, road, n);
+}
+
+static u8 sum_of(const struct pages *p)
+{
+	u8 sum = 0;
+
+	for (unsigned i = 0; i < PAGE_COUNT; i++)
+		sum += p->value[i];
+	return sum;
+}
+
 /* ---- after an exit ---- */
 
 static void along(const struct road *road)
 {
 	struct pages p;
 
+	trace();
 	pages_open(&p, road->shared);
 	for (unsigned round = 0; round < 3 * PAGE_COUNT; round++) {
 		for (unsigned i = 0; i < WARM; i++)
 			assert_int_equal(join_run(w.v), sum_of(&p));
-		if (!change(&p, road, (round * 3) % PAGE_COUNT)) {
+		check_trusted(road, round);
+		if (!change_by(&p, road, (round * 3) % PAGE_COUNT)) {
 			printf("# %s: not here\n", road->name);
 			break;
 		}
@@ -97,6 +177,34 @@ static void after_an_exit(void **state)
 	join_start(w.v, guest_sums);
 	for (unsigned i = 0; i < road_count; i++)
 		along(&roads[i]);
+}
+
+static void expect(const struct pages *p)
+{
+	for (unsigned i = 0; i < WARM; i++)
+		assert_int_equal(join_run(w.v), sum_of(p));
+}
+
+/* The slot gets other memory, and the one before stays as it was. */
+static void other_memory(void **state)
+{
+	struct pages p[2];
+
+	trace();
+	join_start(w.v, guest_sums);
+	pages_open(&p[0], false);
+	expect(&p[0]);
+	slot(NULL);
+	pages_open(&p[1], false);
+	for (unsigned n = 0; n < 2 * PAGE_COUNT; n++) {
+		assert_int_equal(join_run(w.v), sum_of(&p[n % 2 ? 0 : 1]));
+		assert_true(change(&p[n % 2 ? 0 : 1], &roads[0], n / 2));
+		expect(&p[n % 2 ? 0 : 1]);
+		slot(NULL);
+		slot(p[n % 2].memory.base);
+	}
+	pages_close(&p[0]);
+	road_memory_close(&p[1].memory);
 }
 
 /* ---- while the guest computes ---- */
@@ -122,7 +230,7 @@ static void *act(void *opaque)
 	struct device *d = opaque;
 
 	await_computing();
-	d->done = d->changes && change(d->pages, d->road, d->n);
+	d->done = d->changes && change_by(d->pages, d->road, d->n);
 	if (write(d->irq, &(u64){1}, 8) != 8)
 		perror("irq");
 	return NULL;
@@ -146,10 +254,12 @@ static void along_interrupted(const struct road *road, int irq)
 	struct pages p;
 	struct device d = {.road = road, .pages = &p, .irq = irq};
 
+	trace();
 	pages_open(&p, road->shared);
 	for (unsigned round = 0; round < 3 && (!round || d.done); round++) {
 		for (unsigned i = 0; i < WARM; i++)
 			interrupt(&d, false);
+		check_trusted(road, round);
 		d.n = round;
 		interrupt(&d, true);
 	}
@@ -174,6 +284,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		BOTH_WAYS(after_an_exit),
 		BOTH_WAYS(at_an_interrupt),
+		BOTH_WAYS(other_memory),
+		TRACED(after_an_exit),
+		TRACED(other_memory),
+		TRACED(at_an_interrupt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
