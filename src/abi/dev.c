@@ -148,6 +148,11 @@ int dev_handle_faults(void)
 	return host_handle_faults();
 }
 
+void dev_track_writes(bool allowed)
+{
+	host_track_writes(allowed);
+}
+
 /* ---- open, and the dev itself ---- */
 
 static const struct interface *interface_at(const char *path)

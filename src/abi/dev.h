@@ -83,6 +83,8 @@ void dev_handlers_behind(const void *entry);
 bool dev_take_call(void *context);
 /* Have these handlers before the first machine. 0 or -errno. */
 int dev_handle_faults(void);
+/* May the engine use userfaultfd on the program's memory? Only while the program does not: see host_track_writes(). */
+void dev_track_writes(bool allowed);
 /*
  * May fd be mapped so, as far as we are concerned? 0: the kernel has the last word. -errno: KVM would refuse it
  * (a guest_memfd cannot be mapped at all, the dirty ring only shared). 0 for descriptors that are not ours.

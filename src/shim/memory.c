@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Mapping and punching what our descriptors stand for: see dev_mmap_check(), dev_fallocate(). */
 #include <errno.h>
+#include <stdatomic.h>
 
 #include "abi/dev.h"
 #include "shim/shim.h"
@@ -11,6 +12,22 @@ long shim_mmap_check(int fd, int prot, int flags, size_t len, u64 offset)
 
 	return likely(!d) || !dev_knows(d, fd) ? 0
 					       : dev_mmap_check(d, fd, prot, flags, len, offset);
+}
+
+/* Of the process: the program has, or has had, a userfaultfd of its own. */
+static _Atomic bool userfaultfd_taken;
+
+void shim_before_userfaultfd(void)
+{
+	atomic_store(&userfaultfd_taken, true);
+	dev_track_writes(false);
+}
+
+void shim_lend_userfaultfd(void)
+{
+	dev_track_writes(true);
+	if (atomic_load(&userfaultfd_taken))
+		dev_track_writes(false);
 }
 
 long shim_fallocate(int fd, int mode, s64 offset, s64 len)

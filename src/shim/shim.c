@@ -39,8 +39,10 @@ static void start(void)
 {
 	enum shim_mode mode = trace_start();
 
-	if (mode != SHIM_KERNEL)
+	if (mode != SHIM_KERNEL) {
+		shim_lend_userfaultfd();
 		shim.error = dev_create(&shim.dev);
+	}
 	if (shim.error)
 		return;
 	atomic_store_explicit(&shim_mode_, mode, memory_order_release);

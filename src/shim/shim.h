@@ -79,6 +79,11 @@ void shim_closing_range(unsigned first, unsigned last);
 
 /* Before the kernel maps a descriptor: 0, or -errno where it must not. */
 long shim_mmap_check(int fd, int prot, int flags, size_t len, u64 offset);
+/* The program is about to make a userfaultfd, whatever the call: memory can be registered with one alone, and that is his. */
+#define USERFAULTFD_NEW 0xaa00 /* as a request to /dev/userfaultfd */
+void shim_before_userfaultfd(void);
+/* The engine is about to start: it may have what the program has not asked for yet. */
+void shim_lend_userfaultfd(void);
 long shim_fallocate(int fd, int mode, s64 offset, s64 len);
 
 /* ---- paths (paths.c, params.c) ---- */

@@ -40,6 +40,7 @@ static const call_handler handlers[] = {
 	[SYS_fstat] = call_fstat,
 	[SYS_newfstatat] = call_newfstatat,
 	[SYS_statx] = call_statx,
+	[SYS_userfaultfd] = call_userfaultfd,
 	[SYS_brk] = call_brk,
 	[SYS_arch_prctl] = call_arch_prctl,
 	[SYS_prctl] = call_prctl,

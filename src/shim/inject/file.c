@@ -214,6 +214,12 @@ long call_statx(struct thread *t, struct context *c)
 
 /* ---- descriptors ---- */
 
+long call_userfaultfd(struct thread *t, struct context *c)
+{
+	shim_before_userfaultfd();
+	return CALL_PASS;
+}
+
 long call_ioctl(struct thread *t, struct context *c)
 {
 	int fd = (int)c->rdi;
@@ -221,6 +227,8 @@ long call_ioctl(struct thread *t, struct context *c)
 		.hold = t->at_site ? &t->hold : NULL, .caller_mask = signal_mask(t, c)};
 	long r = shim_ioctl_with(fd, c->rsi, c->rdx, &how);
 
+	if (c->rsi == USERFAULTFD_NEW)
+		shim_before_userfaultfd();
 	/* The first machine brings the engine's handlers. */
 	if (r != NOT_OURS && (u32)c->rsi == KVM_CREATE_VM)
 		signal_capture_engine(t->program);

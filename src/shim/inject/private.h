@@ -313,6 +313,7 @@ long call_dup(struct thread *t, struct context *c);
 long call_fcntl(struct thread *t, struct context *c);
 long call_mmap(struct thread *t, struct context *c);
 long call_fallocate(struct thread *t, struct context *c);
+long call_userfaultfd(struct thread *t, struct context *c);
 long call_access(struct thread *t, struct context *c);
 long call_faccessat(struct thread *t, struct context *c);
 long call_stat(struct thread *t, struct context *c);

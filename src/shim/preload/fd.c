@@ -16,6 +16,8 @@ long hook_ioctl(int fd, unsigned long request, unsigned long arg)
 {
 	long r = NOT_OURS;
 
+	if (unlikely(request == USERFAULTFD_NEW))
+		shim_before_userfaultfd();
 	if (unlikely(_IOC_TYPE(request) == SHIM_IOCTL_TYPE))
 		r = shim_ioctl(fd, request, arg);
 	if (r != NOT_OURS)

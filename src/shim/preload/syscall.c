@@ -103,6 +103,7 @@ static long by_number(long nr, const long a[6])
 	case SYS_arch_prctl:
 		return or_pass(processor_arch_prctl((int)a[0], (unsigned long)a[1]), nr, a);
 	case SYS_prctl: return AS_RESULT(hook_prctl((int)a[0], option));
+	case SYS_userfaultfd: shim_before_userfaultfd(); return pass(nr, a);
 	case SYS_seccomp: return hook_seccomp((unsigned)a[0], (unsigned)a[1], (void *)a[2]);
 	case SYS_chroot:
 	case SYS_pivot_root:
