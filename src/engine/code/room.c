@@ -37,9 +37,21 @@ static void *reserve(size_t bytes)
 	return p == MAP_FAILED ? NULL : p;
 }
 
-static void release(void *p, size_t bytes)
+/* What every machine has, in one piece: machines are made in great numbers. */
+struct first_tables {
+	struct blocks blocks;
+	u32 bucket[1u << BUCKET_BITS_MIN];
+	struct page_blocks page[1u << PAGE_BITS_MIN];
+	struct page_copy copy[COPIES_MAX];
+	struct block block[CHUNK_BLOCKS];
+	u8 detail[CHUNK_DETAIL];
+};
+
+static void release(struct blocks *b, void *p, size_t bytes)
 {
-	if (p)
+	bool first = (u64)p - (u64)b < sizeof(struct first_tables);
+
+	if (p && !first)
 		sys_munmap(p, bytes);
 }
 
@@ -54,10 +66,10 @@ static bool have_chunk(struct block_chunk *c)
 	return true;
 }
 
-static void drop_chunk(struct block_chunk *c)
+static void drop_chunk(struct blocks *b, u32 n)
 {
-	release(c->block, CHUNK_MEMORY);
-	*c = (struct block_chunk){0};
+	release(b, b->chunk[n].block, CHUNK_MEMORY);
+	b->chunk[n] = (struct block_chunk){0};
 }
 
 /* ---- the tables ---- */
@@ -103,7 +115,7 @@ static void fit_buckets(struct blocks *b)
 	bucket = bits == b->bucket_bits ? NULL : reserve(bucket_bytes(bits));
 	if (!bucket)
 		return;
-	release(b->bucket, bucket_bytes(b->bucket_bits));
+	release(b, b->bucket, bucket_bytes(b->bucket_bits));
 	b->bucket = bucket;
 	b->bucket_bits = bits;
 	enter_all(b);
@@ -119,8 +131,9 @@ static u32 pages_in_use(const struct page_table *t)
 }
 
 /* Entries move, those of pages without blocks go, and copies are made anew. */
-static bool remake_pages(struct page_table *t, unsigned bits)
+static bool remake_pages(struct blocks *b, unsigned bits)
 {
+	struct page_table *t = &b->page;
 	struct page_table new = {.entry = reserve(page_bytes(bits)),
 		.bits = bits,
 		.token = t->token,
@@ -138,14 +151,15 @@ static bool remake_pages(struct page_table *t, unsigned bits)
 		*to = *from;
 		to->copy = to->copy_first = to->copy_blocks = 0;
 	}
-	release(t->entry, page_bytes(t->bits));
+	release(b, t->entry, page_bytes(t->bits));
 	*t = new;
 	return true;
 }
 
 /* As many pages more as there are, or half a chunk of blocks may need. False: no memory, and no room. */
-static bool fit_pages(struct page_table *t)
+static bool fit_pages(struct blocks *b)
 {
+	struct page_table *t = &b->page;
 	unsigned bits = PAGE_BITS_MIN;
 
 	if (t->token >= TOKENS_MAX / 2)
@@ -154,7 +168,7 @@ static bool fit_pages(struct page_table *t)
 		return true;
 	while (pages_in_use(t) > 1u << (bits - 3))
 		bits++;
-	return remake_pages(t, bits) || page_table_has_room(t);
+	return remake_pages(b, bits) || page_table_has_room(t);
 }
 
 static void forget_pages(struct page_table *t)
@@ -166,30 +180,26 @@ static void forget_pages(struct page_table *t)
 
 int blocks_create(struct blocks **ret)
 {
-	struct blocks *b = reserve(sizeof(*b));
+	struct first_tables *f = reserve(sizeof(*f));
 
-	if (!b)
+	if (!f)
 		return -ENOMEM;
-	b->bucket_bits = BUCKET_BITS_MIN;
-	b->page.bits = PAGE_BITS_MIN;
-	b->bucket = reserve(bucket_bytes(b->bucket_bits));
-	b->page.entry = reserve(page_bytes(b->page.bits));
-	b->page.copy = reserve(COPIES_MAX * sizeof(*b->page.copy));
-	*ret = b;
-	if (b->bucket && b->page.entry && b->page.copy && have_chunk(&b->chunk[0]))
-		return 0;
-	blocks_destroy(b);
-	return -ENOMEM;
+	f->blocks.bucket_bits = BUCKET_BITS_MIN;
+	f->blocks.bucket = f->bucket;
+	f->blocks.page =
+		(struct page_table){.bits = PAGE_BITS_MIN, .entry = f->page, .copy = f->copy};
+	f->blocks.chunk[0] = (struct block_chunk){.block = f->block, .detail = f->detail};
+	*ret = &f->blocks;
+	return 0;
 }
 
 void blocks_destroy(struct blocks *b)
 {
-	for (u32 i = 0; i < CHUNKS_MAX; i++)
-		drop_chunk(&b->chunk[i]);
-	release(b->bucket, bucket_bytes(b->bucket_bits));
-	release(b->page.entry, page_bytes(b->page.bits));
-	release(b->page.copy, COPIES_MAX * sizeof(*b->page.copy));
-	release(b, sizeof(*b));
+	for (u32 i = 1; i < CHUNKS_MAX; i++)
+		drop_chunk(b, i);
+	release(b, b->bucket, bucket_bytes(b->bucket_bits));
+	release(b, b->page.entry, page_bytes(b->page.bits));
+	sys_munmap(b, sizeof(struct first_tables));
 }
 
 /* ---- chunks ---- */
@@ -229,18 +239,23 @@ static void evict(struct machine *m, u32 n)
 	atomic_fetch_add(&m->code->epoch, 1);
 }
 
-void cache_reset(struct code_cache *c)
+/* What was never used stays untouched: to clear it would commit it. */
+static void drop_all(struct code_cache *c)
 {
 	struct blocks *b = c->blocks;
 
 	for (u32 i = 1; i < CHUNKS_MAX; i++)
-		drop_chunk(&b->chunk[i]);
-	if (c->chunks)
-		sys_madvise(c->write_view + CACHE_START, (size_t)c->chunks * c->chunk_bytes,
-			MADV_REMOVE);
+		drop_chunk(b, i);
+	sys_madvise(c->write_view + CACHE_START, (size_t)c->chunks * c->chunk_bytes, MADV_REMOVE);
 	memset(b->bucket, 0, bucket_bytes(b->bucket_bits));
 	forget_pages(&b->page);
 	c->chunks = 0;
+}
+
+void cache_reset(struct code_cache *c)
+{
+	if (c->chunks)
+		drop_all(c);
 	begin_chunk(c, 0);
 	atomic_fetch_add(&c->epoch, 1);
 	atomic_fetch_add(&c->rounds, 1);
@@ -252,7 +267,7 @@ static void next_chunk(struct machine *m)
 	struct blocks *b = c->blocks;
 	u32 allowed = chunks_allowed(m), next = b->current + 1;
 
-	if (c->chunks > allowed || !fit_pages(&b->page)) {
+	if (c->chunks > allowed || !fit_pages(b)) {
 		cache_reset(c);
 		return;
 	}

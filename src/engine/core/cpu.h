@@ -176,9 +176,10 @@ struct jump_table {
 #define PAGELINK_MASK ((u64)(PAGELINK_SIZE - 1) << PAGE_SHIFT)
 #define PAGELINK_LOG  2048
 struct pagelinks {
-	u64 entry[2][PAGELINK_SIZE]; /* [CPL 3] */
-	u32 count[2];                /* [global]: entries filled since the last flush */
-	u32 log[2][PAGELINK_LOG];    /* which: user << PAGELINK_BITS | index */
+	u64 entry[2][PAGELINK_SIZE];   /* [CPL 3] */
+	u32 count[2];                  /* [global]: entries filled since the last flush */
+	u32 log[2][PAGELINK_LOG];      /* which: user << PAGELINK_BITS | index */
+	u32 opens, open[PAGELINK_LOG]; /* those of pages that are not kept, as jump_open */
 };
 
 /*

@@ -71,6 +71,7 @@ void jump_forget_open(struct cpu *cpu)
 {
 	forget_entries(cpu, cpu->jump_open, cpu->jump_opens);
 	cpu->jump_opens = 0;
+	pagelink_forget_open(cpu);
 	cpu->jump_rechecks = cpu->rechecks;
 }
 
@@ -130,7 +131,7 @@ static bool is_kept(const struct cpu *cpu, const struct checked_page *seen)
 	return seen->kept == cpu->kept.era + 1;
 }
 
-static bool page_kept(struct cpu *cpu, u64 gpa)
+bool jump_page_kept(struct cpu *cpu, u64 gpa)
 {
 	const struct checked_page *seen = checked(cpu, gpa);
 
@@ -172,7 +173,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 		*way_slot(cpu, tag, t->key) =
 			(struct way){tag, t->gpa, host, t->key, cpu->code_epoch};
 	if (!(t->key & BLOCK_PLAIN))
-		learn_jump(cpu, host, !t->gpa2 && page_kept(cpu, t->gpa));
+		learn_jump(cpu, host, !t->gpa2 && jump_page_kept(cpu, t->gpa));
 }
 
 const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
@@ -183,7 +184,7 @@ const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
 	if (w->tag != tag || w->gpa != gpa || w->key != key || w->epoch != cpu->code_epoch)
 		return NULL;
 	if (!(key & BLOCK_PLAIN))
-		learn_jump(cpu, w->host, page_kept(cpu, gpa));
+		learn_jump(cpu, w->host, jump_page_kept(cpu, gpa));
 	return (const u8 *)w->host;
 }
 

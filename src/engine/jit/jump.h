@@ -10,6 +10,8 @@ void jump_init(struct cpu *cpu);
 void jump_flush(struct cpu *cpu);
 /* The same where code may have changed, but for pages that are kept: of others. */
 void jump_forget_open(struct cpu *cpu);
+/* Is the page at gpa, which has just been checked, one that is not compared again before somebody writes to it? */
+bool jump_page_kept(struct cpu *cpu, u64 gpa);
 /* Generated code for rip under the current mode bits, or NULL. */
 const u8 *jump_lookup(struct cpu *cpu);
 /* That is the block at rip. */

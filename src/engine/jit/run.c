@@ -457,7 +457,7 @@ static int enter_block(struct cpu *cpu, const struct code_place *at, u32 key, st
 /* The page that the link leads to is known now. Is that all, or is it still to be linked? */
 static bool follow_pagelink(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
 {
-	pagelink_learn(cpu, cpu_code_linear(cpu, cpu->rip), gpa);
+	pagelink_learn(cpu, cpu_code_linear(cpu, cpu->rip), gpa, jump_page_kept(cpu, gpa));
 	if (!pagelink_made(cpu, rec))
 		return false;
 	(void)pagelink_holds(cpu, rec, gpa);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* See pagelink.h. Inner code. */
+#include "engine/jit/pagelink.h"
+
+#include <string.h>
+
+#include "engine/jit/translate.h"
+#include "engine/mem/mem.h"
+
+_Static_assert((PAGELINK_MASK + PAGE_SIZE) > TOKENS_MAX,
+	"tokens differ by less than addresses of an entry");
+
+static u32 entry_index(u64 lin)
+{
+	return (u32)(lin >> PAGE_SHIFT) & (PAGELINK_SIZE - 1);
+}
+
+static void forget_all(struct pagelinks *p)
+{
+	memset(p->entry, 0, sizeof(p->entry));
+	p->count[0] = p->count[1] = p->opens = 0;
+}
+
+static void forget(struct pagelinks *p, const u32 *log, u32 *count)
+{
+	for (u32 i = 0; i < *count; i++)
+		p->entry[log[i] >> PAGELINK_BITS][log[i] & (PAGELINK_SIZE - 1)] = 0;
+	*count = 0;
+}
+
+void pagelink_flush(struct cpu *cpu, bool global)
+{
+	struct pagelinks *p = &cpu->pagelinks;
+
+	forget(p, p->log[global], &p->count[global]);
+	if (!p->count[0] && !p->count[1])
+		p->opens = 0;
+}
+
+void pagelink_forget_open(struct cpu *cpu)
+{
+	forget(&cpu->pagelinks, cpu->pagelinks.open, &cpu->pagelinks.opens);
+}
+
+void pagelink_learn(struct cpu *cpu, u64 lin, u64 gpa, bool kept)
+{
+	struct pagelinks *p = &cpu->pagelinks;
+	struct page_table *pages = &cpu->machine->code->blocks->page;
+	bool global = mmu_fetch_global(cpu, lin), user = cpu->cpl == 3;
+	u32 i = entry_index(lin), token;
+
+	if (!i || !mmu_fetch_kept(cpu, lin))
+		return;
+	if (p->count[global] == PAGELINK_LOG || p->opens == PAGELINK_LOG)
+		forget_all(p);
+	cache_lock(cpu);
+	token = page_table_has_room(pages) ? page_token(pages, gpa) : 0;
+	cache_unlock(cpu);
+	p->entry[user][i] = token ? token - (lin & PAGE_MASK) : 0;
+	p->log[global][p->count[global]++] = (u32)user << PAGELINK_BITS | i;
+	if (cpu->kept.on && !kept)
+		p->open[p->opens++] = (u32)user << PAGELINK_BITS | i;
+}
+
+static s32 *field(const struct code_cache *c, u32 offset)
+{
+	return (s32 *)(c->write_view + offset);
+}
+
+bool pagelink_made(const struct cpu *cpu, const struct exit_record *rec)
+{
+	return __atomic_load_n(field(cpu->machine->code, rec->next), __ATOMIC_ACQUIRE) !=
+	       -PAGELINK_NONE;
+}
+
+/* With the lock held. The way out now goes by the jump table. */
+static void give_up(struct code_cache *c, const struct exit_record *rec, u32 key)
+{
+	u32 last = (u32)((const u8 *)rec - c->exec_view) - rec->base;
+	int table = jump_table_for(c, key & ~BLOCK_PLAIN);
+
+	if (table >= 0)
+		__atomic_store_n(field(c, last),
+			(s32)(c->lookup[table] - c->exec_view - (last + 4)), __ATOMIC_RELEASE);
+}
+
+/* Fixed code leads to fixed code at the address that it knows; movable code, wherever it runs. */
+static bool possible(const struct block *from, const struct block *to)
+{
+	return !to->gpa2 && (!from->movable || to->movable);
+}
+
+/* First the jump, then the token by which it is reached. */
+void pagelink_make(struct cpu *cpu, const struct exit_record *rec, const struct block *to)
+{
+	struct code_cache *c = cpu->machine->code;
+	const struct block *from = block_at(c->blocks, rec->block);
+	u32 jump = rec->next + PAGELINK_JUMP;
+
+	cache_lock(cpu);
+	if (from->dead || to->dead || pagelink_made(cpu, rec)) {
+		; /* what has come in between will be asked for again */
+	} else if (possible(from, to)) {
+		__atomic_store_n(field(c, jump), (s32)(to->code - (jump + 4)), __ATOMIC_RELEASE);
+		__atomic_store_n(field(c, rec->next), -(s32)page_token(&c->blocks->page, to->gpa),
+			__ATOMIC_RELEASE);
+	} else {
+		give_up(c, rec, cpu->block_key);
+	}
+	cache_unlock(cpu);
+}
+
+bool pagelink_holds(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
+{
+	struct code_cache *c = cpu->machine->code;
+	bool holds;
+
+	cache_lock(cpu);
+	holds = (u32) - *field(c, rec->next) == page_token(&c->blocks->page, gpa);
+	if (!holds)
+		give_up(c, rec, cpu->block_key);
+	cache_unlock(cpu);
+	return holds;
+}
