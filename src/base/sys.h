@@ -246,6 +246,9 @@ static inline int sys_timerfd_settime(
 
 /* ---- memory ---- */
 
+#ifndef MADV_COLLAPSE /* Linux 6.1 */
+#define MADV_COLLAPSE 25
+#endif
 static inline int sys_madvise(void *addr, size_t n, int advice)
 {
 	return (int)SYS_CALL3(SYS_madvise, addr, n, advice);

@@ -324,7 +324,11 @@ static void fill_cache(unsigned cpu)
 				for (u32 b = 0; b < 5; b++)
 					c[k * 5 + b] = part[b];
 			}
-			c[200] = 0xc3;
+			/* jmp to the ret of the next page, which is written now, or of this one */
+			u32 to = (i < 63 ? 4096u : 0) + 2048;
+			c[to] = 0xc3;
+			c[200] = 0xe9;
+			*(volatile u32 *)(c + 201) = to - 205;
 			u32 sum = round;
 			__asm__ volatile("call *%1" : "+a"(sum) : "r"(c) : "memory", "cc");
 			guest_check(sum == round + 40);

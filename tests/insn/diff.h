@@ -17,6 +17,7 @@
 #include "x86/regs.h"
 
 /* Registers; xsave in the standard format: x87, SSE, AVX. */
+struct machine;
 struct regs {
 	u64 gpr[GPR_COUNT];
 	u64 rip, rflags, fs_base, gs_base;
@@ -92,9 +93,13 @@ void diff_fill(struct diff *d, u64 seed);
 void diff_load(struct diff *d, struct insn_case *c);
 void diff_run(struct diff *d, const struct insn_case *c, enum leg leg, struct outcome *ret);
 
+/* ---- machine.c ---- */
+
+/* TESTS_CACHE=small: blocks are evicted all the time. */
+void diff_small_cache(struct machine *m);
+
 /* ---- tapped.c ---- */
 
-struct machine;
 struct vcpu;
 /* As TESTS_TAP says: a subscriber that is asked everything. bytes: of guest-physical memory from 0. */
 void diff_tap(struct machine *m, struct vcpu *v, u64 bytes);

@@ -162,6 +162,7 @@ struct low *low_open(void)
 	if (!l || machine_create(&l->m))
 		return NULL;
 	l->m->code->all_movable = getenv("TESTS_MOVABLE");
+	diff_small_cache(l->m);
 	make_memory(l);
 	make_tables(l);
 	if (vcpu_create(l->m, 0, &l->v) || make_cpu(l))

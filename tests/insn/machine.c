@@ -15,6 +15,7 @@
 #include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/mode.h"
+#include "engine/jit/gen.h"
 #include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
@@ -209,6 +210,17 @@ static int make_cpu(struct diff *d)
 
 /* ---- life ---- */
 
+void diff_small_cache(struct machine *m)
+{
+	struct code_cache *c = m->code;
+
+	if (!getenv("TESTS_CACHE"))
+		return;
+	c->chunk_bytes = 2 * GEN_BYTES_MAX;
+	c->chunks_max = 2;
+	cache_reset(c);
+}
+
 static int make_machine(struct diff *d)
 {
 	struct memslot_config slot = {.size = RAM_SIZE, .hva = (u64)d->ram};
@@ -244,6 +256,7 @@ struct diff *diff_open(void)
 		return NULL;
 	}
 	d->m->code->all_movable = getenv("TESTS_MOVABLE");
+	diff_small_cache(d->m);
 	diff_tap(d->m, d->v, RAM_SIZE);
 	d->low = low_open();
 	return d->low && host_open() ? d : NULL;

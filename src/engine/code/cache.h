@@ -21,6 +21,7 @@
 #define CACHE_START     (2u << 20) /* of the first chunk; before it lies what belongs to no block */
 #define CACHE_BYTES_MAX (1u << 30)
 #define CACHE_BYTES_MIN (16u << 20)
+#define CACHE_IDLE_NS   10000000000ull
 
 /* Why generated code came back. */
 enum record_kind {
@@ -61,7 +62,9 @@ struct code_cache {
 	_Atomic u32
 		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
 	u32 trimmed;  /* code_cache_trim()'s */
-	bool all_movable; /* in tests: flat code need not be met twice */
+	u64 idle_ns; /* a guest that sleeps for so long gives all of it back: CACHE_IDLE_NS but in tests */
+	_Atomic u64 idle_looked; /* vcpu/idle.c: when it was last looked whether it does */
+	bool all_movable;        /* in tests: flat code need not be met twice */
 	_Atomic u32 locked;
 	_Atomic u32 epoch;             /* grows when blocks are evicted */
 	_Atomic u32 rounds;            /* grows when there is room again */
@@ -79,6 +82,8 @@ void code_cache_trim(struct code_cache *c);
 
 /* room.c, outer code. The chunk is full: take the next one, unless another vcpu has done so since rounds was read. */
 void machine_make_room(struct machine *m, u32 rounds);
+/* Drop everything, and give its memory back. */
+void machine_drop_code(struct machine *m);
 /* Drop everything. All cpus must be paused. */
 void cache_reset(struct code_cache *c);
 

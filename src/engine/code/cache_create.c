@@ -91,6 +91,7 @@ static int make(struct code_cache *c)
 		return r;
 	emit_prologue(c);
 	c->chunk_bytes = CACHE_CHUNK;
+	c->idle_ns = CACHE_IDLE_NS;
 	r = blocks_create(&c->blocks);
 	v = views_of(c);
 	if (r)

@@ -279,16 +279,51 @@ static void next_chunk(struct machine *m)
 	atomic_fetch_add(&c->rounds, 1);
 }
 
+/*
+ * Code that is spread over 4 KiB pages has the processor look for translations of its own all the time: gcc in a guest takes
+ * a tenth less time with large pages. A full chunk can have them at no cost in memory. Where the kernel has none to give,
+ * or cannot (Linux before 6.1), everything stays as it is.
+ */
+static void use_large_pages(const struct code_cache *c, u32 chunk)
+{
+	sys_madvise(c->exec_view + CACHE_START + (size_t)chunk * c->chunk_bytes, c->chunk_bytes,
+		MADV_COLLAPSE);
+}
+
 /* The lock as well: threads that are no vcpu's report stores by code_watcher. */
+static void pause_and_lock(struct machine *m)
+{
+	machine_pause(m);
+	while (atomic_exchange_explicit(&m->code->locked, 1, memory_order_acquire))
+		__builtin_ia32_pause();
+}
+
+static void unlock_and_resume(struct machine *m)
+{
+	atomic_store_explicit(&m->code->locked, 0, memory_order_release);
+	machine_resume(m);
+}
+
 void machine_make_room(struct machine *m, u32 rounds)
 {
 	struct code_cache *c = m->code;
+	u32 full;
+	bool first;
 
-	machine_pause(m);
-	while (atomic_exchange_explicit(&c->locked, 1, memory_order_acquire))
-		__builtin_ia32_pause();
-	if (atomic_load(&c->rounds) == rounds)
+	pause_and_lock(m);
+	full = c->blocks->current;
+	first = atomic_load(&c->rounds) == rounds;
+	if (first)
 		next_chunk(m);
-	atomic_store_explicit(&c->locked, 0, memory_order_release);
-	machine_resume(m);
+	unlock_and_resume(m);
+	if (first && c->chunks > 1)
+		use_large_pages(c, full);
+}
+
+void machine_drop_code(struct machine *m)
+{
+	pause_and_lock(m);
+	cache_reset(m->code);
+	machine_stat_inc(m, MACHINE_STAT_CODE_CACHE_FLUSHES);
+	unlock_and_resume(m);
 }

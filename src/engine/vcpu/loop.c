@@ -228,6 +228,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 			if (window_open(v) && atomic_load(&v->mp_state) == MP_HALTED)
 				return leave(v, EXIT_IRQ_WINDOW);
 			vcpu_sleep(v);
+			vcpu_look_idle(v);
 			continue;
 		}
 		if (run_once(v, complete, complete || waits))

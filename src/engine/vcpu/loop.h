@@ -119,4 +119,7 @@ static inline void vcpu_go_out(struct vcpu *v)
 	atomic_store(&v->where, VCPU_OUT);
 }
 
+/* idle.c: on the vcpu's own thread, outside, after it has slept. */
+void vcpu_look_idle(struct vcpu *v);
+
 #endif

@@ -168,6 +168,35 @@ static void test_changed(void **state)
 	world_close(&w);
 }
 
+/* Beside the same page lies another one in one place: links between pages must notice. */
+#define OTHER 0x22000u
+
+static void test_neighbours(void **state)
+{
+	/* mov (%rsp), %rdx; mov $0x77, %esi; ret */
+	static const u8 other[] = {0x48, 0x8b, 0x14, 0x24, 0xbe, 0x77, 0, 0, 0, 0xc3};
+	static const u8 hlt = 0xf4;
+	struct world w;
+
+	open_places(&w);
+	map(&w, place_of[2] + PAGE_SIZE, OTHER);
+	world_put(&w, OTHER, other, sizeof(other));
+	world_put(&w, OTHER + (u32)(program_end - program - 1 - PAGE_SIZE), &hlt, 1);
+	for (unsigned i = 0; i < 200; i++) {
+		unsigned n = i * 7 % PLACES;
+
+		if (n != 2) {
+			run_at(&w, place_of[n]);
+			continue;
+		}
+		start(&w, place_of[n]);
+		run_to(w.v, EXIT_HLT);
+		assert_int_equal(gpr_of(w.v, RSI), 0x77);
+		assert_int_equal(gpr_of(w.v, RDX), place_of[n] + AFTER_CALL_3);
+	}
+	world_close(&w);
+}
+
 static u64 fip_at(struct world *w, u64 base)
 {
 	u32 env[7];
@@ -197,6 +226,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_neighbours),
 		cmocka_unit_test(test_x87),
 	};
 

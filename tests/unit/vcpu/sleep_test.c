@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "engine/code/cache.h"
 #include "engine/core/machine.h"
 #include "engine/core/cpu.h"
 #include "engine/request/post.h"
@@ -226,6 +227,53 @@ static void test_no_lost_wakeup(void **state)
 	world_close(&w);
 }
 
+/* ---- an idle guest gives back the memory of its translations ---- */
+
+#define NAPS 40
+
+static void *post_seldom(void *opaque)
+{
+	struct world *w = opaque;
+	struct msi msi = {0xfee00000, 0x50};
+
+	for (unsigned i = 0; i < NAPS; i++) {
+		nap_ms(5);
+		irq_msi(w->m, &msi);
+	}
+	return NULL;
+}
+
+/* Interrupted now and then; returns how many chunks it has then. */
+static u32 chunks_after_naps(u64 idle_ns)
+{
+	struct world w;
+	pthread_t poster;
+	u32 chunks;
+
+	world_open(&w, IRQCHIP_FULL);
+	WORLD_CODE(&w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
+		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
+	WORLD_PUT(&w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
+	world_vector(&w, 0x50, 0x3000); /* EOI; out; iret */
+	set_segment(w.v, SEG_DS, 0xfee00000);
+	run_to(w.v, EXIT_IO_OUT);
+	w.m->code->idle_ns = idle_ns;
+	w.m->code->chunks = 3; /* as if so many had been filled */
+	assert_int_equal(pthread_create(&poster, NULL, post_seldom, &w), 0);
+	for (unsigned i = 0; i < NAPS; i++)
+		assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x11);
+	pthread_join(poster, NULL);
+	chunks = w.m->code->chunks;
+	world_close(&w);
+	return chunks;
+}
+
+static void test_idle_gives_back(void **state)
+{
+	assert_int_equal(chunks_after_naps(CACHE_IDLE_NS), 3);
+	assert_int_equal(chunks_after_naps(20000000), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -234,6 +282,7 @@ int main(void)
 		cmocka_unit_test(test_wait_fd),
 		cmocka_unit_test(test_waits_for_sipi),
 		cmocka_unit_test(test_no_lost_wakeup),
+		cmocka_unit_test(test_idle_gives_back),
 	};
 
 	return cmocka_run_group_tests_name("sleep", tests, NULL, NULL);
