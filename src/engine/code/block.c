@@ -99,6 +99,7 @@ struct block *block_add(
 	if (n->gpa2)
 		add_companion(b, n, guest);
 	block_enter(b, n);
+	b->chunk[b->current].live++;
 	__atomic_store_n(&b->published, b->published + 1, __ATOMIC_RELEASE);
 	return n;
 }
@@ -150,6 +151,7 @@ void block_kill(struct code_cache *c, struct block *t)
 	if (t->dead)
 		return;
 	t->dead = true;
+	c->blocks->chunk[t->number / CHUNK_BLOCKS].live--;
 	unchain(c->blocks, t);
 	patch_entry(c, t, t->dead_exit);
 }

@@ -68,6 +68,7 @@ struct block_chunk {
 	struct block *block; /* [CHUNK_BLOCKS]; NULL: not yet, or no longer, in use */
 	u8 *detail;          /* [CHUNK_DETAIL] */
 	u32 count, detail_used;
+	u32 live; /* blocks, without companions */
 };
 
 struct blocks {

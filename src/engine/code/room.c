@@ -27,6 +27,8 @@
 #define ROOM_MIN   (256ull << 20)
 #define ROOM_SHARE 8
 
+#define MOSTLY_DEAD 16 /* one block in so many still lives, or none */
+
 /* ---- memory: reserved at once, committed as it is used ---- */
 
 static void *reserve(size_t bytes)
@@ -219,7 +221,7 @@ static void begin_chunk(struct code_cache *c, u32 n)
 {
 	struct block_chunk *chunk = &c->blocks->chunk[n];
 
-	chunk->count = chunk->detail_used = 0;
+	chunk->count = chunk->detail_used = chunk->live = 0;
 	c->blocks->current = n;
 	c->chunks = MAX(c->chunks, n + 1);
 	c->used = CACHE_START + n * c->chunk_bytes;
@@ -261,16 +263,30 @@ void cache_reset(struct code_cache *c)
 	atomic_fetch_add(&c->rounds, 1);
 }
 
+/* A guest that writes code all the time would fill chunk after chunk with blocks that are dead soon. */
+static u32 used_up_chunk(const struct code_cache *c)
+{
+	const struct blocks *b = c->blocks;
+
+	for (u32 i = 0; i < c->chunks; i++)
+		if (i != b->current && b->chunk[i].live <= b->chunk[i].count / MOSTLY_DEAD)
+			return i;
+	return CHUNKS_MAX;
+}
+
 static void next_chunk(struct machine *m)
 {
 	struct code_cache *c = m->code;
 	struct blocks *b = c->blocks;
-	u32 allowed = chunks_allowed(m), next = b->current + 1;
+	u32 allowed = chunks_allowed(m), next;
 
 	if (c->chunks > allowed || !fit_pages(b)) {
 		cache_reset(c);
 		return;
 	}
+	next = used_up_chunk(c);
+	if (next == CHUNKS_MAX)
+		next = b->current + 1;
 	if (next >= allowed || !have_chunk(&b->chunk[next]))
 		next = 0;
 	evict(m, next);
@@ -307,16 +323,19 @@ static void unlock_and_resume(struct machine *m)
 void machine_make_room(struct machine *m, u32 rounds)
 {
 	struct code_cache *c = m->code;
+	const struct block_chunk *chunk;
+	bool lasting = false;
 	u32 full;
-	bool first;
 
 	pause_and_lock(m);
 	full = c->blocks->current;
-	first = atomic_load(&c->rounds) == rounds;
-	if (first)
+	if (atomic_load(&c->rounds) == rounds) {
+		chunk = &c->blocks->chunk[full];
+		lasting = chunk->live > chunk->count / 2;
 		next_chunk(m);
+	}
 	unlock_and_resume(m);
-	if (first && c->chunks > 1)
+	if (lasting)
 		use_large_pages(c, full);
 }
 

@@ -39,6 +39,20 @@ static void forget_logged(struct cpu *cpu, bool global)
 	cpu->jump_count[global] = 0;
 }
 
+/* All entries, or those that are not global. */
+static void forget_entries_of(struct cpu *cpu, bool keep_global)
+{
+	if (cpu->jump_count[0] >= JUMP_LOG || (!keep_global && cpu->jump_count[1] >= JUMP_LOG)) {
+		forget_all_tables(cpu);
+		return;
+	}
+	forget_logged(cpu, false);
+	if (keep_global)
+		return;
+	forget_logged(cpu, true);
+	cpu->jump_opens = 0;
+}
+
 static void forget_checks(struct cpu *cpu, bool keep_global)
 {
 	cpu->check_epoch[0]++;
@@ -50,15 +64,7 @@ void jump_flush(struct cpu *cpu)
 {
 	bool keep_global = cpu->jump_global_epoch == cpu->fetch_global_epoch;
 
-	if (cpu->jump_count[0] >= JUMP_LOG || (!keep_global && cpu->jump_count[1] >= JUMP_LOG)) {
-		forget_all_tables(cpu);
-	} else {
-		forget_logged(cpu, false);
-		if (!keep_global) {
-			forget_logged(cpu, true);
-			cpu->jump_opens = 0;
-		}
-	}
+	forget_entries_of(cpu, keep_global);
 	pagelink_flush(cpu, false);
 	if (!keep_global)
 		pagelink_flush(cpu, true);
@@ -82,7 +88,7 @@ void jump_init(struct cpu *cpu)
 		cpu->jump[t].neg_rip[0] = (1ull << 62) + 1;
 		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
 	}
-	forget_all_tables(cpu);
+	forget_entries_of(cpu, false);
 	pagelink_flush(cpu, false);
 	pagelink_flush(cpu, true);
 	forget_checks(cpu, false);
