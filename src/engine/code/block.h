@@ -44,7 +44,8 @@ struct block {
 	u8 insns;
 	bool poll; /* looks at exit_request when entered */
 	bool movable;
-	u8 far; /* so many bytes before code is the entry from other pages */
+	u8 far;    /* so many bytes before code is the entry from other pages */
+	bool gone; /* with all others of its page: nothing that lives leads here */
 	_Atomic bool dead;
 	u32 code, code_end; /* cache offsets */
 	u32 dead_exit;      /* cache offset of the way out that the entry is patched to */

@@ -36,7 +36,9 @@ struct page_blocks *page_entry(struct page_table *t, u64 gpa, bool make)
 
 u32 page_token(struct page_table *t, u64 gpa)
 {
-	return page_entry(t, gpa, true)->token;
+	const struct page_blocks *page = page_entry(t, gpa, false);
+
+	return page ? page->token : 0;
 }
 
 void page_list(struct blocks *b, struct block *t)
@@ -76,9 +78,12 @@ static u32 kill_list(struct machine *m, struct page_blocks *page)
 	struct blocks *b = m->code->blocks;
 	u32 n = 0;
 
+	page->token = new_token(&b->page);
+
 	for (struct block *t = first_of(b, page); t; t = next_of(b, t)) {
 		n += !t->dead;
 		block_kill(m->code, t);
+		t->gone = true;
 	}
 	page->first = page->copy_first = BLOCK_NONE;
 	page->copy_blocks = 0;
@@ -104,10 +109,8 @@ void page_drop(struct machine *m, u64 gpa)
 {
 	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
 
-	if (!page)
-		return;
-	kill_list(m, page);
-	page->token = new_token(&m->code->blocks->page);
+	if (page)
+		kill_list(m, page);
 }
 
 bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
@@ -123,7 +126,6 @@ bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
 		note_place(m, page, base);
 	} else if (!page->movable && ((page->base && page->base != base) || m->code->all_movable)) {
 		kill_list(m, page);
-		page->token = new_token(&m->code->blocks->page);
 		page->movable = true;
 	}
 	page->base = base;
@@ -134,8 +136,6 @@ bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
 static void forget_list(struct machine *m, struct page_blocks *page)
 {
 	machine_stat_add(m, MACHINE_STAT_BLOCKS_INVALIDATED, kill_list(m, page));
-	if (page->movable) /* what comes will be fixed, for a start */
-		page->token = new_token(&m->code->blocks->page);
 	page->base = page->places = 0;
 	page->movable = page->has_x87 = false;
 }

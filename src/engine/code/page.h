@@ -47,7 +47,7 @@ struct page_copy {
 };
 
 /*
- * A token stands for the blocks that a page has now: it gets another one when they are evicted, or become movable. Odd, so that
+ * A token stands for the blocks that a page has now: it gets another one when all of them are dropped. Odd, so that
  * no page address is one, and few enough for pagelink.c.
  */
 #define TOKENS_MAX ((1u << 28) - 2)
@@ -69,6 +69,7 @@ static inline bool page_table_has_room(const struct page_table *t)
 }
 /* The page's entry; if it is not there it is made, or NULL. */
 struct page_blocks *page_entry(struct page_table *t, u64 gpa, bool make);
+/* 0: there were never blocks. */
 u32 page_token(struct page_table *t, u64 gpa);
 /* To the list of its page, as number. */
 void page_list(struct blocks *b, struct block *t);

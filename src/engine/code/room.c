@@ -228,6 +228,7 @@ static void begin_chunk(struct code_cache *c, u32 n)
 	c->cold = c->used + c->chunk_bytes;
 }
 
+/* Blocks that are gone already need nothing: no list has them, and their page's token was given up with them. */
 static void evict(struct machine *m, u32 n)
 {
 	const struct block_chunk *chunk = &m->code->blocks->chunk[n];
@@ -235,7 +236,8 @@ static void evict(struct machine *m, u32 n)
 	if (!chunk->count)
 		return;
 	for (u32 i = 1; i <= chunk->count; i++)
-		page_drop(m, chunk->block[i].gpa);
+		if (!chunk->block[i].gone)
+			page_drop(m, chunk->block[i].gpa);
 	machine_stat_add(m, MACHINE_STAT_BLOCKS_EVICTED, chunk->count);
 	machine_stat_inc(m, MACHINE_STAT_CODE_CACHE_FLUSHES);
 	atomic_fetch_add(&m->code->epoch, 1);

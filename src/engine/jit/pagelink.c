@@ -54,7 +54,7 @@ void pagelink_learn(struct cpu *cpu, u64 lin, u64 gpa, bool kept)
 	if (p->count[global] == PAGELINK_LOG || p->opens == PAGELINK_LOG)
 		forget_all(p);
 	cache_lock(cpu);
-	token = page_table_has_room(pages) ? page_token(pages, gpa) : 0;
+	token = page_token(pages, gpa);
 	cache_unlock(cpu);
 	p->entry[user][i] = token ? token - (lin & PAGE_MASK) : 0;
 	p->log[global][p->count[global]++] = (u32)user << PAGELINK_BITS | i;
@@ -91,22 +91,39 @@ static bool possible(const struct block *from, const struct block *to)
 }
 
 /* First the jump, then the token by which it is reached. */
+static void link_to(struct code_cache *c, const struct exit_record *rec, const struct block *to)
+{
+	u32 jump = rec->next + PAGELINK_JUMP;
+
+	__atomic_store_n(field(c, jump), (s32)(to->code - (jump + 4)), __ATOMIC_RELEASE);
+	__atomic_store_n(
+		field(c, rec->next), -(s32)page_token(&c->blocks->page, to->gpa), __ATOMIC_RELEASE);
+}
+
+/*
+ * The block that a link leads to. If it has gone, and the page has new ones, the link may be led to those: whoever still believes
+ * in the old token comes to the code that is there now. To another page it may not, for others still mean the old one.
+ */
+static bool leads_to_page(const struct code_cache *c, const struct exit_record *rec, u64 gpa)
+{
+	u32 jump = rec->next + PAGELINK_JUMP;
+	const struct block *old = block_at_code(c, (u32)(*field(c, jump) + (s32)(jump + 4)));
+
+	return old && (old->gpa & PAGE_MASK) == (gpa & PAGE_MASK);
+}
+
 void pagelink_make(struct cpu *cpu, const struct exit_record *rec, const struct block *to)
 {
 	struct code_cache *c = cpu->machine->code;
 	const struct block *from = block_at(c->blocks, rec->block);
-	u32 jump = rec->next + PAGELINK_JUMP;
 
 	cache_lock(cpu);
-	if (from->dead || to->dead || pagelink_made(cpu, rec)) {
+	if (from->dead || to->dead)
 		; /* what has come in between will be asked for again */
-	} else if (possible(from, to)) {
-		__atomic_store_n(field(c, jump), (s32)(to->code - (jump + 4)), __ATOMIC_RELEASE);
-		__atomic_store_n(field(c, rec->next), -(s32)page_token(&c->blocks->page, to->gpa),
-			__ATOMIC_RELEASE);
-	} else {
+	else if (possible(from, to) && (!pagelink_made(cpu, rec) || leads_to_page(c, rec, to->gpa)))
+		link_to(c, rec, to);
+	else
 		give_up(c, rec, cpu->block_key);
-	}
 	cache_unlock(cpu);
 }
 
@@ -117,8 +134,6 @@ bool pagelink_holds(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
 
 	cache_lock(cpu);
 	holds = (u32) - *field(c, rec->next) == page_token(&c->blocks->page, gpa);
-	if (!holds)
-		give_up(c, rec, cpu->block_key);
 	cache_unlock(cpu);
 	return holds;
 }

@@ -24,7 +24,7 @@
 void pagelink_learn(struct cpu *cpu, u64 lin, u64 gpa, bool kept);
 /* What leads there from now on; or if it cannot, then by the jump table. rec: of kind REC_PAGELINK. */
 void pagelink_make(struct cpu *cpu, const struct exit_record *rec, const struct block *to);
-/* Can the way be taken that the link has? If not it is given up. */
+/* Was it made for what is now at gpa? If not it is to be made anew, or given up. */
 bool pagelink_holds(struct cpu *cpu, const struct exit_record *rec, u64 gpa);
 bool pagelink_made(const struct cpu *cpu, const struct exit_record *rec);
 /* Forget the pages of global translations, or of all others. */

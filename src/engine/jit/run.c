@@ -458,10 +458,7 @@ static int enter_block(struct cpu *cpu, const struct code_place *at, u32 key, st
 static bool follow_pagelink(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
 {
 	pagelink_learn(cpu, cpu_code_linear(cpu, cpu->rip), gpa, jump_page_kept(cpu, gpa));
-	if (!pagelink_made(cpu, rec))
-		return false;
-	(void)pagelink_holds(cpu, rec, gpa);
-	return true;
+	return pagelink_made(cpu, rec) && pagelink_holds(cpu, rec, gpa);
 }
 
 /* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
