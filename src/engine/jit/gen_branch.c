@@ -12,9 +12,20 @@
 #include "engine/core/layout.h"
 
 /* By distance: a page begins where the linear address says, and rip is relative to the segment. */
+static u64 offset_in_page(const struct gen *g, u64 target)
+{
+	return (g->t.gpa & ~PAGE_MASK) + (target - g->t.rip);
+}
+
 static bool same_page(const struct gen *g, u64 target)
 {
-	return (g->t.gpa & ~PAGE_MASK) + (target - g->t.rip) < PAGE_SIZE;
+	return offset_in_page(g, target) < PAGE_SIZE;
+}
+
+/* What may reach into the next page is entered by the jump table only. */
+static bool linkable(const struct gen *g, u64 target)
+{
+	return offset_in_page(g, target) <= PAGE_SIZE - INSN_MAX;
 }
 
 static u64 rel_target(const struct gen *g, const struct insn *in)
@@ -125,9 +136,9 @@ static void gen_pagelink(struct gen *g, u64 target)
 
 void gen_goto(struct gen *g, u64 target)
 {
-	if (same_page(g, target))
+	if (linkable(g, target))
 		gen_link(g, gen_link_jmp(g), target);
-	else if (g->flat && g->width != 2)
+	else if (g->flat && g->width != 2 && !same_page(g, target))
 		gen_pagelink(g, target);
 	else
 		gen_goto_far(g, target);
@@ -147,7 +158,7 @@ bool gen_jcc(struct gen *g, const struct insn *in)
 
 	if (!target_possible(g, in))
 		return false;
-	if (same_page(g, target) && !look_at_limit(g)) {
+	if (linkable(g, target) && !look_at_limit(g)) {
 		gen_link(g, gen_link_jcc(g, cc), target);
 	} else {
 		over = emit_jcc32(&g->e, cc ^ 1);
