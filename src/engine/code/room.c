@@ -228,12 +228,15 @@ static void begin_chunk(struct code_cache *c, u32 n)
 	c->cold = c->used + c->chunk_bytes;
 }
 
-/* Blocks that are gone already need nothing: no list has them, and their page's token was given up with them. */
+/*
+ * Blocks that are gone already need nothing: no list has them, and their page's token was given up with them. A chunk may
+ * have no block at all, but stubs of step(), which vcpus remember as well.
+ */
 static void evict(struct machine *m, u32 n)
 {
 	const struct block_chunk *chunk = &m->code->blocks->chunk[n];
 
-	if (!chunk->count)
+	if (n >= m->code->chunks)
 		return;
 	for (u32 i = 1; i <= chunk->count; i++)
 		if (!chunk->block[i].gone)
