@@ -210,6 +210,7 @@ static const struct {
 	{"call to an address that is not canonical", 8, 3, BYTES(0x48, 0xff, 0xd0), .rax = BAD},
 	{"call to an address that is not canonical, level 0", 8, 0, BYTES(0x48, 0xff, 0xd0), .rax = BAD},
 	{"jmp into the page of system calls", 8, 3, BYTES(0x48, 0xff, 0xe0), .rax = L_VSYSCALL + 0x2a3},
+	{"lea of the farthest address", 8, 3, BYTES(0x48, 0x8d, 0x05, 0xff, 0xff, 0xff, 0x7f)},
 	{"jmp to a page without code", 8, 3, BYTES(0x48, 0xff, 0xe0), .rax = DATA},
 	{"last bytes of the address space, empty TLB entry, flags live", 8, 3,
 		BYTES(0x48, 0x8b, 0x08), .rax = -2ull},

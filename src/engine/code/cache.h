@@ -43,7 +43,7 @@ struct exit_record {
 	u32 block; /* index of the block it belongs to */
 	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. REC_PAGELINK: of the displacement with the token. */
 	u32 next;
-	/* REC_LINK, REC_PAGELINK: offset of the target from the block's start. REC_STEP: of the following instruction. REC_GROUP: first offset from base << 16 | bytes. */
+	/* REC_LINK: offset of the target from the block's start. REC_STEP: of the following instruction. REC_GROUP: first offset from base << 16 | bytes. */
 	s32 target;
 };
 

@@ -78,7 +78,8 @@ static u32 kill_list(struct machine *m, struct page_blocks *page)
 	struct blocks *b = m->code->blocks;
 	u32 n = 0;
 
-	page->token = new_token(&b->page);
+	if (page->first != BLOCK_NONE)
+		page->token = new_token(&b->page);
 
 	for (struct block *t = first_of(b, page); t; t = next_of(b, t)) {
 		n += !t->dead;

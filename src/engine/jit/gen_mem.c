@@ -24,12 +24,20 @@ static u64 rip_relative(const struct gen *g, const struct insn *in)
 
 void gen_rip(struct gen *g, unsigned reg, u64 rip, bool wide)
 {
+	s64 distance = (s64)(rip - gen_page_rip(g));
+
 	if (!g->t.movable) {
 		emit_mov_ri(&g->e, reg, rip);
 		return;
 	}
 	emit_load(&g->e, reg, FRAME_PAGE);
-	emit_lea(&g->e, wide, reg, reg, REG_NONE, 1, (s32)(rip - gen_page_rip(g)));
+	if (wide &&
+		distance !=
+			(s32)distance) { /* 2 GiB from the instruction, a bit more from the page */
+		emit_lea(&g->e, wide, reg, reg, REG_NONE, 1, (s32)(distance / 2));
+		distance -= distance / 2;
+	}
+	emit_lea(&g->e, wide, reg, reg, REG_NONE, 1, (s32)distance);
 }
 
 void gen_cut16(struct gen *g, unsigned reg)

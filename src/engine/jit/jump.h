@@ -28,6 +28,12 @@ const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key);
  */
 bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva);
 
+/* Is something to be forgotten? */
+static inline bool jump_stale(const struct cpu *cpu)
+{
+	return cpu->jump_epoch != cpu->fetch_epoch || cpu->jump_rechecks != cpu->rechecks;
+}
+
 static inline void jump_refresh(struct cpu *cpu)
 {
 	if (unlikely(cpu->jump_epoch != cpu->fetch_epoch))

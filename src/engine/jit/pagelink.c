@@ -120,7 +120,8 @@ void pagelink_make(struct cpu *cpu, const struct exit_record *rec, const struct 
 	cache_lock(cpu);
 	if (from->dead || to->dead)
 		; /* what has come in between will be asked for again */
-	else if (possible(from, to) && (!pagelink_made(cpu, rec) || leads_to_page(c, rec, to->gpa)))
+	else if (entry_index(cpu->rip) && possible(from, to) &&
+		 (!pagelink_made(cpu, rec) || leads_to_page(c, rec, to->gpa)))
 		link_to(c, rec, to);
 	else
 		give_up(c, rec, cpu->block_key);

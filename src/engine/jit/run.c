@@ -355,14 +355,6 @@ struct entry {
 	bool plain;         /* the variant without groups is wanted */
 };
 
-static u64 pagelink_target(
-	const struct cpu *cpu, const struct block *t, const struct exit_record *rec)
-{
-	u64 rip = block_rip(cpu, t) + (u64)(s64)rec->target;
-
-	return cpu->code_size == 8 ? rip : (u32)rip;
-}
-
 /* Deal with one exit. CPU_OK, or CPU_EXIT. */
 static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct entry *next)
 {
@@ -378,7 +370,7 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		next->link = rec;
 		return CPU_OK;
 	case REC_PAGELINK:
-		cpu->rip = pagelink_target(cpu, t, rec);
+		/* rip is the target. FRAME_PAGE may be its page's already. */
 		next->pagelink = rec;
 		return likely(rip_valid(cpu)) ? CPU_OK : branch_fault(cpu, rec, t);
 	case REC_STEP:
@@ -515,6 +507,10 @@ enum run_result cpu_run(struct cpu *cpu)
 			return left(cpu);
 		if (unlikely(wants_out(cpu)))
 			return why_out(cpu);
+		if (next.host && unlikely(jump_stale(cpu))) {
+			next = (struct entry){0}; /* a flush was served meanwhile */
+			continue;
+		}
 		if (next.host) {
 			rec = fpu_run_code(cpu, next.host);
 			if (handle_record(cpu, rec, &next) != CPU_OK)

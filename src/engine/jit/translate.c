@@ -245,6 +245,7 @@ static u8 *gen_pagelink_exit(const struct gen *g, struct emit *e, const struct c
 	emit_nop(e, -((u64)e->p + 1) & 3);
 	disp = emit_jmp32(e);
 	emit_patch32(disp, e->p);
+	emit_store(e, H_R9, CPU_RIP);
 	return disp;
 }
 
