@@ -61,7 +61,7 @@ class Resident:
         return self.anonymous + self.shared + self.files
 
     def count(self, ram, name, sizes):
-        if sizes['Size'] >= 0.9 * ram:
+        if 0.9 * ram <= sizes['Size'] <= 1.1 * ram:  # the addresses of the code cache are more
             self.ram += sizes['Rss']
             return
         self.anonymous += sizes['Anonymous']

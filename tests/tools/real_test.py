@@ -9,6 +9,7 @@ sys.dont_write_bytecode = True
 sys.path[:0] = [os.path.join(TOP, 'bench'), os.path.join(TOP, 'tools')]
 # pylint: disable=wrong-import-position
 import counters  # noqa: E402
+import machines  # noqa: E402
 import real  # noqa: E402
 
 
@@ -65,6 +66,14 @@ def check_table():
     assert real.geomeans(results, 'first', [('soft', 'native'), ('soft', 'tcg')]) == [2.0, None]
 
 
+def check_memory():
+    """The guest's RAM is what has its size, not what has more addresses, as the code cache does."""
+    found = machines.Resident()
+    for name, size in (('', 512), ('/memfd:uservisor-code', 1024), ('/memfd:uservisor-code', 1024)):
+        found.count(512 << 20, name, {'Size': size << 20, 'Rss': 7, 'Anonymous': 0})
+    assert (found.ram, found.shared) == (7, 14), vars(found)
+
+
 def check_jobs():
     for job in real.JOBS:
         assert os.access(os.path.join(TOP, 'bench', 'jobs', job), os.X_OK), f'bench/jobs/{job} is no program'
@@ -72,7 +81,7 @@ def check_jobs():
 
 
 def main():
-    for check in (check_counters, check_runs, check_table, check_jobs):
+    for check in (check_counters, check_runs, check_table, check_memory, check_jobs):
         check()
     print('real: counters, times and ratios are read and combined as they should be')
     return 0
