@@ -27,6 +27,7 @@
 #define ROOM_MIN   (256ull << 20)
 #define ROOM_SHARE 8
 
+#define FEW_CHUNKS  8  /* are enough for a kernel and a shell */
 #define MOSTLY_DEAD 16 /* one block in so many still lives, or none */
 
 /* ---- memory: reserved at once, committed as it is used ---- */
@@ -302,13 +303,17 @@ static void next_chunk(struct machine *m)
 
 /*
  * Code that is spread over 4 KiB pages has the processor look for translations of its own all the time: gcc in a guest takes
- * a tenth less time with large pages. A full chunk can have them at no cost in memory. Where the kernel has none to give,
+ * a tenth less time with large pages. A full chunk can have them at little cost in memory, but a small guest has none to spare. Where the kernel has none to give,
  * or cannot (Linux before 6.1), everything stays as it is.
  */
-static void use_large_pages(const struct code_cache *c, u32 chunk)
+static void use_large_pages(const struct code_cache *c, u32 full)
 {
-	sys_madvise(c->exec_view + CACHE_START + (size_t)chunk * c->chunk_bytes, c->chunk_bytes,
-		MADV_COLLAPSE);
+	u32 first = c->chunks == FEW_CHUNKS + 1 ? 0 : full;
+
+	if (c->chunks <= FEW_CHUNKS)
+		return;
+	sys_madvise(c->exec_view + CACHE_START + (size_t)first * c->chunk_bytes,
+		(size_t)(full + 1 - first) * c->chunk_bytes, MADV_COLLAPSE);
 }
 
 /* The lock as well: threads that are no vcpu's report stores by code_watcher. */

@@ -37,14 +37,15 @@ struct cold_exit {
 	u8 *next;   /* REC_STEP: where the code of the next instruction starts */
 };
 
-#define GEN_COLD_MAX   (BLOCK_INSNS_MAX * 4 + 8)
+#define GEN_COLD_MAX    (BLOCK_INSNS_MAX * 4 + 8)
 /* More than any one instruction takes; where less is left the block ends before it (translate.c). */
-#define GEN_INSN_COLD  32
-#define GEN_INSN_BYTES (4u << 10)
+#define GEN_INSN_COLD   32
+#define GEN_INSN_BYTES  (4u << 10)
 /* A cold exit: rcx restored, rip stored, lea, jmp, padding, record. */
-#define COLD_EXIT_MAX  64
+#define COLD_EXIT_MAX   64
+#define COLD_EXIT_SMALL 48 /* all but those of page links */
 /* Upper bound of the code of a block, exits included, asserted after generation. */
-#define GEN_BYTES_MAX  (48u << 10)
+#define GEN_BYTES_MAX   (48u << 10)
 
 struct gen {
 	struct emit e;

@@ -332,10 +332,19 @@ static void gen_body(struct gen *g)
 	}
 }
 
+static u32 exits_size(const struct gen *g)
+{
+	u32 n = COLD_EXIT_SMALL; /* the dead exit */
+
+	for (unsigned i = 0; i < g->cold_count; i++)
+		n += g->cold[i].kind == REC_PAGELINK ? COLD_EXIT_MAX : COLD_EXIT_SMALL;
+	return n;
+}
+
 /* All ways out of the block, away from its code. */
 static void gen_exits(struct gen *g)
 {
-	struct emit e = cache_cold_emitter(g->cache, (g->cold_count + 1) * COLD_EXIT_MAX);
+	struct emit e = cache_cold_emitter(g->cache, exits_size(g));
 
 	for (unsigned i = 0; i < g->cold_count; i++)
 		gen_cold_exit(g, &e, &g->cold[i]);
