@@ -186,7 +186,7 @@ struct pagelinks {
  * What the jump tables have forgotten, because entries share places or because the translation of addresses may have
  * changed: a way holds as long as rip is at the same gpa. See jump.c.
  */
-#define WAY_BITS 16
+#define WAY_BITS 15
 #define WAYS     (1u << WAY_BITS)
 struct way {
 	u64 tag; /* rip + code_tag */
