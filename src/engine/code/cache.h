@@ -56,9 +56,9 @@ struct code_cache {
 	u8 *exec_view;         /* where generated code runs */
 	u32 bytes;             /* of each view */
 	u32 chunk_bytes;       /* CACHE_CHUNK but in tests */
-	u32 chunks_max;   /* in tests: there may be no more; 0: as many as guest memory is worth */
-	u32 chunks;       /* in use */
-	_Atomic u32 used; /* hot code grows from the start */
+	u32 chunks_max; /* in tests: there may be no more; 0: as many as guest memory is worth */
+	_Atomic u32 chunks; /* in use; vcpu/idle.c looks at any time */
+	_Atomic u32 used;   /* hot code grows from the start */
 	_Atomic u32
 		cold; /* exits grow from the end, so that they do not dilute the instruction cache */
 	u32 trimmed;  /* code_cache_trim()'s */
