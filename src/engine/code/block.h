@@ -85,10 +85,6 @@ static inline struct block *block_at(const struct blocks *b, u32 number)
 {
 	return &b->chunk[number / CHUNK_BLOCKS].block[number % CHUNK_BLOCKS];
 }
-static inline struct block_chunk *block_current_chunk(struct blocks *b)
-{
-	return &b->chunk[b->current];
-}
 /* A live block, or NULL. */
 struct block *block_find(struct blocks *b, u64 gpa, u64 rip, u32 key);
 /* With the cache lock held: has the chunk room for one more block with so many bytes of detail? */

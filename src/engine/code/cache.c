@@ -32,7 +32,7 @@ void cache_lock(struct cpu *cpu)
 
 void cache_unlock(struct cpu *cpu)
 {
-	atomic_store_explicit(&cpu->machine->code->locked, 0, memory_order_release);
+	cache_unlock_outside(cpu->machine->code);
 }
 
 struct emit cache_emitter(struct code_cache *c, u32 n)

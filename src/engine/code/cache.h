@@ -90,6 +90,16 @@ void cache_reset(struct code_cache *c);
 /* Spin lock for emitters. Serves requests of other cpus while it waits, so holders may wait for those. */
 void cache_lock(struct cpu *cpu);
 void cache_unlock(struct cpu *cpu);
+/* The same for threads that are no vcpu's, or have paused all of them. */
+static inline void cache_lock_outside(struct code_cache *c)
+{
+	while (atomic_exchange_explicit(&c->locked, 1, memory_order_acquire))
+		__builtin_ia32_pause();
+}
+static inline void cache_unlock_outside(struct code_cache *c)
+{
+	atomic_store_explicit(&c->locked, 0, memory_order_release);
+}
 
 /* With the lock held: an emitter at the next free byte if at least n are left between hot and cold code, else e->p is NULL: the chunk is full. */
 struct emit cache_emitter(struct code_cache *c, u32 n);

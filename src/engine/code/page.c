@@ -88,7 +88,6 @@ static u32 kill_list(struct machine *m, struct page_blocks *page)
 	}
 	page->first = page->copy_first = BLOCK_NONE;
 	page->copy_blocks = 0;
-	page->dropped += n > 0;
 	return n;
 }
 
@@ -120,7 +119,7 @@ bool page_movable(struct machine *m, u64 gpa, u64 base, bool x87)
 
 	base |= 1;
 	if (x87 && page->movable)
-		page_drop(m, gpa);
+		kill_list(m, page);
 	page->has_x87 |= x87;
 	page->movable &= !page->has_x87;
 	if (page->has_x87) {
@@ -175,11 +174,16 @@ void page_validate(struct cpu *cpu, u64 gpa, const u8 *hva)
 	cache_unlock(cpu);
 }
 
-static bool overlaps_at(struct machine *m, u64 gpa, unsigned len)
+/* What a store meets in a page, at one of its addresses. */
+enum met { MET_NO_BLOCKS, MET_OTHER_BYTES, MET_CODE };
+
+static enum met met_at(struct machine *m, u64 gpa, unsigned len)
 {
 	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
 
-	return page && overlaps(m->code->blocks, page, gpa, gpa + len);
+	if (!page || page->first == BLOCK_NONE)
+		return MET_NO_BLOCKS; /* or the cache has been emptied since */
+	return overlaps(m->code->blocks, page, gpa, gpa + len) ? MET_CODE : MET_OTHER_BYTES;
 }
 
 /*
@@ -198,26 +202,16 @@ static bool watched_in_vain(struct machine *m, u64 gpa)
 	return true;
 }
 
-/* Nothing was translated from there, or the cache has been emptied since. */
-static bool has_no_blocks(struct machine *m, u64 gpa)
-{
-	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
-
-	return !page || page->first == BLOCK_NONE;
-}
-
 static void written(struct machine *m, u64 gpa, unsigned len)
 {
-	bool hit = overlaps_at(m, gpa, len), none = has_no_blocks(m, gpa);
+	enum met met = met_at(m, gpa, len);
 	struct page_aliases others;
 	u64 alias;
 
 	page_aliases(m, gpa, &others);
-	while (!hit && page_alias(&others, &alias)) {
-		hit = overlaps_at(m, alias + (gpa & ~PAGE_MASK), len);
-		none = none && has_no_blocks(m, alias);
-	}
-	if (hit || none || watched_in_vain(m, gpa))
+	while (met != MET_CODE && page_alias(&others, &alias))
+		met = MAX(met, met_at(m, alias + (gpa & ~PAGE_MASK), len));
+	if (met != MET_OTHER_BYTES || watched_in_vain(m, gpa))
 		kill_page(m, gpa);
 }
 
@@ -230,10 +224,9 @@ static void stored(struct cpu *cpu, u64 gpa, unsigned len)
 
 static void changed(struct machine *m, u64 gpa, unsigned len)
 {
-	while (atomic_exchange_explicit(&m->code->locked, 1, memory_order_acquire))
-		__builtin_ia32_pause();
+	cache_lock_outside(m->code);
 	written(m, gpa, len);
-	atomic_store_explicit(&m->code->locked, 0, memory_order_release);
+	cache_unlock_outside(m->code);
 }
 
 const struct code_watcher code_watcher = {stored, changed};

@@ -22,10 +22,9 @@ struct machine;
 #define IN_VAIN_MAX   14u
 
 struct page_blocks {
-	u64 gpa;     /* page address | 1; 0: a free entry */
-	u64 base;    /* rip of its first byte in fixed blocks of flat code | 1; 0: there are none */
-	u32 first;   /* list by next_in_page, the newest first */
-	u32 dropped; /* how often all of them were */
+	u64 gpa;   /* page address | 1; 0: a free entry */
+	u64 base;  /* rip of its first byte in fixed blocks of flat code | 1; 0: there are none */
+	u32 first; /* list by next_in_page, the newest first */
 	u32 stores_beside; /* to the page, since its blocks were last dropped for them */
 	u32 in_vain;       /* how often they were */
 	u32 token;         /* see TOKENS_MAX */

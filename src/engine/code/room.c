@@ -4,8 +4,9 @@
  * every vcpu is outside. Outer code.
  *
  * Chunks are taken in order and, when there may be no more of them, over again, so the oldest translations go first.
- * Links lead from block to block within a page, so a page's blocks are evicted together, younger ones too: then nothing
- * that stays leads to what has gone, but the jump tables, which each vcpu empties when it sees another epoch.
+ * Links lead from block to block within a page, so a page's blocks are evicted together, younger ones too. Its token goes
+ * with them, and so do links from other pages. What still leads to them, jump tables and the like, each vcpu empties when it
+ * sees another epoch.
  */
 #include <errno.h>
 #include <string.h>
@@ -111,9 +112,9 @@ static void enter_all(struct blocks *b)
 static void fit_buckets(struct blocks *b)
 {
 	unsigned bits = b->bucket_bits;
-	u32 *bucket;
+	u32 *bucket, used = blocks_in_use(b);
 
-	while (blocks_in_use(b) > 1u << bits)
+	while (used > 1u << bits)
 		bits++;
 	bucket = bits == b->bucket_bits ? NULL : reserve(bucket_bytes(bits));
 	if (!bucket)
@@ -164,12 +165,14 @@ static bool fit_pages(struct blocks *b)
 {
 	struct page_table *t = &b->page;
 	unsigned bits = PAGE_BITS_MIN;
+	u32 live;
 
 	if (t->token >= TOKENS_MAX / 2)
 		return false;
 	if (t->used < 1u << (t->bits - 2))
 		return true;
-	while (pages_in_use(t) > 1u << (bits - 3))
+	live = pages_in_use(t);
+	while (live > 1u << (bits - 3))
 		bits++;
 	return remake_pages(b, bits) || page_table_has_room(t);
 }
@@ -320,13 +323,12 @@ static void use_large_pages(const struct code_cache *c, u32 full)
 static void pause_and_lock(struct machine *m)
 {
 	machine_pause(m);
-	while (atomic_exchange_explicit(&m->code->locked, 1, memory_order_acquire))
-		__builtin_ia32_pause();
+	cache_lock_outside(m->code);
 }
 
 static void unlock_and_resume(struct machine *m)
 {
-	atomic_store_explicit(&m->code->locked, 0, memory_order_release);
+	cache_unlock_outside(m->code);
 	machine_resume(m);
 }
 
