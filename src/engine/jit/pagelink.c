@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine/jit/jump.h"
 #include "engine/jit/translate.h"
 #include "engine/mem/mem.h"
 
@@ -42,23 +43,21 @@ void pagelink_forget_open(struct cpu *cpu)
 	forget(&cpu->pagelinks, cpu->pagelinks.open, &cpu->pagelinks.opens);
 }
 
-void pagelink_learn(struct cpu *cpu, u64 lin, u64 gpa, bool kept)
+/* The code at rip, a page that has just been located, is that of the token. */
+static void learn(struct cpu *cpu, u64 gpa, u32 token)
 {
 	struct pagelinks *p = &cpu->pagelinks;
-	struct page_table *pages = &cpu->machine->code->blocks->page;
+	u64 lin = cpu_code_linear(cpu, cpu->rip);
 	bool global = mmu_fetch_global(cpu, lin), user = cpu->cpl == 3;
-	u32 i = entry_index(lin), token;
+	u32 i = entry_index(lin);
 
 	if (!i || !mmu_fetch_kept(cpu, lin))
 		return;
 	if (p->count[global] == PAGELINK_LOG || p->opens == PAGELINK_LOG)
 		forget_all(p);
-	cache_lock(cpu);
-	token = page_token(pages, gpa);
-	cache_unlock(cpu);
 	p->entry[user][i] = token ? token - (lin & PAGE_MASK) : 0;
 	p->log[global][p->count[global]++] = (u32)user << PAGELINK_BITS | i;
-	if (cpu->kept.on && !kept)
+	if (cpu->kept.on && !jump_page_kept(cpu, gpa))
 		p->open[p->opens++] = (u32)user << PAGELINK_BITS | i;
 }
 
@@ -67,10 +66,10 @@ static s32 *field(const struct code_cache *c, u32 offset)
 	return (s32 *)(c->write_view + offset);
 }
 
-bool pagelink_made(const struct cpu *cpu, const struct exit_record *rec)
+/* PAGELINK_NONE: it has not been made. */
+static u32 linked_token(const struct code_cache *c, const struct exit_record *rec)
 {
-	return __atomic_load_n(field(cpu->machine->code, rec->next), __ATOMIC_ACQUIRE) !=
-	       -PAGELINK_NONE;
+	return (u32)-__atomic_load_n(field(c, rec->next), __ATOMIC_ACQUIRE);
 }
 
 /* With the lock held. The way out now goes by the jump table. */
@@ -121,20 +120,21 @@ void pagelink_make(struct cpu *cpu, const struct exit_record *rec, const struct 
 	if (from->dead || to->dead)
 		; /* what has come in between will be asked for again */
 	else if (entry_index(cpu->rip) && possible(from, to) &&
-		 (!pagelink_made(cpu, rec) || leads_to_page(c, rec, to->gpa)))
+		 (linked_token(c, rec) == PAGELINK_NONE || leads_to_page(c, rec, to->gpa)))
 		link_to(c, rec, to);
 	else
 		give_up(c, rec, cpu->block_key);
 	cache_unlock(cpu);
 }
 
-bool pagelink_holds(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
+bool pagelink_follow(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
 {
 	struct code_cache *c = cpu->machine->code;
-	bool holds;
+	u32 token;
 
 	cache_lock(cpu);
-	holds = (u32) - *field(c, rec->next) == page_token(&c->blocks->page, gpa);
+	token = page_token(&c->blocks->page, gpa);
 	cache_unlock(cpu);
-	return holds;
+	learn(cpu, gpa, token);
+	return linked_token(c, rec) == token;
 }

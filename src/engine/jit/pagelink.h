@@ -20,13 +20,13 @@
 #define PAGELINK_JUMP 24 /* from there to that of the jump to the block */
 #define PAGELINK_NONE 0x7fffffff /* no page's token */
 
-/* The code at lin, a page that has just been located, is that of the guest page gpa. kept: see jump_page_kept(). */
-void pagelink_learn(struct cpu *cpu, u64 lin, u64 gpa, bool kept);
+/*
+ * rip, where the link leads, is in the page gpa, which has just been located: note that. Was the link made for what is there
+ * now? If not it is to be made, anew or for the first time.
+ */
+bool pagelink_follow(struct cpu *cpu, const struct exit_record *rec, u64 gpa);
 /* What leads there from now on; or if it cannot, then by the jump table. rec: of kind REC_PAGELINK. */
 void pagelink_make(struct cpu *cpu, const struct exit_record *rec, const struct block *to);
-/* Was it made for what is now at gpa? If not it is to be made anew, or given up. */
-bool pagelink_holds(struct cpu *cpu, const struct exit_record *rec, u64 gpa);
-bool pagelink_made(const struct cpu *cpu, const struct exit_record *rec);
 /* Forget the pages of global translations, or of all others. */
 void pagelink_flush(struct cpu *cpu, bool global);
 /* Forget the pages that are not kept. */

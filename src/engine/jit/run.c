@@ -446,13 +446,6 @@ static int enter_block(struct cpu *cpu, const struct code_place *at, u32 key, st
 	return CPU_OK;
 }
 
-/* The page that the link leads to is known now. Is that all, or is it still to be linked? */
-static bool follow_pagelink(struct cpu *cpu, const struct exit_record *rec, u64 gpa)
-{
-	pagelink_learn(cpu, cpu_code_linear(cpu, cpu->rip), gpa, jump_page_kept(cpu, gpa));
-	return pagelink_made(cpu, rec) && pagelink_holds(cpu, rec, gpa);
-}
-
 /* Next entry into generated code, or one step(). CPU_OK with next->host NULL: a step was done. */
 static int next_entry(struct cpu *cpu, struct entry *next)
 {
@@ -475,7 +468,7 @@ static int next_entry(struct cpu *cpu, struct entry *next)
 	if (!at.hva)
 		return step_deliver(cpu);
 	if (next->pagelink)
-		from_nowhere = follow_pagelink(cpu, next->pagelink, at.gpa);
+		from_nowhere = pagelink_follow(cpu, next->pagelink, at.gpa);
 	if (from_nowhere && !at.hva2)
 		next->host = jump_way(cpu, at.gpa, key);
 	return next->host ? CPU_OK : enter_block(cpu, &at, key, next);
