@@ -60,10 +60,8 @@ static void forget_checks(struct cpu *cpu, bool keep_global)
 		cpu->check_epoch[1]++;
 }
 
-void jump_flush(struct cpu *cpu)
+static void forget(struct cpu *cpu, bool keep_global)
 {
-	bool keep_global = cpu->jump_global_epoch == cpu->fetch_global_epoch;
-
 	forget_entries_of(cpu, keep_global);
 	pagelink_flush(cpu, false);
 	if (!keep_global)
@@ -71,6 +69,11 @@ void jump_flush(struct cpu *cpu)
 	forget_checks(cpu, keep_global);
 	cpu->jump_epoch = cpu->fetch_epoch;
 	cpu->jump_global_epoch = cpu->fetch_global_epoch;
+}
+
+void jump_flush(struct cpu *cpu)
+{
+	forget(cpu, cpu->jump_global_epoch == cpu->fetch_global_epoch);
 }
 
 void jump_forget_open(struct cpu *cpu)
@@ -88,13 +91,8 @@ void jump_init(struct cpu *cpu)
 		cpu->jump[t].neg_rip[0] = (1ull << 62) + 1;
 		cpu->jump[t].host[0] = (u64)cpu->machine->code->indirect;
 	}
-	forget_entries_of(cpu, false);
-	pagelink_flush(cpu, false);
-	pagelink_flush(cpu, true);
-	forget_checks(cpu, false);
+	forget(cpu, false);
 	memset(cpu->jump_table_of, 0, sizeof(cpu->jump_table_of));
-	cpu->jump_epoch = cpu->fetch_epoch;
-	cpu->jump_global_epoch = cpu->fetch_global_epoch;
 	cpu->code_epoch = atomic_load(&cpu->machine->code->epoch);
 }
 

@@ -116,20 +116,26 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
 	return CPU_OK;
 }
 
-bool mmu_fetch_kept(const struct cpu *cpu, u64 lin)
+/* The entry that mmu_fetch_page() has just found or made for lin; NULL: it was not to be kept. */
+static const struct fetch_entry *kept_entry(struct cpu *cpu, u64 lin)
 {
-	const struct fetch_entry *e = fetch_slot((struct cpu *)cpu, linear_wrap(cpu, lin));
+	const struct fetch_entry *e;
 
-	return e->tag &&
-	       ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
+	lin = linear_wrap(cpu, lin);
+	e = fetch_slot(cpu, lin);
+	return e->tag && ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(lin, PAGE_SIZE) ? e : NULL;
+}
+
+bool mmu_fetch_kept(struct cpu *cpu, u64 lin)
+{
+	return kept_entry(cpu, lin);
 }
 
 bool mmu_fetch_global(struct cpu *cpu, u64 lin)
 {
-	const struct fetch_entry *e = fetch_slot(cpu, linear_wrap(cpu, lin));
+	const struct fetch_entry *e = kept_entry(cpu, lin);
 
-	return ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE) &&
-	       (e->tag & TAG_GLOBAL);
+	return e && (e->tag & TAG_GLOBAL);
 }
 
 void fetch_flush(struct cpu *cpu, bool keep_global)

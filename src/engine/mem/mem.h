@@ -104,7 +104,7 @@ static inline u8 *tlb_lookup(
  */
 int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva);
 /* After it: may that translation be remembered? */
-bool mmu_fetch_kept(const struct cpu *cpu, u64 lin);
+bool mmu_fetch_kept(struct cpu *cpu, u64 lin);
 /* After it: does that translation survive a CR3 write (until cpu->fetch_global_epoch changes)? */
 bool mmu_fetch_global(struct cpu *cpu, u64 lin);
 
