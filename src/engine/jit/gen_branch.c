@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Control transfers. A direct branch within the page becomes a jump that is patched to its target once that
- * exists. Everything else looks its target up in the cpu's jump table, which is emptied when mappings
- * change; so no generated code outlives the address translation it was made under.
+ * exists, one to another page does so behind a check of that page (pagelink.h). Everything else looks its target up in the
+ * cpu's jump table. What is checked and looked up is emptied when mappings change; so no generated code outlives the address
+ * translation it was made under.
  *
- * While an exit is requested jump_mask is 0: every look-up then finds entry 0, which leads out. Loops of
- * direct branches come out because the targets of backward branches poll (translate.c).
+ * While an exit is requested jump_mask and page_mask are 0: every look-up then finds entry 0, which leads out. Loops of
+ * direct branches in a page come out because the targets of backward branches poll (translate.c).
  */
 #include "engine/jit/gen.h"
 #include "engine/jit/pagelink.h"
@@ -112,7 +113,7 @@ static void gen_link(struct gen *g, u8 *jump_disp, u64 target)
  */
 static void gen_pagelink(struct gen *g, u64 target)
 {
-	bool user = (g->t.key & BK_CPL_MASK) == BK_CPL_MASK;
+	bool user = gen_cpl(g) == 3;
 	struct emit *e = &g->e;
 	u8 *token, *out, *jump;
 

@@ -14,7 +14,6 @@
 #define SEGMENT(s) (FIELD(seg[0]) + (u32)sizeof(struct segment) * (s))
 #define STAR_CALL  (FIELD(msr.star) + 4) /* selectors of SYSCALL and of SYSRET */
 #define STAR_RET   (FIELD(msr.star) + 6)
-#define LEVEL3     BK_CPL_MASK
 #define NOT_WANTED (FL_TF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP | FL_ID)
 
 /* To step() unless no bit of RFLAGS that lives in memory is set. */
@@ -74,7 +73,7 @@ bool gen_syscall(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
-	if (!g->long_mode || (g->t.key & BK_CPL_MASK) != LEVEL3 || !(g->t.key & BK_SYSCALL))
+	if (!g->long_mode || gen_cpl(g) != 3 || !(g->t.key & BK_SYSCALL))
 		return false;
 	gen_no_system_flags(g);
 	gen_flags_image(g);
@@ -95,7 +94,7 @@ bool gen_sysret(struct gen *g, const struct insn *in)
 {
 	struct emit *e = &g->e;
 
-	if (!g->long_mode || in->op_size != 8 || (g->t.key & (BK_CPL_MASK | BK_VIEW_AC)) ||
+	if (!g->long_mode || in->op_size != 8 || gen_cpl(g) != 0 || (g->t.key & BK_VIEW_AC) ||
 		!(g->t.key & BK_SYSCALL))
 		return false;
 	emit_mov_rr(e, H_R9, H_RCX);

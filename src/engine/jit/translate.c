@@ -270,11 +270,9 @@ static void gen_cold_exit(struct gen *g, struct emit *e, const struct cold_exit 
 		rec->next = cache_offset(g->cache, c->next);
 	if (c->kind == REC_LINK)
 		rec->next = cache_offset(g->cache, c->from);
-	if (c->kind == REC_PAGELINK) {
+	if (c->kind == REC_PAGELINK)
 		rec->base = (u8)((u8 *)rec - last);
-		rec->next = cache_offset(g->cache, c->retry);
-	}
-	if (c->kind == REC_GROUP)
+	if (c->kind == REC_GROUP || c->kind == REC_PAGELINK)
 		rec->next = cache_offset(g->cache, c->retry);
 }
 
