@@ -85,6 +85,11 @@ static inline u64 gen_next_rip(const struct gen *g)
 	return g->long_mode ? rip : (u32)rip;
 }
 
+/* Offsets in struct cpu: of a field, and of a segment register's parts. */
+#define FIELD(f)       ((u32)offsetof(struct cpu, f))
+#define SELECTOR(seg_) (FIELD(seg[0].selector) + (u32)sizeof(struct segment) * (seg_))
+#define BASE(seg_)     (FIELD(seg[0].base) + (u32)sizeof(struct segment) * (seg_))
+
 /* rip of the first byte of the page, in flat code. */
 static inline u64 gen_page_rip(const struct gen *g)
 {

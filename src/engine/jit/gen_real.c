@@ -10,10 +10,6 @@
 #include "engine/jit/gen.h"
 #include "engine/core/layout.h"
 
-#define FIELD(f)       ((u32)offsetof(struct cpu, f))
-#define SELECTOR(seg_) (FIELD(seg[0].selector) + (u32)sizeof(struct segment) * (seg_))
-#define BASE(seg_)     (FIELD(seg[0].base) + (u32)sizeof(struct segment) * (seg_))
-
 /* ---- segment registers in real mode ---- */
 
 /* seg = selector in r9, zero-extended; r9 = base */

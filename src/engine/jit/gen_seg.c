@@ -9,8 +9,7 @@
 
 #define LAST(kind, seg)                                                                            \
 	((u32)(offsetof(struct cpu, seg_last) + sizeof(s64) * ((kind) * (SEG_GS + 1) + (seg))))
-#define BASE(seg_) ((u32)(offsetof(struct cpu, seg[0].base) + sizeof(struct segment) * (seg_)))
-#define CS_LIMIT   ((u32)offsetof(struct cpu, seg[SEG_CS].limit))
+#define CS_LIMIT ((u32)offsetof(struct cpu, seg[SEG_CS].limit))
 
 /* ---- checks ---- */
 

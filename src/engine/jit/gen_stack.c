@@ -151,8 +151,7 @@ bool gen_push_rm(struct gen *g, const struct insn *in)
 
 void gen_load_selector(struct gen *g, unsigned seg)
 {
-	emit_load16(&g->e, H_R10,
-		(u32)offsetof(struct cpu, seg[0].selector) + (u32)sizeof(struct segment) * seg);
+	emit_load16(&g->e, H_R10, SELECTOR(seg));
 }
 
 bool gen_push_seg(struct gen *g, const struct insn *in)

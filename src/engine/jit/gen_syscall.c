@@ -10,7 +10,6 @@
 #include "engine/cpu/segment.h"
 #include "engine/jit/translate.h"
 
-#define FIELD(f)   ((u32)offsetof(struct cpu, f))
 #define SEGMENT(s) (FIELD(seg[0]) + (u32)sizeof(struct segment) * (s))
 #define STAR_CALL  (FIELD(msr.star) + 4) /* selectors of SYSCALL and of SYSRET */
 #define STAR_RET   (FIELD(msr.star) + 6)

@@ -9,10 +9,6 @@
 #include "engine/core/layout.h"
 #include "engine/code/rewrite.h"
 
-#define FIELD(f)       ((u32)offsetof(struct cpu, f))
-#define SELECTOR(seg_) (FIELD(seg[0].selector) + (u32)sizeof(struct segment) * (seg_))
-#define BASE(seg_)     (FIELD(seg[0].base) + (u32)sizeof(struct segment) * (seg_))
-
 static bool hidden(const struct gen *g)
 {
 	return (g->t.key & BK_UMIP) && gen_cpl(g) != 0;

@@ -8,8 +8,6 @@
 #include "engine/code/rewrite.h"
 #include "engine/jit/translate.h"
 
-#define FIELD(f) ((u32)offsetof(struct cpu, f))
-
 void gen_set32(struct gen *g, u32 field, u32 value)
 {
 	emit_mov_mi(&g->e, 4, at_field(field), value);
