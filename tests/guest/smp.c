@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Several processors: atomics, memory order, interrupts between them, INIT and SIPI, a code cache that runs full. */
 #include "tests/guest/guest.h"
+#include "tests/small_cache.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,8 +9,6 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "engine/code/cache.h"
-#include "engine/jit/gen.h"
 #include "engine/core/machine.h"
 
 #define PAGE  __attribute__((aligned(4096)))
@@ -347,9 +346,7 @@ static void test_small_cache(void **state)
 		cpus = n;
 		world_open(&w, n);
 		epoch_before = atomic_load(&w.m->code->epoch);
-		w.m->code->chunk_bytes = 2 * GEN_BYTES_MAX;
-		w.m->code->chunks_max = n;
-		cache_reset(w.m->code);
+		small_cache(w.m->code, n);
 		world_run(&w, fill_cache, NULL);
 		assert_int_equal(by_inc, n * 6 * 64);
 		assert_true(atomic_load(&w.m->code->epoch) > epoch_before + 3);

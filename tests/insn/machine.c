@@ -15,13 +15,13 @@
 #include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/mode.h"
-#include "engine/jit/gen.h"
 #include "engine/insn/ops.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/core/machine.h"
 #include "engine/core/vcpu.h"
 #include "engine/mem/mem.h"
 #include "insn/diff.h"
+#include "small_cache.h"
 
 const char *const leg_name[LEGS] = {"step", "translate", "translate again", "host"};
 
@@ -212,13 +212,8 @@ static int make_cpu(struct diff *d)
 
 void diff_small_cache(struct machine *m)
 {
-	struct code_cache *c = m->code;
-
-	if (!getenv("TESTS_CACHE"))
-		return;
-	c->chunk_bytes = 2 * GEN_BYTES_MAX;
-	c->chunks_max = 2;
-	cache_reset(c);
+	if (getenv("TESTS_CACHE"))
+		small_cache(m->code, 2);
 }
 
 static int make_machine(struct diff *d)

@@ -1,18 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* A code cache of small chunks that are used again and again. */
+#include "tests/small_cache.h"
 #include "tests/unit/world/world.h"
 
-#include "engine/code/cache.h"
 #include "engine/core/machine.h"
 #include "engine/core/vcpu.h"
 #include "engine/exit.h"
-#include "engine/jit/gen.h"
-
-static void make_small(struct world *w)
-{
-	w->m->code->chunk_bytes = 2 * GEN_BYTES_MAX;
-	cache_reset(w->m->code);
-}
 
 /*
  * One by one, every form with a stub of its own: chunks are filled that have no blocks at all, and while they are, one stub
@@ -26,7 +19,7 @@ static void test_stubs(void **state)
 	u16 sum = 0;
 
 	world_open(&w, IRQCHIP_NONE);
-	make_small(&w);
+	small_cache(w.m->code, 0);
 	w.v->cpu.step_only = true;
 	for (unsigned i = 0; i < PAIRS; i++) {
 		u16 value = (u16)(i * 40503u);
