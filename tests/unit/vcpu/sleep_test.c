@@ -183,86 +183,77 @@ static void test_waits_for_sipi(void **state)
 	world_close(&w);
 }
 
-/* ---- nothing is lost: each interrupt ends one hlt, each is waited for ---- */
+/* ---- a guest that halts, and tells each interrupt by an OUT ---- */
 
-#define ROUNDS 20000
+static void open_sleeper(struct world *w)
+{
+	world_open(w, IRQCHIP_FULL);
+	WORLD_CODE(w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
+		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
+	WORLD_PUT(w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
+	world_vector(w, 0x50, 0x3000); /* EOI; out; iret */
+	set_segment(w->v, SEG_DS, 0xfee00000);
+	run_to(w->v, EXIT_IO_OUT);
+}
 
-static _Atomic unsigned taken;
+struct poster {
+	struct world *w;
+	unsigned rounds, pause_ms;
+	_Atomic unsigned taken;
+};
 
+/* Each is waited for, because two that come together are one. */
 static void *post_each(void *opaque)
 {
-	struct world *w = opaque;
+	struct poster *p = opaque;
 	struct msi msi = {0xfee00000, 0x50};
 
-	for (unsigned i = 0; i < ROUNDS; i++) {
-		if (irq_msi(w->m, &msi) <= 0)
-			return w;
-		while (atomic_load(&taken) <= i)
+	for (unsigned i = 0; i < p->rounds; i++) {
+		if (p->pause_ms)
+			nap_ms(p->pause_ms);
+		if (irq_msi(p->w->m, &msi) <= 0)
+			return p;
+		while (atomic_load(&p->taken) <= i)
 			sched_yield();
 	}
 	return NULL;
 }
 
+static void take_interrupts(struct world *w, unsigned rounds, unsigned pause_ms)
+{
+	struct poster p = {.w = w, .rounds = rounds, .pause_ms = pause_ms};
+	pthread_t thread;
+	void *failed;
+
+	assert_int_equal(pthread_create(&thread, NULL, post_each, &p), 0);
+	while (atomic_load(&p.taken) < rounds) {
+		assert_int_equal(run_to(w->v, EXIT_IO_OUT)->io.port, 0x11);
+		atomic_fetch_add(&p.taken, 1);
+	}
+	pthread_join(thread, &failed);
+	assert_null(failed);
+}
+
+/* Nothing is lost: each interrupt ends one hlt. */
 static void test_no_lost_wakeup(void **state)
 {
 	struct world w;
-	pthread_t poster;
-	void *failed;
 
-	world_open(&w, IRQCHIP_FULL);
-	WORLD_CODE(&w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
-		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
-	WORLD_PUT(&w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
-	world_vector(&w, 0x50, 0x3000); /* EOI; out; iret */
-	set_segment(w.v, SEG_DS, 0xfee00000);
-	run_to(w.v, EXIT_IO_OUT);
-	atomic_store(&taken, 0);
-	assert_int_equal(pthread_create(&poster, NULL, post_each, &w), 0);
-	while (atomic_load(&taken) < ROUNDS) {
-		assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x11);
-		atomic_fetch_add(&taken, 1);
-	}
-	pthread_join(poster, &failed);
-	assert_null(failed);
+	open_sleeper(&w);
+	take_interrupts(&w, 20000, 0);
 	world_close(&w);
 }
 
-/* ---- an idle guest gives back the memory of its translations ---- */
-
-#define NAPS 40
-
-static void *post_seldom(void *opaque)
-{
-	struct world *w = opaque;
-	struct msi msi = {0xfee00000, 0x50};
-
-	for (unsigned i = 0; i < NAPS; i++) {
-		nap_ms(5);
-		irq_msi(w->m, &msi);
-	}
-	return NULL;
-}
-
-/* Interrupted now and then; returns how many chunks it has then. */
+/* An idle guest gives back the memory of its translations. Returns how many chunks it has after naps of 200 ms in all. */
 static u32 chunks_after_naps(u64 idle_ns)
 {
 	struct world w;
-	pthread_t poster;
 	u32 chunks;
 
-	world_open(&w, IRQCHIP_FULL);
-	WORLD_CODE(&w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
-		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
-	WORLD_PUT(&w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
-	world_vector(&w, 0x50, 0x3000); /* EOI; out; iret */
-	set_segment(w.v, SEG_DS, 0xfee00000);
-	run_to(w.v, EXIT_IO_OUT);
+	open_sleeper(&w);
 	w.m->code->idle_ns = idle_ns;
 	w.m->code->chunks = 3; /* as if so many had been filled */
-	assert_int_equal(pthread_create(&poster, NULL, post_seldom, &w), 0);
-	for (unsigned i = 0; i < NAPS; i++)
-		assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x11);
-	pthread_join(poster, NULL);
+	take_interrupts(&w, 40, 5);
 	chunks = w.m->code->chunks;
 	world_close(&w);
 	return chunks;
