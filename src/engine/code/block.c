@@ -166,10 +166,9 @@ struct block *block_at_code(const struct code_cache *c, u32 code)
 	const struct blocks *b = c->blocks;
 	u32 n = cache_chunk_at(c, code), lo = 1, hi;
 
-	(void)__atomic_load_n(&b->published, __ATOMIC_ACQUIRE);
-	if (n >= CHUNKS_MAX || !b->chunk[n].count)
+	hi = n < CHUNKS_MAX ? b->chunk[n].count : 0;
+	if (!hi)
 		return NULL;
-	hi = b->chunk[n].count;
 	while (lo < hi) {
 		u32 mid = (lo + hi + 1) / 2;
 

@@ -68,7 +68,8 @@ struct insn_place {
 struct block_chunk {
 	struct block *block; /* [CHUNK_BLOCKS]; NULL: not yet, or no longer, in use */
 	u8 *detail;          /* [CHUNK_DETAIL] */
-	u32 count, detail_used;
+	_Atomic u32 count; /* of complete records: block_at_code() reads it beside a translation */
+	u32 detail_used;
 	u32 live; /* blocks, without companions */
 };
 

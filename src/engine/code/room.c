@@ -225,7 +225,8 @@ static void begin_chunk(struct code_cache *c, u32 n)
 {
 	struct block_chunk *chunk = &c->blocks->chunk[n];
 
-	chunk->count = chunk->detail_used = chunk->live = 0;
+	chunk->count = 0;
+	chunk->detail_used = chunk->live = 0;
 	c->blocks->current = n;
 	c->chunks = MAX(c->chunks, n + 1);
 	c->used = CACHE_START + n * c->chunk_bytes;
