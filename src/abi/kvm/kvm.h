@@ -18,6 +18,7 @@
 
 #include "abi/kvm/kinds.h"
 #include "abi/kvm/stats.h"
+#include "abi/runsignals.h"
 #include "abi/user.h"
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
@@ -69,13 +70,7 @@ struct kvm_vcpu {
 	struct vcpu *cpu;
 	struct kvm_run *run;  /* RUN_PAGES shared with the caller */
 	pthread_mutex_t lock; /* held during every request on this vcpu */
-	struct hold *hold;    /* of the thread in KVM_RUN, or NULL: */
-	u64 caller_mask;      /* signals that it had blocked */
-	u64 noted;            /* and that came before all were blocked: see hold.h */
-	u64 sigset;           /* KVM_SET_SIGNAL_MASK */
-	bool sigset_active;
-	int signal_fd;     /* readable while a signal is pending that ends KVM_RUN */
-	u64 signal_fd_set; /* which signals it looks for */
+	struct run_signals signals;
 	bool has_run;
 	u64 cr8; /* the engine's, as last seen: kvm_run.cr8 is only set if it differs */
 	struct stats_page stats;

@@ -9,7 +9,6 @@
 
 #include "abi/kvm/caps.h"
 #include "abi/kvm/run.h"
-#include "base/fd.h"
 #include "base/sys.h"
 
 static int vm_make(struct dev *d, struct object *o, unsigned long type)
@@ -101,8 +100,7 @@ static void vcpu_free(struct kvm_vcpu *v)
 {
 	vcpu_destroy(v->cpu);
 	stats_free(&v->stats);
-	if (v->signal_fd >= 0)
-		fd_drop(v->signal_fd);
+	run_signals_free(&v->signals);
 	sys_munmap(v->run, vcpu_file_bytes(v->vm));
 	pthread_mutex_destroy(&v->lock);
 	free(v->cpuid);
