@@ -155,13 +155,26 @@ void dev_track_writes(bool allowed)
 
 /* ---- open, and the dev itself ---- */
 
-static const struct interface *interface_at(const char *path)
+const struct device_node *dev_node(unsigned n, const char **ret_interface)
 {
-	const struct interface *const *i = interfaces;
+	for (const struct interface *const *i = interfaces; *i; i++)
+		for (const struct device_node *node = (*i)->nodes; node->path; node++, n--)
+			if (!n) {
+				if (ret_interface)
+					*ret_interface = (*i)->name;
+				return node;
+			}
+	return NULL;
+}
 
-	while (*i && strcmp((*i)->path, path))
-		i++;
-	return *i;
+static const struct device_node *node_at(const char *path)
+{
+	const struct device_node *node;
+	unsigned n = 0;
+
+	while ((node = dev_node(n, NULL)) && strcmp(node->path, path))
+		n++;
+	return node;
 }
 
 static int open_system(struct dev *d, const struct fd_spec *s)
@@ -174,18 +187,18 @@ static int open_system(struct dev *d, const struct fd_spec *s)
 
 int dev_open(struct dev *d, const char *path, int flags)
 {
-	const struct interface *i = interface_at(path);
+	const struct device_node *node = node_at(path);
 	u64 mask;
 	int fd;
 
-	if (!i)
+	if (!node)
 		return -ENOENT;
 	if (!d->cpu_suits)
 		return -ENODEV;
 	check_fork(d);
 	signals_block(&mask);
-	fd = open_system(d,
-		&(const struct fd_spec){.ops = i->kinds[0], .not_cloexec = !(flags & O_CLOEXEC)});
+	fd = open_system(
+		d, &(const struct fd_spec){.ops = node->ops, .not_cloexec = !(flags & O_CLOEXEC)});
 	signals_restore(mask);
 	return fd;
 }

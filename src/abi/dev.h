@@ -24,6 +24,24 @@ int dev_create(struct dev **ret);
 /* Closes what is still open. No call may be in progress. */
 void dev_destroy(struct dev *d);
 
+/* ---- the devices that we stand in for ---- */
+
+/* A node in /dev. They are misc devices: their major number is 10. */
+struct fd_ops;
+struct device_node {
+	const char *path; /* in /dev itself */
+	u32 minor;
+	const struct fd_ops *ops; /* the kind of descriptor that opening it gives */
+};
+#define DEVICE_MAJOR 10
+
+/* The n-th node of all interfaces, or NULL. *ret_interface, unless that is NULL, is the name of its interface. */
+const struct device_node *dev_node(unsigned n, const char **ret_interface);
+/* May this be a request of some interface, by the type in its number? It is not, if its descriptor is none of ours. */
+bool dev_may_request(unsigned long request);
+
+/* ---- descriptors ---- */
+
 /*
  * Like open(path, flags), where path is a device that we stand in for, by its own name: a descriptor or -errno. -ENOENT: it
  * is none. -ENODEV: this processor lacks what generated code uses.

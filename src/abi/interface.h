@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* The interfaces that there are: each is one device of the kernel's, with the descriptors that come from it. */
+/*
+ * The interfaces that there are: each has one or more device nodes, and the descriptors that come from them. Whoever wants to
+ * know a node's path or number, or which requests may be an interface's, asks for these rows (dev.h): nobody else has a list.
+ */
 #ifndef ABI_INTERFACE_H
 #define ABI_INTERFACE_H
 
 #include "abi/request.h"
 
 struct interface {
-	const char *path;                  /* of the device */
-	const struct fd_ops *const *kinds; /* up to NULL; the first is what opening it gives */
-	const struct request *requests;    /* on all of them */
+	const char *name;                /* as users call it */
+	u8 request_type;                 /* the byte that the numbers of all its requests share */
+	const struct device_node *nodes; /* up to one without a path */
+	/* What the nodes give, and what comes from that; up to NULL. */
+	const struct fd_ops *const *kinds;
+	const struct request *requests; /* on all of them */
 	unsigned request_count;
 };
 

@@ -49,6 +49,15 @@ long request_unknown(struct call *c, const struct fd_ops *on, u32 number)
 		"this kind of descriptor does not have the request 0x%lx", (u64)number);
 }
 
+bool dev_may_request(unsigned long request)
+{
+	const struct interface *const *i = interfaces;
+
+	while (*i && (*i)->request_type != _IOC_TYPE(request))
+		i++;
+	return *i;
+}
+
 /* ---- names ---- */
 
 /* The next row after *at, over all interfaces; at begins as {0}. NULL: that was the last. */

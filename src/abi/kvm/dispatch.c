@@ -24,8 +24,16 @@ static const struct request rows[] = {
 #include "abi/kvm/ioctls.def"
 };
 
+/* The number is the one of the kernel's admin-guide/devices.txt. */
+static const struct device_node nodes[] = {
+	{"/dev/kvm", 232, &kvm_system_ops},
+	{NULL},
+};
+
 const struct interface kvm_interface = {
-	.path = "/dev/kvm",
+	.name = "kvm",
+	.request_type = KVMIO,
+	.nodes = nodes,
 	.kinds = kvm_kinds,
 	.requests = rows,
 	.request_count = ROW_COUNT,

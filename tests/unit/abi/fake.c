@@ -174,6 +174,14 @@ const struct fd_ops fake_system_ops = {
 	.ioctl = system_ioctl,
 };
 
+/* Its name begins with another's. */
+const struct fd_ops fake_other_ops = {
+	.name = "uservisor-fake-other",
+	.kind = DEV_OTHER,
+	.anywhere = true,
+	.unknown = -ENXIO,
+};
+
 const struct fd_ops fake_box_ops = {
 	.name = "uservisor-fake-box",
 	.kind = DEV_VM,
@@ -200,10 +208,15 @@ const struct fd_ops fake_too_ops = {
 	.unknown = -ENOSYS,
 };
 
-static const struct fd_ops *const kinds[] = {&fake_system_ops, &fake_box_ops, &fake_part_ops, NULL};
+static const struct fd_ops *const kinds[] = {
+	&fake_system_ops, &fake_other_ops, &fake_box_ops, &fake_part_ops, NULL};
 static const struct fd_ops *const too_kinds[] = {&fake_too_ops, NULL};
 
-static const struct interface fake = {"/dev/fake", kinds, rows, ARRAY_SIZE(rows)};
-static const struct interface fake_too = {"/dev/fake-too", too_kinds, too_rows, 1};
+static const struct device_node nodes[] = {
+	{"/dev/fake", 1, &fake_system_ops}, {"/dev/fake-other", 2, &fake_other_ops}, {NULL}};
+static const struct device_node too_nodes[] = {{"/dev/fake-too", 3, &fake_too_ops}, {NULL}};
+
+static const struct interface fake = {"fake", 'F', nodes, kinds, rows, ARRAY_SIZE(rows)};
+static const struct interface fake_too = {"too", 'G', too_nodes, too_kinds, too_rows, 1};
 
 const struct interface *const interfaces[] = {&fake, &fake_too, NULL};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Two interfaces for tests: "/dev/fake", which makes boxes, which make parts, which belong to their box; and "/dev/fake-too",
- * which can do nothing.
+ * which can do nothing. The first has another node, "/dev/fake-other", with a kind of its own.
  */
 #ifndef TESTS_UNIT_ABI_FAKE_H
 #define TESTS_UNIT_ABI_FAKE_H
@@ -24,7 +24,8 @@ struct fake_sum {
 #define FAKE_FETCH        _IO('F', 7) /* the u32 that the argument points to */
 #define FAKE_TOO_NOTHING  _IO('G', 0)
 
-extern const struct fd_ops fake_system_ops, fake_box_ops, fake_part_ops, fake_too_ops;
+extern const struct fd_ops fake_system_ops, fake_other_ops, fake_box_ops, fake_part_ops,
+	fake_too_ops;
 
 /* What was released, in this order; by this process and its children. */
 struct fake_log {

@@ -85,6 +85,41 @@ static void test_open(void **state)
 	dev_close(f->dev, box);
 }
 
+/* What is known of an interface's nodes without having opened one. */
+static void test_nodes(void **state)
+{
+	static const struct {
+		const char *path, *interface;
+		u32 minor;
+	} expected[] = {{"/dev/fake", "fake", 1}, {"/dev/fake-other", "fake", 2},
+		{"/dev/fake-too", "too", 3}};
+	const struct device_node *node;
+	const char *interface = NULL;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {
+		node = dev_node(i, &interface);
+		assert_non_null(node);
+		assert_string_equal(node->path, expected[i].path);
+		assert_string_equal(interface, expected[i].interface);
+		assert_int_equal(node->minor, expected[i].minor);
+		assert_ptr_equal(dev_node(i, NULL), node);
+	}
+	assert_null(dev_node(ARRAY_SIZE(expected), &interface));
+	assert_true(dev_may_request(FAKE_SUM));
+	assert_true(dev_may_request(FAKE_TOO_NOTHING));
+	assert_false(dev_may_request(_IO('H', 0)));
+}
+
+static void test_other_node(void **state)
+{
+	struct fixture *f = *state;
+	int other = dev_open(f->dev, "/dev/fake-other", O_RDWR | O_CLOEXEC);
+
+	assert_int_equal(dev_kind(f->dev, other), DEV_OTHER);
+	expect_refused(f->dev, other, FAKE_VERSION, -ENXIO);
+	dev_close(f->dev, other);
+}
+
 static void test_requests(void **state)
 {
 	struct fixture *f = *state;
@@ -301,6 +336,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		WORLD_TEST(test_open),
+		WORLD_TEST(test_nodes),
+		WORLD_TEST(test_other_node),
 		WORLD_TEST(test_requests),
 		WORLD_TEST(test_refused),
 		WORLD_TEST(test_names),
