@@ -78,6 +78,7 @@ enum machine_option {
 	OPT_EXITS_OFF,        /* NO_EXIT_* */
 	OPT_NO_PLATFORM_INFO, /* the guest may not read MSR_PLATFORM_INFO */
 	OPT_HYPERCALL_EXITS,  /* bit n: hypercall n exits as EXIT_HYPERCALL */
+	OPT_INTERCEPTS, /* the machine is a Hyper-V partition: exits leave in front, see exit.h */
 	OPT_X87_MMIO_FAILS, /* x87 loads and stores on device memory exit as EXIT_INTERNAL_ERROR */
 	OPT_COUNT
 };
@@ -185,6 +186,8 @@ struct machine *vcpu_machine(const struct vcpu *v);
  */
 int vcpu_run(struct vcpu *v, u32 flags);
 struct exit *vcpu_exit(struct vcpu *v);
+/* With OPT_INTERCEPTS: the instruction of this exit. All of it is 0 if the exit has none (HLT, a kick, an event's delivery). */
+const struct exit_insn *vcpu_exit_insn(const struct vcpu *v);
 
 /* Any time: make vcpu_run() return EXIT_INTR soon. If the vcpu is not running, its next run does so. */
 void vcpu_kick(struct vcpu *v);

@@ -6,6 +6,11 @@
  * instruction. The caller writes the answer into the exit and calls vcpu_run() again. The instruction starts again and
  * finds the answer. A write (IO out, MMIO write, HLT) leaves after the instruction has completed: rip is past it. KVM
  * in a real kernel does the same.
+ *
+ * With OPT_INTERCEPTS nothing is answered: IO, MMIO, RDMSR and WRMSR exits of both directions leave in front of the
+ * instruction, which has had no effect. The caller does what the instruction does and moves rip. If rip is still on it
+ * at the next vcpu_run(), the instruction is executed again. Of a repeated string instruction the elements before the one
+ * that leaves are done, and the registers say so.
  */
 #ifndef ENGINE_EXIT_H
 #define ENGINE_EXIT_H
@@ -38,7 +43,8 @@ enum exit_reason {
 	EXIT_SET_TPR, /* the guest lowered CR8, and the caller has the local APIC */
 	EXIT_HYPERV,  /* answer: hyperv.result */
 	EXIT_XEN,     /* answer: xen.result */
-	EXIT_TAP,     /* the subscriber of tap.h has stopped the vcpu; see vcpu_tap_event() */
+	EXIT_MMIO_FETCH, /* OPT_INTERCEPTS: code where there is no RAM, or in a slot with SLOT_NOEXEC */
+	EXIT_TAP,        /* the subscriber of tap.h has stopped the vcpu; see vcpu_tap_event() */
 	EXIT_COUNT,
 };
 
@@ -52,11 +58,18 @@ struct exit {
 			u8 size;   /* 1, 2, 4 */
 			u32 count; /* string I/O: items in data */
 			u8 *data;  /* room for EXIT_IO_DATA_MAX bytes, owned by the vcpu */
+			/* OPT_INTERCEPTS: INS or OUTS, and whether it is repeated; there is no data */
+			bool string, rep;
 		} io;
 		struct {
 			u64 gpa;
 			u32 len; /* 1..8 */
 			u8 data[8];
+			/* OPT_INTERCEPTS, and of EXIT_MMIO_FETCH gpa, too */
+			u64 gva; /* linear address of the byte at gpa */
+			bool gva_valid;
+			bool rmw;  /* the instruction reads and writes there */
+			bool walk; /* gpa is that of an entry of the tables that translate gva */
 		} mmio;
 		struct {
 			u32 index;
@@ -108,6 +121,13 @@ struct exit {
 		} xen;
 		u8 vector; /* EXIT_IOAPIC_EOI */
 	};
+};
+
+/* The instruction in front of which an exit has left. */
+struct exit_insn {
+	u8 len;   /* 0: not known */
+	u8 count; /* bytes that could be fetched */
+	u8 bytes[16];
 };
 
 enum hyperv_exit { HYPERV_SYNIC = 1, HYPERV_CALL = 2, HYPERV_SYNDBG = 3 };

@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "engine/core/cpu.h"
+#include "engine/core/machine.h"
 
 /* The answer to this question, if it is there. addr: gpa, port, MSR or number of the hypercall. */
 static inline const struct answer *answer_to(struct cpu *cpu, u8 reason, u64 addr, u8 len)
@@ -65,6 +66,20 @@ static inline int ask_outside(struct cpu *cpu)
 		answers_drop(cpu);
 	cpu->answers.filled = cpu->answers.next;
 	return CPU_EXIT;
+}
+
+/*
+ * OPT_INTERCEPTS: has user space been shown an instruction that is its own to do? It moves rip then, or wants the
+ * instruction to be executed again.
+ */
+static inline bool cpu_left_in_front(const struct cpu *cpu)
+{
+	const u32 reasons = BIT(EXIT_IO_IN) | BIT(EXIT_IO_OUT) | BIT(EXIT_MMIO_READ) |
+			    BIT(EXIT_MMIO_WRITE) | BIT(EXIT_MMIO_FETCH) | BIT(EXIT_RDMSR) |
+			    BIT(EXIT_WRMSR);
+
+	_Static_assert(EXIT_COUNT <= 32, "reasons");
+	return machine_intercepts(cpu->machine) && (reasons & BIT(cpu->exit.reason));
 }
 
 #endif

@@ -43,6 +43,7 @@ enum cpu_result {
 	BIT(2) /* implicit supervisor access: descriptor tables, TSS, interrupt stack (SDM 3:4.6) */
 #define ACC_ALSO_READ                                                                              \
 	BIT(3) /* a write that reads first, by the same address: for the rights of the page */
+#define ACC_ALSO_WRITE BIT(4) /* a read that comes before such a write: for who sees it leave */
 
 /* ---- software TLB ---- */
 
@@ -341,6 +342,7 @@ struct cpu {
 	bool events_resume; /* and this is its exception.resume */
 
 	struct exit exit;
+	struct exit_insn exit_insn; /* OPT_INTERCEPTS */
 	struct answers answers;
 	struct posted_write posted[POSTED_MAX];
 	u8 posted_count, posted_next;
@@ -566,6 +568,12 @@ static inline void cpu_exit_begin(struct cpu *cpu, u32 reason)
 	if (UV_SANITIZED)
 		__builtin_memset(&cpu->exit, EXIT_POISON, sizeof(cpu->exit));
 	cpu->exit.reason = reason;
+}
+/* One that leaves in front of the instruction, which step.c adds if it is one. */
+static inline void cpu_exit_in_front(struct cpu *cpu, u32 reason)
+{
+	cpu_exit_begin(cpu, reason);
+	cpu->exit_insn.len = cpu->exit_insn.count = 0;
 }
 /* No access to guest RAM; gpa 0, size 0: which is not known. */
 static inline int cpu_memory_fault(struct cpu *cpu, u64 gpa, u64 size, bool private)

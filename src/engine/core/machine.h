@@ -81,6 +81,12 @@ static inline u64 machine_option(const struct machine *m, enum machine_option o)
 	return atomic_load_explicit(&m->option[o], memory_order_relaxed);
 }
 
+/* OPT_INTERCEPTS */
+static inline bool machine_intercepts(const struct machine *m)
+{
+	return unlikely(machine_option(m, OPT_INTERCEPTS));
+}
+
 static inline bool machine_quirk(const struct machine *m, u64 quirk)
 {
 	return !(machine_option(m, OPT_QUIRKS_OFF) & quirk);

@@ -8,6 +8,8 @@
  * CPU_OK. (User space is shown an OUT with rip on it, answer.c.) As a kernel's KVM does it, `rep ins` asks
  * for many items in one exit, up to the end of the destination page, and `rep outs` tells one item per exit with
  * rip at the instruction until the count is exhausted.
+ *
+ * With OPT_INTERCEPTS each of these instructions leaves once, in front, and is the caller's to do.
  */
 #include "engine/cpu/iopl.h"
 #include "engine/core/debug.h"
@@ -72,6 +74,7 @@ static int io_ask(struct cpu *cpu, u16 port, unsigned size, u32 count)
 	cpu->exit.io.size = size;
 	cpu->exit.io.count = count;
 	cpu->exit.io.data = cpu->io_data;
+	cpu->exit.io.string = cpu->exit.io.rep = false;
 	return ask_outside(cpu);
 }
 
@@ -82,17 +85,41 @@ static void io_tell(struct cpu *cpu, u16 port, unsigned size, u64 value)
 	cpu->exit.io.size = size;
 	cpu->exit.io.count = 1;
 	cpu->exit.io.data = cpu->io_data;
+	cpu->exit.io.string = cpu->exit.io.rep = false;
 	for (unsigned i = 0; i < size; i++)
 		cpu->io_data[i] = value >> 8 * i;
 }
 
-static int io_in(struct cpu *cpu, u16 port, unsigned size)
+static bool is_repeated(const struct insn *in)
 {
+	return in->pfx & (PFX_REP | PFX_REPNE);
+}
+
+/* OPT_INTERCEPTS */
+static int io_intercept(struct cpu *cpu, u32 reason, u16 port, const struct insn *in)
+{
+	bool string = insn_class(in) & OC_STRING;
+
+	cpu_exit_in_front(cpu, reason);
+	cpu->exit.io.port = port;
+	cpu->exit.io.size = io_size(in);
+	cpu->exit.io.count = 1;
+	cpu->exit.io.data = cpu->io_data;
+	cpu->exit.io.string = string;
+	cpu->exit.io.rep = string && is_repeated(in);
+	return ask_outside(cpu);
+}
+
+static int io_in(struct cpu *cpu, const struct insn *in, u16 port)
+{
+	unsigned size = io_size(in);
 	const struct answer *a;
 	int r = io_check(cpu, port, size);
 
 	if (r)
 		return r;
+	if (machine_intercepts(cpu->machine))
+		return io_intercept(cpu, EXIT_IO_IN, port, in);
 	a = answer_to(cpu, EXIT_IO_IN, port, size);
 	if (!a)
 		return io_ask(cpu, port, size, 1);
@@ -100,12 +127,15 @@ static int io_in(struct cpu *cpu, u16 port, unsigned size)
 	return CPU_OK;
 }
 
-static int io_out(struct cpu *cpu, u16 port, unsigned size)
+static int io_out(struct cpu *cpu, const struct insn *in, u16 port)
 {
+	unsigned size = io_size(in);
 	int r = io_check(cpu, port, size);
 
 	if (r)
 		return r;
+	if (machine_intercepts(cpu->machine))
+		return io_intercept(cpu, EXIT_IO_OUT, port, in);
 	io_tell(cpu, port, size, cpu->gpr[RAX]);
 	cpu->out.rip = cpu->rip;
 	cpu->out.next = cpu->next_rip;
@@ -115,22 +145,22 @@ static int io_out(struct cpu *cpu, u16 port, unsigned size)
 
 int op_in_imm(struct cpu *cpu, const struct insn *in)
 {
-	return io_in(cpu, (u8)in->imm, io_size(in));
+	return io_in(cpu, in, (u8)in->imm);
 }
 
 int op_in_dx(struct cpu *cpu, const struct insn *in)
 {
-	return io_in(cpu, cpu->gpr[RDX], io_size(in));
+	return io_in(cpu, in, cpu->gpr[RDX]);
 }
 
 int op_out_imm(struct cpu *cpu, const struct insn *in)
 {
-	return io_out(cpu, (u8)in->imm, io_size(in));
+	return io_out(cpu, in, (u8)in->imm);
 }
 
 int op_out_dx(struct cpu *cpu, const struct insn *in)
 {
-	return io_out(cpu, cpu->gpr[RDX], io_size(in));
+	return io_out(cpu, in, cpu->gpr[RDX]);
 }
 
 /* ---- string forms ---- */
@@ -138,11 +168,6 @@ int op_out_dx(struct cpu *cpu, const struct insn *in)
 static u64 address_mask(const struct insn *in)
 {
 	return in->addr_size == 8 ? ~0ull : in->addr_size == 4 ? 0xffffffffull : 0xffffull;
-}
-
-static bool is_repeated(const struct insn *in)
-{
-	return in->pfx & (PFX_REP | PFX_REPNE);
 }
 
 static u64 io_remaining(const struct cpu *cpu, const struct insn *in)
@@ -221,6 +246,8 @@ int op_ins(struct cpu *cpu, const struct insn *in)
 		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (r)
 		return r;
+	if (machine_intercepts(cpu->machine))
+		return io_intercept(cpu, EXIT_IO_IN, port, in);
 	a = answer_to(cpu, EXIT_IO_IN, port, size);
 	if (!a)
 		return io_ask(cpu, port, size, ins_batch(cpu, in, lin, remaining));
@@ -245,10 +272,14 @@ int op_outs(struct cpu *cpu, const struct insn *in)
 	if (!r)
 		r = seg_aligned(
 			cpu, in->seg, cpu->gpr[RSI] & address_mask(in), size, size, ACC_READ, &lin);
-	if (!r)
+	if (!r && machine_intercepts(cpu->machine))
+		r = mem_probe_read(cpu, lin, size, ACC_READ);
+	else if (!r)
 		r = mem_read_u64(cpu, lin, &value, size, ACC_READ);
 	if (r)
 		return r;
+	if (machine_intercepts(cpu->machine))
+		return io_intercept(cpu, EXIT_IO_OUT, port, in);
 	io_advance(cpu, in, RSI, 1, remaining);
 	io_tell(cpu, port, size, value);
 	cpu->out.string = true;

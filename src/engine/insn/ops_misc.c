@@ -149,10 +149,10 @@ static int bit_memory(struct cpu *cpu, const struct insn *in, enum bit_op op)
 	if (op != BIT_TEST)
 		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (!r)
-		r = mem_read_u64(cpu, lin, &old, size, ACC_READ);
+		r = mem_read_u64(cpu, lin, &old, size, op == BIT_TEST ? ACC_READ : ACC_ALSO_WRITE);
 	if (!r && op != BIT_TEST) {
 		u64 new = bit_apply(op, old, 1ull << bit);
-		r = mem_write(cpu, lin, &new, size, ACC_WRITE);
+		r = mem_write(cpu, lin, &new, size, ACC_WRITE | ACC_ALSO_READ);
 	}
 	if (!r)
 		set_cf(cpu, old >> bit & 1);

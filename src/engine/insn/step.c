@@ -49,6 +49,17 @@ static int fetch(struct cpu *cpu, u8 *buf, unsigned *got)
 	return mem_fetch(cpu, lin, buf, n, got);
 }
 
+/* Who is to do the instruction wants to know it. */
+static void show_insn(struct cpu *cpu, const u8 *bytes, unsigned count, unsigned len)
+{
+	struct exit_insn *x = &cpu->exit_insn;
+
+	x->len = (u8)len;
+	x->count = (u8)count;
+	memcpy(x->bytes, bytes, count);
+	memset(x->bytes + count, 0, sizeof(x->bytes) - count);
+}
+
 /* The instruction goes on where nothing could be fetched: raise what fetching there raises. */
 static int fetch_fault(struct cpu *cpu, unsigned got)
 {
@@ -76,7 +87,11 @@ static int step_decode(struct cpu *cpu, struct insn *in)
 		return r;
 	switch (cpu_decode(cpu, in, buf, got)) {
 	case INSN_OK: return CPU_OK;
-	case INSN_SHORT: return got < INSN_MAX ? fetch_fault(cpu, got) : cpu_gp0(cpu);
+	case INSN_SHORT:
+		r = got < INSN_MAX ? fetch_fault(cpu, got) : cpu_gp0(cpu);
+		if (r == CPU_EXIT && machine_intercepts(cpu->machine))
+			show_insn(cpu, buf, got, 0);
+		return r;
 	case INSN_TOO_LONG: return cpu_gp0(cpu);
 	default: return cpu_raise(cpu, X86_UD);
 	}
@@ -170,6 +185,48 @@ static bool misaligned(const struct cpu *cpu, const struct insn *in)
 	return lin & (in->mem_size - 1);
 }
 
+/* Does a store need the right to read, too? */
+static unsigned rmw_access(const struct insn *in)
+{
+	return in->desc->mem == MEM_WRITE ? ACC_WRITE : ACC_WRITE | ACC_ALSO_READ;
+}
+
+static int bounce_exec(struct cpu *cpu, const struct insn *in, u64 lin, u8 *bounce)
+{
+	int r = native_exec(cpu, in, bounce);
+
+	return r ? r : mem_write(cpu, lin, bounce, in->mem_size, rmw_access(in));
+}
+
+/* What of the processor native_exec() may change. */
+struct unchanged {
+	u64 gpr[GPR_COUNT], rflags;
+	struct fpu_image fpu;
+};
+
+/* The same where the store may leave in front of the instruction: then it has popped no register, and set no flag. */
+static int bounce_exec_undone(struct cpu *cpu, const struct insn *in, u64 lin, u8 *bounce)
+{
+	bool fpu = in->desc->attr & (IA_X87 | IA_MMX | IA_SSE | IA_AVX);
+	struct unchanged u;
+	int r;
+
+	memcpy(u.gpr, cpu->gpr, sizeof(u.gpr));
+	u.rflags = cpu->rflags;
+	if (fpu)
+		u.fpu = *fpu_live_to_area(cpu);
+	r = bounce_exec(cpu, in, lin, bounce);
+	if (r != CPU_EXIT)
+		return r;
+	memcpy(cpu->gpr, u.gpr, sizeof(u.gpr));
+	cpu->rflags = u.rflags;
+	if (fpu) {
+		*fpu_image(cpu) = u.fpu;
+		fpu_area_to_live(cpu);
+	}
+	return r;
+}
+
 /* The bounce buffer is as aligned as the operand, for instructions whose need for it only the host knows. */
 static int step_bounce(struct cpu *cpu, const struct insn *in, u64 lin, unsigned acc)
 {
@@ -183,12 +240,13 @@ static int step_bounce(struct cpu *cpu, const struct insn *in, u64 lin, unsigned
 	uv_assert(size <= sizeof(cpu->bounce) - 15);
 	r = writes ? mem_probe_write(cpu, lin, size, 0) : CPU_OK;
 	if (!r && reads)
-		r = mem_read(cpu, lin, bounce, size, ACC_READ);
-	if (!r)
-		r = native_exec(cpu, in, bounce);
-	if (!r && writes)
-		r = mem_write(cpu, lin, bounce, size, 0);
-	return r;
+		r = mem_read(cpu, lin, bounce, size, writes ? ACC_ALSO_WRITE : ACC_READ);
+	if (r)
+		return r;
+	if (!writes)
+		return native_exec(cpu, in, bounce);
+	return machine_intercepts(cpu->machine) ? bounce_exec_undone(cpu, in, lin, bounce)
+						: bounce_exec(cpu, in, lin, bounce);
 }
 
 /*
@@ -201,12 +259,6 @@ static bool x87_mmio_fails(const struct cpu *cpu, const struct insn *in, int r)
 
 	return r == CPU_EXIT && cpu->exit.reason == EXIT_MMIO_READ && (in->desc->attr & IA_X87) &&
 	       !control && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
-}
-
-/* Does a store need the right to read, too? */
-static unsigned rmw_access(const struct insn *in)
-{
-	return in->desc->mem == MEM_WRITE ? ACC_WRITE : ACC_WRITE | ACC_ALSO_READ;
 }
 
 static int step_memory(struct cpu *cpu, const struct insn *in)
@@ -338,6 +390,8 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 	cpu->rflags &= ~FL_RF;
 	r = execute(cpu, in);
 	if (r) {
+		if (r == CPU_EXIT && machine_intercepts(cpu->machine))
+			show_insn(cpu, in->bytes, in->len, in->len);
 		cpu->shadow = shadow;
 		if (cpu->rip == rip) /* else it is another task's */
 			cpu->rflags |= flags & FL_RF;

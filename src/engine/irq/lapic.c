@@ -202,7 +202,9 @@ static bool ioapic_waits_for(const struct lapic *l, u8 vector)
 
 	if (l->irq->mode == IRQCHIP_FULL)
 		return level || vector_set(l->irq->eoi_watch, vector);
-	return level && vector_set(l->irq->eoi_exits, vector);
+	/* A partition's VMM has all IOAPICs, and no table tells what they send. */
+	return level &&
+	       (machine_intercepts(l->vcpu->machine) || vector_set(l->irq->eoi_exits, vector));
 }
 
 bool lapic_end_matters(const struct lapic *l, u8 vector)

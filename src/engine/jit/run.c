@@ -269,7 +269,7 @@ static u8 shadow_before(struct cpu *cpu, const struct block *t, u32 guest)
 /* Who leaves in front of an instruction, or is shown so (OUT), leaves with the shadow; nothing within a block needs it. */
 static void leave_shadow(struct cpu *cpu, const struct block *t, u32 guest)
 {
-	bool out = cpu->exit.reason == EXIT_IO_OUT;
+	bool out = cpu->exit.reason == EXIT_IO_OUT && !machine_intercepts(cpu->machine);
 
 	if (out || cpu->rip == block_rip(cpu, t) + guest)
 		*(out ? &cpu->out.shadow : &cpu->shadow) = shadow_before(cpu, t, guest);

@@ -5,7 +5,8 @@
  * The fast path is the TLB. The slow path cuts the access into at most two parts, one a page, and
  * translates all of them before it touches anything; a part is RAM or MMIO. MMIO goes in fragments of
  * at most 8 bytes: reads are asked for one at a time (the instruction restarts with the
- * answers in cpu->answers), writes wait in cpu->posted for the end of the instruction.
+ * answers in cpu->answers), writes wait in cpu->posted for the end of the instruction. With OPT_INTERCEPTS a write
+ * is asked for as a read is, before anything is written: whoever owns the register has done it when the answer is there.
  */
 #include "engine/core/debug.h"
 #include "engine/core/answer.h"
@@ -15,6 +16,7 @@
 
 struct access_part {
 	struct access_target to;
+	u64 lin;
 	unsigned len;
 };
 
@@ -35,6 +37,7 @@ static int translate_parts(struct cpu *cpu, u64 lin, unsigned len, unsigned acc,
 		struct access_part *p = &ret->part[ret->n];
 		int r;
 
+		p->lin = lin;
 		p->len = MIN(len, bytes_to_page_end(lin));
 		r = tlb_translate(cpu, lin, acc, &p->to);
 		if (r)
@@ -53,38 +56,64 @@ static void copy_bytes(u8 *dst, const u8 *src, unsigned n)
 		dst[i] = src[i];
 }
 
-static int mmio_ask(struct cpu *cpu, u64 gpa, unsigned len)
+/* One of the fragments in which device memory is accessed. */
+struct fragment {
+	u64 gpa, gva;
+	const u8 *data; /* of a write, else NULL */
+	unsigned len;
+	bool rmw;
+};
+
+static int mmio_ask(struct cpu *cpu, const struct fragment *f)
 {
 	struct exit *e = &cpu->exit;
 
 	if (answers_full(cpu))
 		return mem_internal_error(cpu);
-	cpu_exit_begin(cpu, EXIT_MMIO_READ);
-	e->mmio.gpa = gpa;
-	e->mmio.len = len;
+	cpu_exit_in_front(cpu, f->data ? EXIT_MMIO_WRITE : EXIT_MMIO_READ);
+	e->mmio.gpa = f->gpa;
+	e->mmio.len = f->len;
 	for (unsigned i = 0; i < sizeof(e->mmio.data); i++)
-		e->mmio.data[i] = 0;
+		e->mmio.data[i] = f->data && i < f->len ? f->data[i] : 0;
+	e->mmio.gva = f->gva;
+	e->mmio.gva_valid = true;
+	e->mmio.rmw = f->rmw;
+	e->mmio.walk = false;
 	return ask_outside(cpu);
 }
 
-static int mmio_read_fragment(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
+/* The n-th fragment of a part. Devices are the same in both address spaces. */
+static struct fragment fragment_at(const struct access_part *p, const u8 *data, unsigned at)
 {
-	const struct answer *a = answer_to(cpu, EXIT_MMIO_READ, gpa, len);
+	return (struct fragment){.gpa = (p->to.gpa & GPA_BITS) + at,
+		.gva = p->lin + at,
+		.data = data ? data + at : NULL,
+		.len = MIN(p->len - at, 8)};
+}
 
-	if (!a)
-		return mmio_ask(cpu, gpa, len);
-	copy_bytes(buf, (const u8 *)&a->value, len);
+static int mmio_read(struct cpu *cpu, const struct access_part *p, u8 *buf, unsigned acc)
+{
+	for (unsigned done = 0; done < p->len; done += 8) {
+		struct fragment f = fragment_at(p, NULL, done);
+		const struct answer *a = answer_to(cpu, EXIT_MMIO_READ, f.gpa, f.len);
+
+		f.rmw = acc & ACC_ALSO_WRITE;
+		if (!a)
+			return mmio_ask(cpu, &f);
+		copy_bytes(buf + done, (const u8 *)&a->value, f.len);
+	}
 	return CPU_OK;
 }
 
-static int mmio_read(struct cpu *cpu, u64 gpa, u8 *buf, unsigned len)
+/* OPT_INTERCEPTS: has the owner of each register that is written been told? */
+static int mmio_told(struct cpu *cpu, const struct access_part *p, const u8 *buf, unsigned acc)
 {
-	gpa &= GPA_BITS; /* devices are the same in both address spaces */
-	for (unsigned done = 0; done < len; done += 8) {
-		int r = mmio_read_fragment(cpu, gpa + done, buf + done, MIN(len - done, 8));
+	for (unsigned done = 0; done < p->len; done += 8) {
+		struct fragment f = fragment_at(p, buf, done);
 
-		if (r)
-			return r;
+		f.rmw = acc & ACC_ALSO_READ;
+		if (!answer_to(cpu, EXIT_MMIO_WRITE, f.gpa, f.len))
+			return mmio_ask(cpu, &f);
 	}
 	return CPU_OK;
 }
@@ -98,15 +127,16 @@ static unsigned mmio_fragments(const struct parts *parts)
 	return n;
 }
 
-static void mmio_post(struct cpu *cpu, u64 gpa, const u8 *buf, unsigned len)
+static void mmio_post(struct cpu *cpu, const struct access_part *p, const u8 *buf)
 {
-	for (unsigned done = 0; done < len; done += 8) {
+	for (unsigned done = 0; done < p->len; done += 8) {
 		struct posted_write *w = &cpu->posted[cpu->posted_count++];
+		struct fragment f = fragment_at(p, buf, done);
 
-		w->gpa = (gpa & GPA_BITS) + done;
+		w->gpa = f.gpa;
 		w->rip = cpu->rip;
-		w->len = MIN(len - done, 8);
-		copy_bytes(w->data, buf + done, w->len);
+		w->len = f.len;
+		copy_bytes(w->data, f.data, f.len);
 	}
 }
 
@@ -131,12 +161,12 @@ static void read_given(const struct cpu *cpu, const struct access_part *p, u8 *b
 	}
 }
 
-static int read_part(struct cpu *cpu, const struct access_part *p, u8 *buf)
+static int read_part(struct cpu *cpu, const struct access_part *p, u8 *buf, unsigned acc)
 {
 	int r = CPU_OK;
 
 	if (!p->to.hva)
-		r = mmio_read(cpu, p->to.gpa, buf, p->len);
+		r = mmio_read(cpu, p, buf, acc);
 	else if (guest_copy(buf, p->to.hva, p->len))
 		r = mem_host_fault(cpu, p->to.gpa, p->len);
 	if (unlikely(p->to.once) && !r)
@@ -150,7 +180,7 @@ static int read_slow(struct cpu *cpu, u64 lin, u8 *buf, unsigned len, unsigned a
 	int r = translate_parts(cpu, lin, len, acc, &parts);
 
 	for (unsigned i = 0; !r && i < parts.n; i++) {
-		r = read_part(cpu, &parts.part[i], buf);
+		r = read_part(cpu, &parts.part[i], buf, acc);
 		buf += parts.part[i].len;
 	}
 	return r;
@@ -186,8 +216,10 @@ int mem_probe_read(struct cpu *cpu, u64 lin, unsigned len, unsigned acc)
 
 static int write_part(struct cpu *cpu, const struct access_part *p, const u8 *buf)
 {
+	if (!p->to.hva && machine_intercepts(cpu->machine))
+		return CPU_OK; /* the device has it already */
 	if (!p->to.hva)
-		mmio_post(cpu, p->to.gpa, buf, p->len);
+		mmio_post(cpu, p, buf);
 	else if (guest_copy(p->to.hva, buf, p->len))
 		return mem_host_fault(cpu, p->to.gpa, p->len);
 	cpu->away.has_stored = true;
@@ -205,13 +237,30 @@ static void tell_translator(struct cpu *cpu, const struct parts *parts)
 			code_written(cpu, parts->part[i].to.gpa, parts->part[i].len);
 }
 
+/* Before the first byte is written: can the parts that are devices go where they have to? */
+static int mmio_accepts(struct cpu *cpu, const struct parts *parts, const u8 *buf, unsigned acc)
+{
+	int r = CPU_OK;
+
+	if (!machine_intercepts(cpu->machine))
+		return mmio_fragments(parts) > (unsigned)(POSTED_MAX - cpu->posted_count)
+			       ? mem_internal_error(cpu)
+			       : CPU_OK;
+	for (unsigned i = 0; !r && i < parts->n; i++) {
+		if (!parts->part[i].to.hva)
+			r = mmio_told(cpu, &parts->part[i], buf, acc);
+		buf += parts->part[i].len;
+	}
+	return r;
+}
+
 static int write_slow(struct cpu *cpu, u64 lin, const u8 *buf, unsigned len, unsigned acc)
 {
 	struct parts parts;
 	int r = translate_parts(cpu, lin, len, acc, &parts);
 
-	if (!r && mmio_fragments(&parts) > (unsigned)(POSTED_MAX - cpu->posted_count))
-		return mem_internal_error(cpu);
+	if (!r && (r = mmio_accepts(cpu, &parts, buf, acc)))
+		return r;
 	for (unsigned i = 0; !r && i < parts.n; i++) {
 		r = write_part(cpu, &parts.part[i], buf);
 		buf += parts.part[i].len;

@@ -170,6 +170,20 @@ void fetch_flush_page(struct cpu *cpu, u64 lin, bool large)
 	cpu->fetch_global_epoch += global;
 }
 
+/* Code outside of RAM. No question: the bytes may not be needed, and then the answers are. */
+static int fetch_missing(struct cpu *cpu, u64 lin, u64 gpa)
+{
+	if (!machine_intercepts(cpu->machine))
+		return mem_internal_error(cpu);
+	cpu_exit_in_front(cpu, EXIT_MMIO_FETCH);
+	cpu->exit = (struct exit){.reason = EXIT_MMIO_FETCH,
+		.mmio = {.gpa = (gpa | (lin & ~PAGE_MASK)) & GPA_BITS,
+			.len = 1,
+			.gva = lin,
+			.gva_valid = true}};
+	return CPU_EXIT;
+}
+
 /* n bytes within one page. */
 static int fetch_part(struct cpu *cpu, u64 lin, u8 *buf, unsigned n)
 {
@@ -180,7 +194,7 @@ static int fetch_part(struct cpu *cpu, u64 lin, u8 *buf, unsigned n)
 	if (r)
 		return r;
 	if (!hva)
-		return mem_internal_error(cpu); /* code outside of RAM */
+		return fetch_missing(cpu, linear_wrap(cpu, lin), gpa);
 	if (guest_copy(buf, hva + (lin & (PAGE_SIZE - 1)), n))
 		return mem_host_fault(cpu, gpa, PAGE_SIZE);
 	return CPU_OK;

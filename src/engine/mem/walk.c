@@ -287,6 +287,21 @@ static void walk_unpaged(const struct cpu *cpu, u64 lin, struct walk *ret)
 		.dirty = true};
 }
 
+/* A table outside of RAM. No question: what the instruction has been answered stays. */
+static int table_missing(struct cpu *cpu, u64 lin, const struct trail *t)
+{
+	if (!machine_intercepts(cpu->machine))
+		return mem_internal_error(cpu);
+	cpu_exit_in_front(cpu, EXIT_MMIO_READ);
+	cpu->exit = (struct exit){.reason = EXIT_MMIO_READ,
+		.mmio = {.gpa = t->entry[t->n].gpa & GPA_BITS,
+			.len = t->mode->entry,
+			.gva = lin,
+			.gva_valid = true,
+			.walk = true}};
+	return CPU_EXIT;
+}
+
 static int walk_failed(
 	struct cpu *cpu, u64 lin, unsigned acc, const struct trail *t, enum outcome why)
 {
@@ -298,7 +313,7 @@ static int walk_failed(
 	default:
 		if (mem_private_missing(cpu, t->entry[t->n].gpa))
 			return mem_private_fault(cpu, t->entry[t->n].gpa);
-		return mem_internal_error(cpu); /* a table outside of RAM */
+		return table_missing(cpu, lin, t);
 	}
 }
 

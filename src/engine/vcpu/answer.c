@@ -2,8 +2,10 @@
 /*
  * Exits that the engine answers itself: its interrupt controllers, timers, MSRs and hypercalls are reached here,
  * whether the guest waits for the answer (a read leaves its instruction, which is restarted and finds the answer in
- * cpu->answers) or not (writes to devices are posted, and performed once the instruction has completed).
+ * cpu->answers) or not (writes to devices are posted, and performed once the instruction has completed). With
+ * OPT_INTERCEPTS it always waits.
  */
+#include "engine/core/answer.h"
 #include "engine/msr/policy.h"
 #include "engine/pv/hyperv/hv.h"
 #include "engine/core/stat.h"
@@ -94,6 +96,22 @@ static void complete_out(struct cpu *cpu)
 	out_trap(cpu);
 }
 
+const struct exit_insn *vcpu_exit_insn(const struct vcpu *v)
+{
+	static const struct exit_insn none;
+
+	return cpu_left_in_front(&v->cpu) ? &v->cpu.exit_insn : &none;
+}
+
+void vcpu_take_user_answer(struct cpu *cpu)
+{
+	if (cpu_left_in_front(cpu)) {
+		answers_drop(cpu);
+		cpu->exit.reason = EXIT_NONE;
+	}
+	vcpu_take_answer(cpu);
+}
+
 void vcpu_take_answer(struct cpu *cpu)
 {
 	const struct exit *x = &cpu->exit;
@@ -109,6 +127,10 @@ void vcpu_take_answer(struct cpu *cpu)
 	case EXIT_MMIO_READ:
 		push_answer(cpu, EXIT_MMIO_READ, x->mmio.gpa, x->mmio.len,
 			low_bytes(x->mmio.data, x->mmio.len), false);
+		break;
+	case EXIT_MMIO_WRITE: /* the owner has done it; OPT_INTERCEPTS */
+		if (machine_intercepts(cpu->machine))
+			push_answer(cpu, EXIT_MMIO_WRITE, x->mmio.gpa, x->mmio.len, 0, false);
 		break;
 	case EXIT_RDMSR:
 	case EXIT_WRMSR:
@@ -195,9 +217,13 @@ static bool handle_inside(struct vcpu *v)
 	stat_inc_exit(&v->cpu, inside_stat, x->reason);
 	switch (x->reason) {
 	case EXIT_MMIO_READ:
-		return device_mmio(v, x->mmio.gpa, x->mmio.len, x->mmio.data, false, v->cpu.rip);
-	case EXIT_IO_IN: return device_pio(v, x, false);
-	case EXIT_IO_OUT: return device_pio(v, x, true);
+	case EXIT_MMIO_WRITE:
+		return !x->mmio.walk && device_mmio(v, x->mmio.gpa, x->mmio.len, x->mmio.data,
+						x->reason == EXIT_MMIO_WRITE, v->cpu.rip);
+	case EXIT_IO_IN:
+	case EXIT_IO_OUT:
+		return !machine_intercepts(v->machine) &&
+		       device_pio(v, x, x->reason == EXIT_IO_OUT);
 	case EXIT_RDMSR:
 	case EXIT_WRMSR: return x->msr.why == 0 && device_msr(v, x);
 	case EXIT_HYPERCALL: return hypercall_inside(v, x);
@@ -233,6 +259,7 @@ bool vcpu_post_writes(struct vcpu *v)
 		cpu->exit.mmio.gpa = w->gpa;
 		cpu->exit.mmio.len = w->len;
 		__builtin_memcpy(cpu->exit.mmio.data, w->data, 8);
+		cpu->exit.mmio.gva_valid = cpu->exit.mmio.rmw = cpu->exit.mmio.walk = false;
 		return true;
 	}
 	cpu->posted_count = cpu->posted_next = 0;

@@ -95,7 +95,7 @@ static bool after_run(struct vcpu *v, enum run_result r)
 	case RUN_EXIT:
 		if (vcpu_answer_inside(v))
 			return false;
-		if (v->cpu.exit.reason == EXIT_IO_OUT)
+		if (v->cpu.exit.reason == EXIT_IO_OUT && !machine_intercepts(v->machine))
 			vcpu_show_out(v);
 		return true;
 	case RUN_CACHE_FULL:
@@ -194,7 +194,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 	u32 why;
 	const bool was_uninitialized = uninitialized(v);
 
-	vcpu_take_answer(cpu);
+	vcpu_take_user_answer(cpu);
 	recheck_on_entry(v);
 	if (unlikely(cpu->msr.kvm_steal_time & STEAL_ENABLED))
 		steal_enter(v);

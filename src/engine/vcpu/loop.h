@@ -15,6 +15,8 @@
 
 /* Turn the exit that was just answered, by the caller or by a device, into something the restarted instruction finds. */
 void vcpu_take_answer(struct cpu *cpu);
+/* The same for what the caller has seen last; with OPT_INTERCEPTS it is no question. */
+void vcpu_take_user_answer(struct cpu *cpu);
 /* cpu->exit is an OUT that goes to user space: with rip on it. */
 void vcpu_show_out(struct vcpu *v);
 /* True if cpu->exit was one that the engine answers itself, and its answer has been taken. */

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "engine/core/answer.h"
 #include "engine/cpu/segment.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpu/mode.h"
@@ -194,8 +195,20 @@ static struct refusal *refusal_begin(struct vcpu *v)
 
 /* ---- writing ---- */
 
+/*
+ * OPT_INTERCEPTS: the caller has done the instruction that left in front. Whoever loads new code goes elsewhere, and
+ * events come after the instruction as they would have.
+ */
+static bool has_done(const struct cpu *cpu, const struct vcpu_state *s)
+{
+	return cpu_left_in_front(cpu) && cpu->exit_insn.len &&
+	       s->rip == cpu->rip + cpu->exit_insn.len;
+}
+
 static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 {
+	bool done = has_done(cpu, s);
+
 	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
 	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
 		cpu->exit.reason = EXIT_NONE;
@@ -205,7 +218,10 @@ static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 	cpu->rip = cpu->next_rip = s->rip;
 	cpu->rflags = s->rflags | FL_FIXED;
 	cpu->events.exception.pending = false;
-	mmu_recheck_code(cpu); /* whoever loads new code sends the processor there */
+	if (done)
+		cpu->shadow = 0;
+	else
+		mmu_recheck_code(cpu); /* whoever loads new code sends the processor there */
 }
 
 static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
