@@ -178,6 +178,8 @@ u32 vcpu_id(const struct vcpu *v);
 struct machine *vcpu_machine(const struct vcpu *v);
 
 #define RUN_COMPLETE_ONLY BIT(0) /* complete the pending I/O, then EXIT_INTR */
+#define RUN_ASLEEP                                                                                 \
+	BIT(1) /* execute nothing: sleep until a kick or the poll function ends it, then EXIT_INTR */
 
 /*
  * Run guest code on the calling thread until an exit. The reason and its details are in *vcpu_exit(v), where the answer

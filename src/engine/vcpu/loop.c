@@ -187,6 +187,21 @@ static bool run_once(struct vcpu *v, bool complete, bool one)
 	return after_run(v, run_inside(v));
 }
 
+/*
+ * RUN_ASLEEP. What others want of the vcpu is done; what user space has answered waits for the next run. The poll function is
+ * asked first: what it looks for may have come before anybody slept.
+ */
+static int run_asleep(struct vcpu *v)
+{
+	u32 why;
+
+	vcpu_take_user_answer(&v->cpu);
+	cpu_request(&v->cpu, REQ_POLL);
+	while ((why = serve_outer(v)) == EXIT_NONE)
+		vcpu_nap(v);
+	return leave(v, why);
+}
+
 static int run_guest(struct vcpu *v, u32 flags)
 {
 	struct cpu *cpu = &v->cpu;
@@ -251,7 +266,7 @@ int vcpu_run(struct vcpu *v, u32 flags)
 	int r;
 
 	altstack_cut(&v->cpu, (u64)__builtin_frame_address(0), &alternate);
-	r = run_guest(v, flags);
+	r = unlikely(flags & RUN_ASLEEP) ? run_asleep(v) : run_guest(v, flags);
 	altstack_restore(&v->cpu, &alternate);
 	while (unlikely(atomic_load(&v->calling))) /* the signal is to be ours, not the program's */
 		sys_sched_yield();

@@ -87,6 +87,8 @@ static inline bool vcpu_called_out(const struct vcpu *v)
 	return __atomic_load_n(&v->cpu.exit_request, __ATOMIC_RELAXED) & REQ_OUTER;
 }
 
+/* Until a request comes. It may be any. */
+void vcpu_nap(struct vcpu *v);
 /* For one that is not runnable: end its halt if something has come, else sleep until a request does. */
 void vcpu_sleep(struct vcpu *v);
 

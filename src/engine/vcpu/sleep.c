@@ -71,7 +71,7 @@ static void count_sleep(struct cpu *cpu, u64 ns)
 	stat_inc(cpu, STAT_HALT_WAIT_HIST + MIN(bucket, 31u));
 }
 
-static void sleep_counted(struct vcpu *v)
+void vcpu_nap(struct vcpu *v)
 {
 	u64 start = host_ns();
 
@@ -88,5 +88,5 @@ void vcpu_sleep(struct vcpu *v)
 	if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
 		wake_up(v);
 	else
-		sleep_counted(v);
+		vcpu_nap(v);
 }

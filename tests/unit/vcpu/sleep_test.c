@@ -30,6 +30,7 @@ struct runner {
 	pthread_t self;
 	_Atomic int tid;
 	struct vcpu *v;
+	u32 flags; /* RUN_* */
 	int result;
 	u32 reason;
 	unsigned again; /* how often it was told that INIT has come */
@@ -44,7 +45,7 @@ static void *run_once(void *opaque)
 
 	atomic_store(&r->tid, gettid());
 	do
-		r->result = vcpu_run(r->v, 0);
+		r->result = vcpu_run(r->v, r->flags);
 	while (r->result == -EAGAIN && ++r->again);
 	r->reason = vcpu_exit(r->v)->reason;
 	getrusage(RUSAGE_THREAD, &u);
@@ -53,10 +54,15 @@ static void *run_once(void *opaque)
 	return NULL;
 }
 
+static void runner_start_flags(struct runner *r, struct vcpu *v, u32 flags)
+{
+	*r = (struct runner){.v = v, .flags = flags};
+	assert_int_equal(pthread_create(&r->self, NULL, run_once, r), 0);
+}
+
 static void runner_start(struct runner *r, struct vcpu *v)
 {
-	*r = (struct runner){.v = v};
-	assert_int_equal(pthread_create(&r->self, NULL, run_once, r), 0);
+	runner_start_flags(r, v, 0);
 }
 
 /* Until it has slept for so long. */
@@ -183,6 +189,109 @@ static void test_waits_for_sipi(void **state)
 	world_close(&w);
 }
 
+/* ---- RUN_ASLEEP ---- */
+
+/* It sleeps on whatever else comes, and nobody has to wait for it. */
+static void test_asleep(void **state)
+{
+	struct memslot_config c = {.id = 1, .gpa = 0x100000, .size = 0x1000};
+	struct msi msi = {0xfee00000, 0x50};
+	struct world w;
+	struct runner r;
+
+	world_open(&w, IRQCHIP_FULL);
+	WORLD_CODE(&w, 0xe6, 0x10);
+	c.hva = (u64)w.ram;
+	runner_start_flags(&r, w.v, RUN_ASLEEP);
+	runner_sleeps(&r, 20);
+	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+	irq_msi(w.m, &msi);
+	vcpu_nmi(w.v);
+	vcpu_poll_soon(w.v); /* there is no function: nothing asks for an end */
+	nap_ms(50);
+	assert_false(atomic_load(&r.done));
+	vcpu_kick(w.v);
+	runner_end(&r, EXIT_INTR);
+	assert_int_equal(rip_of(w.v), CODE);
+	vcpu_kick(w.v); /* before it sleeps */
+	assert_int_equal(vcpu_run(w.v, RUN_ASLEEP), 0);
+	assert_int_equal(vcpu_exit(w.v)->reason, EXIT_INTR);
+	world_close(&w);
+}
+
+/* The poll function ends it, whether it is asked to or says so by itself in time. */
+static void test_asleep_polls(void **state)
+{
+	struct world w;
+	struct runner r;
+
+	world_open(&w, IRQCHIP_NONE);
+	vcpu_set_poll(w.v, count_polls, NULL);
+	runner_start_flags(&r, w.v, RUN_ASLEEP);
+	runner_sleeps(&r, 20);
+	atomic_store(&polls, 0);
+	vcpu_poll_soon(w.v);
+	while (!atomic_load(&polls))
+		sched_yield();
+	nap_ms(20);
+	assert_false(atomic_load(&r.done));
+	atomic_store(&poll_answer, true);
+	vcpu_poll_soon(w.v);
+	runner_end(&r, EXIT_INTR);
+	assert_int_equal(vcpu_run(w.v, RUN_ASLEEP), 0);
+	assert_int_equal(vcpu_exit(w.v)->reason, EXIT_INTR);
+	atomic_store(&poll_answer, false);
+	world_close(&w);
+}
+
+/* What was answered before is found by the instruction that asked, once. */
+static void test_asleep_keeps_answers(void **state)
+{
+	struct world w;
+
+	world_open(&w, IRQCHIP_NONE);
+	WORLD_CODE(
+		&w, 0xe4, 0x10, 0xe4, 0x10, 0xe6, 0x11); /* in al, 10h; in al, 10h; out 11h, al */
+	*run_to(w.v, EXIT_IO_IN)->io.data = 0x41;
+	for (unsigned i = 0; i < 2; i++) {
+		vcpu_kick(w.v);
+		assert_int_equal(vcpu_run(w.v, RUN_ASLEEP), 0);
+		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_INTR);
+		assert_int_equal(rip_of(w.v), CODE);
+	}
+	run_to(w.v, EXIT_IO_IN);
+	assert_int_equal(rip_of(w.v), CODE + 2);
+	assert_int_equal(gpr_of(w.v, RAX), 0x41);
+	world_close(&w);
+}
+
+/* INIT and SIPI are taken while it sleeps; it runs from there when it may. */
+static void test_asleep_takes_sipi(void **state)
+{
+	struct world w;
+	struct vcpu *ap;
+	struct runner r;
+
+	world_open(&w, IRQCHIP_FULL);
+	ap = world_add_vcpu(&w);
+	WORLD_PUT(&w, 0x3000, 0xe6, 0x77);
+	WORLD_CODE(&w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, /* APIC on */
+		0x66, 0xc7, 0x06, 0x10, 0x03, 0, 0, 0, 0x01,           /* to APIC 1 */
+		0x66, 0xc7, 0x06, 0x00, 0x03, 0x00, 0x45, 0, 0,        /* INIT */
+		0x66, 0xc7, 0x06, 0x00, 0x03, 0x03, 0x46, 0, 0,        /* SIPI 3 */
+		0xe6, 0x10);
+	set_segment(w.v, SEG_DS, 0xfee00000);
+	runner_start_flags(&r, ap, RUN_ASLEEP);
+	runner_sleeps(&r, 20);
+	run_to(w.v, EXIT_IO_OUT);
+	nap_ms(20);
+	assert_false(atomic_load(&r.done));
+	vcpu_kick(ap);
+	runner_end(&r, EXIT_INTR);
+	assert_int_equal(run_to(ap, EXIT_IO_OUT)->io.port, 0x77);
+	world_close(&w);
+}
+
 /* ---- a guest that halts, and tells each interrupt by an OUT ---- */
 
 static void open_sleeper(struct world *w)
@@ -272,6 +381,10 @@ int main(void)
 		cmocka_unit_test(test_flush_request_does_not_wake),
 		cmocka_unit_test(test_wait_fd),
 		cmocka_unit_test(test_waits_for_sipi),
+		cmocka_unit_test(test_asleep),
+		cmocka_unit_test(test_asleep_polls),
+		cmocka_unit_test(test_asleep_keeps_answers),
+		cmocka_unit_test(test_asleep_takes_sipi),
 		cmocka_unit_test(test_no_lost_wakeup),
 		cmocka_unit_test(test_idle_gives_back),
 	};
