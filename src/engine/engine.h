@@ -102,6 +102,7 @@ void machine_set_option(struct machine *m, enum machine_option o, u64 value);
 #define SLOT_LOG_DIRTY BIT(0)
 #define SLOT_READONLY  BIT(1) /* guest writes become EXIT_MMIO_WRITE */
 #define SLOT_PRIVATE   BIT(2) /* has private_hva; cannot be changed, only deleted */
+#define SLOT_NOEXEC    BIT(3) /* a fetch becomes EXIT_MMIO_FETCH; for OPT_INTERCEPTS */
 
 /* The id of a slot: its address space, and its number below MACHINE_MAX_SLOTS. */
 #define SLOT_ID(space, n) ((u32)(space) << 16 | (n))

@@ -68,6 +68,12 @@ static bool fetch_valid(const struct cpu *cpu, const struct fetch_entry *e, u64 
 	       e->flushes == cpu->fetch_flushes[!!(e->tag & TAG_GLOBAL)];
 }
 
+/* Where a slot may not be executed there is no code: nobody gets a host address to translate from. */
+static const struct slot *code_slot(const struct slot *s)
+{
+	return s && likely(!(s->flags & SLOT_NOEXEC)) ? s : NULL;
+}
+
 /* A page that may not be executed is asked for at each fetch, and never kept. */
 static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 {
@@ -84,6 +90,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (!s && mem_private_missing(cpu, w.gpa))
 		return mem_private_fault(cpu, w.gpa);
+	s = code_slot(s);
 	if (s)
 		note_fetch(cpu, s, w.gpa);
 	filter_add(cpu, lin, w.global);

@@ -19,7 +19,7 @@
 #include "engine/mem/mem.h"
 #include "engine/core/vcpus.h"
 
-#define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE)
+#define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE | SLOT_NOEXEC)
 #define SLOT_MAX_PAGES 0x7fffffffull
 #define HOST_END       BIT64(47)
 #define BY_ID_BYTES    (MACHINE_SPACES * MACHINE_MAX_SLOTS * sizeof(struct slot *))
@@ -284,6 +284,11 @@ static int check_change(const struct slot *s, const struct memslot_config *c)
 	if ((c->flags ^ s->flags) & SLOT_READONLY)
 		return refuse(c->why, -EINVAL,
 			"flags: KVM_MEM_READONLY of slot %lu cannot change; delete the slot first",
+			(u64)c->id);
+	if ((c->flags ^ s->flags) & SLOT_NOEXEC)
+		return refuse(c->why, -EINVAL,
+			"flags: whether slot %lu may be executed cannot change; delete the slot "
+			"first",
 			(u64)c->id);
 	return 0;
 }

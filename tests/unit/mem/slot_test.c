@@ -30,6 +30,7 @@ static void test_error_rules(void **state)
 	assert_int_equal(fixture_slot(&f, 1, 0, 0x100000, 2 * SLOT_BYTES, mem), -EINVAL);
 	assert_int_equal(fixture_slot(&f, 1, 0, 0x100000, SLOT_BYTES, mem + PAGE_SIZE), -EINVAL);
 	assert_int_equal(fixture_slot(&f, 1, SLOT_READONLY, 0x100000, SLOT_BYTES, mem), -EINVAL);
+	assert_int_equal(fixture_slot(&f, 1, SLOT_NOEXEC, 0x100000, SLOT_BYTES, mem), -EINVAL);
 	/* move, onto another and away */
 	assert_int_equal(fixture_slot(&f, 1, 0, 0x118000, SLOT_BYTES, mem), -EEXIST);
 	assert_int_equal(fixture_slot(&f, 1, 0, 0x200000, SLOT_BYTES, mem), 0);

@@ -5,8 +5,8 @@
  */
 #include "tests/unit/world/world.h"
 
-#include <errno.h>
-#include <stdio.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -623,6 +623,113 @@ static void fetches(void **state)
 	assert_int_equal(gpr_of(w.v, RCX) & 0xf0, 0x10);
 }
 
+static void put_slot(u32 flags, u64 size)
+{
+	struct memslot_config c = {
+		.id = 1, .flags = flags, .gpa = DEVICE, .size = size, .hva = (u64)w.ram + RAM};
+
+	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+}
+
+/* Data as ever, and no code, also if it was some before. */
+static void no_execute(void **state)
+{
+	static const u8 code[] = {0xff, 0xc0, 0xff, 0xc0, SAY}; /* inc eax, twice */
+
+	put_slot(0, 0x2000);
+	world_put(&w, RAM, code, sizeof(code));
+	start_at(DEVICE);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x99);
+	put_slot(0, 0);
+	put_slot(SLOT_NOEXEC, 0x2000);
+	for (unsigned i = 0; i < 2; i++) {
+		start_at(DEVICE + i * 2);
+		assert_int_equal(leaves(EXIT_MMIO_FETCH)->mmio.gpa, DEVICE + i * 2);
+		assert_int_equal(vcpu_exit(w.v)->mmio.gva, DEVICE + i * 2);
+		no_insn();
+	}
+	GUEST(0x48, 0x83, 0x03, 0x01, SAY); /* add qword [rbx], 1 */
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x99);
+	assert_int_equal(w.ram[RAM], 0x00); /* ff and 1 */
+	put_slot(0, 0);
+	put_slot(0, 0x2000);
+	world_put(&w, RAM, code, sizeof(code));
+	start_at(DEVICE);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x99);
+}
+
+/* An instruction that begins in code and ends where there is none, after one that does not. */
+static void into_no_execute(void **state)
+{
+	struct memslot_config c = {.id = 2, .gpa = DEVICE - 0x1000, .size = 0x1000};
+
+	put_slot(SLOT_NOEXEC, 0x2000);
+	c.hva = (u64)w.ram + RAM + 0x8000;
+	assert_int_equal(machine_set_memslot(w.m, &c), 0);
+	WORLD_PUT(&w, RAM + 0x8ffb, 0xff, 0xc0, 0x48, 0xc7, 0xc1); /* inc eax; mov rcx, */
+	start_at(DEVICE - 3);
+	assert_int_equal(leaves(EXIT_MMIO_FETCH)->mmio.gpa, DEVICE);
+	assert_int_equal(vcpu_exit_insn(w.v)->count, 3);
+	assert_memory_equal(vcpu_exit_insn(w.v)->bytes, "\x48\xc7\xc1", 3);
+	start_at(DEVICE - 5);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(run_to(w.v, EXIT_MMIO_FETCH)->mmio.gpa, DEVICE);
+		assert_int_equal(rip_of(w.v), DEVICE - 3);
+		assert_int_equal(gpr_of(w.v, RAX) & 0xff, 0x12);
+	}
+}
+
+/* ---- the memory map changes while the guest runs ---- */
+
+static _Atomic bool ends;
+
+static void *change_slots(void *unused)
+{
+	for (unsigned i = 0; !atomic_load(&ends); i++) {
+		static const u32 flags[] = {0, SLOT_READONLY, SLOT_NOEXEC};
+
+		put_slot(flags[i % 3], 0x1000);
+		put_slot(0, 0);
+	}
+	return NULL;
+}
+
+/* The VMM does the store where it finds it: none is lost and none done twice. */
+static void do_store(u64 *target, u64 *count)
+{
+	const struct exit *x = vcpu_exit(w.v);
+	u64 value;
+
+	memcpy(&value, x->mmio.data, 8);
+	assert_int_equal(x->reason, EXIT_MMIO_WRITE);
+	assert_int_equal(x->mmio.gpa, DEVICE);
+	assert_int_equal(rip_of(w.v), CODE + 3);
+	assert_int_equal(value, gpr_of(w.v, RCX));
+	assert_true(value == *target + 1);
+	*target = *count = value;
+	set_rip(CODE + 6);
+}
+
+static void slots_change(void **state)
+{
+	u64 count = 0, *target = (u64 *)(w.ram + RAM);
+	pthread_t t;
+
+	/* inc rcx; mov [rbx], rcx; cmp rcx, [RAM]; jne to the out; jmp to the start */
+	GUEST(0x48, 0xff, 0xc1, 0x48, 0x89, 0x0b, 0x48, 0x3b, 0x0c, 0x25, 0x00, 0x00, 0x02, 0x00,
+		0x75, 0x02, 0xeb, 0xee, SAY);
+	set_gpr(RCX, 0);
+	atomic_store(&ends, false);
+	assert_int_equal(pthread_create(&t, NULL, change_slots, NULL), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		assert_int_equal(vcpu_run(w.v, 0), 0);
+		do_store(target, &count);
+	}
+	atomic_store(&ends, true);
+	pthread_join(t, NULL);
+	assert_true(count >= 300);
+}
+
 static void msrs(void **state)
 {
 	assert_int_equal(machine_set_msr_exits(w.m, MSR_WHY_UNKNOWN), 0);
@@ -666,6 +773,9 @@ int main(void)
 		BOTH_WAYS(delivery),
 		BOTH_WAYS(tables),
 		BOTH_WAYS(fetches),
+		BOTH_WAYS(no_execute),
+		BOTH_WAYS(into_no_execute),
+		BOTH_WAYS(slots_change),
 		BOTH_WAYS(msrs),
 		BOTH_WAYS(halt_and_shutdown),
 	};
