@@ -281,7 +281,7 @@ static int set_syndbg(struct vcpu *v, u32 index, u64 value, bool host)
 
 /* ---- the table ---- */
 
-static const struct hv_register {
+static const struct synthetic_msr {
 	u32 first, last;
 	u8 word; /* HV_EAX, HV_EDX */
 	u32 feature;
@@ -295,10 +295,10 @@ static const struct hv_register {
 };
 
 /* NULL: not there, or not for the guest. */
-static const struct hv_register *find(const struct vcpu *v, u32 index, bool host)
+static const struct synthetic_msr *find(const struct vcpu *v, u32 index, bool host)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(registers); i++) {
-		const struct hv_register *r = &registers[i];
+		const struct synthetic_msr *r = &registers[i];
 
 		if (index < r->first || index > r->last)
 			continue;
@@ -311,14 +311,14 @@ static const struct hv_register *find(const struct vcpu *v, u32 index, bool host
 
 int hv_msr_get(struct vcpu *v, u32 index, u64 *ret, bool host)
 {
-	const struct hv_register *r = find(v, index, host);
+	const struct synthetic_msr *r = find(v, index, host);
 
 	return r && r->get ? r->get(v, index, ret, host) : -EINVAL;
 }
 
 int hv_msr_set(struct vcpu *v, u32 index, u64 value, bool host)
 {
-	const struct hv_register *r = find(v, index, host);
+	const struct synthetic_msr *r = find(v, index, host);
 
 	return r && r->set ? r->set(v, index, value, host) : -EINVAL;
 }
