@@ -5,95 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "tests/unit/world/world.h"
-#include "engine/engine.h"
-#include "engine/exit.h"
-#include "engine/irqchip.h"
-#include "x86/regs.h"
-
-#define PAGE_AT 0x10000u
-#define VECTOR  0x60
-
-enum {
-	GUEST_OS_ID = 0x40000000,
-	HYPERCALL = 0x40000001,
-	RESET = 0x40000003,
-	TIME_REF_COUNT = 0x40000020,
-	REFERENCE_TSC = 0x40000021,
-	ASSIST_PAGE = 0x40000073,
-	SCONTROL = 0x40000080,
-	SIEFP = 0x40000082,
-	SIMP = 0x40000083,
-	EOM = 0x40000084,
-	SINT2 = 0x40000092,
-	STIMER0_CONFIG = 0x400000b0,
-	STIMER0_COUNT = 0x400000b1,
-	SYNDBG_CONTROL = 0x400000f1,
-	SYNDBG_STATUS = 0x400000f2,
-	CRASH_CTL = 0x40000105,
-};
-
-static void add_cpuid(struct vcpu *v)
-{
-	struct cpuid_entry e[256];
-	unsigned n = engine_supported_cpuid(e, 200), kept = 0;
-
-	for (unsigned i = 0; i < n; i++)
-		if (e[i].function >> 8 != 0x400000)
-			e[kept++] = e[i];
-	kept += engine_hv_cpuid(v, "Linux KVM Hv", e + kept, 256 - kept);
-	assert_int_equal(vcpu_set_cpuid(v, e, kept), 0);
-}
-
-static void hv_open(struct world *w, bool synic)
-{
-	world_open(w, IRQCHIP_FULL);
-	add_cpuid(w->v);
-	if (synic)
-		assert_int_equal(vcpu_enable_synic(w->v, false), 0);
-}
-
-/* ---- one instruction of the guest at a time ---- */
-
-static void set_state(struct vcpu *v, u64 rip, u64 rcx, u64 value)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v, ST_REGS, &s);
-	s.rip = rip;
-	s.gpr[RCX] = rcx;
-	s.gpr[RAX] = (u32)value;
-	s.gpr[RDX] = value >> 32;
-	assert_int_equal(vcpu_set(v, ST_REGS, &s), 0);
-}
-
-/* wrmsr; out 10h. #GP: out 66h. */
-static void begin_wrmsr(struct world *w, u32 index, u64 value)
-{
-	WORLD_CODE(w, 0x0f, 0x30, 0xe6, 0x10);
-	WORLD_PUT(w, 0x4000, 0xe6, 0x66);
-	world_vector(w, 13, 0x4000);
-	set_state(w->v, CODE, index, value);
-}
-
-static bool wrmsr_works(struct world *w, u32 index, u64 value)
-{
-	begin_wrmsr(w, index, value);
-	return run_to(w->v, EXIT_IO_OUT)->io.port == 0x10;
-}
-
-static void wrmsr(struct world *w, u32 index, u64 value)
-{
-	assert_true(wrmsr_works(w, index, value));
-}
-
-static u64 msr_of(struct world *w, u32 index)
-{
-	u64 value = 0;
-
-	assert_int_equal(vcpu_get_msr(w->v, index, &value, true), 0);
-	return value;
-}
+#include "tests/unit/world/hvguest.h"
 
 /* ---- access ---- */
 
@@ -104,7 +16,7 @@ static void test_not_announced(void **state)
 
 	world_open(&w, IRQCHIP_FULL);
 	assert_false(wrmsr_works(&w, GUEST_OS_ID, 1)); /* no Hv#1 */
-	add_cpuid(w.v);
+	hv_give_cpuid(w.v);
 	wrmsr(&w, GUEST_OS_ID, 1);
 	assert_false(wrmsr_works(&w, SIMP, 1)); /* the SynIC is the VMM's to switch on */
 	assert_int_equal(vcpu_set_cpuid(w.v, &none, 1), 0);
@@ -231,42 +143,12 @@ static void test_synic_registers(void **state)
 	world_close(&w);
 }
 
-/* Local APIC on, interrupt handler of VECTOR at 5000h: out 70h; iret. */
-static void enable_interrupts(struct world *w)
-{
-	u8 page[1024];
-	u32 svr = 0x1ff;
-
-	assert_int_equal(vcpu_get_lapic(w->v, page), 0);
-	memcpy(page + 0xf0, &svr, 4);
-	assert_int_equal(vcpu_set_lapic(w->v, page), 0);
-	WORLD_PUT(w, 0x5000, 0xe6, 0x72, 0xcf);
-	world_vector(w, VECTOR, 0x5000);
-}
-
-/* sti; hlt: until the handler's out. */
-static void wait_for_interrupt(struct world *w)
-{
-	WORLD_CODE(w, 0xfb, 0xf4, 0xe6, 0x10);
-	assert_int_equal(run_to(w->v, EXIT_IO_OUT)->io.port, 0x72);
-}
-
-static void eoi(struct world *w)
-{
-	wrmsr(w, 0x40000070, 0);
-}
-
 static u32 message_type(struct world *w, unsigned sint)
 {
 	u32 type;
 
 	memcpy(&type, w->ram + PAGE_AT + sint * 256, 4);
 	return type;
-}
-
-static u64 now(struct world *w)
-{
-	return msr_of(w, TIME_REF_COUNT);
 }
 
 static void test_timer_message(void **state)
@@ -279,12 +161,12 @@ static void test_timer_message(void **state)
 	expect_synic(&w, SIMP, PAGE_AT | 1);
 	wrmsr(&w, SINT2, VECTOR);
 	wrmsr(&w, STIMER0_CONFIG, 2 << 16 | BIT(3)); /* auto-enable, SINT 2 */
-	due = now(&w) + 50000;                       /* 5 ms */
+	due = reference_time(&w) + 50000;            /* 5 ms */
 	wrmsr(&w, STIMER0_COUNT, due);
 	/* Enabled; or, on a busy machine, over already. */
-	assert_true((msr_of(&w, STIMER0_CONFIG) & 1) || now(&w) >= due);
+	assert_true((msr_of(&w, STIMER0_CONFIG) & 1) || reference_time(&w) >= due);
 	wait_for_interrupt(&w);
-	assert_true(now(&w) >= due);
+	assert_true(reference_time(&w) >= due);
 	assert_int_equal(message_type(&w, 2), 0x80000010);
 	assert_int_equal(w.ram[PAGE_AT + 2 * 256 + 4], 24); /* bytes of payload */
 	memcpy(&expiry, w.ram + PAGE_AT + 2 * 256 + 16 + 8, 8);
@@ -294,10 +176,10 @@ static void test_timer_message(void **state)
 	assert_int_equal(msr_of(&w, STIMER0_CONFIG) & 1, 0); /* one-shot */
 
 	/* The slot is full: it waits for the guest to say that it is not. */
-	wrmsr(&w, STIMER0_COUNT, now(&w));
+	wrmsr(&w, STIMER0_COUNT, reference_time(&w));
 	assert_int_equal(msr_of(&w, STIMER0_CONFIG) & 1, 1);
 	assert_int_equal(w.ram[PAGE_AT + 2 * 256 + 5] & 1, 1); /* message pending */
-	eoi(&w);
+	hv_eoi(&w);
 	memset(w.ram + PAGE_AT + 2 * 256, 0, 256);
 	wrmsr(&w, EOM, 0);
 	wait_for_interrupt(&w);
@@ -314,13 +196,13 @@ static void test_timer_direct(void **state)
 	enable_interrupts(&w);
 	wrmsr(&w, STIMER0_COUNT, 20000); /* 2 ms */
 	/* enable, periodic, direct */
-	first = now(&w);
+	first = reference_time(&w);
 	wrmsr(&w, STIMER0_CONFIG, 3 | BIT(12) | VECTOR << 4);
 	for (unsigned i = 0; i < 3; i++) {
 		wait_for_interrupt(&w);
-		eoi(&w);
+		hv_eoi(&w);
 	}
-	last = now(&w);
+	last = reference_time(&w);
 	assert_true(last - first >= 3 * 20000);
 	wrmsr(&w, STIMER0_COUNT, 0); /* off */
 	assert_int_equal(msr_of(&w, STIMER0_CONFIG) & 1, 0);
@@ -344,7 +226,7 @@ static void test_sint_route(void **state)
 	assert_int_equal(write(trigger, &n, 8), 8);
 	wait_for_interrupt(&w);
 	assert_int_equal(read(acked, &n, 8), -1);
-	eoi(&w);
+	hv_eoi(&w);
 	assert_int_equal(read(acked, &n, 8), 8);
 	r.hv_sint.sint = 16;
 	assert_int_equal(irq_set_routing(w.m, &r, 1), -EINVAL);
@@ -386,50 +268,17 @@ static void test_reference_tsc(void **state)
 	memcpy(&scale, w.ram + PAGE_AT + 8, 8);
 	memcpy(&offset, w.ram + PAGE_AT + 16, 8);
 	assert_int_not_equal(sequence, 0);
-	before = now(&w);
+	before = reference_time(&w);
 	page = (u64)((unsigned __int128)msr_of(&w, 0x10) * scale >> 64) + (u64)offset;
-	after = now(&w);
+	after = reference_time(&w);
 	assert_true(before <= page && page <= after);
 	machine_set_clock(w.m, 0);
-	assert_true(now(&w) < 10000000); /* a second */
+	assert_true(reference_time(&w) < 10000000); /* a second */
 	assert_memory_not_equal(w.ram + PAGE_AT, &sequence, 4);
 	world_close(&w);
 }
 
 /* ---- hypercalls ---- */
-
-static struct exit *flat_call(struct world *w, u64 control, u64 input)
-{
-	static const u8 code[] = {0x0f, 0x01, 0xc1, 0xe6, 0x10}; /* vmcall; out 10h */
-	struct vcpu_state s;
-
-	world_put(w, CODE, code, sizeof(code));
-	world_start(w->v, CODE);
-	vcpu_get(w->v, ST_REGS | ST_SREGS, &s);
-	s.cr0 |= CR0_PE;
-	for (unsigned i = 0; i <= SEG_GS; i++)
-		s.seg[i] = (struct segment){.limit = 0xffffffff,
-			.attr = i == SEG_CS ? 0xc09b : 0xc093,
-			.selector = (u16)(i == SEG_CS ? 8 : 16)};
-	s.gpr[RDX] = control >> 32;
-	s.gpr[RAX] = (u32)control;
-	s.gpr[RBX] = input >> 32;
-	s.gpr[RCX] = (u32)input;
-	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS, &s), 0);
-	assert_int_equal(vcpu_run(w->v, 0), 0);
-	return vcpu_exit(w->v);
-}
-
-static u64 call_result(struct world *w, u64 control, u64 input)
-{
-	struct exit *x = flat_call(w, control, input);
-
-	assert_int_equal(x->reason, EXIT_IO_OUT);
-	return gpr_of(w->v, RDX) << 32 | (u32)gpr_of(w->v, RAX);
-}
-
-#define FAST    BIT64(16)
-#define REPS(n) ((u64)(n) << 32)
 
 static void test_hypercalls(void **state)
 {

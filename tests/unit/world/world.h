@@ -6,6 +6,7 @@
  * Nothing of the engine is redefined. What a test cannot see or do from outside has a file of its own here, and says how:
  *
  *   devices.h    device registers by the functions that the vcpu's loop calls, without guest code
+ *   hvguest.h    a guest of Hyper-V's interface, one instruction at a time
  *   memory.h     slots, processors that are inside without running, and a code watcher that counts (the machine's table)
  *   processor.h  one such processor with 1 MiB, for single handlers: from tables.h, with descriptor tables, for control
  *                transfers; from insns.h, instructions by step_insn()
