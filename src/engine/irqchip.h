@@ -111,6 +111,12 @@ int machine_set_apic_bus_ns(struct machine *m, u32 ns);
 /* The machine's clock in ns (kvmclock). */
 u64 machine_get_clock(struct machine *m);
 void machine_set_clock(struct machine *m, u64 ns);
+/*
+ * Stop the machine's time, or let it go on: the clock, the TSCs as they are read, the timers that guests have set. What is
+ * set while time is frozen is the value with which it goes on. No vcpu may execute guest code while time is frozen;
+ * vcpus may be in vcpu_run() and sleep. No effect if time is in that state already.
+ */
+void machine_freeze_time(struct machine *m, bool frozen);
 /* The clock, the host's TSC and CLOCK_REALTIME at one moment. The latter two may be NULL. */
 u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime);
 /*

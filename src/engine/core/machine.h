@@ -63,8 +63,9 @@ struct machine {
 	unsigned vcpu_count;
 	_Atomic unsigned vcpu_high;                    /* entries of vcpus[] ever used */
 	struct vcpu *_Atomic vcpus[MACHINE_MAX_VCPUS]; /* by creation order; NULL: destroyed */
-	/* ns added to the host's monotonic clock */
-	s64 clock_offset;
+	_Atomic u64
+		frozen_tsc; /* the host's TSC when time was frozen (time/freeze.c); 0: it runs */
+	_Atomic u32 time_moves;      /* odd while it is being frozen or thawed */
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
 	pthread_mutex_t pause_lock;
 	pthread_cond_t resumed;
@@ -90,6 +91,26 @@ static inline bool machine_intercepts(const struct machine *m)
 static inline bool machine_quirk(const struct machine *m, u64 quirk)
 {
 	return !(machine_option(m, OPT_QUIRKS_OFF) & quirk);
+}
+
+/* The host's TSC as it counts for this machine: while time is frozen, what it was then. */
+static inline u64 machine_host_tsc(const struct machine *m)
+{
+	u64 frozen = atomic_load_explicit(&m->frozen_tsc, memory_order_relaxed);
+
+	return likely(!frozen) ? __builtin_ia32_rdtsc() : frozen;
+}
+
+/* Who reads time without the clock's lock does it between these two, and again if it has moved. */
+static inline u32 machine_time_begin(const struct machine *m)
+{
+	return atomic_load(&m->time_moves);
+}
+
+static inline bool machine_time_moved(const struct machine *m, u32 begun)
+{
+	atomic_thread_fence(memory_order_acquire);
+	return begun & 1 || begun != atomic_load(&m->time_moves);
 }
 
 /* The hypercall of the machine's vendor: VMCALL or VMMCALL. */

@@ -42,6 +42,20 @@ static inline int tap_msr_bit(u32 index)
 	return -1;
 }
 
+/* The guest's TSC, on any thread. */
+static inline u64 cpu_tsc_now(const struct cpu *cpu)
+{
+	const struct machine *m = cpu->machine;
+	u32 moves;
+	u64 tsc;
+
+	do {
+		moves = machine_time_begin(m);
+		tsc = cpu_tsc_at(cpu, machine_host_tsc(m));
+	} while (unlikely(machine_time_moved(m, moves)));
+	return tsc;
+}
+
 enum vcpu_where { VCPU_OUT, VCPU_IN, VCPU_ASLEEP };
 
 struct vcpu {

@@ -2,7 +2,7 @@
 /*
  * LAPIC timer, SDM 3:10.5.4: one-shot, periodic, TSC deadline.
  *
- * Nothing counts: the vcpu's thread keeps the time of the first expiry and the period, and the
+ * Nothing counts: the vcpu's thread keeps the time of the first expiry and the period, by machine_ns(), and the
  * current count is a function of them. fire() runs on the helper thread and only reads these, as
  * they change only while the timer is cancelled. A period that is too short for a host thread is
  * served at a lower rate, as the interrupts of a slow machine would be.
@@ -33,6 +33,11 @@ static u64 tick_ns(const struct lapic *l)
 	return (u64)l->irq->apic_bus_ns << (shift & 7);
 }
 
+static u64 now_ns(const struct lapic *l)
+{
+	return machine_ns(l->vcpu->machine);
+}
+
 static void arm_at(struct lapic *l, u64 ns)
 {
 	atomic_store(&l->timer_at, ns);
@@ -42,7 +47,7 @@ static void arm_at(struct lapic *l, u64 ns)
 /* 0: there is no other. */
 static u64 next_expiry(const struct lapic *l)
 {
-	u64 now = host_ns(), period = MAX(l->timer_period, MIN_PERIOD_NS), next = l->timer_first;
+	u64 now = now_ns(l), period = MAX(l->timer_period, MIN_PERIOD_NS), next = l->timer_first;
 
 	if (mode_of(l) != TIMER_PERIODIC)
 		return 0;
@@ -86,7 +91,7 @@ void lapic_timer_settle(struct lapic *l)
 {
 	u64 at = atomic_load(&l->timer_at), next;
 
-	if (!atomic_load(&l->timer_due) && (!at || host_ns() < at))
+	if (!atomic_load(&l->timer_due) && (!at || now_ns(l) < at))
 		return;
 	cancel(l); /* fire() has ended, or will not come */
 	atomic_store(&l->timer_due, false);
@@ -100,6 +105,7 @@ void lapic_timer_settle(struct lapic *l)
 void lapic_timer_init(struct lapic *l)
 {
 	l->timer.fire = fire;
+	l->timer.guest = true;
 }
 
 void lapic_timer_stop(struct lapic *l)
@@ -114,7 +120,7 @@ void lapic_timer_stop(struct lapic *l)
 /* first: counts until the first expiry; later ones are R_TIMER_INITIAL apart. */
 static void start(struct lapic *l, u32 first)
 {
-	l->timer_first = host_ns() + first * tick_ns(l);
+	l->timer_first = now_ns(l) + first * tick_ns(l);
 	l->timer_period = reg_get(l, R_TIMER_INITIAL) * tick_ns(l);
 	arm_at(l, l->timer_first);
 }
@@ -132,7 +138,7 @@ void lapic_timer_start(struct lapic *l, u32 count)
 
 u32 lapic_timer_current(const struct lapic *l)
 {
-	u64 now = host_ns(), left;
+	u64 now = now_ns(l), left;
 
 	if (!l->timer_period || lapic_deadline_mode(l))
 		return 0;
@@ -215,14 +221,14 @@ static u64 ns_until(const struct lapic *l, u64 ticks)
 /* One that has passed is due. What the last one may still have been due for is over: guests settle that before. */
 void lapic_set_deadline(struct lapic *l, u64 tsc)
 {
-	u64 now = cpu_tsc_at(&l->vcpu->cpu, host_tsc());
+	u64 now = cpu_tsc_now(&l->vcpu->cpu);
 
 	if (!lapic_deadline_mode(l))
 		return;
 	lapic_timer_stop(l);
 	atomic_store(&l->tsc_deadline, tsc);
 	if (tsc > now) {
-		arm_at(l, host_ns() + ns_until(l, tsc - now));
+		arm_at(l, now_ns(l) + ns_until(l, tsc - now));
 	} else if (tsc) {
 		atomic_store(&l->timer_due, true);
 		vcpu_post_event(l->vcpu);

@@ -25,9 +25,14 @@ static void pulse(struct pit_wire *w)
 		w->missed = 0;
 }
 
+static u64 now_ns(const struct pit_wire *w)
+{
+	return machine_ns(w->irq->machine);
+}
+
 static void arm(struct pit_wire *w)
 {
-	u64 now = host_ns();
+	u64 now = now_ns(w);
 	s64 next = pit_irq0_next(&w->chip, (s64)now);
 	u64 at = next < 0 ? 0 : MAX((u64)next, now + MIN_PERIOD_NS);
 
@@ -66,7 +71,7 @@ static void catch_up(struct pit_wire *w, u64 now)
 static void fire(struct timer *t)
 {
 	struct pit_wire *w = container_of(t, struct pit_wire, timer);
-	u64 now = host_ns();
+	u64 now = now_ns(w);
 
 	pthread_mutex_lock(&w->irq->lock);
 	take_edges(w, now);
@@ -82,13 +87,13 @@ void pit_acked(struct irq *irq)
 	uv_assert_locked(&irq->lock);
 	if (!w->missed || w->catch_up_at)
 		return;
-	w->catch_up_at = host_ns() + MAX((u64)pit_irq0_period(&w->chip) / 4, 50000ull);
+	w->catch_up_at = now_ns(w) + MAX((u64)pit_irq0_period(&w->chip) / 4, 50000ull);
 	arm(w);
 }
 
 static void restart(struct pit_wire *w)
 {
-	w->edges = pit_irq0_edges(&w->chip, (s64)host_ns());
+	w->edges = pit_irq0_edges(&w->chip, (s64)now_ns(w));
 	w->missed = 0;
 	w->catch_up_at = 0;
 	arm(w);
@@ -97,7 +102,7 @@ static void restart(struct pit_wire *w)
 bool pit_pio(struct irq *irq, u16 port, u8 *value, bool write)
 {
 	struct pit_wire *w = &irq->pit;
-	s64 now = (s64)host_ns();
+	s64 now = (s64)now_ns(w);
 
 	uv_assert_locked(&irq->lock);
 	if (port == 0x61 && write)
@@ -115,9 +120,11 @@ void pit_wire_create(struct irq *irq, bool speaker)
 {
 	struct pit_wire *w = &irq->pit;
 
-	*w = (struct pit_wire){
-		.speaker = speaker, .reinject = true, .irq = irq, .timer.fire = fire};
-	pit_reset(&w->chip, (s64)host_ns());
+	*w = (struct pit_wire){.speaker = speaker,
+		.reinject = true,
+		.irq = irq,
+		.timer = {.guest = true, .fire = fire}};
+	pit_reset(&w->chip, (s64)now_ns(w));
 	w->present = true;
 }
 
@@ -142,7 +149,7 @@ int machine_set_pit(struct machine *m, const struct pit_state *s)
 
 	pthread_mutex_lock(&irq->lock);
 	if (irq->pit.present) {
-		pit_set_state(&irq->pit.chip, s, (s64)host_ns());
+		pit_set_state(&irq->pit.chip, s, (s64)now_ns(&irq->pit));
 		restart(&irq->pit);
 		err = 0;
 	}

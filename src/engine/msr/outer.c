@@ -69,8 +69,8 @@ static int tsc_write(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	if (host)
 		return tsc_restore(v, index, value);
-	return move_tsc(v, value - (index == MSR_TSC ? cpu_tsc_at(&v->cpu, host_tsc())
-						     : v->cpu.msr.tsc_adjust));
+	return move_tsc(
+		v, value - (index == MSR_TSC ? cpu_tsc_now(&v->cpu) : v->cpu.msr.tsc_adjust));
 }
 
 /* ---- the local APIC ---- */

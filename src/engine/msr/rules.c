@@ -16,14 +16,9 @@
 
 #define ALL_ONES (~0ull)
 
-static u64 host_tsc_now(void)
-{
-	return __builtin_ia32_rdtsc();
-}
-
 int msr_get_tsc(struct cpu *cpu, const struct msr_desc *d, u32 index, u64 *ret, bool host)
 {
-	*ret = cpu_tsc_at(cpu, host_tsc_now());
+	*ret = cpu_tsc_now(cpu);
 	return 0;
 }
 

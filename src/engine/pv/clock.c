@@ -14,7 +14,11 @@ void machine_set_clock(struct machine *m, u64 ns)
 
 	clock_set(m, ns);
 	all = vcpus_lock(m);
-	for_each_vcpu(all, v) pvclock_update(v);
+	for_each_vcpu(all, v)
+	{
+		pvclock_update(v);
+		hv_timers_clock_set(v);
+	}
 	vcpus_unlock(all);
 	hv_clock_changed(m);
 }
@@ -23,10 +27,12 @@ void vcpu_set_tsc(struct vcpu *v, u64 value)
 {
 	tsc_set(v, value);
 	pvclock_update(v);
+	hv_clock_changed(v->machine);
 }
 
 void vcpu_set_tsc_offset(struct vcpu *v, s64 offset)
 {
 	tsc_set_offset(v, offset);
 	pvclock_update(v);
+	hv_clock_changed(v->machine);
 }

@@ -164,13 +164,27 @@ u64 machine_get_clock_at(struct machine *m, u64 *ret_host_tsc, u64 *ret_realtime
 	pthread_mutex_lock(&c->lock);
 	clock_settle(c);
 	clock_gettime(CLOCK_REALTIME, &ts);
-	tsc = host_tsc();
+	tsc = machine_host_tsc(m);
 	ns = clock_at(c, tsc);
 	pthread_mutex_unlock(&c->lock);
 	if (ret_host_tsc)
 		*ret_host_tsc = tsc;
 	if (ret_realtime)
 		*ret_realtime = (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
+	return ns;
+}
+
+u64 machine_get_clock_and_tsc(struct machine *m, u64 *ret_guest_tsc)
+{
+	struct clock *c = machine_clock(m);
+	u64 tsc, ns;
+
+	pthread_mutex_lock(&c->lock);
+	clock_settle(c);
+	tsc = machine_host_tsc(m);
+	ns = clock_at(c, tsc);
+	*ret_guest_tsc = clock_guest_tsc(c, tsc);
+	pthread_mutex_unlock(&c->lock);
 	return ns;
 }
 
@@ -184,8 +198,7 @@ void clock_set(struct machine *m, u64 ns)
 	struct clock *c = machine_clock(m);
 
 	pthread_mutex_lock(&c->lock);
-	c->tsc = host_tsc();
+	c->tsc = machine_host_tsc(m);
 	c->ns = ns;
-	m->clock_offset = (s64)(ns - host_ns());
 	pthread_mutex_unlock(&c->lock);
 }

@@ -55,9 +55,12 @@ u64 machine_tsc_hz(struct machine *m); /* the same, measured once per machine */
 
 /* For a new vcpu: the guest's TSC begins at 0 when the machine is created. */
 void tsc_init(struct vcpu *v);
-/* What the guest's TSCs, those that are in step, show at a value of the host's; and their frequency. */
-u64 machine_guest_tsc(struct machine *m, u64 host);
+/* What the guest's TSCs, those that are in step, show now; at a value of the host's, c->lock held; their frequency. */
+u64 machine_guest_tsc(struct machine *m);
+u64 clock_guest_tsc(const struct clock *c, u64 host);
 u64 machine_guest_tsc_hz(struct machine *m);
+/* The machine's clock and that at one moment. */
+u64 machine_get_clock_and_tsc(struct machine *m, u64 *ret_guest_tsc);
 u64 vcpu_tsc_hz(struct vcpu *v);
 /* vcpu_set_tsc_khz() without what depends on it. */
 int tsc_set_khz(struct vcpu *v, u32 khz);

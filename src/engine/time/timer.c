@@ -11,7 +11,8 @@
  * The thread sleeps in ppoll(), whose timeout is the next deadline. The descriptors to watch are in an
  * epoll, made when there may be some, and so are one descriptor to that.
  *
- * Timers are in a pairing heap under one mutex. fire() and ready() run without it.
+ * Timers are in two pairing heaps under one mutex: those by the host's time, and those by the machine's, which can be
+ * frozen (freeze.c). fire() and ready() run without it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -45,8 +46,10 @@ struct watch {
 struct timers {
 	struct own_thread thread;
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* running or running_watch has changed to NULL */
-	struct timer *heap, *running;
+	pthread_cond_t idle;             /* running or running_watch has changed to NULL */
+	struct timer *heap[2], *running; /* by timer.guest */
+	_Atomic u64 frozen_ns;           /* machine_ns() when it was frozen; 0: it runs */
+	_Atomic u64 lost_ns;             /* of host_ns(), frozen */
 	struct watch *watches, *running_watch;
 	u64 next_key;
 	u64 wakes_at; /* when the thread looks next, UINT64_MAX never */
@@ -63,6 +66,21 @@ u64 host_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (u64)ts.tv_sec * NS_PER_SEC + (u64)ts.tv_nsec;
+}
+
+u64 machine_ns(struct machine *m)
+{
+	struct timers *ts = m->timers;
+	u32 moves;
+	u64 now;
+
+	do {
+		moves = machine_time_begin(m);
+		now = atomic_load(&ts->frozen_ns);
+		if (!now)
+			now = host_ns() - atomic_load(&ts->lost_ns);
+	} while (unlikely(machine_time_moved(m, moves)));
+	return now;
 }
 
 struct clock *machine_clock(struct machine *m)
@@ -116,10 +134,10 @@ static struct timer *meld_siblings(struct timer *t)
 
 static void heap_remove(struct timers *ts, struct timer *t)
 {
-	struct timer *children = meld_siblings(t->child);
+	struct timer *children = meld_siblings(t->child), **heap = &ts->heap[t->guest];
 
-	if (ts->heap == t) {
-		ts->heap = children;
+	if (*heap == t) {
+		*heap = children;
 	} else {
 		if (t->prev->child == t)
 			t->prev->child = t->next;
@@ -127,7 +145,7 @@ static void heap_remove(struct timers *ts, struct timer *t)
 			t->prev->next = t->next;
 		if (t->next)
 			t->next->prev = t->prev;
-		ts->heap = meld(ts->heap, children);
+		*heap = meld(*heap, children);
 	}
 	t->child = t->next = t->prev = NULL;
 	t->deadline = 0;
@@ -143,21 +161,31 @@ static void wake(struct timers *ts)
 		;
 }
 
+/* When it is, by the host's clock. */
+static u64 host_deadline(const struct timers *ts, const struct timer *t)
+{
+	if (!t || (t->guest && atomic_load(&ts->frozen_ns)))
+		return UINT64_MAX;
+	return t->guest ? t->deadline + atomic_load(&ts->lost_ns) : t->deadline;
+}
+
 void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns)
 {
 	struct timers *ts = m->timers;
 	bool must_wake;
+	u64 at;
 
 	pthread_mutex_lock(&ts->lock);
 	if (t->deadline)
 		heap_remove(ts, t);
 	t->deadline = deadline_ns ? deadline_ns : 1;
-	ts->heap = meld(ts->heap, t);
+	ts->heap[t->guest] = meld(ts->heap[t->guest], t);
 	if (ts->running == t)
 		ts->rearmed = true;
-	must_wake = t->deadline < ts->wakes_at;
+	at = host_deadline(ts, t);
+	must_wake = at < ts->wakes_at;
 	if (must_wake)
-		ts->wakes_at = t->deadline;
+		ts->wakes_at = at;
 	pthread_mutex_unlock(&ts->lock);
 	if (must_wake)
 		wake(ts);
@@ -195,21 +223,47 @@ static bool fire(struct timers *ts, struct timer *t)
 	return !ts->rearmed;
 }
 
-static bool is_due(const struct timers *ts)
+static struct timer *next_due(const struct timers *ts)
 {
-	return !ts->stop && ts->heap && ts->heap->deadline <= host_ns();
+	u64 now = host_ns();
+
+	for (unsigned i = 0; i < ARRAY_SIZE(ts->heap) && !ts->stop; i++)
+		if (host_deadline(ts, ts->heap[i]) <= now)
+			return ts->heap[i];
+	return NULL;
 }
 
 /* Then sets when to look again. */
 static void run_timers(struct timers *ts)
 {
 	bool grace = false;
+	struct timer *t;
 	u64 at;
 
-	while (is_due(ts))
-		grace |= fire(ts, ts->heap);
-	at = ts->heap ? ts->heap->deadline : UINT64_MAX;
+	while ((t = next_due(ts)))
+		grace |= fire(ts, t);
+	at = MIN(host_deadline(ts, ts->heap[0]), host_deadline(ts, ts->heap[1]));
 	ts->wakes_at = grace ? MIN(at, host_ns() + GRACE_NS) : at;
+}
+
+void timers_freeze(struct machine *m)
+{
+	struct timers *ts = m->timers;
+
+	pthread_mutex_lock(&ts->lock);
+	atomic_store(&ts->frozen_ns, host_ns() - atomic_load(&ts->lost_ns));
+	pthread_mutex_unlock(&ts->lock);
+}
+
+void timers_thaw(struct machine *m)
+{
+	struct timers *ts = m->timers;
+
+	pthread_mutex_lock(&ts->lock);
+	atomic_store(&ts->lost_ns, host_ns() - atomic_load(&ts->frozen_ns));
+	atomic_store(&ts->frozen_ns, 0);
+	pthread_mutex_unlock(&ts->lock);
+	wake(ts);
 }
 
 /* ---- descriptors ---- */
@@ -396,7 +450,6 @@ int timers_create(struct machine *m)
 		return err;
 	}
 	m->timers = ts;
-	m->clock_offset = -(s64)host_ns();
 	return 0;
 }
 
@@ -414,7 +467,8 @@ void timers_destroy(struct machine *m)
 	pthread_mutex_unlock(&ts->lock);
 	wake(ts);
 	pthread_join(ts->thread.id, NULL);
-	uv_assert(!ts->heap && !ts->watches); /* what they belong to has gone before */
+	uv_assert(!ts->heap[0] && !ts->heap[1] &&
+		  !ts->watches); /* what they belong to has gone before */
 	clock_fini(&ts->clock);
 	close_all(ts);
 	m->timers = NULL;

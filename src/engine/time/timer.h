@@ -12,13 +12,19 @@ void timers_destroy(struct machine *m); /* no timer may be armed and nothing wat
 
 struct timer {
 	struct timer *child, *next, *prev; /* pairing heap, private to timer.c */
-	u64 deadline;                      /* host CLOCK_MONOTONIC ns; 0 when not armed */
+	u64 deadline;                      /* 0 when not armed */
+	bool guest;                        /* the deadline is in machine_ns(), not in host_ns() */
 	void (*fire)(struct timer *t);     /* on the helper thread, no engine lock held */
 };
 void timer_arm(struct machine *m, struct timer *t, u64 deadline_ns); /* re-arms if armed */
 void timer_cancel(
 	struct machine *m, struct timer *t); /* waits for a running fire(), unless called by it */
 u64 host_ns(void);                           /* CLOCK_MONOTONIC */
+/* The same without what has passed while the machine's time was frozen: the time of what guests wait for. */
+u64 machine_ns(struct machine *m);
+/* See freeze.c. While frozen, timers of guests stay armed and do not fire. Under the clock's lock. */
+void timers_freeze(struct machine *m);
+void timers_thaw(struct machine *m);
 /* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
 int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
 void fd_unwatch(struct machine *m, int fd, void *opaque);

@@ -99,7 +99,7 @@ void tsc_init(struct vcpu *v)
 
 	pthread_mutex_lock(&c->lock);
 	if (c->tsc_ratio != c->default_ratio)
-		lead(c, c->default_ratio, 0, host_tsc());
+		lead(c, c->default_ratio, 0, machine_host_tsc(v->machine));
 	v->tsc_khz = c->default_khz;
 	v->cpu.tsc_ratio = c->tsc_ratio;
 	set_offset(v, c->tsc_offset);
@@ -110,12 +110,13 @@ void tsc_init(struct vcpu *v)
 int tsc_set_khz(struct vcpu *v, u32 khz)
 {
 	struct clock *c = machine_clock(v->machine);
-	u64 now = host_tsc(), ratio;
+	u64 now, ratio;
 
 	if (khz >= TSC_KHZ_MAX)
 		return refuse(&v->cpu.refusal, -EINVAL, "%lu kHz: at most %lu kHz are possible",
 			(u64)khz, (u64)TSC_KHZ_MAX - 1);
 	pthread_mutex_lock(&c->lock);
+	now = machine_host_tsc(v->machine);
 	ratio = ratio_of(c, khz);
 	v->tsc_khz = khz;
 	if (ratio != v->cpu.tsc_ratio) {
@@ -128,13 +129,18 @@ int tsc_set_khz(struct vcpu *v, u32 khz)
 	return 0;
 }
 
-u64 machine_guest_tsc(struct machine *m, u64 host)
+u64 clock_guest_tsc(const struct clock *c, u64 host)
+{
+	return tsc_scaled(c->tsc_ratio, host) + (u64)c->tsc_offset;
+}
+
+u64 machine_guest_tsc(struct machine *m)
 {
 	struct clock *c = machine_clock(m);
 	u64 tsc;
 
 	pthread_mutex_lock(&c->lock);
-	tsc = tsc_scaled(c->tsc_ratio, host) + (u64)c->tsc_offset;
+	tsc = clock_guest_tsc(c, machine_host_tsc(m));
 	pthread_mutex_unlock(&c->lock);
 	return tsc;
 }
@@ -153,7 +159,7 @@ u64 machine_guest_tsc_hz(struct machine *m)
 
 static bool joins(const struct clock *c, u64 ratio, u64 value, u64 now)
 {
-	u64 distance = value - (tsc_scaled(ratio, now) + (u64)c->tsc_offset);
+	u64 distance = value - clock_guest_tsc(c, now);
 	u64 hz = clock_scaled_hz(c, ratio);
 
 	if (ratio != c->tsc_ratio)
@@ -164,11 +170,13 @@ static bool joins(const struct clock *c, u64 ratio, u64 value, u64 now)
 void tsc_set(struct vcpu *v, u64 value)
 {
 	struct clock *c = machine_clock(v->machine);
-	u64 now = host_tsc();
+	u64 now;
 
 	pthread_mutex_lock(&c->lock);
 	clock_settle(c);
-	if (!joins(c, v->cpu.tsc_ratio, value, now))
+	now = machine_host_tsc(v->machine);
+	/* One after the other, while time is frozen, is the same point of time. */
+	if (atomic_load(&v->machine->frozen_tsc) || !joins(c, v->cpu.tsc_ratio, value, now))
 		lead(c, v->cpu.tsc_ratio, value, now);
 	c->tsc_was_set |= value != 0;
 	set_offset(v, c->tsc_offset);

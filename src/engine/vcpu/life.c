@@ -191,10 +191,10 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 
 	if (!v)
 		return -ENOMEM;
+	/* The interrupt controller comes before the first vcpu or not at all. Time is not thawed before it is listed. */
+	all = vcpus_lock(m);
 	vcpu_init(v, m, id);
 	r = hv_vp_create(v);
-	/* The interrupt controller comes before the first vcpu or not at all. */
-	all = vcpus_lock(m);
 	if (!r)
 		r = vcpu_place(all, id, &place);
 	if (!r)

@@ -150,10 +150,15 @@ static void test_page_scaled(void **state)
 	}
 }
 
+static u64 guest_tsc_at(u64 host)
+{
+	return clock_guest_tsc(machine_clock(world), host);
+}
+
 /* It goes on from where it is; the second one to be changed is in step with the first, and so is a new one. */
 static void test_rate_changes(void **state)
 {
-	u64 hz = machine_tsc_hz(world), at = host_tsc(), before = machine_guest_tsc(world, at);
+	u64 hz = machine_tsc_hz(world), at = host_tsc(), before = machine_guest_tsc(world);
 	struct vcpu *other;
 
 	assert_int_equal(vcpu_create(world, 1, &other), 0);
@@ -166,7 +171,7 @@ static void test_rate_changes(void **state)
 	assert_int_equal(cpu_tsc_at(&cpu0->cpu, at), cpu_tsc_at(&other->cpu, at));
 	assert_in_range(cpu_tsc_at(&cpu0->cpu, at + hz) - cpu_tsc_at(&cpu0->cpu, at),
 		hz / 2 - hz / 1000, hz / 2 + hz / 1000);
-	assert_int_equal(machine_guest_tsc(world, at), cpu_tsc_at(&cpu0->cpu, at));
+	assert_int_equal(guest_tsc_at(at), cpu_tsc_at(&cpu0->cpu, at));
 	vcpu_set_tsc(cpu0, 1ull << 50);
 	vcpu_set_tsc(other, 0);
 	at = host_tsc();
@@ -227,8 +232,8 @@ static void test_tsc_in_step(void **state)
 	teardown(state);
 	world_create(IRQCHIP_FULL, 2);
 	hz = machine_tsc_hz(world);
-	assert_in_range(machine_guest_tsc(world, host_tsc()), 0, 60 * hz);
-	offset = (s64)machine_guest_tsc(world, 0);
+	assert_in_range(machine_guest_tsc(world), 0, 60 * hz);
+	offset = (s64)guest_tsc_at(0);
 	vcpu_set_tsc(cpu0, 0);
 	assert_int_equal(cpu0->cpu.tsc_offset, offset);
 	vcpu_set_tsc(cpu0, 100 * hz); /* restored */

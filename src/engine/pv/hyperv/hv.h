@@ -87,7 +87,7 @@ int hv_msr_set(struct vcpu *v, u32 index, u64 value, bool host);
 /* ---- time.c ---- */
 
 u64 hv_reference_time(struct machine *m); /* 100 ns */
-/* The clock was set: write the page anew. */
+/* The clock or a TSC was set: write the page anew. */
 void hv_clock_changed(struct machine *m);
 int hv_set_reference_tsc(struct machine *m, u64 value);
 
@@ -107,6 +107,8 @@ void hv_timers_init(struct vcpu *v);
 void hv_timers_stop(struct vcpu *v);
 int hv_timer_get(struct vcpu *v, u32 index, u64 *ret, bool host);
 int hv_timer_set(struct vcpu *v, u32 index, u64 value, bool host);
+/* Reference time was set. Any thread. */
+void hv_timers_clock_set(struct vcpu *v);
 /* Act on timers_due. On the vcpu's thread. */
 void hv_timers_serve(struct vcpu *v);
 /* A slot of this SINT may have become free. */

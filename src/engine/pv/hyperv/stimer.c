@@ -28,6 +28,7 @@ void hv_timers_init(struct vcpu *v)
 		struct hv_timer *t = &v->hv->timers[i];
 
 		t->timer.fire = fire;
+		t->timer.guest = true;
 		t->vcpu = v;
 		t->index = (u8)i;
 	}
@@ -84,7 +85,7 @@ static u64 next_expiry(const struct hv_timer *t, u64 now)
 {
 	if (!(t->config & HV_STIMER_PERIODIC))
 		return t->count;
-	if (!t->expires)
+	if (!t->expires || t->expires > later(now, t->count)) /* it was set back */
 		return later(now, t->count);
 	if (now < t->expires)
 		return t->expires;
@@ -98,7 +99,7 @@ static void start(struct hv_timer *t, u64 now)
 		mark_due(t);
 	else
 		timer_arm(t->vcpu->machine, &t->timer,
-			host_ns() + MIN(t->expires - now, 1ull << 55) * 100);
+			machine_ns(t->vcpu->machine) + MIN(t->expires - now, 1ull << 55) * 100);
 }
 
 static void serve(struct hv_timer *t)
@@ -121,6 +122,13 @@ void hv_timers_serve(struct vcpu *v)
 
 	for (; due; due &= due - 1)
 		serve(&v->hv->timers[__builtin_ctz(due)]);
+}
+
+/* Those that run are armed anew: which ones is the vcpu's to know. */
+void hv_timers_clock_set(struct vcpu *v)
+{
+	for (unsigned i = 0; i < HV_TIMERS && atomic_load(&v->hv->synic.active); i++)
+		mark_due(&v->hv->timers[i]);
 }
 
 void hv_timers_slot_free(struct vcpu *v, unsigned sint)

@@ -27,7 +27,7 @@ u64 hv_reference_time(struct machine *m)
 	pthread_mutex_unlock(&p->lock);
 	if (!scale)
 		return machine_get_clock(m) / 100;
-	return scaled(machine_guest_tsc(m, host_tsc()), scale) + (u64)offset;
+	return scaled(machine_guest_tsc(m), scale) + (u64)offset;
 }
 
 /* Sequence numbers go on, so that a reader who was in between starts again. */
@@ -41,12 +41,12 @@ static int write_page(struct machine *m, u64 gpa)
 {
 	struct hv_partition *p = m->hv;
 	struct hv_tsc_page page = {0};
-	u64 tsc, ref = machine_get_clock_at(m, &tsc, NULL) / 100, hz = machine_guest_tsc_hz(m);
+	u64 tsc, ref = machine_get_clock_and_tsc(m, &tsc) / 100, hz = machine_guest_tsc_hz(m);
 
 	if (hz <= HV_TICKS_PER_SEC) /* too slow for the formula: the register tells the time */
 		return machine_write(m, gpa, &page, sizeof(page)) ? -EINVAL : 0;
 	page.scale = (u64)(((unsigned __int128)HV_TICKS_PER_SEC << 64) / hz);
-	page.offset = (s64)(ref - scaled(machine_guest_tsc(m, tsc), page.scale));
+	page.offset = (s64)(ref - scaled(tsc, page.scale));
 	if (machine_write(m, gpa, &page.sequence, sizeof(page.sequence)) ||
 		machine_write(m, gpa, &page, sizeof(page)))
 		return -EINVAL;
@@ -79,8 +79,6 @@ void hv_clock_changed(struct machine *m)
 	bool update;
 	u64 value;
 
-	if (!p)
-		return;
 	pthread_mutex_lock(&p->lock);
 	value = p->reference_tsc;
 	update = (value & HV_PAGE_ENABLE) && !p->tsc_emulation;
