@@ -50,18 +50,66 @@ static const struct fd_ops *longest_name(const char *name)
 	return found;
 }
 
+#define MEMFD     "/memfd:"
+#define MEMFD_LEN (sizeof(MEMFD) - 1)
+
+static const struct fd_ops *kind_of_link(const char *link)
+{
+	return strncmp(link, MEMFD, MEMFD_LEN) ? NULL : longest_name(link + MEMFD_LEN);
+}
+
 /* Is this a memfd that another process named? Its kind, or NULL. */
 static const struct fd_ops *kind_by_name(int fd)
 {
-	char path[32], name[64];
+	char path[32], link[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = sys_readlink(path, name, sizeof(name) - 1);
-	if (n <= 0)
-		return NULL;
-	name[n] = 0;
-	return strncmp(name, "/memfd:", 7) ? NULL : longest_name(name + 7);
+	n = sys_readlink(path, link, sizeof(link) - 1);
+	link[n > 0 ? n : 0] = 0;
+	return kind_of_link(link);
+}
+
+bool dev_recognises(int fd)
+{
+	return kind_by_name(fd);
+}
+
+static const char *kernels_link(const struct fd_ops *on)
+{
+	const struct device_node *node = on->link ? NULL : dev_node_of(on);
+
+	return node ? node->path : on->link;
+}
+
+/* "/memfd:NAME:SUFFIX (deleted)" is LINK:SUFFIX. */
+bool dev_link_as_kernel(const char *link, char *ret, size_t size)
+{
+	const struct fd_ops *on = kind_of_link(link);
+	const char *own = on ? kernels_link(on) : NULL, *suffix, *end;
+
+	if (!own)
+		return false;
+	suffix = link + MEMFD_LEN + strlen(on->name);
+	end = strstr(suffix, " (deleted)");
+	snprintf(ret, size, "%s%.*s", own, end ? (int)(end - suffix) : (int)strlen(suffix), suffix);
+	return true;
+}
+
+static bool is_link_of(const char *link, const struct fd_ops *on)
+{
+	const char *own = kernels_link(on);
+
+	return own && (on->link ? !strncmp(link, own, strlen(own)) : !strcmp(link, own));
+}
+
+const struct fd_ops *dev_ops_of_link(const char *link)
+{
+	for (const struct interface *const *i = interfaces; *i; i++)
+		for (const struct fd_ops *const *k = (*i)->kinds; *k; k++)
+			if (is_link_of(link, *k))
+				return *k;
+	return NULL;
 }
 
 /* Under d->lock. An object for a descriptor that was inherited over exec or received. */

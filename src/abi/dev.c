@@ -15,6 +15,39 @@
 #include "base/sys.h"
 #include "engine/engine.h"
 
+/* ---- nodes ---- */
+
+const char *dev_interface(unsigned n)
+{
+	for (const struct interface *const *i = interfaces; *i; i++)
+		if (!n--)
+			return (*i)->name;
+	return NULL;
+}
+
+const struct device_node *dev_node_next(struct device_nodes *at)
+{
+	const struct interface *i;
+
+	while ((i = interfaces[at->interface])) {
+		at->name = i->name;
+		if (i->nodes[at->n].path)
+			return &i->nodes[at->n++];
+		*at = (struct device_nodes){.interface = at->interface + 1};
+	}
+	return NULL;
+}
+
+static const struct device_node *node_at(const char *path)
+{
+	struct device_nodes at = {0};
+	const struct device_node *node;
+
+	while ((node = dev_node_next(&at)) && strcmp(node->path, path))
+		;
+	return node;
+}
+
 /* ---- what a descriptor is ---- */
 
 enum dev_kind dev_kind(struct dev *d, int fd)
@@ -24,6 +57,48 @@ enum dev_kind dev_kind(struct dev *d, int fd)
 	check_fork(d);
 	o = object_peek(d, fd);
 	return o ? o->ops->kind : DEV_NONE;
+}
+
+const struct fd_ops *dev_ops(struct dev *d, int fd)
+{
+	const struct object *o;
+
+	check_fork(d);
+	o = object_peek(d, fd);
+	return o ? o->ops : NULL;
+}
+
+const char *dev_label(const struct fd_ops *on)
+{
+	return on->label;
+}
+
+static bool has_kind(const struct interface *i, const struct fd_ops *on)
+{
+	const struct fd_ops *const *k = i->kinds;
+
+	while (*k && *k != on)
+		k++;
+	return *k;
+}
+
+const char *dev_interface_of(const struct fd_ops *on)
+{
+	const struct interface *const *i = interfaces;
+
+	while (*i && !has_kind(*i, on))
+		i++;
+	return *i ? (*i)->name : NULL;
+}
+
+const struct device_node *dev_node_of(const struct fd_ops *on)
+{
+	struct device_nodes at = {0};
+	const struct device_node *node;
+
+	while ((node = dev_node_next(&at)) && node->ops != on)
+		;
+	return node;
 }
 
 int dev_no_request(struct dev *d, int fd)
@@ -154,28 +229,6 @@ void dev_track_writes(bool allowed)
 }
 
 /* ---- open, and the dev itself ---- */
-
-const struct device_node *dev_node(unsigned n, const char **ret_interface)
-{
-	for (const struct interface *const *i = interfaces; *i; i++)
-		for (const struct device_node *node = (*i)->nodes; node->path; node++, n--)
-			if (!n) {
-				if (ret_interface)
-					*ret_interface = (*i)->name;
-				return node;
-			}
-	return NULL;
-}
-
-static const struct device_node *node_at(const char *path)
-{
-	const struct device_node *node;
-	unsigned n = 0;
-
-	while ((node = dev_node(n, NULL)) && strcmp(node->path, path))
-		n++;
-	return node;
-}
 
 static int open_system(struct dev *d, const struct fd_spec *s)
 {

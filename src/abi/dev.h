@@ -29,16 +29,25 @@ void dev_destroy(struct dev *d);
 /* A node in /dev. They are misc devices: their major number is 10. */
 struct fd_ops;
 struct device_node {
-	const char *path; /* in /dev itself */
-	u32 minor;
+	const char *path;         /* in /dev itself */
 	const struct fd_ops *ops; /* the kind of descriptor that opening it gives */
+	u32 minor;
+	bool assigned; /* it has this number on every machine; other kernels may give it another */
 };
 #define DEVICE_MAJOR 10
 
-/* The n-th node of all interfaces, or NULL. *ret_interface, unless that is NULL, is the name of its interface. */
-const struct device_node *dev_node(unsigned n, const char **ret_interface);
+/* All nodes of all interfaces, one after the other; at begins as {0}. NULL: that was the last. */
+struct device_nodes {
+	unsigned interface, n;
+	const char *name; /* of the interface whose node was returned last */
+};
+const struct device_node *dev_node_next(struct device_nodes *at);
+/* The name of an interface, or NULL. */
+const char *dev_interface(unsigned n);
 /* May this be a request of some interface, by the type in its number? It is not, if its descriptor is none of ours. */
 bool dev_may_request(unsigned long request);
+/* Does this request make a machine or a processor? */
+bool dev_makes_machine(unsigned long request);
 
 /* ---- descriptors ---- */
 
@@ -67,10 +76,23 @@ long dev_ioctl_with(struct dev *d, int fd, unsigned long request, unsigned long 
 long dev_ioctl_why(struct dev *d, int fd, unsigned long request, unsigned long arg,
 	const struct dev_signals *how, struct refusal *ret_why);
 bool dev_owns(struct dev *d, int fd);
+/* Was fd made by one of us, perhaps in another process? By what it is called in /proc. */
+bool dev_recognises(int fd);
+/* The kind of a descriptor of the kernel's own driver that /proc shows so, or NULL. */
+const struct fd_ops *dev_ops_of_link(const char *link);
+/* What /proc would show if the kernel's own driver had made what it shows so. False: that is none of ours. */
+bool dev_link_as_kernel(const char *link, char *ret, size_t size);
 /* What fd is as far as we were told, in the terms of any interface: the device, a machine, a processor, a device of a
  * machine. Makes no system call. */
 enum dev_kind { DEV_NONE, DEV_SYSTEM, DEV_VM, DEV_VCPU, DEV_DEVICE, DEV_OTHER };
 enum dev_kind dev_kind(struct dev *d, int fd);
+/* The same as the table of its kind, NULL: not ours; and what users call that kind. */
+const struct fd_ops *dev_ops(struct dev *d, int fd);
+const char *dev_label(const struct fd_ops *on);
+/* The name of the interface that it belongs to. */
+const char *dev_interface_of(const struct fd_ops *on);
+/* The node that gives this kind of descriptor, or NULL. */
+const struct device_node *dev_node_of(const struct fd_ops *on);
 static inline bool dev_knows(struct dev *d, int fd)
 {
 	return dev_kind(d, fd) != DEV_NONE;
@@ -82,13 +104,14 @@ static inline bool dev_knows(struct dev *d, int fd)
 bool dev_in_vfork_child(struct dev *d);
 /* What fd, which is ours, answers to a request that it does not have: -errno. */
 int dev_no_request(struct dev *d, int fd);
-/* The request's name, NULL if this kind of descriptor does not know it. */
-const char *dev_request_name(enum dev_kind kind, unsigned long request);
+/* The request's name, NULL if this kind of descriptor (or none at all, if on is NULL) does not know it. */
+const char *dev_request_name(const struct fd_ops *on, unsigned long request);
 /*
  * The name of a request with this type and number but another size or direction, and what it should be; one
  * of the same direction if there are several. NULL: there is none.
  */
-const char *dev_request_like(enum dev_kind kind, unsigned long request, unsigned long *ret_request);
+const char *dev_request_like(
+	const struct fd_ops *on, unsigned long request, unsigned long *ret_request);
 /* Like close(): 0 or -errno. For descriptors that are not ours too. */
 int dev_close(struct dev *d, int fd);
 /* As sigaction(), beside the engine's own handlers: see host_sigaction() in engine/engine.h. */

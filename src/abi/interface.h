@@ -16,6 +16,7 @@ struct interface {
 	const struct fd_ops *const *kinds;
 	const struct request *requests; /* on all of them */
 	unsigned request_count;
+	const u32 *makes; /* the numbers of those that make a machine or a processor, up to 0 */
 };
 
 /* All of them, up to NULL: interfaces.c. */

@@ -42,6 +42,9 @@ struct object;
 struct fd_ops {
 	/* Of its memfds, by which other processes recognise them. It may begin with the name of another kind. */
 	const char *name;
+	const char *label; /* what users call it */
+	const char *
+		link; /* what /proc shows of the kernel's own, without a suffix; NULL: a node's path */
 	enum dev_kind kind; /* what it is to those who look on */
 	/* Nothing stands behind it, so it works everywhere. Others do in the address space that made them, else -EIO. */
 	bool anywhere;

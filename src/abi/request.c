@@ -58,6 +58,15 @@ bool dev_may_request(unsigned long request)
 	return *i;
 }
 
+bool dev_makes_machine(unsigned long request)
+{
+	for (const struct interface *const *i = interfaces; *i; i++)
+		for (unsigned n = 0; (*i)->makes[n]; n++)
+			if ((*i)->makes[n] == (u32)request)
+				return true;
+	return false;
+}
+
 /* ---- names ---- */
 
 /* The next row after *at, over all interfaces; at begins as {0}. NULL: that was the last. */
@@ -77,30 +86,31 @@ static const struct request *next_row(struct row *at)
 	return NULL;
 }
 
-const char *dev_request_name(enum dev_kind kind, unsigned long request)
+const char *dev_request_name(const struct fd_ops *on, unsigned long request)
 {
 	const struct request *r;
 	struct row at = {0};
 
 	while ((r = next_row(&at)))
-		if (r->on->kind == kind && r->number == (u32)request)
+		if ((!on || r->on == on) && r->number == (u32)request)
 			return r->name;
 	return NULL;
 }
 
-static bool is_like(const struct request *r, enum dev_kind kind, u32 number)
+static bool is_like(const struct request *r, const struct fd_ops *on, u32 number)
 {
-	return r->on->kind == kind && _IOC_TYPE(r->number) == _IOC_TYPE(number) &&
+	return r->on == on && _IOC_TYPE(r->number) == _IOC_TYPE(number) &&
 	       _IOC_NR(r->number) == _IOC_NR(number) && r->number != number;
 }
 
-const char *dev_request_like(enum dev_kind kind, unsigned long request, unsigned long *ret_request)
+const char *dev_request_like(
+	const struct fd_ops *on, unsigned long request, unsigned long *ret_request)
 {
 	const struct request *best = NULL, *r;
 	struct row at = {0};
 
 	while ((r = next_row(&at)))
-		if (is_like(r, kind, (u32)request) &&
+		if (is_like(r, on, (u32)request) &&
 			(!best || _IOC_DIR(r->number) == _IOC_DIR(request)))
 			best = r;
 	if (!best)

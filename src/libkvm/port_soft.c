@@ -39,11 +39,8 @@ static void soft_destroy(void *state)
 
 const char *request_name(unsigned long request)
 {
-	static const enum dev_kind kinds[] = {DEV_SYSTEM, DEV_VM, DEV_VCPU};
-	const char *name = NULL;
+	const char *name = dev_request_name(NULL, request);
 
-	for (size_t i = 0; !name && i < ARRAY_SIZE(kinds); i++)
-		name = dev_request_name(kinds[i], request);
 	return name ? name : "a request";
 }
 

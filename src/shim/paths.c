@@ -1,18 +1,129 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which path means /dev/kvm. Nearly every name is told apart by its last part alone; for one that
- * ends in "kvm", the folder is compared with /dev by inode, which sees through "..", relative names,
+ * Which path means a device node of ours. Nearly every name is told apart by its last part alone; for one that
+ * is called like a node, the folder is compared with /dev by inode, which sees through "..", relative names,
  * symbolic links and bind mounts alike.
+ *
+ * A program may be shown the nodes of one interface only (`exec --only`). The others are hidden, also those that the
+ * machine itself has.
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
+#include "abi/dev.h"
 #include "base/sys.h"
 #include "shim/shim.h"
 
 #define LINKS_MAX 40 /* as many as the kernel follows */
+#define DEV       "/dev/"
+
+/* ---- which interfaces the program sees ---- */
+
+static const char all[] = "";
+static const char
+	*_Atomic only; /* the name of the one that it sees, all, or NULL: nobody has asked */
+
+static const char *asked_for(void)
+{
+	const char *value = getenv(ONLY_ENV), *name;
+
+	for (unsigned n = 0; value && (name = dev_interface(n)); n++)
+		if (!strcmp(name, value))
+			return name;
+	return all;
+}
+
+void nodes_begin(void)
+{
+	atomic_store(&only, asked_for());
+}
+
+static const char *seen(void)
+{
+	if (!atomic_load_explicit(&only, memory_order_relaxed))
+		nodes_begin(); /* a library that was opened late */
+	return atomic_load_explicit(&only, memory_order_relaxed);
+}
+
+static bool shows(const char *interface)
+{
+	const char *name = seen();
+
+	return name == all || name == interface;
+}
+
+bool nodes_are_hidden(void)
+{
+	return seen() != all;
+}
+
+/* ---- nodes ---- */
+
+const char *node_name(const struct device_node *node)
+{
+	return node->path + sizeof(DEV) - 1;
+}
+
+const struct device_node *node_next(struct device_nodes *at, bool *ret_shown)
+{
+	const struct device_node *node = dev_node_next(at);
+
+	if (node)
+		*ret_shown = shows(at->name);
+	return node;
+}
+
+const struct device_node *node_called(const char *name, bool *ret_shown)
+{
+	struct device_nodes at = {0};
+	const struct device_node *node;
+
+	while ((node = dev_node_next(&at)))
+		if (*node_name(node) == *name && !strcmp(node_name(node), name)) {
+			*ret_shown = shows(at.name);
+			return node;
+		}
+	return NULL;
+}
+
+/* The machine may have given a node another number than we do. */
+static bool has_number(const struct device_node *node, u64 rdev)
+{
+	struct stat st;
+
+	if (sys_fstatat(AT_FDCWD, node->path, &st, 0) || !S_ISCHR(st.st_mode))
+		return node->assigned && rdev == makedev(DEVICE_MAJOR, node->minor);
+	return rdev == st.st_rdev;
+}
+
+const struct device_node *node_numbered(u64 rdev, bool *ret_shown)
+{
+	struct device_nodes at = {0};
+	const struct device_node *node;
+
+	if (major(rdev) != DEVICE_MAJOR)
+		return NULL;
+	while ((node = node_next(&at, ret_shown)) && !has_number(node, rdev))
+		;
+	return node;
+}
+
+bool path_may_hide_node(const char *path)
+{
+	struct device_nodes at = {0};
+	const struct device_node *node;
+
+	while ((node = dev_node_next(&at)))
+		if (node->assigned && strstr(path, node_name(node)))
+			return true;
+	return false;
+}
+
+/* ---- paths ---- */
 
 static const char *last_part(const char *path)
 {
@@ -33,21 +144,43 @@ static bool folder_of(const char *path, char *ret)
 	return true;
 }
 
-static bool in_dev(int dirfd, const char *path)
+static bool is_dev(const struct stat *folder)
 {
-	struct stat folder, dev;
-	char name[PATH_MAX];
+	struct stat dev;
 
-	return folder_of(path, name) && !sys_fstatat(dirfd, name, &folder, 0) &&
-	       !sys_fstatat(AT_FDCWD, "/dev", &dev, 0) && folder.st_dev == dev.st_dev &&
-	       folder.st_ino == dev.st_ino;
+	return !sys_fstatat(AT_FDCWD, DEV, &dev, 0) && folder->st_dev == dev.st_dev &&
+	       folder->st_ino == dev.st_ino;
 }
 
-bool path_is_kvm(int dirfd, const char *path)
+static bool in_dev(int dirfd, const char *path)
 {
-	if (!path || strcmp(last_part(path), "kvm"))
-		return false;
-	return !strcmp(path, "/dev/kvm") || in_dev(dirfd, path);
+	struct stat folder;
+	char name[PATH_MAX];
+
+	return folder_of(path, name) && !sys_fstatat(dirfd, name, &folder, 0) && is_dev(&folder);
+}
+
+bool path_may_be_node(const char *path)
+{
+	bool shown;
+
+	return node_called(last_part(path), &shown);
+}
+
+/* The node that path means, shown or not. */
+static const struct device_node *node_at(int dirfd, const char *path, bool *ret_shown)
+{
+	const struct device_node *node = path ? node_called(last_part(path), ret_shown) : NULL;
+
+	return node && (!strcmp(path, node->path) || in_dev(dirfd, path)) ? node : NULL;
+}
+
+const struct device_node *path_node(int dirfd, const char *path)
+{
+	bool shown = false;
+	const struct device_node *node = node_at(dirfd, path, &shown);
+
+	return shown ? node : NULL;
 }
 
 /* Put what the link at path says in its place. False: it is no link. */
@@ -67,15 +200,32 @@ static bool follow(int dirfd, char *path)
 	return true;
 }
 
-bool path_leads_to_kvm(int dirfd, const char *path)
+const struct device_node *path_link_node(int dirfd, const char *path)
 {
+	const struct device_node *node;
 	char name[PATH_MAX];
 
 	if (!path || strlen(path) >= sizeof(name))
-		return false;
+		return NULL;
 	strcpy(name, path);
-	for (int links = 0; links < LINKS_MAX && follow(dirfd, name); links++)
-		if (path_is_kvm(dirfd, name))
-			return true;
-	return false;
+	for (int links = 0; links < LINKS_MAX && follow(dirfd, name); links++) {
+		node = path_node(dirfd, name);
+		if (node)
+			return node;
+	}
+	return NULL;
+}
+
+bool path_is_hidden(int dirfd, const char *path)
+{
+	bool shown = true;
+	struct stat st;
+
+	if (!path || !nodes_are_hidden())
+		return false;
+	if (node_at(dirfd, path, &shown))
+		return !shown;
+	/* Under another name it is what the machine has. */
+	return !sys_fstatat(dirfd, path, &st, 0) && S_ISCHR(st.st_mode) &&
+	       node_numbered(st.st_rdev, &shown) && !shown;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a program sees of the processor when it looks for VT-x or AMD-V before it opens /dev/kvm: its own CPUID
+ * What a program sees of the processor when it looks for VT-x or AMD-V before it opens a device: its own CPUID
  * instructions (base/cpuidtrap.h) and the flags in /proc/cpuinfo.
  *
  * Where CPUID can fault, all of a program's do, unless there is none in it and in its libraries: to switch between
@@ -10,11 +10,11 @@
  */
 #include <asm/prctl.h>
 #include <errno.h>
-#include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
+#include "abi/dev.h"
 #include "base/cpuidtrap.h"
 #include "base/hostcpu.h"
 #include "base/sys.h"
@@ -121,7 +121,7 @@ void processor_leave(void)
 
 void processor_has_machine(unsigned long request)
 {
-	if (request == KVM_CREATE_VM || request == KVM_CREATE_VCPU)
+	if (unlikely(shown == PROCESSOR_FAULTS) && dev_makes_machine(request))
 		cpuid_fault_end();
 }
 

@@ -3,12 +3,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/sysmacros.h>
 
 #include "abi/dev.h"
 #include "base/fd.h"
@@ -59,7 +57,7 @@ static int shim_start(void)
 
 /* ---- opening ---- */
 
-static long open_kvm(int flags)
+static long open_node(const struct device_node *node, int flags)
 {
 	int r = shim_start();
 
@@ -67,9 +65,9 @@ static long open_kvm(int flags)
 		return r;
 	if (shim_mode() == SHIM_KERNEL)
 		return NOT_OURS;
-	r = dev_open(shim.dev, "/dev/kvm", flags);
+	r = dev_open(shim.dev, node->path, flags);
 	if (shim_mode() == SHIM_TRACE)
-		trace_open("/dev/kvm", r);
+		trace_open(node->path, r);
 	return r;
 }
 
@@ -91,13 +89,12 @@ static long open_text(const char *text, int flags)
 
 bool shim_may_be_ours(const char *path)
 {
-	const size_t n = strlen(path);
-
-	return (n >= 3 && !memcmp(path + n - 3, "kvm", 3)) || params_text(path) || cpuinfo_is(path);
+	return path_may_be_node(path) || params_text(path) || cpuinfo_is(path);
 }
 
 long shim_open(int dirfd, const char *path, int flags)
 {
+	const struct device_node *node;
 	const char *text;
 	long r;
 
@@ -109,13 +106,14 @@ long shim_open(int dirfd, const char *path, int flags)
 	r = cpuinfo_open(path, flags);
 	if (r != NOT_OURS)
 		return r;
-	if (!path_is_kvm(dirfd, path))
-		return NOT_OURS;
+	node = path_node(dirfd, path);
+	if (!node)
+		return path_may_be_node(path) && path_is_hidden(dirfd, path) ? -ENOENT : NOT_OURS;
 	if (flags & O_DIRECTORY)
 		return -ENOTDIR;
 	if ((flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL))
 		return -EEXIST;
-	return open_kvm(flags);
+	return open_node(node, flags);
 }
 
 /*
@@ -128,78 +126,93 @@ static bool may_be_device(const char *path, int flags, long result)
 {
 	if (flags & (O_CREAT | O_PATH | O_DIRECTORY))
 		return false;
-	return (flags & O_ACCMODE) == O_RDWR || result < 0 || strstr(path, "kvm") ||
+	return (flags & O_ACCMODE) == O_RDWR || result < 0 || path_may_hide_node(path) ||
 	       !strncmp(path, "/dev/", 5) || !strncmp(path, "/proc/", 6);
 }
 
-static bool is_kvm_device(int fd)
+static const struct device_node *node_behind(int fd, bool *ret_shown)
 {
 	struct stat st;
 
-	return !sys_fstat(fd, &st) && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
+	if (sys_fstat(fd, &st) || !S_ISCHR(st.st_mode))
+		return NULL;
+	return node_numbered(st.st_rdev, ret_shown);
 }
 
-static long replace(int fd, int flags)
+static long replace(const struct device_node *node, int fd, int flags)
 {
-	long r;
-
 	if (shim_start())
 		return fd;
 	if (shim_mode() == SHIM_KERNEL) {
-		trace_open("/dev/kvm", fd);
+		trace_open(node->path, fd);
 		return fd;
 	}
 	sys_close(fd);
-	r = open_kvm(flags);
-	return r;
+	return open_node(node, flags);
+}
+
+/* The kernel has opened something. */
+static long look_at(int fd, int flags)
+{
+	bool shown;
+	const struct device_node *node = node_behind(fd, &shown);
+
+	if (node && shown)
+		return replace(node, fd, flags);
+	if (!node)
+		return fd;
+	sys_close(fd);
+	return -ENOENT;
+}
+
+/* With O_PATH, which opens nothing: where there is no node to hold by its path, ours is held open. */
+static long hold_path(int dirfd, const char *path, int flags, long result)
+{
+	const struct device_node *node = result == -ENOENT ? path_node(dirfd, path) : NULL;
+
+	if (node)
+		return open_node(node, O_RDWR | (flags & O_CLOEXEC));
+	if (result < 0 || !path_may_be_node(path) || !path_is_hidden(dirfd, path))
+		return result;
+	sys_close((int)result);
+	return -ENOENT;
 }
 
 long shim_opened(int dirfd, const char *path, int flags, long result)
 {
+	const struct device_node *node;
+	long r;
+
 	/* A number that the kernel gives out anew cannot be a descriptor that we know. */
 	if (result >= 0 && shim.dev && !dev_in_vfork_child(shim.dev))
 		dev_forget(shim.dev, (int)result);
-	/* Where there is no device to hold by its path, ours is held open. */
-	if (result == -ENOENT && (flags & O_PATH) && path_is_kvm(dirfd, path))
-		return open_kvm(O_RDWR | (flags & O_CLOEXEC));
+	if (path && (flags & O_PATH))
+		return hold_path(dirfd, path, flags, result);
 	if (!path || !may_be_device(path, flags, result))
 		return result;
 	if (result >= 0)
-		return is_kvm_device((int)result) ? replace((int)result, flags) : result;
-	if (path_leads_to_kvm(dirfd, path)) {
-		long r = open_kvm(flags);
-
-		return r == NOT_OURS ? result : r;
-	}
-	return result;
+		return look_at((int)result, flags);
+	node = path_link_node(dirfd, path);
+	r = node ? open_node(node, flags) : NOT_OURS;
+	return r == NOT_OURS ? result : r;
 }
 
 /* ---- requests ---- */
 
-/* A /dev/kvm that this process was sent or started with, and has not opened itself. */
-static bool comes_from_outside(int fd)
-{
-	static const char name[] = "/memfd:uservisor-kvm";
-	char path[32], link[sizeof(name)];
-	ssize_t n;
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = sys_readlink(path, link, sizeof(link));
-	return n >= (ssize_t)sizeof(name) - 1 && !memcmp(link, name, sizeof(name) - 1);
-}
-
 /*
- * The machine's own /dev/kvm, by a way that no hook has seen: opened under an innocent name, inherited
+ * The machine's own node, by a way that no hook has seen: opened under an innocent name, inherited
  * or sent. Ours takes its place under the same number. True: fd is ours now.
  */
 static bool take_place(int fd)
 {
+	bool shown;
+	const struct device_node *node = node_behind(fd, &shown);
 	int cloexec, own;
 
-	if (!is_kvm_device(fd) || shim_start() || shim_mode() == SHIM_KERNEL)
+	if (!node || !shown || shim_start() || shim_mode() == SHIM_KERNEL)
 		return false;
 	cloexec = sys_fcntl(fd, F_GETFD, 0) & FD_CLOEXEC ? O_CLOEXEC : 0;
-	own = dev_open(shim.dev, "/dev/kvm", (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) | O_CLOEXEC);
+	own = dev_open(shim.dev, node->path, (sys_fcntl(fd, F_GETFL, 0) & O_ACCMODE) | O_CLOEXEC);
 	if (own < 0)
 		return false;
 	if (sys_dup3(own, fd, cloexec) >= 0)
@@ -226,10 +239,11 @@ long shim_ioctl_with(
 {
 	long r;
 
-	if (_IOC_TYPE(request) != SHIM_IOCTL_TYPE)
+	if (!dev_may_request(request))
 		return NOT_OURS;
+	/* One of ours, but this process has not opened it: it was sent, or the process was started with it. */
 	if (unlikely(shim_mode() == SHIM_IDLE) && !take_place(fd) &&
-		(!comes_from_outside(fd) || shim_start()))
+		(!dev_recognises(fd) || shim_start()))
 		return NOT_OURS;
 	r = ask(fd, request, arg, how);
 	return r == NOT_OURS && take_place(fd) ? ask(fd, request, arg, how) : r;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The interface of an unmodified program: what its system calls mean when /dev/kvm is ours.
+ * The interface of an unmodified program: what its system calls mean when /dev/kvm and other devices are ours. Which they
+ * are is said by abi/dev.h; only what is told about a processor or a module speaks of KVM.
  *
  * A library that is put into somebody else's process has one state per process by nature, so this
- * part has one struct, in shim.c. It starts at the first open of /dev/kvm; until then every
+ * part has one struct, in shim.c. It starts at the first open of a device; until then every
  * function here costs a load and a compare, and nothing of the engine has run.
  *
  * Functions return like the kernel: a result, or -errno. NOT_OURS means that the call is none of
@@ -22,15 +23,17 @@
 #define NOT_OURS (-4096l) /* beyond every errno */
 
 struct dev;
+struct device_node;
+struct device_nodes;
 struct sock_fprog;
 struct stat;
 struct statx;
 
 enum shim_mode {
-	SHIM_IDLE,   /* /dev/kvm has not been opened */
+	SHIM_IDLE,   /* no device has been opened */
 	SHIM_ENGINE, /* requests go to the engine, */
 	SHIM_TRACE,  /* and are written down; */
-	SHIM_KERNEL, /* or only written down, and go to the kernel's KVM */
+	SHIM_KERNEL, /* or only written down, and go to the kernel's driver */
 };
 extern _Atomic enum shim_mode shim_mode_;
 static inline enum shim_mode shim_mode(void)
@@ -50,10 +53,9 @@ struct dev *shim_dev(void);
 bool shim_may_be_ours(const char *path);
 /* Before the kernel is asked, or instead of its answer: is this path one of ours? A descriptor, -errno or NOT_OURS. */
 long shim_open(int dirfd, const char *path, int flags);
-/* After it was: its answer (descriptor or -errno) may still stand for /dev/kvm. */
+/* After it was: its answer (descriptor or -errno) may still stand for a node of ours. */
 long shim_opened(int dirfd, const char *path, int flags, long result);
 
-#define SHIM_IOCTL_TYPE 0xae /* the byte that all KVM requests share */
 long shim_ioctl(int fd, unsigned long request, unsigned long arg);
 /* For who keeps signals off himself: dev_ioctl_with(). */
 struct dev_signals;
@@ -88,10 +90,27 @@ long shim_fallocate(int fd, int mode, s64 offset, s64 len);
 
 /* ---- paths (paths.c, params.c) ---- */
 
-/* Does this name lead to /dev/kvm, whether or not that exists? */
-bool path_is_kvm(int dirfd, const char *path);
-/* Is it a symbolic link that does? */
-bool path_leads_to_kvm(int dirfd, const char *path);
+#define ONLY_ENV "USERVISOR_ONLY" /* the name of an interface: the nodes of all others are hidden */
+/* Before the program's first instruction: take what it will not see from the environment. */
+void nodes_begin(void);
+bool nodes_are_hidden(void);
+
+/* As dev_node_next(), and whether the program may see it. */
+const struct device_node *node_next(struct device_nodes *at, bool *ret_shown);
+/* The node of this name in /dev, and the one that has this number here; or NULL. */
+const struct device_node *node_called(const char *name, bool *ret_shown);
+const struct device_node *node_numbered(u64 rdev, bool *ret_shown);
+const char *node_name(const struct device_node *node); /* in /dev */
+
+/* The node that this path names, whether or not the machine has it; NULL: none that the program may see. */
+const struct device_node *path_node(int dirfd, const char *path);
+/* The one that a symbolic link at path leads to, or NULL. */
+const struct device_node *path_link_node(int dirfd, const char *path);
+/* Does it name, or lead to, a node that the program may not see? */
+bool path_is_hidden(int dirfd, const char *path);
+/* By its text alone: false if path_node() is NULL; if it hardly is another name for a node. */
+bool path_may_be_node(const char *path);
+bool path_may_hide_node(const char *path);
 /* Text of a file under /sys/module/kvm*, as the kernel's modules would show it; NULL: not ours. */
 const char *params_text(const char *path);
 bool params_is_folder(const char *path);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What programs learn about /dev/kvm without opening it: that it is there, a character device
- * 10:232 (the kernel's admin-guide/devices.txt), and that they may use it.
+ * What programs learn about a device without opening it: that it is there, a character device
+ * (the kernel's admin-guide/devices.txt), and that they may use it; or that it is not there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,118 +14,133 @@
 #include "base/sys.h"
 #include "shim/shim.h"
 
-#define KVM_MAJOR 10
-#define KVM_MINOR 232
+#define NODE_MODE (S_IFCHR | 0666)
 
-/* The mode of what we stand in for, 0 if the path is none of ours. */
-static u32 mode_of(int dirfd, const char *path, s64 *size)
+/* What we stand in for. */
+struct seen {
+	u32 mode; /* 0: the path is none of ours */
+	s64 size;
+	const struct device_node *node; /* or NULL */
+};
+
+static struct seen look_at(int dirfd, const char *path)
 {
 	const char *text;
+	const struct device_node *node;
 
-	*size = 0;
 	if (!path)
-		return 0;
+		return (struct seen){0};
 	text = params_text(path);
-	if (text) {
-		*size = (s64)PAGE_SIZE;
-		return S_IFREG | 0444;
-	}
+	if (text)
+		return (struct seen){S_IFREG | 0444, (s64)PAGE_SIZE, NULL};
 	if (params_is_folder(path))
-		return S_IFDIR | 0755;
-	return path_is_kvm(dirfd, path) ? S_IFCHR | 0666 : 0;
+		return (struct seen){S_IFDIR | 0755, 0, NULL};
+	node = path_node(dirfd, path);
+	return (struct seen){node ? NODE_MODE : 0, 0, node};
 }
 
 long shim_access(int dirfd, const char *path, int mode)
 {
-	s64 size;
-	u32 is = mode_of(dirfd, path, &size);
+	const u32 is = look_at(dirfd, path).mode;
 
 	if (!is)
-		return NOT_OURS;
+		return path_is_hidden(dirfd, path) ? -ENOENT : NOT_OURS;
 	if (S_ISCHR(is))
 		return mode & X_OK ? -EACCES : 0;
 	return (mode & W_OK) || ((mode & X_OK) && !S_ISDIR(is)) ? -EACCES : 0;
 }
 
-static void fill(struct stat *st, u32 mode, s64 size)
+static u64 number_of(const struct device_node *node)
+{
+	return node ? makedev(DEVICE_MAJOR, node->minor) : 0;
+}
+
+static void fill(struct stat *st, u32 mode, s64 size, const struct device_node *node)
 {
 	*st = (struct stat){.st_mode = mode,
 		.st_nlink = 1,
 		.st_size = size,
 		.st_blksize = (s64)PAGE_SIZE,
-		.st_rdev = S_ISCHR(mode) ? makedev(KVM_MAJOR, KVM_MINOR) : 0};
+		.st_rdev = number_of(node)};
 }
 
-/* Where the machine has a /dev/kvm of its own, everything but the permission bits is as it says. */
+/* Is it the machine's own node of that path? */
+static bool is_node(u64 rdev, const struct device_node *node)
+{
+	bool shown;
+
+	return node && node_numbered(rdev, &shown) == node;
+}
+
+/* Where the machine has a node of its own, everything but the permission bits is as it says. */
 long shim_stat(int dirfd, const char *path, struct stat *st, long result)
 {
-	s64 size;
-	u32 mode;
+	struct seen seen;
 
 	if (!result && !S_ISCHR(st->st_mode))
 		return 0;
-	mode = mode_of(dirfd, path, &size);
-	if (!mode)
+	if (!result && path_is_hidden(dirfd, path))
+		return -ENOENT;
+	seen = look_at(dirfd, path);
+	if (!seen.mode)
 		return result;
-	if (!result && st->st_rdev == makedev(KVM_MAJOR, KVM_MINOR))
-		st->st_mode = mode;
+	if (!result && is_node(st->st_rdev, seen.node))
+		st->st_mode = seen.mode;
 	else
-		fill(st, mode, size);
+		fill(st, seen.mode, seen.size, seen.node);
 	return 0;
 }
 
-/* A vm and a vcpu are anonymous inodes, which have no type. */
+/* What comes from a device, as a vm and a vcpu, is an anonymous inode, which has no type. */
 long shim_fstat(int fd, struct stat *st, long result)
 {
 	struct dev *d = shim_dev();
+	const struct fd_ops *on = !result && d ? dev_ops(d, fd) : NULL;
+	const struct device_node *node = on ? dev_node_of(on) : NULL;
 
-	if (result || !d)
-		return result;
-	switch (dev_kind(d, fd)) {
-	case DEV_NONE:
-	case DEV_OTHER: break;
-	case DEV_SYSTEM: fill(st, S_IFCHR | 0666, 0); break;
-	case DEV_VM:
-	case DEV_VCPU:
-	case DEV_DEVICE: fill(st, 0600, 0); break;
-	}
+	if (node)
+		fill(st, NODE_MODE, 0, node);
+	else if (on && dev_kind(d, fd) != DEV_OTHER)
+		fill(st, 0600, 0, NULL);
 	return result;
 }
 
-static void fill_statx(struct statx *st, u32 mode, s64 size)
+static void fill_statx(struct statx *st, const struct seen *seen)
 {
 	memset(st, 0, sizeof(*st));
 	st->stx_mask = STATX_TYPE | STATX_MODE | STATX_NLINK | STATX_SIZE;
-	st->stx_mode = (u16)mode;
+	st->stx_mode = (u16)seen->mode;
 	st->stx_nlink = 1;
-	st->stx_size = (u64)size;
+	st->stx_size = (u64)seen->size;
 	st->stx_blksize = (u32)PAGE_SIZE;
-	st->stx_rdev_major = S_ISCHR(mode) ? KVM_MAJOR : 0;
-	st->stx_rdev_minor = S_ISCHR(mode) ? KVM_MINOR : 0;
+	st->stx_rdev_major = major(number_of(seen->node));
+	st->stx_rdev_minor = minor(number_of(seen->node));
 }
 
 long shim_fstatx(int fd, struct statx *st, long result)
 {
 	struct stat own = {.st_mode = S_IFREG};
+	struct dev *d = shim_dev();
 
-	if (result || !shim_dev() || shim_fstat(fd, &own, 0) || S_ISREG(own.st_mode))
+	if (result || !d || shim_fstat(fd, &own, 0) || S_ISREG(own.st_mode))
 		return result;
-	fill_statx(st, own.st_mode, 0);
+	fill_statx(st, &(const struct seen){own.st_mode, 0, dev_node_of(dev_ops(d, fd))});
 	return 0;
 }
 
 long shim_statx(int dirfd, const char *path, struct statx *st, long result)
 {
-	s64 size;
-	u32 mode;
+	struct seen seen;
 
 	if (!result && !S_ISCHR(st->stx_mode))
 		return 0;
-	mode = mode_of(dirfd, path, &size);
-	if (!mode)
+	if (!result && path_is_hidden(dirfd, path))
+		return -ENOENT;
+	seen = look_at(dirfd, path);
+	if (!seen.mode)
 		return result;
-	if (result)
-		fill_statx(st, mode, size);
-	st->stx_mode = (u16)mode;
+	if (result || !is_node(makedev(st->stx_rdev_major, st->stx_rdev_minor), seen.node))
+		fill_statx(st, &seen);
+	st->stx_mode = (u16)seen.mode;
 	return 0;
 }

@@ -5,23 +5,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/ioctl.h>
 
 #include "abi/dev.h"
 #include "base/fd.h"
 #include "base/sys.h"
+#include "shim/decode/decode.h"
 #include "shim/trace.h"
-#include "uapi/kvm_more.h"
-
-#define RUN_BYTES (2 * PAGE_SIZE) /* kvm_run and the page of port data */
-#define FDS_MAX   4096            /* vcpus with a higher number are traced without their exits */
 
 static struct {
 	int fd; /* where lines go */
 	bool json;
 	u64 start_ns;
-	const struct kvm_run *_Atomic run[FDS_MAX]; /* of vcpus that have run */
-	_Atomic u8 asked[FDS_MAX]; /* what their last exit waits for: decode_exit() */
 } trace = {.fd = STDERR_FILENO};
 
 static u64 now_ns(void)
@@ -128,61 +123,28 @@ void trace_open(const char *path, long result)
 
 /* ---- descriptors ---- */
 
-/* The kernel names its own in /proc, and there ours can be told as well. */
-static enum dev_kind kind_by_link(int fd)
+/* The kernel names its own in /proc. */
+static const struct fd_ops *kind_by_link(int fd)
 {
-	static const struct {
-		const char *begin;
-		enum dev_kind kind;
-	} names[] = {{"anon_inode:kvm-vm", DEV_VM}, {"anon_inode:kvm-vcpu", DEV_VCPU},
-		{"anon_inode:kvm-vfio", DEV_DEVICE}, {"/dev/kvm", DEV_SYSTEM}};
 	char path[32], link[64];
 	ssize_t n;
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = sys_readlink(path, link, sizeof(link) - 1);
 	link[n > 0 ? n : 0] = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (!strncmp(link, names[i].begin, strlen(names[i].begin)))
-			return names[i].kind;
-	return DEV_NONE;
+	return dev_ops_of_link(link);
 }
 
-static enum dev_kind kind_of(struct dev *d, int fd)
+static const struct fd_ops *kind_of(struct dev *d, int fd)
 {
 	if (!d)
 		return kind_by_link(fd);
-	return dev_knows(d, fd) || dev_owns(d, fd) ? dev_kind(d, fd) : DEV_NONE;
-}
-
-static const struct kvm_run *run_page(int fd)
-{
-	const struct kvm_run *run, *none = NULL;
-
-	if (fd >= FDS_MAX)
-		return NULL;
-	run = atomic_load(&trace.run[fd]);
-	if (run)
-		return run;
-	run = sys_mmap(NULL, RUN_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-	if (run == MAP_FAILED)
-		return NULL;
-	if (atomic_compare_exchange_strong(&trace.run[fd], &none, run))
-		return run;
-	sys_munmap((void *)run, RUN_BYTES);
-	return none;
+	return dev_knows(d, fd) || dev_owns(d, fd) ? dev_ops(d, fd) : NULL;
 }
 
 void trace_closed(int fd)
 {
-	const struct kvm_run *run;
-
-	if (fd < 0 || fd >= FDS_MAX)
-		return;
-	atomic_store(&trace.asked[fd], 0);
-	run = atomic_exchange(&trace.run[fd], NULL);
-	if (run)
-		sys_munmap((void *)run, RUN_BYTES);
+	decoders_closed(fd);
 }
 
 /* ---- requests ---- */
@@ -197,8 +159,17 @@ static const char *direction(u32 request)
 	return names[_IOC_DIR(request)];
 }
 
+/* What a line tells of. */
+struct request_line {
+	const struct fd_ops *kind;
+	const struct decoder *decoder; /* or NULL */
+	int fd;
+	u32 number;
+	unsigned long arg;
+};
+
 /* A known request in another form: a header of another version, a structure packed by another compiler. */
-static bool add_relative(struct line *l, enum dev_kind kind, u32 request)
+static bool add_relative(struct line *l, const struct fd_ops *kind, u32 request)
 {
 	unsigned long right;
 	const char *name = dev_request_like(kind, request, &right);
@@ -220,7 +191,7 @@ static bool add_relative(struct line *l, enum dev_kind kind, u32 request)
 	return true;
 }
 
-static void add_name(struct line *l, enum dev_kind kind, u32 request)
+static void add_name(struct line *l, const struct fd_ops *kind, u32 request)
 {
 	const char *name = dev_request_name(kind, request);
 	char number[16];
@@ -232,64 +203,40 @@ static void add_name(struct line *l, enum dev_kind kind, u32 request)
 		line_word(l, NULL, number);
 }
 
-static void add_call(struct line *l, enum dev_kind kind, int fd, u32 request, unsigned long arg)
+static void add_call(struct line *l, const struct request_line *q)
 {
-	static const char *const kinds[] = {[DEV_SYSTEM] = "kvm",
-		[DEV_VM] = "vm",
-		[DEV_VCPU] = "vcpu",
-		[DEV_DEVICE] = "device",
-		[DEV_OTHER] = "other"};
-	const char *name;
+	const char *label = dev_label(q->kind);
 
-	line_text(l, "%s %d ", kinds[kind], fd);
+	line_text(l, "%s %d ", label, q->fd);
 	if (l->json) {
-		line_word(l, "kind", kinds[kind]);
-		line_number(l, "fd", (u64)fd, LINE_DEC);
+		line_word(l, "kind", label);
+		line_number(l, "fd", (u64)q->fd, LINE_DEC);
 	}
-	add_name(l, kind, request);
+	add_name(l, q->kind, q->number);
 	line_text(l, " ");
 	/* A pointer to what is decoded tells readers nothing. */
-	if (l->json || !decodes(request))
-		line_number(l, l->json ? "arg" : NULL, arg, LINE_HEX);
-	name = request == KVM_CHECK_EXTENSION ? decode_capability((u32)arg) : NULL;
-	if (name)
-		line_word(l, l->json ? "capability" : NULL, name);
-}
-
-/* What the last exit has asked for is answered by entering again, once, whatever comes of that. */
-static void add_answer(struct line *l, int fd)
-{
-	const struct kvm_run *run = fd < FDS_MAX ? atomic_load(&trace.run[fd]) : NULL;
-	int asked = run ? atomic_exchange(&trace.asked[fd], 0) : 0;
-
-	if (!asked)
-		return;
-	line_text(l, " ");
-	decode_answer(l, asked, run);
-}
-
-static void add_exit(struct line *l, int fd, long result)
-{
-	const struct kvm_run *run = run_page(fd);
-	int asked;
-
-	if (!run)
-		return;
-	line_text(l, " ");
-	asked = decode_exit(l, run);
-	if (!result)
-		atomic_store(&trace.asked[fd], (u8)asked);
+	if (l->json || !decodes(q->decoder, q->number))
+		line_number(l, l->json ? "arg" : NULL, q->arg, LINE_HEX);
 }
 
 /* What the program has given, as it is before the call: some of it will be written over. */
-static void begin_call(
-	struct line *l, enum dev_kind kind, int fd, u32 request, unsigned long arg, u64 begin)
+static void begin_call(struct line *l, const struct request_line *q, u64 begin)
 {
 	start_line(l, begin);
-	add_call(l, kind, fd, request, arg);
-	decode_in(l, request, arg);
-	if (request == KVM_RUN)
-		add_answer(l, fd);
+	add_call(l, q);
+	decode_in(q->decoder, l, q->number, q->arg);
+	if (q->decoder && q->decoder->before)
+		q->decoder->before(l, q->fd, q->number, q->arg);
+}
+
+static void end_call(
+	struct line *l, const struct request_line *q, long r, const struct refusal *why, u64 ns)
+{
+	decode_out(q->decoder, l, q->number, q->arg, r);
+	add_result(l, r, why, ns);
+	if (q->decoder && q->decoder->after)
+		q->decoder->after(l, q->fd, q->number, q->arg, r);
+	write_line(l);
 }
 
 /* The kernel gives no reasons. */
@@ -308,22 +255,19 @@ static long call(struct dev *d, int fd, unsigned long request, unsigned long arg
 long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg,
 	const struct dev_signals *how)
 {
-	const u32 number = (u32)request;
-	enum dev_kind kind = kind_of(d, fd);
+	struct request_line q = {
+		.kind = kind_of(d, fd), .fd = fd, .number = (u32)request, .arg = arg};
 	struct refusal why;
 	struct line l;
 	u64 begin;
 	long r;
 
-	if (kind == DEV_NONE)
+	if (!q.kind)
 		return NOT_OURS;
+	q.decoder = decoder_of(dev_interface_of(q.kind));
 	begin = now_ns();
-	begin_call(&l, kind, fd, number, arg, begin);
+	begin_call(&l, &q, begin);
 	r = call(d, fd, request, arg, how, &why);
-	decode_out(&l, number, arg, r);
-	add_result(&l, r, &why, now_ns() - begin);
-	if (number == KVM_RUN)
-		add_exit(&l, fd, r);
-	write_line(&l);
+	end_call(&l, &q, r, &why, now_ns() - begin);
 	return r;
 }

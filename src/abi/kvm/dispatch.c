@@ -26,9 +26,11 @@ static const struct request rows[] = {
 
 /* The number is the one of the kernel's admin-guide/devices.txt. */
 static const struct device_node nodes[] = {
-	{"/dev/kvm", 232, &kvm_system_ops},
+	{"/dev/kvm", &kvm_system_ops, 232, .assigned = true},
 	{NULL},
 };
+
+static const u32 makes[] = {KVM_CREATE_VM, KVM_CREATE_VCPU, 0};
 
 const struct interface kvm_interface = {
 	.name = "kvm",
@@ -37,6 +39,7 @@ const struct interface kvm_interface = {
 	.kinds = kvm_kinds,
 	.requests = rows,
 	.request_count = ROW_COUNT,
+	.makes = makes,
 };
 
 #define FITS(size)                        _Static_assert((size) <= REQUEST_SIZE_MAX, "use ARG_PTR");

@@ -6,6 +6,7 @@
 
 const struct fd_ops kvm_system_ops = {
 	.name = "uservisor-kvm",
+	.label = "kvm",
 	.kind = DEV_SYSTEM,
 	.anywhere = true,
 	.unknown = -EINVAL,
@@ -15,6 +16,8 @@ const struct fd_ops kvm_system_ops = {
 
 const struct fd_ops kvm_vm_ops = {
 	.name = "uservisor-kvm-vm",
+	.label = "vm",
+	.link = "anon_inode:kvm-vm",
 	.kind = DEV_VM,
 	.unknown = -ENOTTY,
 	.ioctl = dispatch_vm,
@@ -23,6 +26,8 @@ const struct fd_ops kvm_vm_ops = {
 
 const struct fd_ops kvm_vcpu_ops = {
 	.name = "uservisor-kvm-vcpu",
+	.label = "vcpu",
+	.link = "anon_inode:kvm-vcpu",
 	.kind = DEV_VCPU,
 	.unknown = -EINVAL,
 	.ioctl = dispatch_vcpu,
@@ -31,6 +36,8 @@ const struct fd_ops kvm_vcpu_ops = {
 
 const struct fd_ops kvm_guest_memfd_ops = {
 	.name = "uservisor-kvm-vmem",
+	.label = "other",
+	.link = "anon_inode:[kvm-gmem]",
 	.kind = DEV_OTHER,
 	.unknown = -ENOTTY,
 	.fallocate = guest_memfd_fallocate,
@@ -40,6 +47,8 @@ const struct fd_ops kvm_guest_memfd_ops = {
 /* What KVM_CREATE_DEVICE makes. */
 const struct fd_ops kvm_vfio_ops = {
 	.name = "uservisor-kvm-vfio",
+	.label = "device",
+	.link = "anon_inode:kvm-vfio",
 	.kind = DEV_DEVICE,
 	.unknown = -ENOTTY,
 	.ioctl = dispatch_vfio,

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/close_range.h>
-#include <linux/kvm.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "abi/dev.h"
@@ -52,20 +50,21 @@ static bool is_known(u64 fd)
 	return shim_dev() && dev_knows(shim_dev(), (int)fd);
 }
 
-/* Under whatever name: the device's own node, or a link to it. */
-static bool may_be_kvm(int dirfd, const char *path, int flags)
+/* Under whatever name: a node of ours, or a link to it. */
+static bool may_be_node(int dirfd, const char *path, int flags)
 {
+	bool shown;
 	struct stat st;
 
 	if (flags & O_PATH)
-		return path_is_kvm(dirfd, path);
+		return path_may_be_node(path);
 	if (flags & (O_CREAT | O_DIRECTORY))
 		return false;
-	if ((flags & O_ACCMODE) != O_RDWR && !strstr(path, "kvm"))
-		return path_leads_to_kvm(dirfd, path);
+	if ((flags & O_ACCMODE) != O_RDWR && !path_may_hide_node(path))
+		return path_link_node(dirfd, path);
 	if (fstatat(dirfd, path, &st, 0))
-		return path_leads_to_kvm(dirfd, path);
-	return S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, 232);
+		return path_link_node(dirfd, path);
+	return S_ISCHR(st.st_mode) && node_numbered(st.st_rdev, &shown);
 }
 
 static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mode)
@@ -80,7 +79,7 @@ static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mo
 		return r;
 	if (path_is_own_exe(path) && !(flags & O_NOFOLLOW))
 		return open_own_exe(t, flags);
-	if (!may_be_kvm(dirfd, path, flags))
+	if (!may_be_node(dirfd, path, flags))
 		return CALL_PASS;
 	return shim_opened(dirfd, path, flags, RAW(SYS_openat, dirfd, path, flags, mode));
 }
@@ -230,7 +229,7 @@ long call_ioctl(struct thread *t, struct context *c)
 	if (c->rsi == USERFAULTFD_NEW)
 		shim_before_userfaultfd();
 	/* The first machine brings the engine's handlers. */
-	if (r != NOT_OURS && (u32)c->rsi == KVM_CREATE_VM)
+	if (r != NOT_OURS && dev_makes_machine(c->rsi))
 		signal_capture_engine(t->program);
 	if (r == NOT_OURS && is_known(c->rdi))
 		return shim_ioctl_error(fd, RAW(SYS_ioctl, fd, c->rsi, c->rdx));

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "abi/dev.h"
 #include "base/fd.h"
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
@@ -18,7 +19,7 @@ long hook_ioctl(int fd, unsigned long request, unsigned long arg)
 
 	if (unlikely(request == USERFAULTFD_NEW))
 		shim_before_userfaultfd();
-	if (unlikely(_IOC_TYPE(request) == SHIM_IOCTL_TYPE))
+	if (unlikely(dev_may_request(request)))
 		r = shim_ioctl(fd, request, arg);
 	if (r != NOT_OURS)
 		return r;

@@ -213,10 +213,12 @@ static const struct fd_ops *const kinds[] = {
 static const struct fd_ops *const too_kinds[] = {&fake_too_ops, NULL};
 
 static const struct device_node nodes[] = {
-	{"/dev/fake", 1, &fake_system_ops}, {"/dev/fake-other", 2, &fake_other_ops}, {NULL}};
-static const struct device_node too_nodes[] = {{"/dev/fake-too", 3, &fake_too_ops}, {NULL}};
+	{"/dev/fake", &fake_system_ops, 1}, {"/dev/fake-other", &fake_other_ops, 2}, {NULL}};
+static const struct device_node too_nodes[] = {{"/dev/fake-too", &fake_too_ops, 3}, {NULL}};
 
-static const struct interface fake = {"fake", 'F', nodes, kinds, rows, ARRAY_SIZE(rows)};
-static const struct interface fake_too = {"too", 'G', too_nodes, too_kinds, too_rows, 1};
+static const u32 makes[] = {FAKE_MAKE_BOX, 0}, no_makes[] = {0};
+
+static const struct interface fake = {"fake", 'F', nodes, kinds, rows, ARRAY_SIZE(rows), makes};
+static const struct interface fake_too = {"too", 'G', too_nodes, too_kinds, too_rows, 1, no_makes};
 
 const struct interface *const interfaces[] = {&fake, &fake_too, NULL};

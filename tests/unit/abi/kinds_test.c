@@ -93,21 +93,24 @@ static void test_nodes(void **state)
 		u32 minor;
 	} expected[] = {{"/dev/fake", "fake", 1}, {"/dev/fake-other", "fake", 2},
 		{"/dev/fake-too", "too", 3}};
+	struct device_nodes at = {0};
 	const struct device_node *node;
-	const char *interface = NULL;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(expected); i++) {
-		node = dev_node(i, &interface);
+		node = dev_node_next(&at);
 		assert_non_null(node);
 		assert_string_equal(node->path, expected[i].path);
-		assert_string_equal(interface, expected[i].interface);
+		assert_string_equal(at.name, expected[i].interface);
 		assert_int_equal(node->minor, expected[i].minor);
-		assert_ptr_equal(dev_node(i, NULL), node);
 	}
-	assert_null(dev_node(ARRAY_SIZE(expected), &interface));
+	assert_null(dev_node_next(&at));
+	assert_string_equal(dev_interface(1), "too");
+	assert_null(dev_interface(2));
 	assert_true(dev_may_request(FAKE_SUM));
 	assert_true(dev_may_request(FAKE_TOO_NOTHING));
 	assert_false(dev_may_request(_IO('H', 0)));
+	assert_true(dev_makes_machine(FAKE_MAKE_BOX));
+	assert_false(dev_makes_machine(FAKE_MAKE_PART));
 }
 
 static void test_other_node(void **state)
@@ -173,15 +176,15 @@ static void test_names(void **state)
 	const unsigned long other = _IOR('F', 2, u64);
 	unsigned long right = 0;
 
-	assert_string_equal(dev_request_name(DEV_VM, FAKE_SUM), "FAKE_SUM");
-	assert_null(dev_request_name(DEV_VCPU, FAKE_SUM));
-	assert_null(dev_request_name(DEV_NONE, FAKE_SUM));
-	assert_string_equal(dev_request_name(DEV_SYSTEM, FAKE_VERSION), "FAKE_VERSION");
-	assert_string_equal(dev_request_name(DEV_SYSTEM, FAKE_TOO_NOTHING), "FAKE_TOO_NOTHING");
-	assert_null(dev_request_name(DEV_VM, other));
-	assert_string_equal(dev_request_like(DEV_VM, other, &right), "FAKE_SUM");
+	assert_string_equal(dev_request_name(&fake_box_ops, FAKE_SUM), "FAKE_SUM");
+	assert_null(dev_request_name(&fake_part_ops, FAKE_SUM));
+	assert_null(dev_request_name(&fake_too_ops, FAKE_SUM));
+	assert_string_equal(dev_request_name(&fake_system_ops, FAKE_VERSION), "FAKE_VERSION");
+	assert_string_equal(dev_request_name(&fake_too_ops, FAKE_TOO_NOTHING), "FAKE_TOO_NOTHING");
+	assert_null(dev_request_name(NULL, other));
+	assert_string_equal(dev_request_like(&fake_box_ops, other, &right), "FAKE_SUM");
 	assert_int_equal(right, FAKE_SUM);
-	assert_null(dev_request_like(DEV_SYSTEM, other, &right));
+	assert_null(dev_request_like(&fake_system_ops, other, &right));
 }
 
 static void test_other_calls(void **state)

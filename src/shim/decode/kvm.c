@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * What the arguments of requests consist of: one table of members for each, read before the call and, where the
- * request writes, after it. Lists that follow a structure are decode_list.c's.
- */
+/* What the arguments of KVM's requests consist of. Lists that follow a structure are kvm_list.c's, exits kvm_exit.c's. */
 #include <errno.h>
-#include <string.h>
 
-#include "base/sys.h"
-#include "shim/decode_list.h"
+#include "shim/decode/kvm.h"
 
 #define SEG(name)                                                                                  \
 	H(kvm_sregs, name.selector), H(kvm_sregs, name.base), H(kvm_sregs, name.limit),            \
@@ -130,35 +125,16 @@ MEMBERS(hv_eventfd) = {
 MEMBERS(xen_config) = {H(kvm_xen_hvm_config, flags), H(kvm_xen_hvm_config, msr)};
 MEMBERS(msr_filter) = {H(kvm_msr_filter, flags)};
 
-/* Before the call, and after it; what is not there is NULL. */
-struct part {
-	const struct member *members;
-	u8 count;
-	list_shower list;
-};
-
-static const struct layout {
-	u32 request;
-	struct part in, out;
-} layouts[] = {
-#define P(members)                                                                                 \
-	{                                                                                          \
-		members, ARRAY_SIZE(members), NULL                                                 \
-	}
-#define PL(members, list)                                                                          \
-	{                                                                                          \
-		members, ARRAY_SIZE(members), list                                                 \
-	}
+static const struct layout layouts[] = {
+#define P  PART
+#define PL PART_LIST
 #define IN(request, members)                                                                       \
 	{                                                                                          \
-		request, P(members),                                                               \
-		{                                                                                  \
-			0                                                                          \
-		}                                                                                  \
+		request, P(members), NO_PART                                                       \
 	}
 #define OUT(request, members)                                                                      \
 	{                                                                                          \
-		request, {0}, P(members)                                                           \
+		request, NO_PART, P(members)                                                       \
 	}
 	OUT(KVM_X86_GET_MCE_CAP_SUPPORTED, value),
 	IN(KVM_SET_USER_MEMORY_REGION, memory_region),
@@ -178,15 +154,15 @@ static const struct layout {
 	IN(KVM_SET_XSAVE, xsave),
 	OUT(KVM_GET_LAPIC, lapic),
 	IN(KVM_SET_LAPIC, lapic),
-	{KVM_ENABLE_CAP, PL(enable_cap, list_capability), {0}},
+	{KVM_ENABLE_CAP, PL(enable_cap, list_capability), NO_PART},
 	IN(KVM_IRQ_LINE, irq_level),
 	{KVM_IRQ_LINE_STATUS, P(irq_level), P(irq_status)},
 	IN(KVM_IRQFD, irqfd),
 	IN(KVM_IOEVENTFD, ioeventfd),
 	IN(KVM_SIGNAL_MSI, msi),
-	{KVM_SET_GSI_ROUTING, PL(routing, list_routes), {0}},
-	{KVM_GET_IRQCHIP, {0}, {NULL, 0, list_irqchip}},
-	{KVM_SET_IRQCHIP, {NULL, 0, list_irqchip}, {0}},
+	{KVM_SET_GSI_ROUTING, PL(routing, list_routes), NO_PART},
+	{KVM_GET_IRQCHIP, NO_PART, {NULL, 0, list_irqchip}},
+	{KVM_SET_IRQCHIP, {NULL, 0, list_irqchip}, NO_PART},
 	IN(KVM_CREATE_PIT2, pit_config),
 	OUT(KVM_GET_PIT, pit),
 	IN(KVM_SET_PIT, pit),
@@ -202,11 +178,11 @@ static const struct layout {
 	IN(KVM_REGISTER_COALESCED_MMIO, zone),
 	IN(KVM_UNREGISTER_COALESCED_MMIO, zone),
 	{KVM_GET_DEVICE_ATTR, P(device_attr), {NULL, 0, list_attr}},
-	{KVM_SET_DEVICE_ATTR, PL(device_attr, list_attr), {0}},
+	{KVM_SET_DEVICE_ATTR, PL(device_attr, list_attr), NO_PART},
 	IN(KVM_HAS_DEVICE_ATTR, device_attr),
 	IN(KVM_HYPERV_EVENTFD, hv_eventfd),
 	IN(KVM_XEN_HVM_CONFIG, xen_config),
-	{KVM_X86_SET_MSR_FILTER, PL(msr_filter, list_msr_ranges), {0}},
+	{KVM_X86_SET_MSR_FILTER, PL(msr_filter, list_msr_ranges), NO_PART},
 	OUT(KVM_GET_MP_STATE, mp_state),
 	IN(KVM_SET_MP_STATE, mp_state),
 	IN(KVM_INTERRUPT, interrupt),
@@ -230,108 +206,40 @@ static const struct layout {
 	{KVM_GET_SUPPORTED_HV_CPUID, P(cpuid), PL(cpuid, list_cpuid)},
 	{KVM_GET_EMULATED_CPUID, P(cpuid), PL(cpuid, list_cpuid)},
 	{KVM_GET_CPUID2, P(cpuid), PL(cpuid, list_cpuid)},
-	{KVM_SET_CPUID, PL(cpuid, list_cpuid_old), {0}},
-	{KVM_SET_CPUID2, PL(cpuid, list_cpuid), {0}},
-	{KVM_GET_MSR_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices)},
-	{KVM_GET_MSR_FEATURE_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices)},
-	{KVM_GET_MSRS, {0}, PL(msrs, list_msrs)},
-	{KVM_SET_MSRS, PL(msrs, list_msrs), {0}},
+	{KVM_SET_CPUID, PL(cpuid, list_cpuid_old), NO_PART},
+	{KVM_SET_CPUID2, PL(cpuid, list_cpuid), NO_PART},
+	{KVM_GET_MSR_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices), -E2BIG},
+	{KVM_GET_MSR_FEATURE_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices), -E2BIG},
+	{KVM_GET_MSRS, NO_PART, PL(msrs, list_msrs)},
+	{KVM_SET_MSRS, PL(msrs, list_msrs), NO_PART},
 #undef P
 #undef PL
 #undef IN
 #undef OUT
 };
 
-/* ---- members ---- */
-
-static u64 value_at(const u8 *data, const struct member *m)
+/* The name of a capability, and what a vcpu's last exit has asked for. */
+static void before(struct line *l, int fd, u32 request, unsigned long arg)
 {
-	u64 v = 0;
+	const char *name = request == KVM_CHECK_EXTENSION ? capability_name((u32)arg) : NULL;
 
-	memcpy(&v, data + m->offset, MIN((size_t)m->size, sizeof(v)));
-	return m->format == LINE_SIGNED && m->size == 4 ? (u64)(s64)(s32)v : v;
+	if (name)
+		line_word(l, l->json ? "capability" : NULL, name);
+	if (request == KVM_RUN)
+		exit_answered(l, fd);
 }
 
-void add_members(struct line *l, const void *data, const struct member *m, unsigned n)
+static void after(struct line *l, int fd, u32 request, unsigned long arg, long result)
 {
-	for (; n; n--, m++)
-		line_number(l, m->name, value_at(data, m), m->format);
+	if (request == KVM_RUN)
+		exit_happened(l, fd, result);
 }
 
-bool read_program(unsigned long from, void *to, size_t n)
-{
-	return !sys_copy(to, (const void *)from, n);
-}
-
-/* ---- arguments ---- */
-
-static size_t bytes_of(const struct part *p)
-{
-	size_t n = 0;
-
-	for (unsigned i = 0; i < p->count; i++)
-		n = MAX(n, (size_t)p->members[i].offset + p->members[i].size);
-	return n;
-}
-
-static const struct layout *find_layout(u32 request)
-{
-	for (unsigned i = 0; i < ARRAY_SIZE(layouts); i++)
-		if (layouts[i].request == request)
-			return &layouts[i];
-	return NULL;
-}
-
-bool decodes(u32 request)
-{
-	return find_layout(request);
-}
-
-static bool is_empty(const struct part *p)
-{
-	return !p->count && !p->list;
-}
-
-static void add_part(
-	struct line *l, const char *name, const struct part *p, unsigned long arg, bool list)
-{
-	u8 data[1024];
-
-	if (bytes_of(p) > sizeof(data) || (p->count && !read_program(arg, data, bytes_of(p))))
-		return;
-	line_open(l, name);
-	add_members(l, data, p->members, p->count);
-	if (list && p->list)
-		p->list(l, arg);
-	line_close(l);
-}
-
-void decode_in(struct line *l, u32 request, unsigned long arg)
-{
-	const struct layout *y = find_layout(request);
-
-	if (y && !is_empty(&y->in))
-		add_part(l, "data", &y->in, arg, true);
-}
-
-/* Lists that had no room say how much they need, and nothing else. */
-static bool has_answered(u32 request, long result)
-{
-	return result >= 0 ||
-	       (result == -E2BIG && (request == KVM_GET_MSR_INDEX_LIST ||
-					    request == KVM_GET_MSR_FEATURE_INDEX_LIST));
-}
-
-void decode_out(struct line *l, u32 request, unsigned long arg, long result)
-{
-	const struct layout *y = find_layout(request);
-
-	if (!y || is_empty(&y->out) || !has_answered(request, result))
-		return;
-	if (is_empty(&y->in)) {
-		add_part(l, "data", &y->out, arg, true);
-		return;
-	}
-	line_text(l, " -> ");
-	add_part(l, "answer", &y->out, arg, result >= 0);
-}
+const struct decoder decoder_kvm = {
+	.interface = "kvm",
+	.layouts = layouts,
+	.count = ARRAY_SIZE(layouts),
+	.before = before,
+	.after = after,
+	.closed = exit_forget,
+};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* See decode_list.h. The numbers of entries are the program's, which may be anything: what is shown is bounded. */
+/* See kvm.h. The numbers of entries are the program's, which may be anything: what is shown is bounded. */
 #include <stdio.h>
 
-#include "shim/decode_list.h"
+#include "shim/decode/kvm.h"
 
 #define SHOWN 96
 
@@ -194,7 +194,7 @@ void list_capability(struct line *l, unsigned long arg)
 
 	if (!read_program(arg, &e, sizeof(e)))
 		return;
-	name = decode_capability(e.cap);
+	name = capability_name(e.cap);
 	if (name)
 		line_word(l, "capability", name);
 }

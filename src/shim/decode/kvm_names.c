@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Names of capabilities and errors. */
-#include <errno.h>
+/* Names of capabilities. */
+#include "shim/decode/kvm.h"
 
-#include "shim/trace.h"
-#include "uapi/kvm_more.h"
-
-const char *decode_capability(u32 number)
+const char *capability_name(u32 number)
 {
 	static const struct {
 		u32 number;
@@ -134,34 +131,4 @@ const char *decode_capability(u32 number)
 		if (names[i].number == number)
 			return names[i].name;
 	return NULL;
-}
-
-const char *decode_errno(long error)
-{
-	static const char *const names[] = {
-#define X(name) [name] = #name
-		X(EPERM),
-		X(ENOENT),
-		X(EINTR),
-		X(EIO),
-		X(ENXIO),
-		X(E2BIG),
-		X(EBADF),
-		X(EAGAIN),
-		X(ENOMEM),
-		X(EACCES),
-		X(EFAULT),
-		X(EBUSY),
-		X(EEXIST),
-		X(ENODEV),
-		X(EINVAL),
-		X(EMFILE),
-		X(ENOTTY),
-		X(ENOSPC),
-		X(ENOSYS),
-		X(EOPNOTSUPP),
-#undef X
-	};
-
-	return -error < (long)ARRAY_SIZE(names) ? names[-error] : NULL;
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* What the exits consist of, and the program's answers to those that ask: one table of members for each. */
-#include "shim/decode.h"
+#include <stdatomic.h>
+#include <sys/mman.h>
+
+#include "base/sys.h"
+#include "shim/decode/kvm.h"
 
 MEMBERS(exit_hw) = {H(kvm_run, hw.hardware_exit_reason)};
 MEMBERS(exit_io) = {
@@ -129,7 +133,8 @@ static void add_data(struct line *l, const struct kvm_run *run, u32 reason)
 			MIN((size_t)run->io.size * run->io.count, 2 * page - offset));
 }
 
-int decode_exit(struct line *l, const struct kvm_run *run)
+/* Which answer it waits for, 0: none. */
+static int show(struct line *l, const struct kvm_run *run)
 {
 	const u32 reason = __atomic_load_n(&run->exit_reason, __ATOMIC_RELAXED);
 	const struct exit_layout *e = find_exit(reason, kind_of(run, reason));
@@ -147,7 +152,8 @@ int decode_exit(struct line *l, const struct kvm_run *run)
 	return e && e->answer ? (int)(e - exits) + 1 : 0;
 }
 
-void decode_answer(struct line *l, int asked, const struct kvm_run *run)
+/* That answer, as it is when the program enters again. */
+static void show_answer(struct line *l, int asked, const struct kvm_run *run)
 {
 	const struct exit_layout *e;
 
@@ -160,4 +166,68 @@ void decode_answer(struct line *l, int asked, const struct kvm_run *run)
 	add_members(l, run, e->answer, e->answers);
 	add_data(l, run, e->reason);
 	line_close(l);
+}
+
+/* ---- vcpus by their descriptors ---- */
+
+#define RUN_BYTES (2 * PAGE_SIZE) /* kvm_run and the page of port data */
+#define FDS_MAX   4096            /* vcpus with a higher number are traced without their exits */
+
+static struct {
+	const struct kvm_run *_Atomic run[FDS_MAX]; /* of those that have run */
+	_Atomic u8 asked[FDS_MAX];                  /* what their last exit waits for: show() */
+} vcpus;
+
+static const struct kvm_run *run_page(int fd)
+{
+	const struct kvm_run *run, *none = NULL;
+
+	if (fd >= FDS_MAX)
+		return NULL;
+	run = atomic_load(&vcpus.run[fd]);
+	if (run)
+		return run;
+	run = sys_mmap(NULL, RUN_BYTES, PROT_READ, MAP_SHARED, fd, 0);
+	if (run == MAP_FAILED)
+		return NULL;
+	if (atomic_compare_exchange_strong(&vcpus.run[fd], &none, run))
+		return run;
+	sys_munmap((void *)run, RUN_BYTES);
+	return none;
+}
+
+void exit_forget(int fd)
+{
+	const struct kvm_run *run;
+
+	if (fd < 0 || fd >= FDS_MAX)
+		return;
+	atomic_store(&vcpus.asked[fd], 0);
+	run = atomic_exchange(&vcpus.run[fd], NULL);
+	if (run)
+		sys_munmap((void *)run, RUN_BYTES);
+}
+
+void exit_answered(struct line *l, int fd)
+{
+	const struct kvm_run *run = fd < FDS_MAX ? atomic_load(&vcpus.run[fd]) : NULL;
+	int asked = run ? atomic_exchange(&vcpus.asked[fd], 0) : 0;
+
+	if (!asked)
+		return;
+	line_text(l, " ");
+	show_answer(l, asked, run);
+}
+
+void exit_happened(struct line *l, int fd, long result)
+{
+	const struct kvm_run *run = run_page(fd);
+	int asked;
+
+	if (!run)
+		return;
+	line_text(l, " ");
+	asked = show(l, run);
+	if (!result)
+		atomic_store(&vcpus.asked[fd], (u8)asked);
 }

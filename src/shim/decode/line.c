@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* A line of the trace. One that is too long ends where the room does, closed properly. See trace.h. */
+/* A line of the trace. One that is too long ends where the room does, closed properly. See line.h. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "shim/trace.h"
+#include "shim/decode/line.h"
 
 #define RESERVE 64 /* for what closes the line */
 
