@@ -10,6 +10,7 @@
  *   memory.h     slots, processors that are inside without running, and a code watcher that counts (the machine's table)
  *   processor.h  one such processor with 1 MiB, for single handlers: from tables.h, with descriptor tables, for control
  *                transfers; from insns.h, instructions by step_insn()
+ *   partition.h  a Hyper-V partition: 64-bit guests, and what must be true of each exit
  *   posts.h      counts the events that are posted to a vcpu, and passes them on (the linker's --wrap)
  *   seen.h       the same for accesses to memory and flushes of the TLB
  *
