@@ -202,7 +202,8 @@ bool lapic_mmio(struct vcpu *v, u64 gpa, unsigned len, void *data, bool write)
 	if (!l || gpa - (base & PAGE_MASK) >= PAGE_SIZE)
 		return false;
 	if (!lapic_is_mapped(l)) {
-		if (!machine_quirk(v->machine, QUIRK_LAPIC_MMIO_HOLE))
+		if (machine_intercepts(v->machine) ||
+			!machine_quirk(v->machine, QUIRK_LAPIC_MMIO_HOLE))
 			return false;
 		if (!write)
 			memset(data, 0xff, len);

@@ -315,6 +315,8 @@ static void ioeventfds(void **state)
 
 static void local_apic(void **state)
 {
+	struct vcpu_state s;
+
 	GUEST(0xc7, 0x03, 0x50, 0x00, 0x00, 0x00, /* mov dword [rbx], 50h */
 		0x83, 0x03, 0x10,                 /* add dword [rbx], 10h */
 		0x8b, 0x0b, SAY);
@@ -327,7 +329,28 @@ static void local_apic(void **state)
 	set_gpr(RDI, DEVICE);
 	touches(EXIT_MMIO_WRITE, DEVICE, 4, false, 1);
 	assert_int_equal(vcpu_exit(w.v)->mmio.data[0], 0x60);
+	vcpu_get(w.v, ST_SREGS, &s);
+	s.cr8 = 3;
+	assert_int_equal(vcpu_set(w.v, ST_SREGS, &s), 0);
+	touches(EXIT_MMIO_WRITE, DEVICE, 4, false, 1);
+	assert_int_equal(vcpu_exit(w.v)->mmio.data[0], 0x30);
 	goes_on();
+}
+
+/* In x2APIC mode, or disabled, its page is like any other. */
+static void local_apic_unmapped(void **state)
+{
+	struct vcpu_state s;
+
+	for (unsigned x2 = 0; x2 < 2; x2++) {
+		GUEST(0x8b, 0x03, SAY);
+		vcpu_get(w.v, ST_SREGS, &s);
+		s.apic_base = APIC | (x2 ? 0xd00 : 0x100);
+		assert_int_equal(vcpu_set(w.v, ST_SREGS, &s), 0);
+		set_gpr(RBX, APIC + 0x80);
+		touches(EXIT_MMIO_READ, APIC + 0x80, 4, false, 2);
+		goes_on();
+	}
 }
 
 /* EOI of a level-triggered interrupt, by MMIO: told once it has completed, and of an edge-triggered one not. */
@@ -399,6 +422,7 @@ int main(void)
 		BOTH_WAYS(access_over_the_border),
 		BOTH_WAYS(ioeventfds),
 		BOTH_WAYS(local_apic),
+		BOTH_WAYS(local_apic_unmapped),
 		BOTH_WAYS(eoi),
 		BOTH_WAYS(msrs),
 		BOTH_WAYS(halt_and_shutdown),
