@@ -170,6 +170,26 @@ int vcpu_set_dirty_ring(struct vcpu *v, struct dirty_gfn *ring, u32 entries);
 /* Returns the number of entries that were reset. */
 u32 machine_reset_dirty_rings(struct machine *m);
 
+/* ---- accessed and dirty bits (engine/mem/accessed.c) ---- */
+
+/* Keep an accessed and a dirty bit for the pages of all slots. All are clear when it begins. -ENOMEM. */
+int machine_track_access(struct machine *m, bool on);
+
+/* The bits of a page */
+#define PAGE_ACCESSED BIT(0) /* by a processor, or written by the engine */
+#define PAGE_DIRTY    BIT(1) /* written by them; the VMM's own stores are none of these */
+
+/* What becomes of them; in this order */
+#define ACCESS_CLEAR_ACCESSED BIT(0) /* and the dirty bit */
+#define ACCESS_SET_ACCESSED   BIT(1)
+#define ACCESS_CLEAR_DIRTY    BIT(2)
+#define ACCESS_SET_DIRTY      BIT(3) /* and the accessed bit */
+/*
+ * Write one byte for each page to ret, PAGE_*; 0 where there is no slot. Then do ops with the bits of these pages. The dirty
+ * bits are those of the dirty log if a slot has one. -ENOENT: they are not kept. -EINVAL: unknown ops.
+ */
+int machine_access_states(struct machine *m, u64 first_page, u64 pages, u32 ops, u8 *ret);
+
 /* ---- vcpu ---- */
 
 /* id is the APIC id. The vcpu starts in its reset state (SDM 3:9.1). -EEXIST, -EINVAL. */

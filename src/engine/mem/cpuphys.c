@@ -22,6 +22,7 @@ static int piece_at(struct cpu *cpu, u64 gpa, unsigned len, bool write, struct p
 	if (!ret->slot || (write && (ret->slot->flags & SLOT_READONLY)))
 		return mem_internal_error(cpu);
 	ret->hva = ret->slot->hva + (gpa - ret->slot->gpa);
+	slot_note_access(ret->slot, gpa);
 	return CPU_OK;
 }
 

@@ -52,6 +52,12 @@ static bool clear_bits(const struct slot *s, u64 first, u64 pages, const u64 *ma
 	return any;
 }
 
+/* Others have the bits for machine_access_states(). */
+static bool logged(const struct slot *s)
+{
+	return s->flags & SLOT_LOG_DIRTY;
+}
+
 /* With the machine paused and the lock held for reading: a logged slot, or NULL. */
 static const struct slot *begin(struct machine *m, u32 id)
 {
@@ -60,7 +66,7 @@ static const struct slot *begin(struct machine *m, u32 id)
 	machine_pause(m);
 	pthread_rwlock_rdlock(&m->mem->lock);
 	s = slot_by_id(m->mem, id);
-	return s && s->dirty ? s : NULL;
+	return s && logged(s) ? s : NULL;
 }
 
 static void end(struct machine *m, bool cleared)
@@ -95,13 +101,13 @@ int machine_clear_dirty_log(struct machine *m, u32 id, u64 first, u64 pages, con
 bool machine_slot_logged(struct machine *m, u32 id)
 {
 	const struct slot *s;
-	bool logged;
+	bool r;
 
 	pthread_rwlock_rdlock(&m->mem->lock);
 	s = slot_by_id(m->mem, id);
-	logged = s && s->dirty;
+	r = s && logged(s);
 	pthread_rwlock_unlock(&m->mem->lock);
-	return logged;
+	return r;
 }
 
 void machine_set_dirty_log(struct machine *m, u32 flags)

@@ -48,16 +48,17 @@ static struct fetch_entry *fetch_slot(struct cpu *cpu, u64 lin)
  * KVM maps a page for writing, too, when it is first touched, and then has to call it dirty; programs and their tests
  * expect that of the page that code is in. When the log is read it only takes the right to write away, so that this
  * happens once, and so it is here: a log must come to an end. Reads are left out, since nobody asks for them and they
- * would pay for it, and ROM, which is never mapped so.
+ * would pay for it, and ROM, which is never mapped so. A page whose accessed bit is kept is not called dirty for that.
  */
 static void note_fetch(struct cpu *cpu, const struct slot *s, u64 gpa)
 {
 	u64 *state = slot_state(s, gpa);
 
+	slot_note_access(s, gpa);
 	if (likely(__atomic_load_n(state, __ATOMIC_SEQ_CST) & PAGE_MAPPED))
 		return;
 	if (!(__atomic_fetch_or(state, PAGE_MAPPED, __ATOMIC_SEQ_CST) & PAGE_MAPPED) &&
-		!(s->flags & SLOT_READONLY))
+		!(s->flags & SLOT_READONLY) && !s->accessed)
 		slot_log_dirty(cpu->machine, cpu, s, gpa);
 }
 

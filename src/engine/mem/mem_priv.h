@@ -24,7 +24,8 @@ struct slot {
 	u64 gpa, size; /* gpa with its address space, see GPA_SMM */
 	u8 *hva;
 	u64 *state;        /* one word a page of the backing: PAGE_* and the writers */
-	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY */
+	u64 *dirty;        /* one bit a page; NULL unless SLOT_LOG_DIRTY or memory.tracks */
+	u64 *accessed;     /* the same; NULL unless memory.tracks */
 	u64 watched_parts; /* bit n: a page in the n-th 64th of the slot has been watched */
 	struct backing *backing;
 	struct slot *next_user, **user_link; /* of the same backing, and what points here */
@@ -63,6 +64,7 @@ struct memory {
 	struct rights rights;
 	struct written *written; /* NULL: nobody knows who writes */
 	u32 log_flags;           /* DIRTY_LOG_* */
+	bool tracks;             /* machine_track_access() */
 	bool ring;               /* vcpus have dirty rings */
 };
 
@@ -119,6 +121,11 @@ static inline u64 *slot_state(const struct slot *s, u64 gpa)
 static inline u64 slot_part_pages(const struct slot *s)
 {
 	return ((s->size >> PAGE_SHIFT) + 63) / 64;
+}
+
+static inline u64 slot_bits_bytes(const struct slot *s)
+{
+	return ALIGN_UP(s->size >> PAGE_SHIFT, 64) / 8;
 }
 
 static inline bool slot_watched(const struct slot *s, u64 gpa)
@@ -179,11 +186,23 @@ static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hin
 void ring_push(struct machine *m, struct cpu *cpu, const struct slot *s, u64 gpa);
 u32 ring_reset(const struct memory *mem, struct dirty_ring *r); /* cpus are paused */
 
+/* The page is looked up for the guest, or written by the engine. */
+static inline void slot_note_access(const struct slot *s, u64 gpa)
+{
+	if (likely(!s->accessed))
+		return;
+	u64 page = slot_index(s, gpa);
+	u64 *word = &s->accessed[page / 64], bit = BIT64(page % 64);
+	if (!(__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit))
+		__atomic_fetch_or(word, bit, __ATOMIC_SEQ_CST);
+}
+
 /* Set the page's bit if the slot is logged, and tell the ring if there is one. */
 static inline void slot_log_dirty(struct machine *m, struct cpu *cpu, const struct slot *s, u64 gpa)
 {
 	if (!s->dirty)
 		return;
+	slot_note_access(s, gpa);
 	u64 page = slot_index(s, gpa);
 	u64 *word = &s->dirty[page / 64], bit = BIT64(page % 64);
 	if (__atomic_load_n(word, __ATOMIC_SEQ_CST) & bit)
@@ -209,6 +228,10 @@ static inline bool slot_aliased(const struct slot *s)
 
 /* slot.c: kill what was translated from [gpa, gpa + size) of the slot, and the watches with it. */
 void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size);
+
+/* accessed.c; all cpus are paused and the lock is held. -ENOMEM: nothing has changed. */
+int slot_track(struct memory *mem, struct slot *s);
+void slot_untrack(struct memory *mem, struct slot *s);
 
 /* private.c; all cpus are paused and the lock is held. A page of private memory has one place: is it there already? */
 bool private_taken(const struct memory *mem, u64 private_hva, u64 size);

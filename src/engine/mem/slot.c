@@ -31,11 +31,6 @@ static u64 config_gpa(const struct memslot_config *c)
 
 /* ---- slots ---- */
 
-static u64 dirty_bytes(const struct slot *s)
-{
-	return ALIGN_UP(s->size >> PAGE_SHIFT, 64) / 8;
-}
-
 static void slot_destroy(struct memory *mem, struct slot *s)
 {
 	if (!s)
@@ -43,7 +38,8 @@ static void slot_destroy(struct memory *mem, struct slot *s)
 	slot_drop_private(mem, s);
 	if (s->backing)
 		backing_detach(mem, s);
-	pool_give(&mem->pool, s->dirty, dirty_bytes(s));
+	pool_give(&mem->pool, s->dirty, slot_bits_bytes(s));
+	pool_give(&mem->pool, s->accessed, slot_bits_bytes(s));
 	free(s);
 }
 
@@ -52,7 +48,7 @@ static int log_create(struct memory *mem, struct slot *s)
 {
 	u64 pages = s->size >> PAGE_SHIFT;
 
-	s->dirty = pool_take(&mem->pool, dirty_bytes(s));
+	s->dirty = pool_take(&mem->pool, slot_bits_bytes(s));
 	if (!s->dirty)
 		return -ENOMEM;
 	if (!(mem->log_flags & DIRTY_LOG_INITIALLY_SET) || mem->ring)
@@ -72,6 +68,8 @@ static int slot_fill(struct machine *m, struct slot *s, const struct memslot_con
 		return -EEXIST;
 	if (c->flags & SLOT_LOG_DIRTY)
 		r = log_create(m->mem, s);
+	if (!r && m->mem->tracks)
+		r = slot_track(m->mem, s);
 	if (!r)
 		r = backing_attach(m, s);
 	if (!r && (c->flags & SLOT_PRIVATE))
@@ -237,8 +235,8 @@ static int set_logging(struct memory *mem, struct slot *s, u32 flags)
 	if ((flags & SLOT_LOG_DIRTY) && !s->dirty) {
 		if (log_create(mem, s))
 			return -ENOMEM;
-	} else if (!(flags & SLOT_LOG_DIRTY) && s->dirty) {
-		pool_give(&mem->pool, s->dirty, dirty_bytes(s));
+	} else if (!(flags & SLOT_LOG_DIRTY) && s->dirty && !mem->tracks) {
+		pool_give(&mem->pool, s->dirty, slot_bits_bytes(s));
 		s->dirty = NULL;
 	}
 	s->flags = flags;

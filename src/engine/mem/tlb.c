@@ -134,6 +134,7 @@ static void fill(struct cpu *cpu, u64 lin, unsigned acc, const struct slot *s, c
 	unsigned view = access_view(cpu, acc);
 
 	t->hva = s->hva + (w->gpa - s->gpa);
+	slot_note_access(s, w->gpa);
 	if (acc & ACC_WRITE) {
 		slot_log_dirty(cpu->machine, cpu, s, w->gpa);
 		t->watched = !become_writer(cpu, s, w);

@@ -128,6 +128,8 @@ static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsign
 	if (!e->slot)
 		return WALK_NO_RAM;
 	e->hva = e->slot->hva + (e->gpa - e->slot->gpa);
+	if (!t->peek)
+		slot_note_access(e->slot, e->gpa);
 	if (guest_load_pte(&e->value, e->hva, p->entry))
 		return WALK_HOST_FAULT;
 	t->n++;

@@ -189,6 +189,72 @@ static void test_private_fails(void **state)
 	munmap(mem, BYTES);
 }
 
+/* Slots so large that each of their arrays is a mapping. */
+#define LARGE BIT64(33)
+
+static u8 *map_large(void)
+{
+	u8 *p = mmap(
+		NULL, 2 * LARGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	assert_true(p != MAP_FAILED);
+	return p;
+}
+
+static bool track_failing(u8 *mem, unsigned nth)
+{
+	struct fixture f;
+	bool failed;
+	u8 states;
+	int r;
+
+	fixture_open(&f, 1, 0);
+	assert_int_equal(fixture_slot(&f, 1, 0, 0, LARGE, mem), 0);
+	assert_int_equal(fixture_slot(&f, 2, SLOT_LOG_DIRTY, LARGE, LARGE, mem + LARGE), 0);
+	fail_from(nth);
+	r = machine_track_access(f.m, true);
+	failed = fail_stop();
+	assert_int_equal(r, failed ? -ENOMEM : 0);
+	assert_int_equal(machine_access_states(f.m, 0, 1, 0, &states), failed ? -ENOENT : 0);
+	assert_true(machine_slot_logged(f.m, 2));
+	assert_int_equal(machine_track_access(f.m, true), 0);
+	fixture_close(&f);
+	return failed;
+}
+
+static bool create_tracked_failing(u8 *mem, unsigned nth)
+{
+	struct fixture f;
+	bool failed;
+
+	fixture_open(&f, 1, 0);
+	assert_int_equal(machine_track_access(f.m, true), 0);
+	fail_from(nth);
+	(void)fixture_slot(&f, 1, 0, 0, LARGE, mem);
+	failed = fail_stop();
+	assert_int_equal(machine_has_ram(f.m, 0, 1), !failed);
+	if (failed)
+		assert_int_equal(fixture_slot(&f, 1, 0, 0, LARGE, mem), 0);
+	fixture_close(&f);
+	return failed;
+}
+
+static void test_tracking_fails(void **state)
+{
+	u8 *mem = map_large();
+	unsigned n;
+
+	if (sanitized())
+		skip();
+	for (n = 0; track_failing(mem, n); n++)
+		;
+	assert_true(n >= 3);
+	for (n = 0; create_tracked_failing(mem, n); n++)
+		;
+	assert_true(n >= 4);
+	munmap(mem, 2 * LARGE);
+}
+
 /*
  * A page with two sides is translated through another address of its shared memory, while the guest sees its private one:
  * the slot that goes must take that along.
@@ -228,6 +294,7 @@ int main(void)
 		cmocka_unit_test(test_create_fails),
 		cmocka_unit_test(test_move_fails),
 		cmocka_unit_test(test_private_fails),
+		cmocka_unit_test(test_tracking_fails),
 		cmocka_unit_test(test_other_side_is_watched),
 	};
 
