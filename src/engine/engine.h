@@ -127,6 +127,8 @@ bool machine_slot_logged(struct machine *m, u32 id);
 /* Access guest-physical memory. -EFAULT if any byte is not RAM. Writes mark pages dirty. */
 int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
 int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);
+/* Set a bit (0 to 7) of the byte at gpa, in one access. *ret_was: it was set. */
+int machine_set_bit(struct machine *m, u64 gpa, unsigned bit, bool *ret_was);
 
 /*
  * Make pages private or shared (engine/mem/private.c). The guest reaches a private page in private_hva of its slot, and
@@ -419,6 +421,30 @@ void vcpu_enforce_hv_cpuid(struct vcpu *v, bool on);
  * local APIC.
  */
 int vcpu_enable_synic(struct vcpu *v, bool keep_pages);
+/*
+ * In a partition (OPT_INTERCEPTS, set before the first vcpu) the engine has all of the controller: CPUID alone decides
+ * whether the guest has it, no call enables it, and the pages are as new when the guest places them.
+ *
+ * Post a message to a SINT: into its slot, with an interrupt unless the SINT is masked or polls; or if the slot is full, to a
+ * queue, from which the message follows when the guest has freed the slot. Any time. -EINVAL: there is no such SINT, or the
+ * message has no type or too many bytes; -ENOENT: the guest has not enabled the controller or its message page; -EAGAIN: the
+ * queue is full.
+ */
+struct hv_message;         /* x86/hyperv.h */
+#define SYNIC_QUEUE_MAX 16 /* messages of a SINT */
+int vcpu_synic_post(struct vcpu *v, unsigned sint, const struct hv_message *msg);
+/*
+ * Set an event flag of a SINT, with an interrupt if it was not set. Without an event page the flags are kept here until the
+ * guest places one. Any time. -EINVAL: there is no such SINT or flag; -EFAULT: the page is no RAM; -ENOMEM.
+ */
+#define SYNIC_FLAGS 2048 /* of a SINT */
+int vcpu_synic_signal(struct vcpu *v, unsigned sint, u16 flag, bool *ret_new);
+/*
+ * Exit with EXIT_SINT_READY as soon as one of these SINTs can take a message. Replaces what was asked for before, 0 is
+ * nothing. vcpu_synic_notified() says what is asked for and has not been told. Any time.
+ */
+void vcpu_synic_notify(struct vcpu *v, u16 sints);
+u16 vcpu_synic_notified(struct vcpu *v);
 /* Let HvSignalEvent on this connection signal an eventfd. -EBADF, -EINVAL, -EEXIST; deassign: -ENOENT. */
 int hv_event_assign(struct machine *m, u32 connection, int fd);
 int hv_event_deassign(struct machine *m, u32 connection);

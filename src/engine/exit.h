@@ -45,6 +45,7 @@ enum exit_reason {
 	EXIT_XEN,     /* answer: xen.result */
 	EXIT_MMIO_FETCH, /* OPT_INTERCEPTS: code where there is no RAM, or in a slot with SLOT_NOEXEC */
 	EXIT_TAP,        /* the subscriber of tap.h has stopped the vcpu; see vcpu_tap_event() */
+	EXIT_SINT_READY, /* vcpu_synic_notify() asked for it: see sints */
 	EXIT_COUNT,
 };
 
@@ -120,6 +121,7 @@ struct exit {
 			bool long_mode;
 		} xen;
 		u8 vector; /* EXIT_IOAPIC_EOI */
+		u16 sints; /* EXIT_SINT_READY: they can take a message; they are not asked for any more */
 	};
 };
 

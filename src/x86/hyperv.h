@@ -161,6 +161,7 @@ enum hv_status {
 #define HV_CONNECTION_BITS       0xffffffull
 #define HV_SYNDBG_USE_HYPERCALLS BIT64(2)
 #define HV_CRASH_NOTIFY          BIT64(63)
+#define HV_CRASH_MESSAGE         BIT64(62) /* P3 and P4 are a text's address and length */
 
 /* Sets of virtual processors, TLFS 7.8.7.3. */
 #define HV_SET_BANKS            64
@@ -171,10 +172,12 @@ enum hv_status {
 
 /* ---- synthetic interrupt controller, TLFS 11 ---- */
 
+#define HV_SCONTROL_ENABLE   BIT64(0)
 #define HV_SINTS             16 /* sources of a virtual processor */
 #define HV_SINT_VECTOR(s)    ((u8)(s))
 #define HV_SINT_MASKED       BIT64(16)
 #define HV_SINT_AUTO_EOI     BIT64(17)
+#define HV_SINT_POLLING      BIT64(18) /* no interrupt: the guest looks */
 #define HV_SINT_FIRST_VECTOR 16
 
 struct hv_message {

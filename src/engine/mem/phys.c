@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "engine/host/hostmem.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
 #include "engine/mem/memory.h"
@@ -127,6 +128,34 @@ int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len)
 	pthread_rwlock_unlock(&m->mem->lock);
 	if (!r)
 		tell_translator(m, gpa, len);
+	return r;
+}
+
+static int lock_or(struct machine *m, u64 gpa, u8 mask, bool *ret_was)
+{
+	struct ram_span s;
+	int old;
+
+	if (!backed(m->mem, gpa, 1, true) || !span_at(m->mem, gpa, 1, &s))
+		return -EFAULT;
+	old = host_lock_or(s.hva, mask);
+	if (old < 0)
+		return -EFAULT;
+	*ret_was = old & mask;
+	if (s.slot->dirty)
+		log_span(m, s.slot, gpa, 1);
+	return 0;
+}
+
+int machine_set_bit(struct machine *m, u64 gpa, unsigned bit, bool *ret_was)
+{
+	int r;
+
+	pthread_rwlock_rdlock(&m->mem->lock);
+	r = lock_or(m, gpa, (u8)BIT(bit), ret_was);
+	pthread_rwlock_unlock(&m->mem->lock);
+	if (!r)
+		tell_translator(m, gpa, 1);
 	return r;
 }
 

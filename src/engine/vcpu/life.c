@@ -165,7 +165,7 @@ static void vcpu_enlist(struct vcpus all, struct vcpu *v, unsigned place)
 {
 	struct machine *m = all.machine;
 
-	v->hv->vp_index = place;
+	v->hv->vp_index = hv_is_partition(v) ? v->id : place;
 	atomic_store(&m->vcpus[place], v);
 	if (place >= atomic_load(&m->vcpu_high))
 		atomic_store(&m->vcpu_high, place + 1);

@@ -125,39 +125,53 @@ static bool eoi_waits(struct vcpu *v)
 	return v->eoi_exit >= 0;
 }
 
-static int leave_for_eoi(struct vcpu *v)
+static void leave_for_eoi(struct vcpu *v)
 {
 	v->cpu.exit = (struct exit){.reason = EXIT_IOAPIC_EOI, .vector = (u8)v->eoi_exit};
 	v->eoi_exit = -1;
-	return 0;
 }
 
-static int leave_for_hv(struct vcpu *v)
+static void leave_for_hv(struct vcpu *v)
 {
 	v->hv_exit_waits = false;
 	v->cpu.exit = v->hv->exit;
-	return 0;
 }
 
-static int leave_for_tpr(struct vcpu *v)
+static void leave_for_tpr(struct vcpu *v)
 {
 	v->tpr.waits = false;
 	v->cpu.exit = (struct exit){
 		.reason = EXIT_TPR_ACCESS, .tpr = {.rip = v->tpr.rip, .is_write = v->tpr.write}};
-	return 0;
 }
 
-/* Something that an instruction did and that user space must see once it has completed. */
+/* False: somebody has been quicker with another message. */
+static bool leave_for_sints(struct vcpu *v)
+{
+	u16 sints = hv_message_ready(v, true);
+
+	if (sints)
+		v->cpu.exit = (struct exit){.reason = EXIT_SINT_READY, .sints = sints};
+	return sints;
+}
+
+/* Something that an instruction did and that user space must see once it has completed, or that another thread found. */
 static bool exit_waits(struct vcpu *v)
 {
-	return eoi_waits(v) || v->hv_exit_waits || v->tpr.waits;
+	return eoi_waits(v) || v->hv_exit_waits || v->tpr.waits || hv_message_waits(v);
 }
 
-static int leave_for_waiting(struct vcpu *v)
+/* False: it is over already. */
+static bool leave_for_waiting(struct vcpu *v)
 {
 	if (v->eoi_exit >= 0)
-		return leave_for_eoi(v);
-	return v->tpr.waits ? leave_for_tpr(v) : leave_for_hv(v);
+		leave_for_eoi(v);
+	else if (v->tpr.waits)
+		leave_for_tpr(v);
+	else if (v->hv_exit_waits)
+		leave_for_hv(v);
+	else
+		return leave_for_sints(v);
+	return true;
 }
 
 static int leave_for_shutdown(struct vcpu *v)
@@ -218,8 +232,8 @@ static int run_guest(struct vcpu *v, u32 flags)
 			return 0;
 		vcpu_tap_late(v);
 		waits = exit_waits(v);
-		if (waits && !cpu->answers.filled)
-			return leave_for_waiting(v);
+		if (waits && !cpu->answers.filled && leave_for_waiting(v))
+			return 0;
 		if (complete && !cpu->answers.filled)
 			return leave(v, EXIT_INTR);
 		/* What user space has answered is done first, whoever wants out. */
@@ -229,6 +243,9 @@ static int run_guest(struct vcpu *v, u32 flags)
 				return leave(v, why);
 			complete = true;
 		}
+		if (unlikely(!waits &&
+			     hv_message_waits(v))) /* what the requests served may be this */
+			continue;
 		if (unlikely(was_uninitialized) && !uninitialized(v))
 			return -EAGAIN;
 		if (unlikely(v->ring) && vcpu_ring_full(v) && !cpu->answers.filled)

@@ -21,6 +21,16 @@ void hv_open(struct world *w, bool synic)
 		assert_int_equal(vcpu_enable_synic(w->v, false), 0);
 }
 
+void hv_open_partition(struct world *w)
+{
+	world_open_partition(w);
+	hv_give_cpuid(w->v);
+	enable_interrupts(w);
+	wrmsr(w, SIMP, PAGE_AT | 1);
+	wrmsr(w, SINT2, VECTOR);
+	wrmsr(w, SCONTROL, 1);
+}
+
 /* ---- one instruction of the guest at a time ---- */
 
 void hv_set_state(struct vcpu *v, u64 rip, u64 rcx, u64 value)

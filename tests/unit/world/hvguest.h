@@ -32,6 +32,8 @@ enum {
 
 /* A machine with one vcpu, as KVM's callers make it; synic: that is enabled. */
 void hv_open(struct world *w, bool synic);
+/* A partition, and the guest has SynIC, message page (PAGE_AT) and local APIC enabled, SINT 2 with VECTOR. */
+void hv_open_partition(struct world *w);
 /* All of the interface that the engine can do. */
 void hv_give_cpuid(struct vcpu *v);
 void hv_set_state(struct vcpu *v, u64 rip, u64 rcx, u64 value);

@@ -26,6 +26,13 @@ void world_open(struct world *w, enum irqchip_mode mode)
 	assert_int_equal(vcpu_create(w->m, 0, &w->v), 0);
 }
 
+void world_open_partition(struct world *w)
+{
+	open_machine(w, IRQCHIP_SPLIT);
+	machine_set_option(w->m, OPT_INTERCEPTS, 1);
+	assert_int_equal(vcpu_create(w->m, 0, &w->v), 0);
+}
+
 struct vcpu *world_add_vcpu(struct world *w)
 {
 	struct vcpu **v = &w->more[w->more_count++];

@@ -45,6 +45,8 @@ struct world {
 
 /* The whole process has one engine, but may have several worlds. */
 void world_open(struct world *w, enum irqchip_mode mode);
+/* A Hyper-V partition, local APICs only. */
+void world_open_partition(struct world *w);
 /* Those after vcpu 0 get the next ids; world_close() destroys them. */
 struct vcpu *world_add_vcpu(struct world *w);
 void world_close(struct world *w);

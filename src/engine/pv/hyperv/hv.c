@@ -34,7 +34,7 @@ int hv_vp_create(struct vcpu *v)
 	v->hv = calloc(1, sizeof(*v->hv));
 	if (!v->hv)
 		return -ENOMEM;
-	hv_synic_init(v->hv);
+	hv_synic_init(v);
 	hv_timers_init(v);
 	return 0;
 }
@@ -44,6 +44,7 @@ void hv_vp_destroy(struct vcpu *v)
 	if (!v->hv)
 		return;
 	hv_timers_stop(v);
+	hv_message_free(v->hv);
 	free(v->hv);
 	v->hv = NULL;
 }

@@ -6,6 +6,9 @@
  * A partition is a machine, a virtual processor (VP) a vcpu. What belongs to a VP is its own thread's, but for
  * what is marked; what belongs to the partition is under its lock. The lock is not held while an APIC or a timer is
  * called.
+ *
+ * KVM leaves much of it to the VMM: VMBus and its messages, what follows from a crash. A machine with OPT_INTERCEPTS is
+ * itself what the VMM calls a partition, and the engine does all of it: hv_is_partition().
  */
 #ifndef ENGINE_PV_HYPERV_HV_H
 #define ENGINE_PV_HYPERV_HV_H
@@ -35,7 +38,18 @@ struct hv_vp {
 	struct {
 		_Atomic bool active; /* the VMM has switched it on */
 		bool keep_pages;     /* the VMM clears them itself */
-		u64 control, version, siefp, simp;
+		/* Any thread posts; so its own thread, too, writes these three, the slots and what follows with the lock. */
+		pthread_mutex_t lock;
+		u64 control, siefp, simp;
+		struct message_queue {
+			struct hv_message *ring; /* SYNIC_QUEUE_MAX; NULL: not needed yet */
+			unsigned first, count;
+		} queue[HV_SINTS];
+		u8 *latch;         /* event flags while there is no page for them; NULL: none */
+		u16 notify;        /* vcpu_synic_notify() */
+		_Atomic bool look; /* one of them may be ready */
+		/* not under the lock */
+		u64 version;
 		_Atomic u64 sint[HV_SINTS]; /* read by whoever raises one */
 	} synic;
 	struct hv_timer timers[HV_TIMERS];
@@ -68,6 +82,11 @@ void hv_destroy(struct machine *m);
 int hv_vp_create(struct vcpu *v); /* vp_index is set by who enlists it */
 void hv_vp_destroy(struct vcpu *v);
 
+static inline bool hv_is_partition(const struct vcpu *v)
+{
+	return machine_option(v->machine, OPT_INTERCEPTS);
+}
+
 static inline bool hv_enabled(const struct vcpu *v)
 {
 	return v->cpu.hv.enabled;
@@ -93,13 +112,31 @@ int hv_set_reference_tsc(struct machine *m, u64 value);
 
 /* ---- synic.c ---- */
 
-void hv_synic_init(struct hv_vp *hv);
+void hv_synic_init(struct vcpu *v);
 int hv_synic_get(struct vcpu *v, u32 index, u64 *ret, bool host);
 int hv_synic_set(struct vcpu *v, u32 index, u64 value, bool host);
-/* Message to a SINT's slot. -EAGAIN: it is full, and the guest will tell when not (unless lossy), -ENOENT. */
-int hv_synic_post(struct vcpu *v, unsigned sint, u32 type, const void *payload, u8 len, bool lossy);
+/* 1: it was not pending, 0: it was; < 0: it is masked, or there is none. Any thread. */
+int hv_synic_raise(struct vcpu *v, unsigned sint);
 /* For the interrupt fabric: raising a SINT, and the end of its interrupt. */
 extern const struct sint_ops hv_sint_ops;
+
+/* ---- message.c ---- */
+
+/* A timer's message to a SINT's slot. -EAGAIN: it is full, and the guest will tell when not (unless lossy), -ENOENT. */
+int hv_message_post(
+	struct vcpu *v, unsigned sint, u32 type, const void *payload, u8 len, bool lossy);
+/* The slot may have become free. */
+void hv_message_next(struct vcpu *v, unsigned sint);
+/* Which of the SINTs that are asked for can take a message; take: they are asked for no more. */
+u16 hv_message_ready(struct vcpu *v, bool take);
+void hv_message_free(struct hv_vp *hv);
+
+/* For the vcpu's loop: quick where nothing has happened. */
+static inline bool hv_message_waits(struct vcpu *v)
+{
+	return unlikely(atomic_load_explicit(&v->hv->synic.look, memory_order_relaxed)) &&
+	       hv_message_ready(v, false);
+}
 
 /* ---- stimer.c ---- */
 

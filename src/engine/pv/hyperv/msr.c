@@ -129,9 +129,20 @@ static int set_reset(struct vcpu *v, u32 index, u64 value, bool host)
 	return 0;
 }
 
+/* In a partition the guest reads what it may say, and the VMM what it has said. */
+static int get_crash_ctl(struct vcpu *v, u32 index, u64 *ret, bool host)
+{
+	if (host || !hv_is_partition(v))
+		return get_partition(v, index, ret, host);
+	*ret = HV_CRASH_NOTIFY | HV_CRASH_MESSAGE;
+	return 0;
+}
+
 /* The guest's write says that it has crashed; the VMM's, that guests may say so. */
 static int set_crash_ctl(struct vcpu *v, u32 index, u64 value, bool host)
 {
+	if (hv_is_partition(v))
+		return set_partition(v, index, value, host);
 	if (host)
 		return set_partition(v, index, value & HV_CRASH_NOTIFY, host);
 	if (value & HV_CRASH_NOTIFY)

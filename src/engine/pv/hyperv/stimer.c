@@ -56,9 +56,12 @@ static int notify(struct hv_timer *t, u64 now)
 		.index = t->index, .expiration = t->expires, .delivery = now};
 	struct apic_msg msg = {.delivery = DELIVER_FIXED, .vector = HV_STIMER_VECTOR(t->config)};
 
-	if (!(t->config & HV_STIMER_DIRECT)) /* ticks that nobody took do not pile up */
-		return hv_synic_post(t->vcpu, HV_STIMER_SINT(t->config), HV_MESSAGE_TIMER_EXPIRED,
-			&payload, sizeof(payload), t->config & HV_STIMER_PERIODIC);
+	/* Ticks that nobody took do not pile up. KVM drops what finds the slot full, a partition one tick waits. */
+	bool lossy = (t->config & HV_STIMER_PERIODIC) && !hv_is_partition(t->vcpu);
+
+	if (!(t->config & HV_STIMER_DIRECT))
+		return hv_message_post(t->vcpu, HV_STIMER_SINT(t->config), HV_MESSAGE_TIMER_EXPIRED,
+			&payload, sizeof(payload), lossy);
 	if (t->vcpu->lapic)
 		lapic_accept(t->vcpu->lapic, &msg);
 	return 0;
@@ -144,13 +147,19 @@ void hv_timers_slot_free(struct vcpu *v, unsigned sint)
 
 /* ---- registers ---- */
 
+/* There are no messages of timers to SINT 0 (TLFS 12.3). KVM finds that out only for one that runs. */
+static bool sends_nowhere(u64 config)
+{
+	return !(config & HV_STIMER_DIRECT) && !HV_STIMER_SINT(config);
+}
+
 static int set_config(struct hv_timer *t, u64 value, bool host)
 {
 	const struct vcpu *v = t->vcpu;
 
 	if (!host && (value & HV_STIMER_DIRECT) && !hv_allowed(v, HV_EDX, HVF_DIRECT_TIMERS))
 		return -EINVAL;
-	if ((t->config & HV_STIMER_ENABLE) && !(value & HV_STIMER_DIRECT) && !HV_STIMER_SINT(value))
+	if (sends_nowhere(value) && ((t->config & HV_STIMER_ENABLE) || hv_is_partition(v)))
 		value &= ~HV_STIMER_ENABLE;
 	stop(t);
 	t->config = value;
@@ -165,7 +174,8 @@ static int set_count(struct hv_timer *t, u64 value, bool host)
 	t->count = value;
 	if (!host && !value)
 		t->config &= ~HV_STIMER_ENABLE;
-	else if (!host && (t->config & HV_STIMER_AUTO_ENABLE))
+	else if (!host && (t->config & HV_STIMER_AUTO_ENABLE) &&
+		 !(sends_nowhere(t->config) && hv_is_partition(t->vcpu)))
 		t->config |= HV_STIMER_ENABLE;
 	if (t->config & HV_STIMER_ENABLE)
 		mark_due(t);

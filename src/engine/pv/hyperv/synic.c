@@ -1,24 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Synthetic interrupt controller (TLFS 11): sixteen sources (SINTs) with a vector each, a page with a message
- * slot for each and one with event flags. Messages here come from the timers; those of VMBus are the VMM's, which
- * writes into the page itself and raises the SINT through a GSI route.
+ * slot for each and one with event flags (message.c). Where the VMM is KVM's, messages come from the timers only; those of
+ * VMBus are the VMM's, which writes into the page itself and raises the SINT through a GSI route.
  */
 #include <errno.h>
+#include <stdlib.h>
 
 #include "engine/pv/hyperv/hv.h"
 #include "engine/irq/lapic.h"
 #include "engine/irq/irq.h"
 #include "engine/core/vcpus.h"
 
-void hv_synic_init(struct hv_vp *hv)
+void hv_synic_init(struct vcpu *v)
 {
+	struct hv_vp *hv = v->hv;
+
+	pthread_mutex_init(&hv->synic.lock, NULL);
+	atomic_store(&hv->synic.active, hv_is_partition(v));
 	hv->synic.version = 1;
 	for (unsigned i = 0; i < HV_SINTS; i++)
 		atomic_store(&hv->synic.sint[i], HV_SINT_MASKED);
 }
 
 /* ---- SINTs ---- */
+
+/* One that polls has no interrupt. KVM does not offer that (TLFS 2.4: a bit of CPUID), and ignores the bit. */
+static bool has_interrupt(const struct vcpu *v, u64 s)
+{
+	return !(s & HV_SINT_MASKED) && !((s & HV_SINT_POLLING) && hv_is_partition(v));
+}
 
 /* Several SINTs may share a vector. */
 static void update_vectors(struct vcpu *v)
@@ -29,7 +40,7 @@ static void update_vectors(struct vcpu *v)
 	for (unsigned i = 0; i < HV_SINTS; i++) {
 		u64 s = atomic_load(&hv->synic.sint[i]);
 
-		if (s & HV_SINT_MASKED)
+		if (!has_interrupt(v, s))
 			continue;
 		used[HV_SINT_VECTOR(s) >> 5] |= BIT(HV_SINT_VECTOR(s) & 31);
 		if (s & HV_SINT_AUTO_EOI)
@@ -50,7 +61,7 @@ static int set_sint(struct vcpu *v, unsigned sint, u64 value, bool host)
 	return 0;
 }
 
-static int raise_sint(struct vcpu *v, unsigned sint)
+int hv_synic_raise(struct vcpu *v, unsigned sint)
 {
 	struct apic_msg msg = {.delivery = DELIVER_FIXED};
 	u64 s;
@@ -58,7 +69,7 @@ static int raise_sint(struct vcpu *v, unsigned sint)
 	if (!atomic_load(&v->hv->synic.active) || !v->lapic || sint >= HV_SINTS)
 		return -EINVAL;
 	s = atomic_load(&v->hv->synic.sint[sint]);
-	if (s & HV_SINT_MASKED)
+	if (!has_interrupt(v, s))
 		return -ENOENT;
 	msg.vector = HV_SINT_VECTOR(s);
 	switch (lapic_accept(v->lapic, &msg)) {
@@ -77,44 +88,23 @@ static int sint_raise(struct machine *m, u32 vp_index, u32 sint)
 	for_each_vcpu(all, v)
 	{
 		if (v->hv->vp_index == vp_index)
-			n = raise_sint(v, sint);
+			n = hv_synic_raise(v, sint);
 	}
 	vcpus_unlock(all);
 	return n;
 }
 
-/* ---- messages ---- */
+/* ---- ends ---- */
 
-int hv_synic_post(struct vcpu *v, unsigned sint, u32 type, const void *payload, u8 len, bool lossy)
+static void slot_free(struct vcpu *v, unsigned sint)
 {
-	struct hv_vp *hv = v->hv;
-	struct hv_message msg = {.type = type, .len = len}, slot;
-	u64 gpa = (hv->synic.simp & PAGE_MASK) + sint * sizeof(msg);
-
-	if (!(hv->synic.simp & HV_PAGE_ENABLE))
-		return -ENOENT;
-	if (machine_read(v->machine, gpa, &slot, offsetof(struct hv_message, payload)))
-		return -ENOENT;
-	if (slot.type) {
-		u8 flags = slot.flags | HV_MESSAGE_PENDING;
-
-		if (lossy)
-			return 0;
-		machine_write(v->machine, gpa + offsetof(struct hv_message, flags), &flags, 1);
-		return -EAGAIN;
-	}
-	__builtin_memcpy(msg.payload, payload, len);
-	/* The type last: with it the message is there. */
-	if (machine_write(v->machine, gpa + sizeof(msg.type), &msg.len,
-		    offsetof(struct hv_message, payload) - sizeof(msg.type) + len) ||
-		machine_write(v->machine, gpa, &msg.type, sizeof(msg.type)))
-		return -ENOENT;
-	return raise_sint(v, sint) < 0 ? -ENOENT : 0;
+	hv_message_next(v, sint);
+	hv_timers_slot_free(v, sint);
 }
 
 static void acked(struct vcpu *v, unsigned sint)
 {
-	hv_timers_slot_free(v, sint);
+	slot_free(v, sint);
 	irq_ack_sint(v->machine, v->hv->vp_index, sint);
 }
 
@@ -123,7 +113,7 @@ static void sint_ended(struct vcpu *v, u8 vector)
 	for (unsigned i = 0; i < HV_SINTS; i++) {
 		u64 s = atomic_load(&v->hv->synic.sint[i]);
 
-		if (!(s & HV_SINT_MASKED) && HV_SINT_VECTOR(s) == vector)
+		if (has_interrupt(v, s) && HV_SINT_VECTOR(s) == vector)
 			acked(v, i);
 	}
 }
@@ -149,24 +139,78 @@ static void tell_vmm(struct vcpu *v, u32 index)
 	hv_exit_later(v, &x);
 }
 
-static int set_page(struct vcpu *v, u64 *reg, u32 index, u64 value, bool host)
+static void store(struct vcpu *v, u64 *reg, u64 value)
+{
+	pthread_mutex_lock(&v->hv->synic.lock);
+	*reg = value;
+	pthread_mutex_unlock(&v->hv->synic.lock);
+}
+
+/* The guest's: what waits for the controller may go on. */
+static void stored(struct vcpu *v, u32 index)
+{
+	if (!hv_is_partition(v))
+		tell_vmm(v, index);
+	for (unsigned i = 0; i < HV_SINTS && hv_is_partition(v); i++)
+		slot_free(v, i);
+}
+
+/*
+ * The pages lie over the guest's RAM (TLFS 11.8), but for simplicity's sake here they are the RAM: as new when the guest places
+ * them. The VMM's call only says where they are.
+ */
+static bool placed_anew(const struct vcpu *v, u64 old, u64 value, bool host)
+{
+	if (!(value & HV_PAGE_ENABLE) || host || v->hv->synic.keep_pages)
+		return false;
+	return !hv_is_partition(v) || !(old & HV_PAGE_ENABLE) || (old ^ value) & PAGE_MASK;
+}
+
+static int set_simp(struct vcpu *v, u64 value, bool host)
 {
 	static const u8 zero[PAGE_SIZE];
+	u64 *reg = &v->hv->synic.simp;
 
-	if ((value & HV_PAGE_ENABLE) && !host && !v->hv->synic.keep_pages &&
+	if (placed_anew(v, *reg, value, host) &&
 		machine_write(v->machine, value & PAGE_MASK, zero, sizeof(zero)))
 		return -EINVAL;
-	*reg = value;
+	store(v, reg, value);
 	if (!host)
-		tell_vmm(v, index);
+		stored(v, HV_SIMP);
+	return 0;
+}
+
+/* With the flags that were set while there was none. */
+static int set_siefp(struct vcpu *v, u64 value, bool host)
+{
+	static const u8 zero[PAGE_SIZE];
+	struct hv_vp *hv = v->hv;
+	bool anew = placed_anew(v, hv->synic.siefp, value, host);
+	int r = 0;
+
+	pthread_mutex_lock(&hv->synic.lock);
+	if (anew)
+		r = machine_write(v->machine, value & PAGE_MASK,
+			hv->synic.latch ? hv->synic.latch : zero, PAGE_SIZE);
+	if (!r && (value & HV_PAGE_ENABLE)) {
+		free(hv->synic.latch);
+		hv->synic.latch = NULL;
+	}
+	if (!r)
+		hv->synic.siefp = value;
+	pthread_mutex_unlock(&hv->synic.lock);
+	if (r)
+		return -EINVAL;
+	if (!host)
+		stored(v, HV_SIEFP);
 	return 0;
 }
 
 static int set_control(struct vcpu *v, u64 value, bool host)
 {
-	v->hv->synic.control = value;
+	store(v, &v->hv->synic.control, value);
 	if (!host)
-		tell_vmm(v, HV_SCONTROL);
+		stored(v, HV_SCONTROL);
 	return 0;
 }
 
@@ -187,8 +231,8 @@ int hv_synic_set(struct vcpu *v, u32 index, u64 value, bool host)
 	switch (index) {
 	case HV_SCONTROL: return set_control(v, value, host);
 	case HV_SVERSION: return set_version(v, value, host);
-	case HV_SIEFP: return set_page(v, &hv->synic.siefp, index, value, host);
-	case HV_SIMP: return set_page(v, &hv->synic.simp, index, value, host);
+	case HV_SIEFP: return set_siefp(v, value, host);
+	case HV_SIMP: return set_simp(v, value, host);
 	case HV_EOM: return end_of_message(v);
 	default: return set_sint(v, index - HV_SINT0, value, host);
 	}
@@ -215,7 +259,8 @@ int vcpu_enable_synic(struct vcpu *v, bool keep_pages)
 	if (!v->lapic)
 		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
 	v->hv->synic.keep_pages = keep_pages;
-	v->hv->synic.control = 1;
+	if (!hv_is_partition(v))
+		v->hv->synic.control = 1;
 	atomic_store(&v->hv->synic.active, true);
 	return 0;
 }
