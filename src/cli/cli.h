@@ -13,6 +13,8 @@ int cli_doctor(int argc, char **argv);
 int cli_exec(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 
+/* --only NAME of a sub-command: 0, or an error that was told. */
+int cli_only(const char *command, const char *name);
 /* Become the program args[0], with our /dev/kvm (exec.c). The result is an exit status. */
 int exec_program(char **args);
 

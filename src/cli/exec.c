@@ -20,6 +20,7 @@
 #include "cli/cli.h"
 #include "shim/ended.h"
 #include "shim/inject/inject.h"
+#include "shim/nodes.h"
 #include "shim/processor.h"
 #include "shim/target.h"
 
@@ -35,6 +36,8 @@ static const char help_text[] =
 	"  --inject      catch every system call of a dynamic program, as for static programs: "
 	"for\n"
 	"                programs that make system calls themselves\n"
+	"  --only NAME   show the devices of one interface only, kvm or mshv: /dev/kvm, or\n"
+	"                /dev/mshv and its relatives. Programs that can use both take /dev/kvm\n"
 	"  --host-cpuid  show the processor as it is; without this option, the CPUID instruction\n"
 	"                and /proc/cpuinfo report VT-x or AMD-V\n"
 	"  --quiet       print nothing if the program ends without having opened /dev/kvm\n"
@@ -49,9 +52,10 @@ static const char help_text[] =
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 	{"inject", no_argument, NULL, 'i'}, {"quiet", no_argument, NULL, 'q'},
 	{"host-cpuid", no_argument, NULL, 'c'}, {"argv0", required_argument, NULL, 'a'},
-	{"no-rewrite", no_argument, NULL, 'n'}, {"program", required_argument, NULL, 'p'},
-	{"filters", required_argument, NULL, 'f'}, {"self", required_argument, NULL, 's'},
-	{"own", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+	{"no-rewrite", no_argument, NULL, 'n'}, {"only", required_argument, NULL, 'y'},
+	{"program", required_argument, NULL, 'p'}, {"filters", required_argument, NULL, 'f'},
+	{"self", required_argument, NULL, 's'}, {"own", required_argument, NULL, 'o'},
+	{NULL, 0, NULL, 0}};
 
 struct choice {
 	bool inject, quiet;
@@ -291,6 +295,24 @@ int exec_program(char **args)
 	return run(&o);
 }
 
+int cli_only(const char *command, const char *name)
+{
+	char names[64] = "";
+	size_t used = 0;
+	const char *known;
+	int r = nodes_only(name);
+
+	for (unsigned n = 0; (known = interface_name(n)) && used < sizeof(names); n++)
+		used += (size_t)snprintf(
+			names + used, sizeof(names) - used, "%s%s", n ? " or " : "", known);
+	if (r == -EINVAL)
+		cli_say(command, "--only %s: there is no interface of this name; it must be %s",
+			name, names);
+	else if (r)
+		cli_say(command, "--only %s: %s", name, strerror(-r));
+	return r;
+}
+
 int cli_exec(int argc, char **argv)
 {
 	struct choice o = {.program = -1, .filters = -1, .self = -1, .envp = environ};
@@ -306,6 +328,10 @@ int cli_exec(int argc, char **argv)
 		case 'n':
 			if (setenv(INJECT_REWRITE_ENV, "never", 1))
 				return 126;
+			break;
+		case 'y':
+			if (cli_only("exec", optarg))
+				return EXIT_USAGE;
 			break;
 		case 'p': o.program = atoi(optarg); break;
 		case 'f':

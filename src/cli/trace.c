@@ -12,21 +12,25 @@
 #include "shim/trace.h"
 
 static const char help_text[] =
-	"Usage: uservisor trace [--json] [--kernel] [-o FILE] [--] PROGRAM [ARGUMENT]...\n"
+	"Usage: uservisor trace [--json] [--kernel] [--only NAME] [-o FILE] [--] PROGRAM "
+	"[ARGUMENT]...\n"
 	"\n"
 	"Runs a program as `uservisor exec` does, and prints a line for every request that it\n"
-	"makes of /dev/kvm: seconds since the first open, thread, descriptor, request, the data\n"
+	"makes of /dev/kvm or /dev/mshv: seconds since the first open, thread, descriptor, "
+	"request, the data\n"
 	"that its argument points to, the result, and the exit of KVM_RUN.\n"
 	"\n"
 	"  -o, --output FILE  write the lines to FILE instead of standard error\n"
 	"  --json             write each line as a JSON object; hexadecimal numbers are strings\n"
-	"  --kernel           let the kernel's /dev/kvm serve the requests\n"
+	"  --kernel           let the kernel's own device serve the requests\n"
+	"  --only NAME        show the program one interface only, as `uservisor exec` does\n"
 	"\n"
 	"Exit status: that of `uservisor exec`.\n";
 
 static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 	{"json", no_argument, NULL, 'j'}, {"kernel", no_argument, NULL, 'k'},
-	{"output", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+	{"output", required_argument, NULL, 'o'}, {"only", required_argument, NULL, 'y'},
+	{NULL, 0, NULL, 0}};
 
 /* Empties the file, and names it so that the program finds it from anywhere. */
 static int use_file(const char *name)
@@ -49,6 +53,7 @@ static int take_option(int option, const char **format)
 	case 'j': *format = "json"; return 0;
 	case 'k': return setenv(TRACE_KERNEL_ENV, "1", 1) ? EXIT_USAGE : 0;
 	case 'o': return use_file(optarg);
+	case 'y': return cli_only("trace", optarg) ? EXIT_USAGE : 0;
 	default: return EXIT_USAGE;
 	}
 }

@@ -9,6 +9,7 @@
 
 #include "base/sys.h"
 #include "shim/ended.h"
+#include "shim/nodes.h"
 #include "shim/processor.h"
 #include "shim/shim.h"
 
@@ -73,15 +74,16 @@ static const char *why(void)
 
 void ended_tell(void)
 {
-	char line[256];
+	char line[256], nodes[64];
 	int n;
 
 	if (likely(!started.pid) || started.pid != sys_getpid() || shim_was_asked() ||
 		has_had_children() || !standard_error_is_the_same())
 		return;
 	started.pid = 0;
+	nodes_seen(nodes, sizeof(nodes));
 	n = snprintf(line, sizeof(line),
-		"uservisor: %s ended without having opened /dev/kvm%s; --quiet omits this line\n",
-		started.name, why());
+		"uservisor: %s ended without having opened %s%s; --quiet omits this line\n",
+		started.name, nodes, why());
 	(void)!sys_write(2, line, MIN((size_t)n, sizeof(line) - 1));
 }

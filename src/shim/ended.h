@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One line for who started a program that ends without having opened /dev/kvm: nothing of it ran on the engine, and
+ * One line for who started a program that ends without having opened a device: nothing of it ran on the engine, and
  * what it looked for instead it may not have said.
  */
 #ifndef SHIM_ENDED_H

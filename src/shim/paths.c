@@ -3,127 +3,17 @@
  * Which path means a device node of ours. Nearly every name is told apart by its last part alone; for one that
  * is called like a node, the folder is compared with /dev by inode, which sees through "..", relative names,
  * symbolic links and bind mounts alike.
- *
- * A program may be shown the nodes of one interface only (`exec --only`). The others are hidden, also those that the
- * machine itself has.
  */
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 
 #include "abi/dev.h"
 #include "base/sys.h"
 #include "shim/shim.h"
 
 #define LINKS_MAX 40 /* as many as the kernel follows */
-#define DEV       "/dev/"
-
-/* ---- which interfaces the program sees ---- */
-
-static const char all[] = "";
-static const char
-	*_Atomic only; /* the name of the one that it sees, all, or NULL: nobody has asked */
-
-static const char *asked_for(void)
-{
-	const char *value = getenv(ONLY_ENV), *name;
-
-	for (unsigned n = 0; value && (name = dev_interface(n)); n++)
-		if (!strcmp(name, value))
-			return name;
-	return all;
-}
-
-void nodes_begin(void)
-{
-	atomic_store(&only, asked_for());
-}
-
-static const char *seen(void)
-{
-	if (!atomic_load_explicit(&only, memory_order_relaxed))
-		nodes_begin(); /* a library that was opened late */
-	return atomic_load_explicit(&only, memory_order_relaxed);
-}
-
-static bool shows(const char *interface)
-{
-	const char *name = seen();
-
-	return name == all || name == interface;
-}
-
-bool nodes_are_hidden(void)
-{
-	return seen() != all;
-}
-
-/* ---- nodes ---- */
-
-const char *node_name(const struct device_node *node)
-{
-	return node->path + sizeof(DEV) - 1;
-}
-
-const struct device_node *node_next(struct device_nodes *at, bool *ret_shown)
-{
-	const struct device_node *node = dev_node_next(at);
-
-	if (node)
-		*ret_shown = shows(at->name);
-	return node;
-}
-
-const struct device_node *node_called(const char *name, bool *ret_shown)
-{
-	struct device_nodes at = {0};
-	const struct device_node *node;
-
-	while ((node = dev_node_next(&at)))
-		if (*node_name(node) == *name && !strcmp(node_name(node), name)) {
-			*ret_shown = shows(at.name);
-			return node;
-		}
-	return NULL;
-}
-
-/* The machine may have given a node another number than we do. */
-static bool has_number(const struct device_node *node, u64 rdev)
-{
-	struct stat st;
-
-	if (sys_fstatat(AT_FDCWD, node->path, &st, 0) || !S_ISCHR(st.st_mode))
-		return node->assigned && rdev == makedev(DEVICE_MAJOR, node->minor);
-	return rdev == st.st_rdev;
-}
-
-const struct device_node *node_numbered(u64 rdev, bool *ret_shown)
-{
-	struct device_nodes at = {0};
-	const struct device_node *node;
-
-	if (major(rdev) != DEVICE_MAJOR)
-		return NULL;
-	while ((node = node_next(&at, ret_shown)) && !has_number(node, rdev))
-		;
-	return node;
-}
-
-bool path_may_hide_node(const char *path)
-{
-	struct device_nodes at = {0};
-	const struct device_node *node;
-
-	while ((node = dev_node_next(&at)))
-		if (node->assigned && strstr(path, node_name(node)))
-			return true;
-	return false;
-}
-
-/* ---- paths ---- */
 
 static const char *last_part(const char *path)
 {
@@ -148,7 +38,7 @@ static bool is_dev(const struct stat *folder)
 {
 	struct stat dev;
 
-	return !sys_fstatat(AT_FDCWD, DEV, &dev, 0) && folder->st_dev == dev.st_dev &&
+	return !sys_fstatat(AT_FDCWD, "/dev", &dev, 0) && folder->st_dev == dev.st_dev &&
 	       folder->st_ino == dev.st_ino;
 }
 

@@ -88,9 +88,8 @@ void shim_before_userfaultfd(void);
 void shim_lend_userfaultfd(void);
 long shim_fallocate(int fd, int mode, s64 offset, s64 len);
 
-/* ---- paths (paths.c, params.c) ---- */
+/* ---- nodes (nodes.c) ---- */
 
-#define ONLY_ENV "USERVISOR_ONLY" /* the name of an interface: the nodes of all others are hidden */
 /* Before the program's first instruction: take what it will not see from the environment. */
 void nodes_begin(void);
 bool nodes_are_hidden(void);
@@ -101,6 +100,8 @@ const struct device_node *node_next(struct device_nodes *at, bool *ret_shown);
 const struct device_node *node_called(const char *name, bool *ret_shown);
 const struct device_node *node_numbered(u64 rdev, bool *ret_shown);
 const char *node_name(const struct device_node *node); /* in /dev */
+
+/* ---- paths (paths.c, params.c) ---- */
 
 /* The node that this path names, whether or not the machine has it; NULL: none that the program may see. */
 const struct device_node *path_node(int dirfd, const char *path);

@@ -93,7 +93,7 @@ void exec_end(void *exec)
 }
 
 #define OWN           "USERVISOR_" /* and all that begins with it */
-#define OWN_VARIABLES 8
+#define OWN_VARIABLES 12
 #define BEFORE        (SELF_ARGS + 2 * OWN_VARIABLES + 3 * SCRIPT_DEPTH)
 
 static struct exec *exec_new(u64 argv, u64 envp)

@@ -129,6 +129,7 @@ int inject_run(const struct inject_config *cfg)
 		return -ENOSYS;
 	if (!p)
 		return -ENOMEM;
+	nodes_begin();
 	pthread_mutex_init(&p->lock, NULL);
 	p->fs_calls = !has_fsgsbase();
 	call_classes(p);

@@ -2,7 +2,7 @@
 /*
  * XGETBV in a program's code. It cannot be made to fault as CPUID can, and says more than the engine offers to
  * guests (AVX-512, AMX, protection keys). Who gives it to his guest's XSETBV, as gVisor does, which runs its own code in
- * the guest, has a guest that dies of #GP. So where it certainly is an instruction, in a program that names /dev/kvm,
+ * the guest, has a guest that dies of #GP. So where it certainly is an instruction, in a program that names a node of ours,
  * it becomes one that traps, and is answered here.
  */
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 #include "shim/inject/inject.h"
 #include "shim/inject/private.h"
 #include "shim/inject/site.h"
+#include "shim/nodes.h"
 #include "shim/processor.h"
 
 #define XGETBV_LEN 3
@@ -28,16 +29,18 @@ static u64 read_xcr(u32 index)
 	return low | (u64)high << 32;
 }
 
-static bool names_kvm(const struct image *image)
+/* The names of other nodes begin with that of their interface's first one. */
+static bool names_node(const struct image *image)
 {
-	static const char name[] = "/dev/kvm";
+	const char *name;
 
-	for (unsigned i = 0; i < image->reads; i++) {
-		const u64 *r = image->read[i];
+	for (unsigned n = 0; (name = interface_node(n, 0)); n++)
+		for (unsigned i = 0; i < image->reads; i++) {
+			const u64 *r = image->read[i];
 
-		if (memmem((const void *)r[0], r[1] - r[0], name, sizeof(name) - 1))
-			return true;
-	}
+			if (memmem((const void *)r[0], r[1] - r[0], name, strlen(name)))
+				return true;
+		}
 	return false;
 }
 
@@ -70,7 +73,7 @@ static void replace_in(struct sites *s, const struct site_text *text)
 void xstate_hide(struct sites *s, const struct image *program)
 {
 	if (!s->on || getenv(PROCESSOR_HOST_ENV) || !(read_xcr(0) & ~(u64)OFFERED) ||
-		!names_kvm(program))
+		!names_node(program))
 		return;
 	for (unsigned i = 0; i < s->texts; i++)
 		replace_in(s, &s->text[i]);

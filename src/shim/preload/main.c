@@ -13,6 +13,7 @@
 #include "shim/ended.h"
 #include "shim/preload/hook.h"
 #include "shim/processor.h"
+#include "shim/shim.h"
 #include "shim/cpuidsites.h"
 
 typedef int main_function(int argc, char **argv, char **envp);
@@ -113,6 +114,7 @@ HOOK int __libc_start_main(main_function *program, int argc, char **argv, void (
 	void (*fini)(void), void (*linker_fini)(void), void *stack_end)
 {
 	programs_own = program;
+	nodes_begin();
 	sys_key_make(); /* while no other thread is in a call: a filter may come later (seccomp.c) */
 	pthread_atfork(hook_before_fork, NULL, hook_forked);
 	ended_watch(argc > 0 ? argv[0] : "the program");
