@@ -116,6 +116,14 @@ bool path_may_hide_node(const char *path);
 const char *params_text(const char *path);
 bool params_is_folder(const char *path);
 
+/* ---- links (links.c) ---- */
+
+/* May this text, which the kernel has given for a link, stand for a descriptor of ours? */
+bool link_may_be_ours(const char *link, size_t n);
+/* What is shown instead of a link to a descriptor of ours; its length, or 0: it is none. */
+#define SHIM_LINK_MAX 128
+size_t shim_readlink(int dirfd, const char *path, char *ret, size_t size);
+
 /* ---- what programs ask before they open (stat.c) ---- */
 
 /* mode as for access(2). */

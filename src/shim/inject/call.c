@@ -21,6 +21,7 @@ static const call_handler handlers[] = {
 	[SYS_open] = call_open,
 	[SYS_openat] = call_openat,
 	[SYS_openat2] = call_openat2,
+	[SYS_getdents64] = call_getdents64,
 	[SYS_readlink] = call_readlink,
 	[SYS_readlinkat] = call_readlinkat,
 	[SYS_ioctl] = call_ioctl,
@@ -70,7 +71,7 @@ static const call_handler handlers[] = {
 static const u16 at_site[] = {SYS_open, SYS_openat, SYS_openat2, SYS_readlink, SYS_readlinkat,
 	SYS_ioctl, SYS_close, SYS_close_range, SYS_dup, SYS_dup2, SYS_dup3, SYS_fcntl, SYS_mmap,
 	SYS_fallocate, SYS_access, SYS_faccessat, SYS_faccessat2, SYS_stat, SYS_lstat, SYS_fstat,
-	SYS_newfstatat, SYS_statx, SYS_brk};
+	SYS_newfstatat, SYS_statx, SYS_brk, SYS_getdents64};
 
 void call_classes(struct program *p)
 {

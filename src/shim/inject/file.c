@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "shim/inject/private.h"
+#include "shim/listing.h"
 
 /* Is it the link to this process's program? For the kernel that is uservisor. */
 bool path_is_own_exe(const char *path)
@@ -103,27 +104,51 @@ long call_openat2(struct thread *t, struct context *c)
 	return open_any(t, (int)c->rdi, c->rsi, (int)how.flags, how.mode);
 }
 
-static long readlink_any(struct thread *t, u64 address, u64 buffer, u64 size)
+/* Of a descriptor: nothing else has such a name, or is in such a folder. */
+static bool may_be_of_descriptor(const char *path)
 {
-	char path[PATH_MAX];
+	return !strncmp(path, "/proc/", 6) || (path[0] >= '0' && path[0] <= '9');
+}
+
+static long put_link(u64 buffer, u64 size, const char *link, size_t n)
+{
+	n = MIN(n, (size_t)(int)size);
+	return put_bytes(buffer, link, n) ? -EFAULT : (long)n;
+}
+
+static long readlink_any(struct thread *t, int dirfd, u64 address, u64 buffer, u64 size)
+{
+	char path[PATH_MAX], link[SHIM_LINK_MAX];
 	size_t n;
 
-	if (get_string(path, address, sizeof(path)) < 0 || !path_is_own_exe(path) || (int)size <= 0)
+	if (get_string(path, address, sizeof(path)) < 0 || (int)size <= 0 ||
+		!may_be_of_descriptor(path))
+		return CALL_PASS;
+	n = shim_readlink(dirfd, path, link, sizeof(link));
+	if (n)
+		return put_link(buffer, size, link, n);
+	if (!path_is_own_exe(path))
 		return CALL_PASS;
 	if (sys_readlink(path, path, 1) < 0) /* no /proc */
 		return CALL_PASS;
-	n = MIN(strlen(t->program->path), (size_t)(int)size);
-	return put_bytes(buffer, t->program->path, n) ? -EFAULT : (long)n;
+	return put_link(buffer, size, t->program->path, strlen(t->program->path));
 }
 
 long call_readlink(struct thread *t, struct context *c)
 {
-	return readlink_any(t, c->rdi, c->rsi, c->rdx);
+	return readlink_any(t, AT_FDCWD, c->rdi, c->rsi, c->rdx);
 }
 
 long call_readlinkat(struct thread *t, struct context *c)
 {
-	return readlink_any(t, c->rsi, c->rdx, c->r10);
+	return readlink_any(t, (int)c->rdi, c->rsi, c->rdx, c->r10);
+}
+
+long call_getdents64(struct thread *t, struct context *c)
+{
+	if (!listing_differs((int)c->rdi))
+		return CALL_PASS;
+	return listing_read((int)c->rdi, c->rsi, (u32)c->rdx, put_bytes);
 }
 
 /* ---- what is asked before a file is opened ---- */

@@ -304,6 +304,7 @@ long open_own_exe(const struct thread *t, int flags);
 long call_open(struct thread *t, struct context *c);
 long call_openat(struct thread *t, struct context *c);
 long call_openat2(struct thread *t, struct context *c);
+long call_getdents64(struct thread *t, struct context *c);
 long call_readlink(struct thread *t, struct context *c);
 long call_readlinkat(struct thread *t, struct context *c);
 long call_ioctl(struct thread *t, struct context *c);

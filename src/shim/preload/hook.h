@@ -43,9 +43,11 @@ static inline const char *as_given(const char *p)
 /* Hooks that syscall() comes to as well: results are the kernel's, -errno included. */
 long hook_openat(int dirfd, const char *path, int flags, mode_t mode);
 long hook_ioctl(int fd, unsigned long request, unsigned long arg);
-/* result: the kernel's. */
+/* result, n: the kernel's. */
+ssize_t hook_readlink(int dirfd, const char *path, char *buffer, size_t size, ssize_t n);
 long hook_access(int dirfd, const char *path, int mode, long result);
 long hook_close(int fd);
+long hook_getdents64(int fd, void *buffer, size_t size);
 long hook_fallocate(int fd, int mode, off_t offset, off_t len);
 long hook_seccomp(unsigned operation, unsigned flags, void *arg);
 int hook_prctl(int option, const unsigned long arg[4]); /* with errno */

@@ -85,6 +85,12 @@ static long by_number(long nr, const long a[6])
 	case SYS_openat2: return by_openat2(a);
 	case SYS_close: return hook_close((int)a[0]);
 	case SYS_close_range: return AS_RESULT(close_range((u32)a[0], (u32)a[1], (int)a[2]));
+	case SYS_getdents64: return hook_getdents64((int)a[0], (void *)a[1], (u32)a[2]);
+	case SYS_readlink:
+		return hook_readlink(AT_FDCWD, path, (char *)a[1], (size_t)(int)a[2], pass(nr, a));
+	case SYS_readlinkat:
+		return hook_readlink(
+			(int)a[0], path_at, (char *)a[2], (size_t)(int)a[3], pass(nr, a));
 	case SYS_dup: return AS_RESULT(dup((int)a[0]));
 	case SYS_dup2: return AS_RESULT(dup2((int)a[0], (int)a[1]));
 	case SYS_dup3: return AS_RESULT(dup3((int)a[0], (int)a[1], (int)a[2]));

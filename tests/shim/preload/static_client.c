@@ -3,20 +3,17 @@
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 int main(int argc, char **argv)
 {
-	char path[32], link[64] = "", *none[] = {NULL};
+	char *none[] = {NULL};
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	if (fd < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != 12 ||
-		(!access("/proc/self", F_OK) && (readlink(path, link, sizeof(link) - 1) < 0 ||
-							!strstr(link, "uservisor-kvm")))) {
-		printf("static program: /dev/kvm is descriptor %d, %s\n", fd, link);
+	/* The kernel's own device has no seals. */
+	if (fd < 0 || ioctl(fd, KVM_GET_API_VERSION, 0) != 12 || fcntl(fd, F_GET_SEALS) <= 0) {
+		printf("static program: /dev/kvm is descriptor %d\n", fd);
 		return 1;
 	}
 	if (argc < 2)
