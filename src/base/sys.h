@@ -254,6 +254,11 @@ static inline int sys_madvise(void *addr, size_t n, int advice)
 	return (int)SYS_CALL3(SYS_madvise, addr, n, advice);
 }
 
+static inline int sys_mincore(void *addr, size_t n, unsigned char *ret)
+{
+	return (int)SYS_CALL3(SYS_mincore, addr, n, ret);
+}
+
 static inline void *sys_mremap(void *addr, size_t old, size_t n, int flags)
 {
 	return (void *)SYS_CALL4(SYS_mremap, addr, old, n, flags);

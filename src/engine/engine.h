@@ -79,6 +79,7 @@ enum machine_option {
 	OPT_NO_PLATFORM_INFO, /* the guest may not read MSR_PLATFORM_INFO */
 	OPT_HYPERCALL_EXITS,  /* bit n: hypercall n exits as EXIT_HYPERCALL */
 	OPT_INTERCEPTS, /* the machine is a Hyper-V partition: exits leave in front, see exit.h */
+	OPT_HYPERCALL_INTERCEPT, /* OPT_INTERCEPTS: hypercalls that the engine does not have leave as EXIT_HYPERV */
 	OPT_X87_MMIO_FAILS, /* x87 loads and stores on device memory exit as EXIT_INTERNAL_ERROR */
 	OPT_COUNT
 };
@@ -244,6 +245,7 @@ void vcpu_set_wait_fd(struct vcpu *v, int fd);
 void vcpu_request_irq_window(struct vcpu *v, bool on);
 /* Inject this vector as an external interrupt as soon as the guest can take it. It replaces a vector that waits. */
 void vcpu_interrupt(struct vcpu *v, u8 vector);
+void vcpu_interrupt_clear(struct vcpu *v);           /* none waits any more */
 void vcpu_nmi(struct vcpu *v);                       /* any time */
 void vcpu_smi(struct vcpu *v);                       /* any time */
 bool vcpu_ready_for_interrupt(const struct vcpu *v); /* IF set, no shadow, nothing queued */
@@ -326,6 +328,8 @@ const struct refusal *vcpu_refusal(const struct vcpu *v);
 
 /* Read the state of these groups (STATE_*). The vcpu must not run. */
 void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret);
+/* The first n of XMM0 to XMM15, at 16 bytes each. The vcpu must not run. */
+void vcpu_get_xmm(const struct vcpu *v, void *ret, unsigned n);
 /* -EINVAL if the values cannot be a processor state (CR0/CR4/EFER combinations, reserved bits): nothing changes. */
 int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s);
 
@@ -372,12 +376,18 @@ unsigned engine_supported_cpuid(struct cpuid_entry *ret, unsigned n);
 int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n);
 /* CPUID as the guest would read it now: OSXSAVE and sizes follow the state. */
 unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n);
+/* What the guest's CPUID instruction gives now: EAX, EBX, ECX, EDX. */
+void vcpu_read_cpuid(struct vcpu *v, u32 leaf, u32 index, u32 ret[4]);
 
 /* Refuse MSRs and hypercalls of KVM's paravirtual interface that CPUID does not announce. */
 void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on);
 
+struct translation {
+	u64 gpa;
+	bool writable, user, nx; /* what all tables on the way allow */
+};
 /* Translate linear to physical with the vcpu's current paging state, without side effects. -EFAULT: not mapped. */
-int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user);
+int vcpu_translate(struct vcpu *v, u64 gva, struct translation *ret);
 
 /*
  * Populate the memory of whole pages. *ret_done is the number of bytes that have memory now. -ENOENT: the next page is

@@ -200,6 +200,7 @@ struct hv_post_message_direct {
 	u8 message[256];
 	u32 pad2;
 } __attribute__((packed));
+#define HV_POST_MESSAGE_BYTES 276 /* that are looked at */
 
 struct hv_access_states {
 	u64 partition, flags;
@@ -688,9 +689,9 @@ struct hv_hypercall_message {
 	struct hv_intercept_header header;
 	u64 rax, rbx, rcx, rdx, r8, rsi, rdi;
 	struct hv_value128 xmm[6];
-	u32 flags;
-} __attribute__((packed));
-_Static_assert(sizeof(struct hv_hypercall_message) == 196, "TLFS");
+	u32 flags, reserved;
+};
+_Static_assert(offsetof(struct hv_hypercall_message, flags) == 0xc0, "TLFS");
 
 struct hv_apic_eoi_message {
 	u32 vp_index, vector;

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "abi/eventfd.h"
 #include "abi/kvm/kvm.h"
 
 /* ---- routing ---- */
@@ -138,21 +139,6 @@ static long check_irqfd(struct call *c, u32 flags)
 	if ((flags & KVM_IRQFD_FLAG_RESAMPLE) && mode != IRQCHIP_FULL)
 		return refuse(c->why, -EINVAL, NO_FULL_IRQCHIP);
 	return 0;
-}
-
-/* Of an event descriptor that the engine was given. */
-static long eventfd_taken(struct call *c, long r, u64 fd)
-{
-	r = refuse_if(c->why, r, -EBADF, "fd %lu is not open", fd);
-	return refuse_if(c->why, r, -EINVAL, "fd %lu is not an eventfd", fd);
-}
-
-/* Of two. */
-static long eventfds_taken(struct call *c, long r, u64 fd, u64 resample)
-{
-	r = refuse_if(c->why, r, -EBADF, "fd %lu or resamplefd %lu is not open", fd, resample);
-	return refuse_if(
-		c->why, r, -EINVAL, "fd %lu or resamplefd %lu is not an eventfd", fd, resample);
 }
 
 long vm_irqfd(struct call *c)

@@ -4,24 +4,11 @@
 #include <string.h>
 
 #include "abi/kvm/state.h"
+#include "x86/fxsave.h"
 
 /* ---- XSAVE image and its legacy part, SDM 1:13.4 ---- */
 
-#define XSTATE_BV_OFFSET 512
-#define MXCSR_ANY_HOST   0xffbfu /* bits that every processor has, SDM 1:11.6.6 */
-#define XSTATE_X87_SSE   3ull
-
-/* FXSAVE, 64-bit format, SDM 1:10.5.1 */
-struct fxsave {
-	u16 fcw, fsw;
-	u8 ftw, reserved;
-	u16 opcode;
-	u64 ip, dp;
-	u32 mxcsr, mxcsr_mask;
-	u8 st[8][16];
-	u8 xmm[16][16];
-};
-_Static_assert(offsetof(struct fxsave, xmm) == 160, "FXSAVE layout");
+#define MXCSR_ANY_HOST 0xffbfu /* bits that every processor has, SDM 1:11.6.6 */
 
 long vcpu_get_fpu(struct call *c)
 {

@@ -159,11 +159,10 @@ long vcpu_set_mce(struct call *c)
 long vcpu_translate_gva(struct call *c)
 {
 	struct kvm_translation *t = c->data;
-	bool writable, user;
-	u64 gpa;
+	struct translation to;
 
-	t->valid = !vcpu_translate(vcpu_of(c)->cpu, t->linear_address, &gpa, &writable, &user);
-	t->physical_address = t->valid ? gpa : ~0ull;
+	t->valid = !vcpu_translate(vcpu_of(c)->cpu, t->linear_address, &to);
+	t->physical_address = t->valid ? to.gpa : ~0ull;
 	/* Linux has never filled these in with anything else. */
 	t->writeable = 1;
 	t->usermode = 0;

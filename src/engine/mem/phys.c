@@ -159,7 +159,7 @@ int machine_set_bit(struct machine *m, u64 gpa, unsigned bit, bool *ret_was)
 	return r;
 }
 
-int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bool *ret_user)
+int vcpu_translate(struct vcpu *v, u64 gva, struct translation *ret)
 {
 	struct walk w;
 	int r;
@@ -168,8 +168,7 @@ int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bo
 	if (!(v->cpu.cr0 & CR0_PG)) {
 		if (gva == ~0ull)
 			return -EFAULT;
-		*ret_gpa = gva;
-		*ret_writable = *ret_user = true;
+		*ret = (struct translation){.gpa = gva, .writable = true, .user = true};
 		return 0;
 	}
 	pthread_rwlock_rdlock(&v->machine->mem->lock);
@@ -177,8 +176,7 @@ int vcpu_translate(struct vcpu *v, u64 gva, u64 *ret_gpa, bool *ret_writable, bo
 	pthread_rwlock_unlock(&v->machine->mem->lock);
 	if (r)
 		return r;
-	*ret_gpa = w.gpa & GPA_BITS;
-	*ret_writable = w.writable;
-	*ret_user = w.user;
+	*ret = (struct translation){
+		.gpa = w.gpa & GPA_BITS, .writable = w.writable, .user = w.user, .nx = w.nx};
 	return 0;
 }

@@ -281,6 +281,11 @@ void vcpu_interrupt(struct vcpu *v, u8 vector)
 	vcpu_post_event(v);
 }
 
+void vcpu_interrupt_clear(struct vcpu *v)
+{
+	v->user_irq = -1;
+}
+
 bool vcpu_ready_for_interrupt(const struct vcpu *v)
 {
 	return cpu_interruptible(&v->cpu) && v->user_irq < 0 && !v->cpu.events.interrupt.injected &&

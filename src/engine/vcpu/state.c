@@ -109,6 +109,11 @@ void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret)
 		ret->mp_state = get_mp(v);
 }
 
+void vcpu_get_xmm(const struct vcpu *v, void *ret, unsigned n)
+{
+	memcpy(ret, ((const struct fpu_image *)v->cpu.xsave_area)->xmm, n * 16ul);
+}
+
 /* ---- what can be a processor state ---- */
 
 static int check_sregs(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
@@ -423,6 +428,11 @@ unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n)
 		cpuid_apply_state(&v->cpu, &ret[i]);
 	}
 	return v->cpu.cpuid_count;
+}
+
+void vcpu_read_cpuid(struct vcpu *v, u32 leaf, u32 index, u32 ret[4])
+{
+	cpuid_read(&v->cpu, leaf, index, ret);
 }
 
 void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on)

@@ -95,18 +95,17 @@ static void test_tables_are_logged_and_watched(void **state)
 static void test_peek(void **state)
 {
 	struct fixture f;
-	u64 gpa;
-	bool writable, user;
+	struct translation to;
 
 	fixture_open(&f, 1, 0x10000);
 	map_one(&f, 0x5005);
-	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x400010, &gpa, &writable, &user), 0);
-	assert_int_equal(gpa, 0x5010);
-	assert_false(writable);
-	assert_true(user);
+	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x400010, &to), 0);
+	assert_int_equal(to.gpa, 0x5010);
+	assert_false(to.writable);
+	assert_true(to.user);
 	assert_int_equal(get64(&f, 0x4000), 0x5005);
-	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x500000, &gpa, &writable, &user), -EFAULT);
-	assert_int_equal(vcpu_translate(f.cpu->vcpu, 1ull << 50, &gpa, &writable, &user), -EFAULT);
+	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x500000, &to), -EFAULT);
+	assert_int_equal(vcpu_translate(f.cpu->vcpu, 1ull << 50, &to), -EFAULT);
 	fixture_close(&f);
 }
 

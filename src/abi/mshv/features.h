@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a partition's processors can do: the feature banks of the hypervisor and the CPUID bits that they stand for, and
+ * what its guest may use of the hypervisor. features.def and synthetic.def are the tables.
+ */
+#ifndef ABI_MSHV_FEATURES_H
+#define ABI_MSHV_FEATURES_H
+
+#include "abi/mshv/mshv.h"
+
+/* All synthetic features that the engine has. */
+#define SYNTHETIC_FEATURES features_synthetic_all()
+u64 features_synthetic_all(void);
+
+/* Of the partition; p is NULL: of the host. */
+u64 features_bank(const struct mshv_partition *p, unsigned bank);
+u64 features_xsave(const struct mshv_partition *p);
+u64 features_xsave_states(const struct mshv_partition *p); /* of XCR0 */
+u64 features_xsave_size(const struct mshv_partition *p);   /* bytes, compacted */
+u64 features_vendor(void);
+u64 features_address_width(void);
+
+/* The privileges of the guest: 40000003 EAX, EBX. */
+u64 features_privileges(struct mshv_partition *p);
+
+/* Take from the host's leaves what the partition does not have. */
+void features_filter(const struct mshv_partition *p, struct cpuid_entry *e, unsigned n);
+/* The hypervisor's leaves for its guest. Returns how many; there is room for HV_LEAVES. */
+#define HV_LEAVES 7
+unsigned features_hv_leaves(struct mshv_partition *p, struct cpuid_entry *ret);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* What intercept.c keeps of a partition's intercepts, and intercept_message.c looks at. */
+#ifndef ABI_MSHV_INTERCEPT_LIST_H
+#define ABI_MSHV_INTERCEPT_LIST_H
+
+#include "abi/mshv/mshv.h"
+
+#define INTERCEPT_LEAVES 64
+#define INTERCEPT_MSRS   256
+
+struct intercepts {
+	pthread_mutex_t installing; /* changes, one at a time: held while processors are told */
+	pthread_mutex_t lock;       /* the leaves, which processors look at: never held then */
+	bool tapped;                /* the partition is the machine's subscriber */
+	u32 leaf[INTERCEPT_LEAVES];
+	unsigned leaf_count;
+	struct {
+		u32 index, access;
+	} msr[INTERCEPT_MSRS];
+	unsigned msr_count;
+	_Atomic u32 exceptions, traps; /* a bit for each vector */
+	_Atomic u32 msr_class;         /* HV_ACCESS_*: all MSRs */
+	_Atomic u32 hypercalls;        /* a bit for each HV_INTERCEPT_* about them */
+};
+
+/* Which MSR exits the engine makes: after a change of msr_class or of what becomes of unknown MSRs. 0 or -errno. */
+int msr_exits_update(struct mshv_partition *p);
+
+#endif

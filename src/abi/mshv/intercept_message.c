@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/* Exits for intercepts that were asked for, as messages; and those that turn out not to be wanted, done here. */
+#include <string.h>
+
+#include "abi/mshv/cpuid.h"
+#include "abi/mshv/intercept.h"
+#include "abi/mshv/intercept_list.h"
+#include "abi/mshv/message.h"
+#include "abi/mshv/property.h"
+#include "abi/mshv/register.h"
+#include "engine/tap.h"
+
+/* ---- an instruction that the interface completes itself ---- */
+
+static void complete(struct mshv_vp *v, struct vcpu_state *s)
+{
+	s->rip += vcpu_exit_insn(v->cpu)->len;
+	vcpu_set(v->cpu, ST_REGS, s);
+}
+
+static void raise_gp(struct mshv_vp *v)
+{
+	struct vcpu_state s;
+
+	vcpu_get(v->cpu, ST_EVENT, &s);
+	s.events.exception.pending = true;
+	s.events.exception.vector = X86_GP;
+	s.events.exception.has_error = true;
+	s.events.exception.error = 0;
+	s.events.exception.has_payload = false;
+	vcpu_set(v->cpu, ST_EVENT, &s);
+}
+
+/* ---- MSRs ---- */
+
+int msr_exits_update(struct mshv_partition *p)
+{
+	bool class = atomic_load(&p->intercepts->msr_class);
+
+	/* What becomes of unknown ones can be said at any time, so they leave always. */
+	return machine_set_msr_exits(p->machine, MSR_WHY_UNKNOWN | (class ? MSR_WHY_FILTER : 0));
+}
+
+static bool is_ignored(struct mshv_vp *v, u32 msr)
+{
+	u32 action;
+
+	if (msr_result(v, msr, &action))
+		return action == HV_MSR_RESULT_IGNORE;
+	return property_value(v->partition, HV_PROPERTY_UNIMPLEMENTED_MSR_ACTION) ==
+	       HV_MSR_ACTION_IGNORE;
+}
+
+/* Reads as zero, writes go nowhere, or #GP. */
+static int unknown_msr(struct mshv_vp *v, const struct exit *x, u64 *value)
+{
+	*value = 0;
+	return is_ignored(v, x->msr.index) ? 0 : -EINVAL;
+}
+
+static int known_msr(struct mshv_vp *v, const struct exit *x, u64 *value)
+{
+	return x->reason == EXIT_RDMSR ? vcpu_get_msr(v->cpu, x->msr.index, value, false)
+				       : vcpu_set_msr(v->cpu, x->msr.index, x->msr.data, false);
+}
+
+/* An access that the VMM does not want to see. */
+static void do_msr(struct mshv_vp *v, const struct exit *x)
+{
+	struct vcpu_state s;
+	u64 value = 0;
+	int r;
+
+	r = x->msr.why == MSR_WHY_UNKNOWN ? unknown_msr(v, x, &value) : known_msr(v, x, &value);
+	if (r == -ENOENT)
+		r = unknown_msr(v, x, &value);
+	if (r) {
+		raise_gp(v);
+		return;
+	}
+	vcpu_get(v->cpu, ST_REGS, &s);
+	if (x->reason == EXIT_RDMSR) {
+		s.gpr[RAX] = (u32)value;
+		s.gpr[RDX] = value >> 32;
+	}
+	complete(v, &s);
+}
+
+static bool msr_wanted(const struct mshv_vp *v, const struct exit *x)
+{
+	u32 access = x->reason == EXIT_RDMSR ? HV_ACCESS_READ : HV_ACCESS_WRITE;
+
+	return atomic_load(&v->partition->intercepts->msr_class) & access;
+}
+
+static void fill_msr(struct mshv_vp *v, u32 index, bool write, struct hv_message *m)
+{
+	struct hv_msr_message *p = MESSAGE(m, HVMSG_X64_MSR_INTERCEPT, struct hv_msr_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, write ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ, &s);
+	p->msr = index;
+	p->rdx = s.gpr[RDX];
+	p->rax = s.gpr[RAX];
+}
+
+void msr_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	fill_msr(v, x->msr.index, x->reason == EXIT_WRMSR, m);
+}
+
+/* ---- hypercalls ---- */
+
+#define HV_CALL_RETARGET 0x7e
+
+/* The type of intercept that this call is an instance of, beside HV_INTERCEPT_HYPERCALL. */
+static unsigned type_of(u16 code)
+{
+	switch (code) {
+	case HV_CALL_POST_MESSAGE:
+	case HV_CALL_SIGNAL_EVENT: return HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION;
+	case HV_CALL_RETARGET: return HV_INTERCEPT_RETARGET_INTERRUPT;
+	default: return HV_INTERCEPT_HYPERCALL;
+	}
+}
+
+static bool call_wanted(const struct mshv_vp *v, const struct exit *x)
+{
+	u32 types = BIT(HV_INTERCEPT_HYPERCALL) | BIT(type_of((u16)x->hyperv.arg[0]));
+
+	return atomic_load(&v->partition->intercepts->hypercalls) & types;
+}
+
+/* The status in 64 bits, or in EDX:EAX. */
+static void do_call(struct mshv_vp *v, const struct exit *x)
+{
+	u64 status = type_of((u16)x->hyperv.arg[0]) == HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION
+			     ? HVS_INVALID_CONNECTION
+			     : HVS_INVALID_CODE;
+	struct vcpu_state s;
+
+	vcpu_get(v->cpu, ST_REGS | ST_SREGS, &s);
+	s.gpr[RAX] = status;
+	if (!(s.efer & EFER_LMA) || !(s.seg[SEG_CS].attr & SEG_L))
+		s.gpr[RDX] = 0;
+	complete(v, &s);
+}
+
+void hypercall_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	struct hv_hypercall_message *p =
+		MESSAGE(m, HVMSG_HYPERCALL_INTERCEPT, struct hv_hypercall_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	p->rax = s.gpr[RAX];
+	p->rbx = s.gpr[RBX];
+	p->rcx = s.gpr[RCX];
+	p->rdx = s.gpr[RDX];
+	p->r8 = s.gpr[R8];
+	p->rsi = s.gpr[RSI];
+	p->rdi = s.gpr[RDI];
+	vcpu_get_xmm(v->cpu, p->xmm, ARRAY_SIZE(p->xmm));
+}
+
+/* ---- what the subscriber has stopped ---- */
+
+static void cpuid_message(struct mshv_vp *v, const struct tap_event *e, struct hv_message *m)
+{
+	struct hv_cpuid_message *p = MESSAGE(m, HVMSG_X64_CPUID_INTERCEPT, struct hv_cpuid_message);
+	struct vcpu_state s;
+	u32 out[4];
+
+	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	p->rax = s.gpr[RAX];
+	p->rcx = s.gpr[RCX];
+	p->rdx = s.gpr[RDX];
+	p->rbx = s.gpr[RBX];
+	vcpu_read_cpuid(v->cpu, e->cpuid.leaf, e->cpuid.index, out);
+	p->default_rax = out[0];
+	p->default_rbx = out[1];
+	p->default_rcx = out[2];
+	p->default_rdx = out[3];
+}
+
+static void exception_message(struct mshv_vp *v, const struct tap_event *e, struct hv_message *m)
+{
+	bool soft = e->kind == TAP_SOFT_INT;
+	u8 vector = soft ? e->soft_int.vector : e->exception.vector;
+	bool trap = atomic_load(&v->partition->intercepts->traps) >> (vector & 31) & 1;
+	struct hv_exception_message *p =
+		MESSAGE(m, trap ? HVMSG_X64_EXCEPTION_TRAP : HVMSG_X64_EXCEPTION_INTERCEPT,
+			struct hv_exception_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	p->vector = vector;
+	p->info = soft                     ? HV_EXCEPTION_SOFTWARE
+		  : e->exception.has_error ? HV_EXCEPTION_HAS_ERROR
+					   : 0;
+	p->byte_count = message_bytes(v, p->bytes);
+	p->error = soft ? 0 : e->exception.error;
+	p->parameter = soft ? 0 : e->exception.payload;
+	p->ds = segment_out(&s.seg[SEG_DS]);
+	p->ss = segment_out(&s.seg[SEG_SS]);
+	memcpy(&p->rax, s.gpr, sizeof(s.gpr));
+}
+_Static_assert(
+	offsetof(struct hv_exception_message, r15) - offsetof(struct hv_exception_message, rax) ==
+		15 * sizeof(u64),
+	"in the encoding's order");
+
+void tap_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	const struct tap_event *e = vcpu_tap_event(v->cpu);
+
+	switch (e->kind) {
+	case TAP_CPUID: cpuid_message(v, e, m); break;
+	case TAP_EXCEPTION:
+	case TAP_SOFT_INT: exception_message(v, e, m); break;
+	case TAP_MSR_READ: fill_msr(v, e->msr.index, false, m); break;
+	case TAP_MSR_WRITE: fill_msr(v, e->msr.index, true, m); break;
+	default: break;
+	}
+}
+
+bool intercept_unwanted(struct mshv_vp *v)
+{
+	const struct exit *x = vcpu_exit(v->cpu);
+
+	switch (x->reason) {
+	case EXIT_RDMSR:
+	case EXIT_WRMSR:
+		if (msr_wanted(v, x))
+			return false;
+		do_msr(v, x);
+		return true;
+	case EXIT_HYPERV:
+		if (call_wanted(v, x))
+			return false;
+		do_call(v, x);
+		return true;
+	default: return false;
+	}
+}

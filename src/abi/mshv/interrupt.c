@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Interrupts that the VMM asserts, and messages and events that it sends to a VP's synthetic interrupt controller. */
+#include <string.h>
+
+#include "abi/mshv/hvcall.h"
+
+/* ---- HVCALL_ASSERT_VIRTUAL_INTERRUPT: a message of the bus, SDM 3:10.11 ---- */
+
+#define MSI_ADDRESS  0xfee00000ull
+#define MSI_LOGICAL  BIT64(2)
+#define MSI_DEST(id) ((u64)((id)&0xff) << 12)
+#define MSI_HIGH(id) ((u64)((id) & ~0xffull) << 32) /* as KVM has it for ids beyond 8 bits */
+#define MSI_TYPE(t)  ((u32)(t) << 8)
+#define MSI_ASSERT   BIT(14)
+#define MSI_LEVEL    BIT(15)
+
+static u16 check_assert(const struct hv_assert_interrupt *in)
+{
+	u32 known = HV_INTERRUPT_LEVEL | HV_INTERRUPT_LOGICAL | HV_INTERRUPT_LONG;
+
+	if (in->control & ~known || in->vector > 255)
+		return HVS_INVALID_PARAMETER;
+	if (in->type > HV_INTERRUPT_LINT1 || in->type == HV_INTERRUPT_REMOTE_READ)
+		return HVS_INVALID_PARAMETER;
+	if (in->type <= HV_INTERRUPT_LOWEST && in->vector < 16)
+		return HVS_INVALID_PARAMETER;
+	return HVS_SUCCESS;
+}
+
+/* The programmable interrupt controller's: its vector goes to the boot processor as it is. */
+static u16 assert_extint(struct hvcall *h, const struct hv_assert_interrupt *in)
+{
+	struct mshv_vp *v = partition_vp(h->partition, (u32)in->dest);
+
+	if (!v)
+		return HVS_SUCCESS;
+	if (!in->vector) /* the line is taken back */
+		return HVS_SUCCESS;
+	v = hvcall_take(h, v->index);
+	vcpu_interrupt(v->cpu, (u8)in->vector);
+	hvcall_give(h, v);
+	return HVS_SUCCESS;
+}
+
+/* A pin of one local APIC: its entry says what it means. */
+static u16 assert_pin(struct hvcall *h, const struct hv_assert_interrupt *in)
+{
+	struct mshv_vp *v = partition_vp(h->partition, (u32)in->dest);
+
+	if (v && in->type == HV_INTERRUPT_LINT1)
+		vcpu_nmi(v->cpu);
+	return HVS_SUCCESS;
+}
+
+static u16 assert_message(struct hvcall *h, const struct hv_assert_interrupt *in)
+{
+	struct msi msi = {
+		.address = MSI_ADDRESS | MSI_DEST(in->dest) | MSI_HIGH(in->dest) |
+			   (in->control & HV_INTERRUPT_LOGICAL ? MSI_LOGICAL : 0),
+		.data = in->vector | MSI_TYPE(in->type) | MSI_ASSERT |
+			(in->control & HV_INTERRUPT_LEVEL ? MSI_LEVEL : 0),
+	};
+
+	irq_msi(h->partition->machine, &msi); /* whom nobody takes is lost */
+	return HVS_SUCCESS;
+}
+
+u16 call_assert_interrupt(struct hvcall *h)
+{
+	const struct hv_assert_interrupt *in = h->in;
+	u16 status = check_assert(in);
+
+	if (status) {
+		refuse(h->why, 0, "type %lu, vector %lu: there is no such interrupt", (u64)in->type,
+			(u64)in->vector);
+		return status;
+	}
+	switch (in->type) {
+	case HV_INTERRUPT_EXTINT: return assert_extint(h, in);
+	case HV_INTERRUPT_LINT0:
+	case HV_INTERRUPT_LINT1: return assert_pin(h, in);
+	default: return assert_message(h, in);
+	}
+}
+
+/* Of all VPs: what HV_INTERRUPT_EXTINT has put there and nobody has taken. */
+u16 call_clear_interrupt(struct hvcall *h)
+{
+	for (u32 i = 0; i < MSHV_VPS_MAX; i++) {
+		struct mshv_vp *v = partition_vp(h->partition, i) ? hvcall_take(h, i) : NULL;
+
+		if (!v)
+			continue;
+		vcpu_interrupt_clear(v->cpu);
+		hvcall_give(h, v);
+	}
+	return HVS_SUCCESS;
+}
+
+/* ---- events and messages for the synthetic interrupt controller ---- */
+
+#define EVENT_FLAGS 2048 /* of each source */
+
+u16 call_signal_event(struct hvcall *h)
+{
+	const struct hv_signal_event_direct *in = h->in;
+	struct mshv_vp *v = partition_vp(h->partition, in->vp_index);
+	bool newly = false;
+
+	if (!v)
+		return HVS_INVALID_VP_INDEX;
+	if (in->sint >= HV_SINTS || in->flag >= EVENT_FLAGS)
+		return HVS_INVALID_PARAMETER;
+	if (vcpu_synic_signal(v->cpu, in->sint, in->flag, &newly))
+		return HVS_INVALID_SYNIC_STATE;
+	*(u8 *)h->out = newly;
+	return HVS_SUCCESS;
+}
+
+u16 call_post_message(struct hvcall *h)
+{
+	const struct hv_post_message_direct *in = h->in;
+	struct mshv_vp *v = partition_vp(h->partition, in->vp_index);
+	struct hv_message message;
+
+	if (!v)
+		return HVS_INVALID_VP_INDEX;
+	memcpy(&message, in->message, sizeof(message));
+	if (in->sint >= HV_SINTS || message.len > sizeof(message.payload))
+		return HVS_INVALID_PARAMETER;
+	switch (vcpu_synic_post(v->cpu, in->sint, &message)) {
+	case 0: return HVS_SUCCESS;
+	case -EAGAIN: return HVS_INSUFFICIENT_BUFFERS;
+	default: return HVS_INVALID_SYNIC_STATE;
+	}
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* The kinds of descriptors that /dev/mshv has, a table for each. None knows any other request: -ENOTTY. */
+#include <errno.h>
+
+#include "abi/mshv/kinds.h"
+
+const struct fd_ops mshv_system_ops = {
+	.name = "uservisor-mshv",
+	.kind = DEV_SYSTEM,
+	.anywhere = true,
+	.unknown = -ENOTTY,
+	.ioctl = mshv_dispatch_system,
+};
+
+const struct fd_ops mshv_partition_ops = {
+	.name = "uservisor-mshv-partition",
+	.kind = DEV_VM,
+	.unknown = -ENOTTY,
+	.ioctl = mshv_dispatch_partition,
+	.release = partition_release,
+};
+
+const struct fd_ops mshv_vp_ops = {
+	.name = "uservisor-mshv-vp",
+	.kind = DEV_VCPU,
+	.unknown = -ENOTTY,
+	.ioctl = mshv_dispatch_vp,
+	.mmap_check = vp_mmap_check,
+};
+
+const struct fd_ops *const mshv_kinds[] = {
+	&mshv_system_ops, &mshv_partition_ops, &mshv_vp_ops, NULL};

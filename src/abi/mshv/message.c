@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each exit of the engine's is one message (TLFS, section on intercepts). With OPT_INTERCEPTS the exit has left in front of
+ * the instruction, as a message says it.
+ */
+#include "abi/mshv/message.h"
+
+#include <string.h>
+
+#include "abi/mshv/intercept.h"
+#include "abi/mshv/memory.h"
+#include "abi/mshv/register.h"
+
+/* ---- the common part ---- */
+
+#define FLAG_IF(condition, bit) ((condition) ? (bit) : 0)
+
+static u16 execution_state(const struct vcpu_state *s)
+{
+	u32 cpl = s->cr0 & CR0_PE ? SEG_DPL(s->seg[SEG_SS].attr) : 0;
+
+	if ((s->cr0 & CR0_PE) && (s->rflags & FL_VM))
+		cpl = 3;
+	return (u16)(cpl | FLAG_IF(s->cr0 & CR0_PE, HV_EXEC_CR0_PE) |
+		     FLAG_IF(s->cr0 & CR0_AM, HV_EXEC_CR0_AM) |
+		     FLAG_IF(s->efer & EFER_LMA, HV_EXEC_EFER_LMA) |
+		     FLAG_IF(s->dr[7] & 0xff, HV_EXEC_DEBUG) |
+		     FLAG_IF(pending_interruption(&s->events) != 0, HV_EXEC_INTERRUPTION) |
+		     FLAG_IF(s->events.shadow, HV_EXEC_SHADOW));
+}
+
+void message_header(
+	struct mshv_vp *v, struct hv_intercept_header *h, u8 access, struct vcpu_state *s)
+{
+	vcpu_get(v->cpu, HEADER_STATE, s);
+	h->vp_index = v->index;
+	h->length_cr8 = (u8)((vcpu_exit_insn(v->cpu)->len & 15) | s->cr8 << 4);
+	h->access = access;
+	h->execution_state = execution_state(s);
+	h->cs = segment_out(&s->seg[SEG_CS]);
+	h->rip = s->rip;
+	h->rflags = s->rflags;
+}
+
+/* The count. */
+u8 message_bytes(const struct mshv_vp *v, u8 *bytes)
+{
+	const struct exit_insn *insn = vcpu_exit_insn(v->cpu);
+
+	memcpy(bytes, insn->bytes, HV_INSTRUCTION_BYTES);
+	return insn->count;
+}
+
+void *message_begin(struct hv_message *m, u32 type, size_t bytes)
+{
+	m->type = type;
+	m->len = (u8)bytes;
+	return m->payload;
+}
+/* ---- port I/O ---- */
+
+static void io_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	struct hv_io_port_message *p =
+		MESSAGE(m, HVMSG_X64_IO_PORT_INTERCEPT, struct hv_io_port_message);
+	bool out = x->reason == EXIT_IO_OUT;
+	struct vcpu_state s;
+
+	message_header(v, &p->header, out ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ, &s);
+	p->port = x->io.port;
+	p->access_info = (u8)(x->io.size | FLAG_IF(x->io.string, HV_IO_STRING) |
+			      FLAG_IF(x->io.rep, HV_IO_REP));
+	p->byte_count = message_bytes(v, p->bytes);
+	p->rax = s.gpr[RAX];
+	p->ds = segment_out(&s.seg[SEG_DS]);
+	p->es = segment_out(&s.seg[SEG_ES]);
+	p->rcx = s.gpr[RCX];
+	p->rsi = s.gpr[RSI];
+	p->rdi = s.gpr[RDI];
+}
+
+/* ---- memory ---- */
+
+static u8 memory_access(const struct exit *x)
+{
+	if (x->reason == EXIT_MMIO_FETCH)
+		return HV_INTERCEPT_EXECUTE;
+	return x->reason == EXIT_MMIO_WRITE || x->mmio.rmw ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ;
+}
+
+static u8 gva_info(const struct exit *x)
+{
+	if (!x->mmio.gva_valid)
+		return 0;
+	return HV_MEMORY_GVA_VALID | FLAG_IF(!x->mmio.walk, HV_MEMORY_GVA_GPA_VALID);
+}
+
+/* Memory that may not be accessed so is another message than none at all. */
+static void memory_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	u8 rights;
+	bool is_memory = partition_memory_flags(v->partition, x->mmio.gpa, &rights);
+	struct hv_memory_message *p = MESSAGE(
+		m, is_memory ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA, struct hv_memory_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, memory_access(x), &s);
+	p->cache_type = is_memory ? HV_CACHE_WB : HV_CACHE_UC;
+	p->byte_count = message_bytes(v, p->bytes);
+	p->access_info = gva_info(x);
+	p->tpr_priority = (u8)s.cr8;
+	p->gva = x->mmio.gva;
+	p->gpa = x->mmio.gpa;
+}
+
+/* The caller has taken the memory of a region away, or protected it. */
+static void fault_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	struct hv_memory_message *p = MESSAGE(m, HVMSG_GPA_INTERCEPT, struct hv_memory_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, HV_INTERCEPT_READ, &s);
+	p->cache_type = HV_CACHE_WB;
+	p->byte_count = message_bytes(v, p->bytes);
+	p->gpa = x->fault.gpa;
+}
+
+/* ---- the rest ---- */
+
+/* RIP is behind the instruction that ended the interrupt. */
+static void eoi_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	struct hv_apic_eoi_message *p = MESSAGE(m, HVMSG_X64_APIC_EOI, struct hv_apic_eoi_message);
+
+	p->vp_index = v->index;
+	p->vector = x->vector;
+}
+
+static void header_message(struct mshv_vp *v, u32 type, u8 access, struct hv_message *m)
+{
+	struct hv_intercept_header *p = MESSAGE(m, type, struct hv_intercept_header);
+	struct vcpu_state s;
+
+	message_header(v, p, access, &s);
+}
+
+static void halt_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	header_message(v, HVMSG_X64_HALT, HV_INTERCEPT_EXECUTE, m);
+}
+
+/* A triple fault, or an instruction that cannot be executed. */
+static void unrecoverable_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	header_message(v, HVMSG_UNRECOVERABLE_EXCEPTION, HV_INTERCEPT_EXECUTE, m);
+}
+
+static void deliverable_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	struct hv_deliverable_message *p =
+		MESSAGE(m, HVMSG_X64_INTERRUPTION_DELIVERABLE, struct hv_deliverable_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	p->type = HV_PENDING_EXTINT;
+	v->notify = 0;
+	vcpu_request_irq_window(v->cpu, false);
+}
+
+static void sint_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+{
+	struct hv_sint_deliverable_message *p =
+		MESSAGE(m, HVMSG_SYNIC_SINT_DELIVERABLE, struct hv_sint_deliverable_message);
+	struct vcpu_state s;
+
+	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	p->sints = x->sints;
+}
+
+static void (*const makers[EXIT_COUNT])(
+	struct mshv_vp *v, const struct exit *x, struct hv_message *m) = {
+	[EXIT_IO_IN] = io_message,
+	[EXIT_IO_OUT] = io_message,
+	[EXIT_MMIO_READ] = memory_message,
+	[EXIT_MMIO_WRITE] = memory_message,
+	[EXIT_MMIO_FETCH] = memory_message,
+	[EXIT_MEMORY_FAULT] = fault_message,
+	[EXIT_HLT] = halt_message,
+	[EXIT_SHUTDOWN] = unrecoverable_message,
+	[EXIT_INTERNAL_ERROR] = unrecoverable_message,
+	[EXIT_IRQ_WINDOW] = deliverable_message,
+	[EXIT_IOAPIC_EOI] = eoi_message,
+	[EXIT_SINT_READY] = sint_message,
+	[EXIT_RDMSR] = msr_message,
+	[EXIT_WRMSR] = msr_message,
+	[EXIT_HYPERV] = hypercall_message,
+	[EXIT_TAP] = tap_message,
+};
+
+bool message_make(struct mshv_vp *v, struct hv_message *ret)
+{
+	const struct exit *x = vcpu_exit(v->cpu);
+
+	memset(ret, 0, sizeof(*ret));
+	if (x->reason >= EXIT_COUNT || !makers[x->reason])
+		return false;
+	makers[x->reason](v, x, ret);
+	return ret->type;
+}
+
+void message_invalid_registers(struct mshv_vp *v, struct hv_message *ret)
+{
+	struct hv_invalid_register_message *p;
+
+	memset(ret, 0, sizeof(*ret));
+	p = MESSAGE(ret, HVMSG_INVALID_VP_REGISTER_VALUE, struct hv_invalid_register_message);
+	p->vp_index = v->index;
+}

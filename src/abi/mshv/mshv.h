@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Private to abi/mshv: what stands behind a descriptor, and how a request reaches its handler.
+ *
+ * ioctls.def lists every request once, hvcalls.def every hypercall of MSHV_ROOT_HVCALL, properties.def every partition
+ * property, registers.def every name of a register. Handlers see private copies of the caller's structures; the two
+ * pages of a virtual processor (VP) are shared with the caller, who can change them at any time: read each field once.
+ *
+ * Machine state lives in the engine. Here is only what the interface itself remembers.
+ *
+ * Locks, in the order in which they are taken: partition.requests or vp.requests (dispatch.c); vp.state (vp.c);
+ * partition.lock.
+ */
+#ifndef ABI_MSHV_MSHV_H
+#define ABI_MSHV_MSHV_H
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "abi/mshv/kinds.h"
+#include "abi/runsignals.h"
+#include "abi/user.h"
+#include "engine/engine.h"
+#include "uapi/mshv_check.h"
+#include "x86/hyperv_root.h"
+
+#define MSHV_VPS_MAX 256
+
+/* ---- a partition ---- */
+
+/* What the guest may not be shown of the processor: MSHV_CREATE_PARTITION. */
+struct disabled {
+	u64 bank[MSHV_NUM_CPU_FEATURES_BANKS], xsave;
+};
+
+struct mem_region {
+	u64 pfn, pages, hva;
+	u32 slot; /* the engine's */
+	u8 flags; /* 1 << MSHV_SET_MEM_BIT_* */
+};
+
+struct mshv_partition {
+	struct dev *dev;
+	struct object *object;
+	struct machine *machine;
+	pthread_mutex_t requests; /* on its descriptor: one at a time */
+	u64 flags;                /* 1 << MSHV_PT_BIT_* */
+	struct disabled disabled;
+	_Atomic bool initialized;
+	struct mshv_vp *_Atomic vp[MSHV_VPS_MAX]; /* each set once */
+	struct mem_region *regions;               /* by requests alone, sorted by pfn */
+	unsigned region_count, region_room;
+	u32 next_slot;
+	_Atomic bool frozen;    /* HV_PROPERTY_TIME_FREEZE */
+	_Atomic bool suspended; /* HV_PROPERTY_SUSPEND */
+	/* Of all below. */
+	pthread_mutex_t lock;
+	u64 property[64]; /* by row of properties.def: what was set, or the default */
+	struct hv_intercept_result *results; /* of CPUID and MSRs, with their vp_index */
+	unsigned result_count;
+	struct intercepts *intercepts;
+};
+
+static inline bool partition_has_lapic(const struct mshv_partition *p)
+{
+	return p->flags & 1 << MSHV_PT_BIT_LAPIC;
+}
+
+/* ---- a virtual processor ---- */
+
+struct vp_pages {
+	union {
+		struct hv_register_page regs;
+		u8 page0[HV_PAGE_SIZE];
+	};
+	union {
+		struct hv_message message;
+		u8 page1[HV_PAGE_SIZE];
+	};
+};
+#define VP_BYTES sizeof(struct vp_pages)
+
+/*
+ * vp.state belongs to who executes the processor or looks at it, and so does all behind it. Who wants it while the
+ * processor runs says so in wanted, and kicks it (vp_take()).
+ */
+struct mshv_vp {
+	struct mshv_partition *partition;
+	struct vcpu *cpu;
+	struct vp_pages *pages; /* shared with the caller */
+	u32 index;
+	pthread_mutex_t requests; /* on its descriptor: one at a time */
+	pthread_mutex_t state;
+	pthread_cond_t calm; /* wanted is 0 */
+	_Atomic u32 wanted;
+	struct run_signals signals;
+	bool explicit_suspend, intercept_suspend;
+	u32 staged; /* ST_SREGS: registers that no processor can have together, not yet: register.c */
+	struct vcpu_state staging;
+	u64 interrupt_vectors; /* of the register page: kept for the caller */
+	struct hv_value128 event1;
+	u64 notify; /* HV_NOTIFY_*: what it is to be told of, without a local APIC */
+	u8 simp[HV_PAGE_SIZE], siefp[HV_PAGE_SIZE]; /* while the guest has no such page */
+};
+
+/* vp.c */
+int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret);
+void vp_free(struct mshv_vp *v);
+/* The processor does not execute until vp_give(). Not for the thread that runs it. */
+void vp_take(struct mshv_vp *v);
+void vp_give(struct mshv_vp *v);
+/* For the thread that runs it, which holds state: let those in who want it. */
+void vp_yield(struct mshv_vp *v);
+/* NULL: there is none. */
+static inline struct mshv_vp *partition_vp(const struct mshv_partition *p, u32 index)
+{
+	return index < MSHV_VPS_MAX ? atomic_load(&p->vp[index]) : NULL;
+}
+/* Have all processors look again at what decides whether they may run. */
+void partition_kick_all(struct mshv_partition *p);
+
+/* ---- requests ---- */
+
+#define SYS(name, kind, size, handler)       long handler(struct call *c);
+#define PARTITION(name, kind, size, handler) long handler(struct call *c);
+#define VP(name, kind, size, handler)        long handler(struct call *c);
+#include "abi/mshv/ioctls.def"
+
+static inline struct mshv_partition *partition_of(const struct call *c)
+{
+	return c->vm;
+}
+
+static inline struct mshv_vp *vp_of(const struct call *c)
+{
+	return c->behind;
+}
+
+/* Bits that must be 0: -EINVAL if there are any. */
+static inline long check_flags(struct call *c, u64 flags, u64 known)
+{
+	if (likely(!(flags & ~known)))
+		return 0;
+	return refuse(
+		c->why, -EINVAL, "flags 0x%lx: the bits 0x%lx are unknown", flags, flags & ~known);
+}
+
+#define NOT_ZERO "rsvd: these bytes must be 0"
+static inline bool all_zero(const void *bytes, size_t n)
+{
+	const u8 *b = bytes;
+	u8 any = 0;
+
+	for (size_t i = 0; i < n; i++)
+		any |= b[i];
+	return !any;
+}
+
+#endif

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* A partition: made by system.c, filled by its own requests. */
+#ifndef ABI_MSHV_PARTITION_H
+#define ABI_MSHV_PARTITION_H
+
+#include "abi/mshv/mshv.h"
+
+/* Of a later kernel than the header: the guest's threads share cores. It changes nothing here. */
+#define PT_BIT_SMT     5
+#define PT_FLAGS_KNOWN ((u64)MSHV_PT_FLAGS_MASK | 1 << PT_BIT_SMT)
+
+int partition_make(struct dev *d, struct object *o, const struct mshv_create_partition_v2 *a);
+
+#endif

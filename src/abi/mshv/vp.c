@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* A virtual processor: made and unmade, taken from who runs it, its pages mapped. */
+#include <stdlib.h>
+#include <sys/mman.h>
+
+#include "abi/mshv/cpuid.h"
+#include "abi/mshv/intercept.h"
+#include "abi/mshv/regpage.h"
+#include "base/sys.h"
+
+/* Processor 0 boots; the others wait for INIT and SIPI where there are local APICs to send them. */
+static int cpu_make(struct mshv_vp *v)
+{
+	struct mshv_partition *p = v->partition;
+	int r = vcpu_create(p->machine, v->index, &v->cpu);
+
+	if (r)
+		return r;
+	run_signals_init(&v->signals, v->cpu, run_signals_poll);
+	r = vp_cpuid_init(v);
+	if (!r)
+		r = intercepts_vp_init(v);
+	if (r)
+		vcpu_destroy(v->cpu);
+	return r;
+}
+
+int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret)
+{
+	struct mshv_vp *v = calloc(1, sizeof(*v));
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	v->partition = p;
+	v->index = index;
+	v->explicit_suspend = true;
+	v->pages = sys_mmap(NULL, VP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	r = v->pages == MAP_FAILED ? -errno : cpu_make(v);
+	if (r) {
+		if (v->pages != MAP_FAILED)
+			sys_munmap(v->pages, VP_BYTES);
+		free(v);
+		return r;
+	}
+	pthread_mutex_init(&v->requests, NULL);
+	pthread_mutex_init(&v->state, NULL);
+	pthread_cond_init(&v->calm, NULL);
+	regpage_show(v);
+	*ret = v;
+	return 0;
+}
+
+void vp_free(struct mshv_vp *v)
+{
+	vcpu_destroy(v->cpu);
+	run_signals_free(&v->signals);
+	sys_munmap(v->pages, VP_BYTES);
+	pthread_cond_destroy(&v->calm);
+	pthread_mutex_destroy(&v->state);
+	pthread_mutex_destroy(&v->requests);
+	free(v);
+}
+
+/* ---- who has it ---- */
+
+/* Wanted first, then kicked: who runs it sees the wish after the kick at the latest. */
+void vp_take(struct mshv_vp *v)
+{
+	atomic_fetch_add(&v->wanted, 1);
+	vcpu_kick(v->cpu);
+	pthread_mutex_lock(&v->state);
+}
+
+void vp_give(struct mshv_vp *v)
+{
+	if (atomic_fetch_sub(&v->wanted, 1) == 1)
+		pthread_cond_broadcast(&v->calm);
+	pthread_mutex_unlock(&v->state);
+}
+
+void vp_yield(struct mshv_vp *v)
+{
+	while (unlikely(atomic_load(&v->wanted)))
+		pthread_cond_wait(&v->calm, &v->state);
+}
+
+/* ---- mapping the descriptor: one page at a time ---- */
+
+int vp_mmap_check(int prot, int flags, size_t len, u64 offset)
+{
+	if (offset == MSHV_VP_MMAP_OFFSET_GHCB * PAGE_SIZE)
+		return -ENODEV; /* of encrypted guests alone */
+	if (offset >= VP_BYTES || len > PAGE_SIZE || !(flags & MAP_SHARED))
+		return -EINVAL;
+	return prot & PROT_EXEC ? -EPERM : 0;
+}
