@@ -16,6 +16,7 @@
 #define IRR              0x200
 #define LVT_TIMER        0x320
 #define VECTOR           0x40
+#define PERIODIC_MODE    0x20000
 #define DEADLINE_MODE    0x40000
 
 static u64 msr_of(struct guest *g, u32 index)
@@ -112,11 +113,20 @@ static void expect_port(struct guest *g, u16 port)
 	assert_int_equal(g->run->io.port, port);
 }
 
+/* On a busy host the next tick of a periodic timer can come before the guest is back from the handler. */
+static void expect_end(struct guest *g, bool periodic)
+{
+	do
+		run_to(g, KVM_EXIT_IO);
+	while (periodic && g->run->io.port == 0x10);
+	assert_int_equal(g->run->io.port, 0x11);
+}
+
 /* How the timer is started, by the VMM's x2APIC MSRs; 0 the deadline, which has passed if it is 1. */
 static const struct {
 	u32 lvt;
 	u64 value;
-} modes[] = {{0, 2000000}, {0x20000, 2000000}, {DEADLINE_MODE, 0}, {DEADLINE_MODE, 1}};
+} modes[] = {{0, 2000000}, {PERIODIC_MODE, 2000000}, {DEADLINE_MODE, 0}, {DEADLINE_MODE, 1}};
 
 static void test_wakes(void **state)
 {
@@ -133,7 +143,7 @@ static void test_wakes(void **state)
 		msr_to(&g, deadline ? MSR_TSC_DEADLINE : 0x838, value);
 		expect_port(&g, 0x10);
 		assert_int_equal(msr_of(&g, MSR_TSC_DEADLINE), 0);
-		expect_port(&g, 0x11);
+		expect_end(&g, modes[i].lvt == PERIODIC_MODE);
 		guest_close(&g);
 	}
 }
