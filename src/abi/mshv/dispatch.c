@@ -107,5 +107,5 @@ long mshv_dispatch_partition(struct call *c, u32 number)
 
 long mshv_dispatch_vp(struct call *c, u32 number)
 {
-	return serve(c, &mshv_vp_ops, number, find_vp(number), &vp_of(c)->requests);
+	return serve(c, &mshv_vp_ops, number, find_vp(number), &vp_of(c)->lock);
 }

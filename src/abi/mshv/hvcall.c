@@ -159,18 +159,13 @@ struct mshv_vp *hvcall_take(struct hvcall *h, u32 vp_index)
 		refuse(h->why, 0, "vp_index %lu: there is no such VP", (u64)vp_index);
 		return NULL;
 	}
-	/* Who holds its requests is not kept waiting by a run. */
-	if (v == h->own)
-		pthread_mutex_lock(&v->state);
-	else
+	if (v != h->own)
 		vp_take(v);
 	return v;
 }
 
 void hvcall_give(struct hvcall *h, struct mshv_vp *v)
 {
-	if (v == h->own)
-		pthread_mutex_unlock(&v->state);
-	else
+	if (v != h->own)
 		vp_give(v);
 }

@@ -16,8 +16,7 @@ struct hvcall {
 	void *out; /* HV_PAGE_SIZE bytes, 0 at first */
 	u16 in_size, reps, done;
 	struct refusal *why;
-	/* Of the caller, who may run a VP himself: its requests are his. NULL: none. */
-	struct mshv_vp *own;
+	struct mshv_vp *own; /* whose lock the caller holds, or NULL */
 };
 
 /* On which descriptors a call may be made. */

@@ -13,10 +13,4 @@ int intercepts_vp_init(struct mshv_vp *v);
 /* An exit that the engine makes for an intercept, but that this one does not concern: is it so, and has it been done? */
 bool intercept_unwanted(struct mshv_vp *v);
 
-/* ---- their messages ---- */
-
-void msr_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m);
-void hypercall_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m);
-void tap_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m);
-
 #endif

@@ -93,20 +93,19 @@ static bool msr_wanted(const struct mshv_vp *v, const struct exit *x)
 	return atomic_load(&v->partition->intercepts->msr_class) & access;
 }
 
-static void fill_msr(struct mshv_vp *v, u32 index, bool write, struct hv_message *m)
+static void fill_msr(const struct intercept *f, u32 index, bool write, struct hv_message *m)
 {
 	struct hv_msr_message *p = MESSAGE(m, HVMSG_X64_MSR_INTERCEPT, struct hv_msr_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, write ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ, &s);
+	message_header(f, &p->header, write ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ);
 	p->msr = index;
-	p->rdx = s.gpr[RDX];
-	p->rax = s.gpr[RAX];
+	p->rdx = f->state->gpr[RDX];
+	p->rax = f->state->gpr[RAX];
 }
 
-void msr_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+void msr_message(const struct intercept *f, struct hv_message *m)
 {
-	fill_msr(v, x->msr.index, x->reason == EXIT_WRMSR, m);
+	fill_msr(f, f->exit->msr.index, f->exit->reason == EXIT_WRMSR, m);
 }
 
 /* ---- hypercalls ---- */
@@ -146,80 +145,79 @@ static void do_call(struct mshv_vp *v, const struct exit *x)
 	complete(v, &s);
 }
 
-void hypercall_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+void hypercall_message(const struct intercept *f, struct hv_message *m)
 {
 	struct hv_hypercall_message *p =
 		MESSAGE(m, HVMSG_HYPERCALL_INTERCEPT, struct hv_hypercall_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
-	p->rax = s.gpr[RAX];
-	p->rbx = s.gpr[RBX];
-	p->rcx = s.gpr[RCX];
-	p->rdx = s.gpr[RDX];
-	p->r8 = s.gpr[R8];
-	p->rsi = s.gpr[RSI];
-	p->rdi = s.gpr[RDI];
-	vcpu_get_xmm(v->cpu, p->xmm, ARRAY_SIZE(p->xmm));
+	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
+	p->rax = f->state->gpr[RAX];
+	p->rbx = f->state->gpr[RBX];
+	p->rcx = f->state->gpr[RCX];
+	p->rdx = f->state->gpr[RDX];
+	p->r8 = f->state->gpr[R8];
+	p->rsi = f->state->gpr[RSI];
+	p->rdi = f->state->gpr[RDI];
+	vcpu_get_xmm(f->vp->cpu, p->xmm, ARRAY_SIZE(p->xmm));
 }
 
 /* ---- what the subscriber has stopped ---- */
 
-static void cpuid_message(struct mshv_vp *v, const struct tap_event *e, struct hv_message *m)
+static void cpuid_message(
+	const struct intercept *f, const struct tap_event *e, struct hv_message *m)
 {
 	struct hv_cpuid_message *p = MESSAGE(m, HVMSG_X64_CPUID_INTERCEPT, struct hv_cpuid_message);
-	struct vcpu_state s;
 	u32 out[4];
 
-	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
-	p->rax = s.gpr[RAX];
-	p->rcx = s.gpr[RCX];
-	p->rdx = s.gpr[RDX];
-	p->rbx = s.gpr[RBX];
-	vcpu_read_cpuid(v->cpu, e->cpuid.leaf, e->cpuid.index, out);
+	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
+	p->rax = f->state->gpr[RAX];
+	p->rcx = f->state->gpr[RCX];
+	p->rdx = f->state->gpr[RDX];
+	p->rbx = f->state->gpr[RBX];
+	vcpu_read_cpuid(f->vp->cpu, e->cpuid.leaf, e->cpuid.index, out);
 	p->default_rax = out[0];
 	p->default_rbx = out[1];
 	p->default_rcx = out[2];
 	p->default_rdx = out[3];
 }
 
-static void exception_message(struct mshv_vp *v, const struct tap_event *e, struct hv_message *m)
+static void exception_message(
+	const struct intercept *f, const struct tap_event *e, struct hv_message *m)
 {
 	bool soft = e->kind == TAP_SOFT_INT;
 	u8 vector = soft ? e->soft_int.vector : e->exception.vector;
-	bool trap = atomic_load(&v->partition->intercepts->traps) >> (vector & 31) & 1;
+	bool trap = atomic_load(&f->vp->partition->intercepts->traps) >> (vector & 31) & 1;
 	struct hv_exception_message *p =
 		MESSAGE(m, trap ? HVMSG_X64_EXCEPTION_TRAP : HVMSG_X64_EXCEPTION_INTERCEPT,
 			struct hv_exception_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
 	p->vector = vector;
 	p->info = soft                     ? HV_EXCEPTION_SOFTWARE
 		  : e->exception.has_error ? HV_EXCEPTION_HAS_ERROR
 					   : 0;
-	p->byte_count = message_bytes(v, p->bytes);
+	p->byte_count = message_bytes(f, p->bytes);
 	p->error = soft ? 0 : e->exception.error;
 	p->parameter = soft ? 0 : e->exception.payload;
-	p->ds = segment_out(&s.seg[SEG_DS]);
-	p->ss = segment_out(&s.seg[SEG_SS]);
-	memcpy(&p->rax, s.gpr, sizeof(s.gpr));
+	p->ds = segment_out(&f->state->seg[SEG_DS]);
+	p->ss = segment_out(&f->state->seg[SEG_SS]);
+	memcpy(&p->rax, f->state->gpr, sizeof(f->state->gpr));
 }
 _Static_assert(
 	offsetof(struct hv_exception_message, r15) - offsetof(struct hv_exception_message, rax) ==
 		15 * sizeof(u64),
 	"in the encoding's order");
 
-void tap_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+void tap_message(const struct intercept *f, struct hv_message *m)
 {
-	const struct tap_event *e = vcpu_tap_event(v->cpu);
+	const struct tap_event *e = vcpu_tap_event(f->vp->cpu);
 
 	switch (e->kind) {
-	case TAP_CPUID: cpuid_message(v, e, m); break;
+	case TAP_CPUID: cpuid_message(f, e, m); break;
 	case TAP_EXCEPTION:
-	case TAP_SOFT_INT: exception_message(v, e, m); break;
-	case TAP_MSR_READ: fill_msr(v, e->msr.index, false, m); break;
-	case TAP_MSR_WRITE: fill_msr(v, e->msr.index, true, m); break;
+	case TAP_SOFT_INT: exception_message(f, e, m); break;
+	case TAP_MSR_READ: fill_msr(f, e->msr.index, false, m); break;
+	case TAP_MSR_WRITE: fill_msr(f, e->msr.index, true, m); break;
 	default: break;
 	}
 }

@@ -29,12 +29,12 @@ static u16 execution_state(const struct vcpu_state *s)
 		     FLAG_IF(s->events.shadow, HV_EXEC_SHADOW));
 }
 
-void message_header(
-	struct mshv_vp *v, struct hv_intercept_header *h, u8 access, struct vcpu_state *s)
+void message_header(const struct intercept *f, struct hv_intercept_header *h, u8 access)
 {
-	vcpu_get(v->cpu, HEADER_STATE, s);
-	h->vp_index = v->index;
-	h->length_cr8 = (u8)((vcpu_exit_insn(v->cpu)->len & 15) | s->cr8 << 4);
+	const struct vcpu_state *s = f->state;
+
+	h->vp_index = f->vp->index;
+	h->length_cr8 = (u8)((vcpu_exit_insn(f->vp->cpu)->len & 15) | s->cr8 << 4);
 	h->access = access;
 	h->execution_state = execution_state(s);
 	h->cs = segment_out(&s->seg[SEG_CS]);
@@ -43,9 +43,9 @@ void message_header(
 }
 
 /* The count. */
-u8 message_bytes(const struct mshv_vp *v, u8 *bytes)
+u8 message_bytes(const struct intercept *f, u8 *bytes)
 {
-	const struct exit_insn *insn = vcpu_exit_insn(v->cpu);
+	const struct exit_insn *insn = vcpu_exit_insn(f->vp->cpu);
 
 	memcpy(bytes, insn->bytes, HV_INSTRUCTION_BYTES);
 	return insn->count;
@@ -57,26 +57,26 @@ void *message_begin(struct hv_message *m, u32 type, size_t bytes)
 	m->len = (u8)bytes;
 	return m->payload;
 }
+
 /* ---- port I/O ---- */
 
-static void io_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void io_message(const struct intercept *f, struct hv_message *m)
 {
 	struct hv_io_port_message *p =
 		MESSAGE(m, HVMSG_X64_IO_PORT_INTERCEPT, struct hv_io_port_message);
-	bool out = x->reason == EXIT_IO_OUT;
-	struct vcpu_state s;
+	bool out = f->exit->reason == EXIT_IO_OUT;
 
-	message_header(v, &p->header, out ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ, &s);
-	p->port = x->io.port;
-	p->access_info = (u8)(x->io.size | FLAG_IF(x->io.string, HV_IO_STRING) |
-			      FLAG_IF(x->io.rep, HV_IO_REP));
-	p->byte_count = message_bytes(v, p->bytes);
-	p->rax = s.gpr[RAX];
-	p->ds = segment_out(&s.seg[SEG_DS]);
-	p->es = segment_out(&s.seg[SEG_ES]);
-	p->rcx = s.gpr[RCX];
-	p->rsi = s.gpr[RSI];
-	p->rdi = s.gpr[RDI];
+	message_header(f, &p->header, out ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ);
+	p->port = f->exit->io.port;
+	p->access_info = (u8)(f->exit->io.size | FLAG_IF(f->exit->io.string, HV_IO_STRING) |
+			      FLAG_IF(f->exit->io.rep, HV_IO_REP));
+	p->byte_count = message_bytes(f, p->bytes);
+	p->rax = f->state->gpr[RAX];
+	p->ds = segment_out(&f->state->seg[SEG_DS]);
+	p->es = segment_out(&f->state->seg[SEG_ES]);
+	p->rcx = f->state->gpr[RCX];
+	p->rsi = f->state->gpr[RSI];
+	p->rdi = f->state->gpr[RDI];
 }
 
 /* ---- memory ---- */
@@ -96,89 +96,81 @@ static u8 gva_info(const struct exit *x)
 }
 
 /* Memory that may not be accessed so is another message than none at all. */
-static void memory_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void memory_message(const struct intercept *f, struct hv_message *m)
 {
 	u8 rights;
-	bool is_memory = partition_memory_flags(v->partition, x->mmio.gpa, &rights);
+	bool is_memory = partition_memory_flags(f->vp->partition, f->exit->mmio.gpa, &rights);
 	struct hv_memory_message *p = MESSAGE(
 		m, is_memory ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA, struct hv_memory_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, memory_access(x), &s);
+	message_header(f, &p->header, memory_access(f->exit));
 	p->cache_type = is_memory ? HV_CACHE_WB : HV_CACHE_UC;
-	p->byte_count = message_bytes(v, p->bytes);
-	p->access_info = gva_info(x);
-	p->tpr_priority = (u8)s.cr8;
-	p->gva = x->mmio.gva;
-	p->gpa = x->mmio.gpa;
+	p->byte_count = message_bytes(f, p->bytes);
+	p->access_info = gva_info(f->exit);
+	p->tpr_priority = (u8)f->state->cr8;
+	p->gva = f->exit->mmio.gva;
+	p->gpa = f->exit->mmio.gpa;
 }
 
 /* The caller has taken the memory of a region away, or protected it. */
-static void fault_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void fault_message(const struct intercept *f, struct hv_message *m)
 {
 	struct hv_memory_message *p = MESSAGE(m, HVMSG_GPA_INTERCEPT, struct hv_memory_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, HV_INTERCEPT_READ, &s);
+	message_header(f, &p->header, HV_INTERCEPT_READ);
 	p->cache_type = HV_CACHE_WB;
-	p->byte_count = message_bytes(v, p->bytes);
-	p->gpa = x->fault.gpa;
+	p->byte_count = message_bytes(f, p->bytes);
+	p->gpa = f->exit->fault.gpa;
 }
 
 /* ---- the rest ---- */
 
 /* RIP is behind the instruction that ended the interrupt. */
-static void eoi_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void eoi_message(const struct intercept *f, struct hv_message *m)
 {
 	struct hv_apic_eoi_message *p = MESSAGE(m, HVMSG_X64_APIC_EOI, struct hv_apic_eoi_message);
 
-	p->vp_index = v->index;
-	p->vector = x->vector;
+	p->vp_index = f->vp->index;
+	p->vector = f->exit->vector;
 }
 
-static void header_message(struct mshv_vp *v, u32 type, u8 access, struct hv_message *m)
+static void header_message(const struct intercept *f, u32 type, u8 access, struct hv_message *m)
 {
-	struct hv_intercept_header *p = MESSAGE(m, type, struct hv_intercept_header);
-	struct vcpu_state s;
-
-	message_header(v, p, access, &s);
+	message_header(f, MESSAGE(m, type, struct hv_intercept_header), access);
 }
 
-static void halt_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void halt_message(const struct intercept *f, struct hv_message *m)
 {
-	header_message(v, HVMSG_X64_HALT, HV_INTERCEPT_EXECUTE, m);
+	header_message(f, HVMSG_X64_HALT, HV_INTERCEPT_EXECUTE, m);
 }
 
 /* A triple fault, or an instruction that cannot be executed. */
-static void unrecoverable_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void unrecoverable_message(const struct intercept *f, struct hv_message *m)
 {
-	header_message(v, HVMSG_UNRECOVERABLE_EXCEPTION, HV_INTERCEPT_EXECUTE, m);
+	header_message(f, HVMSG_UNRECOVERABLE_EXCEPTION, HV_INTERCEPT_EXECUTE, m);
 }
 
-static void deliverable_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void deliverable_message(const struct intercept *f, struct hv_message *m)
 {
 	struct hv_deliverable_message *p =
 		MESSAGE(m, HVMSG_X64_INTERRUPTION_DELIVERABLE, struct hv_deliverable_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
+	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
 	p->type = HV_PENDING_EXTINT;
-	v->notify = 0;
-	vcpu_request_irq_window(v->cpu, false);
+	f->vp->notify = 0;
+	vcpu_request_irq_window(f->vp->cpu, false);
 }
 
-static void sint_message(struct mshv_vp *v, const struct exit *x, struct hv_message *m)
+static void sint_message(const struct intercept *f, struct hv_message *m)
 {
 	struct hv_sint_deliverable_message *p =
 		MESSAGE(m, HVMSG_SYNIC_SINT_DELIVERABLE, struct hv_sint_deliverable_message);
-	struct vcpu_state s;
 
-	message_header(v, &p->header, HV_INTERCEPT_EXECUTE, &s);
-	p->sints = x->sints;
+	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
+	p->sints = f->exit->sints;
 }
 
-static void (*const makers[EXIT_COUNT])(
-	struct mshv_vp *v, const struct exit *x, struct hv_message *m) = {
+static void (*const makers[EXIT_COUNT])(const struct intercept *f, struct hv_message *m) = {
 	[EXIT_IO_IN] = io_message,
 	[EXIT_IO_OUT] = io_message,
 	[EXIT_MMIO_READ] = memory_message,
@@ -197,22 +189,18 @@ static void (*const makers[EXIT_COUNT])(
 	[EXIT_TAP] = tap_message,
 };
 
-bool message_make(struct mshv_vp *v, struct hv_message *ret)
+bool message_make(const struct intercept *f, struct hv_message *ret)
 {
-	const struct exit *x = vcpu_exit(v->cpu);
+	u32 reason = f->exit->reason;
 
-	memset(ret, 0, sizeof(*ret));
-	if (x->reason >= EXIT_COUNT || !makers[x->reason])
+	if (reason >= EXIT_COUNT || !makers[reason])
 		return false;
-	makers[x->reason](v, x, ret);
+	makers[reason](f, ret);
 	return ret->type;
 }
 
-void message_invalid_registers(struct mshv_vp *v, struct hv_message *ret)
+void message_invalid_registers(const struct mshv_vp *v, struct hv_message *ret)
 {
-	struct hv_invalid_register_message *p;
-
-	memset(ret, 0, sizeof(*ret));
-	p = MESSAGE(ret, HVMSG_INVALID_VP_REGISTER_VALUE, struct hv_invalid_register_message);
-	p->vp_index = v->index;
+	MESSAGE(ret, HVMSG_INVALID_VP_REGISTER_VALUE, struct hv_invalid_register_message)
+		->vp_index = v->index;
 }

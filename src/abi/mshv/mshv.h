@@ -8,8 +8,7 @@
  *
  * Machine state lives in the engine. Here is only what the interface itself remembers.
  *
- * Locks, in the order in which they are taken: partition.requests or vp.requests (dispatch.c); vp.state (vp.c);
- * partition.lock.
+ * Locks, in the order in which they are taken: partition.requests; vp.lock; partition.lock.
  */
 #ifndef ABI_MSHV_MSHV_H
 #define ABI_MSHV_MSHV_H
@@ -82,16 +81,15 @@ struct vp_pages {
 #define VP_BYTES sizeof(struct vp_pages)
 
 /*
- * vp.state belongs to who executes the processor or looks at it, and so does all behind it. Who wants it while the
- * processor runs says so in wanted, and kicks it (vp_take()).
+ * vp.lock is held by each request on its descriptor, and by who else executes the processor or looks at it. Who wants it while
+ * the processor runs says so in wanted, and kicks it (vp_take()).
  */
 struct mshv_vp {
 	struct mshv_partition *partition;
 	struct vcpu *cpu;
 	struct vp_pages *pages; /* shared with the caller */
 	u32 index;
-	pthread_mutex_t requests; /* on its descriptor: one at a time */
-	pthread_mutex_t state;
+	pthread_mutex_t lock;
 	pthread_cond_t calm; /* wanted is 0 */
 	_Atomic u32 wanted;
 	struct run_signals signals;
@@ -107,10 +105,10 @@ struct mshv_vp {
 /* vp.c */
 int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret);
 void vp_free(struct mshv_vp *v);
-/* The processor does not execute until vp_give(). Not for the thread that runs it. */
+/* The processor does not execute until vp_give(). Not for who holds the lock. */
 void vp_take(struct mshv_vp *v);
 void vp_give(struct mshv_vp *v);
-/* For the thread that runs it, which holds state: let those in who want it. */
+/* For the thread that runs it: let those in who want it. */
 void vp_yield(struct mshv_vp *v);
 /* NULL: there is none. */
 static inline struct mshv_vp *partition_vp(const struct mshv_partition *p, u32 index)

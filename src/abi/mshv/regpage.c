@@ -21,24 +21,41 @@ static void show_control(struct hv_register_page *page, const struct vcpu_state 
 	page->xfem = s->xcr0;
 }
 
-void regpage_show(struct mshv_vp *v)
+/* The staged control registers and segments in the place of the engine's. */
+static void regs_with_staging(const struct mshv_vp *v, struct vcpu_state *s)
+{
+	memcpy(s->seg, v->staging.seg, sizeof(s->seg));
+	s->cr0 = v->staging.cr0;
+	s->cr3 = v->staging.cr3;
+	s->cr4 = v->staging.cr4;
+	s->cr8 = v->staging.cr8;
+	s->efer = v->staging.efer;
+}
+
+void regpage_show_state(struct mshv_vp *v, const struct vcpu_state *s)
 {
 	struct hv_register_page *page = &v->pages->regs;
-	struct vcpu_state s;
 
-	vcpu_get(v->cpu, ST_REGS | ST_SREGS | ST_XCR | ST_DEBUG | ST_EVENT, &s);
-	if (unlikely(v->staged))
-		sregs_load(v, &s);
 	page->version = 1;
-	memcpy(page->gpr, s.gpr, sizeof(page->gpr));
-	page->rip = s.rip;
-	page->rflags = s.rflags;
+	memcpy(page->gpr, s->gpr, sizeof(page->gpr));
+	page->rip = s->rip;
+	page->rflags = s->rflags;
 	vcpu_get_xmm(v->cpu, page->xmm, ARRAY_SIZE(page->xmm));
-	show_control(page, &s);
-	page->pending_interruption = pending_interruption(&s.events);
-	page->interrupt_state = interrupt_state(&s.events);
+	show_control(page, s);
+	page->pending_interruption = pending_interruption(&s->events);
+	page->interrupt_state = interrupt_state(&s->events);
 	page->dirty = 0;
 	page->is_valid = 1;
+}
+
+void regpage_show(struct mshv_vp *v)
+{
+	struct vcpu_state s;
+
+	vcpu_get(v->cpu, REGPAGE_STATE, &s);
+	if (unlikely(v->staged))
+		regs_with_staging(v, &s);
+	regpage_show_state(v, &s);
 }
 
 /* ---- what the VMM has changed ---- */

@@ -19,6 +19,31 @@ static u32 run_flags(const struct mshv_partition *p)
 	return unlikely(still) ? RUN_ASLEEP : 0;
 }
 
+/* The exit is shown: as a message and, with it, in the register page. False: it is nobody's business. */
+static bool show(struct mshv_vp *v, struct hv_message *ret)
+{
+	struct vcpu_state s;
+
+	vcpu_get(v->cpu, REGPAGE_STATE, &s);
+	if (!message_make(&(const struct intercept){v, vcpu_exit(v->cpu), &s}, ret))
+		return false;
+	regpage_show_state(v, &s);
+	return true;
+}
+
+static int show_invalid(struct mshv_vp *v, struct hv_message *ret)
+{
+	message_invalid_registers(v, ret);
+	regpage_show(v);
+	return 0;
+}
+
+static int show_interrupted(struct mshv_vp *v)
+{
+	regpage_show(v);
+	return -EINTR;
+}
+
 /* 0 with a message, or -EINTR. */
 static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 {
@@ -27,19 +52,17 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 
 		vp_yield(v);
 		if (unlikely(run_signals_wait(&v->signals)))
-			return -EINTR;
+			return show_interrupted(v);
 		r = vcpu_run(v->cpu, run_flags(v->partition));
-		if (unlikely(r == -EINVAL)) {
-			message_invalid_registers(v, ret);
-			return 0;
-		}
+		if (unlikely(r == -EINVAL))
+			return show_invalid(v, ret);
 		if (unlikely(r == -EAGAIN)) /* INIT has come: what it waits for next is SIPI */
 			continue;
 		if (r)
 			return r;
 		if (vcpu_exit(v->cpu)->reason == EXIT_INTR || intercept_unwanted(v))
 			continue;
-		if (message_make(v, ret))
+		if (likely(show(v, ret)))
 			return 0;
 	}
 }
@@ -50,15 +73,9 @@ static int run(struct mshv_vp *v, struct hv_message *ret)
 
 	regpage_take(v);
 	v->explicit_suspend = v->intercept_suspend = false;
-	if (unlikely(!sregs_settle(v))) {
-		message_invalid_registers(v, ret);
-		r = 0;
-	} else {
-		r = run_until_message(v, ret);
-	}
+	r = likely(sregs_settle(v)) ? run_until_message(v, ret) : show_invalid(v, ret);
 	v->intercept_suspend = !r;
 	v->explicit_suspend = r;
-	regpage_show(v);
 	if (!r)
 		v->pages->message = *ret;
 	return r;
@@ -69,10 +86,8 @@ long vp_run(struct call *c)
 	struct mshv_vp *v = vp_of(c);
 	int r;
 
-	pthread_mutex_lock(&v->state);
 	run_signals_begin(&v->signals, c);
 	r = run(v, c->data);
 	run_signals_end(&v->signals);
-	pthread_mutex_unlock(&v->state);
 	return r;
 }

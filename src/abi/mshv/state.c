@@ -257,9 +257,7 @@ static long transfer(struct call *c, const struct mshv_get_set_vp_state *a, u64 
 
 	if (set && copy_in(c->dev, data, a->buf_ptr, bytes))
 		return -EFAULT;
-	pthread_mutex_lock(&v->state);
 	status = set ? states[a->type].set(v, data) : states[a->type].get(v, data);
-	pthread_mutex_unlock(&v->state);
 	if (status)
 		return refuse(c->why, hvcall_errno(status), "state %lu: ends with status 0x%lx",
 			(u64)a->type, (u64)status);

@@ -43,8 +43,7 @@ int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret)
 		free(v);
 		return r;
 	}
-	pthread_mutex_init(&v->requests, NULL);
-	pthread_mutex_init(&v->state, NULL);
+	pthread_mutex_init(&v->lock, NULL);
 	pthread_cond_init(&v->calm, NULL);
 	regpage_show(v);
 	*ret = v;
@@ -57,8 +56,7 @@ void vp_free(struct mshv_vp *v)
 	run_signals_free(&v->signals);
 	sys_munmap(v->pages, VP_BYTES);
 	pthread_cond_destroy(&v->calm);
-	pthread_mutex_destroy(&v->state);
-	pthread_mutex_destroy(&v->requests);
+	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
 
@@ -69,20 +67,20 @@ void vp_take(struct mshv_vp *v)
 {
 	atomic_fetch_add(&v->wanted, 1);
 	vcpu_kick(v->cpu);
-	pthread_mutex_lock(&v->state);
+	pthread_mutex_lock(&v->lock);
 }
 
 void vp_give(struct mshv_vp *v)
 {
 	if (atomic_fetch_sub(&v->wanted, 1) == 1)
 		pthread_cond_broadcast(&v->calm);
-	pthread_mutex_unlock(&v->state);
+	pthread_mutex_unlock(&v->lock);
 }
 
 void vp_yield(struct mshv_vp *v)
 {
 	while (unlikely(atomic_load(&v->wanted)))
-		pthread_cond_wait(&v->calm, &v->state);
+		pthread_cond_wait(&v->calm, &v->lock);
 }
 
 /* ---- mapping the descriptor: one page at a time ---- */

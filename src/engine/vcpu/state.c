@@ -210,6 +210,9 @@ static bool has_done(const struct cpu *cpu, const struct vcpu_state *s)
 	       s->rip == cpu->rip + cpu->exit_insn.len;
 }
 
+/* What the mode depends on (cpu_update_mode()). */
+#define FL_MODE (FL_VM | FL_AC | FL_TF | FL_RF)
+
 static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 {
 	bool done = has_done(cpu, s);
@@ -217,7 +220,7 @@ static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
 	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
 		cpu->exit.reason = EXIT_NONE;
-		cpu->answers = (struct answers){.filled = 0};
+		answers_drop(cpu);
 		cpu->debug_pending = 0;
 	}
 	cpu->rip = cpu->next_rip = s->rip;
@@ -309,6 +312,7 @@ static void set_mp(struct vcpu *v, const struct vcpu_state *s)
 int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 {
 	struct cpu *cpu = &v->cpu;
+	u64 flags = cpu->rflags;
 
 	if (check_state(v, refusal_begin(v), groups, s))
 		return -EINVAL;
@@ -332,8 +336,10 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 		set_mp(v, s);
 	if (groups & ST_SREGS)
 		cpu_request(cpu, REQ_FLUSH); /* inside: slots may change while we are outside */
-	cpu_update_mode(cpu);
-	vcpu_post_event(v);
+	if (groups != ST_REGS || ((cpu->rflags ^ flags) & FL_MODE))
+		cpu_update_mode(cpu);
+	if (groups != ST_REGS) /* what the flags let in is looked at whenever the vcpu runs */
+		vcpu_post_event(v);
 	return 0;
 }
 
