@@ -83,7 +83,7 @@ static void moves(void **state)
 	goes_on();
 	GUEST(0x48, 0x89, 0x0b, SAY); /* mov [rbx], rcx */
 	touches(EXIT_MMIO_WRITE, DEVICE, 8, false, 3);
-	assert_int_equal(*(u64 *)vcpu_exit(w.v)->mmio.data, gpr_of(w.v, RCX));
+	assert_memory_equal(vcpu_exit(w.v)->mmio.data, "\x22\x22\x22\x22\x22\x22\x22\x22", 8);
 	goes_on();
 	GUEST(0xa2, 0x00, 0x00, 0x05, 0x00, 0x00, 0x00, 0x00, 0x00, SAY); /* mov [50000h], al */
 	touches(EXIT_MMIO_WRITE, DEVICE, 1, false, 9);
