@@ -200,14 +200,22 @@ static struct refusal *refusal_begin(struct vcpu *v)
 
 /* ---- writing ---- */
 
-/*
- * OPT_INTERCEPTS: the caller has done the instruction that left in front. Whoever loads new code goes elsewhere, and
- * events come after the instruction as they would have.
- */
+/* OPT_INTERCEPTS: has the caller done the instruction that left in front? */
 static bool has_done(const struct cpu *cpu, const struct vcpu_state *s)
 {
 	return cpu_left_in_front(cpu) && cpu->exit_insn.len &&
 	       s->rip == cpu->rip + cpu->exit_insn.len;
+}
+
+/*
+ * Whoever loads new code sends the processor there. The VMM of a partition sets registers at every exit, and then it goes on
+ * where it was.
+ */
+static bool may_have_loaded(const struct cpu *cpu, const struct vcpu_state *s)
+{
+	if (!machine_intercepts(cpu->machine))
+		return true;
+	return s->rip != cpu->rip && !has_done(cpu, s);
 }
 
 /* What the mode depends on (cpu_update_mode()). */
@@ -215,21 +223,20 @@ static bool has_done(const struct cpu *cpu, const struct vcpu_state *s)
 
 static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 {
-	bool done = has_done(cpu, s);
-
+	if (may_have_loaded(cpu, s))
+		mmu_recheck_code(cpu);
+	if (has_done(cpu, s))
+		cpu->shadow = 0;
 	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
 	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
 		cpu->exit.reason = EXIT_NONE;
 		answers_drop(cpu);
+		cpu->answers.io_count = 0;
 		cpu->debug_pending = 0;
 	}
 	cpu->rip = cpu->next_rip = s->rip;
 	cpu->rflags = s->rflags | FL_FIXED;
 	cpu->events.exception.pending = false;
-	if (done)
-		cpu->shadow = 0;
-	else
-		mmu_recheck_code(cpu); /* whoever loads new code sends the processor there */
 }
 
 static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
@@ -338,7 +345,8 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 		cpu_request(cpu, REQ_FLUSH); /* inside: slots may change while we are outside */
 	if (groups != ST_REGS || ((cpu->rflags ^ flags) & FL_MODE))
 		cpu_update_mode(cpu);
-	if (groups != ST_REGS) /* what the flags let in is looked at whenever the vcpu runs */
+	/* The loop looks at what may be injected whenever it begins. */
+	if (groups != ST_REGS || !machine_intercepts(v->machine))
 		vcpu_post_event(v);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "engine/core/vcpu.h"
 #include "engine/core/xsave.h"
 #include "engine/irqchip.h"
 
@@ -72,6 +73,42 @@ static void shadow_stays(void **state)
 	port_is(EXIT_IO_OUT, 0x70, 1, false, false, 2);
 	goes_on();
 	assert_int_equal(events_of(w.v).shadow, 0);
+}
+
+/* To go on behind an exit says nothing about the guest's code; to go elsewhere does. */
+static void going_on_is_cheap(void **state)
+{
+	const struct cpu *cpu = &w.v->cpu;
+	u64 epoch;
+
+	GUEST(0xe6, 0x98, SAY);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x98);
+	epoch = cpu->fetch_epoch;
+	set_gpr(RAX, 1);
+	set_rip(CODE + 2);
+	assert_int_equal(cpu->fetch_epoch, epoch);
+	assert_int_equal(cpu->exit_request, 0);
+	says();
+	epoch = cpu->fetch_epoch;
+	set_rip(CODE);
+	assert_true(cpu->fetch_epoch > epoch);
+}
+
+/* An interrupt that IF alone has held comes when the VMM sets IF. */
+static void interrupt_flag_by_vmm(void **state)
+{
+	struct msi msi = {.address = APIC, .data = 0x41};
+
+	GUEST(0xc7, 0x03, 0xff, 0x01, 0x00, 0x00, 0xe6, 0x98, SAY); /* enable the local APIC; out */
+	set_gpr(RBX, APIC + 0xf0);
+	gate(0x41, HANDLER);
+	WORLD_PUT(&w, HANDLER, 0xe6, 0x97);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x98);
+	assert_true(irq_msi(w.m, &msi) > 0);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x98);
+	set_rip(CODE + 8);
+	set_rflags(w.v, FL_IF);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x97);
 }
 
 /* ---- device memory ---- */
@@ -411,6 +448,8 @@ int main(void)
 		BOTH_WAYS(ports),
 		BOTH_WAYS(string_ports),
 		BOTH_WAYS(shadow_stays),
+		BOTH_WAYS(going_on_is_cheap),
+		BOTH_WAYS(interrupt_flag_by_vmm),
 		BOTH_WAYS(moves),
 		BOTH_WAYS(nothing_is_answered),
 		BOTH_WAYS(read_modify_write),
