@@ -180,6 +180,36 @@ int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 o
 	return r;
 }
 
+bool dev_checks_reads(struct dev *d)
+{
+	return atomic_load_explicit(&d->reads, memory_order_relaxed);
+}
+
+static int read_check(struct dev *d, const struct object *o, size_t n)
+{
+	const bool ours = !o->foreign && o->mm == d->mm;
+
+	return ours && o->ops->read_check ? o->ops->read_check(o, n) : 0;
+}
+
+int dev_read_check(struct dev *d, int fd, size_t n)
+{
+	struct object *o;
+	u64 mask;
+	int r = 0;
+
+	if (!dev_knows(d, fd))
+		return 0;
+	signals_block(&mask);
+	o = object_get(d, fd);
+	if (o) {
+		r = read_check(d, o, n);
+		object_put(d, o);
+	}
+	signals_restore(mask);
+	return r;
+}
+
 int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len)
 {
 	const struct fd_ops *ops;
@@ -230,12 +260,21 @@ void dev_track_writes(bool allowed)
 
 /* ---- open, and the dev itself ---- */
 
-static int open_system(struct dev *d, const struct fd_spec *s)
+static int open_node(struct dev *d, const struct device_node *node, int flags)
 {
+	const struct fd_spec s = {.ops = node->ops, .not_cloexec = !(flags & O_CLOEXEC)};
 	struct object *o;
-	int fd = fd_create(d, s, &o);
+	int fd = fd_create(d, &s, &o), r;
 
-	return fd < 0 ? fd : fd_publish(d, fd, o);
+	if (fd < 0)
+		return fd;
+	if ((flags & O_NONBLOCK) && s.ops->backing == FD_PACKETS)
+		sys_fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	r = s.ops->open ? s.ops->open(d, o) : 0;
+	if (!r)
+		return fd_publish(d, fd, o);
+	fd_abandon(d, fd, o);
+	return r;
 }
 
 int dev_open(struct dev *d, const char *path, int flags)
@@ -250,8 +289,7 @@ int dev_open(struct dev *d, const char *path, int flags)
 		return -ENODEV;
 	check_fork(d);
 	signals_block(&mask);
-	fd = open_system(
-		d, &(const struct fd_spec){.ops = node->ops, .not_cloexec = !(flags & O_CLOEXEC)});
+	fd = open_node(d, node, flags);
 	signals_restore(mask);
 	return fd;
 }
@@ -270,6 +308,7 @@ int dev_create(struct dev **ret)
 		return r;
 	}
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->common_lock, NULL);
 	host_cpu_look(&cpu);
 	d->cpu_suits = !host_cpu_missing(&cpu);
 	d->pid = sys_getpid();
@@ -295,6 +334,7 @@ void dev_destroy(struct dev *d)
 	if (!d)
 		return;
 	close_all(d);
+	common_free(d);
 	for (o = d->objects; o; o = next) {
 		next = o->next;
 		free(o);
@@ -302,6 +342,7 @@ void dev_destroy(struct dev *d)
 	for (i = 0; i < CHUNKS; i++)
 		free(d->chunks[i]);
 	sys_munmap((void *)d->mm_page, PAGE_SIZE);
+	pthread_mutex_destroy(&d->common_lock);
 	pthread_mutex_destroy(&d->lock);
 	free(d);
 }

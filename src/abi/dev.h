@@ -2,7 +2,7 @@
 /*
  * Hypervisor devices as objects, with no interception and no system call: what the shim and libkvm's soft port call.
  *
- * Descriptors are real ones (memfds): mmap, poll, close-on-exec and passing them around work by
+ * Descriptors are real ones (memfds, or sockets where packets are read): mmap, poll, close-on-exec and passing them around work by
  * themselves, and a duplicate is recognised by its inode, however it was made. Only closing must
  * be told, or a descriptor number that is used again for something else would still count as ours.
  *
@@ -131,6 +131,12 @@ void dev_track_writes(bool allowed);
  * (a guest_memfd cannot be mapped at all, the dirty ring only shared). 0 for descriptors that are not ours.
  */
 int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 offset);
+/*
+ * A read of n bytes from fd is about to begin: 0: the kernel answers it. -errno: it is refused. Only where dev_checks_reads(), which
+ * is false as long as no descriptor needs that.
+ */
+bool dev_checks_reads(struct dev *d);
+int dev_read_check(struct dev *d, int fd, size_t n);
 /* Like fallocate(): 0 or -errno. -EBADF for a descriptor that is not ours. */
 int dev_fallocate(struct dev *d, int fd, int mode, s64 offset, s64 len);
 /* fd is about to be replaced (dup2) or was closed by other means. */

@@ -32,6 +32,7 @@ static void begin_again(struct dev *d)
 		return;
 	}
 	pthread_mutex_init(&d->lock, NULL);
+	pthread_mutex_init(&d->common_lock, NULL);
 	d->pid = sys_getpid();
 	d->mm++;
 	atomic_store(d->mm_page, MM_SAME);

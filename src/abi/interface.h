@@ -16,6 +16,9 @@ struct interface {
 	const struct fd_ops *const *kinds;
 	const struct request *requests; /* on all of them */
 	unsigned request_count;
+	/* What all descriptors have in common in an address space, made when it is first asked for (dev_common()); or NULL. */
+	int (*common_make)(struct dev *d, void **ret);
+	void (*common_free)(void *common);
 	const u32 *makes; /* the numbers of those that make a machine or a processor, up to 0 */
 };
 

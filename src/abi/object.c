@@ -1,13 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Objects: their table, their references, and the descriptors that they are made with. See object.h, table.h. */
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "abi/stream.h"
 #include "abi/table.h"
 
 /* ---- table ---- */
@@ -42,6 +39,13 @@ struct object *table_entry_set(struct object *_Atomic *e, struct object *o)
 
 /* ---- references ---- */
 
+static void drop_stream(struct object *o, bool here)
+{
+	if (o->stream)
+		stream_destroy(o->stream, here);
+	o->stream = NULL;
+}
+
 static void object_dead(struct dev *d, struct object *o)
 {
 	/* In a child the engine's threads do not exist: nothing can be stopped in order. */
@@ -50,6 +54,7 @@ static void object_dead(struct dev *d, struct object *o)
 
 	if (ours && ops->release)
 		ops->release(o->behind);
+	drop_stream(o, ours);
 	if (ours && o->owner)
 		object_put(d, o->owner);
 }
@@ -88,6 +93,7 @@ struct object *object_new(struct dev *d)
 	o->mm = d->mm;
 	o->behind = NULL;
 	o->owner = NULL;
+	o->stream = NULL;
 	atomic_store(&o->refs, 1);
 	return o;
 }
@@ -113,32 +119,13 @@ struct object *object_get(struct dev *d, int fd)
 
 /* ---- descriptors ---- */
 
-static int memfd_make(const char *name, size_t size, bool cloexec)
-{
-	int fd = sys_memfd_create(name, MFD_ALLOW_SEALING | (cloexec ? MFD_CLOEXEC : 0));
-	int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;
-
-	if (fd < 0)
-		return -errno;
-	/* Nobody may take away the pages that we have mapped. */
-	if ((size && sys_ftruncate(fd, size)) || sys_fcntl(fd, F_ADD_SEALS, seals)) {
-		int err = -errno;
-
-		sys_close(fd);
-		return err;
-	}
-	return fd;
-}
-
 int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret)
 {
+	struct stream *stream = NULL;
 	struct object *o;
 	struct stat st;
-	char name[64];
-	int fd;
+	int fd = backing_open(d, q, &stream);
 
-	snprintf(name, sizeof(name), "%s%s", q->ops->name, q->suffix ? q->suffix : "");
-	fd = memfd_make(name, q->size, !q->not_cloexec);
 	if (fd < 0)
 		return fd;
 	pthread_mutex_lock(&d->lock);
@@ -146,12 +133,15 @@ int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret)
 	pthread_mutex_unlock(&d->lock);
 	if (!o) {
 		sys_close(fd);
+		if (stream)
+			stream_destroy(stream, true);
 		return -ENOMEM;
 	}
 	if (q->owner)
 		atomic_fetch_add(&q->owner->refs, 1);
 	o->owner = q->owner;
 	o->ops = q->ops;
+	o->stream = stream;
 	o->st_dev = st.st_dev;
 	o->st_ino = st.st_ino;
 	*ret = o;
@@ -163,6 +153,8 @@ int fd_publish(struct dev *d, int fd, struct object *o)
 	struct object *_Atomic *e;
 	struct object *old = NULL;
 
+	if (o->ops->read_check)
+		atomic_store_explicit(&d->reads, true, memory_order_relaxed);
 	pthread_mutex_lock(&d->lock);
 	e = table_entry_make(d, fd);
 	if (e)
@@ -179,6 +171,7 @@ int fd_publish(struct dev *d, int fd, struct object *o)
 void fd_abandon(struct dev *d, int fd, struct object *o)
 {
 	sys_close(fd);
+	drop_stream(o, true);
 	if (o->owner)
 		object_put(d, o->owner);
 	atomic_store(&o->refs, 0);

@@ -2,8 +2,9 @@
 /*
  * What all interfaces share: descriptors, their kinds, and the objects that stand behind them.
  *
- * Each descriptor of ours is one of a memfd's; all descriptors of one memfd, however they were made, are one object. Of what
- * kind it is says a table of functions, struct fd_ops. Each interface brings one for each of its kinds (interface.h).
+ * Each descriptor of ours is one of a file of the kernel's, mostly a memfd's; all descriptors of one file, however they were
+ * made, are one object. Of what kind it is says a table of functions, struct fd_ops. Each interface brings one for each of
+ * its kinds (interface.h). So mapping, reading and waiting are done by the kernel, and need no help.
  *
  * The rule of their life: WHO USES AN OBJECT HOLDS IT.
  *
@@ -38,8 +39,16 @@
 struct call;
 struct object;
 
+/* The file behind the descriptors of a kind. */
+enum fd_backing {
+	FD_MEMORY, /* a memfd: it can be mapped, and lies at offset 0 in one piece */
+	FD_SHARED, /* a memfd that several objects have, as fd_ops.shared_file() says */
+	FD_PACKETS, /* an end of a pair of sockets: a read gives a packet, poll() waits for one (stream.h) */
+};
+
 /* One kind of descriptor. What is NULL is not for it. */
 struct fd_ops {
+	enum fd_backing backing;
 	/* Of its memfds, by which other processes recognise them. It may begin with the name of another kind. */
 	const char *name;
 	const char *label; /* what users call it */
@@ -48,12 +57,17 @@ struct fd_ops {
 	enum dev_kind kind; /* what it is to those who look on */
 	/* Nothing stands behind it, so it works everywhere. Others do in the address space that made them, else -EIO. */
 	bool anywhere;
-	int unknown; /* -errno for a request that it does not have */
+	/* Of a node: what is behind a descriptor that was just opened. 0 or -errno; NULL: nothing is. */
+	int (*open)(struct dev *d, struct object *o);
+	int (*shared_file)(struct dev *d); /* a descriptor, which stays open, or -errno */
+	int unknown;                       /* -errno for a request that it does not have */
 	/* Requests that neither lock nor allocate: handlers run meanwhile, and may leave. Only where nothing is behind. */
 	bool (*takes_no_lock)(u32 number);
 	long (*ioctl)(struct call *c, u32 number);
 	/* May it be mapped so? 0 or -errno. NULL: not at all. */
 	int (*mmap_check)(int prot, int flags, size_t len, u64 offset);
+	/* Before a read of n bytes: 0, or -errno. NULL: the kernel alone answers. */
+	int (*read_check)(const struct object *o, size_t n);
 	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);
 	void (*release)(void *behind);
 };
@@ -67,9 +81,10 @@ struct object {
 	bool foreign; /* came from another process: only recognised, never served */
 	u32 mm;       /* the address space that made it */
 	u64 st_dev, st_ino;
-	void *behind;         /* what ops->release() frees */
-	struct object *owner; /* which it holds, as a vcpu its vm; or NULL */
-	struct object *next;  /* all objects of the dev */
+	void *behind;          /* what ops->release() frees */
+	struct object *owner;  /* which it holds, as a vcpu its vm; or NULL */
+	struct stream *stream; /* of FD_PACKETS, which goes with the object; or NULL */
+	struct object *next;   /* all objects of the dev */
 };
 
 /* Look up and hold; NULL if fd is none of ours. Signals are kept off. */
@@ -80,18 +95,29 @@ struct fd_spec {
 	const struct fd_ops *ops;
 	struct object *owner; /* held by the caller, and from now on by the object; or NULL */
 	const char *suffix;   /* to the name; NULL: none */
-	size_t size;          /* of the file, in bytes */
+	size_t size;          /* of the memfd, in bytes */
 	bool not_cloexec;
 };
 
 /*
- * A new memfd with an object behind it. The caller fills in what is behind that, and then calls fd_publish(), which makes it
+ * A new descriptor with an object behind it. The caller fills in what is behind that, and then calls fd_publish(), which makes it
  * reachable, or fd_abandon(), where all is freed but what is behind. A descriptor or -errno. Signals are kept off.
  */
 int fd_create(struct dev *d, const struct fd_spec *s, struct object **ret);
 /* fd or -errno, then all is freed. */
 int fd_publish(struct dev *d, int fd, struct object *o);
 void fd_abandon(struct dev *d, int fd, struct object *o);
+
+/* ---- what descriptors of an interface share (common.c) ---- */
+
+struct interface;
+/*
+ * What interface->common_make() has made in this address space, once: a machine, say, behind several nodes. It stays until
+ * dev_destroy(). 0 or -errno. Signals are kept off.
+ */
+int dev_common(struct dev *d, const struct interface *i, void **ret);
+/* A memfd for FD_SHARED, under the name of this kind: a descriptor that is kept, or -errno. grows: ftruncate() may make it longer. */
+int backing_create(const struct fd_ops *ops, size_t size, bool grows);
 
 /* ---- the process (fork.c) ---- */
 

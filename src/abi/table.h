@@ -20,6 +20,8 @@ struct chunk {
 	struct object *_Atomic entry[CHUNK_SIZE];
 };
 
+#define COMMON_MAX 4 /* interfaces */
+
 struct dev {
 	/*
 	 * The object list, table changes, object->fds. Signals are kept off meanwhile: a handler could open or close descriptors
@@ -31,6 +33,12 @@ struct dev {
 	int pid;
 	u32 mm;
 	_Atomic u32 *mm_page; /* MM_SAME; reads 0 after a fork */
+	_Atomic bool reads;   /* there is, or was, a descriptor whose reads are checked */
+	pthread_mutex_t common_lock;
+	struct common {
+		void *what; /* NULL: not made yet */
+		u32 mm;
+	} common[COMMON_MAX]; /* in the order of interfaces[] */
 	struct chunk *_Atomic chunks[CHUNKS];
 };
 
@@ -90,6 +98,12 @@ static inline bool object_hold(struct object *o)
 struct object *object_new(struct dev *d);
 /* Under d->lock. The entry's reference is added; what was there is returned, to be put unlocked. */
 struct object *table_entry_set(struct object *_Atomic *e, struct object *o);
+
+/* ---- backing.c, common.c ---- */
+
+/* The file that backs what is asked for: a descriptor or -errno; *ret_stream where it is a stream. */
+int backing_open(struct dev *d, const struct fd_spec *q, struct stream **ret_stream);
+void common_free(struct dev *d);
 
 /* ---- adopt.c ---- */
 

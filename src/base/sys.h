@@ -19,6 +19,7 @@
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timerfd.h>
@@ -185,6 +186,21 @@ static inline ssize_t sys_readlinkat(int dirfd, const char *path, char *buffer, 
 static inline long sys_getdents64(int fd, void *buffer, size_t n)
 {
 	return SYS_CALL3(SYS_getdents64, fd, buffer, n);
+}
+
+static inline int sys_socketpair(int domain, int type, int protocol, int pair[2])
+{
+	return (int)SYS_CALL4(SYS_socketpair, domain, type, protocol, pair);
+}
+
+static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
+{
+	return SYS_CALL3(SYS_sendmsg, fd, m, flags);
+}
+
+static inline ssize_t sys_recvmsg(int fd, struct msghdr *m, int flags)
+{
+	return SYS_CALL3(SYS_recvmsg, fd, m, flags);
 }
 
 static inline int sys_memfd_create(const char *name, unsigned flags)

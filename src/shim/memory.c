@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Mapping and punching what our descriptors stand for: see dev_mmap_check(), dev_fallocate(). */
+/* Mapping, reading and punching what our descriptors stand for: see dev_mmap_check(), dev_read_check(), dev_fallocate(). */
 #include <errno.h>
 #include <stdatomic.h>
 
@@ -28,6 +28,18 @@ void shim_lend_userfaultfd(void)
 	dev_track_writes(true);
 	if (atomic_load(&userfaultfd_taken))
 		dev_track_writes(false);
+}
+
+bool shim_checks_reads(void)
+{
+	struct dev *d = shim_dev();
+
+	return unlikely(d) && dev_checks_reads(d);
+}
+
+long shim_read_check(int fd, size_t n)
+{
+	return likely(!shim_checks_reads()) ? 0 : dev_read_check(shim_dev(), fd, n);
 }
 
 long shim_fallocate(int fd, int mode, s64 offset, s64 len)

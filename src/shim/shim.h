@@ -77,7 +77,12 @@ bool shim_next_range(unsigned *first, unsigned last, unsigned *end);
 /* The kernel closes them, or has just closed them. */
 void shim_closing_range(unsigned first, unsigned last);
 
-/* ---- memory (memory.c) ---- */
+/* ---- memory and reads (memory.c) ---- */
+
+/* Has a descriptor been opened whose reads have rules of their own? */
+bool shim_checks_reads(void);
+/* Before a read of n bytes: 0, or -errno where the kernel must not be asked. */
+long shim_read_check(int fd, size_t n);
 
 /* Before the kernel maps a descriptor: 0, or -errno where it must not. */
 long shim_mmap_check(int fd, int prot, int flags, size_t len, u64 offset);

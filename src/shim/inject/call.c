@@ -18,6 +18,8 @@
 #include "shim/inject/site.h"
 
 static const call_handler handlers[] = {
+	[SYS_read] = call_read,
+	[SYS_readv] = call_readv,
 	[SYS_open] = call_open,
 	[SYS_openat] = call_openat,
 	[SYS_openat2] = call_openat2,
@@ -79,9 +81,16 @@ void call_classes(struct program *p)
 		p->classes[i] = handlers[i] ? CALL_OURS : CALL_KERNELS;
 	for (unsigned i = 0; i < ARRAY_SIZE(at_site); i++)
 		p->classes[at_site[i]] = CALL_AT_SITE;
+	/* Until there is a descriptor that wants them: call_reads_begin(). */
+	p->classes[SYS_read] = p->classes[SYS_readv] = CALL_KERNELS;
 	memset(p->checked, CALL_AT_SITE, sizeof(p->checked));
 }
 _Static_assert(ARRAY_SIZE(handlers) <= CALL_CLASSES, "each handler has a class");
+
+void call_reads_begin(struct program *p)
+{
+	p->classes[SYS_read] = p->classes[SYS_readv] = CALL_AT_SITE;
+}
 
 long raw_result(long r)
 {

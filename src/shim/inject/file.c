@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "abi/dev.h"
@@ -76,6 +77,8 @@ static long open_any(struct thread *t, int dirfd, u64 address, int flags, u64 mo
 	if (r < 0)
 		return CALL_PASS; /* the kernel says what is wrong with it */
 	r = shim_open(dirfd, path, flags);
+	if (shim_checks_reads())
+		call_reads_begin(t->program);
 	if (r != NOT_OURS)
 		return r;
 	if (path_is_own_exe(path) && !(flags & O_NOFOLLOW))
@@ -314,7 +317,29 @@ long call_fcntl(struct thread *t, struct context *c)
 	return r;
 }
 
-/* ---- memory behind a descriptor ---- */
+/* ---- what is behind a descriptor ---- */
+
+long call_read(struct thread *t, struct context *c)
+{
+	const long r = shim_read_check((int)c->rdi, c->rdx);
+
+	return r ? r : CALL_PASS;
+}
+
+long call_readv(struct thread *t, struct context *c)
+{
+	struct iovec v;
+	size_t n = 0;
+	long r;
+
+	for (u64 i = 0; shim_checks_reads() && i < MIN(c->rdx, (u64)IOV_MAX); i++) {
+		if (get_bytes(&v, c->rsi + i * sizeof(v), sizeof(v)))
+			return CALL_PASS;
+		n += v.iov_len;
+	}
+	r = shim_read_check((int)c->rdi, n);
+	return r ? r : CALL_PASS;
+}
 
 long call_mmap(struct thread *t, struct context *c)
 {

@@ -210,6 +210,8 @@ u32 filters_run(const struct filter *f, const struct context *c, u32 arch);
 typedef long (*call_handler)(struct thread *t, struct context *c);
 
 void call_classes(struct program *p);
+/* From now on reads come to us, too. */
+void call_reads_begin(struct program *p);
 /* Does what the program asked for in c. */
 void call_dispatch(struct thread *t, struct context *c, u32 arch);
 /* Have a system call executed with the registers of c, then call_detour_end() with its result. */
@@ -304,6 +306,8 @@ long open_own_exe(const struct thread *t, int flags);
 long call_open(struct thread *t, struct context *c);
 long call_openat(struct thread *t, struct context *c);
 long call_openat2(struct thread *t, struct context *c);
+long call_read(struct thread *t, struct context *c);
+long call_readv(struct thread *t, struct context *c);
 long call_getdents64(struct thread *t, struct context *c);
 long call_readlink(struct thread *t, struct context *c);
 long call_readlinkat(struct thread *t, struct context *c);

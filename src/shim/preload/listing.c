@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing /dev by the C library's streams of entries. Those that list /dev are remembered; for all others a call costs a load
+ * Listing /dev by the C library's folders of entries. Those that list /dev are remembered; for all others a call costs a load
  * and a compare. Only scandir() makes a stream that no hook sees, so it is done here.
  */
 #include <dirent.h>
@@ -15,24 +15,24 @@
 #include "shim/preload/hook.h"
 #include "shim/shim.h"
 
-#define STREAMS_MAX 32 /* open at a time; more list what the machine has */
+#define FOLDERS_MAX 32 /* open at a time; more list what the machine has */
 
-struct stream {
+struct folder {
 	DIR *_Atomic dir; /* NULL: free */
 	unsigned at;      /* of the nodes to be added */
 	struct dirent entry;
 };
 
-static struct stream streams[STREAMS_MAX];
-static _Atomic unsigned streams_open;
+static struct folder folders[FOLDERS_MAX];
+static _Atomic unsigned folders_open;
 
-static struct stream *find(DIR *dir)
+static struct folder *find(DIR *dir)
 {
-	if (likely(!atomic_load_explicit(&streams_open, memory_order_relaxed)))
+	if (likely(!atomic_load_explicit(&folders_open, memory_order_relaxed)))
 		return NULL;
-	for (unsigned i = 0; i < STREAMS_MAX; i++)
-		if (atomic_load_explicit(&streams[i].dir, memory_order_acquire) == dir)
-			return &streams[i];
+	for (unsigned i = 0; i < FOLDERS_MAX; i++)
+		if (atomic_load_explicit(&folders[i].dir, memory_order_acquire) == dir)
+			return &folders[i];
 	return NULL;
 }
 
@@ -42,13 +42,13 @@ static DIR *watch(DIR *dir)
 
 	if (!dir || !listing_differs(dirfd(dir)))
 		goto out;
-	for (unsigned i = 0; i < STREAMS_MAX; i++) {
+	for (unsigned i = 0; i < FOLDERS_MAX; i++) {
 		DIR *none = NULL;
 
-		if (!atomic_compare_exchange_strong(&streams[i].dir, &none, dir))
+		if (!atomic_compare_exchange_strong(&folders[i].dir, &none, dir))
 			continue;
-		streams[i].at = 0;
-		atomic_fetch_add(&streams_open, 1);
+		folders[i].at = 0;
+		atomic_fetch_add(&folders_open, 1);
 		break;
 	}
 out:
@@ -56,16 +56,16 @@ out:
 	return dir;
 }
 
-static void forget(struct stream *s)
+static void forget(struct folder *s)
 {
 	if (!s)
 		return;
 	atomic_store(&s->dir, NULL);
-	atomic_fetch_sub(&streams_open, 1);
+	atomic_fetch_sub(&folders_open, 1);
 }
 
 /* The next node that is added, or NULL. */
-static struct dirent *added(struct stream *s)
+static struct dirent *added(struct folder *s)
 {
 	const int error = errno;
 	const char *name = listing_adds(dirfd(s->dir), &s->at);
@@ -97,7 +97,7 @@ HOOK int closedir(DIR *dir)
 
 HOOK void rewinddir(DIR *dir)
 {
-	struct stream *s = find(dir);
+	struct folder *s = find(dir);
 
 	if (s)
 		s->at = 0;
@@ -106,7 +106,7 @@ HOOK void rewinddir(DIR *dir)
 
 HOOK struct dirent *readdir(DIR *dir)
 {
-	struct stream *s = find(dir);
+	struct folder *s = find(dir);
 	struct dirent *e = s ? added(s) : NULL;
 
 	if (e)
@@ -123,7 +123,7 @@ HOOK struct dirent *readdir(DIR *dir)
 
 HOOK int readdir_r(DIR *dir, struct dirent *entry, struct dirent **ret)
 {
-	struct stream *s = find(dir);
+	struct folder *s = find(dir);
 	const struct dirent *e = s ? added(s) : NULL;
 	int r;
 

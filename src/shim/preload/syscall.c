@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/sys.h"
@@ -86,6 +87,8 @@ static long by_number(long nr, const long a[6])
 	case SYS_close: return hook_close((int)a[0]);
 	case SYS_close_range: return AS_RESULT(close_range((u32)a[0], (u32)a[1], (int)a[2]));
 	case SYS_getdents64: return hook_getdents64((int)a[0], (void *)a[1], (u32)a[2]);
+	case SYS_read: return AS_RESULT(read((int)a[0], (void *)a[1], (size_t)a[2]));
+	case SYS_readv: return AS_RESULT(readv((int)a[0], (const void *)a[1], (int)a[2]));
 	case SYS_readlink:
 		return hook_readlink(AT_FDCWD, path, (char *)a[1], (size_t)(int)a[2], pass(nr, a));
 	case SYS_readlinkat:

@@ -5,10 +5,13 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "abi/interface.h"
+#include "abi/stream.h"
 #include "abi/user.h"
+#include "base/fd.h"
 
 struct fake {
 	int number;
@@ -105,10 +108,83 @@ static long fetch(struct call *c)
 	return copy_in(c->dev, &value, c->arg, sizeof(value)) ? -EFAULT : (long)value;
 }
 
+/* ---- streams ---- */
+
+int fake_open_error;
+
+static int other_open(struct dev *d, struct object *o)
+{
+	o->behind = o->stream;
+	return fake_open_error;
+}
+
+static void other_release(void *behind)
+{
+	fake_log->number[fake_log->count++] = 99;
+}
+
+static int other_read_check(const struct object *o, size_t n)
+{
+	return stream_read_check(o->stream, n, FAKE_PACKET);
+}
+
+static long pause_stream(struct call *c)
+{
+	stream_pause(c->behind, c->arg);
+	return 0;
+}
+
+static long put(struct call *c)
+{
+	u8 packet[FAKE_PACKET];
+
+	memset(packet, (int)c->arg, sizeof(packet));
+	return stream_put(c->behind, packet, sizeof(packet));
+}
+
+/* ---- what is shared ---- */
+
+struct common {
+	int memory;
+};
+
+unsigned fake_commons;
+
+static int common_make(struct dev *d, void **ret)
+{
+	struct common *c = malloc(sizeof(*c));
+
+	c->memory = backing_create(&fake_memory_ops, FAKE_MEMORY, true);
+	fake_commons++;
+	*ret = c;
+	return 0;
+}
+
+static void common_free(void *common)
+{
+	struct common *c = common;
+
+	fd_drop(c->memory);
+	free(c);
+	fake_commons--;
+}
+
+static int memory_file(struct dev *d)
+{
+	void *common;
+	int r = dev_common(d, interfaces[0], &common);
+
+	return r ? r : ((struct common *)common)->memory;
+}
+
+/* ---- rows ---- */
+
 static const struct request rows[] = {
 	{"FAKE_VERSION", &fake_system_ops, version, FAKE_VERSION, 0, ARG_ZERO},
 	{"FAKE_BLOCKED", &fake_system_ops, blocked, FAKE_BLOCKED, 0, ARG_NONE},
 	{"FAKE_MAKE_BOX", &fake_system_ops, make_box, FAKE_MAKE_BOX, 0, ARG_VALUE},
+	{"FAKE_PAUSE", &fake_other_ops, pause_stream, FAKE_PAUSE, 0, ARG_VALUE},
+	{"FAKE_PUT", &fake_other_ops, put, FAKE_PUT, 0, ARG_VALUE},
 	{"FAKE_SUM", &fake_box_ops, sum, FAKE_SUM, sizeof(struct fake_sum), ARG_INOUT},
 	{"FAKE_MAKE_PART", &fake_box_ops, make_part, FAKE_MAKE_PART, 0, ARG_VALUE},
 	{"FAKE_ABANDON_PART", &fake_box_ops, abandon_part, FAKE_ABANDON_PART, 0, ARG_NONE},
@@ -131,6 +207,11 @@ static long serve(struct call *c, const struct fd_ops *on, u32 number)
 static long system_ioctl(struct call *c, u32 number)
 {
 	return serve(c, &fake_system_ops, number);
+}
+
+static long other_ioctl(struct call *c, u32 number)
+{
+	return serve(c, &fake_other_ops, number);
 }
 
 static long box_ioctl(struct call *c, u32 number)
@@ -167,6 +248,7 @@ static int part_fallocate(const struct object *o, int fd, int mode, s64 offset, 
 
 const struct fd_ops fake_system_ops = {
 	.name = "uservisor-fake",
+	.label = "fake",
 	.kind = DEV_SYSTEM,
 	.anywhere = true,
 	.unknown = -ENOTTY,
@@ -176,14 +258,31 @@ const struct fd_ops fake_system_ops = {
 
 /* Its name begins with another's. */
 const struct fd_ops fake_other_ops = {
+	.backing = FD_PACKETS,
 	.name = "uservisor-fake-other",
+	.label = "other",
+	.kind = DEV_OTHER,
+	.open = other_open,
+	.ioctl = other_ioctl,
+	.read_check = other_read_check,
+	.unknown = -ENXIO,
+	.release = other_release,
+};
+
+const struct fd_ops fake_memory_ops = {
+	.backing = FD_SHARED,
+	.name = "uservisor-fake-memory",
+	.label = "memory",
 	.kind = DEV_OTHER,
 	.anywhere = true,
+	.shared_file = memory_file,
 	.unknown = -ENXIO,
 };
 
 const struct fd_ops fake_box_ops = {
 	.name = "uservisor-fake-box",
+	.label = "box",
+	.link = "anon_inode:fake-box",
 	.kind = DEV_VM,
 	.unknown = -EINVAL,
 	.takes_no_lock = system_takes_no_lock, /* not heeded: something is behind it */
@@ -194,6 +293,8 @@ const struct fd_ops fake_box_ops = {
 
 const struct fd_ops fake_part_ops = {
 	.name = "uservisor-fake-box-part",
+	.label = "part",
+	.link = "anon_inode:[fake-part]",
 	.kind = DEV_VCPU,
 	.unknown = -ENOTTY,
 	.ioctl = part_ioctl,
@@ -203,22 +304,45 @@ const struct fd_ops fake_part_ops = {
 
 const struct fd_ops fake_too_ops = {
 	.name = "uservisor-fake-too",
+	.label = "too",
 	.kind = DEV_SYSTEM,
 	.anywhere = true,
 	.unknown = -ENOSYS,
 };
 
 static const struct fd_ops *const kinds[] = {
-	&fake_system_ops, &fake_other_ops, &fake_box_ops, &fake_part_ops, NULL};
+	&fake_system_ops, &fake_other_ops, &fake_memory_ops, &fake_box_ops, &fake_part_ops, NULL};
 static const struct fd_ops *const too_kinds[] = {&fake_too_ops, NULL};
 
 static const struct device_node nodes[] = {
-	{"/dev/fake", &fake_system_ops, 1}, {"/dev/fake-other", &fake_other_ops, 2}, {NULL}};
+	{"/dev/fake", &fake_system_ops, 1},
+	{"/dev/fake-other", &fake_other_ops, 2},
+	{"/dev/fake-memory", &fake_memory_ops, 4, .assigned = true},
+	{NULL},
+};
 static const struct device_node too_nodes[] = {{"/dev/fake-too", &fake_too_ops, 3}, {NULL}};
 
 static const u32 makes[] = {FAKE_MAKE_BOX, 0}, no_makes[] = {0};
 
-static const struct interface fake = {"fake", 'F', nodes, kinds, rows, ARRAY_SIZE(rows), makes};
-static const struct interface fake_too = {"too", 'G', too_nodes, too_kinds, too_rows, 1, no_makes};
+static const struct interface fake = {
+	.name = "fake",
+	.request_type = 'F',
+	.nodes = nodes,
+	.kinds = kinds,
+	.requests = rows,
+	.request_count = ARRAY_SIZE(rows),
+	.common_make = common_make,
+	.common_free = common_free,
+	.makes = makes,
+};
+static const struct interface fake_too = {
+	.name = "too",
+	.request_type = 'G',
+	.nodes = too_nodes,
+	.kinds = too_kinds,
+	.requests = too_rows,
+	.request_count = 1,
+	.makes = no_makes,
+};
 
 const struct interface *const interfaces[] = {&fake, &fake_too, NULL};

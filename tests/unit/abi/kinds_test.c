@@ -92,7 +92,7 @@ static void test_nodes(void **state)
 		const char *path, *interface;
 		u32 minor;
 	} expected[] = {{"/dev/fake", "fake", 1}, {"/dev/fake-other", "fake", 2},
-		{"/dev/fake-too", "too", 3}};
+		{"/dev/fake-memory", "fake", 4}, {"/dev/fake-too", "too", 3}};
 	struct device_nodes at = {0};
 	const struct device_node *node;
 
@@ -121,6 +121,34 @@ static void test_other_node(void **state)
 	assert_int_equal(dev_kind(f->dev, other), DEV_OTHER);
 	expect_refused(f->dev, other, FAKE_VERSION, -ENXIO);
 	dev_close(f->dev, other);
+}
+
+/* What /proc shows of ours and of the kernel's own. */
+static void test_links(void **state)
+{
+	struct fixture *f = *state;
+	int box = make_box(f, 1);
+	char link[64], shown[64];
+
+	link_of(box, link, sizeof(link));
+	assert_true(dev_link_as_kernel(link, shown, sizeof(shown)));
+	assert_string_equal(shown, "anon_inode:fake-box:1");
+	link_of(f->sys, link, sizeof(link));
+	assert_true(dev_link_as_kernel(link, shown, sizeof(shown)));
+	assert_string_equal(shown, "/dev/fake");
+	assert_false(dev_link_as_kernel("/memfd:else (deleted)", shown, sizeof(shown)));
+	assert_false(dev_link_as_kernel("/dev/fake", shown, sizeof(shown)));
+	assert_true(dev_recognises(box));
+	assert_false(dev_recognises(0));
+	assert_ptr_equal(dev_ops_of_link("/dev/fake"), &fake_system_ops);
+	assert_ptr_equal(dev_ops_of_link("anon_inode:fake-box:7"), &fake_box_ops);
+	assert_null(dev_ops_of_link("/dev/fake1"));
+	assert_ptr_equal(dev_ops(f->dev, box), &fake_box_ops);
+	assert_string_equal(dev_label(&fake_box_ops), "box");
+	assert_string_equal(dev_interface_of(&fake_too_ops), "too");
+	assert_string_equal(dev_node_of(&fake_too_ops)->path, "/dev/fake-too");
+	assert_null(dev_node_of(&fake_box_ops));
+	dev_close(f->dev, box);
 }
 
 static void test_requests(void **state)
@@ -341,6 +369,7 @@ int main(void)
 		WORLD_TEST(test_open),
 		WORLD_TEST(test_nodes),
 		WORLD_TEST(test_other_node),
+		WORLD_TEST(test_links),
 		WORLD_TEST(test_requests),
 		WORLD_TEST(test_refused),
 		WORLD_TEST(test_names),
