@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Listing /dev by the C library's folders of entries. Those that list /dev are remembered; for all others a call costs a load
+ * Listing /dev by the C library's streams of entries. Those that list /dev are remembered; for all others a call costs a load
  * and a compare. Only scandir() makes a stream that no hook sees, so it is done here.
  */
 #include <dirent.h>
