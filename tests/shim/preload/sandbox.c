@@ -24,12 +24,11 @@ enum way { BY_PRCTL, BY_SECCOMP, BY_TSYNC };
 
 /* What a program needs that opens /dev/kvm in its sandbox, and here one thread of the engine's. */
 #define EARLY                                                                                      \
-	ALLOW(SYS_openat), ALLOW(SYS_readlink), ALLOW(SYS_close), ALLOW(SYS_mmap),                 \
-		ALLOW(SYS_munmap), ALLOW(SYS_brk), ALLOW(SYS_getrandom), ALLOW(SYS_mprotect),      \
-		ALLOW(SYS_madvise), ALLOW(SYS_clone3), ALLOW(SYS_clone),                           \
-		ALLOW(SYS_rt_sigprocmask), ALLOW(SYS_set_robust_list), ALLOW(334 /* rseq */),      \
-		ALLOW(SYS_exit), ALLOW(SYS_eventfd2), ALLOW(SYS_setitimer),                        \
-		ALLOW(SYS_rt_sigaction)
+	ALLOW(SYS_openat), ALLOW(SYS_fcntl), ALLOW(SYS_close), ALLOW(SYS_mmap), ALLOW(SYS_munmap), \
+		ALLOW(SYS_brk), ALLOW(SYS_getrandom), ALLOW(SYS_mprotect), ALLOW(SYS_madvise),     \
+		ALLOW(SYS_clone3), ALLOW(SYS_clone), ALLOW(SYS_rt_sigprocmask),                    \
+		ALLOW(SYS_set_robust_list), ALLOW(334 /* rseq */), ALLOW(SYS_exit),                \
+		ALLOW(SYS_eventfd2), ALLOW(SYS_setitimer), ALLOW(SYS_rt_sigaction)
 
 static void install(struct sock_filter *code, size_t bytes, enum way way)
 {
