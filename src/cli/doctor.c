@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "boot/host.h"
 #include "boot/probe.h"
 #include "cli/cli.h"
+#include "shim/nodes.h"
 
 static void line(const char *title, const char *text)
 {
@@ -103,6 +105,43 @@ static bool tell_soft(const struct host_facts *host, const struct probe_result *
 	return cpu && !host->exec_error && soft->verdict >= PROBE_SLOW;
 }
 
+/* The kernel's drivers beside KVM, of which nothing is used. */
+static void tell_others(void)
+{
+	const char *name, *node;
+	char title[32], text[128];
+
+	for (unsigned n = 1; (name = interface_name(n)); n++) {
+		node = interface_node(n, 0);
+		snprintf(title, sizeof(title), "kernel's %s", name);
+		if (!access(node, R_OK | W_OK))
+			snprintf(text, sizeof(text), "%s is there, and `exec` does not use it", node);
+		else if (errno == ENOENT)
+			snprintf(text, sizeof(text), "no %s, which `exec` does not need", node);
+		else
+			snprintf(text, sizeof(text), "%s: %s; `exec` does not need it", node,
+				strerror(errno));
+		line(title, text);
+	}
+}
+
+/* What programs find under `uservisor exec`, by interface. */
+static void tell_devices(void)
+{
+	const char *name, *node;
+	char title[32], text[256];
+
+	for (unsigned n = 0; (name = interface_name(n)); n++) {
+		size_t used = 0;
+
+		for (unsigned i = 0; (node = interface_node(n, i)) && used < sizeof(text); i++)
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
+				i ? ", " : "", node);
+		snprintf(title, sizeof(title), "exec: %s", name);
+		line(title, text);
+	}
+}
+
 /* What `uservisor exec` does on this host, and what it does instead of what is missing. */
 static void tell_exec(const struct host_facts *host)
 {
@@ -178,7 +217,9 @@ int cli_doctor(int argc, char **argv)
 	tell_virtualization(&host);
 	line("kernel's KVM", probe.text);
 	advise_kvm(&probe, &host);
+	tell_others();
 	usable = tell_soft(&host, &soft);
+	tell_devices();
 	tell_exec(&host);
 	tell_sandbox();
 	return tell_choice(&probe, usable);
