@@ -23,9 +23,9 @@ static const struct request rows[] = {
 #include "abi/mshv/ioctls.def"
 };
 
-/* The kernel gives it a number as it comes: 240 to 254 are for local use (admin-guide/devices.txt). */
+/* The kernel gives it a number as it comes: 243 to 254 are for local use (admin-guide/devices.txt). */
 static const struct device_node nodes[] = {
-	{"/dev/mshv", &mshv_system_ops, 240, .assigned = false},
+	{"/dev/mshv", &mshv_system_ops, 244, .assigned = false},
 	{NULL},
 };
 

@@ -6,6 +6,7 @@
 
 const struct fd_ops mshv_system_ops = {
 	.name = "uservisor-mshv",
+	.label = "mshv",
 	.kind = DEV_SYSTEM,
 	.anywhere = true,
 	.unknown = -ENOTTY,
@@ -14,6 +15,8 @@ const struct fd_ops mshv_system_ops = {
 
 const struct fd_ops mshv_partition_ops = {
 	.name = "uservisor-mshv-partition",
+	.label = "partition",
+	.link = "anon_inode:mshv_partition",
 	.kind = DEV_VM,
 	.unknown = -ENOTTY,
 	.ioctl = mshv_dispatch_partition,
@@ -22,6 +25,8 @@ const struct fd_ops mshv_partition_ops = {
 
 const struct fd_ops mshv_vp_ops = {
 	.name = "uservisor-mshv-vp",
+	.label = "vp",
+	.link = "anon_inode:mshv_vp",
 	.kind = DEV_VCPU,
 	.unknown = -ENOTTY,
 	.ioctl = mshv_dispatch_vp,
