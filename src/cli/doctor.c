@@ -115,7 +115,8 @@ static void tell_others(void)
 		node = interface_node(n, 0);
 		snprintf(title, sizeof(title), "kernel's %s", name);
 		if (!access(node, R_OK | W_OK))
-			snprintf(text, sizeof(text), "%s is there, and `exec` does not use it", node);
+			snprintf(text, sizeof(text), "%s is there, and `exec` does not use it",
+				node);
 		else if (errno == ENOENT)
 			snprintf(text, sizeof(text), "no %s, which `exec` does not need", node);
 		else
@@ -135,8 +136,8 @@ static void tell_devices(void)
 		size_t used = 0;
 
 		for (unsigned i = 0; (node = interface_node(n, i)) && used < sizeof(text); i++)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s",
-				i ? ", " : "", node);
+			used += (size_t)snprintf(
+				text + used, sizeof(text) - used, "%s%s", i ? ", " : "", node);
 		snprintf(title, sizeof(title), "exec: %s", name);
 		line(title, text);
 	}

@@ -36,6 +36,21 @@ def main():
     check('file that cannot be written', run('trace', '-o', '/no/such/file', 'true'), 2, '/no/such/file')
     check('help', run('exec', '--help'), 0, 'Usage: uservisor exec')
     check('help of trace', run('trace', '--help'), 0, 'Usage: uservisor trace')
+    here = '[ -e /dev/%s ] && ! [ -e /dev/%s ] && ls /dev | grep -qx %s && ! ls /dev | grep -qx %s'
+    for name, other in (('kvm', 'mshv'), ('mshv', 'kvm')):
+        sees = here % (name, other, name, other)
+        check(f'{name} alone', run('exec', '--only', name, 'sh', '-c', sees), 0)
+        check(f'{name} alone, by children', run('exec', '--only', name, '/usr/bin/env', '-i', '/bin/sh', '-c', f'/bin/sh -c "{sees}"'), 0)
+        check(f'{name} alone, injected', run('exec', '--inject', '--only', name, 'sh', '-c', sees), 0)
+        check(f'{name} alone, traced', run('trace', '--only', name, 'sh', '-c', sees), 0)
+        if os.path.exists('/bin/busybox'):
+            check(f'{name} alone, static', run('exec', '--only', name, '/bin/busybox', 'sh', '-c', sees), 0)
+            check(f'{name} alone, static by dynamic', run('exec', '--only', name, 'sh', '-c', f"/bin/busybox sh -c '{sees}'"), 0)
+    check('an interface that nobody knows', run('exec', '--only', 'hvf', 'true'), 2, 'uservisor exec: --only hvf: ',
+          'it must be kvm or mshv')
+    check('the same of trace', run('trace', '--only', '', 'true'), 2, 'uservisor trace: --only : ', 'kvm or mshv')
+    check('what was not opened', run('exec', '--only', 'mshv', 'true'), 0, 'without having opened /dev/mshv;')
+    check('and of both', run('exec', 'true'), 0, 'without having opened /dev/kvm or /dev/mshv;')
     strange = dict(os.environ, USERVISOR_WITHOUT='fsgsbase,frobs')
     check('a feature that nobody knows', run('exec', 'true', env=strange), 2, "'frobs'", 'fsgsbase, userfaultfd')
     check('what the kernel cannot hand to us', run('exec', '--inject', 'true', env=dict(

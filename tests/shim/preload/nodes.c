@@ -3,7 +3,10 @@
 #include "tests/shim/preload/client.h"
 
 #include <dirent.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 
@@ -120,6 +123,126 @@ static void listings(void)
 	check_listed("/dev", "kvm", 1);
 }
 
+/* ---- nodes that are there, and nodes that are hidden ---- */
+
+struct node {
+	const char *name;
+	unsigned minor;
+};
+
+static const struct node kvm = {"kvm", 232}, mshv = {"mshv", 244};
+
+static void check_shown(const struct node *n)
+{
+	char path[32], link[32], shown[32] = "";
+	struct open_how how = {.flags = O_RDWR};
+	struct statx stx;
+	struct stat st;
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/%s", n->name);
+	CHECK(!stat(path, &st) && S_ISCHR(st.st_mode) && st.st_rdev == makedev(10, n->minor));
+	CHECK((st.st_mode & 0777) == 0666);
+	CHECK(!lstat(path, &st) && S_ISCHR(st.st_mode));
+	CHECK(!statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &stx));
+	CHECK(stx.stx_rdev_major == 10 && stx.stx_rdev_minor == n->minor);
+	CHECK(!access(path, R_OK | W_OK) && !faccessat(AT_FDCWD, path, F_OK, 0));
+	fd = open(path, O_RDWR);
+	CHECK(fd >= 0 && fcntl(fd, F_GET_SEALS) > 0);
+	CHECK(!fstat(fd, &st) && st.st_rdev == makedev(10, n->minor));
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	CHECK(readlink(link, shown, sizeof(shown) - 1) > 0 && !strcmp(shown, path));
+	CHECK(!close(fd));
+	fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+	CHECK(fd >= 0 && !close(fd));
+	fd = open(path, O_PATH);
+	CHECK(fd >= 0 && !close(fd));
+	check_listed("/dev", n->name, 1);
+}
+
+static void check_hidden(const struct node *n)
+{
+	char path[32];
+	struct open_how how = {.flags = O_RDWR};
+	struct statx stx;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "/dev/%s", n->name);
+	CHECK_ERRNO(stat(path, &st), ENOENT);
+	CHECK_ERRNO(lstat(path, &st), ENOENT);
+	CHECK_ERRNO(statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &stx), ENOENT);
+	CHECK_ERRNO(syscall(SYS_newfstatat, AT_FDCWD, path, &st, 0), ENOENT);
+	CHECK_ERRNO(access(path, F_OK), ENOENT);
+	CHECK_ERRNO(faccessat(AT_FDCWD, path, R_OK, 0), ENOENT);
+	CHECK_ERRNO(open(path, O_RDWR), ENOENT);
+	CHECK_ERRNO(open(path, O_RDONLY | O_CLOEXEC), ENOENT);
+	CHECK_ERRNO(open(path, O_PATH), ENOENT);
+	CHECK_ERRNO(openat(AT_FDCWD, path, O_RDWR), ENOENT);
+	CHECK_ERRNO(syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)), ENOENT);
+	CHECK(!fopen(path, "r") && errno == ENOENT);
+	check_listed("/dev", n->name, 0);
+}
+
+/* By links, "..", and the folder's descriptor. */
+static void check_other_names(const struct node *n, bool shown)
+{
+	char dir[] = "/tmp/shim-nodes-XXXXXX", link[64], other[64];
+	int dev = open("/dev", O_RDONLY | O_DIRECTORY), fd;
+	struct stat st;
+
+	CHECK(mkdtemp(dir));
+	snprintf(link, sizeof(link), "%s/link", dir);
+	snprintf(other, sizeof(other), "/dev/../dev/./%s", n->name);
+	CHECK(!symlink(other, link));
+	for (unsigned i = 0; i < 3; i++) {
+		fd = i == 0   ? open(link, O_RDWR)
+		     : i == 1 ? open(other, O_RDWR)
+			      : openat(dev, n->name, O_RDWR);
+		CHECK(shown ? fd >= 0 && fcntl(fd, F_GET_SEALS) > 0 : fd < 0 && errno == ENOENT);
+		close(fd);
+	}
+	CHECK((stat(other, &st) == 0) == shown && (access(other, F_OK) == 0) == shown);
+	CHECK((fstatat(dev, n->name, &st, 0) == 0) == shown);
+	/* A link to what is hidden leads nowhere, even if the machine has it. */
+	CHECK(shown || (stat(link, &st) == -1 && access(link, F_OK) == -1));
+	CHECK(!lstat(link, &st) && S_ISLNK(st.st_mode));
+	CHECK(!unlink(link) && !rmdir(dir) && !close(dev));
+}
+
+static void check_nodes(bool has_kvm, bool has_mshv)
+{
+	has_kvm ? check_shown(&kvm) : check_hidden(&kvm);
+	has_mshv ? check_shown(&mshv) : check_hidden(&mshv);
+	check_other_names(&kvm, has_kvm);
+	check_other_names(&mshv, has_mshv);
+}
+
+static void nodes_both(void)
+{
+	check_nodes(true, true);
+}
+
+static void nodes_kvm(void)
+{
+	check_nodes(true, false);
+}
+
+static void nodes_mshv(void)
+{
+	check_nodes(false, true);
+}
+
+/* The choice outlives an environment that is cleared, here and in what is executed. */
+static void nodes_executed(void)
+{
+	char *argv[] = {(char *)client_path, "nodes-mshv", NULL}, *none[] = {NULL};
+
+	clearenv();
+	check_nodes(false, true);
+	execve(client_path, argv, none);
+	CHECK(false);
+}
+
 /* ---- links ---- */
 
 static void check_link(int fd, const char *expected)
@@ -160,6 +283,10 @@ static void links(void)
 
 const struct client_case nodes_cases[] = {
 	{"listings", listings},
+	{"nodes-both", nodes_both},
+	{"nodes-kvm", nodes_kvm},
+	{"nodes-mshv", nodes_mshv},
+	{"nodes-executed", nodes_executed},
 	{"links", links},
 	{NULL, NULL},
 };
