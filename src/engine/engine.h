@@ -426,6 +426,8 @@ unsigned engine_hv_cpuid(
 	const struct vcpu *v, const char vendor[12], struct cpuid_entry *ret, unsigned n);
 /* Refuse MSRs and hypercalls that CPUID does not announce. */
 void vcpu_enforce_hv_cpuid(struct vcpu *v, bool on);
+/* HV_X64_MSR_GUEST_OS_ID: what the guest says that it is. Any time. */
+u64 machine_hv_guest_os_id(struct machine *m);
 /*
  * Enable the synthetic interrupt controller. keep_pages: the guest's pages are not cleared. -EINVAL: the vcpu has no
  * local APIC.

@@ -159,13 +159,19 @@ struct mshv_vp *hvcall_take(struct hvcall *h, u32 vp_index)
 		refuse(h->why, 0, "vp_index %lu: there is no such VP", (u64)vp_index);
 		return NULL;
 	}
-	if (v != h->own)
-		vp_take(v);
+	if (v == h->own)
+		return v;
+	if (h->own) /* else two VPs could wait for each other */
+		pthread_mutex_unlock(&h->own->lock);
+	vp_take(v);
 	return v;
 }
 
 void hvcall_give(struct hvcall *h, struct mshv_vp *v)
 {
-	if (v != h->own)
-		vp_give(v);
+	if (v == h->own)
+		return;
+	vp_give(v);
+	if (h->own)
+		pthread_mutex_lock(&h->own->lock);
 }

@@ -16,7 +16,8 @@ struct hvcall {
 	void *out; /* HV_PAGE_SIZE bytes, 0 at first */
 	u16 in_size, reps, done;
 	struct refusal *why;
-	struct mshv_vp *own; /* whose lock the caller holds, or NULL */
+	/* Whose lock the caller holds, or NULL. It is let go while another VP is taken. */
+	struct mshv_vp *own;
 };
 
 /* On which descriptors a call may be made. */

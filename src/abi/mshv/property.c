@@ -70,17 +70,10 @@ static u16 set_msr_action(struct mshv_partition *p, unsigned row, u64 value)
 	return set_value(p, row, value);
 }
 
+/* All processors show the partition's. Reading it does not disturb one that runs. */
 static u16 get_guest_os_id(struct mshv_partition *p, unsigned row, u64 *ret)
 {
-	*ret = 0;
-	for (u32 i = 0; i < MSHV_VPS_MAX; i++) {
-		struct mshv_vp *v = partition_vp(p, i);
-
-		if (v)
-			return vcpu_get_msr(v->cpu, HV_GUEST_OS_ID, ret, true)
-				       ? HVS_OPERATION_FAILED
-				       : HVS_SUCCESS;
-	}
+	*ret = machine_hv_guest_os_id(p->machine);
 	return HVS_SUCCESS;
 }
 

@@ -67,6 +67,11 @@ void vcpu_enforce_hv_cpuid(struct vcpu *v, bool on)
 	v->cpu.hv.enforce = on;
 }
 
+u64 machine_hv_guest_os_id(struct machine *m)
+{
+	return atomic_load(&m->hv->guest_os_id);
+}
+
 /* ---- CPUID ---- */
 
 #define MAX_LOGICAL 64 /* as Windows Server 2016 says */
