@@ -172,6 +172,28 @@ static void outs_one_exit_an_item(void **state)
 	assert_int_equal(w.cpu->exit.reason, EXIT_NONE);
 }
 
+/* OPT_INTERCEPTS: what the instruction itself does not allow is not the caller's to see. */
+static void faults_before_it_leaves(void **state)
+{
+	start_long(3);
+	machine_set_option(w.m, OPT_INTERCEPTS, 1);
+	assert_gp(EXEC(0xec));
+	assert_gp(EXEC(0xee));
+	assert_gp(EXEC(0x6c));
+	set_iopl(3);
+	w.cpu->gpr[RDI] = RO;
+	assert_fault(EXEC(0x6c), X86_PF, PF_W | PF_P | PF_U);
+	w.cpu->gpr[RSI] = BAD;
+	assert_fault(EXEC(0x6e), X86_PF, PF_U);
+	assert_int_equal(w.cpu->exit.reason, EXIT_NONE);
+	assert_int_equal(EXEC(0xec), CPU_EXIT);
+	assert_int_equal(w.cpu->exit.reason, EXIT_IO_IN);
+	w.cpu->gpr[RSI] = DATA;
+	assert_int_equal(EXEC(0x6e), CPU_EXIT);
+	assert_int_equal(w.cpu->exit.reason, EXIT_IO_OUT);
+	machine_set_option(w.m, OPT_INTERCEPTS, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -183,6 +205,7 @@ int main(void)
 		cmocka_unit_test(ins_one_at_a_time),
 		cmocka_unit_test(ins_faults_before_it_asks),
 		cmocka_unit_test(outs_one_exit_an_item),
+		cmocka_unit_test(faults_before_it_leaves),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, processor_close);

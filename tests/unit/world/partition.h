@@ -48,6 +48,9 @@ void gate(u8 vector, u64 handler);
 /* Slot 1: the memory of DATA at DEVICE. size 0 deletes it. */
 void put_slot(u32 flags, u64 size);
 
+/* All that a VMM sees of the processor, and whether an exit in front of an instruction may be between the two. */
+#define STATE_ALL (ST_REGS | ST_SREGS | ST_XSAVE | ST_XCR | ST_DEBUG | ST_EVENT)
+bool same_state(const struct vcpu_state *before, const struct vcpu_state *after);
 /* The guest leaves in front of the instruction at rip: the whole state is as it was. */
 const struct exit *leaves(u32 reason);
 /* The same on this part of device memory; twice, because rip stays. */
