@@ -8,7 +8,7 @@
  * in a real kernel does the same.
  *
  * With OPT_INTERCEPTS nothing is answered: IO, MMIO, RDMSR and WRMSR exits of both directions leave in front of the
- * instruction, which has had no effect. The caller does what the instruction does and moves rip. If rip is still on it
+ * instruction, which has had no effect, and so does EXIT_HYPERV of a hypercall. The caller does what the instruction does and moves rip. If rip is still on it
  * at the next vcpu_run(), the instruction is executed again. Of a repeated string instruction the elements before the one
  * that leaves are done, and the registers say so.
  */

@@ -49,7 +49,7 @@ enum hv_msr {
 
 #define HV_SIGNATURE 0x31237648u /* leaf 40000001: "Hv#1" */
 
-/* ---- CPUID: leaf 40000003 (features), 40000004 (recommendations), 40000082 ---- */
+/* ---- CPUID: leaf 40000003 (features), 40000004 (recommendations), 4000000a (nested), 40000082 ---- */
 
 enum {
 	HV_EAX,
@@ -58,6 +58,7 @@ enum {
 	HV_HINTS,
 	HV_SPIN,
 	HV_SYNDBG,
+	HV_NESTED,
 	HV_WORDS
 }; /* the words that are kept of it */
 
@@ -79,6 +80,7 @@ enum {
 #define HVF_SIGNAL_EVENTS   BIT(5)
 #define HVF_DEBUGGING       BIT(11)
 #define HVF_EXTENDED_CALLS  BIT(20)
+#define HVF_START_VP        BIT(21)
 /* HV_EDX */
 #define HVF_GUEST_DEBUG     BIT(1)
 #define HVF_XMM_INPUT       BIT(4)
@@ -95,6 +97,8 @@ enum {
 #define HVH_CLUSTER_IPI     BIT(10)
 #define HVH_EX_MASKS        BIT(11)
 #define HVH_NO_CORESHARING  BIT(18)
+/* HV_NESTED */
+#define HVN_FLUSH_MAPPINGS  BIT(18)
 /* HV_SYNDBG */
 #define HVD_ALLOW_DEBUGGING BIT(1)
 
@@ -113,6 +117,10 @@ enum hv_call_code {
 	HV_CALL_POST_DEBUG_DATA = 0x69,
 	HV_CALL_RETRIEVE_DEBUG_DATA = 0x6a,
 	HV_CALL_RESET_DEBUG_SESSION = 0x6b,
+	HV_CALL_START_VP = 0x99,
+	HV_CALL_GET_VP_INDEX = 0x9a,
+	HV_CALL_FLUSH_MAPPINGS = 0xaf,
+	HV_CALL_FLUSH_MAPPINGS_LIST = 0xb0,
 	HV_CALL_EXTENDED = 0x8001,
 	HV_CALL_EXTENDED_LAST = 0x9fff,
 };
@@ -162,6 +170,32 @@ enum hv_status {
 #define HV_SYNDBG_USE_HYPERCALLS BIT64(2)
 #define HV_CRASH_NOTIFY          BIT64(63)
 #define HV_CRASH_MESSAGE         BIT64(62) /* P3 and P4 are a text's address and length */
+
+/* HV_CALL_START_VP */
+#define HV_PARTITION_ID_SELF (~0ull)
+
+struct hv_segment {
+	u64 base;
+	u32 limit; /* bytes */
+	u16 selector;
+	u16 attr; /* as in the descriptor, bits 8 to 11 are 0; P clear: unusable */
+};
+
+struct hv_table {
+	u16 pad[3], limit;
+	u64 base;
+};
+
+struct hv_start {
+	u64 partition;
+	u32 vp_index;
+	u8 vtl, reserved[3];
+	u64 rip, rsp, rflags;
+	struct hv_segment cs, ds, es, fs, gs, ss, tr, ldtr;
+	struct hv_table idtr, gdtr;
+	u64 efer, cr0, cr3, cr4, pat;
+};
+_Static_assert(sizeof(struct hv_start) == 240, "TLFS 10.5, 7.8.15");
 
 /* Sets of virtual processors, TLFS 7.8.7.3. */
 #define HV_SET_BANKS            64

@@ -11,10 +11,9 @@
 
 #include "x86/hyperv.h"
 
-#define HV_PARTITION_ID_SELF (~0ull)
-#define HV_VP_INDEX_SELF     0xfffffffeu
-#define HV_ANY_VP            0xffffffffu
-#define HV_PAGE_SIZE         4096u
+#define HV_VP_INDEX_SELF 0xfffffffeu
+#define HV_ANY_VP        0xffffffffu
+#define HV_PAGE_SIZE     4096u
 
 /* ---- hypercalls ---- */
 
@@ -465,19 +464,7 @@ enum hv_register_name {
 	HV_REGISTER_VSM_PARTITION_CONFIG = 0xd0007,
 };
 
-/* How segments, tables, and what the x87 and SSE units say of themselves lie in a value. */
-struct hv_segment {
-	u64 base;
-	u32 limit; /* bytes */
-	u16 selector;
-	u16 attr; /* as in the descriptor, bits 8 to 11 are 0; P clear: unusable */
-};
-
-struct hv_table {
-	u16 pad[3], limit;
-	u64 base;
-};
-
+/* How what the x87 and SSE units say of themselves lies in a value; segments and tables: hyperv.h. */
 struct hv_fp_control {
 	u16 fcw, fsw;
 	u8 ftw, reserved; /* abridged */

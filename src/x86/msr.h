@@ -6,6 +6,7 @@
 #define MSR_TSC          0x10
 #define MSR_APIC_BASE    0x1b
 #define MSR_TSC_ADJUST   0x3b
+#define MSR_PAT          0x277
 #define MSR_TSC_DEADLINE 0x6e0
 /* Registers of the local APIC in x2APIC mode, SDM 3:10.12.1.2 */
 #define MSR_X2APIC       0x800

@@ -79,7 +79,11 @@ static inline bool cpu_left_in_front(const struct cpu *cpu)
 			    BIT(EXIT_WRMSR);
 
 	_Static_assert(EXIT_COUNT <= 32, "reasons");
-	return machine_intercepts(cpu->machine) && (reasons & BIT(cpu->exit.reason));
+	if (likely(!machine_intercepts(cpu->machine)))
+		return false;
+	if (cpu->exit.reason == EXIT_HYPERV)
+		return cpu->exit.hyperv.kind == HYPERV_CALL;
+	return reasons & BIT(cpu->exit.reason);
 }
 
 #endif

@@ -362,7 +362,7 @@ struct cpu {
 	struct {
 		bool enabled; /* CPUID says "Hv#1" */
 		bool enforce; /* only what CPUID announces */
-		u32 word[6];  /* what it announces: HV_EAX ... in pv/hyperv/hv.h */
+		u32 word[7];  /* what it announces: HV_EAX ... in pv/hyperv/hv.h */
 	} hv;
 	u64 tsc_ratio; /* of the guest's TSC to the host's, see cpu_tsc_at(); 0: they run at the same rate */
 	u8 phys_bits;

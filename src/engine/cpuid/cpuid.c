@@ -269,7 +269,7 @@ static u32 pv_permitted(struct cpu *cpu)
 	return e ? e->eax : 0;
 }
 
-/* ---- Hyper-V's: leaves 40000003, 40000004 and 40000082 if 40000001 says "Hv#1" ---- */
+/* ---- Hyper-V's: what counts of its leaves, if 40000001 says "Hv#1" ---- */
 
 static void hv_announced(struct cpu *cpu)
 {
@@ -283,9 +283,11 @@ static void hv_announced(struct cpu *cpu)
 		[HV_HINTS] = {0x40000004, OUT_EAX},
 		[HV_SPIN] = {0x40000004, OUT_EBX},
 		[HV_SYNDBG] = {0x40000082, OUT_EAX},
+		[HV_NESTED] = {0x4000000a, OUT_EAX},
 	};
 	const struct cpuid_entry *e = cpuid_find(cpu, 0x40000001, 0);
 
+	_Static_assert(ARRAY_SIZE(cpu->hv.word) == HV_WORDS, "struct cpu");
 	cpu->hv.enabled = e && e->eax == HV_SIGNATURE;
 	for (unsigned i = 0; i < HV_WORDS; i++) {
 		e = cpuid_find(cpu, where[i].leaf, 0);

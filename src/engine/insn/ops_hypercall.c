@@ -78,8 +78,9 @@ static int hyperv_call(struct cpu *cpu, const struct insn *in)
 	arg[2] = wide ? cpu->gpr[R8] : register_pair(cpu, RDI, RSI);
 	a = answer_to(cpu, EXIT_HYPERV, arg[0], 8);
 	if (!a) {
-		cpu->exit = (struct exit){.reason = EXIT_HYPERV,
-			.hyperv = {.kind = HYPERV_CALL, .arg = {arg[0], arg[1], arg[2]}}};
+		cpu_exit_in_front(cpu, EXIT_HYPERV);
+		cpu->exit.hyperv = (typeof(cpu->exit.hyperv)){
+			.kind = HYPERV_CALL, .arg = {arg[0], arg[1], arg[2]}};
 		return ask_outside(cpu);
 	}
 	if (a->error)
@@ -118,7 +119,8 @@ static int hypercall(struct cpu *cpu, const struct insn *in)
 		return xen_call(cpu, in);
 	if (is_hyperv(cpu))
 		return hyperv_call(cpu, in);
-	return kvm_hypercall(cpu, in);
+	/* A partition has no other, and that not before the guest has said what it is (TLFS 3.13). */
+	return machine_intercepts(cpu->machine) ? cpu_raise(cpu, X86_UD) : kvm_hypercall(cpu, in);
 }
 
 /*
@@ -131,7 +133,8 @@ static int foreign_hypercall(struct cpu *cpu, const struct insn *in)
 	u64 lin = cpu->rip;
 	int r;
 
-	if (!machine_quirk(cpu->machine, QUIRK_FIX_HYPERCALL_INSN))
+	if (!machine_quirk(cpu->machine, QUIRK_FIX_HYPERCALL_INSN) ||
+		machine_intercepts(cpu->machine))
 		return cpu_raise(cpu, X86_UD);
 	if (cpu->code_size != 8)
 		lin = (u32)(cpu->seg[SEG_CS].base + lin);

@@ -16,6 +16,7 @@
 #include "engine/irq/lapic.h"
 #include "engine/mem/recheck.h"
 #include "engine/msr/msr.h"
+#include "engine/pv/hyperv/hv.h"
 
 /* ---- INIT and SIPI ---- */
 
@@ -42,6 +43,8 @@ static void take_sipi(struct vcpu *v)
 
 void vcpu_take_init_sipi(struct vcpu *v)
 {
+	if (unlikely(atomic_load_explicit(&v->hv->start, memory_order_relaxed)))
+		vcpu_take_start(v);
 	if (init_deliverable(v) && atomic_exchange(&v->pending_init, false))
 		take_init(v);
 	if (atomic_exchange(&v->pending_sipi, false))

@@ -221,7 +221,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 	struct cpu *cpu = &v->cpu;
 	bool complete = flags & RUN_COMPLETE_ONLY, waits;
 	u32 why;
-	const bool was_uninitialized = uninitialized(v);
+	const bool was_uninitialized = uninitialized(v) && !machine_intercepts(v->machine);
 
 	vcpu_take_user_answer(cpu);
 	recheck_on_entry(v);

@@ -47,8 +47,14 @@ void vcpu_tap_end(struct vcpu *v);
 
 /* Deliver what can be delivered before the next instruction. CPU_EXIT: cpu->exit is set. */
 int vcpu_inject(struct vcpu *v);
-/* INIT and SIPI, which change the vcpu and interrupt nothing. */
+/* INIT, SIPI and HvStartVirtualProcessor, which change the vcpu and interrupt nothing. */
 void vcpu_take_init_sipi(struct vcpu *v);
+
+/* ---- start.c: the latter. v->hv->start is not NULL. ---- */
+
+void vcpu_take_start(struct vcpu *v);
+
+/* ---- inject.c ---- */
 
 /* It waits for the end of system management mode (APM 2:10.3.3). */
 static inline bool init_deliverable(const struct vcpu *v)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "hvguest.h"
 
+#include "engine/core/machine.h"
+
 void hv_give_cpuid(struct vcpu *v)
 {
 	struct cpuid_entry e[256];
@@ -51,6 +53,13 @@ void begin_wrmsr(struct world *w, u32 index, u64 value)
 	WORLD_PUT(w, 0x4000, 0xe6, 0x66);
 	world_vector(w, 13, 0x4000);
 	hv_set_state(w->v, CODE, index, value);
+}
+
+bool rdmsr_works(struct world *w, u32 index)
+{
+	begin_wrmsr(w, index, 0);
+	w->ram[CODE + 1] = 0x32;
+	return run_to(w->v, EXIT_IO_OUT)->io.port == 0x10;
 }
 
 bool wrmsr_works(struct world *w, u32 index, u64 value)
@@ -105,11 +114,12 @@ u64 reference_time(struct world *w)
 	return msr_of(w, TIME_REF_COUNT);
 }
 
-struct exit *flat_call(struct world *w, u64 control, u64 input)
+static struct exit *flat_call_out(struct world *w, u64 control, u64 input, u64 output)
 {
-	static const u8 code[] = {0x0f, 0x01, 0xc1, 0xe6, 0x10}; /* vmcall; out 10h */
+	u8 code[] = {0, 0, 0, 0xe6, 0x10}; /* vmcall; out 10h */
 	struct vcpu_state s;
 
+	machine_hypercall_insn(w->m, code);
 	world_put(w, CODE, code, sizeof(code));
 	world_start(w->v, CODE);
 	vcpu_get(w->v, ST_REGS | ST_SREGS, &s);
@@ -122,15 +132,27 @@ struct exit *flat_call(struct world *w, u64 control, u64 input)
 	s.gpr[RAX] = (u32)control;
 	s.gpr[RBX] = input >> 32;
 	s.gpr[RCX] = (u32)input;
+	s.gpr[RDI] = output >> 32;
+	s.gpr[RSI] = (u32)output;
 	assert_int_equal(vcpu_set(w->v, ST_REGS | ST_SREGS, &s), 0);
 	assert_int_equal(vcpu_run(w->v, 0), 0);
 	return vcpu_exit(w->v);
 }
 
-u64 call_result(struct world *w, u64 control, u64 input)
+struct exit *flat_call(struct world *w, u64 control, u64 input)
 {
-	struct exit *x = flat_call(w, control, input);
+	return flat_call_out(w, control, input, 0);
+}
+
+u64 call_with_output(struct world *w, u64 control, u64 input, u64 output)
+{
+	struct exit *x = flat_call_out(w, control, input, output);
 
 	assert_int_equal(x->reason, EXIT_IO_OUT);
 	return gpr_of(w->v, RDX) << 32 | (u32)gpr_of(w->v, RAX);
+}
+
+u64 call_result(struct world *w, u64 control, u64 input)
+{
+	return call_with_output(w, control, input, 0);
 }

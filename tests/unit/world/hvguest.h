@@ -40,6 +40,8 @@ void hv_set_state(struct vcpu *v, u64 rip, u64 rcx, u64 value);
 
 /* wrmsr; out 10h. #GP: out 66h. */
 void begin_wrmsr(struct world *w, u32 index, u64 value);
+/* The same with rdmsr. */
+bool rdmsr_works(struct world *w, u32 index);
 bool wrmsr_works(struct world *w, u32 index, u64 value);
 void wrmsr(struct world *w, u32 index, u64 value);
 /* As the VMM reads it. */
@@ -57,6 +59,7 @@ void hv_eoi(struct world *w);
 /* vmcall; out 10h, in 32-bit code; the exit that follows. */
 struct exit *flat_call(struct world *w, u64 control, u64 input);
 u64 call_result(struct world *w, u64 control, u64 input);
+u64 call_with_output(struct world *w, u64 control, u64 input, u64 output);
 #define FAST    BIT64(16)
 #define REPS(n) ((u64)(n) << 32)
 

@@ -45,6 +45,7 @@ void hv_vp_destroy(struct vcpu *v)
 		return;
 	hv_timers_stop(v);
 	hv_message_free(v->hv);
+	free(atomic_load(&v->hv->start));
 	free(v->hv);
 	v->hv = NULL;
 }

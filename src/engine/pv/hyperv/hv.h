@@ -54,7 +54,9 @@ struct hv_vp {
 	} synic;
 	struct hv_timer timers[HV_TIMERS];
 	_Atomic u32 timers_due; /* bits set by any thread */
-	u64 syndbg[6];          /* control, status, send, receive, pending, options */
+	/* With what HvStartVirtualProcessor of another VP starts this one, which takes it; NULL: nothing. */
+	struct hv_start *_Atomic start;
+	u64 syndbg[6]; /* control, status, send, receive, pending, options */
 	/* What user space must see once the instruction has completed: vcpu.hv_exit_waits. */
 	struct exit exit;
 };
@@ -84,7 +86,7 @@ void hv_vp_destroy(struct vcpu *v);
 
 static inline bool hv_is_partition(const struct vcpu *v)
 {
-	return machine_option(v->machine, OPT_INTERCEPTS);
+	return machine_intercepts(v->machine);
 }
 
 static inline bool hv_enabled(const struct vcpu *v)
@@ -151,7 +153,7 @@ void hv_timers_serve(struct vcpu *v);
 /* A slot of this SINT may have become free. */
 void hv_timers_slot_free(struct vcpu *v, unsigned sint);
 
-/* ---- hypercall.c, processors.c ---- */
+/* ---- hypercall.c, processors.c, start.c ---- */
 
 struct hv_call {
 	struct vcpu *vcpu;
@@ -167,6 +169,13 @@ bool hv_call_words(const struct hv_call *c, unsigned at, u64 *ret, unsigned n);
 bool hv_hypercall(struct vcpu *v, struct exit *x);
 u64 hv_call_flush(const struct hv_call *c);
 u64 hv_call_send_ipi(const struct hv_call *c);
+u64 hv_call_start_vp(const struct hv_call *c);
+u64 hv_call_get_vp_index(const struct hv_call *c);
+/* Of a call of repetitions: how many of them are done. */
+static inline u64 hv_call_done(u64 status, unsigned reps)
+{
+	return status | (u64)reps << 32;
+}
 
 /* An exit that must wait for the end of the instruction: remember it. */
 void hv_exit_later(struct vcpu *v, const struct exit *x);

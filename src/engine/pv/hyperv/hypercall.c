@@ -161,47 +161,81 @@ static u64 extended_call(const struct hv_call *c)
 	return c->fast ? HVS_INVALID_PARAMETER : TO_USER_SPACE;
 }
 
+/* What a nested hypervisor's tables say is kept nowhere: there is nothing to forget. */
+static u64 flush_mappings(const struct hv_call *c)
+{
+	u64 head[2]; /* the table's root, flags */
+
+	if ((c->fast && c->rep_count) || !hv_call_words(c, 0, head, 2))
+		return HVS_INVALID_INPUT;
+	if ((head[0] & ~PAGE_MASK) || head[1])
+		return HVS_INVALID_PARAMETER;
+	return hv_call_done(HVS_SUCCESS, c->rep_count);
+}
+
 /* ---- the table ---- */
 
-#define C_REP    BIT(0) /* needs a count of repetitions; the others must have none */
-#define C_VAR    BIT(1) /* may have a header of variable size */
-#define C_XMM    BIT(2) /* fast form: input goes on in XMM registers */
-#define C_ANYREP BIT(3)
+#define C_REP       BIT(0) /* needs a count of repetitions; the others must have none */
+#define C_VAR       BIT(1) /* may have a header of variable size */
+#define C_XMM       BIT(2) /* fast form: input goes on in XMM registers */
+#define C_ANYREP    BIT(3)
+#define C_PARTITION BIT(4) /* KVM does not have it */
 
 static const struct call_desc {
 	u16 first, last;
 	u8 flags;
-	u8 word;     /* who may call: a CPUID bit */
-	u32 feature; /* 0: everybody */
-	u32 hint;    /* and this one of HV_HINTS */
+	u8 word;      /* who may call: a CPUID bit */
+	u8 words;     /* of input, in front of what is variable and repeated; 0: not known */
+	u8 rep_bytes; /* of input, a repetition */
+	u32 feature;  /* 0: everybody */
+	u32 hint;     /* and this one of HV_HINTS */
 	u64 (*handler)(const struct hv_call *c);
 } calls[] = {
-	{HV_CALL_FLUSH_SPACE, HV_CALL_FLUSH_SPACE, C_XMM, HV_HINTS, HVH_REMOTE_FLUSH, 0,
-		hv_call_flush},
-	{HV_CALL_FLUSH_LIST, HV_CALL_FLUSH_LIST, C_REP | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH, 0,
-		hv_call_flush},
-	{HV_CALL_LONG_SPIN_WAIT, HV_CALL_LONG_SPIN_WAIT, 0, HV_SPIN, UINT32_MAX, 0, spin_wait},
-	{HV_CALL_SEND_IPI, HV_CALL_SEND_IPI, 0, HV_HINTS, HVH_CLUSTER_IPI, 0, hv_call_send_ipi},
-	{HV_CALL_FLUSH_SPACE_EX, HV_CALL_FLUSH_SPACE_EX, C_VAR | C_XMM, HV_HINTS, HVH_REMOTE_FLUSH,
-		HVH_EX_MASKS, hv_call_flush},
-	{HV_CALL_FLUSH_LIST_EX, HV_CALL_FLUSH_LIST_EX, C_REP | C_VAR | C_XMM, HV_HINTS,
-		HVH_REMOTE_FLUSH, HVH_EX_MASKS, hv_call_flush},
-	{HV_CALL_SEND_IPI_EX, HV_CALL_SEND_IPI_EX, C_VAR | C_XMM, HV_HINTS, HVH_CLUSTER_IPI,
-		HVH_EX_MASKS, hv_call_send_ipi},
-	{HV_CALL_POST_MESSAGE, HV_CALL_POST_MESSAGE, 0, HV_EBX, HVF_POST_MESSAGES, 0, post_message},
-	{HV_CALL_SIGNAL_EVENT, HV_CALL_SIGNAL_EVENT, 0, HV_EBX, HVF_SIGNAL_EVENTS, 0,
-		signal_or_post},
-	{HV_CALL_POST_DEBUG_DATA, HV_CALL_RESET_DEBUG_SESSION, C_VAR | C_ANYREP, HV_EBX,
-		HVF_DEBUGGING, 0, debug_call},
-	{HV_CALL_EXTENDED, HV_CALL_EXTENDED_LAST, C_VAR | C_ANYREP, HV_EBX, HVF_EXTENDED_CALLS, 0,
-		extended_call},
+#define CALLS(first_, last_, handler_, ...)                                                        \
+	{                                                                                          \
+		.first = first_, .last = last_, .handler = handler_, __VA_ARGS__                   \
+	}
+#define CALL(code, handler, ...) CALLS(code, code, handler, __VA_ARGS__)
+#define HINT(bit)                .word = HV_HINTS, .feature = bit
+#define HINTS(bit, other)        .word = HV_HINTS, .feature = bit, .hint = other
+#define MAY(bit)                 .word = HV_EBX, .feature = bit
+	CALL(HV_CALL_FLUSH_SPACE, hv_call_flush, HINT(HVH_REMOTE_FLUSH), .flags = C_XMM,
+		.words = 3),
+	CALL(HV_CALL_FLUSH_LIST, hv_call_flush, HINT(HVH_REMOTE_FLUSH), .flags = C_REP | C_XMM,
+		.words = 3, .rep_bytes = 8),
+	CALL(HV_CALL_LONG_SPIN_WAIT, spin_wait, .word = HV_SPIN, .feature = UINT32_MAX, .words = 1),
+	CALL(HV_CALL_SEND_IPI, hv_call_send_ipi, HINT(HVH_CLUSTER_IPI), .words = 2),
+	CALL(HV_CALL_FLUSH_SPACE_EX, hv_call_flush, HINTS(HVH_REMOTE_FLUSH, HVH_EX_MASKS),
+		.flags = C_VAR | C_XMM, .words = 4),
+	CALL(HV_CALL_FLUSH_LIST_EX, hv_call_flush, HINTS(HVH_REMOTE_FLUSH, HVH_EX_MASKS),
+		.flags = C_REP | C_VAR | C_XMM, .words = 4, .rep_bytes = 8),
+	CALL(HV_CALL_SEND_IPI_EX, hv_call_send_ipi, HINTS(HVH_CLUSTER_IPI, HVH_EX_MASKS),
+		.flags = C_VAR | C_XMM, .words = 3),
+	CALL(HV_CALL_POST_MESSAGE, post_message, MAY(HVF_POST_MESSAGES), .words = 32),
+	CALL(HV_CALL_SIGNAL_EVENT, signal_or_post, MAY(HVF_SIGNAL_EVENTS), .words = 1),
+	CALLS(HV_CALL_POST_DEBUG_DATA, HV_CALL_RESET_DEBUG_SESSION, debug_call, MAY(HVF_DEBUGGING),
+		.flags = C_VAR | C_ANYREP),
+	CALL(HV_CALL_START_VP, hv_call_start_vp, MAY(HVF_START_VP), .flags = C_PARTITION,
+		.words = sizeof(struct hv_start) / 8),
+	CALL(HV_CALL_GET_VP_INDEX, hv_call_get_vp_index, MAY(HVF_START_VP),
+		.flags = C_PARTITION | C_REP, .words = 2, .rep_bytes = 4),
+	CALL(HV_CALL_FLUSH_MAPPINGS, flush_mappings, .word = HV_NESTED,
+		.feature = HVN_FLUSH_MAPPINGS, .flags = C_PARTITION, .words = 2),
+	CALL(HV_CALL_FLUSH_MAPPINGS_LIST, flush_mappings, .word = HV_NESTED,
+		.feature = HVN_FLUSH_MAPPINGS, .flags = C_PARTITION | C_REP, .words = 2,
+		.rep_bytes = 8),
+	CALLS(HV_CALL_EXTENDED, HV_CALL_EXTENDED_LAST, extended_call, MAY(HVF_EXTENDED_CALLS),
+		.flags = C_VAR | C_ANYREP),
 };
 
-static const struct call_desc *call_find(u16 code)
+static const struct call_desc *call_find(const struct hv_call *c)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(calls); i++)
-		if (code >= calls[i].first && code <= calls[i].last)
-			return &calls[i];
+	for (unsigned i = 0; i < ARRAY_SIZE(calls); i++) {
+		const struct call_desc *d = &calls[i];
+
+		if (c->code >= d->first && c->code <= d->last)
+			return d->flags & C_PARTITION && !hv_is_partition(c->vcpu) ? NULL : d;
+	}
 	return NULL;
 }
 
@@ -215,15 +249,29 @@ static bool may_call(const struct vcpu *v, const struct call_desc *d)
 	return hv_allowed(v, d->word, d->feature) && (!d->hint || hv_allowed(v, HV_HINTS, d->hint));
 }
 
+/* KVM has no repetitions that begin in the middle. */
+static bool reps_valid(const struct hv_call *c)
+{
+	return hv_is_partition(c->vcpu) ? c->rep_start < c->rep_count
+					: c->rep_count && !c->rep_start;
+}
+
 static bool shape_valid(const struct hv_call *c, const struct call_desc *d)
 {
-	bool rep = c->rep_count || c->rep_start;
-
 	if (c->control & HV_CONTROL_RESERVED || (c->var_count && !(d->flags & C_VAR)))
 		return false;
 	if (d->flags & C_ANYREP)
 		return true;
-	return d->flags & C_REP ? c->rep_count && !c->rep_start : !rep;
+	return d->flags & C_REP ? reps_valid(c) : !c->rep_count && !c->rep_start;
+}
+
+/* In memory it is aligned, and in one page (TLFS 3.9). KVM takes it from where it is. */
+static bool placed(const struct hv_call *c, const struct call_desc *d)
+{
+	u64 bytes = (d->words + c->var_count) * 8u + (u64)c->rep_count * d->rep_bytes;
+
+	return c->fast || !d->words || !hv_is_partition(c->vcpu) ||
+	       (!(c->input & 7) && (c->input & ~PAGE_MASK) + bytes <= PAGE_SIZE);
 }
 
 /* The XMM form is an instruction that does not exist where it is not announced: #UD. */
@@ -232,29 +280,53 @@ static bool undefined(const struct hv_call *c, const struct call_desc *d)
 	return d && c->fast && (d->flags & C_XMM) && !hv_allowed(c->vcpu, HV_EDX, HVF_XMM_INPUT);
 }
 
+static u64 unknown_call(const struct hv_call *c)
+{
+	if (hv_is_partition(c->vcpu))
+		return TO_USER_SPACE;
+	return c->control & HV_CONTROL_RESERVED ? HVS_INVALID_INPUT : HVS_INVALID_CODE;
+}
+
+static u64 serve(const struct hv_call *c, const struct call_desc *d)
+{
+	if (!shape_valid(c, d))
+		return HVS_INVALID_INPUT;
+	return placed(c, d) ? d->handler(c) : HVS_INVALID_ALIGNMENT;
+}
+
+/* Where a partition's VMM does not want to see the call. There are no ports, so nothing is connected. */
+static u64 status_unserved(u16 code)
+{
+	return code == HV_CALL_POST_MESSAGE || code == HV_CALL_SIGNAL_EVENT ? HVS_INVALID_CONNECTION
+									    : HVS_INVALID_CODE;
+}
+
+static bool vmm_serves(const struct vcpu *v)
+{
+	return !hv_is_partition(v) || machine_option(v->machine, OPT_HYPERCALL_INTERCEPT);
+}
+
 bool hv_hypercall(struct vcpu *v, struct exit *x)
 {
 	struct hv_call c = call_decode(v, x);
-	const struct call_desc *d = call_find(c.code);
+	const struct call_desc *d = call_find(&c);
+	u64 status;
 
 	if (x->hyperv.kind != HYPERV_CALL)
 		return false;
 	x->hyperv.undefined = false;
 	if (d && !may_call(v, d)) {
-		x->hyperv.result = HVS_ACCESS_DENIED;
+		status = HVS_ACCESS_DENIED;
 	} else if (undefined(&c, d)) {
+		status = 0;
 		x->hyperv.undefined = true;
-	} else if (!d) {
-		x->hyperv.result =
-			c.control & HV_CONTROL_RESERVED ? HVS_INVALID_INPUT : HVS_INVALID_CODE;
-	} else if (!shape_valid(&c, d)) {
-		x->hyperv.result = HVS_INVALID_INPUT;
 	} else {
-		x->hyperv.result = d->handler(&c);
-		if (x->hyperv.result == TO_USER_SPACE) {
-			x->hyperv.result = 0;
-			return false;
-		}
+		status = d ? serve(&c, d) : unknown_call(&c);
 	}
-	return true;
+	if (status != TO_USER_SPACE) {
+		x->hyperv.result = status;
+		return true;
+	}
+	x->hyperv.result = vmm_serves(v) ? 0 : status_unserved(c.code);
+	return !vmm_serves(v);
 }

@@ -42,7 +42,7 @@ static int set_os_id(struct vcpu *v, u32 index, u64 value, bool host)
 	return 0;
 }
 
-/* Without an identity the page cannot be had. */
+/* Without an identity the page cannot be had; a partition's VMM restores the two in any order. */
 static int set_hypercall(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	struct hv_partition *p = v->machine->hv;
@@ -50,7 +50,7 @@ static int set_hypercall(struct vcpu *v, u32 index, u64 value, bool host)
 	unsigned n = hypercall_code(v->machine, code);
 	int r = 0;
 
-	if (!atomic_load(&p->guest_os_id))
+	if (!atomic_load(&p->guest_os_id) && !(host && hv_is_partition(v)))
 		return 0;
 	if (value & HV_PAGE_ENABLE)
 		r = machine_write(v->machine, value & PAGE_MASK, code, n) ? -EINVAL : 0;

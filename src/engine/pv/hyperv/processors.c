@@ -83,7 +83,7 @@ u64 hv_call_flush(const struct hv_call *c)
 			vcpu_request(v, REQ_FLUSH, true);
 	}
 	vcpus_unlock(all);
-	return HVS_SUCCESS | (u64)c->rep_count << 32;
+	return hv_call_done(HVS_SUCCESS, c->rep_count);
 }
 
 /* ---- IPI ---- */
