@@ -73,8 +73,9 @@ struct vcpu {
 	_Atomic u32 pending_nmi; /* count, at most 2 */
 	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
 	bool want_irq_window;
-	_Atomic u64 slept_seen;     /* idle.c */
-	bool hv_exit_waits;         /* user space has not seen hv->exit yet */
+	_Atomic u64 slept_seen; /* idle.c */
+	bool hv_exit_waits;     /* user space has not seen hv->exit yet */
+	bool idles; /* asleep in front of a read of HV_GUEST_IDLE until there is an interrupt */
 	bool smi_in_halt;           /* woken from HLT by the SMI that comes next */
 	struct {                    /* vapic.c */
 		bool report, waits; /* an access that user space has not seen yet */

@@ -5,6 +5,8 @@
  * cpu->answers) or not (writes to devices are posted, and performed once the instruction has completed). With
  * OPT_INTERCEPTS it always waits.
  */
+#include <errno.h>
+
 #include "engine/core/answer.h"
 #include "engine/msr/policy.h"
 #include "engine/pv/hyperv/hv.h"
@@ -187,17 +189,36 @@ static bool device_pio(struct vcpu *v, struct exit *x, bool write)
 /* MSRs whose owner is outside of the cpu. Sets the answer; false: the VMM wants to see what is refused. */
 static bool device_msr(struct vcpu *v, struct exit *x)
 {
+	u32 why;
 	int r;
 
 	lapic_timer_before_msr(v, x->msr.index);
 	r = x->reason == EXIT_RDMSR ? outer_msr_get(v, x->msr.index, &x->msr.data, false)
 				    : outer_msr_set(v, x->msr.index, x->msr.data, false);
+	why = r == -ENOENT ? MSR_WHY_UNKNOWN : MSR_WHY_INVALID;
 	x->msr.error = r != 0;
-	if (!r || !msr_exit_wanted(&v->cpu, MSR_WHY_INVALID))
+	if (!r || !msr_exit_wanted(&v->cpu, why))
 		return true;
-	x->msr.why = MSR_WHY_INVALID;
+	x->msr.why = why;
 	x->msr.error = false;
 	return false;
+}
+
+/* Nothing is answered before it wakes up. Who is called out meanwhile has not begun, and asks again. */
+static bool msr_idles(struct vcpu *v, struct exit *x)
+{
+	if (x->reason != EXIT_RDMSR || likely(!hv_msr_idles(v, x->msr.index)) ||
+		waiting_vector(v) >= 0)
+		return false;
+	v->idles = true;
+	x->reason = EXIT_NONE;
+	return true;
+}
+
+void vcpu_answer_idle(struct vcpu *v)
+{
+	v->idles = false;
+	push_answer(&v->cpu, EXIT_RDMSR, HV_GUEST_IDLE, 8, 0, false);
 }
 
 /* ---- exits ---- */
@@ -225,7 +246,7 @@ static bool handle_inside(struct vcpu *v)
 		return !machine_intercepts(v->machine) &&
 		       device_pio(v, x, x->reason == EXIT_IO_OUT);
 	case EXIT_RDMSR:
-	case EXIT_WRMSR: return x->msr.why == 0 && device_msr(v, x);
+	case EXIT_WRMSR: return x->msr.why == 0 && (msr_idles(v, x) || device_msr(v, x));
 	case EXIT_HYPERCALL: return hypercall_inside(v, x);
 	case EXIT_HYPERV: return hv_hypercall(v, x);
 	case EXIT_TAP: return vcpu_tap_answer(v);

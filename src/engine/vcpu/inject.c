@@ -22,6 +22,7 @@
 
 static void take_init(struct vcpu *v)
 {
+	v->idles = false;
 	cpu_reset(&v->cpu, true);
 	msr_reset_pv(&v->cpu);
 	atomic_store(&v->pending_smi, false);

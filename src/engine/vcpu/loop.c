@@ -114,7 +114,7 @@ static bool uninitialized(const struct vcpu *v)
 
 static bool runnable(const struct vcpu *v)
 {
-	return atomic_load(&v->mp_state) == MP_RUNNABLE;
+	return atomic_load(&v->mp_state) == MP_RUNNABLE && likely(!v->idles);
 }
 
 /* Split irqchip: an EOI that user space must see waits until the instruction that made it has completed. */
@@ -223,6 +223,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 	u32 why;
 	const bool was_uninitialized = uninitialized(v) && !machine_intercepts(v->machine);
 
+	v->idles = false;
 	vcpu_take_user_answer(cpu);
 	recheck_on_entry(v);
 	if (unlikely(cpu->msr.kvm_steal_time & STEAL_ENABLED))

@@ -21,6 +21,8 @@ void vcpu_take_user_answer(struct cpu *cpu);
 void vcpu_show_out(struct vcpu *v);
 /* True if cpu->exit was one that the engine answers itself, and its answer has been taken. */
 bool vcpu_answer_inside(struct vcpu *v);
+/* The read of HV_GUEST_IDLE in front of which the vcpu has slept is over. */
+void vcpu_answer_idle(struct vcpu *v);
 /* Perform completed MMIO writes; true if the next one is for user space (cpu->exit is set). */
 bool vcpu_post_writes(struct vcpu *v);
 

@@ -14,27 +14,34 @@
 #include "engine/pv/kvm/steal.h"
 #include "engine/time/timer.h"
 
+static bool halted(const struct vcpu *v)
+{
+	return atomic_load(&v->mp_state) == MP_HALTED || v->idles;
+}
+
 static bool has_wakeup(struct vcpu *v)
 {
 	if (init_deliverable(v) || atomic_load(&v->pending_sipi))
 		return true;
-	if (atomic_load(&v->mp_state) != MP_HALTED)
+	if (!halted(v))
 		return false;
 	return atomic_load(&v->unhalted) || smi_deliverable(v) || nmi_deliverable(v) ||
 	       v->cpu.debug_pending || v->cpu.events.exception.pending ||
 	       v->cpu.events.exception.injected ||
-	       ((v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
+	       (((v->cpu.rflags & FL_IF) || v->idles) && waiting_vector(v) >= 0);
 }
 
 static void wake_up(struct vcpu *v)
 {
 	const struct vcpu_events *e = &v->cpu.events;
 
-	v->smi_in_halt = smi_deliverable(v) && !v->cpu.debug_pending && !e->exception.pending &&
-			 !e->exception.injected;
+	v->smi_in_halt = smi_deliverable(v) && !v->idles && !v->cpu.debug_pending &&
+			 !e->exception.pending && !e->exception.injected;
 	stat_inc(&v->cpu, STAT_HALT_WAKEUP);
 	atomic_store(&v->unhalted, false);
 	atomic_store(&v->mp_state, MP_RUNNABLE);
+	if (unlikely(v->idles))
+		vcpu_answer_idle(v);
 }
 
 /*
@@ -85,7 +92,7 @@ void vcpu_nap(struct vcpu *v)
 
 void vcpu_sleep(struct vcpu *v)
 {
-	if (has_wakeup(v) && atomic_load(&v->mp_state) == MP_HALTED)
+	if (has_wakeup(v) && halted(v))
 		wake_up(v);
 	else
 		vcpu_nap(v);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a partition's guest finds of Hyper-V's interface beside SynIC and time: that CPUID decides what there is, hypercalls, who
- * serves them, and processors that it starts.
+ * What a partition's guest finds of Hyper-V's interface beside SynIC and time: that CPUID decides what there is, the MSR by
+ * which it idles, hypercalls, who serves them, and processors that it starts.
  */
 #include <pthread.h>
 #include <time.h>
@@ -10,6 +10,8 @@
 #include "engine/core/vcpu.h"
 #include "x86/hyperv.h"
 #include "x86/msr.h"
+
+#define GUEST_IDLE 0x400000f0u
 
 static void nap(void)
 {
@@ -68,14 +70,23 @@ static const struct {
 	{0x40000003, 0x40000003, HV_EAX, BIT(7)},
 	{0x40000021, 0x40000021, HV_EAX, BIT(9)},
 	{0x40000022, 0x40000023, HV_EAX, BIT(11)},
+	{GUEST_IDLE, GUEST_IDLE, HV_EDX, BIT(5)},
 	{0x40000100, 0x40000105, HV_EDX, BIT(10)},
 };
+
+static void wake(struct world *w)
+{
+	struct msi msi = {.address = 0xfee00000, .data = VECTOR};
+
+	assert_int_equal(irq_msi(w->m, &msi), 1);
+}
 
 static void test_features(void **state)
 {
 	struct world w;
 
 	open_guest(&w);
+	wake(&w); /* for GUEST_IDLE */
 	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
 		announce_bit(w.v, features[i].word, features[i].bit);
 		for (unsigned k = 0; k < ARRAY_SIZE(features); k++) {
@@ -147,6 +158,156 @@ static void test_hypercall_page_restored(void **state)
 	assert_int_equal(vcpu_set_msr(w.v, HYPERCALL, PAGE_AT | 1, true), 0);
 	assert_int_equal(vcpu_set_msr(w.v, GUEST_OS_ID, 5, true), 0);
 	assert_int_equal(msr_of(&w, HYPERCALL), PAGE_AT | 1);
+	world_close(&w);
+}
+
+/* ---- idling ---- */
+
+struct idler {
+	struct world *w;
+	_Atomic bool out;
+};
+
+/* cli is how it begins: an interrupt wakes it all the same. */
+static void *idler(void *opaque)
+{
+	struct idler *i = opaque;
+
+	atomic_store(&i->out, false);
+	if (vcpu_run(i->w->v, 0))
+		return (void *)1;
+	atomic_store(&i->out, true);
+	return NULL;
+}
+
+static void begin_idle(struct world *w)
+{
+	begin_wrmsr(w, GUEST_IDLE, ~0ull);
+	w->ram[CODE + 1] = 0x32; /* rdmsr */
+}
+
+static pthread_t go_idle(struct idler *i)
+{
+	pthread_t t;
+
+	assert_int_equal(pthread_create(&t, NULL, idler, i), 0);
+	while (atomic_load(&i->w->v->where) != VCPU_ASLEEP)
+		nap();
+	return t;
+}
+
+static void joined(pthread_t t)
+{
+	void *failed;
+
+	pthread_join(t, &failed);
+	assert_null(failed);
+}
+
+static void test_idle(void **state)
+{
+	struct idler i;
+	struct world w;
+	pthread_t t;
+
+	i.w = &w;
+	open_guest(&w);
+	for (unsigned k = 0; k < 20; k++) {
+		begin_idle(&w);
+		t = go_idle(&i);
+		wake(&w);
+		joined(t);
+		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_IO_OUT);
+		assert_int_equal(rip_of(w.v), CODE + 2);
+		assert_int_equal(gpr_of(w.v, RAX) | gpr_of(w.v, RDX), 0);
+		/* The request is still there: another one does not wait. */
+		begin_idle(&w);
+		run_to(w.v, EXIT_IO_OUT);
+		wait_for_interrupt(&w);
+		hv_eoi(&w);
+	}
+	world_close(&w);
+}
+
+/* Who is called out has not begun yet, and shows nothing of it; what the VMM sets then counts. */
+static void test_idle_kicked(void **state)
+{
+	struct vcpu_state s;
+	struct idler i;
+	struct world w;
+	pthread_t t;
+
+	i.w = &w;
+	open_guest(&w);
+	begin_idle(&w);
+	for (unsigned k = 0; k < 3; k++) {
+		t = go_idle(&i);
+		vcpu_kick(w.v);
+		joined(t);
+		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_INTR);
+		vcpu_get(w.v, ST_REGS | ST_MP, &s);
+		assert_int_equal(s.rip, CODE);
+		assert_int_equal(s.mp_state, MP_RUNNABLE);
+	}
+	set_rflags(w.v, FL_IF);
+	t = go_idle(&i);
+	wake(&w); /* and its handler runs after the instruction */
+	joined(t);
+	assert_int_equal(vcpu_exit(w.v)->io.port, 0x72);
+	assert_int_equal(w.ram[STACK - 6] | w.ram[STACK - 5] << 8, CODE + 2);
+	hv_eoi(&w);
+	begin_idle(&w);
+	t = go_idle(&i);
+	vcpu_kick(w.v);
+	joined(t);
+	WORLD_CODE(&w, 0xe6, 0x55);
+	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x55);
+	world_close(&w);
+}
+
+/* INIT ends it: an application processor then waits for SIPI, whatever else has come. */
+static void test_idle_init(void **state)
+{
+	struct msi init = {.address = 0xfee01000, .data = 5 << 8},
+		   irq = {.address = 0xfee01000, .data = VECTOR};
+	static const struct vcpu_state runs = {.mp_state = MP_RUNNABLE};
+	struct idler i;
+	struct world w, second;
+	pthread_t t;
+
+	open_guest(&w);
+	second = w;
+	second.v = world_add_vcpu(&w);
+	hv_give_cpuid(second.v);
+	enable_interrupts(&second);
+	assert_int_equal(vcpu_set(second.v, ST_MP, &runs), 0);
+	begin_idle(&second);
+	i.w = &second;
+	t = go_idle(&i);
+	irq_msi(w.m, &init);
+	while (atomic_load(&second.v->mp_state) != MP_INIT_RECEIVED)
+		nap();
+	irq_msi(w.m, &irq);
+	nap();
+	assert_int_equal(atomic_load(&second.v->mp_state), MP_INIT_RECEIVED);
+	assert_false(atomic_load(&i.out));
+	vcpu_kick(second.v);
+	joined(t);
+	world_close(&w);
+}
+
+/* For KVM's callers the MSR is one that is not there. */
+static void test_no_idle_of_kvm(void **state)
+{
+	struct world w;
+	u64 value;
+
+	hv_open(&w, true);
+	assert_false(rdmsr_works(&w, GUEST_IDLE));
+	assert_int_equal(machine_set_msr_exits(w.m, MSR_WHY_UNKNOWN), 0);
+	begin_idle(&w);
+	assert_int_equal(run_to(w.v, EXIT_RDMSR)->msr.why, MSR_WHY_UNKNOWN);
+	assert_true(vcpu_get_msr(w.v, GUEST_IDLE, &value, true) < 0);
 	world_close(&w);
 }
 
@@ -472,6 +633,10 @@ int main(void)
 		cmocka_unit_test(test_reset_values),
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_hypercall_page_restored),
+		cmocka_unit_test(test_idle),
+		cmocka_unit_test(test_idle_kicked),
+		cmocka_unit_test(test_idle_init),
+		cmocka_unit_test(test_no_idle_of_kvm),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_calls_announced),
 		cmocka_unit_test(test_calls_of_kvm),

@@ -100,10 +100,12 @@ static inline bool hv_allowed(const struct vcpu *v, unsigned word, u32 bits)
 	return !v->cpu.hv.enforce || (v->cpu.hv.word[word] & bits);
 }
 
-/* ---- msr.c: 0, -EINVAL ---- */
+/* ---- msr.c: 0, -EINVAL, -ENOENT ---- */
 
 int hv_msr_get(struct vcpu *v, u32 index, u64 *ret, bool host);
 int hv_msr_set(struct vcpu *v, u32 index, u64 value, bool host);
+/* The guest's read of this MSR waits until there is an interrupt. */
+bool hv_msr_idles(const struct vcpu *v, u32 index);
 
 /* ---- time.c ---- */
 

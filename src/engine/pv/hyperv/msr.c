@@ -320,10 +320,23 @@ static const struct synthetic_msr *find(const struct vcpu *v, u32 index, bool ho
 	return NULL;
 }
 
+/* KVM does not have it. */
+static bool is_partitions(u32 index)
+{
+	return index == HV_GUEST_IDLE;
+}
+
+bool hv_msr_idles(const struct vcpu *v, u32 index)
+{
+	return index == HV_GUEST_IDLE && hv_is_partition(v) && find(v, index, false);
+}
+
 int hv_msr_get(struct vcpu *v, u32 index, u64 *ret, bool host)
 {
 	const struct synthetic_msr *r = find(v, index, host);
 
+	if (is_partitions(index) && !hv_is_partition(v))
+		return -ENOENT;
 	return r && r->get ? r->get(v, index, ret, host) : -EINVAL;
 }
 
@@ -331,5 +344,7 @@ int hv_msr_set(struct vcpu *v, u32 index, u64 value, bool host)
 {
 	const struct synthetic_msr *r = find(v, index, host);
 
+	if (is_partitions(index) && !hv_is_partition(v))
+		return -ENOENT;
 	return r && r->set ? r->set(v, index, value, host) : -EINVAL;
 }
