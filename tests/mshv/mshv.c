@@ -5,7 +5,7 @@
 
 #include "tests/mshv/mshv.h"
 
-_Thread_local struct hv_last hv_last;
+_Thread_local struct root_last root_last;
 
 long root_call(int fd, const struct root_call *call)
 {
@@ -19,7 +19,7 @@ long root_call(int fd, const struct root_call *call)
 	};
 	long r = port_ioctl(fd, MSHV_ROOT_HVCALL, &h);
 
-	hv_last = (struct hv_last){.status = h.status, .done = h.reps};
+	root_last = (struct root_last){.status = h.status, .done = h.reps};
 	return r;
 }
 

@@ -2,7 +2,7 @@
 /*
  * /dev/mshv for programs: a function for each request and hypercall, as the libraries of other languages have them.
  *
- * All return >= 0 or -errno. What the hypervisor itself said of the last hypercall of this thread is in hv_last.
+ * All return >= 0 or -errno. What the hypervisor itself said of the last hypercall of this thread is in root_last.
  */
 #ifndef TESTS_MSHV_MSHV_H
 #define TESTS_MSHV_MSHV_H
@@ -10,10 +10,10 @@
 #include "tests/mshv/port.h"
 #include "x86/hyperv_root.h"
 
-struct hv_last {
+struct root_last {
 	u16 status, done; /* HV_STATUS; of a rep hypercall: how many */
 };
-extern _Thread_local struct hv_last hv_last;
+extern _Thread_local struct root_last root_last;
 
 /* A hypercall of the root's. Sizes go with the pointers; `reps` is 0 for one without. */
 struct root_call {

@@ -22,7 +22,7 @@
 long vmm_failed(const char *what, long r)
 {
 	fprintf(stderr, "mshv-vmm: %s: %s (hypervisor's status 0x%x)\n", what, strerror((int)-r),
-		hv_last.status);
+		root_last.status);
 	return r;
 }
 

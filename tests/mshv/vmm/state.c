@@ -115,7 +115,7 @@ static int move_registers(struct vmm_vp *vp, struct hv_register *r, u32 count, b
 				  : root_regs_get(vp->fd, vp->index, r + i, n);
 
 		if (status < 0) {
-			fprintf(stderr, "mshv-vmm: register 0x%x\n", r[i + hv_last.done].name);
+			fprintf(stderr, "mshv-vmm: register 0x%x\n", r[i + root_last.done].name);
 			return (int)vmm_failed(
 				set ? "setting registers" : "reading registers", status);
 		}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* Addresses of the guest, translated as its processor would. */
+#include <string.h>
+
+#include "tests/mshv/ioctls/groups.h"
+#include "tests/mshv/machine.h"
+
+static void check(struct machine *m, u64 gva, u64 flags, u32 result, u64 gpa)
+{
+	struct hv_translated t = {0};
+
+	CHECK_OK(root_translate(m->vp[0], 0, gva, flags, &t));
+	CHECK_EQ(t.result, result);
+	if (result == HV_TRANSLATE_OK)
+		CHECK_EQ(t.gpa_page, gpa >> 12);
+}
+
+static void without_paging(void)
+{
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	check(&m, 0x1000, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x1000);
+	check(&m, MACHINE_RAM - 0x1000, HV_TRANSLATE_WRITE, HV_TRANSLATE_OK, MACHINE_RAM - 0x1000);
+	check(&m, MACHINE_RAM, HV_TRANSLATE_READ, HV_TRANSLATE_UNMAPPED, 0);
+	machine_unmake(&m);
+}
+
+#define PRESENT 1ull
+#define WRITE   2ull
+#define USER    4ull
+#define NX      (1ull << 63)
+
+static void put(struct machine *m, u64 gpa, u64 value)
+{
+	memcpy(m->ram + gpa, &value, sizeof(value));
+}
+
+static u64 get(struct machine *m, u64 gpa)
+{
+	u64 value;
+
+	memcpy(&value, m->ram + gpa, sizeof(value));
+	return value;
+}
+
+/* A table of 4 KiB pages for the addresses from 40000000h on. */
+#define TABLE MACHINE_DATA
+#define VA    0x40000000ull
+
+static const struct {
+	u64 entry;
+	u64 flags;
+	u32 result;
+	u64 gpa;
+} pages[] = {
+	{0x123000 | PRESENT | WRITE | USER, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x123000},
+	{0x124000 | PRESENT | WRITE | USER, HV_TRANSLATE_WRITE, HV_TRANSLATE_OK, 0x124000},
+	{0, HV_TRANSLATE_READ, HV_TRANSLATE_NOT_PRESENT, 0},
+	{0x125000 | PRESENT | USER, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x125000},
+	{0x125000 | PRESENT | USER, HV_TRANSLATE_WRITE, HV_TRANSLATE_PRIVILEGE, 0},
+	{0x126000 | PRESENT | WRITE | NX, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x126000},
+	{0x126000 | PRESENT | WRITE | NX, HV_TRANSLATE_EXECUTE, HV_TRANSLATE_PRIVILEGE, 0},
+	{0x127000 | PRESENT | WRITE, HV_TRANSLATE_READ | HV_TRANSLATE_USER, HV_TRANSLATE_PRIVILEGE,
+		0},
+	{0x128000 | PRESENT | WRITE | BIT64(51), HV_TRANSLATE_READ, HV_TRANSLATE_BAD_FLAGS, 0},
+	{MACHINE_RAM | PRESENT | WRITE, HV_TRANSLATE_READ, HV_TRANSLATE_UNMAPPED, 0},
+};
+
+static void start(struct machine *m)
+{
+	static const u8 hlt[] = {0xf4};
+
+	machine_make(m, &(struct machine_how){0});
+	machine_code64(m, 0, hlt, 1);
+	machine_set_reg(m, 0, HV_X64_REGISTER_EFER, 0xd00);
+	machine_set_reg(m, 0, HV_X64_REGISTER_CR0, 0x80010031); /* WP */
+	put(m, MACHINE_PML4 + 0x3000,
+		TABLE | PRESENT | WRITE | USER); /* of 1 GiB: the first 2 MiB */
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		put(m, TABLE + i * 8, pages[i].entry);
+}
+
+static void with_paging(void)
+{
+	struct machine m;
+
+	start(&m);
+	check(&m, 0x3456, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x3000);
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		check(&m, VA + i * 0x1000, pages[i].flags, pages[i].result, pages[i].gpa);
+	machine_unmake(&m);
+}
+
+/* Where SET_BITS is not asked for, looking is not touching. */
+static void accessed_bits(void)
+{
+	struct machine m;
+
+	start(&m);
+	check(&m, VA, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x123000);
+	CHECK_EQ(get(&m, TABLE) & 0x60, 0);
+	check(&m, VA, HV_TRANSLATE_WRITE | HV_TRANSLATE_SET_BITS, HV_TRANSLATE_OK, 0x123000);
+	CHECK_EQ(get(&m, TABLE) & 0x60, 0x60);
+	machine_unmake(&m);
+}
+
+static void of_no_vp(void)
+{
+	struct hv_translated t;
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	CHECK_STATUS(root_translate(m.partition, 9, 0, HV_TRANSLATE_READ, &t), -22, 0xe);
+	machine_unmake(&m);
+}
+
+const struct test translate_tests[] = {
+	{"without paging", without_paging},
+	{"with paging", with_paging},
+	{"accessed bits", accessed_bits},
+	{"of no vp", of_no_vp},
+	{0},
+};
