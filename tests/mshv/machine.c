@@ -240,9 +240,7 @@ static void on_kick(int signo)
 static void *run(void *opaque)
 {
 	struct runner *r = opaque;
-	const struct sigaction action = {.sa_handler = on_kick};
 
-	sigaction(SIGRTMIN, &action, NULL);
 	do
 		r->result = root_vp_run(r->m->vp[r->vp], &r->message);
 	while (r->result == -EINTR && !atomic_load(&r->stop));
@@ -252,9 +250,10 @@ static void *run(void *opaque)
 
 struct runner *machine_start(struct machine *m, unsigned vp)
 {
+	const struct sigaction action = {.sa_handler = on_kick};
 	struct runner *r = calloc(1, sizeof(*r));
 
-	CHECK(r);
+	CHECK(r && !sigaction(SIGRTMIN, &action, NULL));
 	r->m = m;
 	r->vp = vp;
 	CHECK_EQ(pthread_create(&r->thread, NULL, run, r), 0);

@@ -108,6 +108,7 @@ static int run(struct vmm_vp *vp)
 		r = take_kicks();
 	if (r < 0)
 		return (int)vmm_failed("preparing a processor's thread", r);
+	atomic_store(&vp->takes_kicks, true);
 	while (r == 0 && atomic_load(&vp->vmm->end) == END_RUNNING) {
 		park_if_wanted(vp);
 		if (atomic_load(&vp->vmm->end) == END_RUNNING)
@@ -150,7 +151,8 @@ int vmm_start_vps(struct vmm *vmm)
 static void bring_out(struct vmm_vp *vp)
 {
 	while (vp->started && !atomic_load(&vp->parked)) {
-		pthread_kill(vp->thread, SIGRTMIN);
+		if (atomic_load(&vp->takes_kicks))
+			pthread_kill(vp->thread, SIGRTMIN);
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
 	}
 }

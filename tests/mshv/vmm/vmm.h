@@ -50,7 +50,7 @@ struct vmm_vp {
 	struct hv_register_page *page;
 	pthread_t thread;
 	bool started;
-	atomic_bool parked;
+	atomic_bool takes_kicks, parked;
 };
 
 struct vmm {
