@@ -43,7 +43,7 @@ static bool ask(struct cpu *cpu, const struct tap_event *e, u64 key, u64 *value,
 	cpu->question = *e;
 	cpu->question_key = key;
 	cpu->question_kind = key_kind(e);
-	cpu_exit_begin(cpu, EXIT_TAP);
+	cpu_exit_in_front(cpu, EXIT_TAP);
 	return true;
 }
 
