@@ -386,7 +386,10 @@ struct translation {
 	u64 gpa;
 	bool writable, user, nx; /* what all tables on the way allow */
 };
-/* Translate linear to physical with the vcpu's current paging state, without side effects. -EFAULT: not mapped. */
+/*
+ * Translate linear to physical with the vcpu's current paging state, without side effects. -EFAULT: not mapped; -EBADMSG: by
+ * an entry with reserved bits; -ENOENT: a table is in no slot.
+ */
 int vcpu_translate(struct vcpu *v, u64 gva, struct translation *ret);
 
 /*

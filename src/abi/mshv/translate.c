@@ -59,13 +59,24 @@ static u32 by_memory(struct mshv_partition *p, u64 flags, u64 gpa)
 	return HV_TRANSLATE_OK;
 }
 
+/* What a walk that has failed says. */
+static u32 by_walk(int r)
+{
+	switch (r) {
+	case -EBADMSG: return HV_TRANSLATE_BAD_FLAGS;
+	case -ENOENT: return HV_TRANSLATE_UNMAPPED;
+	default: return HV_TRANSLATE_NOT_PRESENT;
+	}
+}
+
 static void translate(struct mshv_vp *v, const struct hv_translate *in, struct hv_translated *out)
 {
 	struct access_rules a = access_of(v, in->flags);
 	struct translation to;
+	int r = vcpu_translate(v->cpu, in->gva_page * HV_PAGE_SIZE, &to);
 
-	if (vcpu_translate(v->cpu, in->gva_page * HV_PAGE_SIZE, &to)) {
-		out->result = HV_TRANSLATE_NOT_PRESENT;
+	if (r) {
+		out->result = by_walk(r);
 		return;
 	}
 	if (!allowed(&a, &to)) {

@@ -66,7 +66,10 @@ struct walk {
  * code. user: the access is a user-mode one (CPL 3 and not ACC_SYSTEM).
  */
 int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret);
-/* The same without side effects and permission checks, for debuggers and KVM_TRANSLATE: 0 or -EFAULT. */
+/*
+ * The same without side effects and permission checks, for debuggers and VMMs that ask: 0, -EFAULT, -EBADMSG for reserved
+ * bits, -ENOENT for a table outside of all slots.
+ */
 int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret);
 
 /* ---- TLB (tlb.c) ---- */

@@ -351,6 +351,16 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 	return CPU_OK;
 }
 
+static int peek_failed(enum outcome why)
+{
+	switch (why) {
+	case WALK_DONE: return 0;
+	case WALK_RESERVED: return -EBADMSG;
+	case WALK_NO_RAM: return -ENOENT;
+	default: return -EFAULT;
+	}
+}
+
 int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
 {
 	struct trail t;
@@ -363,5 +373,5 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
 		walk_unpaged(cpu, lin, ret);
 		return 0;
 	}
-	return walk_tables(cpu, lin, &t, ret) ? -EFAULT : 0;
+	return peek_failed(walk_tables(cpu, lin, &t, ret));
 }

@@ -94,22 +94,6 @@ static void taken_away(void)
 	close(fd);
 }
 
-/* In RAM: the bell rings, and memory stays as it was or not, but nothing comes out. */
-static void over_memory(void)
-{
-	int fd = eventfd(0, EFD_NONBLOCK);
-	struct machine m;
-
-	start(&m);
-	m.page[0]->gpr[RBX] = MACHINE_DATA;
-	CHECK_OK(root_ioeventfd_set(
-		m.partition, &(struct mshv_user_ioeventfd){.addr = MACHINE_DATA, .fd = fd}));
-	machine_out(&m, 0, 0x10);
-	CHECK_EQ(taken(fd), 4);
-	machine_unmake(&m);
-	close(fd);
-}
-
 static void refusals(void)
 {
 	int pipe_fds[2], fd = eventfd(0, EFD_NONBLOCK);
@@ -190,7 +174,6 @@ const struct test event_tests[] = {
 	{"of any length", of_any_length},
 	{"with length and value", with_length_and_value},
 	{"taken away", taken_away},
-	{"over memory", over_memory},
 	{"refusals", refusals},
 	{"collisions", collisions},
 	{0},

@@ -92,16 +92,26 @@ static void with_paging(void)
 	machine_unmake(&m);
 }
 
-/* Where SET_BITS is not asked for, looking is not touching. */
+/* Looking is not touching. */
 static void accessed_bits(void)
 {
 	struct machine m;
 
 	start(&m);
 	check(&m, VA, HV_TRANSLATE_READ, HV_TRANSLATE_OK, 0x123000);
+	check(&m, VA, HV_TRANSLATE_WRITE, HV_TRANSLATE_OK, 0x123000);
 	CHECK_EQ(get(&m, TABLE) & 0x60, 0);
-	check(&m, VA, HV_TRANSLATE_WRITE | HV_TRANSLATE_SET_BITS, HV_TRANSLATE_OK, 0x123000);
-	CHECK_EQ(get(&m, TABLE) & 0x60, 0x60);
+	machine_unmake(&m);
+}
+
+/* A table where no memory is. */
+static void table_in_no_memory(void)
+{
+	struct machine m;
+
+	start(&m);
+	put(&m, MACHINE_PML4 + 0x3000, MACHINE_RAM | PRESENT | WRITE);
+	check(&m, VA, HV_TRANSLATE_READ, HV_TRANSLATE_UNMAPPED, 0);
 	machine_unmake(&m);
 }
 
@@ -119,6 +129,7 @@ const struct test translate_tests[] = {
 	{"without paging", without_paging},
 	{"with paging", with_paging},
 	{"accessed bits", accessed_bits},
+	{"table in no memory", table_in_no_memory},
 	{"of no vp", of_no_vp},
 	{0},
 };

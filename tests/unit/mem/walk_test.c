@@ -106,6 +106,10 @@ static void test_peek(void **state)
 	assert_int_equal(get64(&f, 0x4000), 0x5005);
 	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x500000, &to), -EFAULT);
 	assert_int_equal(vcpu_translate(f.cpu->vcpu, 1ull << 50, &to), -EFAULT);
+	map_one(&f, 0x5005 | 1ull << 51);
+	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x400010, &to), -EBADMSG);
+	put64(&f, 0x3000 + 2 * 8, 0x800007); /* a table where nothing is */
+	assert_int_equal(vcpu_translate(f.cpu->vcpu, 0x400010, &to), -ENOENT);
 	fixture_close(&f);
 }
 
