@@ -130,12 +130,20 @@ static bool call_wanted(const struct mshv_vp *v, const struct exit *x)
 	return atomic_load(&v->partition->intercepts->hypercalls) & types;
 }
 
+/* Of a call that nobody takes. TLFS 3.9: parameters in memory are aligned, and do not cross a page. */
+static u64 status_of(const struct exit *x)
+{
+	bool fast = x->hyperv.arg[0] & HV_CONTROL_FAST;
+
+	if (type_of((u16)x->hyperv.arg[0]) != HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION)
+		return HVS_INVALID_CODE;
+	return !fast && x->hyperv.arg[1] & 7 ? HVS_INVALID_ALIGNMENT : HVS_INVALID_CONNECTION;
+}
+
 /* The status in 64 bits, or in EDX:EAX. */
 static void do_call(struct mshv_vp *v, const struct exit *x)
 {
-	u64 status = type_of((u16)x->hyperv.arg[0]) == HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION
-			     ? HVS_INVALID_CONNECTION
-			     : HVS_INVALID_CODE;
+	u64 status = status_of(x);
 	struct vcpu_state s;
 
 	vcpu_get(v->cpu, ST_REGS | ST_SREGS, &s);

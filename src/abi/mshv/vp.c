@@ -8,6 +8,18 @@
 #include "abi/mshv/regpage.h"
 #include "base/sys.h"
 
+/* What RDX has after a reset: CPUID was not known at that moment (SDM 3:9.1.2). */
+static int set_signature(struct mshv_vp *v)
+{
+	struct vcpu_state s;
+	u32 leaf[4];
+
+	vcpu_read_cpuid(v->cpu, 1, 0, leaf);
+	vcpu_get(v->cpu, ST_REGS, &s);
+	s.gpr[RDX] = leaf[0];
+	return vcpu_set(v->cpu, ST_REGS, &s);
+}
+
 /* Processor 0 boots; the others wait for INIT and SIPI where there are local APICs to send them. */
 static int cpu_make(struct mshv_vp *v)
 {
@@ -18,6 +30,8 @@ static int cpu_make(struct mshv_vp *v)
 		return r;
 	run_signals_init(&v->signals, v->cpu, run_signals_poll);
 	r = vp_cpuid_init(v);
+	if (!r)
+		r = set_signature(v);
 	if (!r)
 		r = intercepts_vp_init(v);
 	if (r)
