@@ -20,6 +20,7 @@ extern const u8 guest_synic_h30[], guest_synic_take[], guest_stimer_h30[];
 #define COUNT                (MACHINE_DATA + 4 * 0x30)
 #define OBJECT_IN_USE        0x19
 #define INSUFFICIENT_BUFFERS 0x13
+#define INVALID_SYNIC_STATE  0x18
 
 static long post(struct machine *m, u32 sint, u8 first)
 {
@@ -43,7 +44,7 @@ static long signal_event(struct machine *m, u8 sint, u16 flag, u8 *ret_new)
 	return r;
 }
 
-/* A processor that has never run. */
+/* A processor that has never run: events are kept for it, messages may be refused. */
 static void on_a_fresh_vp(void)
 {
 	struct machine m;
@@ -51,7 +52,11 @@ static void on_a_fresh_vp(void)
 
 	machine_make(&m, &(struct machine_how){.synthetic = ~0ull});
 	CHECK_OK(signal_event(&m, 2, 1, &is_new));
-	CHECK_OK(post(&m, 2, 1));
+	CHECK_EQ(is_new, 1);
+	CHECK_OK(signal_event(&m, 2, 1, &is_new));
+	CHECK_EQ(is_new, 0);
+	if (post(&m, 2, 1) < 0)
+		CHECK_EQ(root_last.status, INVALID_SYNIC_STATE);
 	machine_unmake(&m);
 }
 
