@@ -52,7 +52,7 @@ int port_end(int failures)
  * cmocka sets its own handlers at each test; the engine set its own once, with the first machine. Not through libc: the
  * thread sanitizer's would put its own in front.
  */
-static void keep_handlers(bool has_machine)
+void port_keep_handlers(bool has_machine)
 {
 	static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
 	static struct sys_sigaction engine[ARRAY_SIZE(signals)];
@@ -77,7 +77,7 @@ int kvm_open(void)
 
 	assert_true(fd >= 0);
 	if (!port.real)
-		keep_handlers(false);
+		port_keep_handlers(false);
 	return fd;
 }
 
@@ -114,7 +114,7 @@ long kvm(int fd, unsigned long request, unsigned long arg)
 	if (!port.real) {
 		r = ask(fd, request, arg);
 		if (request == KVM_CREATE_VM && r >= 0)
-			keep_handlers(true);
+			port_keep_handlers(true);
 		return r;
 	}
 	r = ioctl(fd, request, arg);

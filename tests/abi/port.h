@@ -28,6 +28,8 @@ extern struct port port;
 void port_start(int argc, char **argv);
 /* Gives everything back; the exit code of main(). */
 int port_end(int failures);
+/* At each test, and once it has a machine: the engine's handlers, not cmocka's. */
+void port_keep_handlers(bool has_machine);
 
 int kvm_open(void);
 long kvm(int fd, unsigned long request, unsigned long arg);
