@@ -85,6 +85,9 @@ static u32 slot_flags(u8 flags)
 	       (flags & 1 << MSHV_SET_MEM_BIT_EXECUTABLE ? 0 : SLOT_NOEXEC);
 }
 
+#define HVA_END BIT64(47) /* of a process's addresses */
+#define PFN_END BIT64(40) /* of guest-physical ones: 52 bits */
+
 static bool is_mapped(u64 hva)
 {
 	unsigned char there;
@@ -96,9 +99,13 @@ static long check_new(struct call *c, const struct mshv_user_mem_region *a, unsi
 {
 	const struct mshv_partition *p = partition_of(c);
 
-	if (a->userspace_addr + a->size < a->size || !is_mapped(a->userspace_addr))
+	if (a->userspace_addr > HVA_END || a->size > HVA_END - a->userspace_addr ||
+		!is_mapped(a->userspace_addr))
 		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: there is no memory",
 			(u64)a->userspace_addr);
+	if (a->guest_pfn >= PFN_END || a->size / HV_PAGE_SIZE > PFN_END - a->guest_pfn)
+		return refuse(c->why, -EINVAL, "guest_pfn 0x%lx: beyond the physical address space",
+			(u64)a->guest_pfn);
 	if (at < p->region_count && p->regions[at].pfn < a->guest_pfn + a->size / HV_PAGE_SIZE)
 		return refuse(c->why, -EEXIST, "guest_pfn 0x%lx: overlaps memory at pfn 0x%lx",
 			(u64)a->guest_pfn, p->regions[at].pfn);
@@ -188,8 +195,5 @@ long partition_set_memory(struct call *c)
 		return -EINVAL;
 	if (!all_zero(a->rsvd, sizeof(a->rsvd)))
 		return refuse(c->why, -EINVAL, NOT_ZERO);
-	if (a->guest_pfn >> 40 || (a->guest_pfn + a->size / HV_PAGE_SIZE) >> 40)
-		return refuse(c->why, -EINVAL, "guest_pfn 0x%lx: beyond the physical address space",
-			(u64)a->guest_pfn);
 	return a->flags & 1 << MSHV_SET_MEM_BIT_UNMAP ? unmap(c, a) : map(c, a);
 }
