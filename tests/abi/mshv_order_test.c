@@ -397,6 +397,36 @@ static void test_ioeventfd(void **state)
 	fds_close(&c);
 }
 
+/* Two collide if address and length are the same and one of them takes every value, or both take the same. */
+static void test_collisions(void **state)
+{
+	static const struct {
+		u32 len, flags;
+		u64 match;
+		int error;
+	} second[] = {{4, 1, 5, -EEXIST}, {4, 0, 0, -EEXIST}, {4, 1, 6, 0}, {8, 1, 5, 0},
+		{2, 0, 0, 0}, {1, 0, 0, 0}, {0, 0, 0, 0}};
+	struct mshv_user_ioeventfd first = {.addr = NOWHERE, .len = 4, .flags = 1, .datamatch = 5},
+				   a;
+	struct fd_context c = {0};
+
+	fds_open(&c);
+	first.fd = c.event;
+	assert_int_equal(mshv_p(c.p.fd, MSHV_IOEVENTFD, &first), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(second); i++) {
+		a = (struct mshv_user_ioeventfd){.addr = NOWHERE,
+			.len = second[i].len,
+			.flags = second[i].flags,
+			.datamatch = second[i].match,
+			.fd = c.used};
+		if (mshv_p(c.p.fd, MSHV_IOEVENTFD, &a) != second[i].error)
+			fail_msg("doorbell %u: %s", i, mshv_why());
+		a.flags |= 1 << MSHV_IOEVENTFD_BIT_DEASSIGN;
+		assert_int_equal(mshv_p(c.p.fd, MSHV_IOEVENTFD, &a), second[i].error ? -ENOENT : 0);
+	}
+	fds_close(&c);
+}
+
 /* ---- MSHV_SET_MSI_ROUTING ---- */
 
 SPOIL(routes_many, a->routes.head.nr = 4097)
@@ -532,6 +562,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_set_memory),
 	cmocka_unit_test(test_irqfd),
 	cmocka_unit_test(test_ioeventfd),
+	cmocka_unit_test(test_collisions),
 	cmocka_unit_test(test_routing),
 	cmocka_unit_test(test_bitmap),
 	cmocka_unit_test(test_unknown),

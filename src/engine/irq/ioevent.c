@@ -104,9 +104,11 @@ static bool valid(const struct ioeventfd_config *c)
 	return c->len || !c->has_match;
 }
 
-static bool collide(const struct ioeventfd_config *a, const struct ioeventfd_config *b)
+/* To a partition, any length is a length like the others; the entry that came last is asked first. */
+static bool collide(
+	const struct irq *irq, const struct ioeventfd_config *a, const struct ioeventfd_config *b)
 {
-	if (!a->len || !b->len)
+	if ((!a->len || !b->len) && !machine_intercepts(irq->machine))
 		return true;
 	return a->len == b->len && (!a->has_match || !b->has_match || a->match == b->match);
 }
@@ -153,7 +155,7 @@ static int insert(struct irq *irq, const struct ioevent *e)
 	struct ioevents *t;
 
 	for (unsigned j = i; at(old, j, e->c.pio, e->c.addr); j++)
-		if (collide(&old->e[j].c, &e->c))
+		if (collide(irq, &old->e[j].c, &e->c))
 			return -EEXIST;
 	t = table_alloc(n + 1);
 	if (!t)
