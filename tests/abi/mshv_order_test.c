@@ -6,6 +6,7 @@
 #include "tests/abi/mshv_port.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -466,6 +467,25 @@ static void test_routing(void **state)
 	partition_close(&p);
 }
 
+/* Entries of gsi 0 replace each other. */
+static void test_routing_gsi_0(void **state)
+{
+	struct {
+		struct mshv_user_irq_table head;
+		struct mshv_user_irq_entry e[4096];
+	} *t = calloc(1, sizeof(*t));
+	struct partition p = {0};
+
+	t->head.nr = 4096;
+	partition_start(&p, LAPIC);
+	assert_int_equal(mshv_p(p.fd, MSHV_SET_MSI_ROUTING, t), 0);
+	for (unsigned i = 0; i < 4096; i++)
+		t->e[i].gsi = i;
+	assert_int_equal(mshv_p(p.fd, MSHV_SET_MSI_ROUTING, t), 0);
+	partition_close(&p);
+	free(t);
+}
+
 /* ---- MSHV_GET_GPAP_ACCESS_BITMAP ---- */
 
 static u8 *bitmap_read_only;
@@ -564,6 +584,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_ioeventfd),
 	cmocka_unit_test(test_collisions),
 	cmocka_unit_test(test_routing),
+	cmocka_unit_test(test_routing_gsi_0),
 	cmocka_unit_test(test_bitmap),
 	cmocka_unit_test(test_unknown),
 };

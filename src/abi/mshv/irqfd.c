@@ -19,25 +19,45 @@ static long route_in(struct call *c, const struct mshv_user_irq_entry *e, struct
 	return 0;
 }
 
+/* The table that is made. */
+struct table {
+	struct irq_route *routes;
+	u32 count;
+	u16 *place; /* of a gsi's route, plus one */
+};
+
+/* A later entry of gsi 0 replaces an earlier one; every other gsi has one entry. */
+static long add_route(struct call *c, struct table *t, const struct mshv_user_irq_entry *e)
+{
+	struct irq_route route;
+	long r = route_in(c, e, &route);
+	u16 *place;
+
+	if (r)
+		return r;
+	place = &t->place[e->gsi];
+	if (*place && e->gsi)
+		return refuse(c->why, -EINVAL, "gsi %lu: an earlier entry routes it", (u64)e->gsi);
+	if (!*place)
+		*place = (u16)++t->count;
+	t->routes[*place - 1] = route;
+	return 0;
+}
+
 static long set_routes(struct call *c, const struct mshv_user_irq_entry *in, u32 n)
 {
-	struct irq_route *out = calloc(n + 1, sizeof(*out));
-	bool *seen = calloc(IRQ_GSI_MAX, sizeof(*seen));
-	long r = out && seen ? 0 : -ENOMEM;
+	struct table t = {.routes = calloc(n + 1, sizeof(*t.routes)),
+		.place = calloc(IRQ_GSI_MAX, sizeof(*t.place))};
+	long r = t.routes && t.place ? 0 : -ENOMEM;
 
 	for (u32 i = 0; i < n && !r; i++) {
-		r = route_in(c, &in[i], &out[i]);
-		if (!r && in[i].gsi && seen[in[i].gsi])
-			r = refuse(c->why, -EINVAL, "gsi %lu: an earlier entry routes it",
-				(u64)in[i].gsi);
-		if (!r)
-			seen[in[i].gsi] = true;
-		else
+		r = add_route(c, &t, &in[i]);
+		if (r)
 			refused_at(c->why, "entries[%lu]", (u64)i);
 	}
-	r = r ? r : irq_set_routing(partition_of(c)->machine, out, n);
-	free(seen);
-	free(out);
+	r = r ? r : irq_set_routing(partition_of(c)->machine, t.routes, t.count);
+	free(t.place);
+	free(t.routes);
 	return r;
 }
 
