@@ -20,14 +20,14 @@ static long route_in(struct call *c, const struct mshv_user_irq_entry *e, struct
 }
 
 /* The table that is made. */
-struct table {
+struct route_list {
 	struct irq_route *routes;
 	u32 count;
 	u16 *place; /* of a gsi's route, plus one */
 };
 
 /* A later entry of gsi 0 replaces an earlier one; every other gsi has one entry. */
-static long add_route(struct call *c, struct table *t, const struct mshv_user_irq_entry *e)
+static long add_route(struct call *c, struct route_list *t, const struct mshv_user_irq_entry *e)
 {
 	struct irq_route route;
 	long r = route_in(c, e, &route);
@@ -46,7 +46,7 @@ static long add_route(struct call *c, struct table *t, const struct mshv_user_ir
 
 static long set_routes(struct call *c, const struct mshv_user_irq_entry *in, u32 n)
 {
-	struct table t = {.routes = calloc(n + 1, sizeof(*t.routes)),
+	struct route_list t = {.routes = calloc(n + 1, sizeof(*t.routes)),
 		.place = calloc(IRQ_GSI_MAX, sizeof(*t.place))};
 	long r = t.routes && t.place ? 0 : -ENOMEM;
 
