@@ -332,6 +332,8 @@ void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret);
 void vcpu_get_xmm(const struct vcpu *v, void *ret, unsigned n);
 /* -EINVAL if the values cannot be a processor state (CR0/CR4/EFER combinations, reserved bits): nothing changes. */
 int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s);
+/* vcpu_set() of the instruction pointer alone. */
+void vcpu_set_rip(struct vcpu *v, u64 rip);
 
 /*
  * Read or write an MSR. host: for the VMM, which may also write read-only MSRs. -ENOENT: unknown MSR; -EINVAL: bad

@@ -94,6 +94,7 @@ struct mshv_vp {
 	_Atomic u32 wanted;
 	struct run_signals signals;
 	bool explicit_suspend, intercept_suspend;
+	u8 shown;   /* bytes of the payload in the message page */
 	u32 staged; /* ST_SREGS: registers that no processor can have together, not yet: register.c */
 	struct vcpu_state staging;
 	u64 interrupt_vectors; /* of the register page: kept for the caller */

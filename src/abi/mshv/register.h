@@ -22,8 +22,23 @@ void sregs_store(struct mshv_vp *v, const struct vcpu_state *s);
 /* Before it runs: false if what is staged is still impossible. */
 bool sregs_settle(struct mshv_vp *v);
 
-struct hv_segment segment_out(const struct segment *s);
-struct segment segment_in(const struct hv_segment *h);
+static inline struct hv_segment segment_out(const struct segment *s)
+{
+	u16 attr = (u16)(s->attr & 0xf0ff);
+
+	return (struct hv_segment){.base = s->base,
+		.limit = s->limit,
+		.selector = s->selector,
+		.attr = s->attr & SEG_UNUSABLE ? attr & (u16)~SEG_P : attr};
+}
+
+static inline struct segment segment_in(const struct hv_segment *h)
+{
+	return (struct segment){.base = h->base,
+		.limit = h->limit,
+		.selector = h->selector,
+		.attr = (h->attr & 0xf0ffu) | (h->attr & SEG_P ? 0 : SEG_UNUSABLE)};
+}
 
 /* What the register page and messages show as well. */
 u64 pending_interruption(const struct vcpu_events *e);

@@ -238,24 +238,6 @@ static unsigned segment_of(u32 n)
 	return n == 6 ? SEG_LDTR : n == 7 ? SEG_TR : n;
 }
 
-struct hv_segment segment_out(const struct segment *s)
-{
-	u16 attr = (u16)(s->attr & 0xf0ff);
-
-	return (struct hv_segment){.base = s->base,
-		.limit = s->limit,
-		.selector = s->selector,
-		.attr = s->attr & SEG_UNUSABLE ? attr & (u16)~SEG_P : attr};
-}
-
-struct segment segment_in(const struct hv_segment *h)
-{
-	return (struct segment){.base = h->base,
-		.limit = h->limit,
-		.selector = h->selector,
-		.attr = (h->attr & 0xf0ffu) | (h->attr & SEG_P ? 0 : SEG_UNUSABLE)};
-}
-
 u16 get_segment(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
 {
 	struct hv_segment h;

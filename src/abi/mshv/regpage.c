@@ -105,7 +105,9 @@ void regpage_take(struct mshv_vp *v)
 
 	if (!dirty)
 		return;
-	if (dirty & DIRTY_REGS)
+	if (dirty == HV_PAGE_DIRTY_RIP) /* behind most intercepts */
+		vcpu_set_rip(v->cpu, page->rip);
+	else if (dirty & DIRTY_REGS)
 		take_regs(v, page, dirty);
 	if (dirty & HV_PAGE_DIRTY_XMM)
 		take_xmm(v, page);

@@ -5,6 +5,8 @@
  * A signal ends it with -EINTR (abi/runsignals.h). Others who want the VP (vp_take()) and a partition whose time stands
  * still stop it for a while without its ending.
  */
+#include <string.h>
+
 #include "abi/mshv/intercept.h"
 #include "abi/mshv/message.h"
 #include "abi/mshv/regpage.h"
@@ -67,6 +69,13 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 	}
 }
 
+/* In the page, too: all of it, of which only as much is written as this or the last one has. */
+static void show_message(struct mshv_vp *v, const struct hv_message *m)
+{
+	memcpy(&v->pages->message, m, offsetof(struct hv_message, payload) + MAX(m->len, v->shown));
+	v->shown = m->len;
+}
+
 static int run(struct mshv_vp *v, struct hv_message *ret)
 {
 	int r;
@@ -77,7 +86,7 @@ static int run(struct mshv_vp *v, struct hv_message *ret)
 	v->intercept_suspend = !r;
 	v->explicit_suspend = r;
 	if (!r)
-		v->pages->message = *ret;
+		show_message(v, ret);
 	return r;
 }
 

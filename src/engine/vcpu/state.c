@@ -201,21 +201,38 @@ static struct refusal *refusal_begin(struct vcpu *v)
 /* ---- writing ---- */
 
 /* OPT_INTERCEPTS: has the caller done the instruction that left in front? */
-static bool has_done(const struct cpu *cpu, const struct vcpu_state *s)
+static bool has_done(const struct cpu *cpu, u64 rip)
 {
-	return cpu_left_in_front(cpu) && cpu->exit_insn.len &&
-	       s->rip == cpu->rip + cpu->exit_insn.len;
+	return cpu_left_in_front(cpu) && cpu->exit_insn.len && rip == cpu->rip + cpu->exit_insn.len;
 }
 
 /*
  * Whoever loads new code sends the processor there. The VMM of a partition sets registers at every exit, and then it goes on
  * where it was.
  */
-static bool may_have_loaded(const struct cpu *cpu, const struct vcpu_state *s)
+static bool may_have_loaded(const struct cpu *cpu, u64 rip, bool done)
 {
 	if (!machine_intercepts(cpu->machine))
 		return true;
-	return s->rip != cpu->rip && !has_done(cpu, s);
+	return rip != cpu->rip && !done;
+}
+
+static void go_to(struct cpu *cpu, u64 rip)
+{
+	bool done = has_done(cpu, rip);
+
+	if (may_have_loaded(cpu, rip, done))
+		mmu_recheck_code(cpu);
+	if (done)
+		cpu->shadow = 0;
+	if (rip != cpu->rip) { /* the instruction that waited for an answer is gone */
+		cpu->exit.reason = EXIT_NONE;
+		answers_drop(cpu);
+		cpu->answers.io_count = 0;
+		cpu->debug_pending = 0;
+	}
+	cpu->rip = cpu->next_rip = rip;
+	cpu->events.exception.pending = false;
 }
 
 /* What the mode depends on (cpu_update_mode()). */
@@ -223,20 +240,9 @@ static bool may_have_loaded(const struct cpu *cpu, const struct vcpu_state *s)
 
 static void set_regs(struct cpu *cpu, const struct vcpu_state *s)
 {
-	if (may_have_loaded(cpu, s))
-		mmu_recheck_code(cpu);
-	if (has_done(cpu, s))
-		cpu->shadow = 0;
+	go_to(cpu, s->rip);
 	memcpy(cpu->gpr, s->gpr, sizeof(cpu->gpr));
-	if (s->rip != cpu->rip) { /* the instruction that waited for an answer is gone */
-		cpu->exit.reason = EXIT_NONE;
-		answers_drop(cpu);
-		cpu->answers.io_count = 0;
-		cpu->debug_pending = 0;
-	}
-	cpu->rip = cpu->next_rip = s->rip;
 	cpu->rflags = s->rflags | FL_FIXED;
-	cpu->events.exception.pending = false;
 }
 
 static void set_sregs(struct vcpu *v, const struct vcpu_state *s)
@@ -349,6 +355,14 @@ int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s)
 	if (groups != ST_REGS || !machine_intercepts(v->machine))
 		vcpu_post_event(v);
 	return 0;
+}
+
+void vcpu_set_rip(struct vcpu *v, u64 rip)
+{
+	refusal_begin(v);
+	go_to(&v->cpu, rip);
+	if (!machine_intercepts(v->machine))
+		vcpu_post_event(v);
 }
 
 /* ---- MSRs ---- */
