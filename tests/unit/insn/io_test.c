@@ -176,6 +176,7 @@ static void outs_one_exit_an_item(void **state)
 static void faults_before_it_leaves(void **state)
 {
 	start_long(3);
+	poke(TSS + 0x66, 0x68, 2); /* beyond the limit: no map */
 	machine_set_option(w.m, OPT_INTERCEPTS, 1);
 	assert_gp(EXEC(0xec));
 	assert_gp(EXEC(0xee));
