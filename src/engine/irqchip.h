@@ -93,6 +93,12 @@ int machine_set_pit_reinject(struct machine *m, bool on);
  */
 int vcpu_get_lapic(struct vcpu *v, u8 ret[1024]);
 int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024]);
+/*
+ * The APIC id that RESET and a switch of the mode give to a vcpu; at first vcpu_id(). Setting it gives it to the local APIC at
+ * once. CPUID is the caller's. The vcpu must not run.
+ */
+u32 vcpu_apic_id(const struct vcpu *v);
+void vcpu_set_apic_id(struct vcpu *v, u32 id);
 /* Exit with EXIT_TPR_ACCESS after each access of the guest to the TPR through memory. */
 void vcpu_report_tpr(struct vcpu *v, bool on);
 /*

@@ -55,7 +55,7 @@ static void place_leaf_1(struct mshv_vp *v, struct cpuid_entry *e)
 	const struct mshv_partition *p = v->partition;
 	u64 has = property_value(v->partition, HV_PROPERTY_SYNTHETIC_PROC_FEATURES);
 
-	e->ebx = (e->ebx & 0xffff) | v->index << 24;
+	e->ebx = (e->ebx & 0xffff) | vcpu_apic_id(v->cpu) << 24;
 	if (!partition_has_lapic(p)) {
 		e->edx &= ~ONE_EDX_APIC;
 		e->ecx &= ~ONE_ECX_DEADLINE;
@@ -78,7 +78,7 @@ static void place(struct mshv_vp *v, struct leaves *l)
 			continue;
 		e->eax = e->ebx = 0;
 		e->ecx = e->index;
-		e->edx = v->index;
+		e->edx = vcpu_apic_id(v->cpu);
 	}
 }
 

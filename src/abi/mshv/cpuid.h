@@ -5,7 +5,7 @@
 
 #include "abi/mshv/mshv.h"
 
-/* A new VP's. 0 or -errno. */
+/* A VP's, when it is new and when its APIC id is another one. 0 or -errno. */
 int vp_cpuid_init(struct mshv_vp *v);
 void cpuid_results_free(struct mshv_partition *p);
 

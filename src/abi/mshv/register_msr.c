@@ -2,6 +2,7 @@
 /* Registers that are MSRs of the guest's, and what the hypervisor says of itself. */
 #include <string.h>
 
+#include "abi/mshv/cpuid.h"
 #include "abi/mshv/register.h"
 
 u16 get_msr(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
@@ -29,17 +30,27 @@ u16 get_leaf(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_v
 	return HVS_SUCCESS;
 }
 
-u16 get_vp_index(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
+/* ---- the APIC's id, at first the VP's number; CPUID shows it ---- */
+
+#define APIC_ID_MAX 0xffff /* tables of the engine have a place for each; topologies need no more */
+
+u16 get_apic_id(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
 {
-	ret->low = v->index;
+	ret->low = vcpu_apic_id(v->cpu);
 	return HVS_SUCCESS;
 }
 
-/* The APIC's id is the VP's number, and stays. */
-u16 set_same(
+u16 set_apic_id(
 	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
 {
-	return value->low == v->index ? HVS_SUCCESS : HVS_INVALID_REGISTER_VALUE;
+	bool is_x2 = v->partition->flags & 1 << MSHV_PT_BIT_X2APIC;
+
+	if (value->low > (is_x2 ? APIC_ID_MAX : 0xfe))
+		return HVS_INVALID_REGISTER_VALUE;
+	if (value->low == vcpu_apic_id(v->cpu))
+		return HVS_SUCCESS;
+	vcpu_set_apic_id(v->cpu, (u32)value->low);
+	return vp_cpuid_init(v) ? HVS_NO_RESOURCES : HVS_SUCCESS;
 }
 
 u16 get_tsc_offset(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
@@ -69,7 +80,7 @@ u16 get_apic(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_v
 	if (vcpu_get_lapic(v->cpu, page))
 		return HVS_INVALID_PARAMETER;
 	memcpy(&value, page + n * 16, sizeof(value));
-	ret->low = n == LAPIC_ID ? v->index : value;
+	ret->low = n == LAPIC_ID ? vcpu_apic_id(v->cpu) : value;
 	return HVS_SUCCESS;
 }
 
@@ -80,7 +91,7 @@ u16 set_apic(
 	u32 low = (u32)value->low;
 
 	if (n == LAPIC_ID)
-		return set_same(v, r, n, value);
+		return set_apic_id(v, r, n, value);
 	if (n == LAPIC_VERSION || vcpu_get_lapic(v->cpu, page))
 		return HVS_INVALID_PARAMETER;
 	memcpy(page + n * 16, &low, sizeof(low));

@@ -64,6 +64,7 @@ struct vcpu {
 	struct lapic *lapic; /* NULL without an in-engine local APIC */
 	struct hv_vp *hv;    /* pv/hyperv/hv.h */
 	u32 id;
+	_Atomic u32 apic_id;  /* id, unless vcpu_set_apic_id() was called */
 	_Atomic u32 where;    /* enum vcpu_where: IN while inner code may run */
 	_Atomic u32 mp_state; /* enum mp_state */
 	_Atomic bool pending_init, pending_sipi, pending_smi;

@@ -304,7 +304,7 @@ void lapic_reset(struct vcpu *v, bool init)
 		return;
 	lapic_timer_stop(l);
 	if (!init)
-		reg_set(l, R_ID, v->id << 24);
+		reg_set(l, R_ID, v->apic_id << 24);
 	reset_registers(l);
 	atomic_store(&l->extint, false);
 	atomic_store(&l->esr_pending, 0);

@@ -350,9 +350,9 @@ static void change_base(struct vcpu *v, u64 value)
 	if (!l)
 		return;
 	if (changed & (APIC_BASE_X2APIC | APIC_BASE_ENABLE))
-		reg_set(l, R_ID, is_x2 ? v->id : v->id << 24);
+		reg_set(l, R_ID, is_x2 ? v->apic_id : v->apic_id << 24);
 	if (changed & APIC_BASE_X2APIC)
-		reg_set(l, R_LDR, is_x2 ? lapic_x2_ldr(v->id) : 0);
+		reg_set(l, R_LDR, is_x2 ? lapic_x2_ldr(v->apic_id) : 0);
 	apic_map_stale(l->irq);
 	lapic_recheck(l);
 }

@@ -56,11 +56,27 @@ static u32 possible(unsigned r, u32 value)
 static void set_id(struct lapic *l, u32 id)
 {
 	if (lapic_x2(l)) {
-		reg_set(l, R_ID, l->vcpu->id);
-		reg_set(l, R_LDR, lapic_x2_ldr(l->vcpu->id));
+		reg_set(l, R_ID, l->vcpu->apic_id);
+		reg_set(l, R_LDR, lapic_x2_ldr(l->vcpu->apic_id));
 	} else {
 		reg_set(l, R_ID, id & 0xff000000);
 	}
+}
+
+u32 vcpu_apic_id(const struct vcpu *v)
+{
+	return v->apic_id;
+}
+
+void vcpu_set_apic_id(struct vcpu *v, u32 id)
+{
+	struct lapic *l = v->lapic;
+
+	v->apic_id = id;
+	if (!l)
+		return;
+	set_id(l, id << 24);
+	apic_map_stale(l->irq);
 }
 
 int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
@@ -70,10 +86,10 @@ int vcpu_set_lapic(struct vcpu *v, const u8 regs[1024])
 
 	if (!l)
 		return refuse(&v->cpu.refusal, -EINVAL, NO_LAPIC);
-	if (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->id)
+	if (lapic_x2(l) && l->irq->ids32 && page_get(regs, R_ID) != v->apic_id)
 		return refuse(&v->cpu.refusal, -EINVAL,
 			"regs[0x20], the APIC id, is 0x%lx, but must be 0x%lx in x2APIC mode",
-			(u64)page_get(regs, R_ID), (u64)v->id);
+			(u64)page_get(regs, R_ID), (u64)v->apic_id);
 	deadline = lapic_get_deadline(l); /* no part of the page: stays */
 	lapic_timer_stop(l);
 	for (unsigned r = 0; r < LAPIC_REGS; r++)

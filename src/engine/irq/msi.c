@@ -106,7 +106,7 @@ static void rebuild(struct irq *irq)
 		else
 			map->by_id[id] = l;
 		/* An id beyond 8 bits answers to two numbers in xAPIC mode. */
-		if (!lapic_x2(l) && l->vcpu->id > 0xff)
+		if (!lapic_x2(l) && l->vcpu->apic_id > 0xff)
 			map->ids_unique = false;
 		add_logical(map, l);
 	}
@@ -150,7 +150,7 @@ static bool is_meant(const struct irq *irq, const struct lapic *l, const struct 
 	if (msg->logical)
 		return logical_match(l, msg->dest);
 	return lapic_id(l) == msg->dest ||
-	       (!lapic_x2(l) && l->vcpu->id > 0xff && l->vcpu->id == msg->dest);
+	       (!lapic_x2(l) && l->vcpu->apic_id > 0xff && l->vcpu->apic_id == msg->dest);
 }
 
 /* ---- delivery ---- */

@@ -119,6 +119,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 {
 	v->machine = m;
 	v->id = id;
+	v->apic_id = id;
 	v->user_irq = -1;
 	v->eoi_exit = -1;
 	v->cpu.machine = m;

@@ -351,7 +351,7 @@ static void test_state_ids(void **state)
 	u8 page[1024];
 	u32 id;
 
-	v->id = 7;
+	vcpu_set_apic_id(v, 7);
 	lapic_reset(v, false);
 	assert_int_equal(apic_read(v, R_ID), 7u << 24);
 	x2apic_enable(v);
