@@ -278,16 +278,22 @@ static long take_result(struct runner *r, struct hv_message *ret)
 	return result;
 }
 
+bool machine_kick(struct runner *r)
+{
+	atomic_store(&r->stop, true);
+	if (atomic_load(&r->out))
+		return true;
+	pthread_kill(r->thread, SIGRTMIN);
+	rest();
+	return atomic_load(&r->out);
+}
+
 long machine_stop(struct runner *r, struct hv_message *ret)
 {
 	unsigned patience = PATIENCE;
 
-	atomic_store(&r->stop, true);
-	while (!atomic_load(&r->out)) {
-		pthread_kill(r->thread, SIGRTMIN);
-		rest();
+	while (!machine_kick(r))
 		CHECK(--patience);
-	}
 	return take_result(r, ret);
 }
 

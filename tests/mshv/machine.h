@@ -78,6 +78,8 @@ struct runner;
 struct runner *machine_start(struct machine *m, unsigned vp);
 /* Kicks it until it is out; the result of the last run, and the message, if there was one. */
 long machine_stop(struct runner *r, struct hv_message *ret);
+/* One kick, after which it does not run again; is it out? */
+bool machine_kick(struct runner *r);
 /* Without a kick: it gets out by itself. */
 long machine_wait(struct runner *r, struct hv_message *ret);
 
