@@ -59,7 +59,8 @@ int irq_set_routing(struct machine *m, const struct irq_route *routes, unsigned 
 
 /*
  * irqfd: each write to fd pulses gsi. With resample_fd >= 0, the write raises gsi until the guest's EOI, which signals
- * resample_fd. -EBUSY: fd is in use; -EINVAL: it is not an eventfd; -EBADF. The fd may be closed later.
+ * resample_fd; with OPT_INTERCEPTS it sends the message of gsi, and the EOI of that vector signals resample_fd and is no
+ * exit. -EBUSY: fd is in use; -EINVAL: it is not an eventfd; -EBADF. The fd may be closed later.
  */
 int irqfd_assign(struct machine *m, int fd, u32 gsi, int resample_fd);
 int irqfd_deassign(struct machine *m, int fd, u32 gsi); /* 0 also if there is no such irqfd */

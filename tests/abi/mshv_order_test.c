@@ -253,6 +253,8 @@ struct fd_context {
 SPOIL(irqfd_flags, a->irqfd.flags |= 4)
 SPOIL(irqfd_closed, a->irqfd.fd = -1)
 SPOIL(irqfd_file, a->irqfd.fd = CONTEXT(a)->file)
+SPOIL(irqfd_resample_closed, a->irqfd.resamplefd = -1)
+SPOIL(irqfd_resample_file, a->irqfd.resamplefd = CONTEXT(a)->file)
 SPOIL(irqfd_used, a->irqfd.fd = CONTEXT(a)->used)
 
 REFUSALS(MSHV_IRQFD) = {
@@ -260,6 +262,8 @@ REFUSALS(MSHV_IRQFD) = {
 	{"flags has an unknown bit", EINVAL, irqfd_flags, 0},
 	{"fd is not open", EBADF, irqfd_closed, 1},
 	{"fd is not an eventfd", EINVAL, irqfd_file, 1},
+	{"RESAMPLE: resamplefd is not open", EBADF, irqfd_resample_closed, 2},
+	{"RESAMPLE: resamplefd is not an eventfd", EINVAL, irqfd_resample_file, 2},
 	{"an irqfd of the partition has this eventfd", EBUSY, irqfd_used, 1},
 };
 
@@ -275,7 +279,8 @@ static void good_irqfd(struct attempt *a)
 	a->fd = CONTEXT(a)->p.fd;
 	a->irqfd = (struct mshv_user_irqfd){.fd = CONTEXT(a)->event,
 		.resamplefd = CONTEXT(a)->resample,
-		.gsi = ~0u}; /* is looked at when it fires */
+		.gsi = ~0u, /* is looked at when it fires */
+		.flags = 1 << MSHV_IRQFD_BIT_RESAMPLE};
 }
 
 static void good_deassign(struct attempt *a)

@@ -98,8 +98,8 @@ u64 property(int fd, u32 code);
 
 /* ---- a VP ---- */
 
-struct hv_result regs_get(int fd, u32 vp, const u32 *names, unsigned n, struct hv_value128 *ret);
-struct hv_result regs_set(int fd, u32 vp, const struct hv_register *r, unsigned n);
+struct hv_result hv_regs_get(int fd, u32 vp, const u32 *names, unsigned n, struct hv_value128 *ret);
+struct hv_result hv_regs_set(int fd, u32 vp, const struct hv_register *r, unsigned n);
 struct hv_value128 reg128(const struct partition *p, unsigned vp, u32 name);
 u64 reg(const struct partition *p, unsigned vp, u32 name);
 struct hv_result try_reg(const struct partition *p, unsigned vp, u32 name, u64 value);

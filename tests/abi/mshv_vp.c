@@ -14,7 +14,7 @@
 
 #define REGS_MAX 254
 
-struct hv_result regs_get(int fd, u32 vp, const u32 *names, unsigned n, struct hv_value128 *ret)
+struct hv_result hv_regs_get(int fd, u32 vp, const u32 *names, unsigned n, struct hv_value128 *ret)
 {
 	struct {
 		struct hv_vp_registers head;
@@ -31,7 +31,7 @@ struct hv_result regs_get(int fd, u32 vp, const u32 *names, unsigned n, struct h
 				   .out_size = n * sizeof(*ret)});
 }
 
-struct hv_result regs_set(int fd, u32 vp, const struct hv_register *r, unsigned n)
+struct hv_result hv_regs_set(int fd, u32 vp, const struct hv_register *r, unsigned n)
 {
 	struct {
 		struct hv_vp_registers head;
@@ -49,7 +49,7 @@ struct hv_result regs_set(int fd, u32 vp, const struct hv_register *r, unsigned 
 struct hv_value128 reg128(const struct partition *p, unsigned vp, u32 name)
 {
 	struct hv_value128 v = {0};
-	struct hv_result r = regs_get(p->vp[vp], vp, &name, 1, &v);
+	struct hv_result r = hv_regs_get(p->vp[vp], vp, &name, 1, &v);
 
 	if (r.error)
 		fail_msg("register 0x%x: %ld, status 0x%x", name, r.error, r.status);
@@ -69,7 +69,7 @@ struct hv_result try_reg(const struct partition *p, unsigned vp, u32 name, u64 v
 {
 	struct hv_register r = {.name = name, .value = {.low = value}};
 
-	return regs_set(p->vp[vp], vp, &r, 1);
+	return hv_regs_set(p->vp[vp], vp, &r, 1);
 }
 
 void set_reg(const struct partition *p, unsigned vp, u32 name, u64 value)
@@ -86,7 +86,7 @@ void set_reg128(const struct partition *p, unsigned vp, u32 name, const void *si
 	struct hv_register r = {.name = name};
 
 	memcpy(&r.value, sixteen_bytes, sizeof(r.value));
-	assert_hv(regs_set(p->vp[vp], vp, &r, 1), 0, 1);
+	assert_hv(hv_regs_set(p->vp[vp], vp, &r, 1), 0, 1);
 }
 
 /* ---- code ---- */

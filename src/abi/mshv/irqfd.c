@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* MSHV_SET_MSI_ROUTING, MSHV_IRQFD, MSHV_IOEVENTFD: interrupts and doorbells by event descriptors. */
+#include <limits.h>
 #include <stdlib.h>
 
 #include "abi/eventfd.h"
@@ -82,18 +83,22 @@ long partition_set_routing(struct call *c)
 
 /* ---- irqfd ---- */
 
+/* No descriptor; -1 would say that there is none. */
+#define NOT_OPEN INT_MAX
+
 long partition_irqfd(struct call *c)
 {
 	const struct mshv_user_irqfd *a = c->data;
 	struct machine *m = partition_of(c)->machine;
 	bool resample = a->flags & 1u << MSHV_IRQFD_BIT_RESAMPLE;
+	int second = !resample ? -1 : a->resamplefd < 0 ? NOT_OPEN : a->resamplefd;
 	long r;
 
 	if (check_flags(c, a->flags, MSHV_IRQFD_FLAGS_MASK))
 		return -EINVAL;
 	if (a->flags & 1u << MSHV_IRQFD_BIT_DEASSIGN)
 		return eventfd_taken(c, irqfd_deassign(m, a->fd, a->gsi), (u32)a->fd);
-	r = irqfd_assign(m, a->fd, a->gsi, resample ? a->resamplefd : -1);
+	r = irqfd_assign(m, a->fd, a->gsi, second);
 	r = refuse_if(c->why, r, -EBUSY, "fd %lu: an irqfd already uses this descriptor",
 		(u64)(u32)a->fd);
 	return resample ? eventfds_taken(c, r, (u32)a->fd, (u32)a->resamplefd)

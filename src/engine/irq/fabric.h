@@ -93,6 +93,8 @@ struct routing *routing_default(void); /* of IRQCHIP_FULL; NULL without memory *
 int routing_gsi_of(const struct irq *irq, enum chip chip, unsigned pin);
 /* IOAPIC pin that a GSI is routed to, or -1. */
 int routing_ioapic_pin(const struct irq *irq, u32 gsi);
+/* Is this the vector of the message that gsi leads to? */
+bool routing_sends(const struct irq *irq, u32 gsi, u8 vector);
 
 /* ---- msi.c: messages to LAPICs ---- */
 
@@ -131,6 +133,8 @@ void pit_wire_create(struct irq *irq, bool speaker);
 
 void irqfd_ack(struct irq *irq, u32 gsi);             /* lock held */
 bool irqfd_wants_ack(const struct irq *irq, u32 gsi); /* lock held */
+/* Of a partition: the guest has ended what such a message began. Does somebody resample it? */
+bool irqfd_ack_vector(struct irq *irq, u8 vector);
 void irqfd_destroy_all(struct irq *irq);
 void ioevent_destroy_all(struct irq *irq);
 

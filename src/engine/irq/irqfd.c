@@ -35,7 +35,7 @@ static void ready(void *opaque, u32 events)
 	}
 	recheck_device_event(irq->machine);
 	pthread_mutex_lock(&irq->lock);
-	if (f->resample_fd >= 0)
+	if (f->resample_fd >= 0 && irq->mode == IRQCHIP_FULL)
 		line_set(irq, f->gsi, LINE_RESAMPLE, true);
 	else
 		line_pulse(irq, f->gsi, LINE_USER);
@@ -60,6 +60,21 @@ void irqfd_ack(struct irq *irq, u32 gsi)
 	for (struct irqfd *f = irq->irqfds; f; f = f->next)
 		if (f->gsi == gsi && f->resample_fd >= 0)
 			eventfd_signal(f->resample_fd);
+}
+
+/* A partition has no lines: whose device still wants attention sends its message again. */
+bool irqfd_ack_vector(struct irq *irq, u8 vector)
+{
+	bool any = false;
+
+	pthread_mutex_lock(&irq->lock);
+	for (struct irqfd *f = irq->irqfds; f; f = f->next)
+		if (f->resample_fd >= 0 && routing_sends(irq, f->gsi, vector)) {
+			eventfd_signal(f->resample_fd);
+			any = true;
+		}
+	pthread_mutex_unlock(&irq->lock);
+	return any;
 }
 
 static void irqfd_free(struct irqfd *f)
@@ -131,14 +146,24 @@ static int assign(struct irq *irq, struct irqfd *f, int fd, int resample_fd)
 	return err;
 }
 
+/* Those of a partition are there without a chip, too, and interrupt nobody then. */
+static int check_mode(struct irq *irq, bool resample)
+{
+	if (!machine_intercepts(irq->machine))
+		return irq->mode == IRQCHIP_NONE || (resample && irq->mode != IRQCHIP_FULL)
+			       ? -EINVAL
+			       : 0;
+	return irq->mode == IRQCHIP_NONE ? fd_watch_prepare(irq->machine) : 0;
+}
+
 int irqfd_assign(struct machine *m, int fd, u32 gsi, int resample_fd)
 {
 	struct irq *irq = m->irq;
 	struct irqfd *f;
-	int err;
+	int err = check_mode(irq, resample_fd >= 0);
 
-	if (irq->mode == IRQCHIP_NONE || (resample_fd >= 0 && irq->mode != IRQCHIP_FULL))
-		return -EINVAL;
+	if (err)
+		return err;
 	f = malloc(sizeof(*f));
 	if (!f)
 		return -ENOMEM;

@@ -218,6 +218,8 @@ static void tell_ioapic(struct lapic *l, u8 vector)
 		irq_eoi(l->irq, vector);
 		return;
 	}
+	if (machine_intercepts(l->vcpu->machine) && irqfd_ack_vector(l->irq, vector))
+		return;
 	l->eoi_exit = vector;
 	vcpu_post_event(l->vcpu);
 }

@@ -54,6 +54,18 @@ int routing_ioapic_pin(const struct irq *irq, u32 gsi)
 	return -1;
 }
 
+bool routing_sends(const struct irq *irq, u32 gsi, u8 vector)
+{
+	struct apic_msg msg;
+	unsigned n;
+	const struct irq_route *r = routes_of(irq, gsi, &n);
+
+	for (unsigned i = 0; i < n; i++)
+		if (r[i].is_msi && !msi_decode(irq, &r[i].msi, &msg) && msg.vector == vector)
+			return true;
+	return false;
+}
+
 static int drive_msi(struct irq *irq, const struct msi *msi, bool level)
 {
 	struct apic_msg msg;
@@ -213,7 +225,9 @@ int irq_set_routing(struct machine *m, const struct irq_route *routes, unsigned 
 	struct irq *irq = m->irq;
 	struct routing *rt, *old;
 
-	if (irq->mode == IRQCHIP_NONE || n > IRQ_ROUTES_MAX || !acceptable(irq, routes, n))
+	if (irq->mode == IRQCHIP_NONE && !machine_intercepts(m))
+		return -EINVAL;
+	if (n > IRQ_ROUTES_MAX || !acceptable(irq, routes, n))
 		return -EINVAL;
 	rt = build(routes, n);
 	if (!rt)
