@@ -334,8 +334,30 @@ static void test_assert_others(void **state)
 	for (unsigned i = 0; i < 3; i++)
 		assert_hv(assert_interrupt(&p, HV_INTERRUPT_EXTINT, 0, 0, 0), 0, 0);
 	assert_halted(&p, 0);
-	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT0, 0, 0, 0), 0, 0);
-	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT1, 0, 5, 0), 0, 0);
+	partition_close(&p);
+}
+
+/* The local vector table says what an interrupt at a pin is. */
+static void test_assert_pins(void **state)
+{
+	const u32 lint0 = HV_X64_REGISTER_APIC_FIRST + 0x35, lint1 = lint0 + 1;
+	struct partition p = {0};
+
+	start(&p);
+	/* Masked at first; and who is not there takes none. */
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT0, 0, 0, VECTOR), 0, 0);
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT1, 0, 0, VECTOR), 0, 0);
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT1, 0, 5, VECTOR), 0, 0);
+	assert_halted(&p, 0);
+	set_reg(&p, 0, lint0, HV_INTERRUPT_EXTINT << 8);
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT0, 0, 0, VECTOR + 1), 0, 0);
+	assert_vector(&p, 0, VECTOR + 1);
+	set_reg(&p, 0, lint1, HV_INTERRUPT_NMI << 8);
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT1, 0, 0, VECTOR + 1), 0, 0);
+	run_to_out(&p, 0, 0x70);
+	set_reg(&p, 0, lint1, VECTOR + 2);
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_LINT1, 0, 0, 0), 0, 0);
+	assert_vector(&p, 0, VECTOR + 2);
 	partition_close(&p);
 }
 
@@ -493,6 +515,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_resample),
 	cmocka_unit_test(test_assert_fixed),
 	cmocka_unit_test(test_assert_others),
+	cmocka_unit_test(test_assert_pins),
 	cmocka_unit_test(test_clear),
 	cmocka_unit_test(test_init_sipi),
 	cmocka_unit_test(test_assert_bad),

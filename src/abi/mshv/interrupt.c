@@ -42,16 +42,6 @@ static u16 assert_extint(struct hvcall *h, const struct hv_assert_interrupt *in)
 	return HVS_SUCCESS;
 }
 
-/* A pin of one local APIC: its entry says what it means. */
-static u16 assert_pin(struct hvcall *h, const struct hv_assert_interrupt *in)
-{
-	struct mshv_vp *v = partition_vp(h->partition, (u32)in->dest);
-
-	if (v && in->type == HV_INTERRUPT_LINT1)
-		vcpu_nmi(v->cpu);
-	return HVS_SUCCESS;
-}
-
 static u16 assert_message(struct hvcall *h, const struct hv_assert_interrupt *in)
 {
 	struct msi msi = {
@@ -63,6 +53,45 @@ static u16 assert_message(struct hvcall *h, const struct hv_assert_interrupt *in
 
 	irq_msi(h->partition->machine, &msi); /* whom nobody takes is lost */
 	return HVS_SUCCESS;
+}
+
+/* An entry of the local vector table, SDM 3:10.5.1 */
+#define LAPIC_PAGE     1024
+#define LVT_LINT0      0x350
+#define LVT_LINT1      0x360
+#define LVT_VECTOR(e)  ((e)&0xff)
+#define LVT_TYPE(e)    ((e) >> 8 & 7)
+#define LVT_TRIGGER(e) ((e) >> 15 & 1)
+#define LVT_MASKED     BIT(16)
+
+/* What the entry of this pin says of an interrupt there; false: nothing. */
+static bool pin_means(
+	struct hvcall *h, const struct hv_assert_interrupt *in, struct hv_assert_interrupt *ret)
+{
+	unsigned at = in->type == HV_INTERRUPT_LINT0 ? LVT_LINT0 : LVT_LINT1;
+	struct mshv_vp *v = hvcall_take(h, (u32)in->dest);
+	u8 page[LAPIC_PAGE];
+	u32 entry = LVT_MASKED;
+
+	if (!vcpu_get_lapic(v->cpu, page))
+		memcpy(&entry, page + at, sizeof(entry));
+	hvcall_give(h, v);
+	*ret = (struct hv_assert_interrupt){.dest = in->dest,
+		.type = LVT_TYPE(entry),
+		.vector = LVT_TYPE(entry) == HV_INTERRUPT_EXTINT ? in->vector : LVT_VECTOR(entry),
+		.control = LVT_TRIGGER(entry) ? HV_INTERRUPT_LEVEL : 0};
+	return !(entry & LVT_MASKED);
+}
+
+/* A pin of one local APIC. */
+static u16 assert_pin(struct hvcall *h, const struct hv_assert_interrupt *in)
+{
+	struct hv_assert_interrupt meant;
+
+	if (!partition_vp(h->partition, (u32)in->dest) || !pin_means(h, in, &meant))
+		return HVS_SUCCESS;
+	return meant.type == HV_INTERRUPT_EXTINT ? assert_extint(h, &meant)
+						 : assert_message(h, &meant);
 }
 
 u16 call_assert_interrupt(struct hvcall *h)
