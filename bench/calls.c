@@ -227,8 +227,8 @@ static void set_up(void)
 		fail_at("registers", r);
 	vcpu_fd = kvm->vcpus[0]->fd;
 	run = kvm->vcpus[0]->run;
-	if (kvm->port == &port_soft)
-		dev = kvm->port_state;
+	if (kvm->driver == &kvm_soft)
+		dev = kvm->state;
 }
 
 int main(int argc, char **argv)

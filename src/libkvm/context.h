@@ -15,8 +15,8 @@
 #include "base/refusal.h"
 #include "base/types.h"
 #include "libkvm.h"
+#include "libkvm/driver.h"
 #include "libkvm/memory.h"
-#include "libkvm/port.h"
 
 struct vcpu_handle {
 	int fd;
@@ -33,8 +33,8 @@ struct log {
 struct kvm_context {
 	struct kvm_callbacks *callbacks;
 	void *opaque;
-	const struct port_ops *port;
-	void *port_state;
+	request_fn request;
+	void *state; /* the driver's */
 	_Atomic(struct vcpu_handle *) *vcpus;
 	int max_vcpus;
 	int vm_fd;
@@ -44,6 +44,7 @@ struct kvm_context {
 
 	bool no_irqchip, no_pit;
 	bool vcpu0_asked; /* vCPU 0 was asked for by name, not only made on first use */
+	const struct driver *driver;
 	int fd;
 	size_t run_size;
 	size_t xsave_size; /* 0: the plain requests for the FPU do */
@@ -86,7 +87,7 @@ static inline int table_grown(kvm_context_t kvm, int r)
 static inline long fd_ioctl(
 	kvm_context_t kvm, int fd, unsigned long request, const void *arg, struct refusal *ret_why)
 {
-	return kvm->port->ioctl(kvm->port_state, fd, request, (unsigned long)arg, ret_why);
+	return kvm->request(kvm->state, fd, request, (unsigned long)arg, ret_why);
 }
 
 /* Silent: most of what is asked here may fail. */

@@ -8,10 +8,10 @@
 
 static void context_free(kvm_context_t kvm)
 {
-	if (kvm->fd >= 0)
-		kvm->port->close_fd(kvm->port_state, kvm->fd);
-	if (kvm->fd >= 0)
-		kvm->port->destroy(kvm->port_state);
+	if (kvm->fd >= 0) {
+		kvm->driver->close_fd(kvm, kvm->fd);
+		kvm->driver->destroy(kvm);
+	}
 	pthread_mutex_destroy(&kvm->lock);
 	pthread_mutex_destroy(&kvm->ring_lock);
 	free(kvm->vcpus);
@@ -55,28 +55,28 @@ static int context_size(kvm_context_t kvm)
 	kvm->max_vcpus = n > 0 ? (int)n : 4;
 	n = cap_value(kvm, KVM_CAP_NR_MEMSLOTS);
 	memory_init(&kvm->memory, n > 0 ? (u32)n : 32);
-	if (!kvm->port->fpu_complete && cap_value(kvm, KVM_CAP_XSAVE) > 0)
+	if (!kvm->driver->fpu_complete && cap_value(kvm, KVM_CAP_XSAVE) > 0)
 		kvm->xsave_size =
 			(size_t)MAX(cap_value(kvm, KVM_CAP_XSAVE2), (long)sizeof(struct kvm_xsave));
 	kvm->vcpus = calloc((size_t)kvm->max_vcpus, sizeof(kvm->vcpus[0]));
 	return kvm->vcpus ? 0 : -ENOMEM;
 }
 
-static int context_open(kvm_context_t kvm, const struct port_ops *port)
+static int context_open(kvm_context_t kvm, const struct driver *driver)
 {
-	kvm->port = port;
-	kvm->fd = port->open(&kvm->port_state);
+	kvm->driver = driver;
+	kvm->fd = driver->open(kvm);
 	return kvm->fd < 0 ? kvm->fd : context_size(kvm);
 }
 
-static kvm_context_t init_with(const struct init *init, const struct port_ops *port)
+static kvm_context_t init_with(const struct init *init, const struct driver *driver)
 {
 	kvm_context_t kvm = context_new(init);
 	int r;
 
 	if (!kvm)
 		return NULL;
-	r = context_open(kvm, port);
+	r = context_open(kvm, driver);
 	if (r < 0) {
 		context_free(kvm);
 		errno = -r;
@@ -86,49 +86,51 @@ static kvm_context_t init_with(const struct init *init, const struct port_ops *p
 }
 
 /* The error of the last one is told: it is the one that should always work. */
-static kvm_context_t init_first(const struct init *init, const struct port_ops *const *ports)
+static kvm_context_t init_first(const struct init *init, const struct driver *const *drivers)
 {
 	kvm_context_t kvm = NULL;
 	int error;
 
-	for (; !kvm && *ports; ports++)
-		kvm = init_with(init, *ports);
+	for (; !kvm && *drivers; drivers++)
+		kvm = init_with(init, *drivers);
 	if (kvm)
 		return kvm;
 	error = errno;
-	log_to(&init->log, UV_KVM_LOG_ERROR, "%s: %s", ports[-1]->cannot_open,
+	log_to(&init->log, UV_KVM_LOG_ERROR, "%s: %s", drivers[-1]->cannot_open,
 		error == EPROTONOSUPPORT ? "it does not have version 12 of the interface"
 					 : strerror(error));
 	errno = error;
 	return NULL;
 }
 
+/* By name; each of them alone. */
+static const struct driver *const engines[][2] = {{&kvm_kernel}, {&kvm_soft}};
+
 /* Without virtualization hardware /dev/kvm is a substitute for it, which runs only guests made for that. */
-static const struct port_ops *const *ports_of(const char *engine)
+static const struct driver *const *drivers_of(const char *engine)
 {
-	static const struct port_ops *const any[] = {&port_kernel, &port_soft, NULL};
-	static const struct port_ops *const kernel[] = {&port_kernel, NULL};
-	static const struct port_ops *const soft[] = {&port_soft, NULL};
+	static const struct driver *const any[] = {&kvm_kernel, &kvm_soft, NULL};
 
 	if (!engine || !*engine)
-		return host_cpu_virtualizes() ? any : soft;
-	if (!strcmp(engine, port_kernel.name))
-		return kernel;
-	return strcmp(engine, port_soft.name) ? NULL : soft;
+		return host_cpu_virtualizes() ? any : any + 1;
+	for (size_t i = 0; i < ARRAY_SIZE(engines); i++)
+		if (!strcmp(engine, engines[i][0]->name))
+			return engines[i];
+	return NULL;
 }
 
 kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine,
 	uv_kvm_log_fn log, void *log_opaque)
 {
 	const struct init init = {callbacks, opaque, {log, log_opaque}};
-	const struct port_ops *const *ports;
+	const struct driver *const *drivers;
 	const char *from = engine ? "" : "LIBKVM_ENGINE: ";
 
 	if (!engine)
 		engine = getenv("LIBKVM_ENGINE");
-	ports = ports_of(engine);
-	if (callbacks && ports)
-		return init_first(&init, ports);
+	drivers = drivers_of(engine);
+	if (callbacks && drivers)
+		return init_first(&init, drivers);
 	if (callbacks)
 		log_to(&init.log, UV_KVM_LOG_ERROR,
 			"%sthere is no engine \"%s\", only \"kernel\" and \"soft\"", from, engine);
@@ -147,7 +149,7 @@ kvm_context_t kvm_init(struct kvm_callbacks *callbacks, void *opaque)
 
 const char *uv_kvm_engine(kvm_context_t kvm)
 {
-	return kvm->port->name;
+	return kvm->driver->name;
 }
 
 void kvm_finalize(kvm_context_t kvm)
@@ -156,7 +158,7 @@ void kvm_finalize(kvm_context_t kvm)
 		return;
 	vcpus_free(kvm);
 	if (kvm->vm_fd >= 0)
-		kvm->port->close_fd(kvm->port_state, kvm->vm_fd);
+		kvm->driver->close_fd(kvm, kvm->vm_fd);
 	memory_free(&kvm->memory);
 	context_free(kvm);
 }

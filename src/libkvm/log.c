@@ -46,48 +46,10 @@ int fail(kvm_context_t kvm, int error, const char *format, ...)
 	return result(error);
 }
 
-/* What a failure most likely means, where its number does not say: for the road that gives no reasons. */
-static const struct advice {
-	unsigned long request; /* 0: any */
-	int error;
-	const char *text;
-} advice[] = {
-	{0, EIO, "a VM works only in the process that created it, not in its children"},
-	{KVM_CREATE_IRQCHIP, EINVAL, "the irqchip must be created before the first vCPU"},
-	{KVM_SET_USER_MEMORY_REGION, EINVAL,
-		"the memory is too large, or outside the addresses of the guest or of this "
-		"program"},
-	{KVM_SET_NR_MMU_PAGES, EINVAL, "the limit must be at least 64"},
-	{KVM_GET_DIRTY_LOG, ENOENT, "writes to that memory are not recorded"},
-	{KVM_GET_IRQCHIP, EINVAL, "chip_id is 0 or 1 (the PICs) or 2 (the IOAPIC)"},
-	{KVM_SET_IRQCHIP, EINVAL, "chip_id is 0 or 1 (the PICs) or 2 (the IOAPIC)"},
-	{KVM_INTERRUPT, ENXIO,
-		"the irqchip in the kernel delivers interrupts: use kvm_set_irq_level()"},
-	{KVM_INTERRUPT, EINVAL, "a vector must be 0 to 255"},
-	{KVM_SET_CPUID2, E2BIG, "the hypervisor accepts fewer leaves"},
-	{KVM_SET_CPUID2, EINVAL,
-		"the hypervisor cannot offer these leaves, or the vCPU has already run"},
-	{KVM_GET_MSRS, E2BIG, "use fewer MSRs in one call"},
-	{KVM_SET_MSRS, E2BIG, "use fewer MSRs in one call"},
-	{KVM_SET_MP_STATE, EINVAL, "there is no such state, or it needs an irqchip in the kernel"},
-	{KVM_SET_GUEST_DEBUG, EBUSY, "an exception is already pending"},
-	{KVM_SET_VAPIC_ADDR, EINVAL,
-		"an irqchip in the kernel is necessary, and memory at this address"},
-};
-
-static const char *advice_on(unsigned long request, int error)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(advice); i++)
-		if ((!advice[i].request || advice[i].request == request) &&
-			advice[i].error == error)
-			return advice[i].text;
-	return NULL;
-}
-
 int request_failed(
 	kvm_context_t kvm, int vcpu, unsigned long request, long error, const struct refusal *why)
 {
-	const char *text = advice_on(request, (int)-error);
+	const char *text = kvm->driver->advice(request, (int)-error);
 	char who[24] = "", reason[200];
 
 	if (why->why)

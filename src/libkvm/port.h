@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The road from libkvm to a KVM: how to open it and how an ioctl travels. The driver code above speaks only the KVM
- * ABI and does not know which road it is on. Descriptors are real on every road, so mmap needs no entry here.
+ * The road from libkvm to a hypervisor: how to open its device and how a request travels. A port knows no request; the
+ * drivers that use it do not know which road it is. Descriptors are real on every road, so mmap needs no entry here.
  */
 #ifndef LIBKVM_PORT_H
 #define LIBKVM_PORT_H
@@ -10,12 +10,8 @@
 #include "base/types.h"
 
 struct port_ops {
-	const char *name;        /* what uv_kvm_engine says */
-	const char *cannot_open; /* first half of a sentence; the second is the error */
-	/* KVM_GET_FPU and KVM_SET_FPU know which components the guest has used; see fpu.c. */
-	bool fpu_complete;
-	/* Opens the system descriptor: the descriptor or -errno; *state is the port's own. */
-	int (*open)(void **state);
+	/* Opens the device of that path: the descriptor or -errno; *state is the port's own. */
+	int (*open)(const char *path, void **state);
 	/* >= 0 or -errno; why, if the road can tell. */
 	long (*ioctl)(void *state, int fd, unsigned long request, unsigned long arg,
 		struct refusal *ret_why);

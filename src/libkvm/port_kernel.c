@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The road to the kernel's KVM: system calls on /dev/kvm. */
+/* The road to the kernel: system calls on its device. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
@@ -7,9 +7,9 @@
 
 #include "libkvm/port.h"
 
-static int kernel_open(void **state)
+static int kernel_open(const char *path, void **state)
 {
-	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	int fd = open(path, O_RDWR | O_CLOEXEC);
 
 	*state = NULL;
 	return fd < 0 ? -errno : fd;
@@ -34,9 +34,6 @@ static void kernel_destroy(void *state)
 }
 
 const struct port_ops port_kernel = {
-	.name = "kernel",
-	.cannot_open =
-		"the system's KVM cannot be used (LIBKVM_ENGINE=soft needs no KVM): /dev/kvm",
 	.open = kernel_open,
 	.ioctl = kernel_ioctl,
 	.close_fd = kernel_close,

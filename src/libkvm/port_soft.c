@@ -5,14 +5,14 @@
 #include "abi/dev.h"
 #include "libkvm/port.h"
 
-static int soft_open(void **state)
+static int soft_open(const char *path, void **state)
 {
 	struct dev *dev;
 	int r = dev_create(&dev);
 
 	if (r < 0)
 		return r;
-	r = dev_open(dev, "/dev/kvm", O_RDWR | O_CLOEXEC);
+	r = dev_open(dev, path, O_RDWR | O_CLOEXEC);
 	if (r < 0) {
 		dev_destroy(dev);
 		return r;
@@ -45,9 +45,6 @@ const char *request_name(unsigned long request)
 }
 
 const struct port_ops port_soft = {
-	.name = "soft",
-	.fpu_complete = true,
-	.cannot_open = "the soft engine cannot be used (run `uservisor doctor`)",
 	.open = soft_open,
 	.ioctl = soft_ioctl,
 	.close_fd = soft_close,

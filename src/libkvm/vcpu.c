@@ -19,18 +19,15 @@ static int vcpu_open(kvm_context_t kvm, int slot, struct vcpu_handle *vcpu)
 {
 	struct refusal why;
 	long r = fd_ioctl(kvm, kvm->vm_fd, KVM_CREATE_VCPU, (void *)(long)slot, &why);
-	void *run;
 
 	if (r < 0)
 		return request_failed(kvm, slot, KVM_CREATE_VCPU, r, &why);
 	vcpu->fd = (int)r;
-	run = mmap(vcpu->run, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
-		vcpu->fd, 0);
-	if (run != MAP_FAILED)
+	r = kvm->driver->map_area(kvm, vcpu->fd, vcpu->run);
+	if (r >= 0)
 		return 0;
-	r = errno;
-	kvm->port->close_fd(kvm->port_state, vcpu->fd);
-	return area_failed(kvm, slot, (int)r);
+	kvm->driver->close_fd(kvm, vcpu->fd);
+	return area_failed(kvm, slot, (int)-r);
 }
 
 /* The VM keeps a vCPU whose descriptor was closed, and has it only once: the place for its area comes first. */
@@ -174,7 +171,7 @@ void vcpus_free(kvm_context_t kvm)
 		if (!vcpu)
 			continue;
 		munmap(vcpu->run, kvm->run_size);
-		kvm->port->close_fd(kvm->port_state, vcpu->fd);
+		kvm->driver->close_fd(kvm, vcpu->fd);
 		free(vcpu);
 	}
 }

@@ -118,7 +118,7 @@ static void vm_undo(kvm_context_t kvm)
 {
 	const struct guest_memory before = kvm->memory;
 
-	kvm->port->close_fd(kvm->port_state, kvm->vm_fd);
+	kvm->driver->close_fd(kvm, kvm->vm_fd);
 	kvm->vm_fd = -1;
 	kvm->irqchip = kvm->pit = false;
 	memory_free(&kvm->memory);

@@ -14,7 +14,7 @@
 #include "vm.h"
 
 static struct {
-	const struct port_ops *real;
+	request_fn real;
 	unsigned long request; /* this one ... */
 	int skip;              /* ... after that many of them */
 	int times;             /* ... so often */
@@ -35,7 +35,7 @@ static long broken_ioctl(
 
 	ret_why->why = NULL;
 	if (!it || broken.skip-- > 0 || broken.times-- <= 0)
-		return broken.real->ioctl(state, fd, request, arg, ret_why);
+		return broken.real(state, fd, request, arg, ret_why);
 	if (request != KVM_RUN)
 		return broken.result;
 	broken.runs++;
@@ -64,15 +64,11 @@ static void on_post(void *opaque, void *env)
 	errno = ERANGE;
 }
 
-static struct port_ops broken_port;
-
 static void break_context(kvm_context_t kvm)
 {
 	memset(&broken, 0, sizeof(broken));
-	broken.real = kvm->port;
-	broken_port = *kvm->port;
-	broken_port.ioctl = broken_ioctl;
-	kvm->port = &broken_port;
+	broken.real = kvm->request;
+	kvm->request = broken_ioctl;
 	uv_kvm_set_log(kvm, hear, NULL);
 }
 
