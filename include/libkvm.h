@@ -140,7 +140,7 @@ int kvm_create_vcpu(kvm_context_t kvm, int slot);
 /* 1 if the hypervisor has the capability `ext`, a KVM_CAP_... constant, else 0. */
 int kvm_check_extension(kvm_context_t kvm, int ext);
 
-/* 1 if the hypervisor has the interrupt controllers, or the timer, else 0. */
+/* 1 if the hypervisor, or for /dev/mshv the library, has the interrupt controllers, or the timer, else 0. */
 int kvm_irqchip_in_kernel(kvm_context_t kvm);
 int kvm_pit_in_kernel(kvm_context_t kvm);
 
@@ -337,15 +337,16 @@ typedef void (*uv_kvm_log_fn)(void *opaque, enum uv_kvm_log_kind kind, const cha
 void uv_kvm_set_log(kvm_context_t kvm, uv_kvm_log_fn log, void *opaque);
 
 /*
- * kvm_init with a choice of the engine: "kernel" is the system's /dev/kvm, "soft" is the engine in this library. With
- * NULL the environment variable LIBKVM_ENGINE chooses, with the same two words. Without the variable, the library takes
- * the kernel's KVM, or the soft engine if /dev/kvm cannot be opened or the processor shows no virtualization hardware.
- * (A /dev/kvm on such a processor cannot run ordinary guests.) errno is EINVAL for any other word. `log` is set as by
+ * kvm_init with a choice of the engine: "kernel" is the system's /dev/kvm, "soft" is the engine in this library, "mshv"
+ * is the same engine through the Microsoft hypervisor's interface, and "mshv-kernel" is the system's /dev/mshv. With
+ * NULL the environment variable LIBKVM_ENGINE chooses, with the same words. Without the variable, the library takes the
+ * kernel's KVM, or the soft engine if /dev/kvm cannot be opened or the processor shows no virtualization hardware. (A
+ * /dev/kvm on such a processor cannot run ordinary guests.) errno is EINVAL for any other word. `log` is set as by
  * uv_kvm_set_log, and also receives the reason if this call fails.
  */
 kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const char *engine,
 	uv_kvm_log_fn log, void *log_opaque);
-/* The engine of the context: "kernel" or "soft". */
+/* The engine of the context, by one of these names. */
 const char *uv_kvm_engine(kvm_context_t kvm);
 
 /* The CPUID leaves that the engine can give a guest; the caller frees them. */

@@ -30,6 +30,8 @@ struct driver {
 	/* The struct kvm_run of a vCPU, and what follows it, to where room for it was reserved: 0 or -errno. */
 	int (*map_area)(kvm_context_t kvm, int fd, void *at);
 	void (*close_fd)(kvm_context_t kvm, int fd);
+	/* Brings what is seldom asked for in a vCPU's struct kvm_run up to date. NULL: each KVM_RUN does it all. */
+	void (*refresh_area)(kvm_context_t kvm, int fd);
 	/* After all was closed. */
 	void (*destroy)(kvm_context_t kvm);
 	/* What a request's failure most likely means, or NULL: where nobody gives a reason. */
@@ -37,5 +39,6 @@ struct driver {
 };
 
 extern const struct driver kvm_kernel, kvm_soft;
+extern const struct driver mshv_kernel, mshv_soft;
 
 #endif

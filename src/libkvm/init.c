@@ -104,7 +104,8 @@ static kvm_context_t init_first(const struct init *init, const struct driver *co
 }
 
 /* By name; each of them alone. */
-static const struct driver *const engines[][2] = {{&kvm_kernel}, {&kvm_soft}};
+static const struct driver *const engines[][2] = {
+	{&kvm_kernel}, {&kvm_soft}, {&mshv_soft}, {&mshv_kernel}};
 
 /* Without virtualization hardware /dev/kvm is a substitute for it, which runs only guests made for that. */
 static const struct driver *const *drivers_of(const char *engine)
@@ -133,7 +134,9 @@ kvm_context_t uv_kvm_init(struct kvm_callbacks *callbacks, void *opaque, const c
 		return init_first(&init, drivers);
 	if (callbacks)
 		log_to(&init.log, UV_KVM_LOG_ERROR,
-			"%sthere is no engine \"%s\", only \"kernel\" and \"soft\"", from, engine);
+			"%sthere is no engine \"%s\", only \"kernel\", \"soft\", \"mshv\" and "
+			"\"mshv-kernel\"",
+			from, engine);
 	else
 		log_to(&init.log, UV_KVM_LOG_ERROR,
 			"callbacks is NULL: kvm_init needs a struct kvm_callbacks, even an empty "

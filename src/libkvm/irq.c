@@ -78,5 +78,6 @@ int kvm_enable_vapic(kvm_context_t kvm, int vcpu, uint64_t vapic)
 {
 	struct kvm_vapic_addr address = {.vapic_addr = vapic};
 
-	return result(vcpu_ioctl(kvm, vcpu, KVM_SET_VAPIC_ADDR, &address));
+	return vcpu_optional(kvm, vcpu, KVM_SET_VAPIC_ADDR, &address, KVM_CAP_VAPIC,
+		"TPR that guests share in memory");
 }

@@ -15,10 +15,21 @@ struct port_ops {
 	/* >= 0 or -errno; why, if the road can tell. */
 	long (*ioctl)(void *state, int fd, unsigned long request, unsigned long arg,
 		struct refusal *ret_why);
+	/*
+	 * The same for a request that runs a vCPU, with these signals blocked while it does (the kernel's: bit n-1 is
+	 * signal n). One that only this mask lets through ends the request with -EINTR, and stays pending; whether the
+	 * request had a result is to be seen from what it writes.
+	 */
+	long (*run)(void *state, int fd, unsigned long request, unsigned long arg, u64 mask,
+		struct refusal *ret_why);
 	void (*close_fd)(void *state, int fd);
 	/* After every descriptor was closed. */
 	void (*destroy)(void *state);
 };
+
+/* The kernel's `run`: port_kernel_run.c. */
+long port_kernel_run(void *state, int fd, unsigned long request, unsigned long arg, u64 mask,
+	struct refusal *ret_why);
 
 /* A request's name for people, on either road. */
 const char *request_name(unsigned long request);

@@ -36,6 +36,7 @@ static void kernel_destroy(void *state)
 const struct port_ops port_kernel = {
 	.open = kernel_open,
 	.ioctl = kernel_ioctl,
+	.run = port_kernel_run,
 	.close_fd = kernel_close,
 	.destroy = kernel_destroy,
 };

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* The road to the engine in this process: calls into abi/. The only file of libkvm that knows abi/. */
 #include <fcntl.h>
+#include <signal.h>
 
 #include "abi/dev.h"
+#include "base/hold.h"
 #include "libkvm/port.h"
 
 static int soft_open(const char *path, void **state)
@@ -27,6 +29,24 @@ static long soft_ioctl(
 	return dev_ioctl_why(state, fd, request, arg, NULL, ret_why);
 }
 
+/* All are blocked here; the engine looks for those that the mask lets through. */
+static long soft_run(void *state, int fd, unsigned long request, unsigned long arg, u64 mask,
+	struct refusal *ret_why)
+{
+	const struct dev_signals how = {.caller_mask = mask};
+	sigset_t all, before;
+	long r;
+
+	sigfillset(&all);
+	for (int signo = 1; signo < SIGRTMIN; signo++)
+		if (SIG_IN_SYNC & SIG_BIT(signo))
+			sigdelset(&all, signo);
+	pthread_sigmask(SIG_BLOCK, &all, &before);
+	r = dev_ioctl_why(state, fd, request, arg, &how, ret_why);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
 static void soft_close(void *state, int fd)
 {
 	dev_close(state, fd);
@@ -47,6 +67,7 @@ const char *request_name(unsigned long request)
 const struct port_ops port_soft = {
 	.open = soft_open,
 	.ioctl = soft_ioctl,
+	.run = soft_run,
 	.close_fd = soft_close,
 	.destroy = soft_destroy,
 };

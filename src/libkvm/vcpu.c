@@ -192,11 +192,14 @@ int kvm_get_interrupt_flag(kvm_context_t kvm, int vcpu)
 	return run ? run->if_flag : 0;
 }
 
-uint64_t kvm_get_apic_base(kvm_context_t kvm, int vcpu)
+uint64_t kvm_get_apic_base(kvm_context_t kvm, int slot)
 {
-	struct kvm_run *run = run_area(kvm, vcpu);
+	int error;
+	struct vcpu_handle *vcpu = context_vcpu(kvm, slot, &error);
 
-	return run ? run->apic_base : 0;
+	if (vcpu && kvm->driver->refresh_area)
+		kvm->driver->refresh_area(kvm, vcpu->fd);
+	return vcpu ? vcpu->run->apic_base : 0;
 }
 
 int kvm_is_ready_for_interrupt_injection(kvm_context_t kvm, int vcpu)

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Port I/O. A single access is in the message, with RAX. A string instruction is handed over as a whole: elements are
+ * collected in the page behind kvm_run, as many as lie in one page of memory, and the guest starts the instruction again
+ * if there are more.
+ */
+#include <string.h>
+
+#include "libkvm/mshv/mshv.h"
+
+static const struct hv_io_port_message *message_of(const struct vp *v)
+{
+	return (const struct hv_io_port_message *)v->message.payload;
+}
+
+static bool is_out(const struct hv_io_port_message *m)
+{
+	return m->header.access == HV_INTERCEPT_WRITE;
+}
+
+static unsigned size_of(const struct hv_io_port_message *m)
+{
+	return m->access_info & HV_IO_SIZE;
+}
+
+static u8 *data_of(struct vp *v)
+{
+	return (u8 *)v->run + PAGE_SIZE;
+}
+
+/* ---- one access ---- */
+
+/* IN leaves what it does not replace, and four bytes clear the upper half (SDM 1:3.4.1.1). */
+static long complete_single(struct vp *v, struct refusal *why)
+{
+	const struct hv_io_port_message *m = message_of(v);
+	const unsigned size = size_of(m);
+	struct emu_regs regs;
+	long r = vp_load(v, &regs, why);
+	u64 value = 0;
+
+	if (r < 0)
+		return r;
+	if (!is_out(m)) {
+		memcpy(&value, data_of(v), size);
+		regs.gpr[RAX] =
+			size == 4 ? value : (regs.gpr[RAX] & ~(BIT64(8 * size) - 1)) | value;
+	}
+	regs.rip = emu_cut(regs.rip + (m->header.length_cr8 & 15), access_mode(&m->header));
+	v->emu.regs = regs;
+	return access_end(v, true, why);
+}
+
+/* ---- strings ---- */
+
+/* How many elements there can be at once: those of the count, and of one page of data. */
+static u64 elements(const struct vp *v)
+{
+	const struct emu *e = &v->emu;
+	const u64 count =
+		e->in.pfx & (PFX_REP | PFX_REPNE) ? emu_cut(e->regs.gpr[RCX], e->in.addr_size) : 1;
+
+	return MIN(count, PAGE_SIZE / e->in.op_size);
+}
+
+static u64 stride(const struct emu *e)
+{
+	return e->regs.rflags & FL_DF ? 0 - (u64)e->in.op_size : e->in.op_size;
+}
+
+static u64 element_offset(const struct emu *e, unsigned reg, u64 i)
+{
+	return emu_cut(e->regs.gpr[reg] + i * stride(e), e->in.addr_size);
+}
+
+/* OUTS: the i-th element to the data; INS: room for it, which is where it goes later. */
+static enum emu_result element(struct vp *v, u64 i, bool out)
+{
+	struct emu *e = &v->emu;
+	u64 value = 0;
+	enum emu_result r;
+
+	e->n_writes = e->n_stores = e->reads_used = 0;
+	if (!out)
+		r = emu_write(e, SEG_ES, element_offset(e, RDI, i), e->in.op_size, 0);
+	else
+		r = emu_read(e, e->in.seg, element_offset(e, RSI, i), e->in.op_size, &value);
+	if (!r && e->n_writes)
+		r = EMU_UNKNOWN; /* from a port to a device */
+	if (!r)
+		memcpy(data_of(v) + i * e->in.op_size, &value, e->in.op_size);
+	return r;
+}
+
+/* Up to the first that cannot be reached; that one's fault is the guest's when it is the next. */
+static enum emu_result gather(struct vp *v, bool out, u64 *ret_n)
+{
+	const u64 most = elements(v);
+	enum emu_result r = EMU_DONE;
+	u64 n = 0;
+
+	pthread_mutex_lock(&v->p->lock);
+	while (n < most && !(r = element(v, n, out)))
+		n++;
+	pthread_mutex_unlock(&v->p->lock);
+	*ret_n = n;
+	return n ? EMU_DONE : r;
+}
+
+static void scatter(struct vp *v)
+{
+	struct emu *e = &v->emu;
+	u64 value = 0;
+
+	pthread_mutex_lock(&v->p->lock);
+	for (u32 i = 0; i < v->run->io.count; i++) {
+		memcpy(&value, data_of(v) + i * e->in.op_size, e->in.op_size);
+		e->n_writes = e->n_stores = 0;
+		if (!emu_write(e, SEG_ES, element_offset(e, RDI, i), e->in.op_size, value))
+			emu_commit(e);
+	}
+	pthread_mutex_unlock(&v->p->lock);
+}
+
+static long complete_string(struct vp *v, struct refusal *why)
+{
+	const bool out = is_out(message_of(v));
+	const unsigned reg = out ? RSI : RDI;
+	struct emu *e = &v->emu;
+	u64 left = 0;
+
+	if (!out)
+		scatter(v);
+	e->next = e->regs;
+	emu_set_reg(e, reg, e->in.addr_size, element_offset(e, reg, v->run->io.count));
+	if (e->in.pfx & (PFX_REP | PFX_REPNE)) {
+		left = emu_cut(e->regs.gpr[RCX] - v->run->io.count, e->in.addr_size);
+		emu_set_reg(e, RCX, e->in.addr_size, left);
+	}
+	if (!left)
+		e->next.rip = emu_cut(e->next.rip + e->in.len, e->mode);
+	e->regs = e->next;
+	return access_end(v, !left, why);
+}
+
+/* A repeated one with a count of zero is over (SDM 2: REP). */
+static long string_intercept(struct vp *v, u64 *ret_n, struct refusal *why)
+{
+	struct emu *e = &v->emu;
+	enum emu_result r;
+
+	if (insn_decode(&e->in, e->bytes, e->n_bytes, e->mode) != INSN_OK ||
+		(e->in.desc->op != OP_INS && e->in.desc->op != OP_OUTS))
+		return exit_unknown_instruction(v);
+	v->run->io.count = 0;
+	*ret_n = 0;
+	if (!elements(v))
+		return complete_string(v, why);
+	r = gather(v, is_out(message_of(v)), ret_n);
+	if (r == EMU_FAULT)
+		return vp_inject(v, &e->fault, why);
+	return r ? exit_unknown_instruction(v) : 0;
+}
+
+/* ---- the exit ---- */
+
+static void show(struct vp *v, u64 count)
+{
+	const struct hv_io_port_message *m = message_of(v);
+
+	v->run->exit_reason = KVM_EXIT_IO;
+	v->run->io.direction = is_out(m) ? KVM_EXIT_IO_OUT : KVM_EXIT_IO_IN;
+	v->run->io.size = (u8)size_of(m);
+	v->run->io.port = m->port;
+	v->run->io.count = (u32)count;
+	v->run->io.data_offset = PAGE_SIZE;
+}
+
+/* The chips of the VM are served without an exit. */
+static bool served(struct vp *v, u64 count)
+{
+	const struct hv_io_port_message *m = message_of(v);
+
+	for (u64 i = 0; i < count; i++)
+		if (!chips_port(v->p, m->port, is_out(m), size_of(m), data_of(v) + i * size_of(m)))
+			return false;
+	return true;
+}
+
+long io_complete(struct vp *v, struct refusal *why)
+{
+	return message_of(v)->access_info & HV_IO_STRING ? complete_string(v, why)
+							 : complete_single(v, why);
+}
+
+long io_intercept(struct vp *v, struct refusal *why)
+{
+	const struct hv_io_port_message *m = message_of(v);
+	long r = 0;
+	u64 n = 1;
+
+	if (m->access_info & HV_IO_STRING) {
+		r = access_begin(v, &m->header, m->bytes, m->byte_count, why);
+		if (r >= 0)
+			r = string_intercept(v, &n, why);
+		if (r || !n)
+			return r;
+	} else
+		memcpy(data_of(v), &m->rax, sizeof(m->rax));
+	show(v, n);
+	if (served(v, n))
+		return io_complete(v, why);
+	v->awaits = AWAITS_IO;
+	return 1;
+}
