@@ -14,8 +14,7 @@ GUEST(mmio_code, "movw $0xa000, %ax; movw %ax, %ds\n"
 
 static void collect(struct vm *vm, u64 gpa, u32 size)
 {
-	if (!kvm_check_extension(vm->kvm, KVM_CAP_COALESCED_MMIO))
-		vm_skip(vm, "KVM_CAP_COALESCED_MMIO is not there");
+	NEEDS(vm, KVM_CAP_COALESCED_MMIO);
 	assert_int_equal(kvm_register_coalesced_mmio(vm->kvm, gpa, size), 0);
 }
 

@@ -343,10 +343,10 @@ static void sweep(struct shortage s, unsigned long part, unsigned long least[])
 	}
 }
 
-/* A context, a VM and a vCPU have one each, and memory none; the soft engine's VM has one more. */
+/* A context, a VM and a vCPU have one each, and memory none; our engine's VM has one more. */
 static void without_descriptors(void **state)
 {
-	const bool soft = !strcmp(vm_engine, "soft");
+	const bool soft = strcmp(vm_engine, "kernel");
 	unsigned long least[ARRAY_SIZE(stages)];
 
 	sweep((struct shortage){RLIMIT_NOFILE, EMFILE, 0}, MOST_SPARE, least);

@@ -81,8 +81,8 @@ static void collected_before_the_exit(void **state)
 	struct vm vm;
 
 	vm_create(&vm, MEM);
-	if (kvm_register_coalesced_mmio(vm.kvm, 0xa0000, PAGE_SIZE) == -ENOSYS)
-		vm_skip(&vm, "KVM_CAP_COALESCED_MMIO is not there");
+	NEEDS(&vm, KVM_CAP_COALESCED_MMIO);
+	assert_int_equal(kvm_register_coalesced_mmio(vm.kvm, 0xa0000, PAGE_SIZE), 0);
 	LOAD(&vm, store_out_code);
 	trace_hooks(&vm);
 	vm.ret_io = 5;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What every program of these tests does around them: NAME_test kernel|soft. Before and after each test the process's
+ * What every program of these tests does around them: NAME_test kernel|soft|mshv. Before and after each test the process's
  * descriptors and shared mappings (memory of guests, areas of vCPUs) are counted: a test that leaves one fails. Private
  * mappings are not counted, they belong to malloc and the threads as well.
  */
@@ -80,6 +80,12 @@ void vm_skip(struct vm *vm, const char *reason)
 		vm_destroy(vm);
 	printf("skipped here: %s\n", reason);
 	skip();
+}
+
+void vm_needs(struct vm *vm, int cap, const char *reason)
+{
+	if (!kvm_check_extension(vm->kvm, cap))
+		vm_skip(vm, reason);
 }
 
 static int engine_missing(void)

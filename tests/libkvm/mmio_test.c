@@ -41,7 +41,7 @@ static void mmio_quad(void **state)
 	vm.in_value = 0x1122334455667788;
 	r = vm_run(&vm);
 	if (r == -EIO)
-		vm_skip(&vm, "this KVM does not emulate MMX instructions");
+		vm_skip(&vm, "no MMX instruction can be emulated");
 	assert_int_equal(r, 7);
 	assert_string_equal(vm.trace, "read:a0020/8 write:a0010/8=1122334455667788 halt:0 ");
 	assert_memory_equal(vm.mem + 0x2000, &vm.in_value, 8);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """A program prints what the comment at the beginning of its source says it prints.
 
-usage: run.py SOURCE soft|kernel PROGRAM [ARGUMENT...]
+usage: run.py SOURCE soft|mshv|kernel PROGRAM [ARGUMENT...]
 
 The text is what stands indented behind the word "prints" in the comment. What calls itself /dev/kvm on a machine
 without virtualization hardware runs these guests with KVM's emulator of instructions; a program that needs one which

@@ -118,8 +118,7 @@ static void guest_asks_for_reset(void **state)
 	struct vm vm;
 
 	vm_create(&vm, MEM);
-	if (!kvm_check_extension(vm.kvm, KVM_CAP_HYPERV))
-		vm_skip(&vm, "KVM_CAP_HYPERV is not there");
+	NEEDS(&vm, KVM_CAP_HYPERV);
 	assert_int_equal(kvm_setup_cpuid(vm.kvm, 0, ARRAY_SIZE(entries), entries), 0);
 	LOAD(&vm, reset_code);
 	assert_int_equal(vm_run(&vm), 7);

@@ -83,6 +83,9 @@ bool vm_held_same(struct vm_held a, struct vm_held b);
 
 /* Ends a test that cannot be made here; the VM is let go, and the reason printed. */
 void vm_skip(struct vm *vm, const char *reason);
+/* The same where the hypervisor lacks a capability. */
+void vm_needs(struct vm *vm, int cap, const char *reason);
+#define NEEDS(vm, cap) vm_needs(vm, cap, #cap " is not there")
 /* The body of main: runs the tests on the engine that the command line names, see main.c. */
 int vm_main(int argc, char **argv, struct CMUnitTest *tests, size_t n);
 
