@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Running a guest from a script: the same test or bench under our engine or under another machine.
 
-A machine is named: "soft" and "kvm" are `uservisor boot --engine NAME`, "tcg" is QEMU's emulator.
+A machine is named: "soft", "mshv" and "kvm" are `uservisor boot --engine NAME`, "tcg" is QEMU's emulator.
 """
 import fcntl
 import os
@@ -18,7 +18,7 @@ USERVISOR = os.environ.get('USERVISOR', os.path.join(TOP, 'build', 'uservisor'))
 KERNEL = os.path.join(GUEST, 'vmlinuz')
 INITRD = os.path.join(GUEST, 'initrd')
 BUSYBOX = os.path.join(GUEST, 'busybox')
-MACHINES = ('soft', 'kvm', 'tcg')
+MACHINES = ('soft', 'mshv', 'kvm', 'tcg')
 
 
 def have(machine):

@@ -130,8 +130,7 @@ static int say_engine(const struct boot_config *c, const struct engine_choice *c
 {
 	char line[sizeof(choice->why) + 64];
 
-	snprintf(line, sizeof(line), "engine %s: %s",
-		strcmp(choice->engine, "kernel") ? choice->engine : "kvm", choice->why);
+	snprintf(line, sizeof(line), "engine %s: %s", choice->name, choice->why);
 	c->say(line);
 	return 0;
 }

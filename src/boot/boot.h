@@ -6,7 +6,7 @@
 #include "base/types.h"
 
 struct boot_config {
-	const char *engine; /* "auto", "kvm" or "soft" */
+	const char *engine; /* a name that boot_knows_engine() */
 	const char *kernel;
 	const char *initrd; /* may be NULL */
 	const char *append; /* may be NULL */
@@ -27,5 +27,8 @@ enum boot_status {
 };
 
 int boot_run(const struct boot_config *config);
+
+/* "auto", "kvm", "soft", "mshv" or "mshv-kernel". */
+bool boot_knows_engine(const char *name);
 
 #endif

@@ -198,11 +198,13 @@ static int block_signals(struct pc *pc)
 
 static int cannot_open(const char *engine, int error, struct failure *f)
 {
-	if (!strcmp(engine, "soft"))
+	const char *device = !strcmp(engine, "kernel") ? "/dev/kvm" : "/dev/mshv";
+
+	if (!strcmp(engine, "soft") || !strcmp(engine, "mshv"))
 		return failure_set(f, "the soft engine cannot start (%s): run `uservisor doctor`",
 			strerror(error));
 	return failure_set(f,
-		"/dev/kvm cannot be used (%s): run `uservisor doctor`, or give --engine soft",
+		"%s cannot be used (%s): run `uservisor doctor`, or give --engine soft", device,
 		strerror(error));
 }
 

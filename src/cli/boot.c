@@ -14,7 +14,8 @@ static const char help_text[] =
 	"Boots a Linux kernel with its serial console in this terminal.\n"
 	"\n"
 	"  --engine ENGINE  soft: the software engine; kvm: the kernel's /dev/kvm; auto (the\n"
-	"                   default): kvm if it runs guests well, else soft\n"
+	"                   default): kvm if it runs guests well, else soft; mshv: the software\n"
+	"                   engine as /dev/mshv; mshv-kernel: the kernel's /dev/mshv\n"
 	"  --kernel FILE    a bzImage, or an ELF vmlinux with a PVH entry\n"
 	"  --initrd FILE    an initial RAM disk\n"
 	"  --append STRING  kernel options, after \"console=ttyS0 panic=-1\"\n"
@@ -67,8 +68,8 @@ static int take_option(int option, char **argv, struct boot_config *c)
 	switch (option) {
 	case OPT_ENGINE:
 		c->engine = optarg;
-		if (strcmp(optarg, "auto") && strcmp(optarg, "kvm") && strcmp(optarg, "soft"))
-			return wrong_value("--engine", optarg, "give soft, kvm or auto");
+		if (!boot_knows_engine(optarg))
+			return wrong_value("--engine", optarg, "give soft, kvm, mshv or auto");
 		return 0;
 	case OPT_KERNEL: c->kernel = optarg; return 0;
 	case OPT_INITRD: c->initrd = optarg; return 0;

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """End to end: Debian's kernel to a shell, work whose results are compared with the host's, power-off.
 
-usage: tests/boot/boot.py shell|jobs|loop|terminal|answers|piped|memory|panic|errors [--machine soft|tcg|kvm] [--cpus N] ...
+usage: tests/boot/boot.py shell|jobs|loop|terminal|answers|piped|memory|panic|errors [--machine soft|mshv|tcg|kvm] [--cpus N] ...
 
 The same tests prove themselves under another machine: --machine tcg, or MACHINE=tcg.
 Exit status 0, 1, or 77 with the reason when it cannot run here.
