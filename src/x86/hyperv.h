@@ -73,6 +73,7 @@ enum {
 #define HVF_VP_INDEX        BIT(6)
 #define HVF_RESET           BIT(7)
 #define HVF_REF_TSC         BIT(9)
+#define HVF_GUEST_IDLE_MSR  BIT(10)
 #define HVF_FREQUENCY       BIT(11)
 #define HVF_REENLIGHTEN     BIT(13)
 #define HVF_INVARIANT_TSC   BIT(15)
@@ -85,7 +86,7 @@ enum {
 /* HV_EDX */
 #define HVF_GUEST_DEBUG     BIT(1)
 #define HVF_XMM_INPUT       BIT(4)
-#define HVF_GUEST_IDLE      BIT(5)
+#define HVF_GUEST_IDLE      BIT(5) /* together with HVF_GUEST_IDLE_MSR */
 #define HVF_FREQUENCY_MSRS  BIT(8)
 #define HVF_CRASH           BIT(10)
 #define HVF_DEBUG_MSRS      BIT(11)

@@ -228,6 +228,8 @@ static void test_sint_route(void **state)
 	assert_int_equal(read(acked, &n, 8), -1);
 	hv_eoi(&w);
 	assert_int_equal(read(acked, &n, 8), 8);
+	wrmsr(&w, SINT2, VECTOR | BIT(18)); /* polling, which KVM does not have */
+	assert_int_equal(irq_line(w.m, 40, true), 1);
 	r.hv_sint.sint = 16;
 	assert_int_equal(irq_set_routing(w.m, &r, 1), -EINVAL);
 	world_close(&w);
