@@ -162,7 +162,8 @@ static const char *direction(u32 request)
 /* What a line tells of. */
 struct request_line {
 	const struct fd_ops *kind;
-	const struct decoder *decoder; /* or NULL */
+	const struct decoder *decoder; /* or NULL, */
+	const struct layout *layout;   /* as this */
 	int fd;
 	u32 number;
 	unsigned long arg;
@@ -215,7 +216,7 @@ static void add_call(struct line *l, const struct request_line *q)
 	add_name(l, q->kind, q->number);
 	line_text(l, " ");
 	/* A pointer to what is decoded tells readers nothing. */
-	if (l->json || !decodes(q->decoder, q->number))
+	if (l->json || !q->layout)
 		line_number(l, l->json ? "arg" : NULL, q->arg, LINE_HEX);
 }
 
@@ -224,7 +225,7 @@ static void begin_call(struct line *l, const struct request_line *q, u64 begin)
 {
 	start_line(l, begin);
 	add_call(l, q);
-	decode_in(q->decoder, l, q->number, q->arg);
+	decode_in(q->layout, l, q->arg);
 	if (q->decoder && q->decoder->before)
 		q->decoder->before(l, q->fd, q->number, q->arg);
 }
@@ -232,7 +233,7 @@ static void begin_call(struct line *l, const struct request_line *q, u64 begin)
 static void end_call(
 	struct line *l, const struct request_line *q, long r, const struct refusal *why, u64 ns)
 {
-	decode_out(q->decoder, l, q->number, q->arg, r);
+	decode_out(q->layout, l, q->arg, r);
 	add_result(l, r, why, ns);
 	if (q->decoder && q->decoder->after)
 		q->decoder->after(l, q->fd, q->number, q->arg, r);
@@ -265,6 +266,7 @@ long trace_ioctl(struct dev *d, int fd, unsigned long request, unsigned long arg
 	if (!q.kind)
 		return NOT_OURS;
 	q.decoder = decoder_of(dev_interface_of(q.kind));
+	q.layout = layout_of(q.decoder, dev_label(q.kind), q.number);
 	begin = now_ns();
 	begin_call(&l, &q, begin);
 	r = call(d, fd, request, arg, how, &why);

@@ -5,8 +5,9 @@
 
 #include "base/sys.h"
 #include "shim/decode/kvm.h"
+#include "shim/decode/mshv.h"
 
-static const struct decoder *const decoders[] = {&decoder_kvm};
+static const struct decoder *const decoders[] = {&decoder_kvm, &decoder_mshv};
 
 const struct decoder *decoder_of(const char *interface)
 {
@@ -39,6 +40,23 @@ void add_members(struct line *l, const void *data, const struct member *m, unsig
 		line_number(l, m->name, value_at(data, m), m->format);
 }
 
+const char *name_in(const struct named *list, u32 value)
+{
+	while (list->name && list->value != value)
+		list++;
+	return list->name;
+}
+
+void add_named(struct line *l, const char *member, const struct named *list, u32 value)
+{
+	const char *name = name_in(list, value);
+
+	if (name)
+		line_word(l, l->json ? member : NULL, name);
+	else
+		line_number(l, member, value, LINE_HEX);
+}
+
 bool read_program(unsigned long from, void *to, size_t n)
 {
 	return !sys_copy(to, (const void *)from, n);
@@ -55,17 +73,13 @@ static size_t bytes_of(const struct part *p)
 	return n;
 }
 
-static const struct layout *find_layout(const struct decoder *d, u32 request)
+const struct layout *layout_of(const struct decoder *d, const char *label, u32 request)
 {
 	for (unsigned i = 0; d && i < d->count; i++)
-		if (d->layouts[i].request == request)
+		if (d->layouts[i].request == request &&
+			(!d->layouts[i].on || !strcmp(d->layouts[i].on, label)))
 			return &d->layouts[i];
 	return NULL;
-}
-
-bool decodes(const struct decoder *d, u32 request)
-{
-	return find_layout(d, request);
 }
 
 static bool is_empty(const struct part *p)
@@ -87,27 +101,25 @@ static void add_part(
 	line_close(l);
 }
 
-void decode_in(const struct decoder *d, struct line *l, u32 request, unsigned long arg)
+void decode_in(const struct layout *y, struct line *l, unsigned long arg)
 {
-	const struct layout *y = find_layout(d, request);
-
 	if (y && !is_empty(&y->in))
 		add_part(l, "data", &y->in, arg, true);
 }
 
-void decode_out(
-	const struct decoder *d, struct line *l, u32 request, unsigned long arg, long result)
+void decode_out(const struct layout *y, struct line *l, unsigned long arg, long result)
 {
-	const struct layout *y = find_layout(d, request);
+	enum answered what = ANSWERED_ALL;
 
-	if (!y || is_empty(&y->out) || (result < 0 && (!y->also || result != y->also)))
+	if (!y || is_empty(&y->out))
 		return;
-	if (is_empty(&y->in)) {
-		add_part(l, "data", &y->out, arg, true);
+	if (result < 0)
+		what = y->answered ? y->answered(arg, result) : ANSWERED_NOTHING;
+	if (what == ANSWERED_NOTHING)
 		return;
-	}
-	line_text(l, " -> ");
-	add_part(l, "answer", &y->out, arg, result >= 0);
+	if (!is_empty(&y->in))
+		line_text(l, " -> ");
+	add_part(l, is_empty(&y->in) ? "data" : "answer", &y->out, arg, what == ANSWERED_ALL);
 }
 
 /* ---- names ---- */

@@ -31,6 +31,8 @@ struct member {
 /* Adds what is at arg, the request's argument, to the open group of members: lists that follow a structure, unions. */
 typedef void (*list_shower)(struct line *l, unsigned long arg);
 
+enum answered { ANSWERED_NOTHING, ANSWERED_MEMBERS, ANSWERED_ALL };
+
 /* Before the call, or after it; what is not there is NULL. */
 struct part {
 	const struct member *members;
@@ -41,7 +43,10 @@ struct part {
 struct layout {
 	u32 request;
 	struct part in, out;
-	s32 also; /* an error with which the members of out are written, too: -errno, or 0 */
+	/* Which parts of out there are, though the request has failed. NULL: none. */
+	enum answered (*answered)(unsigned long arg, long error);
+	const char *
+		on; /* the label of the kind of descriptor, where another one has this number, too; or NULL */
 };
 
 #define PART(members)                                                                              \
@@ -75,17 +80,24 @@ struct decoder {
 const struct decoder *decoder_of(const char *interface);
 void decoders_closed(int fd);
 
-/* d may be NULL: nothing is decoded then. Does the request's argument point to something that is? */
-bool decodes(const struct decoder *d, u32 request);
-/* What request's argument points to, as a group of members: what it brings, before the call; */
-void decode_in(const struct decoder *d, struct line *l, u32 request, unsigned long arg);
+/* How a request on a descriptor with this label is decoded, or NULL. d may be NULL: nothing is decoded then. */
+const struct layout *layout_of(const struct decoder *d, const char *label, u32 request);
+/* y may be NULL. What the argument points to, as a group of members: what it brings, before the call; */
+void decode_in(const struct layout *y, struct line *l, unsigned long arg);
 /* what has been written there, after it. result is the request's. */
-void decode_out(
-	const struct decoder *d, struct line *l, u32 request, unsigned long arg, long result);
+void decode_out(const struct layout *y, struct line *l, unsigned long arg, long result);
 const char *decode_errno(long error); /* of a negative result; or NULL */
 
 /* ---- for decoders ---- */
 
+/* The name of value in a list that ends with one of NULL, or NULL. */
+struct named {
+	u32 value;
+	const char *name;
+};
+const char *name_in(const struct named *list, u32 value);
+/* The name, or the number where there is none. */
+void add_named(struct line *l, const char *member, const struct named *list, u32 value);
 void add_members(struct line *l, const void *data, const struct member *m, unsigned n);
 /* The program's memory: the kernel reads it, so that a bad pointer stays the program's mistake. */
 bool read_program(unsigned long from, void *to, size_t n);

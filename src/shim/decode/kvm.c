@@ -125,6 +125,12 @@ MEMBERS(hv_eventfd) = {
 MEMBERS(xen_config) = {H(kvm_xen_hvm_config, flags), H(kvm_xen_hvm_config, msr)};
 MEMBERS(msr_filter) = {H(kvm_msr_filter, flags)};
 
+/* Lists that had no room say how much they need, and nothing else. */
+static enum answered list_size(unsigned long arg, long error)
+{
+	return error == -E2BIG ? ANSWERED_MEMBERS : ANSWERED_NOTHING;
+}
+
 static const struct layout layouts[] = {
 #define P  PART
 #define PL PART_LIST
@@ -208,8 +214,8 @@ static const struct layout layouts[] = {
 	{KVM_GET_CPUID2, P(cpuid), PL(cpuid, list_cpuid)},
 	{KVM_SET_CPUID, PL(cpuid, list_cpuid_old), NO_PART},
 	{KVM_SET_CPUID2, PL(cpuid, list_cpuid), NO_PART},
-	{KVM_GET_MSR_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices), -E2BIG},
-	{KVM_GET_MSR_FEATURE_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices), -E2BIG},
+	{KVM_GET_MSR_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices), list_size},
+	{KVM_GET_MSR_FEATURE_INDEX_LIST, P(msr_list), PL(msr_list, list_msr_indices), list_size},
 	{KVM_GET_MSRS, NO_PART, PL(msrs, list_msrs)},
 	{KVM_SET_MSRS, PL(msrs, list_msrs), NO_PART},
 #undef P

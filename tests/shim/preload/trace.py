@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The lines of `uservisor trace`, readable and JSON. usage: trace.py UV CLIENT BUILD IOCTLS.DEF DECODE.C"""
+"""The lines of `uservisor trace`, readable and JSON. usage: trace.py UV CLIENT BUILD SRC"""
 import json
 import os
 import re
@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 
-UV, CLIENT, _, TABLE, DECODER = sys.argv[1:]
+UV, CLIENT, _, SRC = sys.argv[1:]
 
 
 def trace(case, *options):
@@ -107,12 +107,71 @@ def check_reasons(lines, text):
          any('= 1 (entries[1], MSR 0xc0000080: ' in line for line in text), 'reasons in words')
 
 
+def check_mshv_requests(lines, text):
+    calls = [json.loads(line) for line in lines]
+    call = {c['call']: c for c in reversed(calls)}
+    hvcall = {c['data']['code']: c for c in calls if c['call'] == 'MSHV_ROOT_HVCALL'}
+    need(calls[0]['path'] == '/dev/mshv' and {c['kind'] for c in calls[1:]} == {'mshv', 'partition', 'vp'}, 'kinds of /dev/mshv')
+    made = call['MSHV_CREATE_PARTITION']['data']
+    need(made['pt_flags'] == '0xf' and made['pt_cpu_fbanks[1]'] == '0x40', 'the second version of a structure')
+    need(call['MSHV_SET_GUEST_MEMORY']['data']['size'] == '0x10000', 'memory')
+    need(call['MSHV_SET_MSI_ROUTING']['data']['gsi5'] == 'msi 0x0:0xfee01000 0x32', 'routes')
+    need(call['MSHV_GET_VP_STATE']['data']['type'] == 'LAPIC', 'which state')
+    need(hvcall['HVCALL_GET_PARTITION_PROPERTY_EX']['data']['property'] == 'HV_PROPERTY_ASSIGNABLE_SYNTHETIC_PROC_FEATURES' and
+         hvcall['HVCALL_GET_PARTITION_PROPERTY_EX']['answer']['count'] == 1, 'properties by name')
+    wrong = hvcall['HVCALL_GET_PARTITION_PROPERTY']
+    need(wrong['answer'] == {'status': 'UNKNOWN_PROPERTY'} and wrong['error'] == 'EIO', 'a status by name')
+    need(hvcall['0x4e'].get('answer') is None and hvcall['0x4e']['error'] == 'EINVAL', 'no status where no hypercall was made')
+    need(hvcall['HVCALL_TRANSLATE_VIRTUAL_ADDRESS']['answer']['gpa_page'] == '0x2', 'a translation')
+    need(hvcall['HVCALL_GET_VP_CPUID_VALUES']['data']['leaves'] == '0x0.0 0x7.1' and
+         len(hvcall['HVCALL_GET_VP_CPUID_VALUES']['answer']['0x7.1'].split()) == 4, 'CPUID, asked and answered')
+    need(hvcall['HVCALL_REGISTER_INTERCEPT_RESULT']['data']['set_ebx'] == '0x5/0xff', 'a union')
+    need(hvcall['HVCALL_POST_MESSAGE_DIRECT']['data']['message_type'] == '0x77', 'a message to the guest')
+    need([c['like'] for c in calls if 'like' in c] == ['MSHV_SET_GUEST_MEMORY'], 'another size, and nothing of KVM')
+    need(any('MSHV_ROOT_HVCALL {HVCALL_GET_PARTITION_PROPERTY property=0x12345} -> {UNKNOWN_PROPERTY} = -5 EIO' in line
+             for line in text), 'a hypercall in words')
+
+
+def check_mshv_registers(lines):
+    calls = [json.loads(line) for line in lines]
+    sets = [c['data'] for c in calls if c.get('data', {}).get('code') == 'HVCALL_SET_VP_REGISTERS'][0]
+    need(sets['RIP'] == '0x1234' and sets['CS.selector'] == '0x8' and sets['GDTR.limit'] == '0x27' and
+         sets['XMM3'] == '0x2:0x0000000000000001', 'registers by name')
+    asked = [c for c in calls if c.get('data', {}).get('code') == 'HVCALL_GET_VP_REGISTERS']
+    names = ' '.join(c['data']['names'] for c in asked).split()
+    wrong = [n for n in names if not re.fullmatch('[A-Z][A-Z0-9_]*', n)]
+    need(len(names) > 250 and len(names) == len(set(names)) and not wrong, f'each register has one name, {wrong} have none')
+    rip = [c['answer'] for c in asked if c['data']['names'] == 'RIP'][0]
+    need(rip == {'status': 'SUCCESS', 'reps': 1, 'RIP': '0x1234'}, 'what was asked for')
+
+
+def check_mshv_messages(lines, text):
+    runs = [json.loads(line)['exit'] for line in lines if '"MSHV_RUN_VP"' in line]
+    need([r['type'] for r in runs] == ['X64_IO_PORT_INTERCEPT', 'UNMAPPED_GPA', 'X64_CPUID_INTERCEPT'], 'messages by name')
+    need(runs[0]['port'] == '0x3f8' and runs[0]['access'] == 'WRITE' and runs[0]['rax'] == '0x41' and
+         runs[0]['instruction'] == 'ee', 'a port')
+    need(runs[1]['gpa'] == '0x20004' and runs[1]['access'] == 'READ' and runs[1]['length'] == 3, 'memory that is not there')
+    need(runs[2]['rax'] == '0x100' and runs[2]['default_rax'] == '0x0', 'CPUID that was asked for')
+    need(any(re.search(r'vp \d+ MSHV_RUN_VP 0x[0-9a-f]+ = 0 \{UNMAPPED_GPA READ gpa=0x20004 ', line) for line in text),
+         'a message in words')
+
+
+def words_of(path, pattern):
+    with open(os.path.join(SRC, path), encoding='utf-8') as f:
+        return re.findall(pattern, f.read(), re.M)
+
+
 def check_complete():
-    with open(TABLE, encoding='utf-8') as f:
-        served = re.findall(r'^(?:SYS|VM|VCPU|DEVICE)\((KVM_\w+), ARG_(?:IN|OUT|INOUT|PTR),', f.read(), re.M)
-    with open(DECODER, encoding='utf-8') as f:
-        shown = set(re.findall(r'\bKVM_\w+', f.read()))
-    need(len(served) > 50 and set(served) <= shown, f'every argument is decoded, {sorted(set(served) - shown)} are not')
+    for interface, prefix in (('kvm', 'KVM'), ('mshv', 'MSHV')):
+        served = words_of(f'abi/{interface}/ioctls.def', rf'^[A-Z]+\(({prefix}_\w+), ARG_(?:IN|OUT|INOUT|PTR),')
+        shown = set(words_of(f'shim/decode/{interface}.c', rf'\b{prefix}_\w+'))
+        need(len(served) > 10 and set(served) <= shown, f'every argument of {interface} is decoded, {sorted(set(served) - shown)} are not')
+    for what, table, decoder, pattern in (
+            ('hypercall', 'abi/mshv/hvcalls.def', 'mshv_hvcall.c', r'\bHVCALL_\w+'),
+            ('message', 'x86/hyperv_root.h', 'mshv_message.c', r'\bHVMSG_(\w+)'),
+            ('status', 'x86/hyperv.h', 'mshv_names.c', r'\bHVS_(\w+)')):
+        served, shown = set(words_of(table, pattern)), set(words_of(f'shim/decode/{decoder}', r'\w+'))
+        need(len(served) > 10 and served <= shown, f'every {what} has a name, {sorted(served - shown)} have none')
 
 
 def kernel_works():
@@ -130,6 +189,9 @@ def main():
     check_sizes(trace('other-sizes', '--json'), trace('other-sizes'))
     check_structures(trace('structures', '--json'), trace('structures'))
     check_reasons(trace('refused', '--json'), trace('refused'))
+    check_mshv_requests(trace('mshv-requests', '--json'), trace('mshv-requests'))
+    check_mshv_registers(trace('mshv-registers', '--json'))
+    check_mshv_messages(trace('mshv-messages', '--json'), trace('mshv-messages'))
     check_complete()
     need(len(trace('forked')) > 20, 'children are traced, too')
     r = subprocess.run([UV, 'trace', '--', CLIENT, 'close-order'], capture_output=True, text=True, timeout=120, check=True)
