@@ -36,11 +36,17 @@ static long make(struct call *c, const struct fd_spec *s)
 	return fd_publish(c->dev, fd, f->object);
 }
 
+static void log_release(int number)
+{
+	if (fake_log)
+		fake_log->number[fake_log->count++] = number;
+}
+
 static void release(void *behind)
 {
 	struct fake *f = behind;
 
-	fake_log->number[fake_log->count++] = f->number;
+	log_release(f->number);
 	free(f);
 	if (fake_on_release)
 		fake_on_release();
@@ -120,7 +126,7 @@ static int other_open(struct dev *d, struct object *o)
 
 static void other_release(void *behind)
 {
-	fake_log->number[fake_log->count++] = 99;
+	log_release(99);
 }
 
 static int other_read_check(const struct object *o, size_t n)
@@ -167,6 +173,11 @@ static void common_free(void *common)
 	fd_drop(c->memory);
 	free(c);
 	fake_commons--;
+}
+
+static int memory_mmap_check(int prot, int flags, size_t len, u64 offset)
+{
+	return prot & PROT_EXEC ? -EPERM : 0;
 }
 
 static int memory_file(struct dev *d)
@@ -276,6 +287,7 @@ const struct fd_ops fake_memory_ops = {
 	.kind = DEV_OTHER,
 	.anywhere = true,
 	.shared_file = memory_file,
+	.mmap_check = memory_mmap_check,
 	.unknown = -ENXIO,
 };
 

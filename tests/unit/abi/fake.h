@@ -38,7 +38,7 @@ extern const struct fd_ops fake_system_ops, fake_other_ops, fake_memory_ops, fak
 extern unsigned fake_commons;
 extern int fake_open_error;
 
-/* What was released, in this order; by this process and its children. */
+/* What was released, in this order; by this process and its children. NULL: nobody wants to know. */
 struct fake_log {
 	_Atomic unsigned count;
 	int number[64];
