@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * uservisor exec: run a program with our /dev/kvm.
+ * uservisor exec: run a program with our devices.
  *
  * A dynamic program gets our library by LD_PRELOAD. A static one makes its system calls itself: it
  * is loaded into this process (shim/inject).
@@ -30,8 +30,8 @@
 static const char help_text[] =
 	"Usage: uservisor exec [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
 	"\n"
-	"Runs an unmodified program that uses /dev/kvm on the soft engine, whether or not\n"
-	"this machine has a /dev/kvm of its own.\n"
+	"Runs an unmodified program that uses /dev/kvm or /dev/mshv on the soft engine, whether\n"
+	"or not this machine has such a device of its own.\n"
 	"\n"
 	"  --inject      catch every system call of a dynamic program, as for static programs: "
 	"for\n"
@@ -40,7 +40,7 @@ static const char help_text[] =
 	"                /dev/mshv and its relatives. Programs that can use both take /dev/kvm\n"
 	"  --host-cpuid  show the processor as it is; without this option, the CPUID instruction\n"
 	"                and /proc/cpuinfo report VT-x or AMD-V\n"
-	"  --quiet       print nothing if the program ends without having opened /dev/kvm\n"
+	"  --quiet       print nothing if the program ends without having opened a device\n"
 	"  --argv0 NAME  the name that the program receives as its own (implies --quiet)\n"
 	"  --no-rewrite  leave the code of static programs as it is; each system call then costs\n"
 	"                a signal\n"

@@ -14,8 +14,8 @@ static const struct command {
 } commands[] = {
 	{"boot", cli_boot, "boot a Linux kernel in this terminal"},
 	{"doctor", cli_doctor, "show what this machine offers and what uservisor uses"},
-	{"exec", cli_exec, "run a program that uses /dev/kvm"},
-	{"trace", cli_trace, "run a program and print its requests of /dev/kvm"},
+	{"exec", cli_exec, "run a program that uses /dev/kvm or /dev/mshv"},
+	{"trace", cli_trace, "run a program and print its requests of these devices"},
 };
 
 static int help(FILE *out)

@@ -124,7 +124,7 @@ static size_t keep_entries(char *entries, size_t size)
  * Nodes are added at the beginning of the folder, so nothing has to be remembered: once the kernel has given the first entries,
  * the folder's offset is another one.
  */
-static long read_entries(int dirfd, char *buffer, size_t size)
+static long read_entries(int dirfd, char *buffer, size_t size, const struct listing_ways *by)
 {
 	const bool begins = size >= LISTING_ROOM && !sys_lseek(dirfd, 0, SEEK_CUR);
 	const size_t added = begins ? add_entries(dirfd, buffer) : 0;
@@ -132,16 +132,16 @@ static long read_entries(int dirfd, char *buffer, size_t size)
 	long n;
 
 	do {
-		n = sys_getdents64(dirfd, rest, size - added);
+		n = by->get(dirfd, rest, size - added);
 		if (n <= 0)
-			return n < 0 ? -errno : 0;
+			return n;
 		n = (long)keep_entries(rest, (size_t)n);
 	} while (!n && !added);
 	return (long)added + n;
 }
 
 /* In memory of our own, since the program may change its own meanwhile. */
-long listing_read(int dirfd, u64 to, size_t size, int (*put)(u64 to, const void *from, size_t n))
+long listing_read(int dirfd, u64 to, size_t size, const struct listing_ways *by)
 {
 	char *entries = sys_mmap(
 		NULL, LISTING_MAX, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -149,8 +149,8 @@ long listing_read(int dirfd, u64 to, size_t size, int (*put)(u64 to, const void 
 
 	if (entries == MAP_FAILED)
 		return -ENOMEM;
-	n = read_entries(dirfd, entries, MIN(size, (size_t)LISTING_MAX));
-	if (n > 0 && put(to, entries, (size_t)n))
+	n = read_entries(dirfd, entries, MIN(size, (size_t)LISTING_MAX), by);
+	if (n > 0 && by->put(to, entries, (size_t)n))
 		n = -EFAULT;
 	sys_munmap(entries, LISTING_MAX);
 	return n;

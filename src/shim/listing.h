@@ -19,11 +19,13 @@ const char *listing_adds(int dirfd, unsigned *at);
 /* The inode of the node of this name that was added. */
 u64 listing_inode(const char *name);
 
-/*
- * As getdents64(2) on such a folder; at least LISTING_ROOM bytes are necessary for nodes to be added. What the program gets is
- * handed over by put(): 0 or -EFAULT.
- */
+/* By whom a listing is read, and how the program gets it: where it has a filter, that decides about the call. */
+struct listing_ways {
+	long (*get)(int dirfd, void *buffer, size_t n); /* as getdents64(2), or -errno */
+	int (*put)(u64 to, const void *from, size_t n); /* 0 or -EFAULT */
+};
+/* As getdents64(2) on such a folder; at least LISTING_ROOM bytes are necessary for nodes to be added. */
 #define LISTING_ROOM 1024
-long listing_read(int dirfd, u64 to, size_t size, int (*put)(u64 to, const void *from, size_t n));
+long listing_read(int dirfd, u64 to, size_t size, const struct listing_ways *by);
 
 #endif

@@ -147,11 +147,18 @@ long call_readlinkat(struct thread *t, struct context *c)
 	return readlink_any(t, (int)c->rdi, c->rsi, c->rdx, c->r10);
 }
 
+static long get_entries(int dirfd, void *buffer, size_t n)
+{
+	return RAW(SYS_getdents64, dirfd, buffer, n);
+}
+
 long call_getdents64(struct thread *t, struct context *c)
 {
+	static const struct listing_ways ways = {get_entries, put_bytes};
+
 	if (!listing_differs((int)c->rdi))
 		return CALL_PASS;
-	return listing_read((int)c->rdi, c->rsi, (u32)c->rdx, put_bytes);
+	return listing_read((int)c->rdi, c->rsi, (u32)c->rdx, &ways);
 }
 
 /* ---- what is asked before a file is opened ---- */

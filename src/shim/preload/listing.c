@@ -150,10 +150,17 @@ static int put(u64 to, const void *from, size_t n)
 	return sys_copy((void *)to, from, n);
 }
 
+static long get(int fd, void *buffer, size_t size)
+{
+	return hook_result(NEXT(getdents64)(fd, buffer, size));
+}
+
 long hook_getdents64(int fd, void *buffer, size_t size)
 {
-	return listing_differs(fd) ? listing_read(fd, (u64)buffer, size, put)
-				   : hook_result(NEXT(getdents64)(fd, buffer, size));
+	static const struct listing_ways ways = {get, put};
+
+	return listing_differs(fd) ? listing_read(fd, (u64)buffer, size, &ways)
+				   : get(fd, buffer, size);
 }
 
 /* ---- scandir() ---- */
