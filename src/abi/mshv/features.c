@@ -211,7 +211,7 @@ unsigned features_hv_leaves(struct mshv_partition *p, struct cpuid_entry *ret)
 	u64 has = property_value(p, HV_PROPERTY_SYNTHETIC_PROC_FEATURES);
 	struct synthetic all = announced(p);
 	struct cpuid_entry e[HV_LEAVES] = {
-		{.function = 0x40000000, .eax = 0x40000006},
+		{.function = 0x40000000, .eax = 0x4000000a},
 		{.function = 0x40000001, .eax = HV_SIGNATURE},
 		{.function = 0x40000002, .eax = BUILD, .ebx = VERSION},
 		{.function = 0x40000003, .eax = all.eax, .ebx = all.ebx, .edx = all.edx},
@@ -220,6 +220,8 @@ unsigned features_hv_leaves(struct mshv_partition *p, struct cpuid_entry *ret)
 			.ebx = has >> HV_SYN_LONG_SPIN_WAIT & 1 ? SPIN_TRIES : SPIN_NEVER},
 		{.function = 0x40000005, .eax = MSHV_VPS_MAX, .ebx = MAX_LOGICAL},
 		{.function = 0x40000006, .eax = HARDWARE_NPT},
+		{.function = 0x4000000a,
+			.eax = has >> HV_SYN_FLUSH_GPA_SPACE & 1 ? HVN_FLUSH_MAPPINGS : 0},
 	};
 
 	if (!(has >> HV_SYN_HYPERVISOR_PRESENT & 1) || !(has >> HV_SYN_HV1 & 1))

@@ -26,7 +26,7 @@ u64 features_privileges(struct mshv_partition *p);
 /* Take from the host's leaves what the partition does not have. */
 void features_filter(const struct mshv_partition *p, struct cpuid_entry *e, unsigned n);
 /* The hypervisor's leaves for its guest. Returns how many; there is room for HV_LEAVES. */
-#define HV_LEAVES 7
+#define HV_LEAVES 8
 unsigned features_hv_leaves(struct mshv_partition *p, struct cpuid_entry *ret);
 
 #endif

@@ -40,14 +40,14 @@ void add_members(struct line *l, const void *data, const struct member *m, unsig
 		line_number(l, m->name, value_at(data, m), m->format);
 }
 
-const char *name_in(const struct named *list, u32 value)
+const char *name_in(const struct named_value *list, u32 value)
 {
 	while (list->name && list->value != value)
 		list++;
 	return list->name;
 }
 
-void add_named(struct line *l, const char *member, const struct named *list, u32 value)
+void add_named(struct line *l, const char *member, const struct named_value *list, u32 value)
 {
 	const char *name = name_in(list, value);
 

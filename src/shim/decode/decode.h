@@ -91,13 +91,13 @@ const char *decode_errno(long error); /* of a negative result; or NULL */
 /* ---- for decoders ---- */
 
 /* The name of value in a list that ends with one of NULL, or NULL. */
-struct named {
+struct named_value {
 	u32 value;
 	const char *name;
 };
-const char *name_in(const struct named *list, u32 value);
+const char *name_in(const struct named_value *list, u32 value);
 /* The name, or the number where there is none. */
-void add_named(struct line *l, const char *member, const struct named *list, u32 value);
+void add_named(struct line *l, const char *member, const struct named_value *list, u32 value);
 void add_members(struct line *l, const void *data, const struct member *m, unsigned n);
 /* The program's memory: the kernel reads it, so that a bad pointer stays the program's mistake. */
 bool read_program(unsigned long from, void *to, size_t n);

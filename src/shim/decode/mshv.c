@@ -42,7 +42,7 @@ static void list_routes(struct line *l, unsigned long arg)
 	}
 }
 
-static const struct named states[] = {
+static const struct named_value states[] = {
 	{MSHV_VP_STATE_LAPIC, "LAPIC"},
 	{MSHV_VP_STATE_XSAVE, "XSAVE"},
 	{MSHV_VP_STATE_SIMP, "SIMP"},
@@ -59,7 +59,7 @@ static void list_state(struct line *l, unsigned long arg)
 		add_named(l, "type", states, a.type);
 }
 
-static const struct named extensions[] = {
+static const struct named_value extensions[] = {
 #define CAP(name)                                                                                  \
 	{                                                                                          \
 		MSHV_CAP_##name, "MSHV_CAP_" #name                                                 \

@@ -11,7 +11,7 @@ extern const struct decoder decoder_mshv;
 
 /* ---- names (mshv_names.c) ---- */
 
-extern const struct named hvcall_names[], property_names[], status_names[];
+extern const struct named_value hvcall_names[], property_names[], status_names[];
 #define REGISTER_NAME_MAX 48
 /* "RIP", "XMM3"; the number where it has no name. */
 const char *register_word(u32 number, char text[REGISTER_NAME_MAX]);

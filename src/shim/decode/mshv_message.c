@@ -101,7 +101,7 @@ static const struct message_layout {
 #undef M_ALONE
 };
 
-static const struct named accesses[] = {
+static const struct named_value accesses[] = {
 	{HV_INTERCEPT_READ, "READ"},
 	{HV_INTERCEPT_WRITE, "WRITE"},
 	{HV_INTERCEPT_EXECUTE, "EXECUTE"},

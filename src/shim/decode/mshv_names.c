@@ -5,13 +5,13 @@
 
 #include "shim/decode/mshv.h"
 
-const struct named hvcall_names[] = {
+const struct named_value hvcall_names[] = {
 #define CALL(code, ...) {code, #code},
 #include "abi/mshv/hvcalls.def"
 	{0, NULL},
 };
 
-const struct named property_names[] = {
+const struct named_value property_names[] = {
 #define PROPERTY(code, ...) {code, #code},
 #include "abi/mshv/properties.def"
 	{HV_PROPERTY_VMM_CAPABILITIES, "HV_PROPERTY_VMM_CAPABILITIES"},
@@ -20,7 +20,7 @@ const struct named property_names[] = {
 	{0, NULL},
 };
 
-const struct named status_names[] = {
+const struct named_value status_names[] = {
 #define STATUS(name)                                                                               \
 	{                                                                                          \
 		HVS_##name, #name                                                                  \
