@@ -319,6 +319,33 @@ static void test_assert_fixed(void **state)
 	partition_close(&p);
 }
 
+/* Ids have 32 bits: those that nobody has are not their lower 8. */
+static void test_assert_wide(void **state)
+{
+	static const u64 nobody[] = {0x100, 0x1000000, 1ull << 32, 1ull << 40 | 16};
+	struct partition p = {0};
+
+	start(&p);
+	for (unsigned i = 0; i < ARRAY_SIZE(nobody); i++)
+		assert_hv(assert_interrupt(&p, HV_INTERRUPT_FIXED, 0, nobody[i], VECTOR), 0, 0);
+	/* The second cluster of x2APIC's logical ids */
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_FIXED, HV_INTERRUPT_LOGICAL, 0x10001, VECTOR),
+		0, 0);
+	assert_halted(&p, 0);
+	partition_add_vp(&p, 16);
+	start_on(&p, 16);
+	set_reg(&p, 16, HV_REGISTER_INTERNAL_ACTIVITY_STATE, 0);
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_FIXED, HV_INTERRUPT_LOGICAL, 0x10001, VECTOR),
+		0, 0);
+	assert_vector(&p, 16, VECTOR);
+	assert_halted(&p, 0);
+	/* Everybody */
+	assert_hv(assert_interrupt(&p, HV_INTERRUPT_FIXED, 0, ~0u, VECTOR + 1), 0, 0);
+	assert_vector(&p, 0, VECTOR + 1);
+	assert_vector(&p, 16, VECTOR + 1);
+	partition_close(&p);
+}
+
 static void test_assert_others(void **state)
 {
 	struct partition p = {0};
@@ -514,6 +541,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_level),
 	cmocka_unit_test(test_resample),
 	cmocka_unit_test(test_assert_fixed),
+	cmocka_unit_test(test_assert_wide),
 	cmocka_unit_test(test_assert_others),
 	cmocka_unit_test(test_assert_pins),
 	cmocka_unit_test(test_clear),

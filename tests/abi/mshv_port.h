@@ -68,7 +68,7 @@ void assert_hv_at(struct hv_result r, u16 status, unsigned reps, const char *fil
 #define FREE_GPA   0x20000 /* from here on nobody but the test writes */
 #define NOWHERE    0xd0000000ull
 
-#define VPS    4
+#define VPS    20
 #define LAPIC  (1 << MSHV_PT_BIT_LAPIC)
 #define X2APIC (1 << MSHV_PT_BIT_X2APIC)
 

@@ -9,10 +9,13 @@
 #define MSI_ADDRESS  0xfee00000ull
 #define MSI_LOGICAL  BIT64(2)
 #define MSI_DEST(id) ((u64)((id)&0xff) << 12)
-#define MSI_HIGH(id) ((u64)((id) & ~0xffull) << 32) /* as KVM has it for ids beyond 8 bits */
-#define MSI_TYPE(t)  ((u32)(t) << 8)
-#define MSI_ASSERT   BIT(14)
-#define MSI_LEVEL    BIT(15)
+#define MSI_HIGH(id)                                                                               \
+	(                                                                                          \
+		(u64)((id) & ~0xffull)                                                             \
+		<< 32) /* as KVM has it for ids beyond 8 bits: machine_set_x2apic_api() */
+#define MSI_TYPE(t) ((u32)(t) << 8)
+#define MSI_ASSERT  BIT(14)
+#define MSI_LEVEL   BIT(15)
 
 static u16 check_assert(const struct hv_assert_interrupt *in)
 {
@@ -27,14 +30,18 @@ static u16 check_assert(const struct hv_assert_interrupt *in)
 	return HVS_SUCCESS;
 }
 
+/* Ids of local APICs are the VPs' numbers. */
+static struct mshv_vp *vp_with_id(const struct hvcall *h, u64 id)
+{
+	return id < MSHV_VPS_MAX ? partition_vp(h->partition, (u32)id) : NULL;
+}
+
 /* The programmable interrupt controller's: its vector goes to the boot processor as it is. */
 static u16 assert_extint(struct hvcall *h, const struct hv_assert_interrupt *in)
 {
-	struct mshv_vp *v = partition_vp(h->partition, (u32)in->dest);
+	struct mshv_vp *v = vp_with_id(h, in->dest);
 
-	if (!v)
-		return HVS_SUCCESS;
-	if (!in->vector) /* the line is taken back */
+	if (!v || !in->vector) /* 0: the line is taken back */
 		return HVS_SUCCESS;
 	v = hvcall_take(h, v->index);
 	vcpu_interrupt(v->cpu, (u8)in->vector);
@@ -51,7 +58,8 @@ static u16 assert_message(struct hvcall *h, const struct hv_assert_interrupt *in
 			(in->control & HV_INTERRUPT_LEVEL ? MSI_LEVEL : 0),
 	};
 
-	irq_msi(h->partition->machine, &msi); /* whom nobody takes is lost */
+	if (in->dest <= UINT32_MAX)
+		irq_msi(h->partition->machine, &msi); /* what nobody takes is lost */
 	return HVS_SUCCESS;
 }
 
@@ -88,7 +96,7 @@ static u16 assert_pin(struct hvcall *h, const struct hv_assert_interrupt *in)
 {
 	struct hv_assert_interrupt meant;
 
-	if (!partition_vp(h->partition, (u32)in->dest) || !pin_means(h, in, &meant))
+	if (!vp_with_id(h, in->dest) || !pin_means(h, in, &meant))
 		return HVS_SUCCESS;
 	return meant.type == HV_INTERRUPT_EXTINT ? assert_extint(h, &meant)
 						 : assert_message(h, &meant);

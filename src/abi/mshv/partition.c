@@ -19,6 +19,7 @@ static int machine_make(struct mshv_partition *p)
 		return r;
 	machine_set_option(p->machine, OPT_INTERCEPTS, 1);
 	machine_set_option(p->machine, OPT_QUIRKS_OFF, ~0ull);
+	machine_set_x2apic_api(p->machine, true, false);
 	if (partition_has_lapic(p))
 		r = machine_create_irqchip(p->machine, IRQCHIP_SPLIT);
 	r = r ? r : intercepts_init(p);
