@@ -148,14 +148,14 @@ long serve_set_guest_debug(struct ask *c)
 	struct kvm_guest_debug new = *(struct kvm_guest_debug *)c->arg;
 	long r = 0;
 
-	if (new.control & ~KNOWN)
+	if (new.control & ~(u32)KNOWN)
 		return refuse(c->why, -EINVAL, "control 0x%lx: 0x%lx are known", (u64) new.control,
 			(u64)KNOWN);
 	if (new.control & INJECTS)
 		r = inject(c->v, new.control &KVM_GUESTDBG_INJECT_DB ? X86_DB : X86_BP, c->why);
 	if (r < 0)
 		return r;
-	new.control &= ~INJECTS;
+	new.control &= ~(u32)INJECTS;
 	if (!(new.control &KVM_GUESTDBG_ENABLE))
 		new.control = 0;
 	return set_debug(c->v, &new, c->why);
