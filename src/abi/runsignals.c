@@ -62,6 +62,13 @@ bool run_signals_poll(void *run_signals)
 	return run_signals_wait(run_signals);
 }
 
+bool run_signals_waiting(const struct call *c)
+{
+	const struct run_signals s = {.hold = c->hold, .caller_mask = c->caller_mask};
+
+	return run_signals_wait(&s);
+}
+
 /* A line of /proc/.../status, in hexadecimal; all signals if it is not there: waking for nothing is the lesser evil. */
 static u64 status_signals(const char *text, const char *name)
 {

@@ -51,6 +51,9 @@ static inline bool run_signals_wait(const struct run_signals *s)
 
 bool run_signals_poll(void *run_signals);
 
+/* Is there one for the calling thread, which runs nothing yet? */
+bool run_signals_waiting(const struct call *c);
+
 /* In the place of the caller's mask, from the next run on; NULL: no longer. */
 void run_signals_mask(struct run_signals *s, const u64 *mask);
 

@@ -335,6 +335,22 @@ static inline int sys_sched_yield(void)
 	return (int)SYS_CALL0(SYS_sched_yield);
 }
 
+static inline int sys_getcpu(unsigned *ret)
+{
+	return (int)SYS_CALL3(SYS_getcpu, ret, NULL, NULL);
+}
+
+/* Of the calling thread: bit n of all is processor n. */
+static inline int sys_sched_getaffinity(size_t bytes, u64 *ret)
+{
+	return (int)SYS_CALL3(SYS_sched_getaffinity, 0, bytes, ret);
+}
+
+static inline int sys_nanosleep(const struct timespec *t)
+{
+	return (int)SYS_CALL2(SYS_nanosleep, t, NULL);
+}
+
 static inline int sys_sigaltstack(const stack_t *set, stack_t *get)
 {
 	return (int)SYS_CALL2(SYS_sigaltstack, set, get);

@@ -513,6 +513,20 @@ enum { HV_EVENT_EXCEPTION = 0, HV_EVENT_EXTINT = 5 };
 #define HV_NOTIFY_PRIORITY  0x3cull
 #define HV_NOTIFY_SINTS(v)  ((u16)((v) >> 48))
 
+/* HV_REGISTER_VSM_CAPABILITIES */
+#define HV_VSM_DR6_SHARED     BIT64(0)
+#define HV_VSM_INTERCEPT_PAGE BIT64(27)
+#define HV_VSM_RETURN_ACTION  BIT64(28)
+
+/* HV_REGISTER_VSM_PARTITION_CONFIG */
+#define HV_VSM_CONFIG_PROTECTION                                                                   \
+	BIT64(0) /* of pages, by level; with the mask of those that have none of their own: */
+#define HV_VSM_CONFIG_MASK         (15ull << 1)
+#define HV_VSM_CONFIG_ZERO_MEMORY  BIT64(5)
+#define HV_VSM_CONFIG_DENY_STARTUP BIT64(6)
+#define HV_VSM_CONFIG_INTERCEPTS   (31ull << 7)
+#define HV_VSM_CONFIG_PAGE         BIT64(12) /* intercepts are told in a page */
+
 /* ---- the register page of a virtual processor ---- */
 
 struct hv_register_page {

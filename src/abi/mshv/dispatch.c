@@ -10,6 +10,7 @@
 #define SYS(name, kind, size, handler)       ROW_SYS_##name,
 #define PARTITION(name, kind, size, handler) ROW_PARTITION_##name,
 #define VP(name, kind, size, handler)        ROW_VP_##name,
+#define VTL(name, kind, size, handler)       ROW_VTL_##name,
 enum {
 #include "abi/mshv/ioctls.def"
 	ROW_COUNT
@@ -18,7 +19,8 @@ enum {
 #define SYS(name, kind, size, handler) {#name, &mshv_system_ops, handler, name, size, kind},
 #define PARTITION(name, kind, size, handler)                                                       \
 	{#name, &mshv_partition_ops, handler, name, size, kind},
-#define VP(name, kind, size, handler) {#name, &mshv_vp_ops, handler, name, size, kind},
+#define VP(name, kind, size, handler)  {#name, &mshv_vp_ops, handler, name, size, kind},
+#define VTL(name, kind, size, handler) {#name, &mshv_vtl_ops, handler, name, size, kind},
 static const struct request rows[] = {
 #include "abi/mshv/ioctls.def"
 };
@@ -26,10 +28,11 @@ static const struct request rows[] = {
 /* The kernel gives it a number as it comes: 243 to 254 are for local use (admin-guide/devices.txt). */
 static const struct device_node nodes[] = {
 	{"/dev/mshv", &mshv_system_ops, 244, .assigned = false},
+	{"/dev/mshv_vtl_low", &mshv_vtl_low_ops, 245, .assigned = false},
 	{NULL},
 };
 
-static const u32 makes[] = {MSHV_CREATE_PARTITION, MSHV_CREATE_VP, 0};
+static const u32 makes[] = {MSHV_CREATE_PARTITION, MSHV_CREATE_VP, MSHV_CREATE_VTL, 0};
 
 const struct interface mshv_interface = {
 	.name = "mshv",
@@ -38,6 +41,8 @@ const struct interface mshv_interface = {
 	.kinds = mshv_kinds,
 	.requests = rows,
 	.request_count = ROW_COUNT,
+	.common_make = vtl_make,
+	.common_free = vtl_free,
 	.makes = makes,
 };
 
@@ -45,6 +50,7 @@ const struct interface mshv_interface = {
 #define SYS(name, kind, size, handler)       FITS(size)
 #define PARTITION(name, kind, size, handler) FITS(size)
 #define VP(name, kind, size, handler)        FITS(size)
+#define VTL(name, kind, size, handler)       FITS(size)
 #include "abi/mshv/ioctls.def"
 
 #define SYS(name, kind, size, handler)                                                             \
@@ -70,6 +76,16 @@ static int find_partition(u32 number)
 #define VP(name, kind, size, handler)                                                              \
 	case (u32)(name): return ROW_VP_##name;
 static int find_vp(u32 number)
+{
+	switch (number) {
+#include "abi/mshv/ioctls.def"
+	}
+	return -1;
+}
+
+#define VTL(name, kind, size, handler)                                                             \
+	case (u32)(name): return ROW_VTL_##name;
+static int find_vtl(u32 number)
 {
 	switch (number) {
 #include "abi/mshv/ioctls.def"
@@ -108,4 +124,10 @@ long mshv_dispatch_partition(struct call *c, u32 number)
 long mshv_dispatch_vp(struct call *c, u32 number)
 {
 	return serve(c, &mshv_vp_ops, number, find_vp(number), &vp_of(c)->lock);
+}
+
+/* Who executes the lower guest on one processor keeps nobody else waiting. */
+long mshv_dispatch_vtl(struct call *c, u32 number)
+{
+	return serve(c, &mshv_vtl_ops, number, find_vtl(number), NULL);
 }

@@ -182,7 +182,8 @@ static u16 install_hypercall(struct mshv_partition *p, const struct hv_install_i
 		atomic_fetch_or(&i->hypercalls, BIT(in->type));
 	else
 		atomic_fetch_and(&i->hypercalls, ~BIT(in->type));
-	machine_set_option(p->machine, OPT_HYPERCALL_INTERCEPT, atomic_load(&i->hypercalls) != 0);
+	machine_set_option(p->machine, OPT_HYPERCALL_INTERCEPT,
+		p->vtl || atomic_load(&i->hypercalls)); /* one is for VTL2 */
 	return HVS_SUCCESS;
 }
 

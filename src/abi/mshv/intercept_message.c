@@ -8,6 +8,7 @@
 #include "abi/mshv/message.h"
 #include "abi/mshv/property.h"
 #include "abi/mshv/register.h"
+#include "abi/mshv/vtl.h"
 #include "engine/tap.h"
 
 /* ---- an instruction that the interface completes itself ---- */
@@ -18,14 +19,14 @@ static void complete(struct mshv_vp *v, struct vcpu_state *s)
 	vcpu_set(v->cpu, ST_REGS, s);
 }
 
-static void raise_gp(struct mshv_vp *v)
+static void raise_fault(struct mshv_vp *v, u8 vector)
 {
 	struct vcpu_state s;
 
 	vcpu_get(v->cpu, ST_EVENT, &s);
 	s.events.exception.pending = true;
-	s.events.exception.vector = X86_GP;
-	s.events.exception.has_error = true;
+	s.events.exception.vector = vector;
+	s.events.exception.has_error = vector == X86_GP;
 	s.events.exception.error = 0;
 	s.events.exception.has_payload = false;
 	vcpu_set(v->cpu, ST_EVENT, &s);
@@ -75,7 +76,7 @@ static void do_msr(struct mshv_vp *v, const struct exit *x)
 	if (r == -ENOENT)
 		r = unknown_msr(v, x, &value);
 	if (r) {
-		raise_gp(v);
+		raise_fault(v, X86_GP);
 		return;
 	}
 	vcpu_get(v->cpu, ST_REGS, &s);
@@ -151,6 +152,24 @@ static void do_call(struct mshv_vp *v, const struct exit *x)
 	if (!(s.efer & EFER_LMA) || !(s.seg[SEG_CS].attr & SEG_L))
 		s.gpr[RDX] = 0;
 	complete(v, &s);
+}
+
+/* TLFS, section on VTL calls: with anything in the control word an instruction that does not exist. */
+static bool is_invalid_vtl_call(const struct mshv_vp *v, const struct exit *x)
+{
+	return v->partition->vtl && (u16)x->hyperv.arg[0] == HV_CALL_VTL_CALL;
+}
+
+bool vtl_take_call(struct mshv_vp *v)
+{
+	const struct exit *x = vcpu_exit(v->cpu);
+	struct vcpu_state s;
+
+	if (x->reason != EXIT_HYPERV || x->hyperv.arg[0] != HV_CALL_VTL_CALL)
+		return false;
+	vcpu_get(v->cpu, ST_REGS, &s);
+	complete(v, &s);
+	return true;
 }
 
 void hypercall_message(const struct intercept *f, struct hv_message *m)
@@ -242,6 +261,10 @@ bool intercept_unwanted(struct mshv_vp *v)
 		do_msr(v, x);
 		return true;
 	case EXIT_HYPERV:
+		if (unlikely(is_invalid_vtl_call(v, x))) {
+			raise_fault(v, X86_UD);
+			return true;
+		}
 		if (call_wanted(v, x))
 			return false;
 		do_call(v, x);

@@ -33,5 +33,31 @@ const struct fd_ops mshv_vp_ops = {
 	.mmap_check = vp_mmap_check,
 };
 
-const struct fd_ops *const mshv_kinds[] = {
-	&mshv_system_ops, &mshv_partition_ops, &mshv_vp_ops, NULL};
+const struct fd_ops mshv_vtl_ops = {
+	.backing = FD_SHARED,
+	.name = "uservisor-mshv-vtl",
+	.label = "vtl",
+	.link = "anon_inode:mshv_vtl",
+	.kind = DEV_VM,
+	.unknown = -ENOTTY,
+	.shared_file = vtl_pages_file,
+	.ioctl = mshv_dispatch_vtl,
+	.mmap_check = vtl_mmap_check,
+	.release = vtl_release,
+};
+
+/* The memory of the lower guest. */
+const struct fd_ops mshv_vtl_low_ops = {
+	.backing = FD_SHARED,
+	.name = "uservisor-mshv-low",
+	.label = "vtl_low",
+	.kind = DEV_OTHER,
+	.unknown = -ENOTTY,
+	.open = vtl_open,
+	.shared_file = vtl_memory_file,
+	.mmap_check = vtl_mmap_check,
+	.release = vtl_release,
+};
+
+const struct fd_ops *const mshv_kinds[] = {&mshv_system_ops, &mshv_partition_ops, &mshv_vp_ops,
+	&mshv_vtl_ops, &mshv_vtl_low_ops, NULL};

@@ -6,7 +6,8 @@
 #include "abi/interface.h"
 
 extern const struct fd_ops *const mshv_kinds[];
-extern const struct fd_ops mshv_system_ops, mshv_partition_ops, mshv_vp_ops;
+extern const struct fd_ops mshv_system_ops, mshv_partition_ops, mshv_vp_ops, mshv_vtl_ops,
+	mshv_vtl_low_ops;
 
 /* ---- dispatch.c ---- */
 
@@ -15,10 +16,22 @@ extern const struct interface mshv_interface;
 long mshv_dispatch_system(struct call *c, u32 number);
 long mshv_dispatch_partition(struct call *c, u32 number);
 long mshv_dispatch_vp(struct call *c, u32 number);
+long mshv_dispatch_vtl(struct call *c, u32 number);
 
 /* ---- partition.c, vp.c ---- */
 
 void partition_release(void *mshv_partition);
 int vp_mmap_check(int prot, int flags, size_t len, u64 offset);
+
+/* ---- vtl.c: what the descriptors of an address space share ---- */
+
+int vtl_make(struct dev *d, void **ret);
+void vtl_free(void *vtl);
+/* Of a descriptor by which the lower guest is held. */
+int vtl_open(struct dev *d, struct object *o);
+void vtl_release(void *vtl);
+int vtl_pages_file(struct dev *d);
+int vtl_memory_file(struct dev *d);
+int vtl_mmap_check(int prot, int flags, size_t len, u64 offset);
 
 #endif

@@ -86,7 +86,6 @@ static u32 slot_flags(u8 flags)
 }
 
 #define HVA_END BIT64(47) /* of a process's addresses */
-#define PFN_END BIT64(40) /* of guest-physical ones: 52 bits */
 
 static bool is_mapped(u64 hva)
 {
@@ -95,40 +94,38 @@ static bool is_mapped(u64 hva)
 	return !sys_mincore((void *)hva, PAGE_SIZE, &there);
 }
 
-static long check_new(struct call *c, const struct mshv_user_mem_region *a, unsigned at)
+static long check_new(const struct mshv_partition *p, const struct mshv_user_mem_region *a,
+	unsigned at, struct refusal *why)
 {
-	const struct mshv_partition *p = partition_of(c);
-
 	if (a->userspace_addr > HVA_END || a->size > HVA_END - a->userspace_addr ||
 		!is_mapped(a->userspace_addr))
-		return refuse(c->why, -EINVAL, "userspace_addr 0x%lx: there is no memory",
+		return refuse(why, -EINVAL, "userspace_addr 0x%lx: there is no memory",
 			(u64)a->userspace_addr);
 	if (a->guest_pfn >= PFN_END || a->size / HV_PAGE_SIZE > PFN_END - a->guest_pfn)
-		return refuse(c->why, -EINVAL, "guest_pfn 0x%lx: beyond the physical address space",
+		return refuse(why, -EINVAL, "guest_pfn 0x%lx: beyond the physical address space",
 			(u64)a->guest_pfn);
 	if (at < p->region_count && p->regions[at].pfn < a->guest_pfn + a->size / HV_PAGE_SIZE)
-		return refuse(c->why, -EEXIST, "guest_pfn 0x%lx: overlaps memory at pfn 0x%lx",
+		return refuse(why, -EEXIST, "guest_pfn 0x%lx: overlaps memory at pfn 0x%lx",
 			(u64)a->guest_pfn, p->regions[at].pfn);
 	if (!atomic_load(&p->initialized))
-		return refuse(c->why, -EIO, NOT_INITIALIZED);
+		return refuse(why, -EIO, NOT_INITIALIZED);
 	if (p->region_count == MACHINE_MAX_SLOTS)
-		return refuse(c->why, -ENOMEM,
-			"there are %lu regions already: no more are possible",
+		return refuse(why, -ENOMEM, "there are %lu regions already: no more are possible",
 			(u64)MACHINE_MAX_SLOTS);
 	return 0;
 }
 
-static long map(struct call *c, const struct mshv_user_mem_region *a)
+long partition_map(
+	struct mshv_partition *p, const struct mshv_user_mem_region *a, struct refusal *why)
 {
-	struct mshv_partition *p = partition_of(c);
 	unsigned at = region_above(p, a->guest_pfn);
-	long r = check_new(c, a, at);
+	long r = check_new(p, a, at, why);
 	struct memslot_config s = {
 		.flags = slot_flags(a->flags),
 		.gpa = a->guest_pfn * HV_PAGE_SIZE,
 		.size = a->size,
 		.hva = a->userspace_addr,
-		.why = c->why,
+		.why = why,
 	};
 
 	if (r)
@@ -195,5 +192,6 @@ long partition_set_memory(struct call *c)
 		return -EINVAL;
 	if (!all_zero(a->rsvd, sizeof(a->rsvd)))
 		return refuse(c->why, -EINVAL, NOT_ZERO);
-	return a->flags & 1 << MSHV_SET_MEM_BIT_UNMAP ? unmap(c, a) : map(c, a);
+	return a->flags & 1 << MSHV_SET_MEM_BIT_UNMAP ? unmap(c, a)
+						      : partition_map(partition_of(c), a, c->why);
 }

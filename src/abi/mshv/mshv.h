@@ -39,9 +39,12 @@ struct mem_region {
 	u8 flags; /* 1 << MSHV_SET_MEM_BIT_* */
 };
 
+struct vtl; /* vtl.h */
+
 struct mshv_partition {
 	struct dev *dev;
-	struct object *object;
+	struct object *object; /* NULL: it is a lower guest, */
+	struct vtl *vtl;       /* of this one; or NULL */
 	struct machine *machine;
 	pthread_mutex_t requests; /* on its descriptor: one at a time */
 	u64 flags;                /* 1 << MSHV_PT_BIT_* */
@@ -87,13 +90,15 @@ struct vp_pages {
 struct mshv_vp {
 	struct mshv_partition *partition;
 	struct vcpu *cpu;
-	struct vp_pages *pages; /* shared with the caller */
+	struct hv_register_page *regs; /* shared with the caller */
+	struct vp_pages *pages;        /* which have regs, too; NULL: the page is somebody else's */
 	u32 index;
 	pthread_mutex_t lock;
 	pthread_cond_t calm; /* wanted is 0 */
 	_Atomic u32 wanted;
 	struct run_signals signals;
 	bool explicit_suspend, intercept_suspend;
+	bool awaits_rip; /* it waits for SIPI, unless it is given an instruction pointer first: vp_given_rip() */
 	u8 shown;   /* bytes of the payload in the message page */
 	u32 staged; /* ST_SREGS: registers that no processor can have together, not yet: register.c */
 	struct vcpu_state staging;
@@ -104,11 +109,16 @@ struct mshv_vp {
 };
 
 /* vp.c */
-int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret);
+int vp_make(
+	struct mshv_partition *p, u32 index, struct hv_register_page *regs, struct mshv_vp **ret);
+/* With pages of its own, which fd shows. */
+int vp_make_pages(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret);
 void vp_free(struct mshv_vp *v);
 /* The processor does not execute until vp_give(). Not for who holds the lock. */
 void vp_take(struct mshv_vp *v);
 void vp_give(struct mshv_vp *v);
+/* Of a lower guest: the VMM has said where it is to execute. */
+void vp_given_rip(struct mshv_vp *v);
 /* For the thread that runs it: let those in who want it. */
 void vp_yield(struct mshv_vp *v);
 /* NULL: there is none. */
@@ -124,6 +134,7 @@ void partition_kick_all(struct mshv_partition *p);
 #define SYS(name, kind, size, handler)       long handler(struct call *c);
 #define PARTITION(name, kind, size, handler) long handler(struct call *c);
 #define VP(name, kind, size, handler)        long handler(struct call *c);
+#define VTL(name, kind, size, handler)       long handler(struct call *c);
 #include "abi/mshv/ioctls.def"
 
 static inline struct mshv_partition *partition_of(const struct call *c)

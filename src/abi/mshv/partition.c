@@ -26,7 +26,7 @@ static int machine_make(struct mshv_partition *p)
 	return r ? r : msr_exits_update(p);
 }
 
-static void partition_free(struct mshv_partition *p)
+void partition_free(struct mshv_partition *p)
 {
 	intercepts_free(p);
 	for (unsigned i = 0; i < MSHV_VPS_MAX; i++)
@@ -47,7 +47,8 @@ static void disable(struct disabled *d, const struct mshv_create_partition_v2 *a
 	d->xsave = a->pt_disabled_xsave;
 }
 
-int partition_make(struct dev *d, struct object *o, const struct mshv_create_partition_v2 *a)
+int partition_make(
+	struct dev *d, const struct mshv_create_partition_v2 *a, struct mshv_partition **ret)
 {
 	struct mshv_partition *p = calloc(1, sizeof(*p));
 	int r;
@@ -55,7 +56,6 @@ int partition_make(struct dev *d, struct object *o, const struct mshv_create_par
 	if (!p)
 		return -ENOMEM;
 	p->dev = d;
-	p->object = o;
 	p->flags = a->pt_flags;
 	disable(&p->disabled, a);
 	pthread_mutex_init(&p->requests, NULL);
@@ -66,7 +66,7 @@ int partition_make(struct dev *d, struct object *o, const struct mshv_create_par
 		partition_free(p);
 		return r;
 	}
-	o->behind = p;
+	*ret = p;
 	return 0;
 }
 
@@ -112,7 +112,7 @@ static int create_vp_fd(struct mshv_partition *p, u32 index, struct object **ret
 	fd = fd_create(p->dev, &q, &o);
 	if (fd < 0)
 		return fd;
-	r = vp_make(p, index, fd, &v);
+	r = vp_make_pages(p, index, fd, &v);
 	if (r) {
 		fd_abandon(p->dev, fd, o);
 		return r;

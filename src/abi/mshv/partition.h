@@ -9,6 +9,10 @@
 #define PT_BIT_SMT     5
 #define PT_FLAGS_KNOWN ((u64)MSHV_PT_FLAGS_MASK | 1 << PT_BIT_SMT)
 
-int partition_make(struct dev *d, struct object *o, const struct mshv_create_partition_v2 *a);
+/* Behind no descriptor yet. 0 or -errno. */
+int partition_make(
+	struct dev *d, const struct mshv_create_partition_v2 *a, struct mshv_partition **ret);
+/* Nobody uses it or a VP of it any more. */
+void partition_free(struct mshv_partition *p);
 
 #endif

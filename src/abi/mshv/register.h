@@ -40,6 +40,11 @@ static inline struct segment segment_in(const struct hv_segment *h)
 		.attr = (h->attr & 0xf0ffu) | (h->attr & SEG_P ? 0 : SEG_UNUSABLE)};
 }
 
+/* The legacy part of the vector state. Bits of MXCSR that do not exist are not taken. */
+struct fxsave;
+void vp_fxsave_get(struct mshv_vp *v, struct fxsave *ret);
+void vp_fxsave_set(struct mshv_vp *v, const struct fxsave *f);
+
 /* What the register page and messages show as well. */
 u64 pending_interruption(const struct vcpu_events *e);
 u64 interrupt_state(const struct vcpu_events *e);

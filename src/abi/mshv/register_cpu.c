@@ -42,6 +42,7 @@ u16 set_rip(struct mshv_vp *v, const struct register_row *r, u32 n, const struct
 	vcpu_get(v->cpu, ST_REGS, &s);
 	s.rip = value->low;
 	vcpu_set(v->cpu, ST_REGS, &s);
+	vp_given_rip(v);
 	return HVS_SUCCESS;
 }
 
@@ -83,6 +84,25 @@ static u16 fpu_set(struct mshv_vp *v, struct vcpu_state *s)
 	present |= XSTATE_X87_SSE;
 	memcpy(s->xsave + XSTATE_BV_OFFSET, &present, sizeof(present));
 	return vcpu_set(v->cpu, ST_XSAVE, s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;
+}
+
+void vp_fxsave_get(struct mshv_vp *v, struct fxsave *ret)
+{
+	struct vcpu_state s;
+
+	*ret = *fpu_get(v, &s);
+}
+
+void vp_fxsave_set(struct mshv_vp *v, const struct fxsave *f)
+{
+	struct vcpu_state s;
+	struct fxsave *own = fpu_get(v, &s);
+	u32 mask = own->mxcsr_mask;
+
+	*own = *f;
+	own->mxcsr &= mask;
+	own->mxcsr_mask = mask;
+	fpu_set(v, &s);
 }
 
 u16 get_xmm(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)

@@ -64,6 +64,7 @@ u16 set_activity(
 		s.mp_state = MP_INIT_RECEIVED;
 	else if (value->low & (HV_ACTIVITY_HALT | HV_ACTIVITY_IDLE))
 		s.mp_state = MP_HALTED;
+	v->awaits_rip = false;
 	return vcpu_set(v->cpu, ST_MP, &s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;
 }
 

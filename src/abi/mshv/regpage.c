@@ -34,7 +34,7 @@ static void regs_with_staging(const struct mshv_vp *v, struct vcpu_state *s)
 
 void regpage_show_state(struct mshv_vp *v, const struct vcpu_state *s)
 {
-	struct hv_register_page *page = &v->pages->regs;
+	struct hv_register_page *page = v->regs;
 
 	page->version = 1;
 	memcpy(page->gpr, s->gpr, sizeof(page->gpr));
@@ -72,6 +72,8 @@ static void take_regs(struct mshv_vp *v, const struct hv_register_page *page, u3
 	if (dirty & HV_PAGE_DIRTY_RFLAGS)
 		s.rflags = (page->rflags & FL_DEFINED) | FL_FIXED;
 	vcpu_set(v->cpu, ST_REGS, &s);
+	if (dirty & HV_PAGE_DIRTY_RIP)
+		vp_given_rip(v);
 }
 
 static void take_xmm(struct mshv_vp *v, const struct hv_register_page *page)
@@ -100,7 +102,7 @@ static void take_segments(struct mshv_vp *v, const struct hv_register_page *page
 
 void regpage_take(struct mshv_vp *v)
 {
-	struct hv_register_page *page = &v->pages->regs;
+	struct hv_register_page *page = v->regs;
 	u32 dirty = __atomic_exchange_n(&page->dirty, 0, __ATOMIC_ACQ_REL);
 
 	if (!dirty)

@@ -5,12 +5,15 @@
  * A signal ends it with -EINTR (abi/runsignals.h). Others who want the VP (vp_take()) and a partition whose time stands
  * still stop it for a while without its ending.
  */
+#include "abi/mshv/run.h"
+
 #include <string.h>
 
 #include "abi/mshv/intercept.h"
 #include "abi/mshv/message.h"
 #include "abi/mshv/regpage.h"
 #include "abi/mshv/register.h"
+#include "abi/mshv/vtl.h"
 
 /* ---- running ---- */
 
@@ -46,6 +49,21 @@ static int show_interrupted(struct mshv_vp *v)
 	return -EINTR;
 }
 
+/* Is it to come out without a message? */
+static bool is_stopped(const struct mshv_vp *v)
+{
+	return run_signals_wait(&v->signals) || (v->partition->vtl && vtl_is_cancelled(v));
+}
+
+/* A call of the lower guest's for the program is no intercept: its message is empty. */
+static bool is_vtl_call(struct mshv_vp *v)
+{
+	if (likely(!v->partition->vtl) || !vtl_take_call(v))
+		return false;
+	regpage_show(v);
+	return true;
+}
+
 /* 0 with a message, or -EINTR. */
 static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 {
@@ -53,7 +71,7 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 		int r;
 
 		vp_yield(v);
-		if (unlikely(run_signals_wait(&v->signals)))
+		if (unlikely(is_stopped(v)))
 			return show_interrupted(v);
 		r = vcpu_run(v->cpu, run_flags(v->partition));
 		if (unlikely(r == -EINVAL))
@@ -62,7 +80,11 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 			continue;
 		if (r)
 			return r;
-		if (vcpu_exit(v->cpu)->reason == EXIT_INTR || intercept_unwanted(v))
+		if (vcpu_exit(v->cpu)->reason == EXIT_INTR)
+			continue;
+		if (unlikely(is_vtl_call(v)))
+			return 0;
+		if (intercept_unwanted(v))
 			continue;
 		if (likely(show(v, ret)))
 			return 0;
@@ -76,7 +98,7 @@ static void show_message(struct mshv_vp *v, const struct hv_message *m)
 	v->shown = m->len;
 }
 
-static int run(struct mshv_vp *v, struct hv_message *ret)
+int vp_execute(struct mshv_vp *v, struct hv_message *ret)
 {
 	int r;
 
@@ -85,8 +107,6 @@ static int run(struct mshv_vp *v, struct hv_message *ret)
 	r = likely(sregs_settle(v)) ? run_until_message(v, ret) : show_invalid(v, ret);
 	v->intercept_suspend = !r;
 	v->explicit_suspend = r;
-	if (!r)
-		show_message(v, ret);
 	return r;
 }
 
@@ -96,7 +116,9 @@ long vp_run(struct call *c)
 	int r;
 
 	run_signals_begin(&v->signals, c);
-	r = run(v, c->data);
+	r = vp_execute(v, c->data);
+	if (!r)
+		show_message(v, c->data);
 	run_signals_end(&v->signals);
 	return r;
 }

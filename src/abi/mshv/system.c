@@ -43,6 +43,7 @@ long system_create_partition(struct call *c)
 {
 	const struct fd_spec q = {.ops = &mshv_partition_ops};
 	struct mshv_create_partition_v2 a;
+	struct mshv_partition *p;
 	struct object *o;
 	long r = read_create(c, &a);
 	int fd;
@@ -52,10 +53,12 @@ long system_create_partition(struct call *c)
 	fd = fd_create(c->dev, &q, &o);
 	if (fd < 0)
 		return fd;
-	r = partition_make(c->dev, o, &a);
+	r = partition_make(c->dev, &a, &p);
 	if (r) {
 		fd_abandon(c->dev, fd, o);
 		return r;
 	}
+	p->object = o;
+	o->behind = p;
 	return fd_publish(c->dev, fd, o);
 }

@@ -6,6 +6,7 @@
 #include "abi/mshv/cpuid.h"
 #include "abi/mshv/intercept.h"
 #include "abi/mshv/regpage.h"
+#include "abi/mshv/vtl.h"
 #include "base/sys.h"
 
 /* What RDX has after a reset: CPUID was not known at that moment (SDM 3:9.1.2). */
@@ -28,7 +29,7 @@ static int cpu_make(struct mshv_vp *v)
 
 	if (r)
 		return r;
-	run_signals_init(&v->signals, v->cpu, run_signals_poll);
+	run_signals_init(&v->signals, v->cpu, p->vtl ? vtl_poll : run_signals_poll);
 	r = vp_cpuid_init(v);
 	if (!r)
 		r = set_signature(v);
@@ -39,7 +40,8 @@ static int cpu_make(struct mshv_vp *v)
 	return r;
 }
 
-int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret)
+int vp_make(
+	struct mshv_partition *p, u32 index, struct hv_register_page *regs, struct mshv_vp **ret)
 {
 	struct mshv_vp *v = calloc(1, sizeof(*v));
 	int r;
@@ -49,11 +51,10 @@ int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret)
 	v->partition = p;
 	v->index = index;
 	v->explicit_suspend = true;
-	v->pages = sys_mmap(NULL, VP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	r = v->pages == MAP_FAILED ? -errno : cpu_make(v);
+	v->awaits_rip = p->vtl && index;
+	v->regs = regs;
+	r = cpu_make(v);
 	if (r) {
-		if (v->pages != MAP_FAILED)
-			sys_munmap(v->pages, VP_BYTES);
 		free(v);
 		return r;
 	}
@@ -64,14 +65,37 @@ int vp_make(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret)
 	return 0;
 }
 
+int vp_make_pages(struct mshv_partition *p, u32 index, int fd, struct mshv_vp **ret)
+{
+	struct vp_pages *pages =
+		sys_mmap(NULL, VP_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	int r = pages == MAP_FAILED ? -errno : vp_make(p, index, &pages->regs, ret);
+
+	if (!r)
+		(*ret)->pages = pages;
+	else if (pages != MAP_FAILED)
+		sys_munmap(pages, VP_BYTES);
+	return r;
+}
+
 void vp_free(struct mshv_vp *v)
 {
 	vcpu_destroy(v->cpu);
 	run_signals_free(&v->signals);
-	sys_munmap(v->pages, VP_BYTES);
+	if (v->pages)
+		sys_munmap(v->pages, VP_BYTES);
 	pthread_cond_destroy(&v->calm);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
+}
+
+void vp_given_rip(struct mshv_vp *v)
+{
+	const struct vcpu_state s = {.mp_state = MP_RUNNABLE};
+
+	if (v->awaits_rip)
+		vcpu_set(v->cpu, ST_MP, &s);
+	v->awaits_rip = false;
 }
 
 /* ---- who has it ---- */
