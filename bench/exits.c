@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exits soft|kvm: what one exit of the guest costs, there and back, through libkvm's kvm_run and a
+ * exits soft|mshv|kvm: what one exit of the guest costs, there and back, through libkvm's kvm_run and a
  * callback: port writes and reads, MMIO writes and reads. The guest is a loop of two instructions in
  * 64-bit mode. Prints "= NAME NANOSECONDS", the best of several samples.
  */
@@ -150,11 +150,12 @@ int main(int argc, char **argv)
 	long left = 0;
 	int r;
 
-	if (strcmp(engine, "soft") != 0 && strcmp(engine, "kvm") != 0) {
-		fprintf(stderr, "usage: exits soft|kvm\n");
+	if (strcmp(engine, "soft") != 0 && strcmp(engine, "mshv") != 0 &&
+		strcmp(engine, "kvm") != 0) {
+		fprintf(stderr, "usage: exits soft|mshv|kvm\n");
 		return 2;
 	}
-	kvm = uv_kvm_init(&callbacks, &left, *engine == 's' ? "soft" : "kernel", NULL, NULL);
+	kvm = uv_kvm_init(&callbacks, &left, *engine == 'k' ? "kernel" : engine, NULL, NULL);
 	if (!kvm)
 		fail("kvm_init", errno);
 	kvm_disable_irqchip_creation(kvm);
