@@ -128,6 +128,13 @@ LABEL msr, fault
 	outl %eax, $0x12
 END msr
 
+/* Copies a word from where RBX says to DATA, for ever. */
+GUEST touch
+1:	movl (%rbx), %eax
+	movl %eax, DATA
+	jmp 1b
+END touch
+
 /* ---- interrupts ---- */
 
 /* x2APIC on, interrupts on; handlers count at DATA + 4 * vector and send EOI. */

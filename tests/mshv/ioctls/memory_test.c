@@ -195,6 +195,43 @@ static void before_initialisation(void)
 	unmake(&p);
 }
 
+/* ---- while the guest runs ---- */
+
+GUEST(touch);
+#define HIGH 0xc0000000ull
+
+/* What is mapped while it runs is there for it; and gone when it is taken away, at once. */
+static void while_it_runs(void)
+{
+	struct hv_message message;
+	const struct hv_memory_message *mem = (const void *)message.payload;
+	u32 *page = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct machine m;
+	struct runner *r;
+
+	CHECK(page != MAP_FAILED);
+	machine_make(&m, &(struct machine_how){0});
+	CODE64(&m, 0, touch);
+	m.page[0]->gpr[RBX] = HIGH;
+	m.page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+	for (u32 i = 1; i <= 3; i++) {
+		CHECK_OK(root_vp_run(m.vp[0], &message));
+		CHECK_EQ(message.type, HVMSG_UNMAPPED_GPA);
+		*page = i;
+		CHECK_OK(root_memory_map(m.partition, HIGH, 0x1000, page, MAP_W));
+		r = machine_start(&m, 0);
+		machine_await(&m, MACHINE_DATA, i);
+		*(volatile u32 *)page = i + 100; /* seen at once, too */
+		machine_await(&m, MACHINE_DATA, i + 100);
+		CHECK_OK(root_memory_unmap(m.partition, HIGH, 0x1000, page));
+		CHECK_EQ(machine_wait(r, &message), 0);
+		CHECK_EQ(message.type, HVMSG_UNMAPPED_GPA);
+		CHECK_EQ(mem->gpa, HIGH);
+	}
+	machine_unmake(&m);
+	munmap(page, 0x1000);
+}
+
 const struct test memory_tests[] = {
 	{"maps and unmaps", maps_and_unmaps},
 	{"overlaps", overlaps},
@@ -206,5 +243,6 @@ const struct test memory_tests[] = {
 	{"eight GiB unreserved", eight_gib_unreserved},
 	{"several mappings", several_mappings},
 	{"before initialisation", before_initialisation},
+	{"while it runs", while_it_runs},
 	{0},
 };

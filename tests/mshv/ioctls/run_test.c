@@ -230,6 +230,27 @@ static void two_threads_one_vp(void)
 	machine_unmake(&m);
 }
 
+/* Who runs a processor needs neither the partition's descriptor nor the device's. */
+static void closed_while_it_runs(void)
+{
+	struct machine m;
+	struct runner *r;
+	u32 before;
+
+	machine_make(&m, &(struct machine_how){0});
+	CODE64(&m, 0, count);
+	r = machine_start(&m, 0);
+	port_close(m.partition);
+	port_close(m.device);
+	before = machine_u32(&m, MACHINE_DATA);
+	while (machine_u32(&m, MACHINE_DATA) == before)
+		;
+	CHECK_EQ(machine_stop(r, NULL), -EINTR);
+	m.partition = port_open();
+	m.device = port_open();
+	machine_unmake(&m);
+}
+
 /* The message cannot be written: it is lost. */
 static void bad_buffer(void)
 {
@@ -255,6 +276,7 @@ const struct test run_tests[] = {
 	{"unknown msr ignored", unknown_msr_ignored},
 	{"memory is shared", memory_is_shared},
 	{"two threads one vp", two_threads_one_vp},
+	{"closed while it runs", closed_while_it_runs},
 	{"bad buffer", bad_buffer},
 	{0},
 };

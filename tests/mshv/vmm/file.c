@@ -184,16 +184,28 @@ static int put_vps(FILE *f, struct vmm *vmm)
 	return r;
 }
 
+/* All of them, and then a look whether one has changed another. */
+static int set_vps(struct vmm *vmm, const struct vp_state *s, struct vp_state *scratch)
+{
+	int r = 0;
+
+	for (u32 i = 0; r == 0 && i < vmm->options.cpus; i++)
+		r = vmm_restore_vp(&vmm->vp[i], &s[i]);
+	for (u32 i = 0; r == 0 && i < vmm->options.cpus; i++)
+		r = vmm_compare_vp(&vmm->vp[i], &s[i], scratch);
+	return r;
+}
+
 static int take_vps(FILE *f, struct vmm *vmm)
 {
-	struct vp_state *s = aligned_alloc(HV_PAGE_SIZE, sizeof(*s));
+	const unsigned n = vmm->options.cpus;
+	struct vp_state *s = aligned_alloc(HV_PAGE_SIZE, (n + 1) * sizeof(*s));
 	int r = s ? 0 : -ENOMEM;
 
-	for (u32 i = 0; r == 0 && i < vmm->options.cpus; i++) {
-		r = take(f, s, sizeof(*s));
-		if (r == 0)
-			r = vmm_restore_vp(&vmm->vp[i], s);
-	}
+	for (u32 i = 0; r == 0 && i < n; i++)
+		r = take(f, &s[i], sizeof(*s));
+	if (r == 0)
+		r = set_vps(vmm, s, &s[n]);
 	free(s);
 	return r;
 }

@@ -228,8 +228,9 @@ def busy_initrd(tmp):
                    check=True)
     script = os.path.join(tmp, 'script')
     with open(script, 'w', encoding='utf-8') as f:
-        # A busy program on each processor that is not the first one's, silent if all is well.
-        f.write('for i in $(seq 2 $(nproc)); do /bin/busy | grep BAD & done\n/bin/busy\n')
+        # A busy program on each processor that is not the first one's, silent if all is well; and the clock.
+        f.write('for i in $(seq 2 $(nproc)); do /bin/busy | grep BAD & done\n'
+                'while :; do echo "up $(cut -d" " -f1 /proc/uptime)"; sleep 0.1; done &\n/bin/busy\n')
     return machines.make_initrd(os.path.join(tmp, 'initrd'), script + ':/script', program + ':/bin/busy')
 
 
@@ -252,6 +253,19 @@ def save(vmm):
     return int(re.findall(r'tick (\d+)\r?\n', vmm.text)[-1])
 
 
+AWAY = 4  # seconds between two processes: longer than either needs to stop and to start
+
+
+def check_gap(before, vmm, spent):
+    """The guest's clock goes on from where it was: what is between two readings is what the two processes took."""
+    after = float(re.search(r'up ([\d.]+)\r?\n', vmm.text).group(1))
+    need(0 <= after - before <= spent + 0.1, f'the clock said {before} s before and {after} s after, {spent:.2f} s of work')
+
+
+def last_reading(vmm):
+    return float(re.findall(r'up ([\d.]+)\r?\n', vmm.text)[-1])
+
+
 def moved(args, *live):
     """From process to process, twice."""
     with tempfile.TemporaryDirectory() as tmp:
@@ -259,14 +273,23 @@ def moved(args, *live):
         with boot(args, 'quiet', busy_initrd(tmp), '--save', files[0], *live) as vmm:
             try:
                 ticks(vmm)
+                start = time.monotonic()
                 last = save(vmm)
+                stopping, reading = time.monotonic() - start, last_reading(vmm)
             except (machines.Timeout, Failure) as e:
                 tell_on_failure(vmm, str(e))
         for at, to in ((files[0], files[1]), (files[1], files[0])):
+            time.sleep(AWAY)
             with Vmm(args, ['--restore', at, '--save', to, *live]) as vmm:
                 try:
+                    vmm.expect('up ', 60 * SLOW)
+                    vmm.expect('\n', 60 * SLOW)
+                    check_gap(reading, vmm, stopping + time.monotonic() - vmm.started)
+                    vmm.seen = 0
                     ticks(vmm, last)
+                    start = time.monotonic()
                     last = save(vmm)
+                    stopping, reading = time.monotonic() - start, last_reading(vmm)
                 except (machines.Timeout, Failure) as e:
                     tell_on_failure(vmm, str(e))
         print(f'{args.cpus} CPU(s): moved twice, {last} ticks; pages: '

@@ -176,6 +176,28 @@ int vmm_restore_vp(struct vmm_vp *vp, const struct vp_state *s)
 	return move_registers(vp, reg + early, s->count - early, true);
 }
 
+/* ---- is it the same? ---- */
+
+static int differs(const struct vmm_vp *vp, const char *what, u32 name)
+{
+	fprintf(stderr, "mshv-vmm: processor %u: %s 0x%x is not what was set\n", vp->index, what,
+		name);
+	return -1;
+}
+
+int vmm_compare_vp(struct vmm_vp *vp, const struct vp_state *want, struct vp_state *got)
+{
+	if (vmm_save_vp(vp, got) < 0)
+		return -1;
+	for (u32 i = 0; i < want->count; i++)
+		if (memcmp(&want->reg[i], &got->reg[i], sizeof(want->reg[i])))
+			return differs(vp, "register", want->reg[i].name);
+	for (u32 type = 0; type < STATE_BLOBS; type++)
+		if (memcmp(want->blob[type], got->blob[type], want->blob_size[type]))
+			return differs(vp, "state", type);
+	return want->interrupt_vectors == got->interrupt_vectors ? 0 : differs(vp, "vectors", 0);
+}
+
 /* ---- the partition ---- */
 
 int vmm_save_partition(struct vmm *vmm, struct partition_state *s)

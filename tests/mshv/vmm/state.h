@@ -27,6 +27,8 @@ struct partition_state {
 /* 0, or negative, and then it says why. */
 int vmm_save_vp(struct vmm_vp *vp, struct vp_state *s);
 int vmm_restore_vp(struct vmm_vp *vp, const struct vp_state *s);
+/* Does it say what was set, byte for byte? It must while the time is frozen. got is scratch. */
+int vmm_compare_vp(struct vmm_vp *vp, const struct vp_state *want, struct vp_state *got);
 int vmm_save_partition(struct vmm *vmm, struct partition_state *s);
 /* The time first, before the processors; the rest after them. */
 int vmm_restore_time(struct vmm *vmm, const struct partition_state *s);
