@@ -44,6 +44,7 @@ bool partition_memory_flags(struct mshv_partition *p, u64 gpa, u8 *ret_flags)
 	return has;
 }
 
+/* Processors that run look at the regions. */
 static bool make_room(struct mshv_partition *p)
 {
 	unsigned room = p->region_room ? p->region_room * 2 : 16;
@@ -51,12 +52,14 @@ static bool make_room(struct mshv_partition *p)
 
 	if (p->region_count < p->region_room)
 		return true;
+	pthread_mutex_lock(&p->lock);
 	r = realloc(p->regions, room * sizeof(*r));
-	if (!r)
-		return false;
-	p->regions = r;
-	p->region_room = room;
-	return true;
+	if (r) {
+		p->regions = r;
+		p->region_room = room;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return r;
 }
 
 /* A number that no region has: they may be made and unmade for ever. */

@@ -95,11 +95,26 @@ static u8 gva_info(const struct exit *x)
 	return HV_MEMORY_GVA_VALID | FLAG_IF(!x->mmio.walk, HV_MEMORY_GVA_GPA_VALID);
 }
 
-/* Memory that may not be accessed so is another message than none at all. */
+/*
+ * Memory that may not be accessed so is another message than none at all. Where memory that allows the access is found now, it
+ * was not there when the guest made it.
+ */
+static bool is_denied(const struct intercept *f)
+{
+	static const u8 needs[] = {
+		[HV_INTERCEPT_READ] = 0,
+		[HV_INTERCEPT_WRITE] = 1 << MSHV_SET_MEM_BIT_WRITABLE,
+		[HV_INTERCEPT_EXECUTE] = 1 << MSHV_SET_MEM_BIT_EXECUTABLE,
+	};
+	u8 rights;
+
+	return partition_memory_flags(f->vp->partition, f->exit->mmio.gpa, &rights) &&
+	       needs[memory_access(f->exit)] & ~rights;
+}
+
 static void memory_message(const struct intercept *f, struct hv_message *m)
 {
-	u8 rights;
-	bool is_memory = partition_memory_flags(f->vp->partition, f->exit->mmio.gpa, &rights);
+	bool is_memory = is_denied(f);
 	struct hv_memory_message *p = MESSAGE(
 		m, is_memory ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA, struct hv_memory_message);
 
