@@ -21,17 +21,6 @@ static void show_control(struct hv_register_page *page, const struct vcpu_state 
 	page->xfem = s->xcr0;
 }
 
-/* The staged control registers and segments in the place of the engine's. */
-static void regs_with_staging(const struct mshv_vp *v, struct vcpu_state *s)
-{
-	memcpy(s->seg, v->staging.seg, sizeof(s->seg));
-	s->cr0 = v->staging.cr0;
-	s->cr3 = v->staging.cr3;
-	s->cr4 = v->staging.cr4;
-	s->cr8 = v->staging.cr8;
-	s->efer = v->staging.efer;
-}
-
 void regpage_show_state(struct mshv_vp *v, const struct vcpu_state *s)
 {
 	struct hv_register_page *page = v->regs;
@@ -52,9 +41,9 @@ void regpage_show(struct mshv_vp *v)
 {
 	struct vcpu_state s;
 
-	vcpu_get(v->cpu, REGPAGE_STATE, &s);
 	if (unlikely(v->staged))
-		regs_with_staging(v, &s);
+		sregs_load(v, &s);
+	vcpu_get(v->cpu, REGPAGE_STATE & ~v->staged, &s);
 	regpage_show_state(v, &s);
 }
 
