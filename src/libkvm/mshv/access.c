@@ -86,13 +86,15 @@ static void fetch_rest(struct vp *v)
 	struct emu_place place;
 	struct emu_fault unsaid;
 
+	pthread_mutex_lock(&v->p->lock);
 	while (e->n_bytes < INSN_MAX) {
 		const u64 gva = code_address(e) + e->n_bytes;
 
 		if (find(v, gva, false, &place, &unsaid) || !place.host)
-			return;
+			break;
 		e->bytes[e->n_bytes++] = *place.host;
 	}
+	pthread_mutex_unlock(&v->p->lock);
 }
 
 u8 access_mode(const struct hv_intercept_header *h)

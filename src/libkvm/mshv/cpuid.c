@@ -173,9 +173,16 @@ static long learn(struct vp *v, void *arg)
 	return r;
 }
 
+/* Once learned they stay. */
 static long known(struct mshv *m, struct refusal *why)
 {
-	return m->supported ? 0 : with_processor(m, learn, why, why);
+	long r = 0;
+
+	pthread_mutex_lock(&m->lock);
+	if (!m->supported)
+		r = with_processor(m, learn, why, why);
+	pthread_mutex_unlock(&m->lock);
+	return r;
 }
 
 long serve_supported_cpuid(struct ask *c)

@@ -75,11 +75,13 @@ static int open_mshv(kvm_context_t kvm)
 
 	if (!m)
 		return -ENOMEM;
+	pthread_mutex_init(&m->lock, NULL);
 	m->port = port;
 	m->fd = port->open("/dev/mshv", &m->port_state);
 	if (m->fd < 0) {
 		const int error = m->fd;
 
+		pthread_mutex_destroy(&m->lock);
 		free(m);
 		return error;
 	}
@@ -123,6 +125,7 @@ static void destroy(kvm_context_t kvm)
 	struct mshv *m = kvm->state;
 
 	m->port->destroy(m->port_state);
+	pthread_mutex_destroy(&m->lock);
 	free(m->supported);
 	free(m);
 }

@@ -9,8 +9,8 @@
  * Numbers stand for the VM and its vCPUs in place of descriptors. A partition is made with or without local APICs, which
  * libkvm's caller decides after KVM_CREATE_VM; so it is made at the first request that needs it.
  *
- * `lock` guards the slots and `chips.lock` the chips; the second may be taken inside the first. A vCPU's own fields belong
- * to the thread that uses it.
+ * A partition's `lock` guards its making and the slots, `chips.lock` the chips; the second may be taken inside the
+ * first. A vCPU's own fields belong to the thread that uses it.
  */
 #ifndef LIBKVM_MSHV_MSHV_H
 #define LIBKVM_MSHV_MSHV_H
@@ -98,6 +98,7 @@ struct mshv {
 	void *port_state;
 	int fd;
 	struct partition *vm; /* NULL: none */
+	pthread_mutex_t lock; /* guards: */
 	struct kvm_cpuid2 *supported;
 };
 

@@ -68,15 +68,17 @@ long partition_open(struct mshv *m, bool lapics, struct refusal *why)
 
 long partition_ensure(struct partition *p, struct refusal *why)
 {
-	long fd = p->fd;
+	long fd;
 
-	if (fd >= 0)
-		return 0;
-	fd = partition_open(p->mshv, p->lapics, why);
-	if (fd < 0)
-		return fd;
-	p->fd = (int)fd;
-	return 0;
+	pthread_mutex_lock(&p->lock);
+	fd = p->fd;
+	if (fd < 0) {
+		fd = partition_open(p->mshv, p->lapics, why);
+		if (fd >= 0)
+			p->fd = (int)fd;
+	}
+	pthread_mutex_unlock(&p->lock);
+	return MIN(fd, 0);
 }
 
 void partition_drop(struct partition *p)
