@@ -98,6 +98,13 @@ enum machine_option {
 /* Takes hold at once; for vcpus that are made later where the option says so. Any thread. */
 void machine_set_option(struct machine *m, enum machine_option o, u64 value);
 
+/*
+ * Call ready(opaque, events) on the machine's helper thread whenever fd is readable, until machine_unwatch(), which waits for
+ * a call in progress. Before the machine is destroyed. 0 or -errno. Any thread; not in ready() itself.
+ */
+int machine_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
+void machine_unwatch(struct machine *m, int fd, void *opaque);
+
 /* ---- memory (engine/mem/slot.c, dirty.c) ---- */
 
 #define SLOT_LOG_DIRTY BIT(0)

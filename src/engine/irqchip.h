@@ -79,6 +79,10 @@ struct ioeventfd_config {
 int ioeventfd_assign(struct machine *m, const struct ioeventfd_config *c);   /* -EEXIST */
 int ioeventfd_deassign(struct machine *m, const struct ioeventfd_config *c); /* -ENOENT */
 
+/* Own descriptor of the eventfd behind fd, or -EBADF, -EINVAL; it is kept (base/fd.h). And a write to one. */
+int eventfd_hold(int fd);
+void eventfd_signal(int fd);
+
 /* State of the chips, as the plain structures of chips/, which have the layouts of the hardware. */
 int machine_get_pic(struct machine *m, unsigned which, struct pic_state *ret); /* -ENXIO no chip */
 int machine_set_pic(struct machine *m, unsigned which, const struct pic_state *s);

@@ -140,11 +140,8 @@ void ioevent_destroy_all(struct irq *irq);
 
 /* ---- eventfd.c ---- */
 
-/* Own descriptor of the eventfd behind fd, or -EBADF, -EINVAL. */
-int eventfd_hold(int fd);
 /* Two descriptors of one eventfd give the same number. */
 u64 eventfd_identity(int fd);
 bool eventfd_consume(int fd); /* false: there was nothing */
-void eventfd_signal(int fd);
 
 #endif

@@ -92,3 +92,15 @@ void machine_set_option(struct machine *m, enum machine_option o, u64 value)
 {
 	atomic_store(&m->option[o], value);
 }
+
+int machine_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque)
+{
+	int r = fd_watch_prepare(m);
+
+	return r ? r : fd_watch(m, fd, ready, opaque);
+}
+
+void machine_unwatch(struct machine *m, int fd, void *opaque)
+{
+	fd_unwatch(m, fd, opaque);
+}
