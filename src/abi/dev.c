@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -314,6 +315,16 @@ int dev_create(struct dev **ret)
 	d->pid = sys_getpid();
 	*ret = d;
 	return 0;
+}
+
+void dev_set_session(struct dev *d, const char *name)
+{
+	snprintf(d->session, sizeof(d->session), "%s", name);
+}
+
+const char *dev_session(const struct dev *d)
+{
+	return *d->session ? d->session : NULL;
 }
 
 static void close_all(struct dev *d)

@@ -24,6 +24,12 @@ int dev_create(struct dev **ret);
 /* Closes what is still open. No call may be in progress. */
 void dev_destroy(struct dev *d);
 
+/*
+ * Devices by which processes reach each other do so among those whose sets have this name, up to some 40 characters. Before the first is
+ * opened. Without it a set is alone.
+ */
+void dev_set_session(struct dev *d, const char *name);
+
 /* ---- the devices that we stand in for ---- */
 
 /* A node in /dev. They are misc devices: their major number is 10. */

@@ -119,7 +119,10 @@ int dev_common(struct dev *d, const struct interface *i, void **ret);
 /* A memfd for FD_SHARED, under the name of this kind: a descriptor that is kept, or -errno. grows: ftruncate() may make it longer. */
 int backing_create(const struct fd_ops *ops, size_t size, bool grows);
 
-/* ---- the process (fork.c) ---- */
+/* ---- the session, the process ---- */
+
+/* The name that processes have in common which may find each other, or NULL. */
+const char *dev_session(const struct dev *d);
 
 int dev_pid(const struct dev *d);
 

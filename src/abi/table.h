@@ -20,7 +20,8 @@ struct chunk {
 	struct object *_Atomic entry[CHUNK_SIZE];
 };
 
-#define COMMON_MAX 4 /* interfaces */
+#define COMMON_MAX  4  /* interfaces */
+#define SESSION_MAX 48 /* characters of a name */
 
 struct dev {
 	/*
@@ -32,8 +33,9 @@ struct dev {
 	bool cpu_suits; /* has what generated code uses */
 	int pid;
 	u32 mm;
-	_Atomic u32 *mm_page; /* MM_SAME; reads 0 after a fork */
-	_Atomic bool reads;   /* there is, or was, a descriptor whose reads are checked */
+	_Atomic u32 *mm_page;      /* MM_SAME; reads 0 after a fork */
+	char session[SESSION_MAX]; /* empty: none */
+	_Atomic bool reads;        /* there is, or was, a descriptor whose reads are checked */
 	pthread_mutex_t common_lock;
 	struct common {
 		void *what; /* NULL: not made yet */
