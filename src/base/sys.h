@@ -193,6 +193,21 @@ static inline int sys_socketpair(int domain, int type, int protocol, int pair[2]
 	return (int)SYS_CALL4(SYS_socketpair, domain, type, protocol, pair);
 }
 
+static inline int sys_socket(int domain, int type, int protocol)
+{
+	return (int)SYS_CALL3(SYS_socket, domain, type, protocol);
+}
+
+static inline int sys_bind(int fd, const void *name, socklen_t n)
+{
+	return (int)SYS_CALL3(SYS_bind, fd, name, n);
+}
+
+static inline int sys_setsockopt(int fd, int level, int option, const void *value, socklen_t n)
+{
+	return (int)SYS_CALL5(SYS_setsockopt, fd, level, option, value, n);
+}
+
 static inline ssize_t sys_sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	return SYS_CALL3(SYS_sendmsg, fd, m, flags);
@@ -301,6 +316,11 @@ static inline int sys_same_file(int fd, int other)
 	int pid = sys_getpid();
 
 	return (int)SYS_CALL5(SYS_kcmp, pid, pid, KCMP_FILE, fd, other);
+}
+
+static inline u32 sys_geteuid(void)
+{
+	return (u32)SYS_CALL0(SYS_geteuid);
 }
 
 static inline int sys_gettid(void)

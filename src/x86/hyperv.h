@@ -130,11 +130,13 @@ enum hv_call_code {
 };
 
 /* The control word. */
-#define HV_CONTROL_FAST     BIT64(16)
-#define HV_CONTROL_VAR(c)   ((c) >> 17 & 0x3ff) /* size of the variable header, in words */
-#define HV_CONTROL_REPS(c)  ((c) >> 32 & 0xfff)
-#define HV_CONTROL_START(c) ((c) >> 48 & 0xfff)
-#define HV_CONTROL_RESERVED 0xf000f000f8000000ull
+#define HV_CONTROL_FAST        BIT64(16)
+#define HV_CONTROL_VAR(c)      ((c) >> 17 & 0x3ff) /* size of the variable header, in words */
+#define HV_CONTROL_REPS(c)     ((c) >> 32 & 0xfff)
+#define HV_CONTROL_START(c)    ((c) >> 48 & 0xfff)
+#define HV_CONTROL_REPS_FIELD  (0xfffull << 32)
+#define HV_CONTROL_START_FIELD (0xfffull << 48)
+#define HV_CONTROL_RESERVED    0xf000f000f8000000ull
 
 enum hv_status {
 	HVS_SUCCESS = 0,

@@ -25,6 +25,8 @@ enum hv_root_call {
 	HVCALL_SET_VP_REGISTERS = 0x51,
 	HVCALL_TRANSLATE_VIRTUAL_ADDRESS = 0x52,
 	HVCALL_CLEAR_VIRTUAL_INTERRUPT = 0x56,
+	HVCALL_POST_MESSAGE = 0x5c,
+	HVCALL_SIGNAL_EVENT = 0x5d,
 	HVCALL_REGISTER_INTERCEPT_RESULT = 0x91,
 	HVCALL_ASSERT_VIRTUAL_INTERRUPT = 0x94,
 	HVCALL_SIGNAL_EVENT_DIRECT = 0xc0,
@@ -88,6 +90,10 @@ struct hv_install_intercept {
 	u64 parameter;
 };
 
+/* The level that an input means; without the bit, the caller's own. */
+#define HV_INPUT_VTL_TARGET(v) ((v)&15)
+#define HV_INPUT_VTL_USE       BIT(4)
+
 struct hv_value128 {
 	u64 low, high;
 };
@@ -126,6 +132,7 @@ struct hv_translated {
 #define HV_TRANSLATE_USER          BIT64(7)
 #define HV_TRANSLATE_ENFORCE_SMAP  BIT64(8)
 #define HV_TRANSLATE_OVERRIDE_SMAP BIT64(9)
+#define HV_TRANSLATE_VTL_SHIFT     56 /* which level's: HV_INPUT_VTL_* */
 #define HV_TRANSLATED_OVERLAY      BIT(8)
 
 enum hv_translate_result {
@@ -200,6 +207,18 @@ struct hv_post_message_direct {
 	u32 pad2;
 } __attribute__((packed));
 #define HV_POST_MESSAGE_BYTES 276 /* that are looked at */
+
+/* These two are for a connection, not about a partition. */
+struct hv_post_message {
+	u32 connection, reserved;
+	u32 type, bytes;
+	/* the payload */
+};
+
+struct hv_signal_event {
+	u32 connection;
+	u16 flag, reserved;
+};
 
 struct hv_access_states {
 	u64 partition, flags;

@@ -252,7 +252,7 @@ static u16 check_result(struct hvcall *h, const struct hv_intercept_result *in)
 	}
 	if (h->in_size < result_bytes(in->type))
 		return HVS_INVALID_INPUT;
-	if (in->vp_index != HV_ANY_VP && !partition_vp(h->partition, in->vp_index)) {
+	if (in->vp_index != HV_ANY_VP && !hvcall_vp(h, in->vp_index)) {
 		refuse(h->why, 0, "vp_index %lu: there is no such VP", (u64)in->vp_index);
 		return HVS_INVALID_VP_INDEX;
 	}
@@ -268,6 +268,8 @@ u16 call_register_result(struct hvcall *h)
 
 	memcpy(&in, h->in, MIN(h->in_size, (u16)sizeof(in)));
 	status = check_result(h, &in);
+	if (in.vp_index == HV_VP_INDEX_SELF && !status)
+		in.vp_index = h->self->index;
 	if (!status)
 		status = remember(h->partition, &in);
 	if (status || in.type == HV_INTERCEPT_MSR)

@@ -11,6 +11,8 @@
 #define PARTITION(name, kind, size, handler) ROW_PARTITION_##name,
 #define VP(name, kind, size, handler)        ROW_VP_##name,
 #define VTL(name, kind, size, handler)       ROW_VTL_##name,
+#define HVCALL(name, kind, size, handler)    ROW_HVCALL_##name,
+#define SINT(name, kind, size, handler)      ROW_SINT_##name,
 enum {
 #include "abi/mshv/ioctls.def"
 	ROW_COUNT
@@ -19,8 +21,10 @@ enum {
 #define SYS(name, kind, size, handler) {#name, &mshv_system_ops, handler, name, size, kind},
 #define PARTITION(name, kind, size, handler)                                                       \
 	{#name, &mshv_partition_ops, handler, name, size, kind},
-#define VP(name, kind, size, handler)  {#name, &mshv_vp_ops, handler, name, size, kind},
-#define VTL(name, kind, size, handler) {#name, &mshv_vtl_ops, handler, name, size, kind},
+#define VP(name, kind, size, handler)     {#name, &mshv_vp_ops, handler, name, size, kind},
+#define VTL(name, kind, size, handler)    {#name, &mshv_vtl_ops, handler, name, size, kind},
+#define HVCALL(name, kind, size, handler) {#name, &mshv_hvcall_ops, handler, name, size, kind},
+#define SINT(name, kind, size, handler)   {#name, &mshv_sint_ops, handler, name, size, kind},
 static const struct request rows[] = {
 #include "abi/mshv/ioctls.def"
 };
@@ -28,7 +32,9 @@ static const struct request rows[] = {
 /* The kernel gives it a number as it comes: 243 to 254 are for local use (admin-guide/devices.txt). */
 static const struct device_node nodes[] = {
 	{"/dev/mshv", &mshv_system_ops, 244, .assigned = false},
-	{"/dev/mshv_vtl_low", &mshv_vtl_low_ops, 245, .assigned = false},
+	{"/dev/mshv_sint", &mshv_sint_ops, 245, .assigned = false},
+	{"/dev/mshv_hvcall", &mshv_hvcall_ops, 246, .assigned = false},
+	{"/dev/mshv_vtl_low", &mshv_vtl_low_ops, 247, .assigned = false},
 	{NULL},
 };
 
@@ -51,6 +57,8 @@ const struct interface mshv_interface = {
 #define PARTITION(name, kind, size, handler) FITS(size)
 #define VP(name, kind, size, handler)        FITS(size)
 #define VTL(name, kind, size, handler)       FITS(size)
+#define HVCALL(name, kind, size, handler)    FITS(size)
+#define SINT(name, kind, size, handler)      FITS(size)
 #include "abi/mshv/ioctls.def"
 
 #define SYS(name, kind, size, handler)                                                             \
@@ -86,6 +94,26 @@ static int find_vp(u32 number)
 #define VTL(name, kind, size, handler)                                                             \
 	case (u32)(name): return ROW_VTL_##name;
 static int find_vtl(u32 number)
+{
+	switch (number) {
+#include "abi/mshv/ioctls.def"
+	}
+	return -1;
+}
+
+#define HVCALL(name, kind, size, handler)                                                          \
+	case (u32)(name): return ROW_HVCALL_##name;
+static int find_hvcall(u32 number)
+{
+	switch (number) {
+#include "abi/mshv/ioctls.def"
+	}
+	return -1;
+}
+
+#define SINT(name, kind, size, handler)                                                            \
+	case (u32)(name): return ROW_SINT_##name;
+static int find_sint(u32 number)
 {
 	switch (number) {
 #include "abi/mshv/ioctls.def"
@@ -130,4 +158,14 @@ long mshv_dispatch_vp(struct call *c, u32 number)
 long mshv_dispatch_vtl(struct call *c, u32 number)
 {
 	return serve(c, &mshv_vtl_ops, number, find_vtl(number), NULL);
+}
+
+long mshv_dispatch_hvcall(struct call *c, u32 number)
+{
+	return serve(c, &mshv_hvcall_ops, number, find_hvcall(number), NULL);
+}
+
+long mshv_dispatch_sint(struct call *c, u32 number)
+{
+	return serve(c, &mshv_sint_ops, number, find_sint(number), NULL);
 }

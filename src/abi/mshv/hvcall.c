@@ -151,9 +151,22 @@ long vp_hvcall(struct call *c)
 
 /* ---- for handlers ---- */
 
+struct mshv_vp *hvcall_vp(const struct hvcall *h, u32 vp_index)
+{
+	return vp_index == HV_VP_INDEX_SELF ? h->self : partition_vp(h->partition, vp_index);
+}
+
+u16 hvcall_level(const struct hvcall *h, u8 vtl)
+{
+	if (!h->partition->vtl || !(vtl & HV_INPUT_VTL_USE) || !HV_INPUT_VTL_TARGET(vtl))
+		return HVS_SUCCESS;
+	refuse(h->why, 0, "input_vtl 0x%lx: must be that of VTL0", (u64)vtl);
+	return HVS_INVALID_VTL_STATE;
+}
+
 struct mshv_vp *hvcall_take(struct hvcall *h, u32 vp_index)
 {
-	struct mshv_vp *v = partition_vp(h->partition, vp_index);
+	struct mshv_vp *v = hvcall_vp(h, vp_index);
 
 	if (!v) {
 		refuse(h->why, 0, "vp_index %lu: there is no such VP", (u64)vp_index);

@@ -18,12 +18,14 @@ struct hvcall {
 	struct refusal *why;
 	/* Whose lock the caller holds, or NULL. It is let go while another VP is taken. */
 	struct mshv_vp *own;
+	struct mshv_vp *self; /* HV_VP_INDEX_SELF; NULL: the caller is none */
 };
 
 /* On which descriptors a call may be made. */
 #define ON_DEVICE    BIT(0)
 #define ON_PARTITION BIT(1)
 #define ON_VP        BIT(2)
+#define ON_VTL       BIT(3) /* beside those on a partition, which may be made there, too */
 
 struct hvcall_row {
 	const char *name;
@@ -49,6 +51,13 @@ int hvcall_errno(u16 status);
 
 /* ---- for handlers ---- */
 
+/* The VP that the input names, or NULL. */
+struct mshv_vp *hvcall_vp(const struct hvcall *h, u32 vp_index);
+/*
+ * A status for the level that an input means (HV_INPUT_VTL_*). The root's partitions have one alone, and do not look. VTL2 is
+ * the program, of whose processors nothing can be told; so calls that say nothing are about VTL0, too.
+ */
+u16 hvcall_level(const struct hvcall *h, u8 vtl);
 /*
  * The VP that the input names, taken (vp_take()); NULL with a status if there is none. To be given back with
  * hvcall_give().

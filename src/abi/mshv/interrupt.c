@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "abi/mshv/hvcall.h"
+#include "abi/mshv/sint.h"
 
 /* ---- HVCALL_ASSERT_VIRTUAL_INTERRUPT: a message of the bus, SDM 3:10.11 ---- */
 
@@ -112,6 +113,9 @@ u16 call_assert_interrupt(struct hvcall *h)
 			(u64)in->vector);
 		return status;
 	}
+	status = hvcall_level(h, in->vtl);
+	if (status)
+		return status;
 	switch (in->type) {
 	case HV_INTERRUPT_EXTINT: return assert_extint(h, in);
 	case HV_INTERRUPT_LINT0:
@@ -138,26 +142,55 @@ u16 call_clear_interrupt(struct hvcall *h)
 
 #define EVENT_FLAGS 2048 /* of each source */
 
+/* Where there are levels, the target is one of two, and VTL2's controller is what its driver makes of one source (sint.h). */
+enum level { LEVEL_GUEST, LEVEL_OWN, LEVEL_NONE };
+
+static enum level level_of(const struct hvcall *h, u8 vtl, u32 sint)
+{
+	if (!h->partition->vtl || !vtl)
+		return LEVEL_GUEST;
+	return vtl == 2 && sint == SINT_OF_VTL2 ? LEVEL_OWN : LEVEL_NONE;
+}
+
+static u16 signal_guest(struct mshv_vp *v, const struct hv_signal_event_direct *in, bool *newly)
+{
+	return vcpu_synic_signal(v->cpu, in->sint, in->flag, newly) ? HVS_INVALID_SYNIC_STATE
+								    : HVS_SUCCESS;
+}
+
 u16 call_signal_event(struct hvcall *h)
 {
 	const struct hv_signal_event_direct *in = h->in;
-	struct mshv_vp *v = partition_vp(h->partition, in->vp_index);
+	struct mshv_vp *v = hvcall_vp(h, in->vp_index);
 	bool newly = false;
+	u16 status;
 
 	if (!v)
 		return HVS_INVALID_VP_INDEX;
 	if (in->sint >= HV_SINTS || in->flag >= EVENT_FLAGS)
 		return HVS_INVALID_PARAMETER;
-	if (vcpu_synic_signal(v->cpu, in->sint, in->flag, &newly))
-		return HVS_INVALID_SYNIC_STATE;
+	switch (level_of(h, in->vtl, in->sint)) {
+	case LEVEL_GUEST: status = signal_guest(v, in, &newly); break;
+	case LEVEL_OWN: status = sint_signal_own(h->partition->vtl, in->flag); break;
+	default: status = HVS_INVALID_VTL_STATE;
+	}
 	*(u8 *)h->out = newly;
-	return HVS_SUCCESS;
+	return status;
+}
+
+static u16 post_guest(struct mshv_vp *v, u32 sint, const struct hv_message *m)
+{
+	switch (vcpu_synic_post(v->cpu, sint, m)) {
+	case 0: return HVS_SUCCESS;
+	case -EAGAIN: return HVS_INSUFFICIENT_BUFFERS;
+	default: return HVS_INVALID_SYNIC_STATE;
+	}
 }
 
 u16 call_post_message(struct hvcall *h)
 {
 	const struct hv_post_message_direct *in = h->in;
-	struct mshv_vp *v = partition_vp(h->partition, in->vp_index);
+	struct mshv_vp *v = hvcall_vp(h, in->vp_index);
 	struct hv_message message;
 
 	if (!v)
@@ -165,9 +198,9 @@ u16 call_post_message(struct hvcall *h)
 	memcpy(&message, in->message, sizeof(message));
 	if (in->sint >= HV_SINTS || message.len > sizeof(message.payload))
 		return HVS_INVALID_PARAMETER;
-	switch (vcpu_synic_post(v->cpu, in->sint, &message)) {
-	case 0: return HVS_SUCCESS;
-	case -EAGAIN: return HVS_INSUFFICIENT_BUFFERS;
-	default: return HVS_INVALID_SYNIC_STATE;
+	switch (level_of(h, in->vtl, in->sint)) {
+	case LEVEL_GUEST: return post_guest(v, in->sint, &message);
+	case LEVEL_OWN: return sint_post_own(h->partition->vtl, &message);
+	default: return HVS_INVALID_VTL_STATE;
 	}
 }

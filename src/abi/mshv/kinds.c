@@ -46,6 +46,28 @@ const struct fd_ops mshv_vtl_ops = {
 	.release = vtl_release,
 };
 
+const struct fd_ops mshv_sint_ops = {
+	.backing = FD_PACKETS,
+	.name = "uservisor-mshv-sint",
+	.label = "sint",
+	.kind = DEV_OTHER,
+	.unknown = -ENOTTY,
+	.open = sint_open,
+	.ioctl = mshv_dispatch_sint,
+	.read_check = sint_read_check,
+	.release = sint_release,
+};
+
+const struct fd_ops mshv_hvcall_ops = {
+	.name = "uservisor-mshv-hvcall",
+	.label = "hvcall",
+	.kind = DEV_OTHER,
+	.unknown = -ENOTTY,
+	.open = vtl_calls_open,
+	.ioctl = mshv_dispatch_hvcall,
+	.release = vtl_calls_release,
+};
+
 /* The memory of the lower guest. */
 const struct fd_ops mshv_vtl_low_ops = {
 	.backing = FD_SHARED,
@@ -60,4 +82,4 @@ const struct fd_ops mshv_vtl_low_ops = {
 };
 
 const struct fd_ops *const mshv_kinds[] = {&mshv_system_ops, &mshv_partition_ops, &mshv_vp_ops,
-	&mshv_vtl_ops, &mshv_vtl_low_ops, NULL};
+	&mshv_vtl_ops, &mshv_sint_ops, &mshv_hvcall_ops, &mshv_vtl_low_ops, NULL};

@@ -7,7 +7,7 @@
 
 extern const struct fd_ops *const mshv_kinds[];
 extern const struct fd_ops mshv_system_ops, mshv_partition_ops, mshv_vp_ops, mshv_vtl_ops,
-	mshv_vtl_low_ops;
+	mshv_sint_ops, mshv_hvcall_ops, mshv_vtl_low_ops;
 
 /* ---- dispatch.c ---- */
 
@@ -17,6 +17,8 @@ long mshv_dispatch_system(struct call *c, u32 number);
 long mshv_dispatch_partition(struct call *c, u32 number);
 long mshv_dispatch_vp(struct call *c, u32 number);
 long mshv_dispatch_vtl(struct call *c, u32 number);
+long mshv_dispatch_hvcall(struct call *c, u32 number);
+long mshv_dispatch_sint(struct call *c, u32 number);
 
 /* ---- partition.c, vp.c ---- */
 
@@ -33,5 +35,16 @@ void vtl_release(void *vtl);
 int vtl_pages_file(struct dev *d);
 int vtl_memory_file(struct dev *d);
 int vtl_mmap_check(int prot, int flags, size_t len, u64 offset);
+
+/* ---- sint.c ---- */
+
+int sint_open(struct dev *d, struct object *o);
+void sint_release(void *sint_end);
+int sint_read_check(const struct object *o, size_t n);
+
+/* ---- vtl_hvcall.c ---- */
+
+int vtl_calls_open(struct dev *d, struct object *o);
+void vtl_calls_release(void *vtl_calls);
 
 #endif

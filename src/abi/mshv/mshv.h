@@ -135,6 +135,8 @@ void partition_kick_all(struct mshv_partition *p);
 #define PARTITION(name, kind, size, handler) long handler(struct call *c);
 #define VP(name, kind, size, handler)        long handler(struct call *c);
 #define VTL(name, kind, size, handler)       long handler(struct call *c);
+#define HVCALL(name, kind, size, handler)    long handler(struct call *c);
+#define SINT(name, kind, size, handler)      long handler(struct call *c);
 #include "abi/mshv/ioctls.def"
 
 static inline struct mshv_partition *partition_of(const struct call *c)

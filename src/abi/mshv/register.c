@@ -49,11 +49,16 @@ u16 register_set(struct mshv_vp *v, u32 name, const struct hv_value128 *value)
 static struct mshv_vp *take(struct hvcall *h, u16 *ret_status)
 {
 	const struct hv_vp_registers *in = h->in;
-	struct mshv_vp *v = hvcall_take(h, in->vp_index);
+	struct mshv_vp *v;
 
-	*ret_status = v ? HVS_SUCCESS : HVS_INVALID_VP_INDEX;
+	*ret_status = hvcall_level(h, in->vtl);
+	if (*ret_status)
+		return NULL;
+	v = hvcall_take(h, in->vp_index);
 	if (v)
 		regpage_take(v);
+	else
+		*ret_status = HVS_INVALID_VP_INDEX;
 	return v;
 }
 

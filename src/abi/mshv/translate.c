@@ -91,8 +91,12 @@ static void translate(struct mshv_vp *v, const struct hv_translate *in, struct h
 u16 call_translate(struct hvcall *h)
 {
 	const struct hv_translate *in = h->in;
-	struct mshv_vp *v = hvcall_take(h, in->vp_index);
+	u16 status = hvcall_level(h, (u8)(in->flags >> HV_TRANSLATE_VTL_SHIFT));
+	struct mshv_vp *v;
 
+	if (status)
+		return status;
+	v = hvcall_take(h, in->vp_index);
 	if (!v)
 		return HVS_INVALID_VP_INDEX;
 	regpage_take(v);

@@ -71,6 +71,8 @@ void vtl_free(void *vtl)
 	files_free(t);
 	for (unsigned i = 0; i < t->cpus; i++)
 		pthread_mutex_destroy(&t->cpu[i].returning);
+	pthread_mutex_destroy(&t->ends_lock);
+	pthread_mutex_destroy(&t->watch_lock);
 	pthread_mutex_destroy(&t->lock);
 	pthread_mutex_destroy(&t->life);
 	free(t->cpu);
@@ -92,8 +94,12 @@ static struct vtl *vtl_alloc(struct dev *d)
 	}
 	pthread_mutex_init(&t->life, NULL);
 	pthread_mutex_init(&t->lock, NULL);
-	for (unsigned i = 0; i < t->cpus; i++)
+	pthread_mutex_init(&t->watch_lock, NULL);
+	pthread_mutex_init(&t->ends_lock, NULL);
+	for (unsigned i = 0; i < t->cpus; i++) {
 		pthread_mutex_init(&t->cpu[i].returning, NULL);
+		t->cpu[i].poll.fd = -1;
+	}
 	t->pages_fd = t->memory_fd = -1;
 	t->run = t->regs = MAP_FAILED;
 	return t;
@@ -161,8 +167,14 @@ static int partition_begin(struct vtl *t)
 		.pt_flags = 1 << MSHV_PT_BIT_LAPIC | 1 << MSHV_PT_BIT_X2APIC};
 	int r = partition_make(t->dev, &a, &t->partition);
 
-	if (r)
+	if (!r)
+		r = vtl_watches_begin(t);
+	if (r) {
+		if (t->partition)
+			partition_free(t->partition);
+		t->partition = NULL;
 		return r;
+	}
 	t->partition->vtl = t;
 	atomic_store(&t->config, HV_VSM_CONFIG_MASK | HV_VSM_CONFIG_PAGE);
 	offer_all(t->partition);
@@ -178,6 +190,8 @@ static void partition_end(struct vtl *t)
 	struct mem_region *regions = p->regions;
 	unsigned count = p->region_count;
 
+	vtl_polls_end(t);
+	vtl_watches_end(t);
 	p->regions = NULL;
 	p->region_count = 0;
 	t->partition = NULL;

@@ -9,7 +9,8 @@
  * ends with the last. What the program maps stays what it is until then and after it: the files are kept.
  *
  * Locks: vtl.life is held while a lower guest begins or ends, and outside of all others. vtl.cpu[].returning is held by the
- * thread that executes the lower guest there. vtl.lock is inside of all of mshv.h.
+ * thread that executes the lower guest there. The others are inside of all of mshv.h, in the order in which they are here:
+ * ends_lock, watch_lock, sint_end.lock; and lock, by itself.
  */
 #ifndef ABI_MSHV_VTL_H
 #define ABI_MSHV_VTL_H
@@ -20,8 +21,16 @@
 /* What the levels have: an intercept's message in the run page, and actions on the way back. */
 #define VSM_CAPABILITIES (HV_VSM_INTERCEPT_PAGE | HV_VSM_RETURN_ACTION)
 
+struct vtl_watch {
+	int fd;
+	void (*happened)(struct vtl_watch *w); /* on the helper thread, under vtl.watch_lock */
+};
+
 struct vtl_cpu {
 	pthread_mutex_t returning;
+	/* MSHV_SET_POLL_FILE; under vtl.watch_lock */
+	struct vtl_watch poll; /* fd is -1: none */
+	struct mshv_vp *vp;    /* which comes out then */
 };
 
 struct vtl {
@@ -36,6 +45,10 @@ struct vtl {
 	struct mshv_partition *partition; /* while there are any */
 	_Atomic u64 config;               /* HV_REGISTER_VSM_PARTITION_CONFIG */
 	pthread_mutex_t lock;             /* of the VPs that are made */
+	int watches_fd;                   /* vtl_watch.c */
+	pthread_mutex_t watch_lock;
+	struct sint_end *ends; /* sint.h */
+	pthread_mutex_t ends_lock;
 };
 
 /* ---- the address space's (vtl.c) ---- */
@@ -59,6 +72,18 @@ static inline volatile struct mshv_vtl_run *vtl_run_page(const struct mshv_vp *v
 {
 	return (void *)(v->partition->vtl->run + (size_t)v->index * HV_PAGE_SIZE);
 }
+
+/* ---- files that are watched (vtl_watch.c) ---- */
+
+int vtl_watches_begin(struct vtl *t);
+/* None is watched any more. */
+void vtl_watches_end(struct vtl *t);
+/* Under vtl.watch_lock. 0 or -errno. only_new: what the file has to say already is not told. */
+int vtl_watch_add(struct vtl *t, struct vtl_watch *w, bool only_new);
+void vtl_watch_remove(struct vtl *t, const struct vtl_watch *w);
+
+/* vtl_poll.c */
+void vtl_polls_end(struct vtl *t);
 
 /* ---- executing it (vtl_run.c, vtl_context.c) ---- */
 
