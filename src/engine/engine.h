@@ -337,6 +337,19 @@ const struct refusal *vcpu_refusal(const struct vcpu *v);
 void vcpu_get(struct vcpu *v, u32 groups, struct vcpu_state *ret);
 /* The first n of XMM0 to XMM15, at 16 bytes each. The vcpu must not run. */
 void vcpu_get_xmm(const struct vcpu *v, void *ret, unsigned n);
+/*
+ * What is shown of a vcpu at each exit, without copying what is large. The vcpu must not run; what is pointed to stays its own,
+ * and as it is until it runs or is set.
+ */
+struct vcpu_view {
+	const u64 *gpr;
+	const struct segment *seg;
+	u64 rip, rflags, cr0, cr3, cr4, cr8, efer, xcr0, dr7;
+	u8 shadow;
+	bool nmi_masked;
+	bool event; /* one is being delivered, or waits to be: see ST_EVENT */
+};
+void vcpu_look(const struct vcpu *v, struct vcpu_view *ret);
 /* -EINVAL if the values cannot be a processor state (CR0/CR4/EFER combinations, reserved bits): nothing changes. */
 int vcpu_set(struct vcpu *v, u32 groups, const struct vcpu_state *s);
 /* vcpu_set() of the instruction pointer alone. */

@@ -100,8 +100,8 @@ static void fill_msr(const struct intercept *f, u32 index, bool write, struct hv
 
 	message_header(f, &p->header, write ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ);
 	p->msr = index;
-	p->rdx = f->state->gpr[RDX];
-	p->rax = f->state->gpr[RAX];
+	p->rdx = f->look->gpr[RDX];
+	p->rax = f->look->gpr[RAX];
 }
 
 void msr_message(const struct intercept *f, struct hv_message *m)
@@ -178,13 +178,13 @@ void hypercall_message(const struct intercept *f, struct hv_message *m)
 		MESSAGE(m, HVMSG_HYPERCALL_INTERCEPT, struct hv_hypercall_message);
 
 	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
-	p->rax = f->state->gpr[RAX];
-	p->rbx = f->state->gpr[RBX];
-	p->rcx = f->state->gpr[RCX];
-	p->rdx = f->state->gpr[RDX];
-	p->r8 = f->state->gpr[R8];
-	p->rsi = f->state->gpr[RSI];
-	p->rdi = f->state->gpr[RDI];
+	p->rax = f->look->gpr[RAX];
+	p->rbx = f->look->gpr[RBX];
+	p->rcx = f->look->gpr[RCX];
+	p->rdx = f->look->gpr[RDX];
+	p->r8 = f->look->gpr[R8];
+	p->rsi = f->look->gpr[RSI];
+	p->rdi = f->look->gpr[RDI];
 	vcpu_get_xmm(f->vp->cpu, p->xmm, ARRAY_SIZE(p->xmm));
 }
 
@@ -197,10 +197,10 @@ static void cpuid_message(
 	u32 out[4];
 
 	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
-	p->rax = f->state->gpr[RAX];
-	p->rcx = f->state->gpr[RCX];
-	p->rdx = f->state->gpr[RDX];
-	p->rbx = f->state->gpr[RBX];
+	p->rax = f->look->gpr[RAX];
+	p->rcx = f->look->gpr[RCX];
+	p->rdx = f->look->gpr[RDX];
+	p->rbx = f->look->gpr[RBX];
 	vcpu_read_cpuid(f->vp->cpu, e->cpuid.leaf, e->cpuid.index, out);
 	p->default_rax = out[0];
 	p->default_rbx = out[1];
@@ -226,9 +226,9 @@ static void exception_message(
 	p->byte_count = message_bytes(f, p->bytes);
 	p->error = soft ? 0 : e->exception.error;
 	p->parameter = soft ? 0 : e->exception.payload;
-	p->ds = segment_out(&f->state->seg[SEG_DS]);
-	p->ss = segment_out(&f->state->seg[SEG_SS]);
-	memcpy(&p->rax, f->state->gpr, sizeof(f->state->gpr));
+	p->ds = segment_out(&f->look->seg[SEG_DS]);
+	p->ss = segment_out(&f->look->seg[SEG_SS]);
+	memcpy(&p->rax, f->look->gpr, sizeof(f->look->gpr));
 }
 _Static_assert(
 	offsetof(struct hv_exception_message, r15) - offsetof(struct hv_exception_message, rax) ==

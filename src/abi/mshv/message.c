@@ -15,8 +15,9 @@
 
 #define FLAG_IF(condition, bit) ((condition) ? (bit) : 0)
 
-static u16 execution_state(const struct vcpu_state *s)
+static u16 execution_state(const struct intercept *f)
 {
+	const struct vcpu_view *s = f->look;
 	u32 cpl = s->cr0 & CR0_PE ? SEG_DPL(s->seg[SEG_SS].attr) : 0;
 
 	if ((s->cr0 & CR0_PE) && (s->rflags & FL_VM))
@@ -24,19 +25,19 @@ static u16 execution_state(const struct vcpu_state *s)
 	return (u16)(cpl | FLAG_IF(s->cr0 & CR0_PE, HV_EXEC_CR0_PE) |
 		     FLAG_IF(s->cr0 & CR0_AM, HV_EXEC_CR0_AM) |
 		     FLAG_IF(s->efer & EFER_LMA, HV_EXEC_EFER_LMA) |
-		     FLAG_IF(s->dr[7] & 0xff, HV_EXEC_DEBUG) |
-		     FLAG_IF(pending_interruption(&s->events) != 0, HV_EXEC_INTERRUPTION) |
-		     FLAG_IF(s->events.shadow, HV_EXEC_SHADOW));
+		     FLAG_IF(s->dr7 & 0xff, HV_EXEC_DEBUG) |
+		     FLAG_IF(f->pending_interruption, HV_EXEC_INTERRUPTION) |
+		     FLAG_IF(s->shadow, HV_EXEC_SHADOW));
 }
 
 void message_header(const struct intercept *f, struct hv_intercept_header *h, u8 access)
 {
-	const struct vcpu_state *s = f->state;
+	const struct vcpu_view *s = f->look;
 
 	h->vp_index = f->vp->index;
 	h->length_cr8 = (u8)((vcpu_exit_insn(f->vp->cpu)->len & 15) | s->cr8 << 4);
 	h->access = access;
-	h->execution_state = execution_state(s);
+	h->execution_state = execution_state(f);
 	h->cs = segment_out(&s->seg[SEG_CS]);
 	h->rip = s->rip;
 	h->rflags = s->rflags;
@@ -71,12 +72,12 @@ static void io_message(const struct intercept *f, struct hv_message *m)
 	p->access_info = (u8)(f->exit->io.size | FLAG_IF(f->exit->io.string, HV_IO_STRING) |
 			      FLAG_IF(f->exit->io.rep, HV_IO_REP));
 	p->byte_count = message_bytes(f, p->bytes);
-	p->rax = f->state->gpr[RAX];
-	p->ds = segment_out(&f->state->seg[SEG_DS]);
-	p->es = segment_out(&f->state->seg[SEG_ES]);
-	p->rcx = f->state->gpr[RCX];
-	p->rsi = f->state->gpr[RSI];
-	p->rdi = f->state->gpr[RDI];
+	p->rax = f->look->gpr[RAX];
+	p->ds = segment_out(&f->look->seg[SEG_DS]);
+	p->es = segment_out(&f->look->seg[SEG_ES]);
+	p->rcx = f->look->gpr[RCX];
+	p->rsi = f->look->gpr[RSI];
+	p->rdi = f->look->gpr[RDI];
 }
 
 /* ---- memory ---- */
@@ -122,7 +123,7 @@ static void memory_message(const struct intercept *f, struct hv_message *m)
 	p->cache_type = is_memory ? HV_CACHE_WB : HV_CACHE_UC;
 	p->byte_count = message_bytes(f, p->bytes);
 	p->access_info = gva_info(f->exit);
-	p->tpr_priority = (u8)f->state->cr8;
+	p->tpr_priority = (u8)f->look->cr8;
 	p->gva = f->exit->mmio.gva;
 	p->gpa = f->exit->mmio.gpa;
 }

@@ -9,7 +9,8 @@
 struct intercept {
 	struct mshv_vp *vp;
 	const struct exit *exit;
-	const struct vcpu_state *state; /* the groups REGPAGE_STATE (regpage.h) */
+	const struct vcpu_view *look;
+	u64 pending_interruption;
 };
 
 /* *ret is all 0. False: the exit is nobody's business, and the VP goes on. */

@@ -47,7 +47,7 @@ void vp_fxsave_set(struct mshv_vp *v, const struct fxsave *f);
 
 /* What the register page and messages show as well. */
 u64 pending_interruption(const struct vcpu_events *e);
-u64 interrupt_state(const struct vcpu_events *e);
+u64 interrupt_state(u8 shadow, bool nmi_masked);
 
 /* ---- getters and setters that registers.def names ---- */
 

@@ -143,9 +143,9 @@ u16 set_pending_interruption(
 	return vcpu_set(v->cpu, ST_EVENT, &s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;
 }
 
-u64 interrupt_state(const struct vcpu_events *e)
+u64 interrupt_state(u8 shadow, bool nmi_masked)
 {
-	return (e->shadow ? HV_INTERRUPT_SHADOW : 0) | (e->nmi.masked ? HV_NMI_MASKED : 0);
+	return (shadow ? HV_INTERRUPT_SHADOW : 0) | (nmi_masked ? HV_NMI_MASKED : 0);
 }
 
 u16 get_interrupt_state(
@@ -154,7 +154,7 @@ u16 get_interrupt_state(
 	struct vcpu_state s;
 
 	vcpu_get(v->cpu, ST_EVENT, &s);
-	ret->low = interrupt_state(&s.events);
+	ret->low = interrupt_state(s.events.shadow, s.events.nmi.masked);
 	return HVS_SUCCESS;
 }
 

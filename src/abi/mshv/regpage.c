@@ -8,43 +8,64 @@
 
 #define XMM_OFFSET 160 /* in an XSAVE image, SDM 1:10.5.1 */
 
-static void show_control(struct hv_register_page *page, const struct vcpu_state *s)
+static void show_control(struct hv_register_page *page, const struct vcpu_view *look)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(page->segment); i++)
-		page->segment[i] = segment_out(&s->seg[i]);
-	page->cr0 = s->cr0;
-	page->cr3 = s->cr3;
-	page->cr4 = s->cr4;
-	page->cr8 = s->cr8;
-	page->efer = s->efer;
-	page->dr7 = s->dr[7];
-	page->xfem = s->xcr0;
+		page->segment[i] = segment_out(&look->seg[i]);
+	page->cr0 = look->cr0;
+	page->cr3 = look->cr3;
+	page->cr4 = look->cr4;
+	page->cr8 = look->cr8;
+	page->efer = look->efer;
+	page->dr7 = look->dr7;
+	page->xfem = look->xcr0;
 }
 
-void regpage_show_state(struct mshv_vp *v, const struct vcpu_state *s)
+u64 regpage_pending(const struct mshv_vp *v, const struct vcpu_view *look)
+{
+	struct vcpu_state s;
+
+	if (likely(!look->event))
+		return 0;
+	vcpu_get(v->cpu, ST_EVENT, &s);
+	return pending_interruption(&s.events);
+}
+
+void regpage_show_view(struct mshv_vp *v, const struct vcpu_view *look, u64 pending_interruption)
 {
 	struct hv_register_page *page = v->regs;
 
 	page->version = 1;
-	memcpy(page->gpr, s->gpr, sizeof(page->gpr));
-	page->rip = s->rip;
-	page->rflags = s->rflags;
+	memcpy(page->gpr, look->gpr, sizeof(page->gpr));
+	page->rip = look->rip;
+	page->rflags = look->rflags;
 	vcpu_get_xmm(v->cpu, page->xmm, ARRAY_SIZE(page->xmm));
-	show_control(page, s);
-	page->pending_interruption = pending_interruption(&s->events);
-	page->interrupt_state = interrupt_state(&s->events);
+	show_control(page, look);
+	page->pending_interruption = pending_interruption;
+	page->interrupt_state = interrupt_state(look->shadow, look->nmi_masked);
 	page->dirty = 0;
 	page->is_valid = 1;
 }
 
+/* Staged registers in the place of the engine's. */
+static void look_at_staged(const struct vcpu_state *staging, struct vcpu_view *look)
+{
+	look->seg = staging->seg;
+	look->cr0 = staging->cr0;
+	look->cr3 = staging->cr3;
+	look->cr4 = staging->cr4;
+	look->cr8 = staging->cr8;
+	look->efer = staging->efer;
+}
+
 void regpage_show(struct mshv_vp *v)
 {
-	struct vcpu_state s;
+	struct vcpu_view look;
 
+	vcpu_look(v->cpu, &look);
 	if (unlikely(v->staged))
-		sregs_load(v, &s);
-	vcpu_get(v->cpu, REGPAGE_STATE & ~v->staged, &s);
-	regpage_show_state(v, &s);
+		look_at_staged(&v->staging, &look);
+	regpage_show_view(v, &look, regpage_pending(v, &look));
 }
 
 /* ---- what the VMM has changed ---- */

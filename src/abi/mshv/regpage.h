@@ -7,9 +7,10 @@
 
 /* What the registers are now. */
 void regpage_show(struct mshv_vp *v);
-/* The same for who has looked already, at these groups. */
-#define REGPAGE_STATE (ST_REGS | ST_SREGS | ST_XCR | ST_DEBUG | ST_EVENT)
-void regpage_show_state(struct mshv_vp *v, const struct vcpu_state *s);
+/* The same for who has looked already. */
+void regpage_show_view(struct mshv_vp *v, const struct vcpu_view *look, u64 pending_interruption);
+/* HV_REGISTER_PENDING_INTERRUPTION. */
+u64 regpage_pending(const struct mshv_vp *v, const struct vcpu_view *look);
 /* What the VMM says that it has changed. Values that no register can have are not taken. */
 void regpage_take(struct mshv_vp *v);
 

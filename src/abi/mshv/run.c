@@ -27,12 +27,14 @@ static u32 run_flags(const struct mshv_partition *p)
 /* The exit is shown: as a message and, with it, in the register page. False: it is nobody's business. */
 static bool show(struct mshv_vp *v, struct hv_message *ret)
 {
-	struct vcpu_state s;
+	struct vcpu_view look;
+	u64 pending;
 
-	vcpu_get(v->cpu, REGPAGE_STATE, &s);
-	if (!message_make(&(const struct intercept){v, vcpu_exit(v->cpu), &s}, ret))
+	vcpu_look(v->cpu, &look);
+	pending = regpage_pending(v, &look);
+	if (!message_make(&(const struct intercept){v, vcpu_exit(v->cpu), &look, pending}, ret))
 		return false;
-	regpage_show_state(v, &s);
+	regpage_show_view(v, &look, pending);
 	return true;
 }
 

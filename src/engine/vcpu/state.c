@@ -114,6 +114,28 @@ void vcpu_get_xmm(const struct vcpu *v, void *ret, unsigned n)
 	memcpy(ret, ((const struct fpu_image *)v->cpu.xsave_area)->xmm, n * 16ul);
 }
 
+void vcpu_look(const struct vcpu *v, struct vcpu_view *ret)
+{
+	const struct cpu *cpu = &v->cpu;
+	const struct vcpu_events *e = &cpu->events;
+
+	*ret = (struct vcpu_view){.gpr = cpu->gpr,
+		.seg = cpu->seg,
+		.rip = cpu->rip,
+		.rflags = cpu->rflags | FL_FIXED,
+		.cr0 = cpu->cr0,
+		.cr3 = cpu->cr3,
+		.cr4 = cpu->cr4,
+		.cr8 = vcpu_cr8(v),
+		.efer = cpu->efer,
+		.xcr0 = cpu->xcr0,
+		.dr7 = cpu->dr[7],
+		.shadow = cpu->shadow,
+		.nmi_masked = cpu->nmi_masked,
+		.event = e->exception.injected || e->interrupt.injected || e->nmi.injected ||
+			 (!v->lapic && v->user_irq >= 0)};
+}
+
 /* ---- what can be a processor state ---- */
 
 static int check_sregs(const struct cpu *cpu, struct refusal *why, const struct vcpu_state *s)
