@@ -25,6 +25,12 @@ unsigned long place(struct worker *w, size_t n, u8 **ret_write)
 	return (unsigned long)(with(VANISHING) && chance(w, 50) ? pg.arg : pg.arg_stays) + at;
 }
 
+__attribute__((no_sanitize_thread)) void put(u8 *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((volatile u8 *)to)[i] = ((const u8 *)from)[i];
+}
+
 void spoil(struct worker *w, void *p, size_t n)
 {
 	u8 *b = p;
@@ -161,8 +167,12 @@ static void make_state(struct worker *w, struct mshv_get_set_vp_state *a)
 	*a = (struct mshv_get_set_vp_state){.type = (u8)below(w, chance(w, 95) ? 5 : 8),
 		.buf_sz = pg.garbage ? RND_OF(&w->r, sizes) : 4096,
 		.buf_ptr = (unsigned long)(chance(w, 70) ? pg.arg_stays : pg.arg) + at};
-	if (chance(w, 30))
-		spoil(w, pg.arg_stays + at, 512);
+	if (chance(w, 30)) {
+		u8 bytes[512] = {0};
+
+		spoil(w, bytes, sizeof(bytes));
+		put(pg.arg_stays + at, bytes, sizeof(bytes));
+	}
 	if (pg.garbage && chance(w, 5))
 		a->rsvd[below(w, 3)] = 1;
 	if (pg.garbage && chance(w, 5))
@@ -208,6 +218,6 @@ unsigned long make_argument(struct worker *w, const struct request *r)
 	at = place(w, n, &write);
 	make(w, r, bytes, n);
 	if (write)
-		memcpy(write, bytes, n);
+		put(write, bytes, n);
 	return at;
 }

@@ -33,9 +33,9 @@ enum { THREADS, GARBAGE, VANISHING, CLOSING, RUNS, HYPERCALLS, FREEZING, MAPS, E
 
 /* A place for a descriptor of one kind. */
 struct slot {
-	_Atomic int fd; /* -1: none */
-	void *page[2];  /* of a VP, mapped; or NULL */
-	u32 vp_index;   /* of a VP */
+	_Atomic int fd;       /* -1: none */
+	void *page[2];        /* of a VP, mapped; or NULL */
+	_Atomic u32 vp_index; /* of a VP */
 };
 
 struct playground {
@@ -89,6 +89,8 @@ long request(int fd, u32 number, unsigned long arg);
  */
 unsigned long place(struct worker *w, size_t n, u8 **ret_write);
 void spoil(struct worker *w, void *p, size_t n);
+/* To memory that others use at the same time. */
+void put(u8 *to, const void *from, size_t n);
 /* For a request on fd. */
 unsigned long make_argument(struct worker *w, const struct request *r);
 /* Something becomes of the memory that requests are told of. */

@@ -85,10 +85,10 @@ static unsigned put_msr(struct worker *w, u8 *at)
 	u32 msr = some_msr(w),
 	    value = chance(w, 50) ? (u32)below(w, 0x100) << 12 | 1 : (u32)rnd_edge(&w->r);
 
-	memcpy(at, (const u8[]){0x66, 0xb9}, 2);
-	memcpy(at + 2, &msr, 4);
-	memcpy(at + 6, (const u8[]){0x66, 0xb8}, 2);
-	memcpy(at + 8, &value, 4);
+	put(at, (const u8[]){0x66, 0xb9}, 2);
+	put(at + 2, &msr, 4);
+	put(at + 6, (const u8[]){0x66, 0xb8}, 2);
+	put(at + 8, &value, 4);
 	return 12;
 }
 
@@ -97,13 +97,13 @@ static void put_tables(u8 *ram)
 	u64 pml4[1] = {(TABLES_AT + 0x1000) | 7},
 	    pdpt[4] = {(TABLES_AT + 0x2000) | 7, 0, 0, (TABLES_AT + 0x3000) | 7};
 
-	memcpy(ram + TABLES_AT, pml4, sizeof(pml4));
-	memcpy(ram + TABLES_AT + 0x1000, pdpt, sizeof(pdpt));
+	put(ram + TABLES_AT, pml4, sizeof(pml4));
+	put(ram + TABLES_AT + 0x1000, pdpt, sizeof(pdpt));
 	for (u64 i = 0; i < 512; i++) {
 		u64 low = i << 21 | 0x87, high = 0xc0000000 | i << 21 | 0x97;
 
-		memcpy(ram + TABLES_AT + 0x2000 + 8 * i, &low, 8);
-		memcpy(ram + TABLES_AT + 0x3000 + 8 * i, &high, 8);
+		put(ram + TABLES_AT + 0x2000 + 8 * i, &low, 8);
+		put(ram + TABLES_AT + 0x3000 + 8 * i, &high, 8);
 	}
 }
 
@@ -120,12 +120,12 @@ void guest_code(struct worker *w)
 			at += put_msr(w, at);
 			continue;
 		}
-		memcpy(at, p->code, p->n);
+		put(at, p->code, p->n);
 		if (pg.garbage && chance(w, 3))
-			at[0] = (u8)rnd(&w->r);
+			put(at, &(u8){(u8)rnd(&w->r)}, 1);
 		at += p->n;
 	}
-	*at++ = 0xf4;
+	put(at, &(u8){0xf4}, 1);
 }
 
 /* ---- registers ---- */

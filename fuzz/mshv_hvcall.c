@@ -329,9 +329,9 @@ static void call_anywhere(struct worker *w, int fd, struct trial *t)
 	if (pg.garbage && chance(w, 3))
 		spoil(w, &a, sizeof(a) - 16); /* the pointers stay */
 	if (write_in)
-		memcpy(write_in, t->in, MIN(t->in_size, (u16)sizeof(t->in)));
+		put(write_in, t->in, MIN(t->in_size, (u16)sizeof(t->in)));
 	if (write)
-		memcpy(write, &a, sizeof(a));
+		put(write, &a, sizeof(a));
 	request(fd, MSHV_ROOT_HVCALL, at);
 }
 
