@@ -31,6 +31,8 @@ static const struct piece pieces[] = {
 	{6, {0x66, 0xbb, 0x00, 0x00, 0x00, 0xd0}}, /* mov ebx, GUEST_HOLE */
 	{6, {0x66, 0xbb, 0x00, 0x00, 0xe0, 0xfe}}, /* the local APIC's page */
 	{6, {0x66, 0xbb, 0xfe, 0xff, 0x07, 0x00}}, /* the end of RAM */
+	{5, {0x66, 0x31, 0xc0, 0x0f, 0xa2}},
+	{8, {0x66, 0xb8, 0x01, 0x00, 0x00, 0x40, 0x0f, 0xa2}},
 	{2, {0x0f, 0xa2}},
 	{2, {0x0f, 0x32}},
 	{2, {0x0f, 0x30}},
@@ -79,7 +81,7 @@ static u32 some_msr(struct worker *w)
 	return chance(w, 90) ? RND_OF(&w->r, msrs) : (u32)rnd_edge(&w->r);
 }
 
-/* mov ecx, msr; mov eax, value */
+/* mov ecx, msr; mov eax, value; rdmsr or wrmsr */
 static unsigned put_msr(struct worker *w, u8 *at)
 {
 	u32 msr = some_msr(w),
@@ -89,7 +91,8 @@ static unsigned put_msr(struct worker *w, u8 *at)
 	put(at + 2, &msr, 4);
 	put(at + 6, (const u8[]){0x66, 0xb8}, 2);
 	put(at + 8, &value, 4);
-	return 12;
+	put(at + 12, chance(w, 50) ? (const u8[]){0x0f, 0x30} : (const u8[]){0x0f, 0x32}, 2);
+	return 14;
 }
 
 static void put_tables(u8 *ram)
@@ -107,12 +110,43 @@ static void put_tables(u8 *ram)
 	}
 }
 
+#define HANDLER_AT      0x40000u /* of 64-bit mode */
+#define REAL_HANDLER_AT 0x41000u
+#define IDT_AT          0x30000u
+#define GDT_AT          0x31000u
+
+/* push rax, rcx, rdx; mov ecx, 80bh; xor eax, eax; xor edx, edx; wrmsr; pop rdx, rcx, rax; iretq */
+static const u8 handler[] = {0x50, 0x51, 0x52, 0xb9, 0x0b, 0x08, 0, 0, 0x31, 0xc0, 0x31, 0xd2, 0x0f,
+	0x30, 0x5a, 0x59, 0x58, 0x48, 0xcf};
+/* out 55h, al; iret */
+static const u8 real_handler[] = {0xe6, 0x55, 0xcf};
+
+/* All vectors go to one handler, which ends interrupts. */
+static void put_handlers(u8 *ram)
+{
+	const u64 gdt[3] = {0, 0xaf9b000000ffff, 0xcf93000000ffff};
+	const u64 gate[2] = {
+		(HANDLER_AT & 0xffff) | 8 << 16 | 0x8e00ull << 32 | (u64)(HANDLER_AT >> 16) << 48,
+		0};
+	const u32 far = REAL_HANDLER_AT >> 4 << 16;
+
+	put(ram + HANDLER_AT, handler, sizeof(handler));
+	put(ram + REAL_HANDLER_AT, real_handler, sizeof(real_handler));
+	put(ram + GDT_AT, gdt, sizeof(gdt));
+	for (unsigned i = 0; i < 256; i++) {
+		put(ram + IDT_AT + 16 * i, gate, sizeof(gate));
+		put(ram + 4 * i, &far, sizeof(far));
+	}
+}
+
 void guest_code(struct worker *w)
 {
 	u8 *at = pg.ram_stays + CODE_AT, *end = at + CODE_BYTES - 16;
 
-	if (chance(w, 50))
+	if (chance(w, 50)) {
 		put_tables(pg.ram_stays);
+		put_handlers(pg.ram_stays);
+	}
 	while (at < end) {
 		const struct piece *p = &RND_OF(&w->r, pieces);
 
@@ -135,10 +169,64 @@ static void add_reg(struct hv_register *r, unsigned *n, u32 name, u64 value)
 	r[(*n)++] = (struct hv_register){.name = name, .value = {.low = value}};
 }
 
+static void add_table(struct hv_register *r, unsigned *n, u32 name, u64 base)
+{
+	const struct hv_table t = {.limit = 0xfff, .base = base};
+
+	memcpy(&r[*n].value, &t, sizeof(t));
+	r[(*n)++].name = name;
+}
+
+/* A local APIC that takes interrupts, and what the hypervisor has for its guest. */
+static void add_platform(struct worker *w, struct hv_register *r, unsigned *n)
+{
+	add_reg(r, n, HV_X64_REGISTER_APIC_BASE, 0xfee00800 | (chance(w, 70) ? 0x400 : 0));
+	add_reg(r, n, HV_X64_REGISTER_APIC_FIRST + 0xf, 0x1ff);
+	if (chance(w, 50)) /* its timer */
+		add_reg(r, n, HV_X64_REGISTER_APIC_FIRST + 0x32, 0x40 | below(w, 2) << 17);
+	if (chance(w, 50))
+		add_reg(r, n, HV_X64_REGISTER_APIC_FIRST + 0x38, 1 + below(w, 100000));
+	if (!chance(w, 50))
+		return;
+	add_reg(r, n, HV_REGISTER_GUEST_OS_ID, 0x8100000000000000);
+	add_reg(r, n, HV_REGISTER_HYPERCALL, 0x60001);
+	add_reg(r, n, HV_REGISTER_SCONTROL, 1);
+	add_reg(r, n, HV_REGISTER_SIMP, 0x61001);
+	add_reg(r, n, HV_REGISTER_SIEFP, 0x62001);
+	add_reg(r, n, HV_REGISTER_SINT0 + 2, 0x42 | below(w, 4) << 16);
+	add_reg(r, n, HV_REGISTER_STIMER0_CONFIG + 1, 1 + below(w, 10000));
+	add_reg(r, n, HV_REGISTER_STIMER0_CONFIG, 0x20001 | below(w, 4) << 1);
+}
+
+/* Something that it is to be given, or told of. */
+static void add_event(struct worker *w, struct hv_register *r, unsigned *n)
+{
+	u64 vector = below(w, chance(w, 50) ? 32 : 256), error = below(w, 2) << 4;
+
+	switch (below(w, 4)) {
+	case 0:
+		add_reg(r, n, HV_REGISTER_PENDING_INTERRUPTION,
+			HV_PENDING | below(w, 8) << 1 | error | vector << 16);
+		break;
+	case 1:
+		add_reg(r, n, HV_REGISTER_PENDING_EVENT0, HV_PENDING | error << 4 | vector << 16);
+		break;
+	case 2:
+		add_reg(r, n, HV_REGISTER_PENDING_EVENT0,
+			HV_PENDING | HV_EVENT_EXTINT << 1 | vector << 8);
+		break;
+	default: add_reg(r, n, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, rnd(&w->r) << 48); break;
+	}
+}
+
 static void add_segments(struct hv_register *r, unsigned *n, bool wide)
 {
-	const struct hv_segment code = {.limit = wide ? ~0u : 0xffff, .attr = wide ? 0xa09b : 0x9b};
-	const struct hv_segment data = {.limit = wide ? ~0u : 0xffff, .attr = wide ? 0xc093 : 0x93};
+	const struct hv_segment code = {.limit = wide ? ~0u : 0xffff,
+		.selector = wide ? 8 : 0,
+		.attr = wide ? 0xa09b : 0x9b};
+	const struct hv_segment data = {.limit = wide ? ~0u : 0xffff,
+		.selector = wide ? 16 : 0,
+		.attr = wide ? 0xc093 : 0x93};
 
 	for (u32 i = 0; i < 6; i++) {
 		struct hv_register *one = &r[(*n)++];
@@ -170,6 +258,14 @@ static unsigned make_regs(struct worker *w, struct hv_register *r)
 	add_reg(r, &n, HV_X64_REGISTER_EFER, wide ? 0x500 : 0);
 	if (wide)
 		add_reg(r, &n, HV_X64_REGISTER_CR0, 0x80000031);
+	add_table(r, &n, HV_X64_REGISTER_IDTR, wide ? IDT_AT : 0);
+	add_table(r, &n, HV_X64_REGISTER_GDTR, GDT_AT);
+	if (chance(w, 60))
+		add_platform(w, r, &n);
+	if (chance(w, 15))
+		add_event(w, r, &n);
+	if (chance(w, 4)) /* paging without protection */
+		add_reg(r, &n, HV_X64_REGISTER_CR0, 0x80000010);
 	return n;
 }
 
@@ -177,7 +273,7 @@ void guest_revive(struct worker *w, int vp, u32 index)
 {
 	struct {
 		struct hv_vp_registers head;
-		struct hv_register r[48];
+		struct hv_register r[64];
 	} in = {.head = {.vp_index = index}};
 	unsigned n = make_regs(w, in.r);
 	struct mshv_root_hvcall a = {.code = HVCALL_SET_VP_REGISTERS,

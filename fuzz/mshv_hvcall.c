@@ -122,14 +122,40 @@ static void make_set_registers(struct worker *w, struct trial *t)
 
 /* ---- the others ---- */
 
+/* What each type takes. */
+static const struct {
+	u32 type, access;
+	u64 first, count; /* of the parameter */
+} intercepts[] = {
+	{HV_INTERCEPT_IO_PORT, 3, 0, 0x10000},
+	{HV_INTERCEPT_MSR, 3, 0, 1},
+	{HV_INTERCEPT_CPUID, 4, 0, 8},
+	{HV_INTERCEPT_EXCEPTION, 4, 0, 32},
+	{HV_INTERCEPT_EXCEPTION_TRAP, 4, 0, 32},
+	{HV_INTERCEPT_MMIO, 7, 0, 1},
+	{HV_INTERCEPT_GLOBAL_CPUID, 4, 0x40000000, 8},
+	{HV_INTERCEPT_APIC_SMI, 4, 0, 1},
+	{HV_INTERCEPT_HYPERCALL, 4, 0, 1},
+	{HV_INTERCEPT_APIC_INIT_SIPI, 4, 0, 1},
+	{HV_INTERCEPT_APIC_WRITE, 2, 0, 0x10},
+	{HV_INTERCEPT_MSR_INDEX, 3, 0x40000000, 0x100},
+	{HV_INTERCEPT_MSR_INDEX, 3, 0xc0000080, 4},
+	{HV_INTERCEPT_MSR_INDEX, 3, 0x800, 0x40},
+	{HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION, 4, 0, 1},
+	{HV_INTERCEPT_APIC_EOI, 4, 0, 1},
+	{HV_INTERCEPT_RETARGET_INTERRUPT, 4, 0, 1},
+	{HV_INTERCEPT_IO_PORT_RANGE, 3, 0, 0x100},
+};
+
 static void make_intercept(struct worker *w, struct trial *t)
 {
-	struct hv_install_intercept in = {.access = (u32)below(w, 8),
-		.type = (u32)below(w, 0x13),
-		.parameter = chance(w, 70) ? below(w, 32) : rnd_edge(&w->r)};
+	unsigned i = (unsigned)below(w, ARRAY_SIZE(intercepts));
+	struct hv_install_intercept in = {
+		.access = chance(w, 60) ? intercepts[i].access : (u32)below(w, 8),
+		.type = chance(w, 95) ? intercepts[i].type : (u32)below(w, 0x13),
+		.parameter = chance(w, 95) ? intercepts[i].first + below(w, intercepts[i].count)
+					   : rnd_edge(&w->r)};
 
-	if (chance(w, 30))
-		in.parameter = chance(w, 50) ? 0x40000000 + below(w, 0x110) : 0x10;
 	memcpy(t->in, &in, t->in_size = sizeof(in));
 }
 
