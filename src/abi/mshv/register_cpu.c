@@ -5,68 +5,38 @@
 #include "abi/mshv/register.h"
 #include "x86/fxsave.h"
 
-/* ---- general registers ---- */
+/* ---- one field of the state each: its group, its place, and whether it can have the value in ---- */
 
-u16 get_gpr(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
+#define STATE(name, group, place, possible)                                                        \
+	u16 get_##name(                                                                            \
+		struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)   \
+	{                                                                                          \
+		struct vcpu_state s;                                                               \
+                                                                                                   \
+		vcpu_get(v->cpu, group, &s);                                                       \
+		ret->low = place;                                                                  \
+		return HVS_SUCCESS;                                                                \
+	}                                                                                          \
+                                                                                                   \
+	u16 set_##name(struct mshv_vp *v, const struct register_row *r, u32 n,                     \
+		const struct hv_value128 *value)                                                   \
+	{                                                                                          \
+		const u64 in = value->low;                                                         \
+		struct vcpu_state s;                                                               \
+                                                                                                   \
+		if (!(possible))                                                                   \
+			return HVS_INVALID_REGISTER_VALUE;                                         \
+		vcpu_get(v->cpu, group, &s);                                                       \
+		place = in;                                                                        \
+		return vcpu_set(v->cpu, group, &s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;     \
+	}
 
-	vcpu_get(v->cpu, ST_REGS, &s);
-	ret->low = s.gpr[n];
-	return HVS_SUCCESS;
-}
-
-u16 set_gpr(struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_REGS, &s);
-	s.gpr[n] = value->low;
-	vcpu_set(v->cpu, ST_REGS, &s);
-	return HVS_SUCCESS;
-}
-
-u16 get_rip(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_REGS, &s);
-	ret->low = s.rip;
-	return HVS_SUCCESS;
-}
-
-u16 set_rip(struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_REGS, &s);
-	s.rip = value->low;
-	vcpu_set(v->cpu, ST_REGS, &s);
-	vp_given_rip(v);
-	return HVS_SUCCESS;
-}
-
-u16 get_rflags(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_REGS, &s);
-	ret->low = s.rflags;
-	return HVS_SUCCESS;
-}
-
-u16 set_rflags(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	if (value->low & ~(FL_DEFINED | FL_FIXED))
-		return HVS_INVALID_REGISTER_VALUE;
-	vcpu_get(v->cpu, ST_REGS, &s);
-	s.rflags = value->low;
-	vcpu_set(v->cpu, ST_REGS, &s);
-	return HVS_SUCCESS;
-}
+STATE(gpr, ST_REGS, s.gpr[n], true)
+STATE(rip, ST_REGS, s.rip, true)
+STATE(rflags, ST_REGS, s.rflags, !(in & ~(FL_DEFINED | FL_FIXED)))
+STATE(xfem, ST_XCR, s.xcr0, true)
+STATE(dr, ST_DEBUG, s.dr[n], true)
+STATE(dr67, ST_DEBUG, s.dr[n + 6], true)
 
 /* ---- x87 and SSE: the legacy part of the XSAVE image, SDM 1:10.5.1 ---- */
 
@@ -297,91 +267,27 @@ static struct dtable table_in(const struct hv_value128 *value)
 	return (struct dtable){.base = h.base, .limit = h.limit};
 }
 
-u16 get_idtr(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
+#define TABLE(name, field)                                                                         \
+	u16 get_##name(                                                                            \
+		struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)   \
+	{                                                                                          \
+		struct vcpu_state s;                                                               \
+                                                                                                   \
+		sregs_load(v, &s);                                                                 \
+		table_out(&s.field, ret);                                                          \
+		return HVS_SUCCESS;                                                                \
+	}                                                                                          \
+                                                                                                   \
+	u16 set_##name(struct mshv_vp *v, const struct register_row *r, u32 n,                     \
+		const struct hv_value128 *value)                                                   \
+	{                                                                                          \
+		struct vcpu_state s;                                                               \
+                                                                                                   \
+		sregs_load(v, &s);                                                                 \
+		s.field = table_in(value);                                                         \
+		sregs_store(v, &s);                                                                \
+		return HVS_SUCCESS;                                                                \
+	}
 
-	sregs_load(v, &s);
-	table_out(&s.idt, ret);
-	return HVS_SUCCESS;
-}
-
-u16 set_idtr(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	sregs_load(v, &s);
-	s.idt = table_in(value);
-	sregs_store(v, &s);
-	return HVS_SUCCESS;
-}
-
-u16 get_gdtr(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
-
-	sregs_load(v, &s);
-	table_out(&s.gdt, ret);
-	return HVS_SUCCESS;
-}
-
-u16 set_gdtr(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	sregs_load(v, &s);
-	s.gdt = table_in(value);
-	sregs_store(v, &s);
-	return HVS_SUCCESS;
-}
-
-u16 get_xfem(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_XCR, &s);
-	ret->low = s.xcr0;
-	return HVS_SUCCESS;
-}
-
-u16 set_xfem(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	s.xcr0 = value->low;
-	return vcpu_set(v->cpu, ST_XCR, &s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;
-}
-
-/* ---- debug registers ---- */
-
-u16 get_dr(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_DEBUG, &s);
-	ret->low = s.dr[n];
-	return HVS_SUCCESS;
-}
-
-u16 set_dr(struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	struct vcpu_state s;
-
-	vcpu_get(v->cpu, ST_DEBUG, &s);
-	s.dr[n] = value->low;
-	return vcpu_set(v->cpu, ST_DEBUG, &s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;
-}
-
-u16 get_dr67(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	return get_dr(v, r, n + 6, ret);
-}
-
-u16 set_dr67(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	return set_dr(v, r, n + 6, value);
-}
+TABLE(idtr, idt)
+TABLE(gdtr, gdt)
