@@ -32,11 +32,26 @@
 	}
 
 STATE(gpr, ST_REGS, s.gpr[n], true)
-STATE(rip, ST_REGS, s.rip, true)
 STATE(rflags, ST_REGS, s.rflags, !(in & ~(FL_DEFINED | FL_FIXED)))
 STATE(xfem, ST_XCR, s.xcr0, true)
 STATE(dr, ST_DEBUG, s.dr[n], true)
 STATE(dr67, ST_DEBUG, s.dr[n + 6], true)
+
+u16 get_rip(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
+{
+	struct vcpu_view look;
+
+	vcpu_look(v->cpu, &look);
+	ret->low = look.rip;
+	return HVS_SUCCESS;
+}
+
+u16 set_rip(struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
+{
+	vcpu_set_rip(v->cpu, value->low);
+	vp_given_rip(v);
+	return HVS_SUCCESS;
+}
 
 /* ---- x87 and SSE: the legacy part of the XSAVE image, SDM 1:10.5.1 ---- */
 
