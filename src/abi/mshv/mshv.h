@@ -98,11 +98,10 @@ struct mshv_vp {
 	_Atomic u32 wanted;
 	struct run_signals signals;
 	bool explicit_suspend, intercept_suspend;
-	bool awaits_rip; /* it waits for SIPI, unless it is given an instruction pointer first: vp_given_rip() */
+	bool awaits_rip; /* it waits for SIPI, unless it is given an instruction pointer first: vp_go_to() */
 	u8 shown;   /* bytes of the payload in the message page */
 	u32 staged; /* ST_SREGS: registers that no processor can have together, not yet: register.c */
 	struct vcpu_state staging;
-	u64 interrupt_vectors; /* of the register page: kept for the caller */
 	struct hv_value128 event1;
 	u64 notify; /* HV_NOTIFY_*: what it is to be told of, without a local APIC */
 	u8 simp[HV_PAGE_SIZE], siefp[HV_PAGE_SIZE]; /* while the guest has no such page */
@@ -117,8 +116,8 @@ void vp_free(struct mshv_vp *v);
 /* The processor does not execute until vp_give(). Not for who holds the lock. */
 void vp_take(struct mshv_vp *v);
 void vp_give(struct mshv_vp *v);
-/* Of a lower guest: the VMM has said where it is to execute. */
-void vp_given_rip(struct mshv_vp *v);
+/* The VMM says where it is to execute. */
+void vp_go_to(struct mshv_vp *v, u64 rip);
 /* For the thread that runs it: let those in who want it. */
 void vp_yield(struct mshv_vp *v);
 /* NULL: there is none. */

@@ -48,8 +48,7 @@ u16 get_rip(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_va
 
 u16 set_rip(struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
 {
-	vcpu_set_rip(v->cpu, value->low);
-	vp_given_rip(v);
+	vp_go_to(v, value->low);
 	return HVS_SUCCESS;
 }
 

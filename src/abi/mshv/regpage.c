@@ -77,13 +77,11 @@ static void take_regs(struct mshv_vp *v, const struct hv_register_page *page, u3
 	vcpu_get(v->cpu, ST_REGS, &s);
 	if (dirty & HV_PAGE_DIRTY_GPR)
 		memcpy(s.gpr, page->gpr, sizeof(s.gpr));
-	if (dirty & HV_PAGE_DIRTY_RIP)
-		s.rip = page->rip;
 	if (dirty & HV_PAGE_DIRTY_RFLAGS)
 		s.rflags = (page->rflags & FL_DEFINED) | FL_FIXED;
 	vcpu_set(v->cpu, ST_REGS, &s);
 	if (dirty & HV_PAGE_DIRTY_RIP)
-		vp_given_rip(v);
+		vp_go_to(v, page->rip);
 }
 
 static void take_xmm(struct mshv_vp *v, const struct hv_register_page *page)
@@ -118,7 +116,7 @@ void regpage_take(struct mshv_vp *v)
 	if (!dirty)
 		return;
 	if (dirty == HV_PAGE_DIRTY_RIP) /* behind most intercepts */
-		vcpu_set_rip(v->cpu, page->rip);
+		vp_go_to(v, page->rip);
 	else if (dirty & DIRTY_REGS)
 		take_regs(v, page, dirty);
 	if (dirty & HV_PAGE_DIRTY_XMM)

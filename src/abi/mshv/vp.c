@@ -89,11 +89,12 @@ void vp_free(struct mshv_vp *v)
 	free(v);
 }
 
-void vp_given_rip(struct mshv_vp *v)
+void vp_go_to(struct mshv_vp *v, u64 rip)
 {
 	const struct vcpu_state s = {.mp_state = MP_RUNNABLE};
 
-	if (v->awaits_rip)
+	vcpu_set_rip(v->cpu, rip);
+	if (unlikely(v->awaits_rip))
 		vcpu_set(v->cpu, ST_MP, &s);
 	v->awaits_rip = false;
 }
