@@ -181,6 +181,39 @@ int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 o
 	return r;
 }
 
+static bool find_hole(
+	const struct object *o, u64 offset, size_t len, u64 *ret_offset, size_t *ret_len)
+{
+	const u64 end = offset + len;
+	u64 bytes;
+
+	for (; offset < end; offset += bytes) {
+		if (o->ops->is_there(o, offset, &bytes))
+			continue;
+		*ret_offset = offset;
+		*ret_len = MIN(bytes, end - offset);
+		return true;
+	}
+	return false;
+}
+
+bool dev_mmap_hole(struct dev *d, int fd, u64 offset, size_t len, u64 *ret_offset, size_t *ret_len)
+{
+	bool found = false;
+	struct object *o;
+	u64 mask;
+
+	signals_block(&mask);
+	o = object_get(d, fd);
+	if (o) {
+		found = o->ops->is_there && !o->foreign && o->mm == d->mm &&
+			find_hole(o, offset, len, ret_offset, ret_len);
+		object_put(d, o);
+	}
+	signals_restore(mask);
+	return found;
+}
+
 bool dev_checks_reads(struct dev *d)
 {
 	return atomic_load_explicit(&d->reads, memory_order_relaxed);

@@ -138,6 +138,12 @@ void dev_track_writes(bool allowed);
  */
 int dev_mmap_check(struct dev *d, int fd, int prot, int flags, size_t len, u64 offset);
 /*
+ * The first stretch of [offset, offset + len) of which fd has nothing, although its file has pages: an access to such a page
+ * raises SIGBUS, so in the place of it is mapped what lies at DEV_NOWHERE. False: there is none.
+ */
+#define DEV_NOWHERE (1ull << 60)
+bool dev_mmap_hole(struct dev *d, int fd, u64 offset, size_t len, u64 *ret_offset, size_t *ret_len);
+/*
  * A read of n bytes from fd is about to begin: 0: the kernel answers it. -errno: it is refused. Only where dev_checks_reads(), which
  * is false as long as no descriptor needs that.
  */

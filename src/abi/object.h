@@ -66,6 +66,11 @@ struct fd_ops {
 	long (*ioctl)(struct call *c, u32 number);
 	/* May it be mapped so? 0 or -errno. NULL: not at all. */
 	int (*mmap_check)(int prot, int flags, size_t len, u64 offset);
+	/*
+	 * Is there something at offset? *ret_bytes: so far it is the same. What is not there raises SIGBUS, also where the file
+	 * has pages. NULL: all of the file is there.
+	 */
+	bool (*is_there)(const struct object *o, u64 offset, u64 *ret_bytes);
 	/* Before a read of n bytes: 0, or -errno. NULL: the kernel alone answers. */
 	int (*read_check)(const struct object *o, size_t n);
 	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);

@@ -2,16 +2,46 @@
 /* Mapping, reading and punching what our descriptors stand for: see dev_mmap_check(), dev_read_check(), dev_fallocate(). */
 #include <errno.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 #include "abi/dev.h"
+#include "base/sys.h"
 #include "shim/shim.h"
 
-long shim_mmap_check(int fd, int prot, int flags, size_t len, u64 offset)
+/* Where the descriptor has nothing although its file has, lies what is behind the end of that. */
+static long map_with_holes(struct dev *d, const struct mapping *m)
 {
-	struct dev *d = fd < 0 ? NULL : shim_dev();
+	const u64 end = m->offset + m->len;
+	u64 offset = m->offset, hole;
+	u8 *at = sys_mmap(m->addr, m->len, m->prot, m->flags, m->fd, (off_t)m->offset);
+	size_t n;
 
-	return likely(!d) || !dev_knows(d, fd) ? 0
-					       : dev_mmap_check(d, fd, prot, flags, len, offset);
+	if (at == MAP_FAILED)
+		return -errno;
+	for (; dev_mmap_hole(d, m->fd, offset, end - offset, &hole, &n); offset = hole + n)
+		if (sys_mmap(at + (hole - m->offset), n, m->prot, (m->flags & MAP_TYPE) | MAP_FIXED,
+			    m->fd, DEV_NOWHERE) == MAP_FAILED)
+			return -errno;
+	return (long)at;
+}
+
+static long map(struct dev *d, const struct mapping *m)
+{
+	long r = dev_mmap_check(d, m->fd, m->prot, m->flags, m->len, m->offset);
+	u64 offset;
+	size_t n;
+
+	if (r)
+		return r;
+	return dev_mmap_hole(d, m->fd, m->offset, m->len, &offset, &n) ? map_with_holes(d, m)
+								       : NOT_OURS;
+}
+
+long shim_mmap(const struct mapping *m)
+{
+	struct dev *d = m->fd < 0 || m->flags & MAP_ANONYMOUS ? NULL : shim_dev();
+
+	return likely(!d) || !dev_knows(d, m->fd) ? NOT_OURS : map(d, m);
 }
 
 /* Of the process: the program has, or has had, a userfaultfd of its own. */

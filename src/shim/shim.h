@@ -84,8 +84,14 @@ bool shim_checks_reads(void);
 /* Before a read of n bytes: 0, or -errno where the kernel must not be asked. */
 long shim_read_check(int fd, size_t n);
 
-/* Before the kernel maps a descriptor: 0, or -errno where it must not. */
-long shim_mmap_check(int fd, int prot, int flags, size_t len, u64 offset);
+/* Before the kernel maps a descriptor: NOT_OURS; or the result, where it must not, or where it has been done. */
+struct mapping {
+	void *addr;
+	size_t len;
+	int prot, flags, fd;
+	u64 offset;
+};
+long shim_mmap(const struct mapping *m);
 /* The program is about to make a userfaultfd, whatever the call: memory can be registered with one alone, and that is his. */
 #define USERFAULTFD_NEW 0xaa00 /* as a request to /dev/userfaultfd */
 void shim_before_userfaultfd(void);

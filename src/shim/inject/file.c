@@ -350,12 +350,11 @@ long call_readv(struct thread *t, struct context *c)
 
 long call_mmap(struct thread *t, struct context *c)
 {
-	long r;
+	const struct mapping m = {
+		(void *)c->rdi, c->rsi, (int)c->rdx, (int)c->r10, (int)c->r8, c->r9};
+	long r = shim_mmap(&m);
 
-	if (c->r10 & MAP_ANONYMOUS)
-		return CALL_PASS;
-	r = shim_mmap_check((int)c->r8, (int)c->rdx, (int)c->r10, c->rsi, c->r9);
-	return r ? r : CALL_PASS;
+	return r == NOT_OURS ? CALL_PASS : r;
 }
 
 long call_fallocate(struct thread *t, struct context *c)

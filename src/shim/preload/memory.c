@@ -8,11 +8,11 @@
 
 HOOK void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
-	long r = flags & MAP_ANONYMOUS ? 0 : shim_mmap_check(fd, prot, flags, len, (u64)offset);
+	const struct mapping m = {addr, len, prot, flags, fd, (u64)offset};
+	long r = shim_mmap(&m);
 
-	if (unlikely(r))
-		return hook_return(r), MAP_FAILED;
-	return NEXT(mmap)(addr, len, prot, flags, fd, offset);
+	return likely(r == NOT_OURS) ? NEXT(mmap)(addr, len, prot, flags, fd, offset)
+				     : (void *)hook_return(r);
 }
 
 HOOK void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
