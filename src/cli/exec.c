@@ -22,6 +22,7 @@
 #include "shim/inject/inject.h"
 #include "shim/nodes.h"
 #include "shim/processor.h"
+#include "shim/session.h"
 #include "shim/target.h"
 
 #define LIBRARY "libuservisor-preload.so"
@@ -271,7 +272,7 @@ static int run(const struct choice *o)
 		cli_say("exec", "%s cannot be run: %s", path, problem);
 		return 126;
 	}
-	if (mark_started(o))
+	if (mark_started(o) || session_begin())
 		return 126;
 	target_find(path, fd, &target);
 	if (target.kind == IMAGE_STATIC || (target.kind == IMAGE_DYNAMIC && o->inject))

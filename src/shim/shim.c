@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "shim/processor.h"
+#include "shim/session.h"
 #include "shim/shim.h"
 #include "shim/trace.h"
 
@@ -40,6 +41,8 @@ static void start(void)
 	if (mode != SHIM_KERNEL) {
 		shim_lend_userfaultfd();
 		shim.error = dev_create(&shim.dev);
+		if (!shim.error && session_name())
+			dev_set_session(shim.dev, session_name());
 	}
 	if (shim.error)
 		return;
