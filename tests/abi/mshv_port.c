@@ -54,7 +54,7 @@ long mshv(int fd, unsigned long request, unsigned long arg)
 	long r = dev_ioctl_why(port.dev, fd, request, arg, NULL, &why);
 
 	why_text[0] = 0;
-	if (request == MSHV_CREATE_PARTITION && r >= 0)
+	if ((request == MSHV_CREATE_PARTITION || request == MSHV_CREATE_VTL) && r >= 0)
 		port_keep_handlers(true);
 	if (r < 0 && why.why)
 		refusal_text(&why, why_text, sizeof(why_text));

@@ -161,6 +161,16 @@ struct attempt {
 		struct mshv_gpap_access_bitmap bitmap;
 		struct mshv_root_hvcall hvcall;
 		struct mshv_get_set_vp_state state;
+		u32 extension;
+		struct mshv_vtl_ram_disposition ram;
+		struct mshv_vtl_set_poll_file poll;
+		struct mshv_vp_registers registers;
+		struct mshv_vtl_signal_event event;
+		struct mshv_vtl_sint_post_msg post;
+		struct mshv_vtl_set_eventfd eventfd;
+		struct mshv_sint_mask mask;
+		struct mshv_vtl_hvcall_setup setup;
+		struct mshv_vtl_hvcall call;
 	};
 	void *context; /* the test's */
 };

@@ -43,6 +43,7 @@ const struct fd_ops mshv_vtl_ops = {
 	.shared_file = vtl_pages_file,
 	.ioctl = mshv_dispatch_vtl,
 	.mmap_check = vtl_mmap_check,
+	.is_there = vtl_pages_are_there,
 	.release = vtl_release,
 };
 
@@ -78,6 +79,7 @@ const struct fd_ops mshv_vtl_low_ops = {
 	.open = vtl_open,
 	.shared_file = vtl_memory_file,
 	.mmap_check = vtl_mmap_check,
+	.is_there = vtl_memory_is_there,
 	.release = vtl_release,
 };
 

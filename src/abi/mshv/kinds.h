@@ -35,6 +35,8 @@ void vtl_release(void *vtl);
 int vtl_pages_file(struct dev *d);
 int vtl_memory_file(struct dev *d);
 int vtl_mmap_check(int prot, int flags, size_t len, u64 offset);
+bool vtl_pages_are_there(const struct object *o, u64 offset, u64 *ret_bytes);
+bool vtl_memory_is_there(const struct object *o, u64 offset, u64 *ret_bytes);
 
 /* ---- sint.c ---- */
 

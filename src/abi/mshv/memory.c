@@ -44,6 +44,22 @@ bool partition_memory_flags(struct mshv_partition *p, u64 gpa, u8 *ret_flags)
 	return has;
 }
 
+bool partition_stretch(struct mshv_partition *p, u64 pfn, u64 *ret_pages)
+{
+	bool has;
+	unsigned i;
+
+	pthread_mutex_lock(&p->lock);
+	i = region_above(p, pfn);
+	has = i < p->region_count && p->regions[i].pfn <= pfn;
+	if (has)
+		*ret_pages = p->regions[i].pfn + p->regions[i].pages - pfn;
+	else
+		*ret_pages = (i < p->region_count ? p->regions[i].pfn : PFN_END) - pfn;
+	pthread_mutex_unlock(&p->lock);
+	return has;
+}
+
 /* Processors that run look at the regions. */
 static bool make_room(struct mshv_partition *p)
 {

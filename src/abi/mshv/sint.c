@@ -38,7 +38,7 @@ static void end_free(struct sint_end *e)
 int sint_open(struct dev *d, struct object *o)
 {
 	struct sint_end *e = end_alloc();
-	int r = e ? vtl_get(d, &e->vtl) : -ENOMEM;
+	int r = e ? vtl_get(d, false, &e->vtl) : -ENOMEM;
 
 	if (r) {
 		if (e)

@@ -18,17 +18,17 @@
 
 #define KIND_PAGES   (1ull << MSHV_VTL_MMAP_KIND_SHIFT)
 #define REGS_AT      (MSHV_VTL_MMAP_REGISTERS * KIND_PAGES * HV_PAGE_SIZE)
-#define FILE_SIZE(t) (REGS_AT + (t)->cpus * (size_t)HV_PAGE_SIZE)
+#define VTL_BYTES(t) ((t)->cpus * (u64)HV_PAGE_SIZE) /* of each kind */
 
 static u8 *map_pages(const struct vtl *t, u64 at)
 {
-	return sys_mmap(NULL, t->cpus * (size_t)HV_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		t->pages_fd, (off_t)at);
+	return sys_mmap(
+		NULL, VTL_BYTES(t), PROT_READ | PROT_WRITE, MAP_SHARED, t->pages_fd, (off_t)at);
 }
 
 static int files_make(struct vtl *t)
 {
-	t->pages_fd = backing_create(&mshv_vtl_ops, FILE_SIZE(t), false);
+	t->pages_fd = backing_create(&mshv_vtl_ops, REGS_AT + VTL_BYTES(t), false);
 	if (t->pages_fd < 0)
 		return t->pages_fd;
 	t->memory_fd = backing_create(&mshv_vtl_low_ops, 0, true);
@@ -41,12 +41,10 @@ static int files_make(struct vtl *t)
 
 static void files_free(struct vtl *t)
 {
-	const size_t size = t->cpus * (size_t)HV_PAGE_SIZE;
-
 	if (t->run != MAP_FAILED)
-		sys_munmap(t->run, size);
+		sys_munmap(t->run, VTL_BYTES(t));
 	if (t->regs != MAP_FAILED)
-		sys_munmap(t->regs, size);
+		sys_munmap(t->regs, VTL_BYTES(t));
 	if (t->pages_fd >= 0)
 		fd_drop(t->pages_fd);
 	if (t->memory_fd >= 0)
@@ -149,6 +147,21 @@ int vtl_mmap_check(int prot, int flags, size_t len, u64 offset)
 	return 0;
 }
 
+/* Pages of processors that there are not lie between the two kinds, and behind them. */
+bool vtl_pages_are_there(const struct object *o, u64 offset, u64 *ret_bytes)
+{
+	const struct vtl *t = o->behind;
+	const u64 kind = offset / HV_PAGE_SIZE / KIND_PAGES;
+	const u64 first = kind * KIND_PAGES * HV_PAGE_SIZE, end = first + VTL_BYTES(t);
+
+	if (kind > MSHV_VTL_MMAP_REGISTERS) {
+		*ret_bytes = UINT64_MAX - offset;
+		return false;
+	}
+	*ret_bytes = (offset < end ? end : first + KIND_PAGES * HV_PAGE_SIZE) - offset;
+	return offset < end;
+}
+
 /* ---- the lower guest ---- */
 
 /* It may use all that the hypervisor has. */
@@ -195,6 +208,7 @@ static void partition_end(struct vtl *t)
 	p->regions = NULL;
 	p->region_count = 0;
 	t->partition = NULL;
+	t->has_processors = false;
 	partition_free(p);
 	for (unsigned i = 0; i < count; i++)
 		sys_munmap((void *)regions[i].hva, regions[i].pages * HV_PAGE_SIZE);
@@ -203,20 +217,35 @@ static void partition_end(struct vtl *t)
 	file_clear(t->pages_fd);
 }
 
-/* All processors are there from the beginning: one may send to another which nobody has executed yet. */
-static int begin(struct vtl *t)
+/* All of them: one may send to another which nobody has executed yet. */
+static int make_processors(struct vtl *t)
 {
-	int r = partition_begin(t);
-
-	for (unsigned i = 0; !r && i < t->cpus; i++)
+	if (t->has_processors)
+		return 0;
+	for (unsigned i = 0; i < t->cpus; i++)
 		if (hostcpu_is_online(i) && !vtl_vp(t, i))
-			r = -ENOMEM;
-	if (r && t->partition)
+			return -ENOMEM;
+	t->has_processors = true;
+	return 0;
+}
+
+/* Under t->life. */
+static int hold(struct vtl *t, bool processors)
+{
+	int r = t->holds ? 0 : partition_begin(t);
+
+	if (r)
+		return r;
+	if (processors)
+		r = make_processors(t);
+	if (!r)
+		t->holds++;
+	else if (!t->holds)
 		partition_end(t);
 	return r;
 }
 
-int vtl_get(struct dev *d, struct vtl **ret)
+int vtl_get(struct dev *d, bool processors, struct vtl **ret)
 {
 	struct vtl *t;
 	int r = common(d, &t);
@@ -224,8 +253,7 @@ int vtl_get(struct dev *d, struct vtl **ret)
 	if (r)
 		return r;
 	pthread_mutex_lock(&t->life);
-	r = t->holds ? 0 : begin(t);
-	t->holds += !r;
+	r = hold(t, processors);
 	pthread_mutex_unlock(&t->life);
 	if (!r)
 		*ret = t;
@@ -243,7 +271,7 @@ void vtl_put(struct vtl *t)
 int vtl_open(struct dev *d, struct object *o)
 {
 	struct vtl *t;
-	int r = vtl_get(d, &t);
+	int r = vtl_get(d, false, &t);
 
 	if (!r)
 		o->behind = t;
@@ -300,7 +328,7 @@ long system_create_vtl(struct call *c)
 	const struct fd_spec q = {.ops = &mshv_vtl_ops};
 	struct object *o;
 	struct vtl *t;
-	int fd, r = vtl_get(c->dev, &t);
+	int fd, r = vtl_get(c->dev, true, &t);
 
 	if (r)
 		return r;

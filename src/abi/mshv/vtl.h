@@ -41,7 +41,8 @@ struct vtl {
 	u8 *run, *regs; /* them, mapped: a page for each processor */
 	int memory_fd;  /* at guest-physical addresses */
 	pthread_mutex_t life;
-	unsigned holds;                   /* of descriptors */
+	unsigned holds; /* of descriptors */
+	bool has_processors;
 	struct mshv_partition *partition; /* while there are any */
 	_Atomic u64 config;               /* HV_REGISTER_VSM_PARTITION_CONFIG */
 	pthread_mutex_t lock;             /* of the VPs that are made */
@@ -53,8 +54,8 @@ struct vtl {
 
 /* ---- the address space's (vtl.c) ---- */
 
-/* The lower guest of the calling process, or -errno: held until vtl_put(). */
-int vtl_get(struct dev *d, struct vtl **ret);
+/* The lower guest of the calling process, or -errno: held until vtl_put(). processors: all that the host has are there. */
+int vtl_get(struct dev *d, bool processors, struct vtl **ret);
 void vtl_put(struct vtl *t);
 
 static inline struct vtl *vtl_of(const struct call *c)

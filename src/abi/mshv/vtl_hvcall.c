@@ -23,7 +23,7 @@ struct vtl_calls {
 int vtl_calls_open(struct dev *d, struct object *o)
 {
 	struct vtl_calls *h = calloc(1, sizeof(*h));
-	int r = h ? vtl_get(d, &h->vtl) : -ENOMEM;
+	int r = h ? vtl_get(d, true, &h->vtl) : -ENOMEM;
 
 	if (r) {
 		free(h);

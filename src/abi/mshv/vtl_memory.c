@@ -54,5 +54,20 @@ long vtl_add_memory(struct call *c)
 	pthread_mutex_lock(&t->partition->requests);
 	r = add(t, a->start_pfn, a->last_pfn - a->start_pfn, c->why);
 	pthread_mutex_unlock(&t->partition->requests);
+	if (r == -EEXIST)
+		return refuse(c->why, -EFAULT,
+			"start_pfn 0x%lx, last_pfn 0x%lx: memory of these was added before",
+			(u64)a->start_pfn, (u64)a->last_pfn);
 	return r ? -EFAULT : 0;
+}
+
+bool vtl_memory_is_there(const struct object *o, u64 offset, u64 *ret_bytes)
+{
+	const struct vtl *t = o->behind;
+	const u64 pfn = offset / HV_PAGE_SIZE;
+	u64 pages = 0;
+	bool there = pfn < PFN_END && partition_stretch(t->partition, pfn, &pages);
+
+	*ret_bytes = pfn < PFN_END ? pages * HV_PAGE_SIZE : UINT64_MAX - offset;
+	return there;
 }
