@@ -223,6 +223,32 @@ static void test_two_threads(void **state)
 	partition_close(&p);
 }
 
+/* Who runs it lets others look at it, but nobody else run it: a signal ends his run, not another's first. */
+static void test_two_threads_and_others(void **state)
+{
+	struct hv_register r = {.name = HV_X64_REGISTER_R15};
+	struct partition p = {0};
+	struct runner first, second;
+
+	counter_start(&p);
+	runner_start(&first, &p, 0);
+	wait_counts(&p);
+	runner_start(&second, &p, 0);
+	runner_inside(&second);
+	for (unsigned i = 0; i < 500; i++)
+		assert_hv(hv_regs_set(p.fd, 0, &r, 1), 0, 1);
+	for (unsigned ms = 0; !atomic_load(&first.out); ms++) {
+		if (ms > 20000)
+			fail_msg("a signal does not end the run");
+		pthread_kill(first.thread, SIGUSR1);
+		usleep(1000);
+	}
+	assert_int_equal(runner_wait(&first), -EINTR);
+	assert_false(atomic_load(&second.out));
+	assert_int_equal(runner_stop(&second), -EINTR);
+	partition_close(&p);
+}
+
 /* ---- requests meanwhile ---- */
 
 static void test_registers_meanwhile(void **state)
@@ -520,6 +546,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_signal_asleep),
 	cmocka_unit_test(test_no_buffer),
 	cmocka_unit_test(test_two_threads),
+	cmocka_unit_test(test_two_threads_and_others),
 	cmocka_unit_test(test_registers_meanwhile),
 	cmocka_unit_test(test_set_rip_meanwhile),
 	cmocka_unit_test(test_freeze),

@@ -94,8 +94,10 @@ struct mshv_vp {
 	struct vp_pages *pages;        /* which have regs, too; NULL: the page is somebody else's */
 	u32 index;
 	pthread_mutex_t lock;
-	pthread_cond_t calm; /* wanted is 0 */
+	pthread_cond_t calm; /* wanted is 0, or nobody runs it any more */
 	_Atomic u32 wanted;
+	bool runs; /* somebody is in MSHV_RUN_VP, and may have let others in (vp_yield()) */
+	unsigned run_waits; /* so many wait for that to end */
 	struct run_signals signals;
 	bool explicit_suspend, intercept_suspend;
 	bool awaits_rip; /* it waits for SIPI, unless it is given an instruction pointer first: vp_go_to() */

@@ -112,15 +112,35 @@ int vp_execute(struct mshv_vp *v, struct hv_message *ret)
 	return r;
 }
 
+/* Who runs it lets in those who want to look at it, but nobody who wants to run it, too. */
+static void begin_run(struct mshv_vp *v)
+{
+	while (unlikely(v->runs)) {
+		v->run_waits++;
+		pthread_cond_wait(&v->calm, &v->lock);
+		v->run_waits--;
+	}
+	v->runs = true;
+}
+
+static void end_run(struct mshv_vp *v)
+{
+	v->runs = false;
+	if (unlikely(v->run_waits))
+		pthread_cond_broadcast(&v->calm);
+}
+
 long vp_run(struct call *c)
 {
 	struct mshv_vp *v = vp_of(c);
 	int r;
 
+	begin_run(v);
 	run_signals_begin(&v->signals, c);
 	r = vp_execute(v, c->data);
 	if (!r)
 		show_message(v, c->data);
 	run_signals_end(&v->signals);
+	end_run(v);
 	return r;
 }
