@@ -281,6 +281,49 @@ static void test_registers_meanwhile(void **state)
 	partition_close(&p);
 }
 
+struct installer {
+	struct partition *p;
+	_Atomic bool stop;
+};
+
+/* On the descriptor of a VP, which does not wait for the partition's. */
+static void *installs(void *arg)
+{
+	struct installer *i = arg;
+	struct hv_install_intercept in = {.access = HV_ACCESS_READ, .type = HV_INTERCEPT_MSR_INDEX};
+	const struct hv_call call = {
+		.code = HVCALL_INSTALL_INTERCEPT, .in = &in, .in_size = sizeof(in)};
+
+	for (u32 msr = 0; !atomic_load(&i->stop); msr = (msr + 1) % 200) {
+		in.parameter = 0x40000000 + msr;
+		hv_call(i->p->vp[0], &call);
+	}
+	return NULL;
+}
+
+/* A VP that is made meanwhile has all intercepts. */
+static void test_create_while_installing(void **state)
+{
+	struct partition p = {.features = ~0ull};
+	struct installer i = {.p = &p};
+	pthread_t thread;
+
+	partition_start(&p, LAPIC | X2APIC);
+	pthread_create(&thread, NULL, installs, &i);
+	for (unsigned vp = 1; vp < 12; vp++)
+		partition_add_vp(&p, vp);
+	usleep(20000);
+	atomic_store(&i.stop, true);
+	pthread_join(thread, NULL);
+	for (unsigned vp = 1; vp < 12; vp++) {
+		code_long(&p, vp, BYTES(0x0f, 0x32));
+		set_reg(&p, vp, HV_X64_REGISTER_RAX + RCX, 0x40000002);
+		set_reg(&p, vp, HV_REGISTER_INTERNAL_ACTIVITY_STATE, 0);
+		run_until(&p, vp, HVMSG_X64_MSR_INTERCEPT);
+	}
+	partition_close(&p);
+}
+
 /* Where it goes on is what was set meanwhile. */
 static void test_set_rip_meanwhile(void **state)
 {
@@ -548,6 +591,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_two_threads),
 	cmocka_unit_test(test_two_threads_and_others),
 	cmocka_unit_test(test_registers_meanwhile),
+	cmocka_unit_test(test_create_while_installing),
 	cmocka_unit_test(test_set_rip_meanwhile),
 	cmocka_unit_test(test_freeze),
 	cmocka_unit_test(test_freeze_and_set),

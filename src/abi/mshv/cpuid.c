@@ -200,11 +200,13 @@ static u16 remember(struct mshv_partition *p, const struct hv_intercept_result *
 {
 	struct hv_intercept_result *at;
 
+	pthread_mutex_lock(&p->telling);
 	pthread_mutex_lock(&p->lock);
 	at = result_place(p, in);
 	if (at)
 		*at = *in;
 	pthread_mutex_unlock(&p->lock);
+	pthread_mutex_unlock(&p->telling);
 	return at ? HVS_SUCCESS : HVS_NO_RESOURCES;
 }
 

@@ -94,7 +94,7 @@ int intercepts_vp_init(struct mshv_vp *v)
 	return i->tapped ? tell_vp(i, v) : 0;
 }
 
-/* By the partition's requests or a VP's; i->installing is held. */
+/* p->telling is held. */
 static u16 tell_all(struct mshv_partition *p)
 {
 	struct intercepts *i = p->intercepts;
@@ -222,9 +222,9 @@ u16 call_install_intercept(struct hvcall *h)
 			(u64)in->type, (u64)in->access);
 		return HVS_INVALID_PARAMETER;
 	}
-	pthread_mutex_lock(&p->intercepts->installing);
+	pthread_mutex_lock(&p->telling);
 	status = installers[in->type](p, in);
-	pthread_mutex_unlock(&p->intercepts->installing);
+	pthread_mutex_unlock(&p->telling);
 	return status;
 }
 
@@ -237,7 +237,6 @@ int intercepts_init(struct mshv_partition *p)
 	if (!i)
 		return -ENOMEM;
 	pthread_mutex_init(&i->lock, NULL);
-	pthread_mutex_init(&i->installing, NULL);
 	p->intercepts = i;
 	return 0;
 }
@@ -252,7 +251,6 @@ void intercepts_free(struct mshv_partition *p)
 	if (i->tapped)
 		machine_set_tap(p->machine, NULL, NULL);
 	pthread_mutex_destroy(&i->lock);
-	pthread_mutex_destroy(&i->installing);
 	free(i);
 	p->intercepts = NULL;
 }

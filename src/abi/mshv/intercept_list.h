@@ -8,10 +8,11 @@
 #define INTERCEPT_LEAVES 64
 #define INTERCEPT_MSRS   256
 
+/* Of the partition's telling: whoever changes them tells the processors. */
 struct intercepts {
-	pthread_mutex_t installing; /* changes, one at a time: held while processors are told */
-	pthread_mutex_t lock;       /* the leaves, which processors look at: never held then */
-	bool tapped;                /* the partition is the machine's subscriber */
+	pthread_mutex_t
+		lock; /* the leaves, which processors look at: never held while they are told */
+	bool tapped;  /* the partition is the machine's subscriber */
 	u32 leaf[INTERCEPT_LEAVES];
 	unsigned leaf_count;
 	struct {

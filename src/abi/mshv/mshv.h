@@ -8,7 +8,7 @@
  *
  * Machine state lives in the engine. Here is only what the interface itself remembers.
  *
- * Locks, in the order in which they are taken: partition.requests; vp.lock; partition.lock.
+ * Locks, in the order in which they are taken: partition.requests; vp.lock; partition.telling; partition.lock.
  */
 #ifndef ABI_MSHV_MSHV_H
 #define ABI_MSHV_MSHV_H
@@ -56,6 +56,8 @@ struct mshv_partition {
 	u32 next_slot;
 	_Atomic bool frozen;    /* HV_PROPERTY_TIME_FREEZE */
 	_Atomic bool suspended; /* HV_PROPERTY_SUSPEND */
+	/* A VP is made, or what all of them are told of changes: so the one does not miss the other. */
+	pthread_mutex_t telling;
 	/* Of all below. */
 	pthread_mutex_t lock;
 	u64 property[64]; /* by row of properties.def: what was set, or the default */

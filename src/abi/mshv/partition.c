@@ -36,6 +36,7 @@ void partition_free(struct mshv_partition *p)
 	regions_free(p);
 	cpuid_results_free(p);
 	pthread_mutex_destroy(&p->lock);
+	pthread_mutex_destroy(&p->telling);
 	pthread_mutex_destroy(&p->requests);
 	free(p);
 }
@@ -59,6 +60,7 @@ int partition_make(
 	p->flags = a->pt_flags;
 	disable(&p->disabled, a);
 	pthread_mutex_init(&p->requests, NULL);
+	pthread_mutex_init(&p->telling, NULL);
 	pthread_mutex_init(&p->lock, NULL);
 	properties_init(p);
 	r = machine_make(p);
@@ -112,13 +114,16 @@ static int create_vp_fd(struct mshv_partition *p, u32 index, struct object **ret
 	fd = fd_create(p->dev, &q, &o);
 	if (fd < 0)
 		return fd;
+	pthread_mutex_lock(&p->telling);
 	r = vp_make_pages(p, index, fd, &v);
+	if (!r)
+		atomic_store(&p->vp[index], v);
+	pthread_mutex_unlock(&p->telling);
 	if (r) {
 		fd_abandon(p->dev, fd, o);
 		return r;
 	}
 	o->behind = v;
-	atomic_store(&p->vp[index], v);
 	*ret = o;
 	return fd;
 }

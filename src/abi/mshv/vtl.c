@@ -288,12 +288,14 @@ void vtl_release(void *vtl)
 static struct mshv_vp *make_vp(struct vtl *t, unsigned cpu)
 {
 	struct hv_register_page *regs = (void *)(t->regs + (size_t)cpu * HV_PAGE_SIZE);
-	struct mshv_vp *v;
+	struct mshv_vp *v = NULL;
 
-	if (vp_make(t->partition, cpu, regs, &v))
-		return NULL;
-	vtl_context_save(v);
-	atomic_store(&t->partition->vp[cpu], v);
+	pthread_mutex_lock(&t->partition->telling);
+	if (!vp_make(t->partition, cpu, regs, &v)) {
+		vtl_context_save(v);
+		atomic_store(&t->partition->vp[cpu], v);
+	}
+	pthread_mutex_unlock(&t->partition->telling);
 	return v;
 }
 
