@@ -116,6 +116,23 @@ void long_gate(struct partition *p, u8 vector, u64 handler);
 /* MSHV_RUN_VP ends with a message of this type, which its page has as well. */
 const struct hv_message *run_until(struct partition *p, unsigned vp, u32 type);
 #define RUN_UNTIL(p, vp, type, structure) ((const structure *)run_until(p, vp, type)->payload)
+
+/*
+ * The header says what the VP's registers say, and this of the instruction; nothing is behind a message's payload, which
+ * has this size. state: HV_EXEC_* and the privilege level.
+ */
+struct header_check {
+	const struct hv_message *message;
+	u64 rip;
+	u8 access, length;
+	u16 state;
+	size_t size;
+};
+void check_header(struct partition *p, unsigned vp, const struct header_check *c);
+/* The bytes in a message are those of the instruction, or more: what memory has from gpa on. */
+void check_bytes(
+	const struct partition *p, const u8 *bytes, unsigned count, u64 gpa, unsigned length);
+
 /* Goes on n bytes further. */
 void skip_insn(struct partition *p, unsigned vp, unsigned n);
 /* The next thing is an OUT to this port: what it writes. Done; the VP goes on behind it. */

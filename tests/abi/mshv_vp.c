@@ -170,6 +170,42 @@ const struct hv_message *run_until(struct partition *p, unsigned vp, u32 type)
 	return &m;
 }
 
+static void check_rest(const struct hv_message *m, size_t size)
+{
+	assert_int_equal(m->len, size);
+	assert_int_equal(m->flags, 0);
+	assert_int_equal(m->reserved, 0);
+	assert_int_equal(m->sender, 0);
+	for (size_t i = size; i < sizeof(m->payload); i++)
+		assert_int_equal(m->payload[i], 0);
+}
+
+void check_header(struct partition *p, unsigned vp, const struct header_check *c)
+{
+	const struct hv_intercept_header *h = (const void *)c->message->payload;
+	struct hv_value128 cs = reg128(p, vp, HV_X64_REGISTER_CS);
+
+	check_rest(c->message, c->size);
+	assert_int_equal(h->vp_index, vp);
+	assert_int_equal(h->access, c->access);
+	assert_int_equal(h->rip, c->rip);
+	assert_int_equal(h->length_cr8 & 15, c->length);
+	assert_int_equal(h->execution_state, c->state);
+	assert_int_equal(h->length_cr8 >> 4, reg(p, vp, HV_X64_REGISTER_CR8));
+	assert_int_equal(h->rip, reg(p, vp, HV_X64_REGISTER_RIP));
+	assert_int_equal(h->rflags, reg(p, vp, HV_X64_REGISTER_RFLAGS));
+	assert_memory_equal(&h->cs, &cs, sizeof(cs));
+}
+
+void check_bytes(
+	const struct partition *p, const u8 *bytes, unsigned count, u64 gpa, unsigned length)
+{
+	assert_in_range(count, length, HV_INSTRUCTION_BYTES);
+	assert_memory_equal(bytes, p->ram + gpa, count);
+	for (unsigned i = count; i < HV_INSTRUCTION_BYTES; i++)
+		assert_int_equal(bytes[i], 0);
+}
+
 void skip_insn(struct partition *p, unsigned vp, unsigned n)
 {
 	p->page[vp]->rip += n;
