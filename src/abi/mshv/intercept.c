@@ -78,11 +78,10 @@ static int tell_vp(const struct intercepts *i, struct mshv_vp *v)
 {
 	int r = vcpu_tap_events(v->cpu, events_of(i));
 
+	/* What cannot be selected is none of the engine's, and leaves as unknown: msr_intercepted(). */
 	for (unsigned n = 0; !r && n < i->msr_count; n++) {
-		r = vcpu_tap_msr(v->cpu, i->msr[n].index, false, i->msr[n].access & HV_ACCESS_READ);
-		r = r ? r
-		      : vcpu_tap_msr(
-				v->cpu, i->msr[n].index, true, i->msr[n].access & HV_ACCESS_WRITE);
+		vcpu_tap_msr(v->cpu, i->msr[n].index, false, i->msr[n].access & HV_ACCESS_READ);
+		vcpu_tap_msr(v->cpu, i->msr[n].index, true, i->msr[n].access & HV_ACCESS_WRITE);
 	}
 	return r;
 }
@@ -145,21 +144,45 @@ static u16 install_exception(struct mshv_partition *p, const struct hv_install_i
 	return tell_all(p);
 }
 
+static unsigned msr_find(const struct intercepts *i, u32 index)
+{
+	unsigned n = 0;
+
+	while (n < i->msr_count && i->msr[n].index != index)
+		n++;
+	return n;
+}
+
+bool msr_intercepted(struct intercepts *i, u32 index, u32 access)
+{
+	bool wanted;
+	unsigned n;
+
+	pthread_mutex_lock(&i->lock);
+	n = msr_find(i, index);
+	wanted = n < i->msr_count && (i->msr[n].access & access);
+	pthread_mutex_unlock(&i->lock);
+	return wanted;
+}
+
 static u16 install_msr(struct mshv_partition *p, const struct hv_install_intercept *in)
 {
 	struct intercepts *i = p->intercepts;
-	unsigned n = 0;
+	bool fits;
+	unsigned n;
 
 	if (in->access & ~(HV_ACCESS_READ | HV_ACCESS_WRITE) || in->parameter > UINT32_MAX)
 		return HVS_INVALID_PARAMETER;
-	while (n < i->msr_count && i->msr[n].index != in->parameter)
-		n++;
-	if (n == INTERCEPT_MSRS)
-		return HVS_NO_RESOURCES;
-	if (n == i->msr_count)
-		i->msr[i->msr_count++].index = (u32)in->parameter;
-	i->msr[n].access = in->access; /* 0 stays, so that processors forget it */
-	return tell_all(p);
+	pthread_mutex_lock(&i->lock);
+	n = msr_find(i, (u32)in->parameter);
+	fits = n < INTERCEPT_MSRS;
+	if (fits) {
+		i->msr_count = MAX(i->msr_count, n + 1);
+		i->msr[n].index = (u32)in->parameter;
+		i->msr[n].access = in->access; /* 0 stays, so that processors forget it */
+	}
+	pthread_mutex_unlock(&i->lock);
+	return fits ? tell_all(p) : HVS_NO_RESOURCES;
 }
 
 static u16 install_msr_class(struct mshv_partition *p, const struct hv_install_intercept *in)

@@ -10,9 +10,8 @@
 
 /* Of the partition's telling: whoever changes them tells the processors. */
 struct intercepts {
-	pthread_mutex_t
-		lock; /* the leaves, which processors look at: never held while they are told */
-	bool tapped;  /* the partition is the machine's subscriber */
+	pthread_mutex_t lock; /* the leaves and MSRs, which processors look at: not held while they are told */
+	bool tapped;          /* the partition is the machine's subscriber */
 	u32 leaf[INTERCEPT_LEAVES];
 	unsigned leaf_count;
 	struct {
@@ -26,5 +25,8 @@ struct intercepts {
 
 /* Which MSR exits the engine makes: after a change of msr_class or of what becomes of unknown MSRs. 0 or -errno. */
 int msr_exits_update(struct mshv_partition *p);
+
+/* Is there an intercept for this one? For those that the engine does not know, and so does not ask about. Any thread. */
+bool msr_intercepted(struct intercepts *i, u32 index, u32 access);
 
 #endif

@@ -91,7 +91,8 @@ static bool msr_wanted(const struct mshv_vp *v, const struct exit *x)
 {
 	u32 access = x->reason == EXIT_RDMSR ? HV_ACCESS_READ : HV_ACCESS_WRITE;
 
-	return atomic_load(&v->partition->intercepts->msr_class) & access;
+	return (atomic_load(&v->partition->intercepts->msr_class) & access) ||
+	       msr_intercepted(v->partition->intercepts, x->msr.index, access);
 }
 
 static void fill_msr(const struct intercept *f, u32 index, bool write, struct hv_message *m)
@@ -228,7 +229,7 @@ static void exception_message(
 	p->parameter = soft ? 0 : e->exception.payload;
 	p->ds = segment_out(&f->look->seg[SEG_DS]);
 	p->ss = segment_out(&f->look->seg[SEG_SS]);
-	memcpy(&p->rax, f->look->gpr, sizeof(f->look->gpr));
+	memcpy(&p->rax, f->look->gpr, GPR_COUNT * sizeof(p->rax));
 }
 _Static_assert(
 	offsetof(struct hv_exception_message, r15) - offsetof(struct hv_exception_message, rax) ==
