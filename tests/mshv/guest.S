@@ -113,9 +113,8 @@ GUEST jump
 	jmpq *%rbx
 END jump
 
-/* Read an MSR that is not there, with a handler of #GP that says so. */
+/* Read and write the MSR of ECX, with a handler of #GP that says so. */
 GUEST msr
-	movl $0x12345, %ecx
 	movl $0x77, %eax
 	movl $0x77, %edx
 	rdmsr

@@ -234,6 +234,112 @@ static void intercept(void)
 	machine_unmake(&m);
 }
 
+/* ---- MSRs and exceptions ---- */
+
+GUEST(msr);
+GUEST(triple);
+extern const u8 guest_msr_fault[];
+
+#define UNKNOWN_MSR 0x1345     /* among those that processors have */
+#define FAR_MSR     0x12345678 /* far away from all of them */
+#define STAR_MSR    0xc0000081
+
+static void run_msr(struct machine *m, u32 msr)
+{
+	CODE64(m, 0, msr);
+	m->page[0]->gpr[RCX] = msr;
+	m->page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+	machine_gate(m, 13, GUEST_LABEL(msr, fault));
+}
+
+/* A result for one MSR, instead of the partition's general rule. */
+static void msr_result(void)
+{
+	struct hv_intercept_result in = {.vp_index = HV_ANY_VP, .type = HV_INTERCEPT_MSR};
+	const struct root_call call = {
+		HVCALL_REGISTER_INTERCEPT_RESULT, 0, &in, sizeof(in), NULL, 0};
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	in.msr.msr = UNKNOWN_MSR;
+	in.msr.access = HV_ACCESS_READ | HV_ACCESS_WRITE;
+	in.msr.action = HV_MSR_RESULT_IGNORE;
+	CHECK_OK(root_call(m.partition, &call));
+	run_msr(&m, UNKNOWN_MSR);
+	CHECK_EQ(machine_out(&m, 0, 0x10), 0);
+	CHECK_EQ(machine_out(&m, 0, 0x10), 2);
+	machine_unmake(&m);
+}
+
+static void check_msr_message(struct machine *m, u32 msr, u8 access)
+{
+	struct hv_message message;
+	const struct hv_msr_message *r = (const void *)message.payload;
+
+	machine_run(m, 0, HVMSG_X64_MSR_INTERCEPT, &message);
+	CHECK_EQ(message.len, sizeof(*r));
+	CHECK_EQ(r->msr, msr);
+	CHECK_EQ(r->header.access, access);
+	CHECK_EQ(r->header.length_cr8 & 15, 2);
+	if (access == HV_INTERCEPT_WRITE) {
+		CHECK_EQ(r->rax, 0x99);
+		CHECK_EQ(r->rdx, 0x77);
+	}
+	m->page[0]->gpr[RAX] = 0x99;
+	m->page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+	machine_skip(m, 0, 2);
+}
+
+static void check_msr_intercept(u32 type, u64 parameter, u32 msr)
+{
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	CHECK_OK(root_intercept_install(
+		m.partition, HV_ACCESS_READ | HV_ACCESS_WRITE, type, parameter));
+	run_msr(&m, msr);
+	check_msr_message(&m, msr, HV_INTERCEPT_READ);
+	CHECK_EQ(machine_out(&m, 0, 0x10), 0x99);
+	check_msr_message(&m, msr, HV_INTERCEPT_WRITE);
+	CHECK_EQ(machine_out(&m, 0, 0x10), 2);
+	machine_unmake(&m);
+}
+
+static void msr_intercepts(void)
+{
+	static const u32 msrs[] = {UNKNOWN_MSR, FAR_MSR, STAR_MSR};
+
+	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++) {
+		check_msr_intercept(HV_INTERCEPT_MSR, 0, msrs[i]);
+		check_msr_intercept(HV_INTERCEPT_MSR_INDEX, msrs[i], msrs[i]);
+	}
+}
+
+/* #UD, before the guest's own handler would see it. */
+static void exception_intercept(void)
+{
+	enum { UD = 6 };
+	struct hv_message message;
+	const struct hv_exception_message *e = (const void *)message.payload;
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	CHECK_OK(
+		root_intercept_install(m.partition, HV_ACCESS_EXECUTE, HV_INTERCEPT_EXCEPTION, UD));
+	CODE64(&m, 0, triple);
+	m.page[0]->gpr[R15] = 0x15;
+	m.page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+	machine_run(&m, 0, HVMSG_X64_EXCEPTION_INTERCEPT, &message);
+	CHECK_EQ(message.len, sizeof(*e));
+	CHECK_EQ(e->vector, UD);
+	CHECK_EQ(e->info & HV_EXCEPTION_HAS_ERROR, 0);
+	CHECK_EQ(e->header.rip, MACHINE_CODE + 8);
+	CHECK_EQ(e->rsp, MACHINE_STACK);
+	CHECK_EQ(e->r15, 0x15);
+	CHECK_EQ(e->ss.selector, 16);
+	machine_unmake(&m);
+}
+
 static void intercepts_are_installed(void)
 {
 	static const struct {
@@ -272,6 +378,9 @@ const struct test cpuid_tests[] = {
 	{"of one subleaf", of_one_subleaf},
 	{"many at once", many_at_once},
 	{"intercept", intercept},
+	{"msr result", msr_result},
+	{"msr intercepts", msr_intercepts},
+	{"exception intercept", exception_intercept},
 	{"intercepts are installed", intercepts_are_installed},
 	{0},
 };

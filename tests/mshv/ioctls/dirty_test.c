@@ -173,6 +173,34 @@ static void refusals(void)
 	machine_unmake(&m);
 }
 
+/* The hypercall behind it: a byte for each page, of which bit 0 is accessed and bit 1 dirty. */
+static void by_hypercall(void)
+{
+	struct hv_access_states in = {.gpa_page = FIRST >> 12};
+	u8 states[2 * WRITTEN];
+	const struct root_call call = {HVCALL_GET_GPA_PAGES_ACCESS_STATES, sizeof(states), &in,
+		sizeof(in), states, sizeof(states)};
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	track(&m, true);
+	in.flags = HV_STATES_CLEAR_ACCESSED | HV_STATES_CLEAR_DIRTY;
+	CHECK_OK(root_call(m.partition, &call));
+	write_pages(&m);
+	CHECK_OK(root_call(m.partition, &call));
+	CHECK_EQ(root_last.done, sizeof(states));
+	for (unsigned i = 0; i < sizeof(states); i++)
+		CHECK_EQ(states[i], i % 2 ? 0 : 3);
+	in.flags = HV_STATES_SET_DIRTY;
+	CHECK_OK(root_call(m.partition, &call));
+	for (unsigned i = 0; i < sizeof(states); i++)
+		CHECK_EQ(states[i], 0); /* as they were; the flags are for afterwards */
+	in.flags = 0;
+	CHECK_OK(root_call(m.partition, &call));
+	CHECK_EQ(states[1] & 2, 2);
+	machine_unmake(&m);
+}
+
 /* Pages where nothing is, in the middle of others: no error, and no bits. */
 static void holes(void)
 {
@@ -223,6 +251,7 @@ const struct test dirty_tests[] = {
 	{"last byte", last_byte},
 	{"without tracking", without_tracking},
 	{"refusals", refusals},
+	{"by hypercall", by_hypercall},
 	{"holes", holes},
 	{"written by the hypervisor", written_by_the_hypervisor},
 	{0},

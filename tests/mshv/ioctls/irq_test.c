@@ -102,6 +102,19 @@ static void accepted_without_effect(void)
 	machine_unmake(&m);
 }
 
+/* Nothing pends, and that is no error. */
+static void cleared(void)
+{
+	const u64 in = 0;
+	const struct root_call call = {HVCALL_CLEAR_VIRTUAL_INTERRUPT, 0, &in, sizeof(in), NULL, 0};
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	CHECK_OK(root_call(m.partition, &call));
+	CHECK_OK(root_call(m.vp[0], &call));
+	machine_unmake(&m);
+}
+
 static void low_vectors(void)
 {
 	struct machine m;
@@ -343,6 +356,7 @@ const struct test irq_tests[] = {
 	{"asserted to logical id", asserted_to_logical_id},
 	{"nmi", nmi},
 	{"accepted without effect", accepted_without_effect},
+	{"cleared", cleared},
 	{"low vectors", low_vectors},
 	{"end of level", end_of_level},
 	{"end of level xapic", end_of_level_xapic},

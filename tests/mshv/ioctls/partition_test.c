@@ -110,6 +110,42 @@ static void unknown_properties(void)
 	machine_unmake(&m);
 }
 
+/* What others set and nobody here acts on: remembered. */
+static void remembered_properties(void)
+{
+	static const u32 codes[] = {HV_PROPERTY_CPU_RESERVE, HV_PROPERTY_CPU_CAP,
+		HV_PROPERTY_CPU_WEIGHT, HV_PROPERTY_CPU_GROUP_ID,
+		HV_PROPERTY_VIRTUAL_TLB_PAGE_COUNT, HV_PROPERTY_ZERO_MEMORY_ON_RESET,
+		HV_PROPERTY_ENLIGHTENMENT_MODIFICATIONS};
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		u64 got;
+
+		if (!check_ok_("set", root_property_set(m.partition, codes[i], 1)) ||
+			!check_ok_("get", root_property_get(m.partition, codes[i], &got)))
+			test_failed(__FILE__, __LINE__, "property 0x%x", codes[i]);
+		CHECK_EQ(got, 1);
+	}
+	machine_unmake(&m);
+}
+
+static void read_only_properties(void)
+{
+	static const u32 codes[] = {HV_PROPERTY_PROCESSOR_VENDOR, HV_PROPERTY_PROCESSOR_FEATURES0,
+		HV_PROPERTY_MAX_XSAVE_DATA_SIZE, HV_PROPERTY_COMPATIBILITY_VERSION};
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){0});
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		CHECK_EQ(root_property_set(m.partition, codes[i], 1), -EIO);
+		CHECK(root_last.status == HVS_ACCESS_DENIED ||
+			root_last.status == HVS_OPERATION_DENIED);
+	}
+	machine_unmake(&m);
+}
+
 /* Setting one belongs to the partition's descriptor alone; reading does not. */
 static void properties_of_a_vp(void)
 {
@@ -272,6 +308,8 @@ const struct test partition_tests[] = {
 	{"unknown synthetic features", unknown_synthetic_features},
 	{"unimplemented msr action", unimplemented_msr_action},
 	{"unknown properties", unknown_properties},
+	{"remembered properties", remembered_properties},
+	{"read only properties", read_only_properties},
 	{"properties of a vp", properties_of_a_vp},
 	{"processor properties", processor_properties},
 	{"masks take features away", masks_take_features_away},

@@ -171,12 +171,21 @@ static void suspend_registers(void)
 	machine_unmake(&m);
 }
 
+#define UNKNOWN_MSR 0x12345
+
+static void run_msr(struct machine *m)
+{
+	CODE64(m, 0, msr);
+	m->page[0]->gpr[RCX] = UNKNOWN_MSR;
+	m->page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+}
+
 static void unknown_msr_faults(void)
 {
 	struct machine m;
 
 	machine_make(&m, &(struct machine_how){0});
-	CODE64(&m, 0, msr);
+	run_msr(&m);
 	machine_gate(&m, 13, GUEST_LABEL(msr, fault));
 	CHECK_EQ(machine_out(&m, 0, 0x12), 0xfa017);
 	machine_unmake(&m);
@@ -189,7 +198,7 @@ static void unknown_msr_ignored(void)
 	machine_make(&m, &(struct machine_how){0});
 	CHECK_OK(root_property_set(
 		m.partition, HV_PROPERTY_UNIMPLEMENTED_MSR_ACTION, HV_MSR_ACTION_IGNORE));
-	CODE64(&m, 0, msr);
+	run_msr(&m);
 	machine_gate(&m, 13, GUEST_LABEL(msr, fault));
 	CHECK_EQ(machine_out(&m, 0, 0x10), 0);
 	CHECK_EQ(machine_out(&m, 0, 0x10), 2);
