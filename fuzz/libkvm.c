@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz-libkvm [--seconds N] [--calls N] [--seed S] [--trace]: random calls of libkvm, in any order and with
+ * fuzz-libkvm [--seconds N] [--calls N] [--seed S] [--trace] [--engine soft|mshv]: random calls of libkvm, in any order and with
  * arguments that are half right, over the engine in this process.
  *
  * None may crash it, hang it, or leak; a call that fails gives -errno and leaves errno so; guests run what memory
@@ -22,7 +22,7 @@
 #define ROUNDS       3
 #define HANG_SECONDS 100
 
-struct fuzz fz = {.count = 4000};
+struct fuzz fz = {.count = 4000, .engine = "soft"};
 
 /* Signals, so that no kvm_run lasts. */
 static void *tick(void *arg)
@@ -77,6 +77,7 @@ static u64 parse(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{"seconds", required_argument, NULL, 'n'},
+		{"engine", required_argument, NULL, 'e'},
 		{"calls", required_argument, NULL, 'c'},
 		{"seed", required_argument, NULL, 's'},
 		{"trace", no_argument, NULL, 't'},
@@ -88,6 +89,7 @@ static u64 parse(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1)
 		switch (c) {
 		case 's': seed = strtoull(optarg, NULL, 0); break;
+		case 'e': fz.engine = optarg; break;
 		case 'n': fz.seconds = (unsigned)strtoul(optarg, NULL, 0) / ROUNDS; break;
 		case 'c': fz.count = strtoul(optarg, NULL, 0) / ROUNDS; break;
 		case 't': fz.trace = true; break;

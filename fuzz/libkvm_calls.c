@@ -67,7 +67,7 @@ void make_context(void)
 	struct context *c = fz.c;
 
 	some_callbacks(&c->callbacks);
-	c->kvm = uv_kvm_init(&c->callbacks, c, "soft", hear, NULL);
+	c->kvm = uv_kvm_init(&c->callbacks, c, fz.engine, hear, NULL);
 	c->mem = NULL;
 	if (!c->kvm)
 		finding("uv_kvm_init", 0);

@@ -35,6 +35,7 @@ struct fuzz {
 	pthread_t thread;
 	const char *call;
 	bool trace;
+	const char *engine;
 };
 
 extern struct fuzz fz;

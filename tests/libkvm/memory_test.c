@@ -121,9 +121,42 @@ static void read_only_memory(void **state)
 	vm_destroy(&vm);
 }
 
+/* A load from the page at 0x90000, and a string that goes from there to a device. */
+GUEST(load_code, "movw $0x9000, %ax\nmovw %ax, %ds\nmovb 0, %bl\nhlt");
+GUEST(movs_code, "movw $0x9000, %ax\nmovw %ax, %ds\nmovw $0xa000, %ax\nmovw %ax, %es\n"
+		 "xorw %si, %si\nxorw %di, %di\nmovsb\nhlt");
+
+/* Memory that the program has taken away is missing when the guest comes to it, however it does. */
+static void taken_from_guest(void **state)
+{
+	static const struct {
+		const u8 *code, *end;
+	} codes[] = {{load_code, load_code_end}, {movs_code, movs_code_end}};
+	struct vm vm;
+	void *page;
+
+	if (vm_emulates())
+		vm_skip(NULL, "this KVM emulates real mode, and takes memory without rights for a "
+			      "device");
+	for (unsigned i = 0; i < ARRAY_SIZE(codes); i++) {
+		vm_create(&vm, MEM);
+		page = mmap(
+			NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		assert_true(page != MAP_FAILED);
+		assert_int_equal(kvm_register_phys_mem(vm.kvm, 0x90000, page, PAGE_SIZE, 0), 0);
+		assert_int_equal(mprotect(page, PAGE_SIZE, PROT_NONE), 0);
+		vm_load(&vm, codes[i].code, (size_t)(codes[i].end - codes[i].code));
+		FAILS(EFAULT, vm_run(&vm));
+		assert_string_equal(vm.trace, "");
+		vm_destroy(&vm);
+		munmap(page, PAGE_SIZE);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
+		cmocka_unit_test(taken_from_guest),
 		cmocka_unit_test(create_layout),
 		cmocka_unit_test(create_large),
 		cmocka_unit_test(create_small),

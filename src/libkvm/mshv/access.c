@@ -4,6 +4,8 @@
  * from there to the slots. Whoever uses it holds the partition's lock, or a slot might go meanwhile.
  */
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #include "libkvm/mshv/mshv.h"
 
@@ -73,6 +75,16 @@ static enum emu_result find(
 	return EMU_DONE;
 }
 
+/* The program may have unmapped or protected it: so not by a pointer. */
+bool access_copy(u8 *host, void *own, size_t n, bool to_host)
+{
+	const struct iovec here = {own, n}, there = {host, n};
+	const ssize_t done = to_host ? process_vm_writev(getpid(), &here, 1, &there, 1, 0)
+				     : process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+
+	return done == (ssize_t)n;
+}
+
 /* The linear address of the instruction, for which CS has a base outside 64-bit mode. */
 static u64 code_address(const struct emu *e)
 {
@@ -90,9 +102,10 @@ static void fetch_rest(struct vp *v)
 	while (e->n_bytes < INSN_MAX) {
 		const u64 gva = code_address(e) + e->n_bytes;
 
-		if (find(v, gva, false, &place, &unsaid) || !place.host)
+		if (find(v, gva, false, &place, &unsaid) || !place.host ||
+			!access_copy(place.host, &e->bytes[e->n_bytes], 1, false))
 			break;
-		e->bytes[e->n_bytes++] = *place.host;
+		e->n_bytes++;
 	}
 	pthread_mutex_unlock(&v->p->lock);
 }
@@ -117,6 +130,7 @@ long access_begin(struct vp *v, const struct hv_intercept_header *h, const u8 *b
 		return r;
 	memset(v->known, 0, sizeof(v->known));
 	e->find = find;
+	e->copy = access_copy;
 	e->opaque = v;
 	e->mode = access_mode(h);
 	e->real = !(h->execution_state & HV_EXEC_CR0_PE) || e->regs.rflags & FL_VM;

@@ -99,8 +99,8 @@ static long collect_leaf(struct collect *c, u32 leaf)
 		ret = query(c->v, leaf, index, c->xfem, r, c->why);
 		if (ret >= 0 && index == 0)
 			count = r[0];
-		/* A component that is not there is all zeros, and need not be named. */
-		if (ret >= 0 && (index == 0 || sub != SUB_ALL || r[0] || r[1]))
+		/* What is all zeros need not be named. */
+		if (ret >= 0 && (r[0] || r[1] || r[2] || r[3]))
 			ret = add(c, leaf, index, r);
 		if (ret >= 0 && is_last(sub, r, index, count))
 			break;
@@ -275,6 +275,31 @@ static long blank(struct vp *v, const struct kvm_cpuid2 *was, const struct kvm_c
 	return r;
 }
 
+/* Those that differ from processor to processor: their number is in them. */
+static bool is_personal(u32 leaf)
+{
+	return leaf == 1 || leaf == 0xb || leaf == 0x1f || leaf == 0x8000001e || leaf == 0x80000026;
+}
+
+static bool has(const struct kvm_cpuid2 *list, const struct kvm_cpuid_entry2 *e)
+{
+	for (u32 i = 0; i < list->nent; i++) {
+		const struct kvm_cpuid_entry2 *own = &list->entries[i];
+
+		if (own->function == e->function && own->index == e->index &&
+			own->flags == e->flags)
+			return own->eax == e->eax && own->ebx == e->ebx && own->ecx == e->ecx &&
+			       own->edx == e->edx;
+	}
+	return false;
+}
+
+/* What the hypervisor has is not told to it, unless something else was before. */
+static bool is_so(const struct ask *c, bool first, const struct kvm_cpuid_entry2 *e)
+{
+	return first && !is_personal(e->function) && has(c->m->supported, e);
+}
+
 static struct kvm_cpuid2 *copy(const struct kvm_cpuid2 *list)
 {
 	struct kvm_cpuid2 *new = list_new();
@@ -288,6 +313,7 @@ long serve_set_cpuid(struct ask *c)
 {
 	const struct kvm_cpuid2 *list = c->arg;
 	struct kvm_cpuid2 *new;
+	bool first;
 	long r = known(c->m, c->why);
 
 	if (r < 0)
@@ -295,12 +321,15 @@ long serve_set_cpuid(struct ask *c)
 	if (list->nent > ENTRIES_MAX)
 		return refuse(
 			c->why, -E2BIG, "nent %lu: at most %lu", (u64)list->nent, (u64)ENTRIES_MAX);
+	first = !c->v->has_results;
+	c->v->has_results = true;
 	new = copy(list);
 	r = new ? blank(c->v, c->m->supported, list, c->why) : -ENOMEM;
 	if (r >= 0)
 		r = blank(c->v, c->v->cpuid, list, c->why);
 	for (u32 i = 0; r >= 0 && i < list->nent; i++)
-		r = lay_over(c->v, &list->entries[i], c->why);
+		if (!is_so(c, first, &list->entries[i]))
+			r = lay_over(c->v, &list->entries[i], c->why);
 	if (r < 0) {
 		free(new);
 		return r;

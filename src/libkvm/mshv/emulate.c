@@ -3,8 +3,6 @@
  * Which instructions there are, and what each does: moves, integer arithmetic, bits, the stack, strings. Opcodes are
  * those of SDM 2, appendix A; instructions that only have registers do not come here.
  */
-#include <string.h>
-
 #include "libkvm/mshv/emulate.h"
 
 /* ---- registers and operands ---- */
@@ -437,7 +435,8 @@ enum emu_result emulate(struct emu *e)
 	if (!e->again)
 		e->next.rip = emu_cut(e->next.rip + e->in.len, e->mode);
 	e->next.rflags &= ~FL_RF;
-	emu_commit(e);
-	e->regs = e->next;
-	return EMU_DONE;
+	r = emu_commit(e);
+	if (!r)
+		e->regs = e->next;
+	return r;
 }

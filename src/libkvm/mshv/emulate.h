@@ -39,6 +39,7 @@ enum emu_result {
 	EMU_READ,    /* need.gpa and need.len: to be read from a device */
 	EMU_FAULT,   /* the guest gets this exception */
 	EMU_UNKNOWN, /* not an instruction of these */
+	EMU_LOST,    /* memory of the guest's is not there any more */
 };
 
 struct emu_place {
@@ -58,6 +59,8 @@ struct emu {
 	/* Where the bytes from gva on are, all in one page: EMU_DONE, or EMU_FAULT with the fault. */
 	enum emu_result (*find)(void *opaque, u64 gva, bool write, struct emu_place *ret,
 		struct emu_fault *ret_fault);
+	/* From memory of the guest's, or to it; false if it cannot be accessed. */
+	bool (*copy)(u8 *host, void *own, size_t n, bool to_host);
 	void *opaque;
 
 	struct emu_piece reads[EMU_PIECES], writes[EMU_PIECES];
@@ -83,8 +86,11 @@ enum emu_result emulate(struct emu *e);
 
 enum emu_result emu_read(struct emu *e, unsigned seg, u64 offset, unsigned size, u64 *ret);
 enum emu_result emu_write(struct emu *e, unsigned seg, u64 offset, unsigned size, u64 value);
+/* Where n bytes of a segment are, if they are in one page; EMU_UNKNOWN if not. */
+enum emu_result emu_locate(
+	struct emu *e, unsigned seg, u64 offset, unsigned n, bool write, struct emu_place *ret);
 /* Performs the stores to memory. */
-void emu_commit(struct emu *e);
+enum emu_result emu_commit(struct emu *e);
 
 /* In the order of the opcodes 00 to 38 and of the group 80. */
 enum emu_alu { EMU_ADD, EMU_OR, EMU_ADC, EMU_SBB, EMU_AND, EMU_SUB, EMU_XOR, EMU_CMP };

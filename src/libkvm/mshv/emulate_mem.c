@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Operands in memory: segments, pages, devices. */
-#include <string.h>
-
 #include "libkvm/mshv/emulate.h"
 
 static enum emu_result fault(struct emu *e, unsigned seg)
@@ -78,8 +76,7 @@ static enum emu_result read_piece(struct emu *e, u64 gva, unsigned len, u64 *ret
 		return r;
 	if (!place.host)
 		return read_device(e, place.gpa, len, ret);
-	memcpy(ret, place.host, len);
-	return EMU_DONE;
+	return e->copy(place.host, ret, len, false) ? EMU_DONE : EMU_LOST;
 }
 
 /* Not yet: a later part of the instruction may fault. */
@@ -145,8 +142,23 @@ enum emu_result emu_write(struct emu *e, unsigned seg, u64 offset, unsigned size
 		e, behind(e, gva, first), size - first, emu_cut(value >> 8 * first, size - first));
 }
 
-void emu_commit(struct emu *e)
+enum emu_result emu_locate(
+	struct emu *e, unsigned seg, u64 offset, unsigned n, bool write, struct emu_place *ret)
+{
+	u64 gva;
+	enum emu_result r = linear(e, seg, offset, n, write, &gva);
+
+	if (r)
+		return r;
+	if (first_part(gva, n) != n)
+		return EMU_UNKNOWN;
+	return e->find(e->opaque, gva, write, ret, &e->fault);
+}
+
+enum emu_result emu_commit(struct emu *e)
 {
 	for (unsigned i = 0; i < e->n_stores; i++)
-		memcpy(e->stores[i].host, &e->stores[i].value, e->stores[i].len);
+		if (!e->copy(e->stores[i].host, &e->stores[i].value, e->stores[i].len, true))
+			return EMU_LOST;
+	return EMU_DONE;
 }

@@ -73,68 +73,107 @@ static u64 element_offset(const struct emu *e, unsigned reg, u64 i)
 	return emu_cut(e->regs.gpr[reg] + i * stride(e), e->in.addr_size);
 }
 
-/* OUTS: the i-th element to the data; INS: room for it, which is where it goes later. */
-static enum emu_result element(struct vp *v, u64 i, bool out)
+/* What one exit is about: the elements that lie ahead in one page, or one. */
+struct chunk {
+	u64 n;
+	u8 *host; /* NULL: one, in two pages or with a device */
+};
+
+static unsigned segment_of(const struct emu *e, bool out)
+{
+	return out ? e->in.seg : SEG_ES;
+}
+
+static enum emu_result locate(struct vp *v, bool out, u64 n, struct chunk *ret)
+{
+	struct emu *e = &v->emu;
+	struct emu_place place = {.host = NULL};
+	enum emu_result r = emu_locate(e, segment_of(e, out), element_offset(e, out ? RSI : RDI, 0),
+		(unsigned)n * e->in.op_size, !out, &place);
+
+	*ret = (struct chunk){n, place.host};
+	return r;
+}
+
+/* Fewer when there are not so many in the page, or in the segment. */
+static enum emu_result find_chunk(struct vp *v, bool out, struct chunk *ret)
+{
+	const struct emu *e = &v->emu;
+	u64 n = e->regs.rflags & FL_DF ? 1 : elements(v);
+
+	while (n > 1) {
+		if (locate(v, out, n, ret) == EMU_DONE && ret->host)
+			return EMU_DONE;
+		n /= 2;
+	}
+	return locate(v, out, 1, ret);
+}
+
+/* One element as instructions access it; on the way in, whether it can be done. */
+static enum emu_result single_element(struct vp *v, bool out, void *data)
 {
 	struct emu *e = &v->emu;
 	u64 value = 0;
 	enum emu_result r;
 
-	e->n_writes = e->n_stores = e->reads_used = 0;
-	if (!out)
-		r = emu_write(e, SEG_ES, element_offset(e, RDI, i), e->in.op_size, 0);
-	else
-		r = emu_read(e, e->in.seg, element_offset(e, RSI, i), e->in.op_size, &value);
-	if (!r && e->n_writes)
-		r = EMU_UNKNOWN; /* from a port to a device */
-	if (!r)
-		memcpy(data_of(v) + i * e->in.op_size, &value, e->in.op_size);
+	e->n_writes = e->n_stores = e->reads_used = e->n_reads = 0;
+	if (out) {
+		r = emu_read(e, e->in.seg, element_offset(e, RSI, 0), e->in.op_size, &value);
+		memcpy(data, &value, e->in.op_size);
+		return r == EMU_READ ? EMU_UNKNOWN : r; /* from a device to a port */
+	}
+	memcpy(&value, data, e->in.op_size);
+	r = emu_write(e, SEG_ES, element_offset(e, RDI, 0), e->in.op_size, value);
+	return e->n_writes ? EMU_UNKNOWN : r;
+}
+
+static enum emu_result gather(struct vp *v, bool out, u64 *ret_n)
+{
+	struct chunk chunk = {.n = 0};
+	enum emu_result r;
+
+	pthread_mutex_lock(&v->p->lock);
+	r = find_chunk(v, out, &chunk);
+	if ((r == EMU_DONE && !chunk.host) || r == EMU_UNKNOWN)
+		r = single_element(v, out, data_of(v));
+	else if (!r && out &&
+		 !access_copy(chunk.host, data_of(v), chunk.n * v->emu.in.op_size, false))
+		r = EMU_LOST;
+	pthread_mutex_unlock(&v->p->lock);
+	*ret_n = chunk.n;
 	return r;
 }
 
-/* Up to the first that cannot be reached; that one's fault is the guest's when it is the next. */
-static enum emu_result gather(struct vp *v, bool out, u64 *ret_n)
+/* The way was found before, and may have changed since. */
+static enum emu_result scatter(struct vp *v)
 {
-	const u64 most = elements(v);
-	enum emu_result r = EMU_DONE;
-	u64 n = 0;
+	struct chunk chunk;
+	enum emu_result r;
 
 	pthread_mutex_lock(&v->p->lock);
-	while (n < most && !(r = element(v, n, out)))
-		n++;
-	pthread_mutex_unlock(&v->p->lock);
-	*ret_n = n;
-	return n ? EMU_DONE : r;
-}
-
-static void scatter(struct vp *v)
-{
-	struct emu *e = &v->emu;
-	u64 value = 0;
-
-	pthread_mutex_lock(&v->p->lock);
-	for (u32 i = 0; i < v->run->io.count; i++) {
-		memcpy(&value, data_of(v) + i * e->in.op_size, e->in.op_size);
-		e->n_writes = e->n_stores = 0;
-		if (!emu_write(e, SEG_ES, element_offset(e, RDI, i), e->in.op_size, value))
-			emu_commit(e);
+	r = locate(v, false, v->run->io.count, &chunk);
+	if (!r && chunk.host)
+		r = access_copy(chunk.host, data_of(v), chunk.n * v->emu.in.op_size, true)
+			    ? EMU_DONE
+			    : EMU_LOST;
+	else if (!r || r == EMU_UNKNOWN) {
+		r = single_element(v, false, data_of(v));
+		if (!r)
+			r = emu_commit(&v->emu);
 	}
 	pthread_mutex_unlock(&v->p->lock);
+	return r;
 }
 
-static long complete_string(struct vp *v, struct refusal *why)
+static long advance_string(struct vp *v, unsigned reg, u64 n, struct refusal *why)
 {
-	const bool out = is_out(message_of(v));
-	const unsigned reg = out ? RSI : RDI;
 	struct emu *e = &v->emu;
 	u64 left = 0;
 
-	if (!out)
-		scatter(v);
 	e->next = e->regs;
-	emu_set_reg(e, reg, e->in.addr_size, element_offset(e, reg, v->run->io.count));
+	emu_set_reg(e, reg, e->in.addr_size, element_offset(e, reg, n));
 	if (e->in.pfx & (PFX_REP | PFX_REPNE)) {
-		left = emu_cut(e->regs.gpr[RCX] - v->run->io.count, e->in.addr_size);
+		left = emu_cut(e->regs.gpr[RCX] - n, e->in.addr_size);
 		emu_set_reg(e, RCX, e->in.addr_size, left);
 	}
 	if (!left)
@@ -143,23 +182,37 @@ static long complete_string(struct vp *v, struct refusal *why)
 	return access_end(v, !left, why);
 }
 
+/* The registers may have been set since the exit. */
+static long complete_string(struct vp *v, struct refusal *why)
+{
+	const bool out = is_out(message_of(v));
+	enum emu_result result = EMU_DONE;
+	long r = vp_load(v, &v->emu.regs, why);
+
+	if (r < 0)
+		return r;
+	if (!out)
+		result = scatter(v);
+	if (result)
+		return exit_failed_instruction(v, result, why);
+	return advance_string(v, out ? RSI : RDI, v->run->io.count, why);
+}
+
 /* A repeated one with a count of zero is over (SDM 2: REP). */
 static long string_intercept(struct vp *v, u64 *ret_n, struct refusal *why)
 {
 	struct emu *e = &v->emu;
-	enum emu_result r;
+	const bool out = is_out(message_of(v));
+	enum emu_result r = EMU_UNKNOWN;
 
-	if (insn_decode(&e->in, e->bytes, e->n_bytes, e->mode) != INSN_OK ||
-		(e->in.desc->op != OP_INS && e->in.desc->op != OP_OUTS))
-		return exit_unknown_instruction(v);
-	v->run->io.count = 0;
 	*ret_n = 0;
-	if (!elements(v))
-		return complete_string(v, why);
-	r = gather(v, is_out(message_of(v)), ret_n);
-	if (r == EMU_FAULT)
-		return vp_inject(v, &e->fault, why);
-	return r ? exit_unknown_instruction(v) : 0;
+	if (insn_decode(&e->in, e->bytes, e->n_bytes, e->mode) == INSN_OK &&
+		(e->in.desc->op == OP_INS || e->in.desc->op == OP_OUTS)) {
+		if (!elements(v))
+			return advance_string(v, out ? RSI : RDI, 0, why);
+		r = gather(v, out, ret_n);
+	}
+	return r ? exit_failed_instruction(v, r, why) : 0;
 }
 
 /* ---- the exit ---- */

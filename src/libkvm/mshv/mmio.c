@@ -54,9 +54,10 @@ static enum emu_result attempt(struct vp *v)
 
 static long go_on(struct vp *v, struct refusal *why)
 {
+	const enum emu_result result = attempt(v);
 	long r;
 
-	switch (attempt(v)) {
+	switch (result) {
 	case EMU_DONE:
 		r = access_end(v, !v->emu.again, why);
 		v->writes_done = 0;
@@ -65,8 +66,7 @@ static long go_on(struct vp *v, struct refusal *why)
 		show(v, &v->emu.need, false);
 		v->awaits = AWAITS_MMIO_READ;
 		return 1;
-	case EMU_FAULT: return vp_inject(v, &v->emu.fault, why);
-	default: return exit_unknown_instruction(v);
+	default: return exit_failed_instruction(v, result, why);
 	}
 }
 
@@ -99,6 +99,17 @@ static void remember_page(struct vp *v, const struct hv_memory_message *m)
 		v->known[true] = page;
 }
 
+/* There is memory, so an access other than a write is refused only when the program has taken away what is behind it. */
+static bool memory_lost(struct vp *v, const struct hv_memory_message *m)
+{
+	bool lost;
+
+	pthread_mutex_lock(&v->p->lock);
+	lost = m->header.access != HV_INTERCEPT_WRITE && memory_at(v->p, m->gpa, false);
+	pthread_mutex_unlock(&v->p->lock);
+	return lost;
+}
+
 long mmio_intercept(struct vp *v, struct refusal *why)
 {
 	const struct hv_memory_message *m = (const struct hv_memory_message *)v->message.payload;
@@ -106,8 +117,10 @@ long mmio_intercept(struct vp *v, struct refusal *why)
 
 	if (r < 0)
 		return r;
+	if (memory_lost(v, m))
+		return exit_failed_instruction(v, EMU_LOST, why);
 	if (m->header.access == HV_INTERCEPT_EXECUTE)
-		return exit_unknown_instruction(v);
+		return exit_failed_instruction(v, EMU_UNKNOWN, why);
 	remember_page(v, m);
 	return go_on(v, why);
 }

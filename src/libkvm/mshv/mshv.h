@@ -76,7 +76,8 @@ struct vp {
 	u64 own_debugregs[6]; /* the guest's, while the program's breakpoints are in their place */
 	bool own_trap;        /* the guest's TF, while it is stepped */
 	bool stepped;         /* an emulated instruction was a step */
-	struct kvm_cpuid2 *cpuid; /* what was registered */
+	struct kvm_cpuid2 *cpuid; /* what was registered last, */
+	bool has_results;         /* and that something was */
 };
 
 struct partition {
@@ -157,6 +158,8 @@ long access_begin(struct vp *v, const struct hv_intercept_header *h, const u8 *b
 	struct refusal *why);
 /* Puts the registers of v->emu into the processor. complete: the instruction is over. */
 long access_end(struct vp *v, bool complete, struct refusal *why);
+/* Between memory of the guest's and our own; false if the program has taken it away. */
+bool access_copy(u8 *host, void *own, size_t n, bool to_host);
 /* Of the code that a message is about: 2, 4 or 8 bytes. */
 u8 access_mode(const struct hv_intercept_header *h);
 
@@ -199,7 +202,8 @@ static inline bool debug_has_breakpoints(const struct vp *v)
 /* ---- running: run.c, io.c, mmio.c. 1: there is an exit for the program; 0: the guest goes on. ---- */
 
 long vp_serve_run(struct vp *v, struct refusal *why);
-long exit_unknown_instruction(struct vp *v);
+/* What an attempt at an instruction ends with that is not done. */
+long exit_failed_instruction(struct vp *v, enum emu_result result, struct refusal *why);
 long io_intercept(struct vp *v, struct refusal *why);
 long io_complete(struct vp *v, struct refusal *why);
 long mmio_intercept(struct vp *v, struct refusal *why);

@@ -16,7 +16,7 @@ static const struct hv_intercept_header *header_of(const struct vp *v)
 /* ---- exits ---- */
 
 /* As KVM tells of it: in `data`, the flags, then the number of bytes and the bytes. */
-long exit_unknown_instruction(struct vp *v)
+static long exit_unknown_instruction(struct vp *v)
 {
 	__typeof__(v->run->emulation_failure) *e = &v->run->emulation_failure;
 
@@ -28,6 +28,16 @@ long exit_unknown_instruction(struct vp *v)
 	e->insn_size = v->emu.n_bytes;
 	memcpy(e->insn_bytes, v->emu.bytes, e->insn_size);
 	return 1;
+}
+
+long exit_failed_instruction(struct vp *v, enum emu_result result, struct refusal *why)
+{
+	switch (result) {
+	case EMU_FAULT: return vp_inject(v, &v->emu.fault, why);
+	case EMU_LOST:
+		return refuse(why, -EFAULT, "memory of the guest's is not mapped in this program");
+	default: return exit_unknown_instruction(v);
+	}
 }
 
 static long exit_unknown_message(struct vp *v)

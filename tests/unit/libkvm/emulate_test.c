@@ -70,6 +70,12 @@ static enum emu_result find(
 	return EMU_FAULT;
 }
 
+static bool copy(u8 *host, void *own, size_t n, bool to_host)
+{
+	memcpy(to_host ? host : own, to_host ? own : host, n);
+	return true;
+}
+
 static void take_writes(struct emu *e, struct world *w)
 {
 	for (unsigned i = 0; i < e->n_writes; i++) {
@@ -102,6 +108,7 @@ static void begin(struct emu *e, struct world *w, const u8 *bytes, size_t size, 
 	memset(e, 0, sizeof(*e));
 	e->mode = mode;
 	e->find = find;
+	e->copy = copy;
 	e->opaque = w;
 	memcpy(e->bytes, bytes, size);
 	e->n_bytes = (u8)size;
@@ -537,6 +544,26 @@ static void faults(void **state)
 	assert_int_equal(emulate(&e), EMU_FAULT);
 }
 
+/* Memory that the program has taken away is no exception for the guest. */
+static bool cannot_copy(u8 *host, void *own, size_t n, bool to_host)
+{
+	return false;
+}
+
+static void memory_lost(void **state)
+{
+	static struct emu e;
+
+	begin(&e, NULL, (const u8[]){0x8b, 0x13}, 2, 8); /* mov (%rbx), %edx */
+	e.find = find_pages;
+	e.copy = cannot_copy;
+	e.regs.gpr[RBX] = 0x10;
+	assert_int_equal(emulate(&e), EMU_LOST);
+	e.bytes[0] = 0x89;
+	assert_int_equal(emulate(&e), EMU_LOST);
+	assert_int_equal(e.regs.rip, 0x1000);
+}
+
 /* 16-bit code: segments have bases, addresses and rip wrap around. */
 static void real_mode(void **state)
 {
@@ -631,6 +658,7 @@ int main(void)
 		cmocka_unit_test(stack),
 		cmocka_unit_test(across_pages),
 		cmocka_unit_test(faults),
+		cmocka_unit_test(memory_lost),
 		cmocka_unit_test(real_mode),
 		cmocka_unit_test(absolute),
 		cmocka_unit_test(unknown),
