@@ -104,16 +104,6 @@ static void list_register(struct line *l, unsigned long arg)
 		add_register(l, r.name, &r.value);
 }
 
-static void list_status(struct line *l, unsigned long arg)
-{
-	struct mshv_vtl_hvcall a;
-
-	if (!read_program(arg, &a, sizeof(a)))
-		return;
-	add_named(l, "status", status_names, (u16)a.status);
-	line_number(l, "reps", a.status >> 32 & 0xfff, LINE_DEC);
-}
-
 /* ---- members ---- */
 
 MEMBERS(create_partition) = {
@@ -174,7 +164,7 @@ static const struct layout layouts[] = {
 	IN(MSHV_SINT_SET_EVENTFD, set_eventfd),
 	{MSHV_SINT_PAUSE_MESSAGE_STREAM, P(sint_mask), NO_PART, NULL, "sint"},
 	IN(MSHV_HVCALL_SETUP, hvcall_setup),
-	{MSHV_HVCALL, P(hvcall), L(list_status)},
+	{MSHV_HVCALL, PL(hvcall, list_raw_hvcall), L(list_raw_hvcall_result)},
 #undef P
 #undef PL
 #undef L

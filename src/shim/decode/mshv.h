@@ -21,6 +21,9 @@ const char *register_word(u32 number, char text[REGISTER_NAME_MAX]);
 /* The argument of MSHV_ROOT_HVCALL, and what the hypercall's input and output consist of. */
 void list_hvcall(struct line *l, unsigned long arg);
 void list_hvcall_result(struct line *l, unsigned long arg);
+/* Of MSHV_HVCALL, likewise. */
+void list_raw_hvcall(struct line *l, unsigned long arg);
+void list_raw_hvcall_result(struct line *l, unsigned long arg);
 enum answered hvcall_answered(unsigned long arg, long error);
 /* A register and its value, by its name. */
 void add_register(struct line *l, u32 number, const struct hv_value128 *value);

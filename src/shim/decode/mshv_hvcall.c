@@ -204,6 +204,9 @@ MEMBERS(signaled) = {{"newly_signaled", 0, 1, LINE_DEC}};
 MEMBERS(post_message) = {D(hv_post_message_direct, vp_index), D(hv_post_message_direct, vtl),
 	D(hv_post_message_direct, sint),
 	{"message_type", offsetof(struct hv_post_message_direct, message), 4, LINE_HEX}};
+MEMBERS(post_to) = {
+	H(hv_post_message, connection), H(hv_post_message, type), D(hv_post_message, bytes)};
+MEMBERS(signal_to) = {H(hv_signal_event, connection), D(hv_signal_event, flag)};
 MEMBERS(access_states) = {H(hv_access_states, flags), H(hv_access_states, gpa_page)};
 MEMBERS(cpuid_values) = {D(hv_cpuid_values, vp_index), H(hv_cpuid_values, flags)};
 
@@ -233,6 +236,8 @@ static const struct hvcall_layout {
 	{HVCALL_SET_VP_REGISTERS, {N(vp_registers), HEAD(hv_vp_registers), list_registers}, {0}},
 	{HVCALL_TRANSLATE_VIRTUAL_ADDRESS, {N(translate), 0, NULL}, {N(translated), 0, NULL}},
 	{HVCALL_CLEAR_VIRTUAL_INTERRUPT, {0}, {0}},
+	{HVCALL_POST_MESSAGE, {N(post_to), 0, NULL}, {0}},
+	{HVCALL_SIGNAL_EVENT, {N(signal_to), 0, NULL}, {0}},
 	{HVCALL_REGISTER_INTERCEPT_RESULT,
 		{N(intercept_result), HV_INTERCEPT_RESULT_HEAD, list_result}, {0}},
 	{HVCALL_ASSERT_VIRTUAL_INTERRUPT, {N(assert_interrupt), 0, NULL}, {0}},
@@ -268,48 +273,87 @@ static void add_half(struct line *l, const struct half *h, u64 from, const struc
 		h->list(l, r);
 }
 
-static bool read_argument(unsigned long arg, struct mshv_root_hvcall *a, struct rooted *r,
-	const struct hvcall_layout **ret)
+static const struct hvcall_layout *call_layout(const struct mshv_root_hvcall *a, struct rooted *r)
 {
-	if (!read_program(arg, a, sizeof(*a)))
-		return false;
-	*ret = find(a->code);
+	const struct hvcall_layout *y = find(a->code);
+
 	*r = (struct rooted){.a = a, .in = a->in_ptr, .out = a->out_ptr};
-	if (*ret) {
-		r->in += (*ret)->in.head;
-		r->out += (*ret)->out.head;
+	if (y) {
+		r->in += y->in.head;
+		r->out += y->out.head;
 	}
-	return true;
+	return y;
+}
+
+static void list_input(struct line *l, const struct mshv_root_hvcall *a)
+{
+	struct rooted r;
+	const struct hvcall_layout *y = call_layout(a, &r);
+
+	add_named(l, "code", hvcall_names, a->code);
+	if (a->reps)
+		line_number(l, "reps", a->reps, LINE_DEC);
+	if (y)
+		add_half(l, &y->in, a->in_ptr, &r);
+}
+
+static void list_output(struct line *l, const struct mshv_root_hvcall *a)
+{
+	struct rooted r;
+	const struct hvcall_layout *y = call_layout(a, &r);
+
+	add_named(l, "status", status_names, a->status);
+	if (a->reps)
+		line_number(l, "reps", a->reps, LINE_DEC);
+	if (y && a->out_ptr && (!a->status || a->reps))
+		add_half(l, &y->out, a->out_ptr, &r);
 }
 
 void list_hvcall(struct line *l, unsigned long arg)
 {
-	const struct hvcall_layout *y;
 	struct mshv_root_hvcall a;
-	struct rooted r;
 
-	if (!read_argument(arg, &a, &r, &y))
-		return;
-	add_named(l, "code", hvcall_names, a.code);
-	if (a.reps)
-		line_number(l, "reps", a.reps, LINE_DEC);
-	if (y)
-		add_half(l, &y->in, a.in_ptr, &r);
+	if (read_program(arg, &a, sizeof(a)))
+		list_input(l, &a);
 }
 
 void list_hvcall_result(struct line *l, unsigned long arg)
 {
-	const struct hvcall_layout *y;
 	struct mshv_root_hvcall a;
-	struct rooted r;
 
-	if (!read_argument(arg, &a, &r, &y))
-		return;
-	add_named(l, "status", status_names, a.status);
-	if (a.reps)
-		line_number(l, "reps", a.reps, LINE_DEC);
-	if (y && a.out_ptr && (!a.status || a.reps))
-		add_half(l, &y->out, a.out_ptr, &r);
+	if (read_program(arg, &a, sizeof(a)))
+		list_output(l, &a);
+}
+
+/* The same, as VTL2 makes it: reps is how many are asked for, or done. */
+static bool read_raw(unsigned long arg, bool result, struct mshv_root_hvcall *ret)
+{
+	struct mshv_vtl_hvcall a;
+
+	if (!read_program(arg, &a, sizeof(a)))
+		return false;
+	*ret = (struct mshv_root_hvcall){.code = (u16)a.control,
+		.reps = (u16)HV_CONTROL_REPS(result ? a.status : a.control),
+		.status = (u16)a.status,
+		.in_ptr = a.input_ptr,
+		.out_ptr = a.output_size ? a.output_ptr : 0};
+	return true;
+}
+
+void list_raw_hvcall(struct line *l, unsigned long arg)
+{
+	struct mshv_root_hvcall a;
+
+	if (read_raw(arg, false, &a))
+		list_input(l, &a);
+}
+
+void list_raw_hvcall_result(struct line *l, unsigned long arg)
+{
+	struct mshv_root_hvcall a;
+
+	if (read_raw(arg, true, &a))
+		list_output(l, &a);
 }
 
 /* The status is an answer, the one that it had before the call is not. */

@@ -277,9 +277,57 @@ static void mshv_messages(void)
 	close_partition(&p);
 }
 
+/* ---- the side of a higher VTL ---- */
+
+static void vtl_hypercalls(void)
+{
+	struct {
+		struct hv_vp_registers head;
+		u32 name;
+	} in = {.head = {HV_PARTITION_ID_SELF, HV_VP_INDEX_SELF, 0}, .name = HV_X64_REGISTER_RIP};
+	struct hv_value128 out;
+	static u8 all[8192];
+	struct mshv_vtl_hvcall_setup setup = {sizeof(all), (unsigned long)all};
+	struct mshv_vtl_hvcall a = {.control = HVCALL_GET_VP_REGISTERS | 1ull << 32,
+		.input_size = sizeof(in.head) + sizeof(in.name),
+		.input_ptr = (unsigned long)&in,
+		.output_size = sizeof(out),
+		.output_ptr = (unsigned long)&out};
+	int fd = open("/dev/mshv_hvcall", O_RDWR | O_CLOEXEC);
+
+	memset(all, 0xff, sizeof(all));
+	CHECK(fd >= 0 && !ioctl(fd, MSHV_HVCALL_SETUP, &setup) && !ioctl(fd, MSHV_HVCALL, &a));
+	CHECK(a.status == 1ull << 32);
+	a.control = 0xfff;
+	CHECK(!ioctl(fd, MSHV_HVCALL, &a) && a.status == HVS_INVALID_CODE && !close(fd));
+}
+
+static void mshv_vtl(void)
+{
+	struct mshv_vtl_ram_disposition ram = {0x10, 0x20};
+	struct mshv_vtl_set_poll_file poll = {0, ~0u};
+	struct hv_register r = {.name = HV_X64_REGISTER_RIP, .value.low = 0x1234};
+	struct mshv_vp_registers registers = {.count = 1, .regs_ptr = (unsigned long)&r};
+	struct mshv_sint_mask mask = {.mask = 1};
+	u32 extension = MSHV_CAP_REGISTER_PAGE;
+	int mshv = open("/dev/mshv", O_RDWR | O_CLOEXEC), sint, vtl;
+
+	CHECK(mshv >= 0 && ioctl(mshv, MSHV_CHECK_EXTENSION, &extension) == 1);
+	vtl = ioctl(mshv, MSHV_CREATE_VTL, 0);
+	CHECK(vtl >= 0 && !ioctl(vtl, MSHV_ADD_VTL0_MEMORY, &ram));
+	CHECK(ioctl(vtl, MSHV_SET_POLL_FILE, &poll) == -1 && errno == EBADFD);
+	CHECK(!ioctl(vtl, MSHV_SET_VP_REGISTERS, &registers));
+	CHECK(!ioctl(vtl, MSHV_GET_VP_REGISTERS, &registers));
+	vtl_hypercalls();
+	sint = open("/dev/mshv_sint", O_RDWR | O_CLOEXEC);
+	CHECK(sint >= 0 && !ioctl(sint, MSHV_SINT_PAUSE_MESSAGE_STREAM, &mask));
+	CHECK(!close(sint) && !close(vtl) && !close(mshv));
+}
+
 const struct client_case mshv_cases[] = {
 	{"mshv-requests", mshv_requests},
 	{"mshv-registers", mshv_registers},
 	{"mshv-messages", mshv_messages},
+	{"mshv-vtl", mshv_vtl},
 	{NULL, NULL},
 };

@@ -156,6 +156,20 @@ def check_mshv_messages(lines, text):
          'a message in words')
 
 
+def check_mshv_vtl(lines):
+    calls = [json.loads(line) for line in lines]
+    call = {c['call']: c for c in reversed(calls) if 'call' in c}
+    need({c['kind'] for c in calls if 'kind' in c} == {'mshv', 'vtl', 'hvcall', 'sint'}, 'kinds of the VTL side')
+    need(call['MSHV_CHECK_EXTENSION']['data']['capability'] == 'MSHV_CAP_REGISTER_PAGE', 'an extension by name')
+    need(call['MSHV_SET_POLL_FILE']['data'] == {'cpu': 0, 'fd': 4294967295} and
+         call['MSHV_SINT_PAUSE_MESSAGE_STREAM']['data'] == {'mask': '0x1'}, 'one number, by the kind of descriptor')
+    need(call['MSHV_SET_VP_REGISTERS']['data']['RIP'] == '0x1234' and 'RIP' in call['MSHV_GET_VP_REGISTERS']['answer'], 'registers of VTL0')
+    made = [c for c in calls if c.get('call') == 'MSHV_HVCALL']
+    need(made[0]['data']['code'] == 'HVCALL_GET_VP_REGISTERS' and made[0]['data']['names'] == 'RIP' and
+         made[0]['answer']['status'] == 'SUCCESS' and made[0]['answer']['reps'] == 1 and 'RIP' in made[0]['answer'], 'a raw hypercall by name')
+    need(made[1]['answer'] == {'status': 'INVALID_CODE'}, 'its status by name')
+
+
 def words_of(path, pattern):
     with open(os.path.join(SRC, path), encoding='utf-8') as f:
         return re.findall(pattern, f.read(), re.M)
@@ -192,6 +206,7 @@ def main():
     check_mshv_requests(trace('mshv-requests', '--json'), trace('mshv-requests'))
     check_mshv_registers(trace('mshv-registers', '--json'))
     check_mshv_messages(trace('mshv-messages', '--json'), trace('mshv-messages'))
+    check_mshv_vtl(trace('mshv-vtl', '--json'))
     check_complete()
     need(len(trace('forked')) > 20, 'children are traced, too')
     r = subprocess.run([UV, 'trace', '--', CLIENT, 'close-order'], capture_output=True, text=True, timeout=120, check=True)
