@@ -18,9 +18,11 @@
 
 #define PLACES 32 /* ends of a session that are reached from other processes */
 
+enum { BUS_MESSAGE, BUS_EVENT };
+
 struct bus_packet {
-	bool is_event;
-	u32 flag;
+	u32 kind; /* BUS_* */
+	u32 flag; /* of an event */
 	struct hv_message message;
 };
 
@@ -66,9 +68,10 @@ static bool is_from_same_user(struct msghdr *m)
 
 static bool is_valid(const struct bus_packet *p)
 {
-	if (p->is_event)
+	if (p->kind == BUS_EVENT)
 		return p->flag < SINT_FLAGS;
-	return p->message.type && p->message.len <= sizeof(p->message.payload);
+	return p->kind == BUS_MESSAGE && p->message.type &&
+	       p->message.len <= sizeof(p->message.payload);
 }
 
 /* 1: *ret is a packet; 0: it was none that counts; -1: there are no more. */
@@ -99,7 +102,7 @@ void sint_bus_go_on(struct sint_end *e)
 	while (!sint_end_is_full(e) && (r = receive(e->bus.fd, &p)) >= 0) {
 		if (!r)
 			continue;
-		if (p.is_event)
+		if (p.kind == BUS_EVENT)
 			sint_end_event(e, p.flag);
 		else
 			sint_end_message(e, &p.message);
@@ -185,7 +188,7 @@ static int send_to(struct vtl *t, int fd, int place, struct bus_packet *p, bool 
 
 unsigned sint_bus_send(struct vtl *t, const struct hv_message *m, u32 flag, bool *ret_full)
 {
-	struct bus_packet p = {.is_event = !m, .flag = flag};
+	struct bus_packet p = {.kind = m ? BUS_MESSAGE : BUS_EVENT, .flag = flag};
 	unsigned there = 0;
 	u64 own;
 	int fd;
