@@ -209,6 +209,27 @@ static void cpuid_message(
 	p->default_rdx = out[3];
 }
 
+/* An exception comes without its instruction: what memory has at rip. Returns how many bytes. */
+static u8 bytes_at_rip(const struct intercept *f, u8 *bytes)
+{
+	const struct vcpu_state *s = f->state;
+	bool is_64 = (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_L);
+	u64 at = is_64 ? s->rip : (u32)(s->seg[SEG_CS].base + s->rip);
+	struct translation to;
+	u8 n = 0;
+
+	while (n < HV_INSTRUCTION_BYTES) {
+		u64 room = HV_PAGE_SIZE - (at + n) % HV_PAGE_SIZE;
+		u8 more = (u8)MIN((u64)HV_INSTRUCTION_BYTES - n, room);
+
+		if (vcpu_translate(f->vp->cpu, at + n, &to) ||
+			machine_read(f->vp->partition->machine, to.gpa, bytes + n, more))
+			break;
+		n += more;
+	}
+	return n;
+}
+
 static void exception_message(
 	const struct intercept *f, const struct tap_event *e, struct hv_message *m)
 {
@@ -224,7 +245,7 @@ static void exception_message(
 	p->info = soft                     ? HV_EXCEPTION_SOFTWARE
 		  : e->exception.has_error ? HV_EXCEPTION_HAS_ERROR
 					   : 0;
-	p->byte_count = message_bytes(f, p->bytes);
+	p->byte_count = bytes_at_rip(f, p->bytes);
 	p->error = soft ? 0 : e->exception.error;
 	p->parameter = soft ? 0 : e->exception.payload;
 	p->ds = segment_out(&f->look->seg[SEG_DS]);
@@ -250,11 +271,25 @@ void tap_message(const struct intercept *f, struct hv_message *m)
 	}
 }
 
+/* An exception that is intercepted has not happened: if nobody gives it to the guest, the instruction is executed again. */
+static void take_exception_back(struct mshv_vp *v)
+{
+	const struct tap_event *e = vcpu_tap_event(v->cpu);
+	struct vcpu_state s;
+
+	if (e->kind != TAP_EXCEPTION || e->exception.vector == X86_NMI)
+		return;
+	vcpu_get(v->cpu, ST_EVENT, &s);
+	s.events.exception.injected = s.events.exception.pending = false;
+	vcpu_set(v->cpu, ST_EVENT, &s);
+}
+
 bool intercept_unwanted(struct mshv_vp *v)
 {
 	const struct exit *x = vcpu_exit(v->cpu);
 
 	switch (x->reason) {
+	case EXIT_TAP: take_exception_back(v); return false;
 	case EXIT_RDMSR:
 	case EXIT_WRMSR:
 		if (msr_wanted(v, x))
