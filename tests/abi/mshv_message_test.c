@@ -426,6 +426,107 @@ static void test_sint_deliverable(void **state)
 	partition_close(&p);
 }
 
+/* ---- HVMSG_HYPERCALL_INTERCEPT ---- */
+
+#define CALL_PAGE 0x50000
+
+/* call rax; out 10h, al */
+static void start_calls(struct partition *p)
+{
+	partition_start(p, LAPIC | X2APIC);
+	code_long(p, 0, BYTES(0xff, 0xd0, 0xe6, 0x10));
+	set_reg(p, 0, HV_REGISTER_GUEST_OS_ID, 0x8100000000000000);
+	set_reg(p, 0, HV_REGISTER_HYPERCALL, CALL_PAGE | 1);
+}
+
+static void begin_call(struct partition *p, u64 control)
+{
+	set_gprs(p, 0);
+	set_reg(p, 0, HV_X64_REGISTER_RIP, CODE_GPA);
+	set_reg(p, 0, HV_X64_REGISTER_RAX + RSP, STACK_GPA);
+	set_reg(p, 0, HV_X64_REGISTER_RAX, CALL_PAGE);
+	set_reg(p, 0, HV_X64_REGISTER_RAX + RCX, control);
+	set_reg(p, 0, HV_X64_REGISTER_RAX + RDX, FREE_GPA);
+	set_reg(p, 0, HV_X64_REGISTER_RAX + R8, FREE_GPA + 0x100);
+}
+
+static void check_call(struct partition *p)
+{
+	const struct hv_message *m = run_until(p, 0, HVMSG_HYPERCALL_INTERCEPT);
+	const struct hv_hypercall_message *x = (const void *)m->payload;
+
+	check_header(p, 0,
+		&(struct header_check){
+			m, p->page[0]->rip, HV_INTERCEPT_EXECUTE, 3, LONG_STATE, sizeof(*x)});
+	assert_in_range(x->header.rip, CALL_PAGE, CALL_PAGE + 0xfff);
+	assert_int_equal(x->rax, reg(p, 0, HV_X64_REGISTER_RAX));
+	assert_int_equal(x->rbx, reg(p, 0, HV_X64_REGISTER_RAX + RBX));
+	assert_int_equal(x->rcx, reg(p, 0, HV_X64_REGISTER_RAX + RCX));
+	assert_int_equal(x->rdx, FREE_GPA);
+	assert_int_equal(x->r8, FREE_GPA + 0x100);
+	assert_int_equal(x->rsi, reg(p, 0, HV_X64_REGISTER_RAX + RSI));
+	assert_int_equal(x->rdi, reg(p, 0, HV_X64_REGISTER_RAX + RDI));
+	for (u32 i = 0; i < 6; i++) {
+		struct hv_value128 v = reg128(p, 0, HV_X64_REGISTER_XMM0 + i);
+
+		assert_memory_equal(&x->xmm[i], &v, sizeof(v));
+	}
+	assert_int_equal(x->flags, 0);
+}
+
+/* Which calls each type of intercept is about, and what they end with where nobody wants them. */
+static const struct call_case {
+	u16 code;
+	u32 type; /* beside HV_INTERCEPT_HYPERCALL */
+	u16 status;
+} hypercalls[] = {
+	{0x5c, HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION, HVS_INVALID_CONNECTION},
+	{0x5d, HV_INTERCEPT_UNKNOWN_SYNIC_CONNECTION, HVS_INVALID_CONNECTION},
+	{0x7e, HV_INTERCEPT_RETARGET_INTERRUPT, HVS_INVALID_CODE},
+	{0xabcd, HV_INTERCEPT_HYPERCALL, HVS_INVALID_CODE},
+};
+
+/* The VMM moves rip and says what the result is. */
+static void answer_call(struct partition *p, u64 result)
+{
+	p->page[0]->gpr[RAX] = result;
+	p->page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+	skip_insn(p, 0, 3);
+	run_to_out(p, 0, 0x10);
+	assert_int_equal(reg(p, 0, HV_X64_REGISTER_RAX), result);
+}
+
+static void one_call(const struct call_case *c)
+{
+	const u64 control = c->code | (c->code == 0x5d ? 1 << 16 : 0);
+	struct partition p = {.features = ~0ull};
+
+	start_calls(&p);
+	begin_call(&p, control);
+	run_to_out(&p, 0, 0x10);
+	assert_int_equal(reg(&p, 0, HV_X64_REGISTER_RAX), c->status);
+	assert_hv(install(&p, c->type, HV_ACCESS_EXECUTE, 0), 0, 0);
+	begin_call(&p, control);
+	check_call(&p);
+	check_call(&p);
+	answer_call(&p, 0x123456789);
+	assert_hv(install(&p, c->type, 0, 0), 0, 0);
+	assert_hv(install(&p, HV_INTERCEPT_HYPERCALL, HV_ACCESS_EXECUTE, 0), 0, 0);
+	begin_call(&p, control);
+	check_call(&p);
+	answer_call(&p, 0);
+	assert_hv(install(&p, HV_INTERCEPT_HYPERCALL, 0, 0), 0, 0);
+	begin_call(&p, control);
+	run_to_out(&p, 0, 0x10);
+	partition_close(&p);
+}
+
+static void test_hypercalls(void **state)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(hypercalls); i++)
+		one_call(&hypercalls[i]);
+}
+
 /* ---- what nobody has asked for ---- */
 
 static void test_nothing_else(void **state)
@@ -455,6 +556,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_invalid_registers),
 	cmocka_unit_test(test_deliverable),
 	cmocka_unit_test(test_sint_deliverable),
+	cmocka_unit_test(test_hypercalls),
 	cmocka_unit_test(test_nothing_else),
 };
 MSHV_MAIN(tests)
