@@ -165,24 +165,43 @@ bool msr_intercepted(struct intercepts *i, u32 index, u32 access)
 	return wanted;
 }
 
+/* The lock is held. */
+static void msr_set(struct intercepts *i, unsigned n, const struct hv_install_intercept *in)
+{
+	i->msr_count = MAX(i->msr_count, n + 1);
+	i->msr[n].index = (u32)in->parameter;
+	i->msr[n].access = in->access; /* 0 stays until all processors have been told */
+}
+
+static void msr_forget(struct intercepts *i, unsigned n)
+{
+	pthread_mutex_lock(&i->lock);
+	i->msr[n] = i->msr[--i->msr_count];
+	pthread_mutex_unlock(&i->lock);
+}
+
 static u16 install_msr(struct mshv_partition *p, const struct hv_install_intercept *in)
 {
 	struct intercepts *i = p->intercepts;
-	bool fits;
+	bool known, fits;
 	unsigned n;
+	u16 status;
 
 	if (in->access & ~(HV_ACCESS_READ | HV_ACCESS_WRITE) || in->parameter > UINT32_MAX)
 		return HVS_INVALID_PARAMETER;
 	pthread_mutex_lock(&i->lock);
 	n = msr_find(i, (u32)in->parameter);
+	known = n < i->msr_count;
 	fits = n < INTERCEPT_MSRS;
-	if (fits) {
-		i->msr_count = MAX(i->msr_count, n + 1);
-		i->msr[n].index = (u32)in->parameter;
-		i->msr[n].access = in->access; /* 0 stays, so that processors forget it */
-	}
+	if (fits && (known || in->access))
+		msr_set(i, n, in);
 	pthread_mutex_unlock(&i->lock);
-	return fits ? tell_all(p) : HVS_NO_RESOURCES;
+	if (!known && !in->access)
+		return HVS_SUCCESS;
+	status = fits ? tell_all(p) : HVS_NO_RESOURCES;
+	if (!status && !in->access)
+		msr_forget(i, n);
+	return status;
 }
 
 static u16 install_msr_class(struct mshv_partition *p, const struct hv_install_intercept *in)

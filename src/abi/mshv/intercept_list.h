@@ -10,8 +10,9 @@
 
 /* Of the partition's telling: whoever changes them tells the processors. */
 struct intercepts {
-	pthread_mutex_t lock; /* the leaves and MSRs, which processors look at: not held while they are told */
-	bool tapped;          /* the partition is the machine's subscriber */
+	pthread_mutex_t
+		lock; /* the leaves and MSRs, which processors look at: not held while they are told */
+	bool tapped; /* the partition is the machine's subscriber */
 	u32 leaf[INTERCEPT_LEAVES];
 	unsigned leaf_count;
 	struct {
