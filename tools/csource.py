@@ -10,7 +10,7 @@ SOURCES = ('.c', '.h', '.S')
 DOOR = {
     'engine': ['engine/engine.h', 'engine/irqchip.h', 'engine/exit.h', 'engine/tap.h'],
     'abi': ['abi/dev.h'],
-    'shim': ['shim/ended.h', 'shim/inject/inject.h', 'shim/nodes.h', 'shim/processor.h', 'shim/target.h', 'shim/trace.h'],
+    'shim': ['shim/ended.h', 'shim/inject/inject.h', 'shim/nodes.h', 'shim/processor.h', 'shim/session.h', 'shim/target.h', 'shim/trace.h'],
 }
 
 GLOBAL_LABEL = re.compile(r'^\s*\.globa?l\s+([\w, \t]+)', re.M)
