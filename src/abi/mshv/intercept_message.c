@@ -212,7 +212,7 @@ static void cpuid_message(
 /* An exception comes without its instruction: what memory has at rip. Returns how many bytes. */
 static u8 bytes_at_rip(const struct intercept *f, u8 *bytes)
 {
-	const struct vcpu_state *s = f->state;
+	const struct vcpu_view *s = f->look;
 	bool is_64 = (s->efer & EFER_LMA) && (s->seg[SEG_CS].attr & SEG_L);
 	u64 at = is_64 ? s->rip : (u32)(s->seg[SEG_CS].base + s->rip);
 	struct translation to;
