@@ -96,6 +96,28 @@ static void line_reaches_guest(void **state)
 	vm_destroy(&vm);
 }
 
+GUEST(out_code, "outb %al, $0x51");
+
+/* A level that stays up, in automatic end-of-interrupt mode: the next request is there when one is taken. */
+static void line_without_end(void **state)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
+	struct vm vm;
+
+	vm_create_with_irqchip(&vm, MEM);
+	LOAD(&vm, out_code);
+	assert_int_equal(kvm_get_irqchip(vm.kvm, &chip), 0);
+	chip.chip.pic.auto_eoi = 1;
+	chip.chip.pic.elcr = 0x20;
+	chip.chip.pic.elcr_mask = 0xf8;
+	chip.chip.pic.irq_base = 0x20;
+	assert_int_equal(kvm_set_irqchip(vm.kvm, &chip), 0);
+	assert_int_equal(kvm_set_irq_level(vm.kvm, 5, 1), 1);
+	vm.ret_io = 9;
+	assert_int_equal(vm_run(&vm), 9);
+	vm_destroy(&vm);
+}
+
 static void get_chip(struct vm *vm, struct kvm_irqchip *chip, u32 id)
 {
 	memset(chip, 0, sizeof(*chip));
@@ -230,6 +252,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_chips),
 		cmocka_unit_test(lines),
 		cmocka_unit_test(line_reaches_guest),
+		cmocka_unit_test(line_without_end),
 		cmocka_unit_test(pic_state),
 		cmocka_unit_test(ioapic_state),
 		cmocka_unit_test(lapic_state),

@@ -21,13 +21,16 @@ static void assert_interrupt(struct partition *p, const struct hv_assert_interru
 		&unsaid);
 }
 
-/* The vector is needed at once: the hypervisor has no cycle in which it would ask for it. */
+/*
+ * The vector is needed at once: the hypervisor has no cycle in which it would ask for it. One at a time: a line that
+ * stays up in automatic end-of-interrupt mode requests without end.
+ */
 static void deliver_pic(struct partition *p)
 {
-	while (p->chips.pic.output)
+	if (p->chips.pic.output)
 		assert_interrupt(p, &(struct hv_assert_interrupt){.type = HV_INTERRUPT_EXTINT,
 					    .vector = pic_intack(&p->chips.pic)});
-	atomic_store(&p->chips.pic_waits, false);
+	atomic_store(&p->chips.pic_waits, p->chips.pic.output);
 }
 
 static void pic_changed(struct partition *p)

@@ -74,7 +74,7 @@ static u64 element_offset(const struct emu *e, unsigned reg, u64 i)
 }
 
 /* What one exit is about: the elements that lie ahead in one page, or one. */
-struct chunk {
+struct stretch {
 	u64 n;
 	u8 *host; /* NULL: one, in two pages or with a device */
 };
@@ -84,19 +84,19 @@ static unsigned segment_of(const struct emu *e, bool out)
 	return out ? e->in.seg : SEG_ES;
 }
 
-static enum emu_result locate(struct vp *v, bool out, u64 n, struct chunk *ret)
+static enum emu_result locate(struct vp *v, bool out, u64 n, struct stretch *ret)
 {
 	struct emu *e = &v->emu;
 	struct emu_place place = {.host = NULL};
 	enum emu_result r = emu_locate(e, segment_of(e, out), element_offset(e, out ? RSI : RDI, 0),
 		(unsigned)n * e->in.op_size, !out, &place);
 
-	*ret = (struct chunk){n, place.host};
+	*ret = (struct stretch){n, place.host};
 	return r;
 }
 
 /* Fewer when there are not so many in the page, or in the segment. */
-static enum emu_result find_chunk(struct vp *v, bool out, struct chunk *ret)
+static enum emu_result find_stretch(struct vp *v, bool out, struct stretch *ret)
 {
 	const struct emu *e = &v->emu;
 	u64 n = e->regs.rflags & FL_DF ? 1 : elements(v);
@@ -129,31 +129,31 @@ static enum emu_result single_element(struct vp *v, bool out, void *data)
 
 static enum emu_result gather(struct vp *v, bool out, u64 *ret_n)
 {
-	struct chunk chunk = {.n = 0};
+	struct stretch stretch = {.n = 0};
 	enum emu_result r;
 
 	pthread_mutex_lock(&v->p->lock);
-	r = find_chunk(v, out, &chunk);
-	if ((r == EMU_DONE && !chunk.host) || r == EMU_UNKNOWN)
+	r = find_stretch(v, out, &stretch);
+	if ((r == EMU_DONE && !stretch.host) || r == EMU_UNKNOWN)
 		r = single_element(v, out, data_of(v));
 	else if (!r && out &&
-		 !access_copy(chunk.host, data_of(v), chunk.n * v->emu.in.op_size, false))
+		 !access_copy(stretch.host, data_of(v), stretch.n * v->emu.in.op_size, false))
 		r = EMU_LOST;
 	pthread_mutex_unlock(&v->p->lock);
-	*ret_n = chunk.n;
+	*ret_n = stretch.n;
 	return r;
 }
 
 /* The way was found before, and may have changed since. */
 static enum emu_result scatter(struct vp *v)
 {
-	struct chunk chunk;
+	struct stretch stretch;
 	enum emu_result r;
 
 	pthread_mutex_lock(&v->p->lock);
-	r = locate(v, false, v->run->io.count, &chunk);
-	if (!r && chunk.host)
-		r = access_copy(chunk.host, data_of(v), chunk.n * v->emu.in.op_size, true)
+	r = locate(v, false, v->run->io.count, &stretch);
+	if (!r && stretch.host)
+		r = access_copy(stretch.host, data_of(v), stretch.n * v->emu.in.op_size, true)
 			    ? EMU_DONE
 			    : EMU_LOST;
 	else if (!r || r == EMU_UNKNOWN) {
