@@ -132,6 +132,66 @@ static void software_breakpoint(void **state)
 	vm_destroy(&vm);
 }
 
+/* Vector 3 reports, and shows where it returns to. */
+GUEST(int3_code, "int3\nhlt\n"
+		 ".fill 0x30 - (. - int3_code), 1, 0x90\npopw %ax\noutw %ax, $0x63\nhlt\n");
+
+/* What one vCPU is debugged with is not the other's: its INT3 and its step are the guest's. */
+static void not_debugged(void **state)
+{
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, int3_code);
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), 0);
+	vm_start(&vm, 1, CODE);
+	vm_vector(&vm, 3, CODE + 0x30);
+	set_debug(&vm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_SINGLESTEP);
+	assert_int_equal(kvm_run(vm.kvm, 1, &vm.env), 7);
+	assert_string_equal(vm.trace, "outw:63=1001 halt:1 ");
+	vm_destroy(&vm);
+}
+
+/* TF is set, and vector 1 reports. */
+GUEST(trap_code, "pushfw\npopw %ax\norw $0x100, %ax\npushw %ax\npopfw\nnop\nnop\nhlt\n"
+		 ".fill 0x30 - (. - trap_code), 1, 0x90\npopw %ax\noutw %ax, $0x61\nhlt\n");
+
+static void step_of_the_guest(void **state)
+{
+	struct vm vm;
+
+	if (vm_emulates())
+		vm_skip(NULL, "this KVM emulates real mode, and no steps of the guest in it");
+	vm_create(&vm, MEM);
+	LOAD(&vm, trap_code);
+	assert_int_equal(kvm_create_vcpu(vm.kvm, 1), 0);
+	vm_start(&vm, 1, CODE);
+	vm_vector(&vm, 1, CODE + 0x30);
+	set_debug(&vm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	assert_int_equal(kvm_run(vm.kvm, 1, &vm.env), 7);
+	assert_string_equal(vm.trace, "outw:61=1008 halt:1 ");
+	vm_destroy(&vm);
+}
+
+/* A step over an instruction that leaves for the program is one, too. */
+GUEST(out_code, "outb %al, $0x10\nmovb %al, 0x2000\nhlt");
+
+static void step_over_port(void **state)
+{
+	struct vm vm;
+
+	if (vm_emulates())
+		vm_skip(NULL, "this KVM emulates real mode, and steps over ports without telling");
+	vm_create(&vm, MEM);
+	LOAD(&vm, out_code);
+	set_debug(&vm, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+	assert_int_equal(vm_run(&vm), 8);
+	assert_string_equal(vm.trace, "outb:10=0 debug:1@1002 ");
+	assert_int_equal(vm_run(&vm), 8);
+	assert_string_equal(vm.trace, "outb:10=0 debug:1@1002 debug:1@1005 ");
+	vm_destroy(&vm);
+}
+
 /* Vectors 1 and 3 report what they are. */
 GUEST(inject_code, "hlt\n"
 		   ".fill 0x10 - (. - inject_code), 1, 0x90\noutb %al, $0x61\nhlt\n"
@@ -182,6 +242,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(hardware_breakpoint),
 		cmocka_unit_test(watchpoint),
 		cmocka_unit_test(software_breakpoint),
+		cmocka_unit_test(not_debugged),
+		cmocka_unit_test(step_of_the_guest),
+		cmocka_unit_test(step_over_port),
 		cmocka_unit_test(inject_breakpoint),
 		cmocka_unit_test(inject_debug),
 		cmocka_unit_test(refused),

@@ -130,9 +130,35 @@ static void refused_keeps_record(void **state)
 	vm_destroy(&vm);
 }
 
+/* From a device and from a port to page 2, by instructions whose writes somebody does for the guest. */
+GUEST(string_code,
+	"movw $0xa000, %ax\nmovw %ax, %ds\nxorw %si, %si\nmovw $0x2010, %di\nmovsb\nhlt");
+GUEST(port_code, "movw $0x2020, %di\nmovw $0x55, %dx\nmovw $3, %cx\nrep insb\nhlt");
+
+static void written_for_guest(void **state)
+{
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	assert_int_equal(kvm_dirty_pages_log_enable_slot(vm.kvm, 0, 1), 0);
+	vm.in_value = 0x66;
+	LOAD(&vm, string_code);
+	dirty_bits(&vm);
+	assert_int_equal(vm_run(&vm), 7);
+	assert_int_equal(vm.mem[0x2010], 0x66);
+	assert_int_equal(dirty_bits(&vm), 4);
+	LOAD(&vm, port_code);
+	dirty_bits(&vm);
+	assert_int_equal(vm_run(&vm), 7);
+	assert_memory_equal(vm.mem + 0x2020, "\x66\x67\x68", 3);
+	assert_int_equal(dirty_bits(&vm), 4);
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
+		cmocka_unit_test(written_for_guest),
 		cmocka_unit_test(dirty_log_counts),
 		cmocka_unit_test(dirty_log_all),
 		cmocka_unit_test(dirty_range),

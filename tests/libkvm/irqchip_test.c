@@ -144,6 +144,56 @@ static void assert_guest_reads(
 #define GUEST_READS(vm, name, ds, expected)                                                        \
 	assert_guest_reads(vm, name, (size_t)(name##_end - name), ds, expected)
 
+/*
+ * Pin 5 of the IOAPIC (ES) level-triggered with vector 0x30, the local APIC (DS) enabled. The handler at 0x1100 reports,
+ * and ends the interrupt; the first report leaves the line up, so it comes again.
+ */
+GUEST(level_code, "movl $0x1ff, 0xf0\n"
+		  "movl $0x1b, %es:0\nmovl $0, %es:0x10\n"
+		  "movl $0x1a, %es:0\nmovl $0x8030, %es:0x10\n"
+		  "outb %al, $0x50\nsti\n1: hlt\njmp 1b\n"
+		  ".fill 0x100 - (. - level_code), 1, 0x90\n"
+		  "outb %al, $0x51\nmovl $0, 0xb0\niretw\n");
+
+static int on_level(void *opaque, uint16_t addr, uint8_t data)
+{
+	struct vm *vm = opaque;
+
+	vm_note(vm, "outb:%x ", addr);
+	if (addr == 0x50)
+		assert_int_equal(kvm_set_irq_level(vm->kvm, 5, 1), 1);
+	if (addr == 0x50 || ++vm->calls == 1)
+		return 0;
+	assert_int_equal(kvm_set_irq_level(vm->kvm, 5, 0), 1);
+	return 9;
+}
+
+static void level_until_lowered(void **state)
+{
+	struct kvm_irqchip chip = {.chip_id = KVM_IRQCHIP_PIC_MASTER};
+	struct kvm_sregs sregs;
+	struct vm vm;
+
+	vm_create_with_irqchip(&vm, MEM);
+	LOAD(&vm, level_code);
+	assert_int_equal(kvm_get_sregs(vm.kvm, 0, &sregs), 0);
+	sregs.ds.base = LAPIC_AT;
+	sregs.es.base = IOAPIC_AT;
+	assert_int_equal(kvm_set_sregs(vm.kvm, 0, &sregs), 0);
+	vm_vector(&vm, 0x30, CODE + 0x100);
+	/* The PIC has the line as well, and nobody has programmed it. */
+	assert_int_equal(kvm_get_irqchip(vm.kvm, &chip), 0);
+	chip.chip.pic.imr = 0xff;
+	assert_int_equal(kvm_set_irqchip(vm.kvm, &chip), 0);
+	vm.callbacks.outb = on_level;
+	assert_int_equal(vm_run(&vm), 9);
+	assert_string_equal(vm.trace, "outb:50 outb:51 outb:51 ");
+	chip.chip_id = KVM_IRQCHIP_IOAPIC;
+	assert_int_equal(kvm_get_irqchip(vm.kvm, &chip), 0);
+	assert_int_equal(chip.chip.ioapic.redirtbl[5].bits & 0xffff, 0xc030); /* not ended yet */
+	vm_destroy(&vm);
+}
+
 GUEST(imr_code, "inb $0x21, %al\nmovb %al, %ah\ninb $0xa1, %al\noutw %ax, $0x51");
 
 static void pic_state(void **state)
@@ -253,6 +303,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(lines),
 		cmocka_unit_test(line_reaches_guest),
 		cmocka_unit_test(line_without_end),
+		cmocka_unit_test(level_until_lowered),
 		cmocka_unit_test(pic_state),
 		cmocka_unit_test(ioapic_state),
 		cmocka_unit_test(lapic_state),

@@ -32,16 +32,6 @@ static long map_slot(struct partition *p, const struct mem_slot *s, struct refus
 		why);
 }
 
-long memory_map_all(struct partition *p, struct refusal *why)
-{
-	long r = 0;
-
-	for (unsigned i = 0; r >= 0 && i < MAX_SLOTS; i++)
-		if (p->slots[i].hva)
-			r = map_slot(p, &p->slots[i], why);
-	return r;
-}
-
 /* ---- written pages ---- */
 
 static long ask_written(
@@ -96,6 +86,19 @@ static long log_switch(struct partition *p, struct mem_slot *s, bool on, struct 
 		s->written = NULL;
 	}
 	return 0;
+}
+
+long memory_map_all(struct partition *p, struct refusal *why)
+{
+	long r = 0;
+
+	for (struct mem_slot *s = p->slots; r >= 0 && s < p->slots + MAX_SLOTS; s++) {
+		if (s->hva)
+			r = map_slot(p, s, why);
+		if (r >= 0 && s->written)
+			r = track(p, why);
+	}
+	return r;
 }
 
 static long get_written(struct partition *p, struct mem_slot *s, u64 *bitmap, struct refusal *why)

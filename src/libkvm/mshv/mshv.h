@@ -146,6 +146,7 @@ void vp_close(struct mshv *m, struct vp *v);
 
 /* ---- memory: memory.c, access.c ---- */
 
+/* Into a partition that is new. */
 long memory_map_all(struct partition *p, struct refusal *why);
 void memory_begin(struct partition *p);
 void memory_end(struct partition *p);
