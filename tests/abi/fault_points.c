@@ -52,6 +52,9 @@ static long shortage(long nr, long command)
 	case SYS_eventfd2: return fails("eventfd") ? EMFILE : 0;
 	case SYS_epoll_create1: return fails("epoll_create") ? EMFILE : 0;
 	case SYS_signalfd4: return fails("signalfd") ? EMFILE : 0;
+	case SYS_socket:
+	case SYS_socketpair: return fails("socket") ? EMFILE : 0;
+	case SYS_bind: return fails("bind") ? ENOMEM : 0;
 	case SYS_open: return fails("open") ? EMFILE : 0;
 	case SYS_fcntl: return command == F_DUPFD_CLOEXEC && fails("dup") ? EMFILE : 0;
 	case SYS_epoll_ctl: return command == EPOLL_CTL_ADD && fails("epoll_ctl") ? ENOMEM : 0;
