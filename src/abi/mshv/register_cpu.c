@@ -228,7 +228,7 @@ bool sregs_settle(struct mshv_vp *v)
 		return HVS_SUCCESS;                                                                \
 	}
 
-SREG(cr0, cr0, UINT32_MAX)
+SREG(cr0, cr0, 0xffffffffull)
 SREG(cr2, cr2, ANY)
 SREG(cr3, cr3, ANY)
 SREG(cr4, cr4, CR4_POSSIBLE)
