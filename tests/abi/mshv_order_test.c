@@ -552,6 +552,36 @@ static void test_bitmap(void **state)
 
 /* ---- requests that there are not ---- */
 
+/* A VP's descriptor is mapped page by page. */
+static int map_check(int vp, int prot, int flags, size_t size, unsigned page)
+{
+	return dev_mmap_check(port.dev, vp, prot, flags, size, (u64)page * HV_PAGE_SIZE);
+}
+
+static void test_mmap(void **state)
+{
+	struct partition p = {0};
+	int rw = PROT_READ | PROT_WRITE, vp;
+
+	partition_start(&p, LAPIC);
+	partition_add_vp(&p, 0);
+	vp = p.vp[0];
+	assert_int_equal(
+		map_check(vp, rw, MAP_SHARED, HV_PAGE_SIZE, MSHV_VP_MMAP_OFFSET_REGISTERS), 0);
+	assert_int_equal(
+		map_check(vp, rw, MAP_SHARED, HV_PAGE_SIZE, MSHV_VP_MMAP_OFFSET_INTERCEPT_MESSAGE),
+		0);
+	assert_int_equal(
+		map_check(vp, rw, MAP_SHARED, HV_PAGE_SIZE, MSHV_VP_MMAP_OFFSET_GHCB), -ENODEV);
+	assert_int_equal(
+		map_check(vp, rw, MAP_SHARED, HV_PAGE_SIZE, MSHV_VP_MMAP_OFFSET_COUNT), -EINVAL);
+	assert_int_equal(map_check(vp, rw, MAP_SHARED, 2 * HV_PAGE_SIZE, 0), -EINVAL);
+	assert_int_equal(map_check(vp, rw, MAP_PRIVATE, HV_PAGE_SIZE, 0), -EINVAL);
+	assert_int_equal(map_check(vp, PROT_EXEC, MAP_SHARED, HV_PAGE_SIZE, 0), -EPERM);
+	assert_int_equal(map_check(p.fd, rw, MAP_SHARED, HV_PAGE_SIZE, 0), -ENODEV);
+	partition_close(&p);
+}
+
 static void test_unknown(void **state)
 {
 	static const unsigned long requests[] = {0xb801, 0x0, 0xffffffff, 0xc00cb808, 0xb8f2,
@@ -591,6 +621,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_routing),
 	cmocka_unit_test(test_routing_gsi_0),
 	cmocka_unit_test(test_bitmap),
+	cmocka_unit_test(test_mmap),
 	cmocka_unit_test(test_unknown),
 };
 MSHV_MAIN(tests)
