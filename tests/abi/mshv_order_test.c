@@ -564,7 +564,6 @@ static void test_mmap(void **state)
 	int rw = PROT_READ | PROT_WRITE, vp;
 
 	partition_start(&p, LAPIC);
-	partition_add_vp(&p, 0);
 	vp = p.vp[0];
 	assert_int_equal(
 		map_check(vp, rw, MAP_SHARED, HV_PAGE_SIZE, MSHV_VP_MMAP_OFFSET_REGISTERS), 0);
