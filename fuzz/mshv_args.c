@@ -200,7 +200,7 @@ static void make(struct worker *w, const struct request *r, u8 *p, size_t n)
 	case MSHV_GET_GPAP_ACCESS_BITMAP: make_bitmap(w, (void *)p); return;
 	case MSHV_GET_VP_STATE:
 	case MSHV_SET_VP_STATE: make_state(w, (void *)p); return;
-	default: break;
+	default: vtl_argument(w, r->number, p); break;
 	}
 	if (r->number != MSHV_ROOT_HVCALL) /* mshv_hvcall.c has these */
 		spoil(w, p, n);

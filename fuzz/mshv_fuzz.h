@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * fuzz-mshv: mshv.c makes a case, of several threads on the descriptors of one device, and steps: mshv_step.c. Arguments of
- * requests are made in mshv_args.c, hypercalls and their buffers in mshv_hvcall.c, guests in mshv_guest.c.
+ * requests are made in mshv_args.c, hypercalls and their buffers in mshv_hvcall.c, guests in mshv_guest.c; the side of a higher VTL
+ * is in mshv_vtl.c.
  *
  * Memory that requests are told of is mapped twice: the fuzzer writes by a view that stays, and tells of one that comes and
  * goes.
@@ -21,7 +22,7 @@
 /* What --without leaves out. */
 enum { THREADS, GARBAGE, VANISHING, CLOSING, RUNS, HYPERCALLS, FREEZING, MAPS, EVENTS };
 
-#define SLOTS       16
+#define SLOTS       22
 #define EVENT_FDS   3
 #define ARG_BYTES   0x10000u
 #define RAM_BYTES   0x80000u
@@ -34,7 +35,7 @@ enum { THREADS, GARBAGE, VANISHING, CLOSING, RUNS, HYPERCALLS, FREEZING, MAPS, E
 /* A place for a descriptor of one kind. */
 struct slot {
 	_Atomic int fd;       /* -1: none */
-	void *page[2];        /* of a VP, mapped; or NULL */
+	void *page[2];        /* of a VP or a VTL, mapped; or NULL */
 	_Atomic u32 vp_index; /* of a VP */
 };
 
@@ -100,6 +101,17 @@ void memory_step(struct worker *w);
 
 void hypercall_step(struct worker *w, int fd);
 long set_property(int fd, u32 code, u64 value);
+
+/* ---- mshv_vtl.c ---- */
+
+long vtl_open_one(struct worker *w);
+long vtl_open_sint(struct worker *w);
+long vtl_open_low(struct worker *w);
+long vtl_open_hvcall(struct worker *w);
+/* Of a request that nobody else makes: right, mostly. p is all 0. */
+void vtl_argument(struct worker *w, u32 number, void *p);
+void vtl_scribble(struct worker *w, struct slot *s);
+void vtl_read(int fd);
 
 /* ---- mshv_guest.c ---- */
 

@@ -56,6 +56,10 @@ static const struct kind {
 	{&mshv_system_ops, 1, open_system},
 	{&mshv_partition_ops, 3, open_partition},
 	{&mshv_vp_ops, 8, open_vp},
+	{&mshv_vtl_ops, 2, vtl_open_one},
+	{&mshv_sint_ops, 3, vtl_open_sint},
+	{&mshv_hvcall_ops, 1, vtl_open_hvcall},
+	{&mshv_vtl_low_ops, 1, vtl_open_low},
 };
 
 /* NULL: the slot is not used. */
@@ -85,9 +89,16 @@ int any_of(struct worker *w, const struct fd_ops *ops)
 
 /* ---- slots ---- */
 
-static void *map_page(int fd, unsigned n)
+static bool has_pages(const struct kind *k)
 {
-	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, (off_t)n * 4096);
+	return k->ops == &mshv_vp_ops || k->ops == &mshv_vtl_ops;
+}
+
+/* A VP's are side by side; a VTL's, of processor 0, are not. */
+static void *map_page(const struct kind *k, int fd, unsigned n)
+{
+	off_t at = (off_t)n << (k->ops == &mshv_vtl_ops ? 28 : 12);
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, at);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -101,8 +112,7 @@ static void slot_open(struct worker *w, unsigned i)
 		return;
 	pthread_rwlock_wrlock(&pg.pages);
 	for (unsigned n = 0; n < 2; n++)
-		pg.slot[i].page[n] =
-			k->ops == &mshv_vp_ops && chance(w, 90) ? map_page((int)fd, n) : NULL;
+		pg.slot[i].page[n] = has_pages(k) && chance(w, 90) ? map_page(k, (int)fd, n) : NULL;
 	pg.slot[i].fd = (int)fd;
 	pthread_rwlock_unlock(&pg.pages);
 	if (k->ops == &mshv_vp_ops)
@@ -153,14 +163,20 @@ static void refill(struct worker *w)
 
 /* ---- requests ---- */
 
+static bool makes_descriptor(u32 number)
+{
+	return number == MSHV_CREATE_PARTITION || number == MSHV_CREATE_VP ||
+	       number == MSHV_CREATE_VTL;
+}
+
 /* Descriptors are made, or it is 0 or -errno. */
 static bool result_is_possible(u32 number, long r)
 {
 	static const int errors[] = {EFAULT, EINVAL, EIO, ENOTTY, EBADF, EEXIST, ENOENT, EBUSY,
-		EINTR, ENOMEM, E2BIG, EOPNOTSUPP, EMFILE, EPERM};
+		EINTR, ENOMEM, E2BIG, EOPNOTSUPP, EMFILE, EPERM, EBADFD};
 
 	if (r >= 0)
-		return !r || number == MSHV_CREATE_PARTITION || number == MSHV_CREATE_VP;
+		return !r || makes_descriptor(number) || (number == MSHV_CHECK_EXTENSION && r == 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(errors); i++)
 		if (r == -errors[i])
 			return true;
@@ -177,11 +193,6 @@ long request(int fd, u32 number, unsigned long arg)
 	return r;
 }
 
-static bool makes_descriptor(u32 number)
-{
-	return number == MSHV_CREATE_PARTITION || number == MSHV_CREATE_VP;
-}
-
 static void one_request(struct worker *w, int fd, const struct fd_ops *on)
 {
 	const struct request *r;
@@ -190,7 +201,7 @@ static void one_request(struct worker *w, int fd, const struct fd_ops *on)
 	do
 		r = &mshv_interface.requests[below(w, mshv_interface.request_count)];
 	while (r->on != on && chance(w, 95));
-	if ((r->number == MSHV_RUN_VP && !with(RUNS)) ||
+	if (((r->number == MSHV_RUN_VP || r->number == MSHV_RETURN_TO_LOWER_VTL) && !with(RUNS)) ||
 		(r->number == MSHV_SET_GUEST_MEMORY && !with(MAPS)))
 		return;
 	progress(r->name);
@@ -207,6 +218,13 @@ static void signal_event(struct worker *w)
 	(void)!write(pg.event[below(w, EVENT_FDS)], &n, 8);
 }
 
+/* The root's hypercalls are not for these. */
+static bool is_vtls(const struct fd_ops *on)
+{
+	return on == &mshv_vtl_ops || on == &mshv_sint_ops || on == &mshv_hvcall_ops ||
+	       on == &mshv_vtl_low_ops;
+}
+
 static void on_descriptor(struct worker *w, unsigned i, const struct kind *k)
 {
 	struct slot *s = &pg.slot[i];
@@ -218,7 +236,11 @@ static void on_descriptor(struct worker *w, unsigned i, const struct kind *k)
 		guest_revive(w, s->fd, s->vp_index);
 	else if (k->ops == &mshv_vp_ops && what < 60)
 		guest_scribble(w, s);
-	else if (what < 85 && with(HYPERCALLS))
+	else if (k->ops == &mshv_vtl_ops && what < 20)
+		vtl_scribble(w, s);
+	else if (k->ops == &mshv_sint_ops && what < 20)
+		vtl_read(s->fd);
+	else if (what < 85 && with(HYPERCALLS) && !is_vtls(k->ops))
 		hypercall_step(w, s->fd);
 	else
 		one_request(w, s->fd, k->ops);
