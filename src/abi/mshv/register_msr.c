@@ -20,6 +20,16 @@ u16 set_msr(struct mshv_vp *v, const struct register_row *r, u32 n, const struct
 	}
 }
 
+/* One that nobody can change. Who saves and restores all MSRs writes back what was read. */
+u16 set_same(
+	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
+{
+	struct hv_value128 now = {0};
+	u16 status = get_msr(v, r, n, &now);
+
+	return status || now.low == value->low ? status : HVS_INVALID_PARAMETER;
+}
+
 /* All four registers of a CPUID leaf. */
 u16 get_leaf(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
 {
