@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "abi/mshv/kinds.h"
@@ -181,5 +182,5 @@ void vtl_read(int fd)
 	u8 message[256];
 
 	dev_read_check(pg.dev, fd, sizeof(message));
-	(void)!read(fd, message, sizeof(message));
+	(void)!syscall(SYS_read, fd, message, sizeof(message)); /* others may close it meanwhile */
 }
