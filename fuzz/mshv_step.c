@@ -115,8 +115,10 @@ static void slot_open(struct worker *w, unsigned i)
 		pg.slot[i].page[n] = has_pages(k) && chance(w, 90) ? map_page(k, (int)fd, n) : NULL;
 	pg.slot[i].fd = (int)fd;
 	pthread_rwlock_unlock(&pg.pages);
-	if (k->ops == &mshv_vp_ops)
-		guest_revive(w, (int)fd, pg.slot[i].vp_index = w->vp_index);
+	if (k->ops == &mshv_vp_ops) {
+		pg.slot[i].vp_index = w->vp_index;
+		guest_revive(w, (int)fd, w->vp_index);
+	}
 }
 
 static void slot_close(unsigned i)
