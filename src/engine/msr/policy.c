@@ -36,6 +36,14 @@ static int ranges_copy(struct msr_policy *p, const struct msr_filter_range *rang
 	return 0;
 }
 
+/* All of a policy but the exits. */
+static void filter_copy(struct msr_policy *to, const struct msr_policy *from)
+{
+	to->default_deny = from->default_deny;
+	to->count = from->count;
+	memcpy(to->ranges, from->ranges, sizeof(to->ranges));
+}
+
 /* The machine's policy, made if there is none. NULL: no memory. */
 static struct msr_policy *policy_of(struct machine *m)
 {
@@ -67,9 +75,8 @@ int machine_set_msr_filter(
 		machine_pause(m);
 		p = policy_of(m);
 		if (p) {
-			next.exits = p->exits;
-			old = *p;
-			*p = next;
+			filter_copy(&old, p);
+			filter_copy(p, &next);
 		}
 		machine_resume(m);
 		r = p ? 0 : -ENOMEM;

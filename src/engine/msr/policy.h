@@ -8,9 +8,9 @@
 #include "engine/core/machine.h"
 #include "x86/msr.h"
 
-/* Replaced as a whole, with all vcpus stopped. */
+/* The filter is replaced as a whole, with all vcpus stopped. */
 struct msr_policy {
-	u32 exits; /* enum msr_exit_why */
+	_Atomic u32 exits; /* enum msr_exit_why; vcpus that are outside look at it at any time */
 	bool default_deny;
 	unsigned count;
 	struct msr_filter_range ranges[MSR_FILTER_RANGES_MAX]; /* bitmaps are ours */
