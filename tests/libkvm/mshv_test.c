@@ -105,12 +105,27 @@ static void places_follow_slots(void **state)
 	vm_destroy(&vm);
 }
 
+/* ARCH_CAPABILITIES: RDCL_NO, without which guests change page tables at each system call. */
+GUEST(rdcl_code, "movl $0x10a, %ecx\nrdmsr\nandb $1, %al\noutb %al, $0x10");
+
+static void work_arounds_are_spared(void **state)
+{
+	struct vm vm;
+
+	vm_create(&vm, MEM);
+	LOAD(&vm, rdcl_code);
+	vm.callbacks.outb = stop_with_it;
+	assert_int_equal(vm_run(&vm), 1);
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
 		cmocka_unit_test(without_register_page),
 		cmocka_unit_test(irqchip_after_memory),
 		cmocka_unit_test(places_follow_slots),
+		cmocka_unit_test(work_arounds_are_spared),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));

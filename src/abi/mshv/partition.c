@@ -18,7 +18,8 @@ static int machine_make(struct mshv_partition *p)
 	if (r)
 		return r;
 	machine_set_option(p->machine, OPT_INTERCEPTS, 1);
-	machine_set_option(p->machine, OPT_QUIRKS_OFF, ~0ull);
+	/* But that ARCH_CAPABILITIES has the engine's value: guests would work around what the engine has not. */
+	machine_set_option(p->machine, OPT_QUIRKS_OFF, ~(u64)QUIRK_STUFF_FEATURE_MSRS);
 	machine_set_x2apic_api(p->machine, true, false);
 	if (partition_has_lapic(p))
 		r = machine_create_irqchip(p->machine, IRQCHIP_SPLIT);
