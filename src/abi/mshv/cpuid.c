@@ -12,38 +12,7 @@
 #include "abi/mshv/hvcall.h"
 #include "abi/mshv/property.h"
 
-#define CPUID_MAX   256
 #define RESULTS_MAX 4096 /* of a partition, for all its VPs */
-
-struct leaves {
-	unsigned n;
-	struct cpuid_entry e[CPUID_MAX];
-};
-
-static struct cpuid_entry *find(struct leaves *l, u32 leaf, u32 subleaf)
-{
-	for (unsigned i = 0; i < l->n; i++)
-		if (l->e[i].function == leaf &&
-			(!(l->e[i].flags & CPUID_INDEXED) || l->e[i].index == subleaf))
-			return &l->e[i];
-	return NULL;
-}
-
-static bool is_hypervisor_leaf(u32 leaf)
-{
-	return leaf >> 28 == 4;
-}
-
-/* The engine's own leaves are KVM's. */
-static void drop_hypervisor_leaves(struct leaves *l)
-{
-	unsigned n = 0;
-
-	for (unsigned i = 0; i < l->n; i++)
-		if (!is_hypervisor_leaf(l->e[i].function))
-			l->e[n++] = l->e[i];
-	l->n = n;
-}
 
 #define ONE_ECX_X2APIC     BIT(21)
 #define ONE_ECX_DEADLINE   BIT(24)
@@ -84,10 +53,7 @@ static void place(struct mshv_vp *v, struct leaves *l)
 
 static void base_leaves(struct mshv_vp *v, struct leaves *l)
 {
-	l->n = MIN(engine_supported_cpuid(l->e, CPUID_MAX - HV_LEAVES),
-		(unsigned)CPUID_MAX - HV_LEAVES);
-	drop_hypervisor_leaves(l);
-	features_filter(v->partition, l->e, l->n);
+	*l = v->partition->processor;
 	place(v, l);
 	l->n += features_hv_leaves(v->partition, l->e + l->n);
 }
@@ -111,9 +77,9 @@ static void merge(struct cpuid_entry *e, const struct hv_intercept_result *r)
 /* A leaf that is not there is all zero, and comes into being if the result says so or lies below the last one. */
 static void add(struct leaves *l, const struct hv_intercept_result *r)
 {
-	const struct cpuid_entry *max = find(l, r->cpuid.eax & 0xf0000000, 0);
+	const struct cpuid_entry *max = leaf_find(l, r->cpuid.eax & 0xf0000000, 0);
 
-	if (l->n == CPUID_MAX || (!r->cpuid.always_override && (!max || r->cpuid.eax > max->eax)))
+	if (l->n == LEAVES_MAX || (!r->cpuid.always_override && (!max || r->cpuid.eax > max->eax)))
 		return;
 	l->e[l->n] = (struct cpuid_entry){.function = r->cpuid.eax,
 		.index = r->cpuid.subleaf_specific ? r->cpuid.ecx : 0,
@@ -309,7 +275,7 @@ static void base_values(struct mshv_vp *v, u32 leaf, u32 subleaf, u32 ret[4])
 	const struct cpuid_entry *e;
 
 	base_leaves(v, &l);
-	e = find(&l, leaf, subleaf);
+	e = leaf_find(&l, leaf, subleaf);
 	if (e)
 		memcpy(ret, (const u32[4]){e->eax, e->ebx, e->ecx, e->edx}, 4 * sizeof(u32));
 }

@@ -6,8 +6,6 @@
 
 #include "abi/mshv/property.h"
 
-#define CPUID_MAX 256
-
 /* ---- the processor's ---- */
 
 enum { EAX, EBX, ECX, EDX };
@@ -28,97 +26,130 @@ static u32 *cpuid_reg(struct cpuid_entry *e, unsigned reg)
 	return reg == EAX ? &e->eax : reg == EBX ? &e->ebx : reg == ECX ? &e->ecx : &e->edx;
 }
 
-static struct cpuid_entry *entry_find(struct cpuid_entry *e, unsigned n, u32 leaf, u32 subleaf)
+static bool leaf_is(const struct cpuid_entry *e, u32 leaf, u32 subleaf)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (e[i].function == leaf &&
-			(!(e[i].flags & CPUID_INDEXED) || e[i].index == subleaf))
-			return &e[i];
+	return e->function == leaf && (!(e->flags & CPUID_INDEXED) || e->index == subleaf);
+}
+
+const struct cpuid_entry *leaf_find(const struct leaves *l, u32 leaf, u32 subleaf)
+{
+	for (unsigned i = 0; i < l->n; i++)
+		if (leaf_is(&l->e[i], leaf, subleaf))
+			return &l->e[i];
 	return NULL;
 }
 
-static bool disabled(const struct mshv_partition *p, const struct feature *f)
+static bool is_hypervisor_leaf(u32 leaf)
 {
-	u64 bits = f->bank == XSAVE ? p->disabled.xsave : p->disabled.bank[f->bank];
+	return leaf >> 28 == 4;
+}
+
+/* The engine's own hypervisor leaves are KVM's. */
+static void drop_hypervisor_leaves(struct leaves *l)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < l->n; i++)
+		if (!is_hypervisor_leaf(l->e[i].function))
+			l->e[n++] = l->e[i];
+	l->n = n;
+}
+
+static void host_leaves(struct leaves *l)
+{
+	l->n = MIN(engine_supported_cpuid(l->e, LEAVES_MAX - HV_LEAVES),
+		(unsigned)LEAVES_MAX - HV_LEAVES);
+	drop_hypervisor_leaves(l);
+}
+
+static bool disabled(const struct mshv_create_partition_v2 *a, const struct feature *f)
+{
+	u64 bits = f->bank == XSAVE ? a->pt_disabled_xsave : a->pt_cpu_fbanks[f->bank];
 
 	return bits >> f->bit & 1;
 }
 
-static void clear_entry(struct cpuid_entry *e)
+static void clear_disabled(const struct mshv_create_partition_v2 *a, struct cpuid_entry *e)
 {
-	e->eax = e->ebx = e->ecx = e->edx = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
+		const struct feature *f = &features[i];
+
+		if (leaf_is(e, f->leaf, f->subleaf) && disabled(a, f))
+			*cpuid_reg(e, f->reg) &= ~BIT(f->cpuid_bit);
+	}
 }
 
 #define XSTATE_AVX 4u /* bit of XCR0 */
 
 /* What a processor without AVX, or without XSAVE at all, says of its state components. */
-static void filter_xsave(struct cpuid_entry *e, unsigned n)
+static void clear_xsave(struct leaves *l)
 {
-	const struct cpuid_entry *one = entry_find(e, n, 1, 0);
+	const struct cpuid_entry *one = leaf_find(l, 1, 0);
 	bool xsave = one && (one->ecx & BIT(26)), avx = one && (one->ecx & BIT(28));
 
-	for (unsigned i = 0; i < n; i++) {
-		if (e[i].function != 0xd)
+	for (unsigned i = 0; i < l->n; i++) {
+		struct cpuid_entry *e = &l->e[i];
+
+		if (e->function != 0xd)
 			continue;
-		if (!xsave || (!avx && e[i].index == 2))
-			clear_entry(&e[i]);
-		else if (!avx && !e[i].index)
-			e[i].eax &= ~XSTATE_AVX;
+		if (!xsave || (!avx && e->index == 2))
+			e->eax = e->ebx = e->ecx = e->edx = 0;
+		else if (!avx && !e->index)
+			e->eax &= ~XSTATE_AVX;
 	}
 }
 
-void features_filter(const struct mshv_partition *p, struct cpuid_entry *e, unsigned n)
+void features_init(struct mshv_partition *p, const struct mshv_create_partition_v2 *a)
 {
-	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
-		const struct feature *f = &features[i];
-		struct cpuid_entry *at = entry_find(e, n, f->leaf, f->subleaf);
+	struct leaves *l = &p->processor;
 
-		if (at && disabled(p, f))
-			*cpuid_reg(at, f->reg) &= ~BIT(f->cpuid_bit);
-	}
-	filter_xsave(e, n);
+	host_leaves(l);
+	for (unsigned i = 0; i < l->n; i++)
+		clear_disabled(a, &l->e[i]);
+	clear_xsave(l);
 }
 
-/* The leaves as the partition's processors have them. */
-static unsigned leaves(const struct mshv_partition *p, struct cpuid_entry *e)
+/* The partition's leaves, or the host's, which are put into host. */
+static const struct leaves *leaves_of(const struct mshv_partition *p, struct leaves *host)
 {
-	unsigned n = MIN(engine_supported_cpuid(e, CPUID_MAX), (unsigned)CPUID_MAX);
-
 	if (p)
-		features_filter(p, e, n);
-	return n;
+		return &p->processor;
+	host_leaves(host);
+	return host;
 }
 
-static u64 bank_of(const struct mshv_partition *p, unsigned bank)
+static bool has(const struct leaves *l, const struct feature *f)
 {
-	struct cpuid_entry e[CPUID_MAX];
-	unsigned n = leaves(p, e);
-	u64 bits = 0;
+	const struct cpuid_entry *at = leaf_find(l, f->leaf, f->subleaf);
+	struct cpuid_entry e;
 
-	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
-		const struct feature *f = &features[i];
-		struct cpuid_entry *at = entry_find(e, n, f->leaf, f->subleaf);
-
-		if (f->bank == bank && at && (*cpuid_reg(at, f->reg) >> f->cpuid_bit & 1))
-			bits |= BIT64(f->bit);
-	}
-	return bits;
+	if (!at)
+		return false;
+	e = *at;
+	return *cpuid_reg(&e, f->reg) >> f->cpuid_bit & 1;
 }
 
 u64 features_bank(const struct mshv_partition *p, unsigned bank)
 {
-	return bank_of(p, bank);
+	struct leaves host;
+	const struct leaves *l = leaves_of(p, &host);
+	u64 bits = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(features); i++)
+		if (features[i].bank == bank && has(l, &features[i]))
+			bits |= BIT64(features[i].bit);
+	return bits;
 }
 
 u64 features_xsave(const struct mshv_partition *p)
 {
-	return bank_of(p, XSAVE);
+	return features_bank(p, XSAVE);
 }
 
 u64 features_xsave_states(const struct mshv_partition *p)
 {
-	struct cpuid_entry e[CPUID_MAX];
-	const struct cpuid_entry *d = entry_find(e, leaves(p, e), 0xd, 0);
+	struct leaves host;
+	const struct cpuid_entry *d = leaf_find(leaves_of(p, &host), 0xd, 0);
 
 	return d ? d->eax | (u64)d->edx << 32 : 0;
 }
@@ -131,10 +162,10 @@ u64 features_xsave_size(const struct mshv_partition *p)
 	return LEGACY_BYTES + (features_xsave_states(p) & XSTATE_AVX ? AVX_BYTES : 0);
 }
 
-u64 features_vendor(void)
+u64 features_vendor(const struct mshv_partition *p)
 {
-	struct cpuid_entry e[CPUID_MAX];
-	const struct cpuid_entry *zero = entry_find(e, leaves(NULL, e), 0, 0);
+	struct leaves host;
+	const struct cpuid_entry *zero = leaf_find(leaves_of(p, &host), 0, 0);
 
 	switch (zero ? zero->ebx : 0) {
 	case 0x68747541: return HV_VENDOR_AMD;   /* Auth */
@@ -143,10 +174,10 @@ u64 features_vendor(void)
 	}
 }
 
-u64 features_address_width(void)
+u64 features_address_width(const struct mshv_partition *p)
 {
-	struct cpuid_entry e[CPUID_MAX];
-	const struct cpuid_entry *at = entry_find(e, leaves(NULL, e), 0x80000008, 0);
+	struct leaves host;
+	const struct cpuid_entry *at = leaf_find(leaves_of(p, &host), 0x80000008, 0);
 
 	return at ? at->eax & 0xff : 36;
 }

@@ -28,9 +28,11 @@
 
 /* ---- a partition ---- */
 
-/* What the guest may not be shown of the processor: MSHV_CREATE_PARTITION. */
-struct disabled {
-	u64 bank[MSHV_NUM_CPU_FEATURES_BANKS], xsave;
+/* What CPUID shows. */
+#define LEAVES_MAX 256
+struct leaves {
+	unsigned n;
+	struct cpuid_entry e[LEAVES_MAX];
 };
 
 struct mem_region {
@@ -48,7 +50,7 @@ struct mshv_partition {
 	struct machine *machine;
 	pthread_mutex_t requests; /* on its descriptor: one at a time */
 	u64 flags;                /* 1 << MSHV_PT_BIT_* */
-	struct disabled disabled;
+	struct leaves processor;  /* what its processors can do, never changed: features.h */
 	_Atomic bool initialized;
 	struct mshv_vp *_Atomic vp[MSHV_VPS_MAX]; /* each set once */
 	struct mem_region *regions;               /* by requests alone, sorted by pfn */

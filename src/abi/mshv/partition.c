@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "abi/mshv/cpuid.h"
+#include "abi/mshv/features.h"
 #include "abi/mshv/intercept.h"
 #include "abi/mshv/intercept_list.h"
 #include "abi/mshv/memory.h"
@@ -42,13 +43,6 @@ void partition_free(struct mshv_partition *p)
 	free(p);
 }
 
-static void disable(struct disabled *d, const struct mshv_create_partition_v2 *a)
-{
-	for (unsigned i = 0; i < MSHV_NUM_CPU_FEATURES_BANKS; i++)
-		d->bank[i] = a->pt_cpu_fbanks[i];
-	d->xsave = a->pt_disabled_xsave;
-}
-
 int partition_make(
 	struct dev *d, const struct mshv_create_partition_v2 *a, struct mshv_partition **ret)
 {
@@ -59,7 +53,7 @@ int partition_make(
 		return -ENOMEM;
 	p->dev = d;
 	p->flags = a->pt_flags;
-	disable(&p->disabled, a);
+	features_init(p, a);
 	pthread_mutex_init(&p->requests, NULL);
 	pthread_mutex_init(&p->telling, NULL);
 	pthread_mutex_init(&p->lock, NULL);

@@ -141,13 +141,13 @@ static u16 set_access_tracking(struct mshv_partition *p, unsigned row, u64 value
 
 static u16 get_address_width(struct mshv_partition *p, unsigned row, u64 *ret)
 {
-	*ret = features_address_width();
+	*ret = features_address_width(p);
 	return HVS_SUCCESS;
 }
 
 static u16 get_vendor(struct mshv_partition *p, unsigned row, u64 *ret)
 {
-	*ret = features_vendor();
+	*ret = features_vendor(p);
 	return HVS_SUCCESS;
 }
 
