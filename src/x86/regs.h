@@ -38,6 +38,24 @@ enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_TR, SEG_LDTR, SEG_COU
 	(FL_STATUS | FL_TF | FL_IF | FL_DF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF |    \
 		FL_VIP | FL_ID)
 
+/* Of Jcc, SETcc and CMOVcc; cc: the low four bits of the opcode. */
+static inline bool condition_holds(u64 f, unsigned cc)
+{
+	bool holds = false;
+
+	switch ((cc >> 1) & 7) {
+	case 0: holds = f & FL_OF; break;
+	case 1: holds = f & FL_CF; break;
+	case 2: holds = f & FL_ZF; break;
+	case 3: holds = f & (FL_CF | FL_ZF); break;
+	case 4: holds = f & FL_SF; break;
+	case 5: holds = f & FL_PF; break;
+	case 6: holds = !(f & FL_SF) != !(f & FL_OF); break;
+	case 7: holds = (f & FL_ZF) || !(f & FL_SF) != !(f & FL_OF); break;
+	}
+	return holds != (bool)(cc & 1); /* odd codes negate (SDM 1:B.1) */
+}
+
 /* Control registers, SDM 3:2.5 */
 #define CR0_PE BIT64(0)
 #define CR0_MP BIT64(1)

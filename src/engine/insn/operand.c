@@ -103,20 +103,3 @@ int rm_write(struct cpu *cpu, const struct insn *in, unsigned size, u64 value)
 		return r;
 	return mem_write(cpu, lin, &value, size, ACC_WRITE);
 }
-
-bool condition_holds(u64 f, unsigned cc)
-{
-	bool holds = false;
-
-	switch ((cc >> 1) & 7) {
-	case 0: holds = f & FL_OF; break;
-	case 1: holds = f & FL_CF; break;
-	case 2: holds = f & FL_ZF; break;
-	case 3: holds = f & (FL_CF | FL_ZF); break;
-	case 4: holds = f & FL_SF; break;
-	case 5: holds = f & FL_PF; break;
-	case 6: holds = !(f & FL_SF) != !(f & FL_OF); break;
-	case 7: holds = (f & FL_ZF) || !(f & FL_SF) != !(f & FL_OF); break;
-	}
-	return holds != (bool)(cc & 1); /* odd codes negate (SDM 1:B.1) */
-}

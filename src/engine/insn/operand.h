@@ -19,7 +19,6 @@ int operand_aligned(struct cpu *cpu, const struct insn *in, unsigned len, unsign
 /* r/m operand, register or memory, zero-extended. */
 int rm_read(struct cpu *cpu, const struct insn *in, unsigned size, u64 *ret);
 int rm_write(struct cpu *cpu, const struct insn *in, unsigned size, u64 value);
-bool condition_holds(u64 rflags, unsigned cc); /* cc: low four bits of the opcode */
 
 /* ---- facts about forms that step() and the translator share ---- */
 

@@ -133,7 +133,7 @@ static enum emu_result move_if(struct emu *e)
 
 	if (!r)
 		emu_set_reg(e, e->in.reg, e->in.op_size,
-			emu_condition(e->in.opcode, e->regs.rflags) ? value : reg_of(e));
+			condition_holds(e->regs.rflags, e->in.opcode) ? value : reg_of(e));
 	return r;
 }
 
@@ -396,7 +396,7 @@ static enum emu_result two_bytes(struct emu *e)
 {
 	switch (e->in.opcode) {
 	case 0x40 ... 0x4f: return move_if(e);
-	case 0x90 ... 0x9f: return rm_write(e, 1, emu_condition(e->in.opcode, e->regs.rflags));
+	case 0x90 ... 0x9f: return rm_write(e, 1, condition_holds(e->regs.rflags, e->in.opcode));
 	case 0xa3: return bit_by_register(e, BIT_TEST);
 	case 0xab: return bit_by_register(e, BIT_SET);
 	case 0xb3: return bit_by_register(e, BIT_RESET);

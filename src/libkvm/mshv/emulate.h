@@ -98,7 +98,6 @@ enum emu_alu { EMU_ADD, EMU_OR, EMU_ADC, EMU_SBB, EMU_AND, EMU_SUB, EMU_XOR, EMU
 u64 emu_alu(enum emu_alu op, unsigned size, u64 a, u64 b, u64 *rflags);
 u64 emu_increment(unsigned size, u64 a, u64 *rflags);
 u64 emu_decrement(unsigned size, u64 a, u64 *rflags);
-bool emu_condition(unsigned cc, u64 rflags);
 
 enum emu_result emu_string(struct emu *e);
 

@@ -93,20 +93,3 @@ u64 emu_decrement(unsigned size, u64 a, u64 *rflags)
 
 	return keep_carry(before, rflags, subtract(size, a, 1, 0, rflags));
 }
-
-bool emu_condition(unsigned cc, u64 f)
-{
-	bool holds = false;
-
-	switch (cc >> 1 & 7) {
-	case 0: holds = f & FL_OF; break;
-	case 1: holds = f & FL_CF; break;
-	case 2: holds = f & FL_ZF; break;
-	case 3: holds = f & (FL_CF | FL_ZF); break;
-	case 4: holds = f & FL_SF; break;
-	case 5: holds = f & FL_PF; break;
-	case 6: holds = !(f & FL_SF) != !(f & FL_OF); break;
-	case 7: holds = (f & FL_ZF) || !(f & FL_SF) != !(f & FL_OF); break;
-	}
-	return holds != (bool)(cc & 1); /* odd ones negate (SDM 1:B.1) */
-}
