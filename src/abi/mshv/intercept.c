@@ -13,14 +13,14 @@
 
 /* ---- what a processor is asked ---- */
 
-static bool cpuid_wanted(const struct intercepts *i, u32 leaf)
+static bool cpuid_wanted(struct intercepts *i, u32 leaf)
 {
 	bool wanted = false;
 
-	pthread_mutex_lock((pthread_mutex_t *)&i->lock);
+	pthread_mutex_lock(&i->lock);
 	for (unsigned n = 0; n < i->leaf_count; n++)
 		wanted |= i->leaf[n] == leaf;
-	pthread_mutex_unlock((pthread_mutex_t *)&i->lock);
+	pthread_mutex_unlock(&i->lock);
 	return wanted;
 }
 
@@ -43,7 +43,7 @@ static bool exception_wanted(const struct intercepts *i, const struct tap_event 
 
 static enum tap_verdict event(void *intercepts, struct vcpu *v, struct tap_event *e)
 {
-	const struct intercepts *i = intercepts;
+	struct intercepts *i = intercepts;
 	bool stop;
 
 	switch (e->kind) {
