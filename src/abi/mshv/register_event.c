@@ -4,37 +4,25 @@
 
 /* ---- suspension ---- */
 
-u16 get_explicit_suspend(
-	struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	ret->low = v->explicit_suspend;
-	return HVS_SUCCESS;
-}
+#define SUSPEND(name)                                                                              \
+	u16 get_##name(                                                                            \
+		struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)   \
+	{                                                                                          \
+		ret->low = v->name;                                                                \
+		return HVS_SUCCESS;                                                                \
+	}                                                                                          \
+                                                                                                   \
+	u16 set_##name(struct mshv_vp *v, const struct register_row *r, u32 n,                     \
+		const struct hv_value128 *value)                                                   \
+	{                                                                                          \
+		if (value->low & ~1ull)                                                            \
+			return HVS_INVALID_REGISTER_VALUE;                                         \
+		v->name = value->low;                                                              \
+		return HVS_SUCCESS;                                                                \
+	}
 
-u16 set_explicit_suspend(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	if (value->low & ~1ull)
-		return HVS_INVALID_REGISTER_VALUE;
-	v->explicit_suspend = value->low;
-	return HVS_SUCCESS;
-}
-
-u16 get_intercept_suspend(
-	struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
-{
-	ret->low = v->intercept_suspend;
-	return HVS_SUCCESS;
-}
-
-u16 set_intercept_suspend(
-	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
-{
-	if (value->low & ~1ull)
-		return HVS_INVALID_REGISTER_VALUE;
-	v->intercept_suspend = value->low;
-	return HVS_SUCCESS;
-}
+SUSPEND(explicit_suspend)
+SUSPEND(intercept_suspend)
 
 u16 get_activity(struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
 {
