@@ -48,6 +48,15 @@ static u16 set_zero(struct mshv_partition *p, unsigned row, u64 value)
 	return value ? HVS_PROPERTY_OUT_OF_RANGE : HVS_SUCCESS;
 }
 
+/* ---- asked of who knows ---- */
+
+#define COMPUTED(name, value)                                                                      \
+	static u16 get_##name(struct mshv_partition *p, unsigned row, u64 *ret)                    \
+	{                                                                                          \
+		*ret = value;                                                                      \
+		return HVS_SUCCESS;                                                                \
+	}
+
 /* ---- the guest's view of the hypervisor ---- */
 
 /* Callers set what they know without asking what there is: the rest is never the guest's. */
@@ -57,11 +66,7 @@ static u16 set_synthetic_features(struct mshv_partition *p, unsigned row, u64 va
 }
 
 /* Of the privileges that follow from the features, those that the VMM has not taken away. */
-static u16 get_privileges(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_privileges(p);
-	return HVS_SUCCESS;
-}
+COMPUTED(privileges, features_privileges(p))
 
 static u16 set_msr_action(struct mshv_partition *p, unsigned row, u64 value)
 {
@@ -71,28 +76,33 @@ static u16 set_msr_action(struct mshv_partition *p, unsigned row, u64 value)
 }
 
 /* All processors show the partition's. Reading it does not disturb one that runs. */
-static u16 get_guest_os_id(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = machine_hv_guest_os_id(p->machine);
-	return HVS_SUCCESS;
-}
+COMPUTED(guest_os_id, machine_hv_guest_os_id(p->machine))
 
 /* ---- time ---- */
 
 /* No processor executes while time stands still: it is stopped last, and goes on first. */
+static void freeze_time(struct mshv_partition *p)
+{
+	atomic_store(&p->frozen, true);
+	partition_kick_all(p);
+	machine_freeze_time(p->machine, true);
+}
+
+static void thaw_time(struct mshv_partition *p)
+{
+	machine_freeze_time(p->machine, false);
+	atomic_store(&p->frozen, false);
+	partition_kick_all(p);
+}
+
 static u16 set_time_freeze(struct mshv_partition *p, unsigned row, u64 value)
 {
 	if (value > 1)
 		return HVS_PROPERTY_OUT_OF_RANGE;
 	if (value)
-		atomic_store(&p->frozen, true);
+		freeze_time(p);
 	else
-		machine_freeze_time(p->machine, false);
-	if (!value)
-		atomic_store(&p->frozen, false);
-	partition_kick_all(p);
-	if (value)
-		machine_freeze_time(p->machine, true);
+		thaw_time(p);
 	return set_value(p, row, value);
 }
 
@@ -105,11 +115,7 @@ static u16 set_suspend(struct mshv_partition *p, unsigned row, u64 value)
 	return set_value(p, row, value);
 }
 
-static u16 get_reference_time(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = machine_get_clock(p->machine) / 100;
-	return HVS_SUCCESS;
-}
+COMPUTED(reference_time, machine_get_clock(p->machine) / 100)
 
 static u16 set_reference_time(struct mshv_partition *p, unsigned row, u64 value)
 {
@@ -119,11 +125,7 @@ static u16 set_reference_time(struct mshv_partition *p, unsigned row, u64 value)
 	return HVS_SUCCESS;
 }
 
-static u16 get_clock_frequency(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = machine_tsc_khz(p->machine) * 1000ull;
-	return HVS_SUCCESS;
-}
+COMPUTED(clock_frequency, machine_tsc_khz(p->machine) * 1000ull)
 
 /* ---- memory ---- */
 
@@ -139,47 +141,13 @@ static u16 set_access_tracking(struct mshv_partition *p, unsigned row, u64 value
 
 /* ---- the processor ---- */
 
-static u16 get_address_width(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_address_width(p);
-	return HVS_SUCCESS;
-}
-
-static u16 get_vendor(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_vendor(p);
-	return HVS_SUCCESS;
-}
-
-static u16 get_features0(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_bank(p, 0);
-	return HVS_SUCCESS;
-}
-
-static u16 get_features1(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_bank(p, 1);
-	return HVS_SUCCESS;
-}
-
-static u16 get_xsave_features(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_xsave(p);
-	return HVS_SUCCESS;
-}
-
-static u16 get_xsave_states(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_xsave_states(p);
-	return HVS_SUCCESS;
-}
-
-static u16 get_xsave_size(struct mshv_partition *p, unsigned row, u64 *ret)
-{
-	*ret = features_xsave_size(p);
-	return HVS_SUCCESS;
-}
+COMPUTED(address_width, features_address_width(p))
+COMPUTED(vendor, features_vendor(p))
+COMPUTED(features0, features_bank(p, 0))
+COMPUTED(features1, features_bank(p, 1))
+COMPUTED(xsave_features, features_xsave(p))
+COMPUTED(xsave_states, features_xsave_states(p))
+COMPUTED(xsave_size, features_xsave_size(p))
 
 /* ---- the table ---- */
 
