@@ -107,6 +107,15 @@ static u16 tell_all(struct mshv_partition *p)
 	return HVS_SUCCESS;
 }
 
+/* After a change of msr_class. 0 or -errno. */
+static int msr_exits_update(struct mshv_partition *p)
+{
+	bool class = atomic_load(&p->intercepts->msr_class);
+
+	/* What becomes of unknown ones can be said at any time, so they leave always. */
+	return machine_set_msr_exits(p->machine, MSR_WHY_UNKNOWN | (class ? MSR_WHY_FILTER : 0));
+}
+
 /* ---- by type ---- */
 
 static u16 install_leaf(struct mshv_partition *p, const struct hv_install_intercept *in)
@@ -280,7 +289,7 @@ int intercepts_init(struct mshv_partition *p)
 		return -ENOMEM;
 	pthread_mutex_init(&i->lock, NULL);
 	p->intercepts = i;
-	return 0;
+	return msr_exits_update(p);
 }
 
 /* Nobody runs any more. */

@@ -24,9 +24,6 @@ struct intercepts {
 	_Atomic u32 hypercalls;        /* a bit for each HV_INTERCEPT_* about them */
 };
 
-/* Which MSR exits the engine makes: after a change of msr_class or of what becomes of unknown MSRs. 0 or -errno. */
-int msr_exits_update(struct mshv_partition *p);
-
 /* Is there an intercept for this one? For those that the engine does not know, and so does not ask about. Any thread. */
 bool msr_intercepted(struct intercepts *i, u32 index, u32 access);
 

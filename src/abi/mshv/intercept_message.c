@@ -34,14 +34,6 @@ static void raise_fault(struct mshv_vp *v, u8 vector)
 
 /* ---- MSRs ---- */
 
-int msr_exits_update(struct mshv_partition *p)
-{
-	bool class = atomic_load(&p->intercepts->msr_class);
-
-	/* What becomes of unknown ones can be said at any time, so they leave always. */
-	return machine_set_msr_exits(p->machine, MSR_WHY_UNKNOWN | (class ? MSR_WHY_FILTER : 0));
-}
-
 static bool is_ignored(struct mshv_vp *v, u32 msr)
 {
 	u32 action;

@@ -6,7 +6,6 @@
 #include "abi/mshv/cpuid.h"
 #include "abi/mshv/features.h"
 #include "abi/mshv/intercept.h"
-#include "abi/mshv/intercept_list.h"
 #include "abi/mshv/memory.h"
 #include "abi/mshv/partition.h"
 #include "abi/mshv/property.h"
@@ -24,8 +23,7 @@ static int machine_make(struct mshv_partition *p)
 	machine_set_x2apic_api(p->machine, true, false);
 	if (partition_has_lapic(p))
 		r = machine_create_irqchip(p->machine, IRQCHIP_SPLIT);
-	r = r ? r : intercepts_init(p);
-	return r ? r : msr_exits_update(p);
+	return r ? r : intercepts_init(p);
 }
 
 void partition_free(struct mshv_partition *p)
