@@ -99,6 +99,12 @@ struct tap_event {
 
 struct tap {
 	enum tap_verdict (*event)(void *opaque, struct vcpu *v, struct tap_event *e);
+	/*
+	 * There is this vcpu: said of all when the subscriber is set, and of each that is made later before it can be run. index
+	 * counts from 0 in the order in which they were made; that of one that was destroyed is used again. NULL: not told.
+	 * The machine is locked: it must not call the engine, nor take a lock that another thread holds while it does.
+	 */
+	void (*exists)(void *opaque, struct vcpu *v, unsigned index);
 };
 
 struct tap_kind_desc {
@@ -123,6 +129,8 @@ int vcpu_tap_msr(struct vcpu *v, u32 index, bool write, bool on);
  * this returns it executes none.
  */
 void vcpu_tap_pause(struct vcpu *v);
+/* Any time. False: the vcpu waits for INIT and SIPI, so it will not answer a pause soon. */
+bool vcpu_started(const struct vcpu *v);
 /* After EXIT_TAP: what was asked. */
 const struct tap_event *vcpu_tap_event(const struct vcpu *v);
 

@@ -203,7 +203,7 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 	if (!r)
 		vcpu_enlist(all, v, place); /* last: from here on others see it */
 	if (!r)
-		vcpu_tap_created(v);
+		vcpu_tap_created(v, place);
 	vcpus_unlock(all);
 	if (r) {
 		vcpu_free(v);

@@ -42,7 +42,7 @@ static inline void vcpu_tap_late(struct vcpu *v)
 		vcpu_tap_refresh(v);
 }
 /* It is told that the vcpu exists, when that runs; that it ends. */
-void vcpu_tap_created(struct vcpu *v);
+void vcpu_tap_created(struct vcpu *v, unsigned index);
 void vcpu_tap_end(struct vcpu *v);
 
 /* ---- inject.c ---- */

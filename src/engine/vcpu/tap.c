@@ -207,6 +207,11 @@ bool vcpu_tap_answer(struct vcpu *v)
 	return goes_on;
 }
 
+bool vcpu_started(const struct vcpu *v)
+{
+	return atomic_load(&v->mp_state) != MP_UNINITIALIZED;
+}
+
 const struct tap_event *vcpu_tap_event(const struct vcpu *v)
 {
 	return &v->cpu.question;
@@ -283,10 +288,18 @@ static void tell_birth(struct vcpu *v)
 }
 
 /* machine.lock is held: who subscribes now has been told of it, or will be. */
-void vcpu_tap_created(struct vcpu *v)
+void vcpu_tap_created(struct vcpu *v, unsigned index)
 {
-	if (has_subscriber(v->machine))
-		tell_birth(v);
+	struct machine_tap *t = &v->machine->tap;
+	void *opaque;
+	const struct tap *ops = begin(t, &opaque);
+
+	if (!ops)
+		return;
+	if (ops->exists)
+		ops->exists(opaque, v, index);
+	tell_birth(v);
+	end(t, ops);
 }
 
 void vcpu_tap_end(struct vcpu *v)
@@ -406,6 +419,8 @@ static int subscribe(struct machine *m, const struct tap *ops, void *opaque)
 	if (!busy) {
 		for_each_vcpu(all, v)
 		{
+			if (ops->exists)
+				ops->exists(opaque, v, v_i);
 			tell_birth(v);
 			vcpu_post_tap(v);
 		}

@@ -621,9 +621,16 @@ static enum tap_verdict life(void *opaque, struct vcpu *v, struct tap_event *e)
 	return e->kind == TAP_PAUSE && pauses == 2 ? TAP_STOP : TAP_GO_ON;
 }
 
+static struct vcpu *existing[2];
+
+static void life_exists(void *opaque, struct vcpu *v, unsigned index)
+{
+	existing[index] = v;
+}
+
 static void test_life(void **state)
 {
-	static const struct tap ops = {.event = life};
+	static const struct tap ops = {.event = life, .exists = life_exists};
 	struct watcher w;
 	struct vcpu *second;
 
@@ -631,7 +638,10 @@ static void test_life(void **state)
 	assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), -EBUSY);
 	assert_int_equal(machine_set_tap(w.world.m, NULL, NULL), 0);
 	assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
+	assert_ptr_equal(existing[0], w.world.v); /* before it runs */
 	assert_int_equal(vcpu_create(w.world.m, 1, &second), 0);
+	assert_ptr_equal(existing[1], second);
+	assert_true(vcpu_started(second)); /* without a local APIC nobody waits for SIPI */
 	WATCHER_CODE(&w, 0xf4);
 	watcher_run(&w);
 	watcher_start(&w);
