@@ -28,7 +28,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "engine/time/clock.h"
-#include "engine/time/thread.h"
+#include "base/thread.h"
 #include "engine/time/timer.h"
 
 #define GRACE_NS   200000ull

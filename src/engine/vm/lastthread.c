@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 #include "base/sys.h"
-#include "engine/time/thread.h"
+#include "base/thread.h"
 #include "engine/vm/last.h"
 
 #define STAT_EXIT_CODE 52 /* proc(5), /proc/PID/stat */

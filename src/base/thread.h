@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The engine's own threads. */
-#ifndef ENGINE_TIME_THREAD_H
-#define ENGINE_TIME_THREAD_H
+/* Our own threads in somebody else's process. */
+#ifndef BASE_THREAD_H
+#define BASE_THREAD_H
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,7 +16,7 @@ struct own_thread {
 
 /* With all signals blocked in it. 0 or -errno. *t begins as zero and stays as long as the thread. */
 int thread_start(struct own_thread *t, void *(*run)(void *), void *opaque);
-/* From then on it makes no system call but the engine's. */
+/* From then on it makes no system call but ours. */
 void thread_wait_running(const struct own_thread *t);
 /* Was the thread of this number started so, in this process? */
 bool thread_is_own(int tid);

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Starting a thread that never runs a signal handler of the surrounding program, and whose sleeps are exact. A
- * file of its own because <signal.h> and the engine's headers claim the same names (REG_RIP).
+ * Starting a thread that never runs a signal handler of the surrounding program, and whose sleeps are exact.
  *
  * The C library makes system calls of its own at the start of a thread, which the program may
  * forbid right afterwards (seccomp): so the thread runs before the program goes on. That takes a while on another
@@ -11,7 +10,7 @@
 #include <signal.h>
 
 #include "base/sys.h"
-#include "engine/time/thread.h"
+#include "base/thread.h"
 
 /* The C library's, by which it cancels threads, and has all of them change their user. */
 #define LIBC_OWN (BIT64(32 - 1) | BIT64(33 - 1))
