@@ -230,15 +230,25 @@ static bool has_subscriber(struct machine *m)
 }
 
 /*
- * An instruction that has been answered is half done: its effect outside has happened. It goes by what was before, and
- * what has changed is taken over when it is over (vcpu_tap_late()).
+ * An instruction that a device has answered is half done: its effect outside has happened. It goes by what was before, and
+ * what has changed is taken over when it is over (vcpu_tap_late()). What the subscriber has answered has no effect yet.
  */
+static bool half_done(const struct cpu *cpu)
+{
+	const struct answers *r = &cpu->answers;
+
+	for (unsigned i = 0; i < r->filled; i++)
+		if (r->answer[i].reason != EXIT_TAP)
+			return true;
+	return r->filled && r->muted;
+}
+
 void vcpu_tap_refresh(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
 	u32 events, changed;
 
-	cpu->tap_late = cpu->answers.filled;
+	cpu->tap_late = half_done(cpu);
 	if (cpu->tap_late)
 		return;
 	events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;

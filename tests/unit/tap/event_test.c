@@ -609,6 +609,34 @@ static void test_step(void **state)
 	both(0, prepare_step, check_step);
 }
 
+/* Switched on by the answer to a question: the instruction that asked it is the first to be seen over. */
+static enum tap_verdict step_from_here(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	if (e->kind == TAP_CPUID)
+		vcpu_tap_events(v, BIT(TAP_CPUID) | BIT(TAP_STEP));
+	return TAP_GO_ON;
+}
+
+static void prepare_step_from_answer(struct watcher *w)
+{
+	vcpu_tap_events(w->world.v, BIT(TAP_CPUID));
+	WATCHER_CODE(w, 0x0f, 0xa2, 0x90, 0x90, 0xf4); /* cpuid; nop; nop; hlt */
+	w->answer = step_from_here;
+}
+
+static void check_step_from_answer(struct watcher *w)
+{
+	assert_int_equal(w->count, 4);
+	expect(&w->seen[0], TAP_CPUID, CODE);
+	for (unsigned i = 1; i < w->count; i++)
+		expect(&w->seen[i], TAP_STEP, CODE + 1 + i);
+}
+
+static void test_step_from_answer(void **state)
+{
+	both(BIT(TAP_CPUID), prepare_step_from_answer, check_step_from_answer);
+}
+
 /* ---- a vcpu's life ---- */
 
 static unsigned births, ends, pauses;
@@ -750,6 +778,7 @@ int main(void)
 		cmocka_unit_test(test_change_soft),
 		cmocka_unit_test(test_real),
 		cmocka_unit_test(test_step),
+		cmocka_unit_test(test_step_from_answer),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_ins_with_change),
 		cmocka_unit_test(test_emulated),
