@@ -132,6 +132,16 @@ int machine_set_memslot(struct machine *m, const struct memslot_config *c);
 /* Number of pages of a slot, 0 if there is none. */
 u64 machine_slot_pages(struct machine *m, u32 id);
 bool machine_slot_logged(struct machine *m, u32 id);
+struct ram_region {
+	u64 gpa, size; /* of the slot */
+	void *hva;
+	bool readonly;
+};
+/*
+ * The slot of the ordinary address space in which gpa lies, or the next one above it. Slots are told as they were made: two may
+ * be neighbours, and pages that are private are elsewhere. -ENOENT: there is none.
+ */
+int machine_ram_at(struct machine *m, u64 gpa, struct ram_region *ret);
 /* Access guest-physical memory. -EFAULT if any byte is not RAM. Writes mark pages dirty. */
 int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
 int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);

@@ -361,6 +361,28 @@ u64 machine_slot_pages(struct machine *m, u32 id)
 	return pages;
 }
 
+static const struct slot *slot_at_or_above(const struct memory *mem, u64 gpa)
+{
+	u32 at = ranges_search(mem, gpa);
+
+	return at < mem->count && mem->ranges[at].gpa < GPA_SMM ? mem->ranges[at].slot : NULL;
+}
+
+int machine_ram_at(struct machine *m, u64 gpa, struct ram_region *ret)
+{
+	const struct slot *s;
+
+	pthread_rwlock_rdlock(&m->mem->lock);
+	s = slot_at_or_above(m->mem, MIN(gpa, GPA_SMM));
+	if (s)
+		*ret = (struct ram_region){.gpa = s->gpa,
+			.size = s->size,
+			.hva = s->hva,
+			.readonly = s->flags & SLOT_READONLY};
+	pthread_rwlock_unlock(&m->mem->lock);
+	return s ? 0 : -ENOENT;
+}
+
 /* ---- start and end ---- */
 
 u64 machine_memory_bytes(const struct machine *m)

@@ -113,6 +113,44 @@ static void test_many(void **state)
 	free(mem);
 }
 
+static void expect_ram(struct fixture *f, u64 at, u64 gpa, u64 size, void *hva, bool readonly)
+{
+	struct ram_region r;
+
+	assert_int_equal(machine_ram_at(f->m, at, &r), 0);
+	assert_int_equal(r.gpa, gpa);
+	assert_int_equal(r.size, size);
+	assert_ptr_equal(r.hva, hva);
+	assert_int_equal(r.readonly, readonly);
+}
+
+static void test_ram_at(void **state)
+{
+	u8 *mem = aligned_alloc(PAGE_SIZE, 4 * PAGE_SIZE);
+	struct ram_region none = {.gpa = 1};
+	struct fixture f;
+
+	fixture_open(&f, 1, 0);
+	assert_int_equal(machine_ram_at(f.m, 0, &none), -ENOENT);
+	/* Of system management mode: not among them. */
+	assert_int_equal(fixture_slot(&f, SLOT_ID(1, 0), 0, 0, PAGE_SIZE, mem), 0);
+	assert_int_equal(machine_ram_at(f.m, 0, &none), -ENOENT);
+	assert_int_equal(fixture_slot(&f, 0, 0, 0x3000, 2 * PAGE_SIZE, mem), 0);
+	assert_int_equal(fixture_slot(&f, 1, SLOT_READONLY, 0x5000, PAGE_SIZE, mem), 0);
+	assert_int_equal(fixture_slot(&f, 2, 0, GPA_SMM - PAGE_SIZE, PAGE_SIZE, mem), 0);
+	expect_ram(&f, 0, 0x3000, 2 * PAGE_SIZE, mem, false);
+	expect_ram(&f, 0x3000, 0x3000, 2 * PAGE_SIZE, mem, false);
+	expect_ram(&f, 0x4fff, 0x3000, 2 * PAGE_SIZE, mem, false);
+	expect_ram(&f, 0x5000, 0x5000, PAGE_SIZE, mem, true);
+	expect_ram(&f, 0x6000, GPA_SMM - PAGE_SIZE, PAGE_SIZE, mem, false);
+	expect_ram(&f, GPA_SMM - 1, GPA_SMM - PAGE_SIZE, PAGE_SIZE, mem, false);
+	assert_int_equal(machine_ram_at(f.m, GPA_SMM, &none), -ENOENT);
+	assert_int_equal(machine_ram_at(f.m, ~0ull, &none), -ENOENT);
+	assert_int_equal(none.gpa, 1);
+	fixture_close(&f);
+	free(mem);
+}
+
 static void store(struct fixture *f, u64 gpa)
 {
 	fixture_serve(f->cpu);
@@ -287,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_bad_arguments),
 		cmocka_unit_test(test_change_is_announced),
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_ram_at),
 		cmocka_unit_test(test_dirty_log),
 		cmocka_unit_test(test_caller_access),
 		cmocka_unit_test(test_caller_writes_code),
