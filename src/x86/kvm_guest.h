@@ -40,6 +40,7 @@ enum kvm_hypercall {
 	KVM_HC_SEND_IPI = 10,
 	KVM_HC_SCHED_YIELD = 11,
 	KVM_HC_MAP_GPA_RANGE = 12,
+	KVM_HC_XEN_HVM_OP = 34, /* for whoever watches the guest */
 };
 
 #define KVM_HC_EPERM      1

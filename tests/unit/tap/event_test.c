@@ -325,6 +325,52 @@ static void test_change_registers(void **state)
 	}
 }
 
+/* At CPL 3, to which all pages are open; HLT raises #GP there, whose handler halts at CPL 0. */
+static void enter_user(struct watcher *w)
+{
+	struct vcpu_state s;
+
+	memcpy(w->world.ram + TSS + 4, &(u64){STACK - 0x1000}, 8);
+	vcpu_get(w->world.v, ST_SREGS, &s);
+	s.seg[SEG_CS] = (struct segment){.selector = 0x2b, .limit = ~0u, .attr = 0xa0fb};
+	s.seg[SEG_SS] = (struct segment){.selector = 0x33, .limit = ~0u, .attr = 0xc0f3};
+	s.seg[SEG_TR].base = TSS;
+	assert_int_equal(vcpu_set(w->world.v, ST_SREGS, &s), 0);
+}
+
+static void hypercall_gives(struct watcher *w, u32 nr, bool user, u64 result)
+{
+	WATCHER_CODE(w, 0x0f, 0x01, 0xc1, 0xf4); /* vmcall; hlt */
+	watcher_set_gpr(w, RAX, nr);
+	if (user)
+		enter_user(w);
+	watcher_run(w);
+	assert_int_equal(gpr_of(w->world.v, RAX), result);
+	assert_int_equal(rip_of(w->world.v), user ? HANDLER + 1 : CODE + 4);
+}
+
+/* The call that is meant for the subscriber, without one, and with one. */
+static void test_subscribers_hypercall(void **state)
+{
+	struct watcher w;
+
+	for (unsigned step = 0; step < 2; step++) {
+		watcher_open(&w, step);
+		machine_set_tap(w.world.m, NULL, NULL);
+		for (unsigned user = 0; user < 2; user++) {
+			hypercall_gives(&w, 34, user, (u64)-1000);
+			hypercall_gives(&w, 33, user, user ? (u64)-1 : (u64)-1000);
+		}
+		watcher_close(&w);
+		watcher_open(&w, step);
+		w.answer = change_registers;
+		vcpu_tap_events(w.world.v, BIT(TAP_HYPERCALL));
+		hypercall_gives(&w, 34, true, 0x66);
+		assert_int_equal(w.count, 1);
+		watcher_close(&w);
+	}
+}
+
 static void prepare_tables(struct watcher *w)
 {
 	static const struct __attribute__((packed)) {
@@ -771,6 +817,7 @@ int main(void)
 		cmocka_unit_test(test_selection),
 		cmocka_unit_test(test_registers),
 		cmocka_unit_test(test_change_registers),
+		cmocka_unit_test(test_subscribers_hypercall),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_exceptions),
 		cmocka_unit_test(test_change_exception),
