@@ -203,6 +203,16 @@ static inline int sys_bind(int fd, const void *name, socklen_t n)
 	return (int)SYS_CALL3(SYS_bind, fd, name, n);
 }
 
+static inline int sys_connect(int fd, const void *name, socklen_t n)
+{
+	return (int)SYS_CALL3(SYS_connect, fd, name, n);
+}
+
+static inline int sys_shutdown(int fd, int how)
+{
+	return (int)SYS_CALL2(SYS_shutdown, fd, how);
+}
+
 static inline int sys_setsockopt(int fd, int level, int option, const void *value, socklen_t n)
 {
 	return (int)SYS_CALL5(SYS_setsockopt, fd, level, option, value, n);

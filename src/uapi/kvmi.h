@@ -9,6 +9,7 @@
 #ifndef UAPI_KVMI_H
 #define UAPI_KVMI_H
 
+#include <linux/errno.h>
 #include <linux/ioctl.h>
 #include <linux/kvm.h>
 #include <linux/kvm_para.h>

@@ -262,10 +262,18 @@ static int show_unknown(struct kvm_vcpu *v, const struct exit *e)
 	return 0;
 }
 
+/* The tool that looks into the vm has ended it: as if the guest itself had crashed, which VMMs know. */
+static int show_crashed(struct kvm_vcpu *v, const struct exit *e)
+{
+	(void)e;
+	show_begin(v, KVM_EXIT_SYSTEM_EVENT)->system_event.type = KVM_SYSTEM_EVENT_CRASH;
+	return 0;
+}
+
 /* What KVM_RUN returns beside showing it. */
 static int (*const show_exit[EXIT_COUNT])(struct kvm_vcpu *v, const struct exit *e) = {
 	[EXIT_NONE] = show_unknown,
-	[EXIT_TAP] = show_unknown,
+	[EXIT_TAP] = show_crashed,
 	[EXIT_IO_IN] = show_io,
 	[EXIT_IO_OUT] = show_io,
 	[EXIT_MMIO_READ] = show_mmio,

@@ -22,6 +22,7 @@
 #include "abi/user.h"
 #include "engine/engine.h"
 #include "uapi/kvm_more.h"
+#include "uapi/kvmi.h"
 
 /* ---- what is behind descriptors ---- */
 
@@ -51,6 +52,7 @@ struct kvm_vm {
 	_Atomic bool x2apic_ids;           /* KVM_CAP_X2APIC_API: MSI addresses carry 32-bit ids */
 	_Atomic bool no_broadcast_quirk;   /* KVM_CAP_X2APIC_API, its other flag */
 	_Atomic bool vfio;                 /* has its VFIO device */
+	struct introspection *introspection; /* NULL: nobody has asked for it */
 	struct stats_page stats;
 	/* The ring is on page 2 of the first vcpu's file, so only that vcpu coalesces. */
 	struct kvm_vcpu *ring_vcpu;

@@ -10,6 +10,7 @@
 #include "abi/kvm/caps.h"
 #include "abi/kvm/run.h"
 #include "base/sys.h"
+#include "introspect/introspect.h"
 
 static int vm_make(struct dev *d, struct object *o, unsigned long type)
 {
@@ -118,6 +119,7 @@ void vm_release(void *kvm_vm)
 		next = v->next;
 		vcpu_free(v);
 	}
+	introspection_destroy(vm->introspection);
 	machine_destroy(vm->machine);
 	stats_free(&vm->stats);
 	pthread_mutex_destroy(&vm->lock);

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* A tool's session from its socket to its end: the receiver's thread, and who may begin and end one. See session.h. */
+#include "introspect/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+#include "introspect/command.h"
+#include "introspect/event.h"
+#include "introspect/receiver.h"
+#include "introspect/vcpu.h"
+#include "introspect/wire.h"
+
+/* ---- a machine's ---- */
+
+int introspection_create(struct machine *m, struct introspection **ret)
+{
+	struct introspection *i = calloc(1, sizeof(*i));
+
+	if (!i)
+		return -ENOMEM;
+	i->machine = m;
+	pthread_mutex_init(&i->lock, NULL);
+	pthread_mutex_init(&i->hook_lock, NULL);
+	pthread_cond_init(&i->idle, NULL);
+	*ret = i;
+	return 0;
+}
+
+static void end_receiver(struct introspection *i)
+{
+	pthread_mutex_lock(&i->lock);
+	i->ending = true;
+	if (i->session)
+		wire_shut(i->session->fd);
+	pthread_cond_broadcast(&i->idle);
+	pthread_mutex_unlock(&i->lock);
+	if (i->has_thread)
+		pthread_join(i->thread.id, NULL);
+}
+
+void introspection_destroy(struct introspection *i)
+{
+	if (!i)
+		return;
+	end_receiver(i);
+	if (i->tapped)
+		machine_set_tap(i->machine, NULL, NULL);
+	watched_free_all(i);
+	pthread_cond_destroy(&i->idle);
+	pthread_mutex_destroy(&i->hook_lock);
+	pthread_mutex_destroy(&i->lock);
+	free(i);
+}
+
+/* ---- a session begins ---- */
+
+static struct session *session_make(int fd, const struct introspect_rights *rights)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->fd = fd;
+	s->rights = *rights;
+	pthread_mutex_init(&s->send_lock, NULL);
+	return s;
+}
+
+static void session_free(struct session *s)
+{
+	pthread_mutex_destroy(&s->send_lock);
+	fd_drop(s->fd);
+	free(s);
+}
+
+int receiver_begin(struct introspection *i, int fd, const struct introspect_rights *rights)
+{
+	struct session *s = session_make(fd, rights);
+	int r = 0;
+
+	if (!s)
+		return -ENOMEM;
+	pthread_mutex_lock(&i->lock);
+	if (i->session || i->ending)
+		r = -EBUSY;
+	else
+		i->session = s;
+	pthread_mutex_unlock(&i->lock);
+	if (r) {
+		s->fd = -1;
+		session_free(s);
+	}
+	return r;
+}
+
+/* Events and vcpus are told from here on. Who was left crashed by an earlier tool stays so. */
+int receiver_watch(struct introspection *i)
+{
+	int r = i->tapped ? 0 : machine_set_tap(i->machine, &introspect_tap, i);
+
+	i->tapped = !r;
+	return r;
+}
+
+/* ---- and ends ---- */
+
+static bool is_crashed(struct introspection *i)
+{
+	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++)
+		if (atomic_load(&i->vcpus[n]) && atomic_load(&i->vcpus[n])->crashed)
+			return true;
+	return false;
+}
+
+static void wake_all(struct introspection *i)
+{
+	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++)
+		if (atomic_load(&i->vcpus[n]))
+			pthread_cond_broadcast(&atomic_load(&i->vcpus[n])->wake);
+}
+
+static void stop_asking(struct introspection *i, struct session *s)
+{
+	wire_shut(s->fd);
+	pthread_mutex_lock(&i->lock);
+	s->over = true;
+	wake_all(i);
+	while (s->users)
+		pthread_cond_wait(&i->idle, &i->lock);
+	pthread_mutex_unlock(&i->lock);
+}
+
+/* Nobody is asked when machine_set_tap() has returned, so the vcpus' wishes are nobody's. */
+void receiver_end(struct introspection *i)
+{
+	struct session *s = i->session;
+	bool crashed;
+
+	stop_asking(i, s);
+	if (i->tapped)
+		machine_set_tap(i->machine, NULL, NULL);
+	pthread_mutex_lock(&i->lock);
+	watched_reset(i);
+	crashed = is_crashed(i);
+	pthread_mutex_unlock(&i->lock);
+	i->tapped = crashed && !machine_set_tap(i->machine, &introspect_tap, i);
+	pthread_mutex_lock(&i->lock);
+	i->session = NULL;
+	pthread_cond_broadcast(&i->idle);
+	pthread_mutex_unlock(&i->lock);
+	session_free(s);
+}
+
+/* ---- meanwhile ---- */
+
+void session_send_event(struct session *s, u32 seq, const struct tool_event *r, struct watched *w)
+{
+	struct {
+		struct kvmi_msg_hdr header;
+		u8 payload[EVENT_BYTES_MAX];
+	} m = {.header = {.id = s->dialect->event_id, .seq = seq}};
+
+	m.header.size = (u16)s->dialect->write_event(r, w, m.payload);
+	wire_send(s, &m, sizeof(m.header) + m.header.size);
+}
+
+void session_set_vm_events(struct introspection *i, u32 events)
+{
+	pthread_mutex_lock(&i->lock);
+	i->session->vm_events = events;
+	pthread_mutex_unlock(&i->lock);
+}
+
+/* The tool speaks first, so nothing is to be told before. */
+void receiver_serve(struct introspection *i)
+{
+	struct session *s = i->session;
+	struct inbox *in = calloc(1, sizeof(*in));
+	struct kvmi_msg_hdr h;
+	const u8 *payload;
+
+	while (in && !wire_receive(s->fd, in, &h, &payload))
+		if (command_received(i, s, &h, payload))
+			break;
+	free(in);
+}
+
+/* ---- being asked to go ---- */
+
+/* The session stays while it is used. *ret_seq: the number of the event that asks. */
+static int use_for_unhook(struct introspection *i, struct session **ret, u32 *ret_seq)
+{
+	struct session *s = i->session;
+
+	if (!s || s->over)
+		return -ENOENT;
+	if (!s->dialect || !(s->vm_events & BIT(KVMI_EVENT_UNHOOK)))
+		return -EPERM;
+	s->users++;
+	s->unhook_seq = *ret_seq = ++s->event_seq;
+	*ret = s;
+	return 0;
+}
+
+int introspection_unhook(struct introspection *i)
+{
+	struct session *s;
+	u32 seq;
+	int r;
+
+	pthread_mutex_lock(&i->lock);
+	r = use_for_unhook(i, &s, &seq);
+	pthread_mutex_unlock(&i->lock);
+	if (r)
+		return r;
+	event_unhook(s, seq);
+	pthread_mutex_lock(&i->lock);
+	if (!--s->users)
+		pthread_cond_broadcast(&i->idle);
+	pthread_mutex_unlock(&i->lock);
+	return 0;
+}

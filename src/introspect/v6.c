@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: MIT */
+/* The dialect of uapi/kvmi_v6.h: its commands, how its events are written and its replies read. */
+#include <string.h>
+
+#include "introspect/command.h"
+#include "introspect/extra.h"
+#include "introspect/inject.h"
+#include "introspect/ops.h"
+#include "introspect/regs.h"
+#include "introspect/vcpu.h"
+
+/* ---- what the tool may do ---- */
+
+#define VM_EVENTS   (BIT(KVMI_V6_EVENT_UNHOOK) | BIT(KVMI_V6_EVENT_CREATE_VCPU))
+#define ALL_EVENTS  (BIT(KVMI_V6_NUM_EVENTS) - 1)
+#define VCPU_EVENTS (ALL_EVENTS & ~VM_EVENTS & ~BIT(KVMI_V6_EVENT_CMD_ERROR))
+
+static int get_version(struct tool_call *c)
+{
+	struct kvmi_v6_get_version_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->version = KVMI_VERSION;
+	return 0;
+}
+
+static int check_command(struct tool_call *c)
+{
+	const struct kvmi_v6_check *q = (const void *)c->payload;
+	const struct tool_command *command = command_find(&kvmi_v6, q->id);
+
+	if (q->id == KVMI_V6_EVENT || q->id == KVMI_V6_EVENT_REPLY)
+		return 0;
+	if (!command)
+		return -KVM_EINVAL;
+	return command_allowed(c->s, command) ? 0 : -KVM_EPERM;
+}
+
+static int event_allowed(const struct session *s, u16 event, u32 known)
+{
+	if (event >= KVMI_V6_NUM_EVENTS || !(BIT(event) & known))
+		return -KVM_EINVAL;
+	return s->rights.events & BIT(event) ? 0 : -KVM_EPERM;
+}
+
+static int check_event(struct tool_call *c)
+{
+	const struct kvmi_v6_check *q = (const void *)c->payload;
+
+	return event_allowed(c->s, q->id, VCPU_EVENTS | VM_EVENTS);
+}
+
+/* Commands are answered or not, from the next one on or from this one. */
+static int control_cmd_response(struct tool_call *c)
+{
+	const struct kvmi_v6_control_cmd_response *q = (const void *)c->payload;
+
+	if (q->enable > 1 || q->now > 1 || (q->flags & ~KVMI_V6_RESPONSE_EVENT))
+		return -KVM_EINVAL;
+	c->s->silent = !q->enable;
+	c->s->errors_as_events = c->s->silent && (q->flags & KVMI_V6_RESPONSE_EVENT);
+	if (q->now)
+		c->answered = q->enable;
+	return 0;
+}
+
+/* ---- the machine ---- */
+
+static int get_guest_info(struct tool_call *c)
+{
+	struct kvmi_v6_get_guest_info_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->vcpu_count = watched_count(c->i);
+	return 0;
+}
+
+static int get_vcpu_info(struct tool_call *c)
+{
+	struct kvmi_v6_get_vcpu_info_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->tsc_speed = op_tsc_hz(c);
+	return 0;
+}
+
+#define PAUSES_MAX 256 /* of one vcpu, that it has not told */
+
+static int pause_vcpu(struct tool_call *c)
+{
+	const struct kvmi_v6_pause_vcpu *q = (const void *)c->payload;
+	struct watched *w = watched_at(c->i, q->hdr.vcpu);
+
+	if (q->wait > 1 || !w)
+		return -KVM_EINVAL;
+	if (watched_pauses(w) >= PAUSES_MAX)
+		return -KVM_EBUSY;
+	return watched_pause(w) ? 0 : -KVM_EINVAL;
+}
+
+static int get_max_gfn(struct tool_call *c)
+{
+	struct kvmi_v6_gfn_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->gfn = op_end_of_ram(c) - 1;
+	return 0;
+}
+
+static int get_next_available_gfn(struct tool_call *c)
+{
+	struct kvmi_v6_gfn_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->gfn = op_end_of_ram(c);
+	return 0;
+}
+
+static int query_physical(struct tool_call *c)
+{
+	const struct kvmi_v6_query_physical *q = (const void *)c->payload;
+	struct kvmi_v6_query_physical_reply *a = call_answer(c, sizeof(*a));
+	u64 first, pages;
+
+	if (!a)
+		return -KVM_ENOMEM;
+	if (q->gfn >> 52 || !op_find_ram(c, q->gfn, &first, &pages))
+		return -KVM_ENOENT;
+	a->gfn = first;
+	a->pages = pages;
+	return 0;
+}
+
+static int read_physical(struct tool_call *c)
+{
+	const struct kvmi_read_physical *q = (const void *)c->payload;
+
+	return op_read_physical(c, q->gpa, q->size, -KVM_ENOENT);
+}
+
+static int write_physical(struct tool_call *c)
+{
+	const struct kvmi_write_physical *q = (const void *)c->payload;
+
+	return op_write_physical(c, q->gpa, q->data, q->size, -KVM_ENOENT);
+}
+
+static int get_page_access(struct tool_call *c)
+{
+	const struct kvmi_v6_get_page_access *q = (const void *)c->payload;
+
+	return q->view ? -KVM_EINVAL : op_get_page_access(c, q->gpa, q->count);
+}
+
+static int set_page_access(struct tool_call *c)
+{
+	const struct kvmi_v6_set_page_access *q = (const void *)c->payload;
+
+	_Static_assert(
+		sizeof(struct kvmi_v6_page_access_entry) == sizeof(struct kvmi_page_access_entry),
+		"the same layout");
+	return q->view ? -KVM_EINVAL : op_set_page_access(c, (const void *)q->entries, q->count);
+}
+
+/* ---- which events ---- */
+
+static int control_vm_events(struct tool_call *c)
+{
+	const struct kvmi_v6_control_vm_events *q = (const void *)c->payload;
+	int r = event_allowed(c->s, q->event, VM_EVENTS);
+
+	if (r || q->enable > 1)
+		return r ? r : -KVM_EINVAL;
+	session_set_vm_events(c->i,
+		q->enable ? c->s->vm_events | BIT(q->event) : c->s->vm_events & ~BIT(q->event));
+	return 0;
+}
+
+static int control_events(struct tool_call *c)
+{
+	const struct kvmi_v6_control_events *q = (const void *)c->payload;
+	int r = event_allowed(c->s, q->event, VCPU_EVENTS);
+
+	if (r || q->enable > 1)
+		return r ? r : -KVM_EINVAL;
+	return op_set_events(
+		c, q->enable ? c->w->events | BIT(q->event) : c->w->events & ~BIT(q->event));
+}
+
+static int control_cr(struct tool_call *c)
+{
+	const struct kvmi_v6_control_register *q = (const void *)c->payload;
+
+	return q->enable > 1 ? -KVM_EINVAL : op_control_cr(c, q->index, q->enable);
+}
+
+static int control_msr(struct tool_call *c)
+{
+	const struct kvmi_v6_control_register *q = (const void *)c->payload;
+
+	return q->enable > 1 ? -KVM_EINVAL : op_control_msr(c, q->index, q->enable);
+}
+
+static int control_singlestep(struct tool_call *c)
+{
+	const struct kvmi_v6_control_singlestep *q = (const void *)c->payload;
+
+	return q->enable > 1 ? -KVM_EINVAL : op_single_step(c, q->enable);
+}
+
+/* ---- a vcpu ---- */
+
+static int get_registers(struct tool_call *c)
+{
+	const struct kvmi_v6_get_registers *q = (const void *)c->payload;
+
+	return op_get_registers(c, q->msrs_idx, q->nmsrs);
+}
+
+static int set_registers(struct tool_call *c)
+{
+	const struct kvmi_v6_set_registers *q = (const void *)c->payload;
+
+	return op_set_registers(c, &q->regs, -KVM_EOPNOTSUPP);
+}
+
+static int get_cpuid(struct tool_call *c)
+{
+	const struct kvmi_v6_get_cpuid *q = (const void *)c->payload;
+
+	return op_get_cpuid(c, q->function, q->index);
+}
+
+static int set_xsave(struct tool_call *c)
+{
+	const struct kvmi_v6_set_xsave *q = (const void *)c->payload;
+
+	return op_set_xsave(c, q->area, c->size - sizeof(*q));
+}
+
+static int get_xcr(struct tool_call *c)
+{
+	const struct kvmi_v6_get_xcr *q = (const void *)c->payload;
+	struct kvmi_v6_get_xcr_reply *a = call_answer(c, sizeof(*a));
+	struct vcpu_view view;
+
+	if (q->xcr)
+		return -KVM_EINVAL;
+	if (!a)
+		return -KVM_ENOMEM;
+	vcpu_look(c->w->v, &view);
+	a->value = view.xcr0;
+	return 0;
+}
+
+static int get_mtrr_type(struct tool_call *c)
+{
+	const struct kvmi_v6_get_mtrr_type *q = (const void *)c->payload;
+	struct kvmi_v6_get_mtrr_type_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->type = regs_mtrr_type(c->w->v, q->gpa);
+	return 0;
+}
+
+static int translate_gva(struct tool_call *c)
+{
+	const struct kvmi_v6_translate_gva *q = (const void *)c->payload;
+	struct kvmi_v6_translate_gva_reply *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->gpa = regs_translate(c->w->v, q->gva);
+	return 0;
+}
+
+/* The vector says whether there is an error code. */
+static int inject_exception(struct tool_call *c)
+{
+	const struct kvmi_v6_inject_exception *q = (const void *)c->payload;
+
+	return inject_ask(c->w, q->nr, inject_has_error(q->nr), q->error_code, q->address);
+}
+
+/* ---- the table ---- */
+
+static const struct tool_command commands[KVMI_V6_NUM_MESSAGES] = {
+#define COMMAND(NAME, name, LIKE, ...)                                                             \
+	[KVMI_V6_##NAME] = {#NAME, .run = name, .like = KVMI_##LIKE, __VA_ARGS__},
+#include "introspect/v6.def"
+};
+
+/* ---- events: what follows the common part ---- */
+
+static size_t extra_breakpoint(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_breakpoint e = {
+		.gpa = r->breakpoint.gpa, .insn_len = r->breakpoint.insn_len};
+
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static size_t extra_pf(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_pf e = {
+		.gva = r->pf.gva, .gpa = r->pf.gpa, .access = r->pf.access, .view = r->pf.view};
+
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static size_t extra_trap(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_trap e = {
+		.vector = r->trap.vector, .error_code = r->trap.error_code, .cr2 = r->trap.cr2};
+
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static size_t extra_descriptor(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_descriptor e = {
+		.descriptor = r->descriptor.table, .write = r->descriptor.write};
+
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static size_t extra_singlestep(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_singlestep e = {0};
+
+	(void)r;
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static size_t extra_cmd_error(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_cmd_error e = {.err = r->command_error.err,
+		.msg_seq = r->command_error.seq,
+		.msg_id = r->command_error.id};
+
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static size_t extra_cpuid(const struct tool_event *r, u8 *to)
+{
+	const struct kvmi_v6_event_cpuid e = {.function = r->cpuid.function,
+		.index = r->cpuid.index,
+		.insn_len = r->cpuid.insn_len};
+
+	memcpy(to, &e, sizeof(e));
+	return sizeof(e);
+}
+
+static const struct event_kind kinds[KVMI_V6_NUM_EVENTS] = {
+	[KVMI_V6_EVENT_CR] = {extra_cr, sizeof(struct kvmi_event_cr_reply)},
+	[KVMI_V6_EVENT_MSR] = {extra_msr, sizeof(struct kvmi_event_msr_reply)},
+	[KVMI_V6_EVENT_BREAKPOINT] = {extra_breakpoint, 0},
+	[KVMI_V6_EVENT_PF] = {extra_pf, sizeof(struct kvmi_v6_event_pf_reply)},
+	[KVMI_V6_EVENT_TRAP] = {extra_trap, 0},
+	[KVMI_V6_EVENT_DESCRIPTOR] = {extra_descriptor, 0},
+	[KVMI_V6_EVENT_SINGLESTEP] = {extra_singlestep, 0},
+	[KVMI_V6_EVENT_CMD_ERROR] = {extra_cmd_error, 0},
+	[KVMI_V6_EVENT_CPUID] = {extra_cpuid, 0},
+};
+
+static size_t write_event(const struct tool_event *r, struct watched *w, u8 *ret)
+{
+	struct kvmi_v6_event e = {.size = sizeof(e), .event = r->event};
+
+	if (w) {
+		e.vcpu = (u16)w->index;
+		e.mode = regs_read(w->v, &e.regs, &e.sregs);
+		regs_read_msrs(w->v, &e.msrs);
+	}
+	memcpy(ret, &e, sizeof(e));
+	return sizeof(e) + (kinds[r->event].extra ? kinds[r->event].extra(r, ret + sizeof(e)) : 0);
+}
+
+/* ---- replies ---- */
+
+static int read_pf(const u8 *payload, struct reply *ret)
+{
+	struct kvmi_v6_event_pf_reply p;
+
+	memcpy(&p, payload, sizeof(p));
+	if (p.ctx_size > sizeof(p.ctx_data))
+		return CALL_CLOSE;
+	ret->singlestep = p.singlestep;
+	ret->rep_complete = p.rep_complete;
+	ret->has_ctx_addr = true;
+	ret->ctx_addr = p.ctx_addr;
+	ret->ctx_size = p.ctx_size;
+	memcpy(ret->ctx_data, p.ctx_data, p.ctx_size);
+	return 0;
+}
+
+static bool is_for(const struct watched *w, const struct kvmi_v6_event_reply *head)
+{
+	return head->hdr.vcpu == w->index && head->event == w->question.report->event &&
+	       !head->hdr.padding1 && !head->hdr.padding2 && !head->padding1 && !head->padding2;
+}
+
+/* What is missing at the end counts as 0. */
+static int answer_question(struct watched *w, const u8 *payload, size_t size)
+{
+	const struct event_kind *kind = &kinds[w->question.report->event];
+	struct {
+		struct kvmi_v6_event_reply head;
+		u8 specific[sizeof(struct kvmi_v6_event_pf_reply)];
+	} m = {0};
+	struct reply reply = {0};
+	int r = 0;
+
+	if (size > sizeof(m.head) + kind->reply_size)
+		return CALL_CLOSE;
+	memcpy(&m, payload, size);
+	if (!is_for(w, &m.head))
+		return CALL_CLOSE;
+	reply.action = m.head.action;
+	if (kind->extra == extra_pf)
+		r = read_pf(m.specific, &reply);
+	else
+		memcpy(&reply.new_val, m.specific, sizeof(reply.new_val));
+	if (!r)
+		watched_answer(w, &reply);
+	return r;
+}
+
+static int read_reply(struct introspection *i, u32 seq, const u8 *payload, size_t size)
+{
+	struct watched *w;
+	int r;
+
+	pthread_mutex_lock(&i->lock);
+	w = watched_asking(i, seq);
+	if (w)
+		r = answer_question(w, payload, size);
+	else
+		r = i->session->unhook_seq && i->session->unhook_seq == seq ? 0 : CALL_CLOSE;
+	pthread_mutex_unlock(&i->lock);
+	return r;
+}
+
+const struct dialect kvmi_v6 = {
+	.name = "v6",
+	.event_id = KVMI_V6_EVENT,
+	.reply_id = KVMI_V6_EVENT_REPLY,
+	.max_size = KVMI_V6_MSG_SIZE - sizeof(struct kvmi_msg_hdr),
+	.exact = false,
+	.forbidden = -KVM_EPERM,
+	.commands = commands,
+	.command_count = ARRAY_SIZE(commands),
+	.write_event = write_event,
+	.read_reply = read_reply,
+};

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* See wire.h. The socket's own calls are made as the rest of the engine's: the program may forbid itself the C library's. */
+#include "introspect/wire.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/sys.h"
+
+void wire_shut(int fd)
+{
+	sys_shutdown(fd, SHUT_RDWR);
+}
+
+static ssize_t receive_some(int fd, void *buffer, size_t n)
+{
+	struct iovec iov = {.iov_base = buffer, .iov_len = n};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+	ssize_t got;
+
+	do
+		got = sys_recvmsg(fd, &m, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	return got ? got : -ECONNRESET;
+}
+
+static int wait_readable(int fd, int timeout_ms)
+{
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+	int r = sys_poll(&p, 1, timeout_ms);
+
+	return r > 0 || (r < 0 && errno == EINTR) ? 0 : -ETIMEDOUT;
+}
+
+int wire_read(int fd, void *buffer, size_t n, int timeout_ms)
+{
+	for (size_t at = 0; at < n;) {
+		int r = wait_readable(fd, timeout_ms);
+		ssize_t got = r ? r : receive_some(fd, (u8 *)buffer + at, n - at);
+
+		if (got < 0)
+			return (int)got;
+		at += (size_t)got;
+	}
+	return 0;
+}
+
+int wire_write(int fd, const void *buffer, size_t n)
+{
+	for (size_t at = 0; at < n;) {
+		struct iovec iov = {.iov_base = (u8 *)buffer + at, .iov_len = n - at};
+		struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+		ssize_t put = sys_sendmsg(fd, &m, MSG_NOSIGNAL);
+
+		if (put < 0 && errno != EINTR)
+			return -errno;
+		at += put < 0 ? 0 : (size_t)put;
+	}
+	return 0;
+}
+
+void wire_send(struct session *s, const void *message, size_t n)
+{
+	int r;
+
+	pthread_mutex_lock(&s->send_lock);
+	r = wire_write(s->fd, message, n);
+	pthread_mutex_unlock(&s->send_lock);
+	if (r)
+		wire_shut(s->fd);
+}
+
+static size_t held(const struct inbox *in)
+{
+	return in->end - in->begin;
+}
+
+/* How much must be there before the next message is. */
+static size_t wanted(const struct inbox *in)
+{
+	const size_t header = sizeof(struct kvmi_msg_hdr);
+	struct kvmi_msg_hdr h;
+
+	if (held(in) < header)
+		return header;
+	memcpy(&h, in->bytes + in->begin, header);
+	return header + h.size;
+}
+
+static int fill(int fd, struct inbox *in)
+{
+	ssize_t got;
+
+	memmove(in->bytes, in->bytes + in->begin, held(in));
+	in->end = held(in);
+	in->begin = 0;
+	got = receive_some(fd, in->bytes + in->end, sizeof(in->bytes) - in->end);
+	if (got < 0)
+		return (int)got;
+	in->end += (size_t)got;
+	return 0;
+}
+
+int wire_receive(int fd, struct inbox *in, struct kvmi_msg_hdr *ret, const u8 **ret_payload)
+{
+	size_t n;
+
+	while (held(in) < (n = wanted(in))) {
+		int r = fill(fd, in);
+
+		if (r)
+			return r;
+	}
+	memcpy(ret, in->bytes + in->begin, sizeof(*ret));
+	*ret_payload = in->bytes + in->begin + sizeof(*ret);
+	in->begin += n;
+	return 0;
+}
