@@ -15,6 +15,7 @@
 #include "base/hostcpu.h"
 #include "base/sys.h"
 #include "engine/engine.h"
+#include "introspect/introspect.h"
 
 /* ---- nodes ---- */
 
@@ -386,6 +387,7 @@ void dev_destroy(struct dev *d)
 	for (i = 0; i < CHUNKS; i++)
 		free(d->chunks[i]);
 	sys_munmap((void *)d->mm_page, PAGE_SIZE);
+	introspect_forget(d->tool);
 	pthread_mutex_destroy(&d->common_lock);
 	pthread_mutex_destroy(&d->lock);
 	free(d);

@@ -30,6 +30,14 @@ void dev_destroy(struct dev *d);
  */
 void dev_set_session(struct dev *d, const char *name);
 
+/*
+ * The machines look for a tool that introspects them: text is introspect_parse()'s. Before the first machine. 0, or -errno and
+ * *why. dev_check_tool() only says whether text is right.
+ */
+#define DEV_TOOL_ENV "USERVISOR_INTROSPECT" /* in the environment of a process whose machines do */
+int dev_set_tool(struct dev *d, const char *text, struct refusal *why);
+int dev_check_tool(const char *text, struct refusal *why);
+
 /* ---- the devices that we stand in for ---- */
 
 /* A node in /dev. They are misc devices: their major number is 10. */

@@ -131,6 +131,16 @@ const char *dev_session(const struct dev *d);
 
 int dev_pid(const struct dev *d);
 
+/* ---- introspection ---- */
+
+/*
+ * A machine gets its first processor: it looks for the tool from now on, if one is said (dev_set_tool()). *i is made if it is NULL;
+ * introspection_destroy() is the caller's, before the machine goes.
+ */
+struct machine;
+struct introspection;
+int dev_introspect(struct dev *d, struct machine *m, struct introspection **i);
+
 /* ---- signals that are kept off ---- */
 
 static inline void signals_block(u64 *old)

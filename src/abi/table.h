@@ -33,9 +33,10 @@ struct dev {
 	bool cpu_suits; /* has what generated code uses */
 	int pid;
 	u32 mm;
-	_Atomic u32 *mm_page;      /* MM_SAME; reads 0 after a fork */
-	char session[SESSION_MAX]; /* empty: none */
-	_Atomic bool reads;        /* there is, or was, a descriptor whose reads are checked */
+	_Atomic u32 *mm_page;           /* MM_SAME; reads 0 after a fork */
+	char session[SESSION_MAX];      /* empty: none */
+	struct introspect_target *tool; /* NULL: machines look for none */
+	_Atomic bool reads;             /* there is, or was, a descriptor whose reads are checked */
 	pthread_mutex_t common_lock;
 	struct common {
 		void *what; /* NULL: not made yet */

@@ -21,6 +21,10 @@ static const char help_text[] =
 	"  --append STRING  kernel options, after \"console=ttyS0 panic=-1\"\n"
 	"  --memory SIZE    size of the RAM, with K, M, G or T (default 512M)\n"
 	"  --cpus N         number of processors (default 1)\n"
+	"  --introspect TOOL\n"
+	"                   let a tool introspect the guest, by the KVMI protocol. It listens at\n"
+	"                   unix:PATH or vsock:PORT; `man uservisor` has the options that may\n"
+	"                   follow\n"
 	"\n"
 	"Keys: Ctrl-A x quits, Ctrl-A Ctrl-A sends Ctrl-A.\n"
 	"\n"
@@ -28,7 +32,16 @@ static const char help_text[] =
 	"panicked (a reset after \"Kernel panic\" on the console); 4: reset or triple fault;\n"
 	"5: an error of this machine or of the engine; 130: Ctrl-A x; 128+N: signal N.\n";
 
-enum { OPT_ENGINE = 256, OPT_KERNEL, OPT_INITRD, OPT_APPEND, OPT_MEMORY, OPT_CPUS, OPT_HELP };
+enum {
+	OPT_ENGINE = 256,
+	OPT_KERNEL,
+	OPT_INITRD,
+	OPT_APPEND,
+	OPT_MEMORY,
+	OPT_CPUS,
+	OPT_INTROSPECT,
+	OPT_HELP
+};
 
 static const struct option options[] = {
 	{"engine", required_argument, NULL, OPT_ENGINE},
@@ -37,6 +50,7 @@ static const struct option options[] = {
 	{"append", required_argument, NULL, OPT_APPEND},
 	{"memory", required_argument, NULL, OPT_MEMORY},
 	{"cpus", required_argument, NULL, OPT_CPUS},
+	{"introspect", required_argument, NULL, OPT_INTROSPECT},
 	{"help", no_argument, NULL, OPT_HELP},
 	{NULL, 0, NULL, 0},
 };
@@ -63,7 +77,7 @@ static int wrong_option(int option, char **argv)
 	return EXIT_USAGE;
 }
 
-static int take_option(int option, char **argv, struct boot_config *c)
+static int take_option(int option, char **argv, struct boot_config *c, const char **ret_tool)
 {
 	switch (option) {
 	case OPT_ENGINE:
@@ -82,20 +96,35 @@ static int take_option(int option, char **argv, struct boot_config *c)
 		if (!cli_parse_count(optarg, &c->cpus))
 			return wrong_value("--cpus", optarg, "give a number such as 2");
 		return 0;
+	case OPT_INTROSPECT: *ret_tool = optarg; return 0;
 	default: return wrong_option(option, argv);
 	}
+}
+
+/* The tool sees what our engine runs, and nothing else. */
+static int take_tool(const char *tool, struct boot_config *c)
+{
+	if (!strcmp(c->engine, "auto"))
+		c->engine = "soft";
+	if (strcmp(c->engine, "soft") && strcmp(c->engine, "mshv")) {
+		cli_say("boot",
+			"--introspect needs the software engine: give --engine soft or mshv");
+		return EXIT_USAGE;
+	}
+	return cli_introspect("boot", tool) ? EXIT_USAGE : 0;
 }
 
 int cli_boot(int argc, char **argv)
 {
 	struct boot_config config = {
 		.engine = "auto", .memory = 512ull << 20, .cpus = 1, .say = say};
+	const char *tool = NULL;
 	int option, r;
 
 	while ((option = getopt_long(argc, argv, ":", options, NULL)) != -1) {
 		if (option == OPT_HELP)
 			return fputs(help_text, stdout) < 0;
-		r = take_option(option, argv, &config);
+		r = take_option(option, argv, &config, &tool);
 		if (r)
 			return r;
 	}
@@ -109,5 +138,6 @@ int cli_boot(int argc, char **argv)
 		cli_say("boot", "there is no kernel to boot: give --kernel FILE");
 		return EXIT_USAGE;
 	}
-	return boot_run(&config);
+	r = tool ? take_tool(tool, &config) : 0;
+	return r ? r : boot_run(&config);
 }

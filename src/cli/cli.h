@@ -15,6 +15,8 @@ int cli_trace(int argc, char **argv);
 
 /* --only NAME of a sub-command: 0, or an error that was told. */
 int cli_only(const char *command, const char *name);
+/* The machines of what this process becomes or starts look for this tool. 0, or something was said. */
+int cli_introspect(const char *command, const char *tool);
 /* Become the program args[0], with our /dev/kvm (exec.c). The result is an exit status. */
 int exec_program(char **args);
 

@@ -39,6 +39,9 @@ static const char help_text[] =
 	"                programs that make system calls themselves\n"
 	"  --only NAME   show the devices of one interface only, kvm or mshv: /dev/kvm, or\n"
 	"                /dev/mshv and its relatives. Programs that can use both take /dev/kvm\n"
+	"  --introspect TOOL\n"
+	"                let a tool introspect the machines, by the KVMI protocol. It listens at\n"
+	"                unix:PATH or vsock:PORT; `man uservisor` has the options that may follow\n"
 	"  --host-cpuid  show the processor as it is; without this option, the CPUID instruction\n"
 	"                and /proc/cpuinfo report VT-x or AMD-V\n"
 	"  --quiet       print nothing if the program ends without having opened a device\n"
@@ -54,9 +57,9 @@ static const struct option options[] = {{"help", no_argument, NULL, 'h'},
 	{"inject", no_argument, NULL, 'i'}, {"quiet", no_argument, NULL, 'q'},
 	{"host-cpuid", no_argument, NULL, 'c'}, {"argv0", required_argument, NULL, 'a'},
 	{"no-rewrite", no_argument, NULL, 'n'}, {"only", required_argument, NULL, 'y'},
-	{"program", required_argument, NULL, 'p'}, {"filters", required_argument, NULL, 'f'},
-	{"self", required_argument, NULL, 's'}, {"own", required_argument, NULL, 'o'},
-	{NULL, 0, NULL, 0}};
+	{"introspect", required_argument, NULL, 't'}, {"program", required_argument, NULL, 'p'},
+	{"filters", required_argument, NULL, 'f'}, {"self", required_argument, NULL, 's'},
+	{"own", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
 
 struct choice {
 	bool inject, quiet;
@@ -332,6 +335,10 @@ int cli_exec(int argc, char **argv)
 			break;
 		case 'y':
 			if (cli_only("exec", optarg))
+				return EXIT_USAGE;
+			break;
+		case 't':
+			if (cli_introspect("exec", optarg))
 				return EXIT_USAGE;
 			break;
 		case 'p': o.program = atoi(optarg); break;

@@ -167,6 +167,8 @@ struct introspection {
 	struct own_thread thread;  /* receives */
 	bool has_thread;
 	const struct introspect_target *target; /* NULL: it is given its tool */
+	u8 uuid[16];                            /* this and the next: with a target */
+	s64 start_time;
 };
 
 /* ---- commands ---- */

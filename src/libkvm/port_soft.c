@@ -2,6 +2,7 @@
 /* The road to the engine in this process: calls into abi/. The only file of libkvm that knows abi/. */
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "abi/dev.h"
 #include "base/hold.h"
@@ -9,12 +10,17 @@
 
 static int soft_open(const char *path, void **state)
 {
+	const char *tool = getenv(DEV_TOOL_ENV);
+	struct refusal why;
 	struct dev *dev;
 	int r = dev_create(&dev);
 
 	if (r < 0)
 		return r;
-	r = dev_open(dev, path, O_RDWR | O_CLOEXEC);
+	if (tool)
+		r = dev_set_tool(dev, tool, &why);
+	if (!r)
+		r = dev_open(dev, path, O_RDWR | O_CLOEXEC);
 	if (r < 0) {
 		dev_destroy(dev);
 		return r;

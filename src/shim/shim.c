@@ -14,6 +14,7 @@
 #include "shim/processor.h"
 #include "shim/session.h"
 #include "shim/shim.h"
+#include "shim/tool.h"
 #include "shim/trace.h"
 
 _Atomic enum shim_mode shim_mode_;
@@ -43,6 +44,8 @@ static void start(void)
 		shim.error = dev_create(&shim.dev);
 		if (!shim.error && session_name())
 			dev_set_session(shim.dev, session_name());
+		if (!shim.error)
+			tool_tell(shim.dev);
 	}
 	if (shim.error)
 		return;

@@ -152,8 +152,10 @@ static int create_vcpu_fd(struct kvm_vm *vm, u32 id, struct object **ret)
 	o->behind = v;
 	v->next = vm->vcpus;
 	vm->vcpus = v;
-	if (!vm->created_vcpus++)
+	if (!vm->created_vcpus++) {
 		vm->ring_vcpu = v;
+		dev_introspect(vm->dev, vm->machine, &vm->introspection);
+	}
 	*ret = o;
 	return fd;
 }

@@ -48,6 +48,8 @@ struct mshv_partition {
 	struct object *object; /* NULL: it is a lower guest, */
 	struct vtl *vtl;       /* of this one; or NULL */
 	struct machine *machine;
+	struct introspection
+		*introspection;   /* NULL: machines look for no tool, or there is no VP yet */
 	pthread_mutex_t requests; /* on its descriptor: one at a time */
 	u64 flags;                /* 1 << MSHV_PT_BIT_* */
 	struct leaves processor;  /* what its processors can do, never changed: features.h */

@@ -9,6 +9,7 @@
 #include "abi/mshv/memory.h"
 #include "abi/mshv/partition.h"
 #include "abi/mshv/property.h"
+#include "introspect/introspect.h"
 
 /* The hypervisor has local APICs and nothing else of a PC; what nobody serves leaves as an intercept. */
 static int machine_make(struct mshv_partition *p)
@@ -32,6 +33,7 @@ void partition_free(struct mshv_partition *p)
 	for (unsigned i = 0; i < MSHV_VPS_MAX; i++)
 		if (p->vp[i])
 			vp_free(p->vp[i]);
+	introspection_destroy(p->introspection);
 	machine_destroy(p->machine);
 	regions_free(p);
 	cpuid_results_free(p);
@@ -111,6 +113,8 @@ static int create_vp_fd(struct mshv_partition *p, u32 index, struct object **ret
 	r = vp_make_pages(p, index, fd, &v);
 	if (!r)
 		atomic_store(&p->vp[index], v);
+	if (!r && !p->introspection)
+		dev_introspect(p->dev, p->machine, &p->introspection);
 	pthread_mutex_unlock(&p->telling);
 	if (r) {
 		fd_abandon(p->dev, fd, o);
