@@ -264,7 +264,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 			vcpu_look_idle(v);
 			continue;
 		}
-		if (run_once(v, complete, complete || waits))
+		if (run_once(v, complete, complete || waits || cpu->tap_late))
 			return 0;
 	}
 }

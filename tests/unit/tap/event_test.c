@@ -767,6 +767,25 @@ static void ins_with_change(bool step)
 	watcher_close(&w);
 }
 
+/* And what follows goes by it at once. */
+static void test_step_after_answer(void **state)
+{
+	struct watcher w;
+
+	for (unsigned step = 0; step < 2; step++) {
+		watcher_open(&w, step);
+		WATCHER_CODE(&w, 0xe4, 0x60, 0x90, 0x90, 0xf4); /* in $0x60, %al; nop; nop; hlt */
+		assert_int_equal(vcpu_run(w.world.v, 0), 0);
+		assert_int_equal(vcpu_exit(w.world.v)->reason, EXIT_IO_IN);
+		assert_int_equal(vcpu_tap_events(w.world.v, BIT(TAP_STEP)), 0);
+		watcher_run(&w);
+		assert_int_equal(w.count, 2);
+		expect(&w.seen[0], TAP_STEP, CODE + 3);
+		expect(&w.seen[1], TAP_STEP, CODE + 4);
+		watcher_close(&w);
+	}
+}
+
 static void test_ins_with_change(void **state)
 {
 	ins_with_change(true);
@@ -828,6 +847,7 @@ int main(void)
 		cmocka_unit_test(test_step_from_answer),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_ins_with_change),
+		cmocka_unit_test(test_step_after_answer),
 		cmocka_unit_test(test_emulated),
 	};
 
