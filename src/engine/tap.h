@@ -115,7 +115,7 @@ const struct tap_kind_desc *tap_kinds(void);
 
 /*
  * The subscriber; NULL: none. -EBUSY: there is another one, or it is just leaving. NULL resets masks, selections
- * and rights, and waits until no thread is in event(): first wake a subscriber that blocks there.
+ * and views, and waits until no thread is in event(): first wake a subscriber that blocks there.
  */
 int machine_set_tap(struct machine *m, const struct tap *ops, void *opaque);
 
@@ -135,18 +135,42 @@ bool vcpu_started(const struct vcpu *v);
 const struct tap_event *vcpu_tap_event(const struct vcpu *v);
 
 /*
+ * Views of guest-physical memory: what a vcpu may do with the pages that it names, and which pages it reaches. A vcpu is
+ * in one view at a time. All are in view 0 at first, which exists always. A new view allows everything and changes no
+ * address. Without a subscriber, and when it leaves, there is view 0 alone, as at first.
+ *
+ * -ENOENT: there is no such view. Creation: -ENOSPC: there are VIEWS_MAX; -ENOMEM. Destruction: -EBUSY: a vcpu is in it;
+ * -EINVAL: it is view 0.
+ */
+#define VIEWS_MAX 512
+int machine_create_view(struct machine *m, unsigned *ret_view);
+int machine_destroy_view(struct machine *m, unsigned view);
+/* The vcpu's next instruction is executed in this view; so is one that is tried again (TAP_RETRY). -ENOENT. */
+int vcpu_set_view(struct vcpu *v, unsigned view);
+unsigned vcpu_view(const struct vcpu *v);
+
+/*
  * Rights to a guest-physical page, RIGHTS_ALL at first. They belong to the address, in both address spaces, whether there is
- * memory or not, and whatever becomes of the slots there. They apply to accesses of the guest by vcpus
+ * memory or not, and whatever becomes of the slots there. They apply to accesses of the guest by vcpus in that view
  * that are asked TAP_PAGE. They do not apply to the VMM, to machine_read() and machine_write(), nor to what the engine itself writes for the guest (clocks, the state
  * save of system management mode). A byte a page is kept for each 2 MiB in which a right has ever been taken away.
- * -EINVAL, -ENOMEM: none has been changed.
+ * -EINVAL, -ENOENT, -ENOMEM: none has been changed.
  */
 #define RIGHTS_ALL (BIT(TAP_WALK_WRITE + 1) - 1)
 struct page_rights {
 	u64 gpa;
 	u32 rights; /* BIT(enum tap_access) */
 };
-int machine_set_page_rights(struct machine *m, const struct page_rights *p, unsigned n);
-u32 machine_page_rights(struct machine *m, u64 gpa);
+int machine_set_page_rights(
+	struct machine *m, unsigned view, const struct page_rights *p, unsigned n);
+int machine_page_rights(struct machine *m, unsigned view, u64 gpa, u32 *ret_rights);
+
+/*
+ * In this view, who names page gfn reaches page to; gfn itself: as at first. It holds for all that processors do: fetches, loads,
+ * stores, walks, the state save of system management mode. Rights, and questions about them, are those of the page that is
+ * named; devices, the dirty log and all exits see the one that is reached. It is not followed further. It does not hold for
+ * the VMM. -EINVAL: there can be no such page. -ENOENT, -ENOMEM.
+ */
+int machine_view_remap(struct machine *m, unsigned view, u64 gfn, u64 to);
 
 #endif

@@ -25,7 +25,7 @@ static void restrict_pages(struct machine *m, u64 bytes)
 
 		if (percent(&r, 70))
 			p.rights |= BIT(TAP_FETCH);
-		if (machine_set_page_rights(m, &p, 1))
+		if (machine_set_page_rights(m, 0, &p, 1))
 			abort();
 	}
 }

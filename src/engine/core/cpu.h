@@ -230,8 +230,12 @@ struct kept {
 #define REQ_PAUSE   BIT(5) /* machine_pause() waits for us */
 #define REQ_RING    BIT(6) /* the dirty ring is nearly full */
 #define REQ_TAP     BIT(7) /* vcpu.tap has changed */
+#define REQ_VIEW                                                                                   \
+	BIT(8) /* it is in another view of memory, or that has changed; drops all TLB entries */
 
-struct block; /* a translated basic block, engine/code/block.h */
+struct block;  /* a translated basic block, engine/code/block.h */
+struct rights; /* mem/rights.h */
+struct remaps; /* mem/views.h */
 
 struct msr_state {
 	u64 star, lstar, cstar, sfmask, kernel_gs_base, tsc_aux, pat, sysenter_cs, sysenter_esp,
@@ -337,6 +341,7 @@ struct cpu {
 	/* the subscriber of tap.h */
 	u32 tap_events; /* derived: what it is asked, bits of enum tap_kind */
 	bool tap_late;  /* what it is asked has changed, and is taken over after this instruction */
+	bool view_late; /* the same of the view of memory */
 	bool tap_stepped; /* an instruction is over since TAP_STEP was switched on */
 	bool events_own; /* events.exception is the processor's own: it waits for an answer or its turn */
 	bool events_resume; /* and this is its exception.resume */
@@ -443,6 +448,10 @@ struct cpu {
 	u64 code_filter[2][CODE_FILTER /
 			   64]; /* [global]: which pages code was fetched from, see fetch.c */
 	u32 slot_hint[2];       /* where the last look-ups ended: page tables, data */
+	/* the view of memory, what it denies and where it leads elsewhere (NULL: nowhere). Valid inside: see mem/views.h */
+	u32 mem_view;
+	const struct rights *denies;
+	const struct remaps *remaps;
 	/* the last translation that led to no RAM, see tlb.c: its page and kind of access (0: none) */
 	u64 mmio_tag, mmio_gpa;
 	/* completed flushes of all write entries; read by page_watch() of others */

@@ -25,6 +25,7 @@ struct steal {
 struct vcpu_tap {
 	_Atomic u32 events; /* enum tap_kind */
 	_Atomic u32 crs;
+	_Atomic u32 view;       /* mem/views.c; the vcpu is there when it has gone in next */
 	_Atomic u32 pauses;     /* not told yet */
 	_Atomic bool born;      /* not told yet */
 	_Atomic bool step_anew; /* TAP_STEP was switched on: what is next follows no instruction */

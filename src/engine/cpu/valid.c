@@ -136,7 +136,8 @@ static int check_pdptes(struct cpu *cpu, u64 cr3)
 {
 	u64 gpa = cr3 & 0xffffffe0ull, reserved = cpu_phys_reserved(cpu) | 0x1e6;
 	u32 flags;
-	const u8 *page = slot_page(cpu->machine, cpu_gpa(cpu, gpa & PAGE_MASK), &flags);
+	const u8 *page =
+		slot_page(cpu->machine, mem_reached(cpu, cpu_gpa(cpu, gpa & PAGE_MASK)), &flags);
 
 	if (!page)
 		return -EINVAL;

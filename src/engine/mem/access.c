@@ -150,7 +150,7 @@ static bool data_given(const struct cpu *cpu)
 
 static void read_given(const struct cpu *cpu, const struct access_part *p, u8 *buf)
 {
-	u64 gpa = p->to.gpa & GPA_BITS;
+	u64 gpa = p->to.named & GPA_BITS;
 
 	for (unsigned n = 0; data_given(cpu) && n < cpu->given_count; n++) {
 		const struct given *g = &cpu->given[n];

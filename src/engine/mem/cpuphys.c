@@ -9,6 +9,7 @@
 
 struct piece {
 	struct slot *slot;
+	u64 gpa; /* as it is reached */
 	u8 *hva;
 	unsigned len;
 };
@@ -18,6 +19,7 @@ static int piece_at(struct cpu *cpu, u64 gpa, unsigned len, bool write, struct p
 {
 	check_inside(cpu);
 	ret->len = MIN(len, (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)));
+	ret->gpa = gpa = view_reached(cpu->remaps, gpa);
 	ret->slot = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
 	if (!ret->slot || (write && (ret->slot->flags & SLOT_READONLY)))
 		return mem_internal_error(cpu);
@@ -35,7 +37,7 @@ int mem_phys_read(struct cpu *cpu, u64 gpa, void *buf, unsigned len)
 		if (piece_at(cpu, gpa, len, false, &p))
 			return CPU_EXIT;
 		if (guest_copy(to, p.hva, p.len))
-			return mem_host_fault(cpu, gpa, p.len);
+			return mem_host_fault(cpu, p.gpa, p.len);
 	}
 	return CPU_OK;
 }
@@ -49,10 +51,10 @@ int mem_phys_write(struct cpu *cpu, u64 gpa, const void *buf, unsigned len)
 		if (piece_at(cpu, gpa, len, true, &p))
 			return CPU_EXIT;
 		if (guest_copy(p.hva, from, p.len))
-			return mem_host_fault(cpu, gpa, p.len);
-		slot_log_dirty(cpu->machine, cpu, p.slot, gpa);
-		if (slot_watched(p.slot, gpa))
-			code_written(cpu, gpa, p.len);
+			return mem_host_fault(cpu, p.gpa, p.len);
+		slot_log_dirty(cpu->machine, cpu, p.slot, p.gpa);
+		if (slot_watched(p.slot, p.gpa))
+			code_written(cpu, p.gpa, p.len);
 	}
 	return CPU_OK;
 }

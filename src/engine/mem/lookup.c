@@ -45,6 +45,39 @@ void slot_mark_dirty(struct machine *m, u64 gpa)
 		slot_log_dirty(m, NULL, s, gpa);
 }
 
+/* ---- views ---- */
+
+u32 remap_search(const struct remaps *r, u64 gfn)
+{
+	u32 low = 0, high = r->count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (r->page[mid].gfn < gfn)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+u64 remap_find(const struct remaps *r, u64 gpa)
+{
+	u64 gfn = (gpa & GPA_BITS) >> PAGE_SHIFT;
+	u32 at = remap_search(r, gfn);
+
+	if (at == r->count || r->page[at].gfn != gfn)
+		return gpa;
+	return r->page[at].to << PAGE_SHIFT | (gpa & (GPA_SMM | (PAGE_SIZE - 1)));
+}
+
+u64 mem_reached(const struct cpu *cpu, u64 gpa)
+{
+	check_inside(cpu);
+	return view_reached(cpu->remaps, gpa);
+}
+
 /* ---- private memory ---- */
 
 u32 private_above(const struct memory *mem, u64 gpa)

@@ -85,6 +85,9 @@ void tlb_flush_page(struct cpu *cpu, u64 lin); /* INVLPG */
 /* Drop write entries for one guest page, or all of them (gpa == ~0). */
 void tlb_flush_write(struct cpu *cpu, u64 gpa);
 
+/* REQ_VIEW: take over what vcpu_set_view() and others have changed, with an empty TLB. Right after going in. views.c */
+void cpu_take_view(struct cpu *cpu);
+
 /* Act on those requests of other threads that inner code can serve: TLB flushes. */
 void cpu_serve_requests(struct cpu *cpu);
 
@@ -152,6 +155,8 @@ static inline void code_written(struct cpu *cpu, u64 gpa, unsigned len)
  * Lock-free for running cpus: slots change only while all cpus of the machine are paused. Outer code uses
  * machine_read() and machine_write() instead.
  */
+u64 mem_reached(const struct cpu *cpu,
+	u64 gpa); /* the address that is meant by what the guest names, in the cpu's view */
 #define PG_READONLY BIT(0)
 #define PG_LOGGING  BIT(1)
 u8 *slot_page(struct machine *m, u64 gpa, u32 *ret_flags);

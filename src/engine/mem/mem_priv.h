@@ -13,7 +13,7 @@
 
 #include "engine/core/machine.h"
 #include "engine/mem/pool.h"
-#include "engine/mem/rights.h"
+#include "engine/mem/views.h"
 #include "engine/tap/ask.h"
 #include "base/check.h"
 #include "engine/core/vcpu.h"
@@ -61,11 +61,12 @@ struct memory {
 	/* what is private: sorted, not overlapping, not touching */
 	u32 private_count, private_room;
 	struct private_range *private;
-	struct rights rights;
-	struct written *written; /* NULL: nobody knows who writes */
-	u32 log_flags;           /* DIRTY_LOG_* */
-	bool tracks;             /* machine_track_access() */
-	bool ring;               /* vcpus have dirty rings */
+	struct mem_view first;             /* view 0 */
+	struct mem_view *views[VIEWS_MAX]; /* by number; NULL: there is none */
+	struct written *written;           /* NULL: nobody knows who writes */
+	u32 log_flags;                     /* DIRTY_LOG_* */
+	bool tracks;                       /* machine_track_access() */
+	bool ring;                         /* vcpus have dirty rings */
 };
 
 struct private_range {
@@ -265,19 +266,30 @@ static inline void check_inside(const struct cpu *cpu)
 	uv_assert(likely(cpu->inside));
 }
 
-/* What the page's rights deny, bits of enum tap_access: 0 unless somebody wants to be asked. */
+/* What the page's rights deny, bits of enum tap_access: 0 unless somebody wants to be asked. gpa: as the guest names it. */
 static inline u8 page_denied(const struct cpu *cpu, u64 gpa)
 {
-	const struct rights *r = &cpu->machine->mem->rights;
-
-	if (likely(!r->room) || !tap_wants(cpu, TAP_PAGE))
+	if (likely(!cpu->denies) || !tap_wants(cpu, TAP_PAGE))
 		return 0;
-	return rights_denied(r, gpa & GPA_BITS);
+	return rights_denied(cpu->denies, gpa & GPA_BITS);
+}
+
+/* The address that is reached by the one that the guest names. */
+static inline u64 view_reached(const struct remaps *r, u64 gpa)
+{
+	return likely(!r) ? gpa : remap_find(r, gpa);
+}
+
+/* Of the view that the vcpu is to be in. memory.lock is held. */
+static inline const struct remaps *remaps_wanted(const struct cpu *cpu)
+{
+	return &cpu->machine->mem->views[atomic_load(&cpu->vcpu->tap.view)]->remaps;
 }
 
 /* tlb.c: outcome of translating one access that stays in its page. */
 struct access_target {
-	u64 gpa;      /* of the byte */
+	u64 gpa;      /* of the byte, as it is reached */
+	u64 named;    /* and as the guest names it; where once is set */
 	u8 *hva;      /* of the byte; NULL: not RAM for this kind of access */
 	bool watched; /* RAM, but a store must be told to the translator */
 	bool once;    /* this access alone: the next one in the page is asked for again */

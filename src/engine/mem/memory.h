@@ -18,8 +18,10 @@ bool machine_has_ram(struct machine *m, u64 gpa, u64 len);
  */
 void memory_wait_readers(struct machine *m);
 
-/* rights.c: all pages may be accessed in every way again. */
-void machine_drop_page_rights(struct machine *m);
+/* views.c: all vcpus are in view 0 again, and that changes nothing. */
+void machine_drop_views(struct machine *m);
+/* A new vcpu, which others can see already: is there anything about view 0? */
+void vcpu_enter_view(struct vcpu *v);
 
 int memory_create(struct machine *m);
 void memory_destroy(struct machine *m);

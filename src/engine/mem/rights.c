@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* See rights.h and engine/tap.h. Outer code. */
+/* See rights.h. Outer code. */
 #include "engine/mem/rights.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#include "engine/mem/mem_priv.h"
-#include "engine/mem/memory.h"
-#include "engine/request/pause.h"
+#include "engine/core/machine.h"
 
 void rights_free(struct rights *r)
 {
@@ -84,52 +82,11 @@ static bool put(struct rights *r, const struct page_rights *p)
 	return denied & ~old;
 }
 
-static bool valid(const struct page_rights *p, unsigned n)
+int rights_set(struct rights *r, const struct page_rights *p, unsigned n, bool *ret_denies)
 {
-	for (unsigned i = 0; i < n; i++)
-		if (!gpa_outside(p[i].gpa, 1) || (p[i].rights & ~RIGHTS_ALL))
-			return false;
-	return true;
-}
+	int err = reserve_all(r, p, n);
 
-/* Nobody holds an entry of a kind that is denied now: all are outside, and drop what they have on the way in. */
-int machine_set_page_rights(struct machine *m, const struct page_rights *p, unsigned n)
-{
-	struct memory *mem = m->mem;
-	bool flush = false;
-	int r;
-
-	if (!valid(p, n))
-		return -EINVAL;
-	machine_pause(m);
-	pthread_rwlock_wrlock(&mem->lock);
-	r = reserve_all(&mem->rights, p, n);
-	for (unsigned i = 0; !r && i < n; i++)
-		flush |= put(&mem->rights, &p[i]);
-	if (flush)
-		memory_request_all(m, REQ_FLUSH);
-	pthread_rwlock_unlock(&mem->lock);
-	machine_resume(m);
-	return r;
-}
-
-void machine_drop_page_rights(struct machine *m)
-{
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
-	rights_free(&m->mem->rights);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
-}
-
-u32 machine_page_rights(struct machine *m, u64 gpa)
-{
-	const struct rights *r = &m->mem->rights;
-	u32 denied = 0;
-
-	pthread_rwlock_rdlock(&m->mem->lock);
-	if (r->room && gpa_outside(gpa, 1))
-		denied = rights_denied(r, gpa);
-	pthread_rwlock_unlock(&m->mem->lock);
-	return RIGHTS_ALL & ~denied;
+	for (unsigned i = 0; !err && i < n; i++)
+		*ret_denies |= put(r, &p[i]);
+	return err;
 }

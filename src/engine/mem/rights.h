@@ -3,7 +3,7 @@
  * Rights of guest-physical pages: which kinds of access are denied, by address. Inside engine/mem.
  *
  * One byte a page in leaves of 2 MiB, found through a hash table; no leaf says no denial. It changes while all cpus are paused
- * and memory.lock is held for writing. One view of memory has one of these: with several views a cpu would choose.
+ * and memory.lock is held for writing. Each view of memory has its own (views.h).
  */
 #ifndef ENGINE_MEM_RIGHTS_H
 #define ENGINE_MEM_RIGHTS_H
@@ -45,6 +45,9 @@ static inline u8 rights_denied(const struct rights *r, u64 gpa)
 	return leaf ? leaf->denied[gpa >> 12 & (RIGHTS_LEAF_PAGES - 1)] : 0;
 }
 
+struct page_rights; /* engine/tap.h */
+/* *ret_denies is set if something is denied that was not. -ENOMEM: nothing has changed. */
+int rights_set(struct rights *r, const struct page_rights *p, unsigned n, bool *ret_denies);
 void rights_free(struct rights *r);
 
 #endif

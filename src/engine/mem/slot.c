@@ -402,6 +402,7 @@ int memory_create(struct machine *m)
 		return -ENOMEM;
 	mem->range_seq.item = sizeof(struct range);
 	mem->backings.item = sizeof(struct backing *);
+	views_create(mem);
 	/* Half a megabyte of which few pages are ever touched: a mapping, for the heap would zero it. */
 	mem->by_id = pool_take(&mem->pool, BY_ID_BYTES);
 	if (!mem->by_id || pthread_rwlock_init(&mem->lock, NULL)) {
@@ -425,7 +426,7 @@ void memory_destroy(struct machine *m)
 	free(mem->range_seq.storage);
 	free(mem->backings.storage);
 	free(mem->private);
-	rights_free(&mem->rights);
+	views_free(mem);
 	pool_give(&mem->pool, mem->by_id, BY_ID_BYTES);
 	pool_destroy(&mem->pool);
 	free(mem);

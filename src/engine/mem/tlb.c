@@ -187,9 +187,10 @@ static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct access_
 	if (r)
 		return r;
 	denied = page_denied(cpu, w.gpa);
-	*ret = (struct access_target){.gpa = w.gpa, .once = denied & access_kinds(acc)};
+	*ret = (struct access_target){.named = w.gpa, .once = denied & access_kinds(acc)};
 	if (unlikely(ret->once) && (r = ask_rights(cpu, lin, w.gpa, denied & access_kinds(acc))))
 		return r;
+	ret->gpa = w.gpa = view_reached(cpu->remaps, w.gpa);
 	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
 	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
 		fill(cpu, lin, acc, s, &w, denied, ret);

@@ -92,13 +92,14 @@ enum outcome { WALK_DONE, WALK_ABSENT, WALK_RESERVED, WALK_NO_RAM, WALK_HOST_FAU
 
 struct trail {
 	const struct paging *mode;
+	const struct remaps *remaps;
 	bool peek; /* asks for no rights */
 	unsigned n;
 	u64 table; /* the next entry's table */
 	struct visited {
 		struct slot *slot;
 		u8 *hva;
-		u64 gpa;
+		u64 named, gpa; /* as the guest has it; as it is reached */
 		u64 value;
 		unsigned level;
 	} entry[MAX_LEVELS];
@@ -120,10 +121,11 @@ static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsign
 	const struct paging *p = t->mode;
 
 	e->level = level;
-	e->gpa = cpu_gpa(cpu, t->table) +
-		 (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
-	if (!t->peek && ask_walk(cpu, lin, e->gpa, TAP_WALK_READ))
+	e->named = cpu_gpa(cpu, t->table) +
+		   (lin >> level_shift(p, level) & (BIT64(p->bits) - 1)) * p->entry;
+	if (!t->peek && ask_walk(cpu, lin, e->named, TAP_WALK_READ))
 		return WALK_ASKED;
+	e->gpa = view_reached(t->remaps, e->named);
 	e->slot = slot_find(cpu->machine->mem, e->gpa, &cpu->slot_hint[HINT_TABLES]);
 	if (!e->slot)
 		return WALK_NO_RAM;
@@ -267,7 +269,7 @@ static int mark_used(struct cpu *cpu, u64 lin, const struct trail *t, unsigned a
 		if ((e->value & want) == want || (t->mode->bare & BIT(e->level)) ||
 			(e->slot->flags & SLOT_READONLY))
 			continue;
-		if (ask_walk(cpu, lin, e->gpa, TAP_WALK_WRITE))
+		if (ask_walk(cpu, lin, e->named, TAP_WALK_WRITE))
 			return MARK_ASKED;
 		r = guest_cmpxchg_pte(e->hva, e->value, e->value | want, t->mode->entry);
 		if (r <= 0)
@@ -326,6 +328,7 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 
 	check_inside(cpu);
 	t.peek = false;
+	t.remaps = cpu->remaps;
 	lin = linear_wrap(cpu, lin);
 	/* Callers have checked; this keeps a wrong address from being cached as another one's alias. */
 	if (!linear_canonical(cpu, lin))
@@ -366,6 +369,7 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
 	struct trail t;
 
 	t.peek = true;
+	t.remaps = remaps_wanted(cpu);
 	lin = linear_wrap(cpu, lin);
 	if (!linear_canonical(cpu, lin))
 		return -EFAULT;

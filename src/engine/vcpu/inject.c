@@ -207,7 +207,7 @@ int vcpu_inject(struct vcpu *v)
 	/* An instruction that is half done is finished first; irq_waiting then says that something comes after it. */
 	bool finish = cpu->answers.filled && !delivering(cpu);
 
-	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v)) {
+	while (!r && !finish && !cpu->posted_count && !vcpu_called_out(v) && !vcpu_tap_due(v)) {
 		r = deliver_one(v);
 		/* The heartbeat is for those who run guest code (tick.c): here it may never find us inside. */
 		if (unlikely(++events == EVENTS_IN_A_ROW))

@@ -209,6 +209,7 @@ int vcpu_create(struct machine *m, u32 id, struct vcpu **ret)
 		vcpu_free(v);
 		return r;
 	}
+	vcpu_enter_view(v);
 	*ret = v;
 	return 0;
 }

@@ -190,14 +190,14 @@ static bool run_once(struct vcpu *v, bool complete, bool one)
 	/* The delivery may have written to a device, or was all that had to be completed. */
 	if (cpu->posted_count || (complete && !cpu->answers.filled))
 		return false;
-	if (unlikely(vcpu_called_out(v)))
+	if (unlikely(vcpu_called_out(v) || vcpu_tap_due(v)))
 		return false;
 	if (window_open(v)) {
 		leave(v, EXIT_IRQ_WINDOW);
 		return true;
 	}
 	/* Held by the shadow or by an instruction that is half done, which IF does not tell. */
-	cpu->run_one = one || nmi_deliverable(v) || smi_deliverable(v);
+	cpu->run_one = one || nmi_deliverable(v) || smi_deliverable(v) || vcpu_tap_waits(v);
 	return after_run(v, run_inside(v));
 }
 
@@ -264,7 +264,7 @@ static int run_guest(struct vcpu *v, u32 flags)
 			vcpu_look_idle(v);
 			continue;
 		}
-		if (run_once(v, complete, complete || waits || cpu->tap_late))
+		if (run_once(v, complete, complete || waits))
 			return 0;
 	}
 }

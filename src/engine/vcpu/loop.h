@@ -35,11 +35,22 @@ bool vcpu_tap_serve(struct vcpu *v);
 /* Take over what other threads have changed of what is asked. Also right after going in. */
 void vcpu_tap_refresh(struct vcpu *v);
 
-/* An instruction that was to go by what was before is over. */
+/* Is something to be taken over when the instruction is over that has been begun? */
+static inline bool vcpu_tap_waits(const struct vcpu *v)
+{
+	return unlikely(v->cpu.tap_late || v->cpu.view_late);
+}
+/* It is over. */
+static inline bool vcpu_tap_due(const struct vcpu *v)
+{
+	return vcpu_tap_waits(v) && !v->cpu.answers.filled;
+}
+void vcpu_tap_over(struct vcpu *v);
+
 static inline void vcpu_tap_late(struct vcpu *v)
 {
-	if (unlikely(v->cpu.tap_late) && !v->cpu.answers.filled)
-		vcpu_tap_refresh(v);
+	if (vcpu_tap_due(v))
+		vcpu_tap_over(v);
 }
 /* It is told that the vcpu exists, when that runs; that it ends. */
 void vcpu_tap_created(struct vcpu *v, unsigned index);
@@ -122,6 +133,8 @@ static inline void vcpu_go_in(struct vcpu *v)
 		return;
 	if (req & REQ_TAP)
 		vcpu_tap_refresh(v);
+	if (req & REQ_VIEW)
+		cpu_take_view(&v->cpu);
 	cpu_serve_requests(&v->cpu);
 }
 

@@ -263,6 +263,14 @@ void vcpu_tap_refresh(struct vcpu *v)
 	cpu_update_mode(cpu);
 }
 
+void vcpu_tap_over(struct vcpu *v)
+{
+	if (v->cpu.view_late)
+		cpu_request(&v->cpu, REQ_VIEW);
+	v->cpu.view_late = false;
+	vcpu_tap_refresh(v);
+}
+
 static bool told_to_stop(struct vcpu *v, enum tap_kind kind)
 {
 	struct tap_event e = {.kind = kind};
@@ -406,7 +414,7 @@ static void unsubscribe(struct machine *m)
 		cpu_request(&v->cpu, REQ_TAP);
 	}
 	vcpus_unlock(all);
-	machine_drop_page_rights(m); /* with all vcpus outside: what they had begun is over */
+	machine_drop_views(m); /* with all vcpus outside: what they had begun is over */
 	pthread_mutex_lock(&t->lock);
 	t->leaving--;
 	pthread_mutex_unlock(&t->lock);

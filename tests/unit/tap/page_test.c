@@ -6,12 +6,20 @@
 
 #include "engine/exit.h"
 
+static u32 rights_of(struct machine *m, u64 gpa)
+{
+	u32 rights;
+
+	assert_int_equal(machine_page_rights(m, 0, gpa, &rights), 0);
+	return rights;
+}
+
 static void set_rights(struct watcher *w, u64 gpa, u32 rights)
 {
 	const struct page_rights p = {gpa, rights};
 
-	assert_int_equal(machine_set_page_rights(w->world.m, &p, 1), 0);
-	assert_int_equal(machine_page_rights(w->world.m, gpa | 0x123), rights);
+	assert_int_equal(machine_set_page_rights(w->world.m, 0, &p, 1), 0);
+	assert_int_equal(rights_of(w->world.m, gpa | 0x123), rights);
 }
 
 static u32 all_but(unsigned access)
@@ -398,7 +406,7 @@ static void test_lifetime(void **state)
 	/* The VMM is not bound. */
 	assert_int_equal(machine_write(w.world.m, DATA, "x", 1), 0);
 	machine_set_tap(w.world.m, NULL, NULL);
-	assert_int_equal(machine_page_rights(w.world.m, DATA), RIGHTS_ALL);
+	assert_int_equal(rights_of(w.world.m, DATA), RIGHTS_ALL);
 	prepare_data(&w);
 	watcher_run(&w);
 	assert_int_equal(w.count, 0);
@@ -441,12 +449,12 @@ static void test_many(void **state)
 	for (u64 i = 0; i < 1000; i++)
 		set_rights(&w, i * 0x12345000, i % 31);
 	for (u64 i = 0; i < 1000; i++)
-		assert_int_equal(machine_page_rights(w.world.m, i * 0x12345000), i % 31);
-	assert_int_equal(machine_page_rights(w.world.m, 0x1000), RIGHTS_ALL);
-	assert_int_equal(machine_set_page_rights(w.world.m, p, 2), -EINVAL);
-	assert_int_equal(machine_page_rights(w.world.m, 0x1000), RIGHTS_ALL);
+		assert_int_equal(rights_of(w.world.m, i * 0x12345000), i % 31);
+	assert_int_equal(rights_of(w.world.m, 0x1000), RIGHTS_ALL);
+	assert_int_equal(machine_set_page_rights(w.world.m, 0, p, 2), -EINVAL);
+	assert_int_equal(rights_of(w.world.m, 0x1000), RIGHTS_ALL);
 	p[0].gpa = BIT64(52);
-	assert_int_equal(machine_set_page_rights(w.world.m, p, 1), -EINVAL);
+	assert_int_equal(machine_set_page_rights(w.world.m, 0, p, 1), -EINVAL);
 	watcher_close(&w);
 }
 

@@ -5,6 +5,7 @@
  */
 #include "watcher.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -122,7 +123,7 @@ static void test_changes(void **state)
 		assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
 		vcpu_tap_cr(v, 3, true);
 		vcpu_tap_events(v, events & (i * 0x9e3779b1u >> 8 | BIT(i % 10)));
-		machine_set_page_rights(w.world.m, &p, 1);
+		machine_set_page_rights(w.world.m, 0, &p, 1);
 		vcpu_tap_pause(v);
 		nap();
 		machine_set_tap(w.world.m, NULL, NULL);
@@ -169,13 +170,13 @@ static void test_rights(void **state)
 		u64 a, b;
 
 		atomic_store(&closed, true);
-		assert_int_equal(machine_set_page_rights(w.world.m, &shut, 1), 0);
+		assert_int_equal(machine_set_page_rights(w.world.m, 0, &shut, 1), 0);
 		a = counter(0);
 		b = counter(1);
 		nap();
 		assert_int_equal(counter(0), a);
 		assert_int_equal(counter(1), b);
-		assert_int_equal(machine_set_page_rights(w.world.m, &open, 1), 0);
+		assert_int_equal(machine_set_page_rights(w.world.m, 0, &open, 1), 0);
 		atomic_store(&closed, false);
 		wait_until_runs();
 	}
@@ -231,7 +232,7 @@ static void test_retry_forever(void **state)
 	vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 	vcpu_tap_events(second, BIT(TAP_PAGE));
 	run_two(thread);
-	assert_int_equal(machine_set_page_rights(w.world.m, &shut, 1), 0);
+	assert_int_equal(machine_set_page_rights(w.world.m, 0, &shut, 1), 0);
 	atomic_store(&asked[TAP_PAGE], 0);
 	while (atomic_load(&asked[TAP_PAGE]) < 1000)
 		sched_yield();
@@ -250,7 +251,7 @@ static enum tap_verdict open_again(void *opaque, struct vcpu *v, struct tap_even
 	if (e->kind != TAP_PAGE)
 		return TAP_GO_ON;
 	vcpu_get(v, ST_REGS | ST_SREGS, &s);
-	if (s.rip != CODE || machine_set_page_rights(w.world.m, &open, 1))
+	if (s.rip != CODE || machine_set_page_rights(w.world.m, 0, &open, 1))
 		atomic_fetch_add(&wrong, 1);
 	return TAP_RETRY;
 }
@@ -283,7 +284,7 @@ static void test_from_within(void **state)
 		vcpu_tap_events(w.world.v, BIT(TAP_PAGE));
 		vcpu_tap_events(second, BIT(TAP_PAGE));
 		while (atomic_load(&asked[TAP_PAGE]) < 5) {
-			assert_int_equal(machine_set_page_rights(w.world.m, &shut, 1), 0);
+			assert_int_equal(machine_set_page_rights(w.world.m, 0, &shut, 1), 0);
 			sched_yield();
 		}
 		assert_int_equal(machine_set_tap(w.world.m, NULL, NULL), 0);
@@ -295,6 +296,136 @@ static void test_from_within(void **state)
 	close_two();
 }
 
+/* ---- the second vcpu counts elsewhere from when the call has returned ---- */
+
+#define SPARE(n) (0x20000u + (n)*PAGE_SIZE)
+
+static u64 counter_at(u32 page)
+{
+	return __atomic_load_n((u64 *)(w.world.ram + page + 8), __ATOMIC_SEQ_CST);
+}
+
+static void counts_only_in(u32 page)
+{
+	static const u32 pages[] = {COUNTER, SPARE(0), SPARE(1)};
+	u64 before[ARRAY_SIZE(pages)], first = counter(0);
+
+	for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
+		before[i] = counter_at(pages[i]);
+	nap();
+	for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
+		while (pages[i] == page && counter_at(page) == before[i])
+			sched_yield();
+	while (counter(0) == first)
+		sched_yield();
+	for (unsigned i = 0; i < ARRAY_SIZE(pages); i++)
+		if (pages[i] != page)
+			assert_int_equal(counter_at(pages[i]), before[i]);
+}
+
+/* Views are made and destroyed beside it; that of the second vcpu never. */
+static void *other_views(void *opaque)
+{
+	unsigned used = *(unsigned *)opaque, view;
+	int r;
+
+	while (!atomic_load(&stop)) {
+		if (machine_create_view(w.world.m, &view) || view == used ||
+			machine_view_remap(w.world.m, view, COUNTER >> PAGE_SHIFT, 1) ||
+			machine_destroy_view(w.world.m, view))
+			atomic_fetch_add(&wrong, 1);
+		r = machine_destroy_view(w.world.m, used);
+		if (r != -EBUSY)
+			atomic_fetch_add(&wrong, 1);
+		nap();
+	}
+	return NULL;
+}
+
+static void remap_counter(unsigned view, u32 to)
+{
+	assert_int_equal(
+		machine_view_remap(w.world.m, view, COUNTER >> PAGE_SHIFT, to >> PAGE_SHIFT), 0);
+}
+
+static void test_views(void **state)
+{
+	pthread_t thread[2], third;
+	unsigned a, b;
+
+	open_two();
+	assert_int_equal(machine_create_view(w.world.m, &a), 0);
+	assert_int_equal(machine_create_view(w.world.m, &b), 0);
+	remap_counter(a, SPARE(0));
+	run_two(thread);
+	assert_int_equal(vcpu_set_view(second, a), 0);
+	for (unsigned i = 0; i < 20; i++) {
+		remap_counter(b, SPARE(i % 2));
+		assert_int_equal(vcpu_set_view(second, b), 0);
+		counts_only_in(SPARE(i % 2));
+		remap_counter(b, SPARE(!(i % 2)));
+		counts_only_in(SPARE(!(i % 2)));
+		assert_int_equal(vcpu_set_view(second, 0), 0);
+		counts_only_in(COUNTER);
+	}
+	assert_int_equal(vcpu_set_view(second, a), 0);
+	pthread_create(&third, NULL, other_views, &a);
+	for (unsigned i = 0; i < 40; i++) {
+		remap_counter(a, SPARE(i % 2));
+		counts_only_in(SPARE(i % 2));
+	}
+	end_two(thread);
+	pthread_join(third, NULL);
+	close_two();
+}
+
+/* ---- both are asked, and answer by going from one view to the other ---- */
+
+static unsigned ring[4];
+
+static enum tap_verdict go_round(void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	unsigned n = atomic_fetch_add(&asked[e->kind], 1);
+
+	if (e->kind != TAP_CR && e->kind != TAP_PAGE)
+		return TAP_GO_ON;
+	if (vcpu_set_view(v, ring[n % ARRAY_SIZE(ring)]))
+		atomic_fetch_add(&wrong, 1);
+	return n % 3 ? TAP_GO_ON : TAP_RETRY;
+}
+
+static void test_switches(void **state)
+{
+	static const struct tap ops = {.event = go_round};
+	const struct page_rights shut = {COUNTER, RIGHTS_ALL & ~BIT(TAP_WRITE)};
+	pthread_t thread[2];
+	struct vcpu *v[2];
+
+	open_two();
+	assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
+	for (unsigned i = 1; i < ARRAY_SIZE(ring); i++)
+		assert_int_equal(machine_create_view(w.world.m, &ring[i]), 0);
+	assert_int_equal(machine_set_page_rights(w.world.m, ring[1], &shut, 1), 0);
+	remap_counter(ring[2], SPARE(0));
+	v[0] = w.world.v;
+	v[1] = second;
+	for (unsigned i = 0; i < 2; i++) {
+		vcpu_tap_cr(v[i], 3, true);
+		vcpu_tap_events(v[i], BIT(TAP_CR) | BIT(TAP_PAGE));
+	}
+	run_two(thread);
+	atomic_store(&asked[TAP_PAGE], 0);
+	for (unsigned i = 0; i < 40; i++) {
+		assert_int_equal(vcpu_set_view(v[i % 2], ring[i % 4]), 0);
+		remap_counter(ring[3], i % 2 ? COUNTER : SPARE(1));
+		nap();
+	}
+	while (atomic_load(&asked[TAP_PAGE]) < 100)
+		sched_yield();
+	end_two(thread);
+	close_two();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +434,8 @@ int main(void)
 		cmocka_unit_test(test_pause),
 		cmocka_unit_test(test_retry_forever),
 		cmocka_unit_test(test_from_within),
+		cmocka_unit_test(test_views),
+		cmocka_unit_test(test_switches),
 	};
 
 	return cmocka_run_group_tests_name("tap races", tests, NULL, NULL);
