@@ -54,6 +54,20 @@ void vcpu_take_init_sipi(struct vcpu *v)
 
 /* ---- one event ---- */
 
+/*
+ * False: vcpu_tap_pause() has been called, perhaps when we were outside and had looked for requests already. Then it has
+ * returned, and the event waits.
+ */
+static bool go_in_to_deliver(struct vcpu *v)
+{
+	vcpu_go_in(v);
+	if (likely(!atomic_load(&v->tap.pauses)))
+		return true;
+	vcpu_go_out(v);
+	cpu_request(&v->cpu, REQ_TAP);
+	return false;
+}
+
 static int deliver_queued_exception(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
@@ -61,6 +75,8 @@ static int deliver_queued_exception(struct vcpu *v)
 	int r;
 
 	if (!e->exception.injected && !e->exception.pending)
+		return CPU_OK;
+	if (!go_in_to_deliver(v))
 		return CPU_OK;
 	cpu->exc = (struct exception){.vector = e->exception.vector,
 		.has_error = e->exception.has_error,
@@ -73,7 +89,6 @@ static int deliver_queued_exception(struct vcpu *v)
 		.injected = !cpu->events_own};
 	cpu->events_own = cpu->events_resume = false;
 	e->exception.injected = e->exception.pending = false;
-	vcpu_go_in(v);
 	r = event_deliver_exception(cpu);
 	vcpu_go_out(v);
 	return r;
@@ -95,9 +110,13 @@ static int deliver_interrupt(struct vcpu *v)
 	}
 	if (vector < 0)
 		return CPU_OK;
-	stat_inc(cpu, STAT_IRQ_INJECTIONS);
 	recheck_on_interrupt(v);
-	vcpu_go_in(v);
+	if (!go_in_to_deliver(v)) {
+		cpu->events.interrupt.injected = true;
+		cpu->events.interrupt.vector = (u8)vector;
+		return CPU_OK;
+	}
+	stat_inc(cpu, STAT_IRQ_INJECTIONS);
 	r = event_deliver_interrupt(cpu, vector);
 	vcpu_go_out(v);
 	return r;
@@ -107,12 +126,13 @@ static int deliver_nmi(struct vcpu *v)
 {
 	int r;
 
+	if (!go_in_to_deliver(v))
+		return CPU_OK;
 	if (v->cpu.events.nmi.injected)
 		v->cpu.events.nmi.injected = false;
 	else
 		atomic_fetch_sub(&v->pending_nmi, 1);
 	stat_inc(&v->cpu, STAT_NMI_INJECTIONS);
-	vcpu_go_in(v);
 	r = event_deliver_nmi(&v->cpu);
 	vcpu_go_out(v);
 	return r;
@@ -123,9 +143,10 @@ static int deliver_smi(struct vcpu *v)
 	bool halted = v->smi_in_halt;
 	int r;
 
+	if (!go_in_to_deliver(v))
+		return CPU_OK;
 	v->smi_in_halt = false;
 	atomic_store(&v->pending_smi, false);
-	vcpu_go_in(v);
 	r = smm_enter(&v->cpu, halted);
 	vcpu_go_out(v);
 	return r;
@@ -146,9 +167,10 @@ static int deliver_trap(struct vcpu *v)
 	struct cpu *cpu = &v->cpu;
 	int r;
 
+	if (!go_in_to_deliver(v))
+		return CPU_OK;
 	cpu->exc = (struct exception){.vector = X86_DB, .dr6 = cpu->debug_pending};
 	cpu->debug_pending = 0;
-	vcpu_go_in(v);
 	r = event_deliver_exception(cpu);
 	vcpu_go_out(v);
 	return r;

@@ -737,6 +737,48 @@ static void test_life(void **state)
 	assert_int_equal(ends, 1);
 }
 
+/* ---- a pause that comes when the delivery of an interrupt is about to begin (the linker's --wrap) ---- */
+
+static bool pause_now;
+
+void __real_recheck_on_interrupt(struct vcpu *v);
+void __wrap_recheck_on_interrupt(struct vcpu *v);
+
+void __wrap_recheck_on_interrupt(struct vcpu *v)
+{
+	if (pause_now)
+		vcpu_tap_pause(
+			v); /* any thread may, and this one is as far outside as others believe */
+	pause_now = false;
+	__real_recheck_on_interrupt(v);
+}
+
+static void test_pause_before_delivery(void **state)
+{
+	struct vcpu_state s;
+	struct watcher w;
+
+	for (unsigned step = 0; step < 2; step++) {
+		watcher_open(&w, step);
+		WATCHER_CODE(&w, 0x90, 0xf4);
+		vcpu_get(w.world.v, ST_REGS, &s);
+		s.rflags |= FL_IF;
+		vcpu_set(w.world.v, ST_REGS, &s);
+		vcpu_interrupt(w.world.v, 0x40);
+		pause_now = true;
+		watcher_run(&w);
+		assert_false(pause_now);
+		assert_int_equal(w.count, 1);
+		expect(&w.seen[0], TAP_PAUSE, CODE); /* not delivered yet */
+		assert_int_equal(w.seen[0].s.gpr[RSP], STACK);
+		/* And once, when it goes on. */
+		assert_int_equal(rip_of(w.world.v), HANDLER + 1);
+		assert_int_equal(gpr_of(w.world.v, RSP), STACK - 40);
+		assert_int_equal(frame_word(&w, 0), CODE);
+		watcher_close(&w);
+	}
+}
+
 /* ---- what is switched on while user space has an instruction ---- */
 
 #define ITEMS 16
@@ -846,6 +888,7 @@ int main(void)
 		cmocka_unit_test(test_step),
 		cmocka_unit_test(test_step_from_answer),
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_pause_before_delivery),
 		cmocka_unit_test(test_ins_with_change),
 		cmocka_unit_test(test_step_after_answer),
 		cmocka_unit_test(test_emulated),
