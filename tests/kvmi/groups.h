@@ -5,6 +5,8 @@
 
 #include "tests/kvmi/harness.h"
 
-extern const struct test frame_tests[];
+extern const struct test frame_tests[], allow_tests[], args_tests[], hook_tests[], memory_tests[],
+	regs_tests[], pause_tests[], register_tests[], insn_tests[], pf_tests[], ctx_tests[],
+	inject_tests[], reply_tests[], v6_tests[];
 
 #endif

@@ -6,6 +6,19 @@ int main(int argc, char **argv)
 {
 	static const struct test_group groups[] = {
 		{"frame", frame_tests},
+		{"allow", allow_tests},
+		{"args", args_tests},
+		{"hook", hook_tests},
+		{"memory", memory_tests},
+		{"regs", regs_tests},
+		{"pause", pause_tests},
+		{"register", register_tests},
+		{"insn", insn_tests},
+		{"pf", pf_tests},
+		{"ctx", ctx_tests},
+		{"inject", inject_tests},
+		{"reply", reply_tests},
+		{"v6", v6_tests},
 		{0},
 	};
 

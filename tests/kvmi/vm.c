@@ -287,6 +287,12 @@ struct vm *vm_open(unsigned cpus, unsigned flags)
 	return vm;
 }
 
+void vm_add_cpu(struct vm *vm)
+{
+	CHECK(vm->cpus < MAX_CPUS);
+	open_cpu(vm, vm->cpus++);
+}
+
 void vm_forget(struct vm *vm)
 {
 	dev_destroy(vm->dev);

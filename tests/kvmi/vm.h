@@ -85,6 +85,8 @@ struct vm {
 /* With the interrupt controllers in the engine: HLT sleeps, and vcpus but the first wait for INIT and SIPI. */
 #define VM_IRQCHIP 1
 struct vm *vm_open(unsigned cpus, unsigned flags);
+/* One more */
+void vm_add_cpu(struct vm *vm);
 void vm_close(struct vm *vm);
 /* The machine without its descriptors: for tests that have closed them. */
 void vm_forget(struct vm *vm);
