@@ -181,6 +181,12 @@ static void want_event(struct tool *t, unsigned n)
 	}
 }
 
+u32 tool_next_id(struct tool *t)
+{
+	want_event(t, 0);
+	return t->kept[t->taken % EVENTS_KEPT].id;
+}
+
 struct event tool_event(struct tool *t, u32 id)
 {
 	struct event e;

@@ -108,6 +108,8 @@ struct event tool_event(struct tool *t, u32 id);
 struct event tool_event_of(struct tool *t, u32 id, unsigned vcpu);
 /* The next of this vcpu, whatever has come before it of others. */
 struct event tool_next_of(struct tool *t, unsigned vcpu);
+/* What the next event is. */
+u32 tool_next_id(struct tool *t);
 bool tool_has_event(const struct tool *t);
 void tool_answer(struct tool *t, const struct event *e, u32 action);
 /* CR, MSR */
