@@ -30,7 +30,7 @@ static void version_says(u32 commands, u32 events, u32 want_commands, u32 want_e
 	struct world w = MASKED(V5, commands, events, count);
 	u32 got_commands, got_events;
 
-	CHECK_EQ(wire_version(w.t, &got_commands, &got_events), 0);
+	CHECK_EQ(cmd_version(w.t, &got_commands, &got_events), 0);
 	CHECK_EQ(got_commands, want_commands);
 	CHECK_EQ(got_events, want_events);
 	CHECK_EQ(get_u32(tool_data(w.t) + 12), 0);
@@ -65,8 +65,8 @@ static void test_command_disallowed(enum dialect d)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(all); i++)
 		CHECK_EQ(tool_command(w.t, all[i].id, request, all[i].size, 0), -KVM_EACCES);
-	CHECK_EQ(wire_set_registers(w.t, 0, &(struct kvm_regs){0}), -KVM_EACCES);
-	CHECK_EQ(wire_write(w.t, VM_DATA + 64, "x", 1), -KVM_EACCES);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &(struct kvm_regs){0}), -KVM_EACCES);
+	CHECK_EQ(cmd_write(w.t, VM_DATA + 64, "x", 1), -KVM_EACCES);
 	CHECK_EQ(w.vm->ram[VM_DATA + 64], 0);
 	/* A number without a command is no such command, and not a disallowed one. */
 	CHECK_EQ(tool_command(w.t, 2, NULL, 0, 0), -KVM_ENOSYS);
@@ -96,7 +96,7 @@ static void test_event_mask(enum dialect d)
 	struct world w = MASKED(d, ~0u, ~BIT(KVMI_EVENT_PF), cr3);
 	struct event e;
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
 	CHECK_EQ(set_events(w.t, BIT(KVMI_EVENT_CR)), 0);
 	CHECK_EQ(set_events(w.t, BIT(KVMI_EVENT_PF)), -KVM_EPERM);
 	CHECK_EQ(set_events(w.t, BIT(KVMI_EVENT_PF) | BIT(KVMI_EVENT_CR)), -KVM_EPERM);
@@ -115,7 +115,7 @@ static void test_event_mask_replaces(enum dialect d)
 {
 	struct world w = MASKED(d, ~0u, ~0u, cr3);
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
 	CHECK_EQ(set_events(w.t, KVMI_KNOWN_VCPU_EVENTS), 0);
 	CHECK_EQ(set_events(w.t, BIT(KVMI_EVENT_PAUSE_VCPU)), 0);
 	vm_begin(w.vm);
@@ -194,11 +194,11 @@ static void test_disallowed(enum dialect d)
 	CHECK_EQ(check(w.t, KVMI_V6_CHECK_COMMAND, KVMI_V6_WRITE_PHYSICAL), -KVM_EPERM);
 	CHECK_EQ(check(w.t, KVMI_V6_CHECK_COMMAND, KVMI_V6_CONTROL_MSR), -KVM_EPERM);
 	CHECK_EQ(check(w.t, KVMI_V6_CHECK_COMMAND, KVMI_V6_CONTROL_CR), 0);
-	CHECK_EQ(wire_write(w.t, VM_DATA + 64, "x", 1), -KVM_EPERM);
+	CHECK_EQ(cmd_write(w.t, VM_DATA + 64, "x", 1), -KVM_EPERM);
 	CHECK_EQ(w.vm->ram[VM_DATA + 64], 0);
-	CHECK_EQ(wire_control_msr(w.t, 0, 0x174, true), -KVM_EPERM);
-	CHECK_EQ(wire_control_event(w.t, 0, KVMI_V6_EVENT_PF, true), -KVM_EPERM);
-	CHECK_EQ(wire_control_event(w.t, 0, KVMI_V6_EVENT_CR, true), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0x174, true), -KVM_EPERM);
+	CHECK_EQ(cmd_control_event(w.t, 0, KVMI_V6_EVENT_PF, true), -KVM_EPERM);
+	CHECK_EQ(cmd_control_event(w.t, 0, KVMI_V6_EVENT_CR, true), 0);
 	world_close(&w);
 }
 
@@ -211,7 +211,7 @@ static void test_always(enum dialect d)
 	CHECK_EQ(check(w.t, KVMI_V6_CHECK_COMMAND, KVMI_V6_CHECK_COMMAND), 0);
 	CHECK_EQ(check(w.t, KVMI_V6_CHECK_COMMAND, KVMI_V6_CHECK_EVENT), 0);
 	CHECK_EQ(check(w.t, KVMI_V6_CHECK_EVENT, KVMI_V6_EVENT_CR), -KVM_EPERM);
-	CHECK_EQ(wire_version(w.t, NULL, NULL), 0);
+	CHECK_EQ(cmd_version(w.t, NULL, NULL), 0);
 	world_close(&w);
 }
 
@@ -224,15 +224,15 @@ static void test_event_ids(enum dialect d)
 	struct world w = MASKED(d, ~0u, ~0u, count);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(vcpu_events); i++) {
-		CHECK_EQ(wire_control_event(w.t, 0, vcpu_events[i], true), 0);
-		CHECK_EQ(wire_control_event(w.t, 0, vcpu_events[i], false), 0);
+		CHECK_EQ(cmd_control_event(w.t, 0, vcpu_events[i], true), 0);
+		CHECK_EQ(cmd_control_event(w.t, 0, vcpu_events[i], false), 0);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(not_vcpu); i++)
-		CHECK_EQ(wire_control_event(w.t, 0, not_vcpu[i], true), -KVM_EINVAL);
+		CHECK_EQ(cmd_control_event(w.t, 0, not_vcpu[i], true), -KVM_EINVAL);
 	for (unsigned i = 0; i < ARRAY_SIZE(not_vm); i++)
-		CHECK_EQ(wire_control_vm_event(w.t, not_vm[i], true), -KVM_EINVAL);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_V6_EVENT_UNHOOK, true), 0);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_V6_EVENT_CREATE_VCPU, true), 0);
+		CHECK_EQ(cmd_control_vm_event(w.t, not_vm[i], true), -KVM_EINVAL);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_V6_EVENT_UNHOOK, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_V6_EVENT_CREATE_VCPU, true), 0);
 	world_close(&w);
 }
 

@@ -138,7 +138,7 @@ static void test_not_started(enum dialect d)
 	all_for(&w, 1, -KVM_EAGAIN);
 	all_for(&w, 2, -KVM_EAGAIN);
 	all_for(&w, 3, -KVM_EINVAL);
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, NULL), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0);
 	world_close(&w);
 }
 
@@ -147,10 +147,10 @@ static void test_cr_numbers(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, count);
 
 	for (u32 cr = 0; cr < 20; cr++)
-		CHECK_EQ(wire_control_cr(w.t, 0, cr, true),
+		CHECK_EQ(cmd_control_cr(w.t, 0, cr, true),
 			cr == 0 || cr == 3 || cr == 4 ? 0 : -KVM_EINVAL);
-	CHECK_EQ(wire_control_cr(w.t, 0, 0x10003, true), -KVM_EINVAL);
-	CHECK_EQ(wire_control_cr(w.t, 0, ~0u, false), -KVM_EINVAL);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 0x10003, true), -KVM_EINVAL);
+	CHECK_EQ(cmd_control_cr(w.t, 0, ~0u, false), -KVM_EINVAL);
 	world_close(&w);
 }
 
@@ -161,11 +161,11 @@ static void test_msr_numbers(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, count);
 
 	for (unsigned i = 0; i < ARRAY_SIZE(good); i++) {
-		CHECK_EQ(wire_control_msr(w.t, 0, good[i], true), 0);
-		CHECK_EQ(wire_control_msr(w.t, 0, good[i], false), 0);
+		CHECK_EQ(cmd_control_msr(w.t, 0, good[i], true), 0);
+		CHECK_EQ(cmd_control_msr(w.t, 0, good[i], false), 0);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
-		CHECK_EQ(wire_control_msr(w.t, 0, bad[i], true), -KVM_EINVAL);
+		CHECK_EQ(cmd_control_msr(w.t, 0, bad[i], true), -KVM_EINVAL);
 	world_close(&w);
 }
 

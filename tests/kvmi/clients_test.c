@@ -88,29 +88,29 @@ static void test_libvmi_read_only(enum dialect d)
 	u32 n;
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_guest_info(w.t, &n), 0);
+	CHECK_EQ(cmd_guest_info(w.t, &n), 0);
 	CHECK_EQ(n, 2);
 	end = max_gfn(w.t);
 	/* Pages of RAM, and holes behind it, which are refused. */
 	for (u64 gfn = 0; gfn <= end + 2; gfn++)
-		CHECK_EQ(wire_read(w.t, gfn << 12, page, 4096),
+		CHECK_EQ(cmd_read(w.t, gfn << 12, page, 4096),
 			gfn < VM_BYTES / 4096 ? 0 : -KVM_ENOENT);
-	CHECK_EQ(wire_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
 	CHECK_EQ(r.msr[3], r.sregs.efer);
 	pause_batch(w.t, n);
 	was = vm_read64(w.vm, VM_DATA);
-	CHECK_EQ(wire_get_registers(w.t, 1, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
-	CHECK_EQ(wire_write(w.t, VM_PAGE(3) + 8, "written", 7), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 1, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
+	CHECK_EQ(cmd_write(w.t, VM_PAGE(3) + 8, "written", 7), 0);
 	e = tool_next_of(w.t, 0);
 	r.regs = e.regs;
 	r.regs.r14 = 0x1414;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r.regs), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r.regs), 0);
 	CHECK_EQ(vm_read64(w.vm, VM_DATA), was);
 	tool_continue(w.t, &e);
 	e = tool_next_of(w.t, 1);
 	tool_continue(w.t, &e);
 	vm_moves(w.vm, VM_DATA);
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &r), 0);
 	CHECK_EQ(r.regs.r14, 0x1414);
 	tool_quiet(w.t);
 	world_close(&w);
@@ -124,7 +124,7 @@ static void libvmi_events_init(struct tool *t, unsigned n, bool on)
 
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned k = 0; k < ARRAY_SIZE(events); k++)
-			CHECK_EQ(wire_control_event(t, i, events[k], on), 0);
+			CHECK_EQ(cmd_control_event(t, i, events[k], on), 0);
 }
 
 /* A breakpoint that is stepped over: the byte is put back, one step, the byte is planted again. */
@@ -134,10 +134,10 @@ static void libvmi_breakpoint(struct world *w)
 
 	event_on(w->t, 0, KVMI_V6_EVENT_BREAKPOINT);
 	for (unsigned i = 0; i < 5; i++) {
-		CHECK_EQ(wire_write(w->t, NOP_AT, "\xcc", 1), 0);
+		CHECK_EQ(cmd_write(w->t, NOP_AT, "\xcc", 1), 0);
 		e = tool_event_of(w->t, KVMI_V6_EVENT_BREAKPOINT, 0);
 		CHECK_EQ(e.regs.rip, NOP_AT);
-		CHECK_EQ(wire_write(w->t, NOP_AT, "\x90", 1), 0);
+		CHECK_EQ(cmd_write(w->t, NOP_AT, "\x90", 1), 0);
 		CHECK_EQ(singlestep(w->t, 0, true), 0);
 		tool_retry(w->t, &e);
 		e = tool_event_of(w->t, KVMI_V6_EVENT_SINGLESTEP, 0);
@@ -154,7 +154,7 @@ static void libvmi_page(struct world *w)
 	struct event e;
 	u32 was;
 
-	CHECK_EQ(wire_set_access(w->t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w->t, VM_PAGE(1), 5), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		e = tool_event_of(w->t, KVMI_V6_EVENT_PF, 0);
 		CHECK_EQ(e.gpa, VM_PAGE(1));
@@ -163,7 +163,7 @@ static void libvmi_page(struct world *w)
 	}
 	e = tool_event_of(w->t, KVMI_V6_EVENT_PF, 0);
 	CHECK_EQ((u32)vm_read64(w->vm, VM_PAGE(1)), was);
-	CHECK_EQ(wire_set_access(w->t, VM_PAGE(1), 7), 0);
+	CHECK_EQ(cmd_set_access(w->t, VM_PAGE(1), 7), 0);
 	CHECK_EQ(singlestep(w->t, 0, true), 0);
 	tool_continue(w->t, &e);
 	e = tool_event_of(w->t, KVMI_V6_EVENT_SINGLESTEP, 0);
@@ -176,15 +176,15 @@ static void libvmi_registers(struct world *w)
 {
 	struct event e;
 
-	CHECK_EQ(wire_control_cr(w->t, 0, 3, true), 0);
+	CHECK_EQ(cmd_control_cr(w->t, 0, 3, true), 0);
 	for (unsigned i = 0; i < 3; i++) {
 		e = tool_event_of(w->t, KVMI_V6_EVENT_CR, 0);
 		CHECK_EQ(e.value, e.old ^ 8);
 		tool_continue(w->t, &e);
 	}
 	e = tool_event_of(w->t, KVMI_V6_EVENT_CR, 0);
-	CHECK_EQ(wire_control_cr(w->t, 0, 3, false), 0);
-	CHECK_EQ(wire_control_msr(w->t, 0, 0x176, true), 0);
+	CHECK_EQ(cmd_control_cr(w->t, 0, 3, false), 0);
+	CHECK_EQ(cmd_control_msr(w->t, 0, 0x176, true), 0);
 	tool_continue(w->t, &e);
 	for (unsigned i = 0; i < 3; i++) {
 		e = tool_event_of(w->t, KVMI_V6_EVENT_MSR, 0);
@@ -192,7 +192,7 @@ static void libvmi_registers(struct world *w)
 		tool_continue(w->t, &e);
 	}
 	e = tool_event_of(w->t, KVMI_V6_EVENT_MSR, 0);
-	CHECK_EQ(wire_control_msr(w->t, 0, 0x176, false), 0);
+	CHECK_EQ(cmd_control_msr(w->t, 0, 0x176, false), 0);
 	tool_continue(w->t, &e);
 }
 
@@ -249,19 +249,19 @@ static void test_hvmi(enum dialect d)
 		CHECK_EQ(tool_command(w.t, KVMI_V6_CHECK_EVENT, request, 8, 0), 0);
 	}
 	for (unsigned i = 0; i < 2; i++)
-		CHECK_EQ(wire_tsc_speed(w.t, i, &hz), 0);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_V6_EVENT_UNHOOK, true), 0);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_V6_EVENT_CREATE_VCPU, true), 0);
+		CHECK_EQ(cmd_tsc_speed(w.t, i, &hz), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_V6_EVENT_UNHOOK, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_V6_EVENT_CREATE_VCPU, true), 0);
 	pause_batch(w.t, 2);
 	for (unsigned i = 0; i < 2; i++) {
-		CHECK_EQ(wire_get_registers(w.t, i, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), NULL), 0);
-		CHECK_EQ(wire_cpuid(w.t, i, 1, 0, id), 0);
-		CHECK_EQ(wire_xsave(w.t, i, area), 0);
+		CHECK_EQ(cmd_get_registers(w.t, i, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), NULL), 0);
+		CHECK_EQ(cmd_cpuid(w.t, i, 1, 0, id), 0);
+		CHECK_EQ(cmd_xsave(w.t, i, area), 0);
 		for (u32 k = KVMI_V6_EVENT_CR; k <= KVMI_V6_EVENT_DESCRIPTOR; k++)
 			event_on(w.t, i, k);
 		event_on(w.t, i, KVMI_V6_EVENT_SINGLESTEP);
-		CHECK_EQ(wire_control_cr(w.t, i, 3, true), 0);
-		CHECK_EQ(wire_control_msr(w.t, i, 0x176, true), 0);
+		CHECK_EQ(cmd_control_cr(w.t, i, 3, true), 0);
+		CHECK_EQ(cmd_control_msr(w.t, i, 0x176, true), 0);
 	}
 	resume(w.t, 2);
 
@@ -272,7 +272,7 @@ static void test_hvmi(enum dialect d)
 		r = e.regs;
 		r.r13 = 0x1300 + i;
 		send_response(w.t, false);
-		wire_send_set_registers(w.t, e.vcpu, &r);
+		cmd_send_set_registers(w.t, e.vcpu, &r);
 		tool_continue(w.t, &e);
 		send_response(w.t, true);
 		CHECK_EQ(tool_reply(w.t, KVMI_V6_CONTROL_CMD_RESPONSE, NULL), 0);
@@ -299,7 +299,7 @@ static void test_libmicrovmi(enum dialect d)
 	u32 n;
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_guest_info(w.t, &n), 0);
+	CHECK_EQ(cmd_guest_info(w.t, &n), 0);
 	for (u32 i = 0; i < n; i++) {
 		event_on(w.t, i, KVMI_V6_EVENT_CR);
 		event_on(w.t, i, KVMI_V6_EVENT_MSR);
@@ -308,12 +308,12 @@ static void test_libmicrovmi(enum dialect d)
 	pause_batch(w.t, n);
 	CHECK_EQ(max_gfn(w.t), VM_BYTES / 4096 - 1);
 	for (u64 gpa = 0; gpa < VM_BYTES; gpa += 4096)
-		CHECK_EQ(wire_read(w.t, gpa, page, 4096), 0);
-	CHECK_EQ(wire_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
-	CHECK_EQ(wire_set_registers(w.t, 0, &r.regs), 0);
+		CHECK_EQ(cmd_read(w.t, gpa, page, 4096), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r.regs), 0);
 	resume(w.t, n);
 	for (u32 i = 0; i < n; i++)
-		CHECK_EQ(wire_control_cr(w.t, i, 3, true), 0);
+		CHECK_EQ(cmd_control_cr(w.t, i, 3, true), 0);
 	for (unsigned i = 0; i < 20; i++) {
 		e = tool_event(w.t, KVMI_V6_EVENT_CR);
 		tool_continue(w.t, &e);
@@ -336,11 +336,11 @@ static void test_v5_library(enum dialect d)
 	u32 n;
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_guest_info(w.t, &n), 0);
+	CHECK_EQ(cmd_guest_info(w.t, &n), 0);
 	CHECK_EQ(n, 2);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
-	CHECK_EQ(wire_pause_all(w.t), 2);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
+	CHECK_EQ(cmd_pause_all(w.t), 2);
 	for (u32 i = 0; i < n; i++) {
 		e = tool_next_of(w.t, i);
 		while (e.id == KVMI_EVENT_CREATE_VCPU) {
@@ -348,18 +348,18 @@ static void test_v5_library(enum dialect d)
 			e = tool_next_of(w.t, i);
 		}
 		CHECK_EQ(e.id, KVMI_EVENT_PAUSE_VCPU);
-		CHECK_EQ(wire_get_registers(w.t, i, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
-		CHECK_EQ(wire_control_cr(w.t, i, 3, true), 0);
-		CHECK_EQ(wire_control_msr(w.t, i, 0x176, true), 0);
+		CHECK_EQ(cmd_get_registers(w.t, i, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
+		CHECK_EQ(cmd_control_cr(w.t, i, 3, true), 0);
+		CHECK_EQ(cmd_control_msr(w.t, i, 0x176, true), 0);
 		event_on(w.t, i, KVMI_EVENT_CR);
 		event_on(w.t, i, KVMI_EVENT_MSR);
 		event_on(w.t, i, KVMI_EVENT_PF);
-		CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
-		CHECK_EQ(wire_get_access(w.t, VM_PAGE(1), &access), 0);
+		CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
+		CHECK_EQ(cmd_get_access(w.t, VM_PAGE(1), &access), 0);
 		CHECK_EQ(access, 5);
 		tool_continue(w.t, &e);
 	}
-	CHECK_EQ(wire_read(w.t, VM_CODE, page, 4096), 0);
+	CHECK_EQ(cmd_read(w.t, VM_CODE, page, 4096), 0);
 	for (unsigned i = 0; i < 100; i++) {
 		e = tool_next_of(w.t, i % 2);
 		CHECK(e.id == KVMI_EVENT_CR || e.id == KVMI_EVENT_MSR || e.id == KVMI_EVENT_PF);

@@ -45,7 +45,7 @@ static struct world reads(enum dialect d, const u8 *code, const u8 *end)
 
 	memcpy(w.vm->ram + VM_PAGE(1), "ABCDEFGHIJKLMNOP", 16);
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 6), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 6), 0);
 	vm_begin(w.vm);
 	return w;
 }
@@ -197,7 +197,7 @@ static void test_step(enum dialect d)
 	u8 access;
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	vm_begin(w.vm);
 	for (u32 i = 0; i < 100; i++) {
 		struct event e = tool_event(w.t, KVMI_EVENT_PF);
@@ -206,7 +206,7 @@ static void test_step(enum dialect d)
 		CHECK_EQ((u32)e.regs.rax, i / 2 + 1);
 		CHECK_EQ(get_u32(w.vm->ram + VM_PAGE(1) + (i % 2) * 4), i / 2);
 		if (d == V5 && i % 10 == 1) {
-			CHECK_EQ(wire_get_access(w.t, VM_PAGE(1), &access), 0);
+			CHECK_EQ(cmd_get_access(w.t, VM_PAGE(1), &access), 0);
 			CHECK_EQ(access, 5);
 		}
 		step(w.t, &e);
@@ -235,8 +235,8 @@ static void test_step_nested(enum dialect d)
 
 	memcpy(w.vm->ram + VM_PAGE(1), "12345678", 8);
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(2), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(2), 0), 0);
 	vm_begin(w.vm);
 	for (u64 i = 1; i <= 2; i++) {
 		e = tool_event(w.t, KVMI_EVENT_PF);
@@ -264,8 +264,8 @@ static void test_step_ends_with_exception(enum dialect d)
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
 	/* The gates are in the same page as what is read: PAGE1 takes their place. */
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_GATES, 3), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_GATES, 3), 0);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_PF);
 	step(w.t, &e);
@@ -277,7 +277,7 @@ static void test_step_ends_with_exception(enum dialect d)
 		if (!vm_silent(w.vm, 0))
 			break;
 	}
-	CHECK_EQ(wire_set_access(w.t, VM_GATES, 7), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_GATES, 7), 0);
 	tool_close(w.t);
 	vm_vector(w.vm, 0, 6, NULL);
 	w.t = NULL;
@@ -302,7 +302,7 @@ static void test_step_alone(enum dialect d)
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
 	event_on(w.t, 1, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	vm_begin(w.vm);
 	for (unsigned i = 0; i < 400; i++) {
 		const struct event e = tool_event(w.t, KVMI_EVENT_PF);
@@ -324,7 +324,7 @@ static void test_step_stops_others(enum dialect d)
 	struct event e;
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	vm_begin(w.vm);
 	/* vcpu 1 does not ask, and its accesses go on. */
 	vm_moves(w.vm, VM_PAGE(1) + 8);

@@ -263,7 +263,7 @@ static size_t answer_pf(enum dialect d, u8 *at, const struct pf_answer *how)
 	return size;
 }
 
-size_t wire_answer(enum dialect d, const struct event *e, u32 action, u8 *ret)
+size_t tool_answer_bytes(enum dialect d, const struct event *e, u32 action, u8 *ret)
 {
 	size_t n = answer_head(d, e, action, ret);
 
@@ -286,7 +286,7 @@ void tool_answer(struct tool *t, const struct event *e, u32 action)
 {
 	u8 bytes[512];
 
-	tool_send_answer(t, e->seq, bytes, wire_answer(t->dialect, e, action, bytes));
+	tool_send_answer(t, e->seq, bytes, tool_answer_bytes(t->dialect, e, action, bytes));
 }
 
 void tool_answer_value(struct tool *t, const struct event *e, u32 action, u64 value)
@@ -295,7 +295,7 @@ void tool_answer_value(struct tool *t, const struct event *e, u32 action, u64 va
 	u8 bytes[512];
 
 	with.value = value;
-	tool_send_answer(t, e->seq, bytes, wire_answer(t->dialect, &with, action, bytes));
+	tool_send_answer(t, e->seq, bytes, tool_answer_bytes(t->dialect, &with, action, bytes));
 }
 
 void tool_answer_pf(struct tool *t, const struct event *e, u32 action, struct pf_answer how)

@@ -224,7 +224,7 @@ static void test_largest(enum dialect d)
 
 	for (u64 i = 0; i < ARRAY_SIZE(all); i++)
 		all[i] = (struct page_access){i << 12, i == 1 || i == 2 ? 7 : (u8)(i % 8)};
-	CHECK_EQ(wire_set_accesses(w.t, all, ARRAY_SIZE(all)), 0);
+	CHECK_EQ(cmd_set_accesses(w.t, all, ARRAY_SIZE(all)), 0);
 	put_u16(ask + 2, 8190);
 	for (u64 i = 0; i < 8190; i++)
 		put_u64(ask + 8 + 8 * i, (i << 12) + 123);

@@ -51,18 +51,18 @@ static void test_unhook(enum dialect d)
 
 	vm_begin(w.vm);
 	CHECK_EQ(kvm(w.vm, w.vm->fd, KVM_INTROSPECTION_UNHOOK, 0), -EPERM);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
 	CHECK_EQ(kvm(w.vm, w.vm->fd, KVM_INTROSPECTION_UNHOOK, 0), 0);
 	e = tool_event(w.t, KVMI_EVENT_UNHOOK);
 	CHECK_EQ(e.vcpu, 0);
 	CHECK_EQ(e.seq, 1);
 	/* It only asks: the session goes on. */
-	CHECK_EQ(wire_write(w.t, VM_DATA + 64, "x", 1), 0);
+	CHECK_EQ(cmd_write(w.t, VM_DATA + 64, "x", 1), 0);
 	tool_close(w.t);
 	w.t = tool_open(w.vm, d);
 	CHECK_EQ(kvm(w.vm, w.vm->fd, KVM_INTROSPECTION_UNHOOK, 0), -EPERM);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_UNHOOK, false), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_UNHOOK, false), 0);
 	CHECK_EQ(kvm(w.vm, w.vm->fd, KVM_INTROSPECTION_UNHOOK, 0), -EPERM);
 	vm_moves(w.vm, VM_DATA);
 	world_close(&w);
@@ -74,7 +74,7 @@ static void test_unhook_answered(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, count);
 	struct event e;
 
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_UNHOOK, true), 0);
 	CHECK_EQ(kvm(w.vm, w.vm->fd, KVM_INTROSPECTION_UNHOOK, 0), 0);
 	e = tool_event(w.t, KVMI_EVENT_UNHOOK);
 	tool_continue(w.t, &e);
@@ -131,7 +131,7 @@ static void test_second_hook_waits(enum dialect d)
 	if (!s.done)
 		inside_wait_thread(s.tid, 20);
 	CHECK(!s.done);
-	CHECK_EQ(wire_version(w.t, NULL, NULL), 0);
+	CHECK_EQ(cmd_version(w.t, NULL, NULL), 0);
 	tool_close(w.t);
 	pthread_join(thread, NULL);
 	CHECK_EQ(s.result, 0);
@@ -148,7 +148,7 @@ static void test_dialects_by_turns(enum dialect d)
 	for (unsigned i = 0; i < 20; i++) {
 		tool_close(w.t);
 		w.t = tool_open(w.vm, i % 2 ? V5 : V6);
-		CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, NULL), 0);
+		CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0);
 	}
 	world_close(&w);
 }
@@ -163,7 +163,7 @@ static void test_nothing_stays(enum dialect d)
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
 	event_on(w.t, 1, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
 	vm_begin(w.vm);
 	/* Both wait for an answer that never comes. */
 	tool_next_of(w.t, 0);
@@ -172,7 +172,7 @@ static void test_nothing_stays(enum dialect d)
 	tool_close(w.t);
 	vm_moves(w.vm, VM_PAGE(1));
 	w.t = tool_open(w.vm, d);
-	if (!wire_get_access(w.t, VM_PAGE(1), &access))
+	if (!cmd_get_access(w.t, VM_PAGE(1), &access))
 		CHECK_EQ(access, 7);
 	event_on(w.t, 0, KVMI_EVENT_PF);
 	vm_moves(w.vm, VM_PAGE(1));
@@ -187,7 +187,7 @@ static void test_pauses_go(enum dialect d)
 
 	vm_begin(w.vm);
 	for (unsigned i = 0; i < 5; i++)
-		wire_pause_all(w.t);
+		cmd_pause_all(w.t);
 	tool_event(w.t, KVMI_EVENT_PAUSE_VCPU);
 	tool_close(w.t);
 	vm_moves(w.vm, VM_DATA);
@@ -209,12 +209,12 @@ static void test_waiting_commands_go(enum dialect d)
 		for (unsigned k = 0; k < 10; k++)
 			tool_send(w.t, d == V5 ? KVMI_GET_REGISTERS : KVMI_V6_GET_REGISTERS,
 				request, d == V5 ? 8 : 16);
-		CHECK_EQ(wire_version(w.t, NULL, NULL), 0);
+		CHECK_EQ(cmd_version(w.t, NULL, NULL), 0);
 		tool_close(w.t);
 	}
 	w.t = tool_open(w.vm, d);
 	vm_go(w.vm);
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, NULL), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0);
 	world_close(&w);
 }
 
@@ -223,7 +223,7 @@ static void test_writes_stay(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, count);
 
-	CHECK_EQ(wire_write(w.t, VM_DATA + 64, "stays", 5), 0);
+	CHECK_EQ(cmd_write(w.t, VM_DATA + 64, "stays", 5), 0);
 	tool_close(w.t);
 	w.t = tool_open(w.vm, d);
 	CHECK_EQ(w.vm->ram[VM_DATA + 68], 's');
@@ -253,7 +253,7 @@ static void test_create_vcpu(enum dialect d)
 	VM_GUEST(w.vm, 0, LONG, count);
 	VM_GUEST(w.vm, 1, LONG, count);
 	w.t = tool_open(w.vm, d);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
 	vm_begin(w.vm);
 	vm_go(w.vm);
 	for (unsigned i = 0; i < 2; i++) {
@@ -275,13 +275,13 @@ static void test_create_later(enum dialect d)
 	struct event e;
 
 	w.t = tool_open(w.vm, d);
-	CHECK_EQ(wire_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
 	vm_add_cpu(w.vm);
 	VM_GUEST(w.vm, 1, LONG, count);
 	vm_begin(w.vm);
 	vm_start(w.vm, 1);
 	e = tool_event_of(w.t, KVMI_EVENT_CREATE_VCPU, 1);
-	CHECK_EQ(wire_get_registers(w.t, 1, NULL, 0, NULL), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 1, NULL, 0, NULL), 0);
 	CHECK_EQ(vm_read64(w.vm, VM_DATA), 0);
 	tool_continue(w.t, &e);
 	vm_moves(w.vm, VM_DATA);
@@ -305,7 +305,7 @@ static void test_machine_closed(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, count);
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
 	vm_stop(w.vm, 0);
 	vm_close(w.vm);
 	tool_closed(w.t);

@@ -16,7 +16,7 @@ static void injected(enum dialect d, u8 nr, bool has_error, u32 error, u64 addre
 
 	vm_begin(w.vm);
 	vm_moves(w.vm, VM_DATA);
-	CHECK_EQ(wire_inject(w.t, 0, nr, has_error, error, address), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, nr, has_error, error, address), 0);
 	CHECK_EQ(vm_vector(w.vm, 0, nr, &rip), want_error);
 	CHECK(rip >= VM_CODE && rip < VM_CODE + 16);
 	if (nr == 14)
@@ -48,9 +48,9 @@ static void test_inject_refused(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, count);
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_inject(w.t, 0, 32, false, 0, 0), -KVM_EINVAL);
-	CHECK_EQ(wire_inject(w.t, 0, 255, false, 0, 0), -KVM_EINVAL);
-	CHECK_EQ(wire_inject(w.t, 0, 14, true, 0, 0x8000000000000000), -KVM_EINVAL);
+	CHECK_EQ(cmd_inject(w.t, 0, 32, false, 0, 0), -KVM_EINVAL);
+	CHECK_EQ(cmd_inject(w.t, 0, 255, false, 0, 0), -KVM_EINVAL);
+	CHECK_EQ(cmd_inject(w.t, 0, 14, true, 0, 0x8000000000000000), -KVM_EINVAL);
 	vm_moves(w.vm, VM_DATA);
 	vm_moves(w.vm, VM_DATA);
 	CHECK(vm_silent(w.vm, 0));
@@ -65,7 +65,7 @@ static void test_inject_in_event(enum dialect d)
 	u64 rip;
 
 	e = pause_cpu(w.t, 0);
-	CHECK_EQ(wire_inject(w.t, 0, 14, true, 4, 0xabc000), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 14, true, 4, 0xabc000), 0);
 	CHECK(vm_silent(w.vm, 0));
 	tool_continue(w.t, &e);
 	CHECK_EQ(vm_vector(w.vm, 0, 14, &rip), 4);
@@ -84,7 +84,7 @@ static void test_inject_on_retry(enum dialect d)
 	event_on(w.t, 0, KVMI_EVENT_BREAKPOINT);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_BREAKPOINT);
-	CHECK_EQ(wire_inject(w.t, 0, 13, true, 0x40, 0), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 13, true, 0x40, 0), 0);
 	tool_retry(w.t, &e);
 	CHECK_EQ(vm_vector(w.vm, 0, 13, &rip), 0x40);
 	CHECK_EQ(rip, VM_CODE);
@@ -103,7 +103,7 @@ static void test_lost(enum dialect d)
 	event_on(w.t, 0, KVMI_EVENT_TRAP);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_BREAKPOINT);
-	CHECK_EQ(wire_inject(w.t, 0, 6, false, 0, 0), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 6, false, 0, 0), 0);
 	tool_continue(w.t, &e);
 	e = tool_event_of(w.t, KVMI_EVENT_TRAP, 0);
 	CHECK_EQ(e.vector, 3);
@@ -124,7 +124,7 @@ static void test_not_lost(enum dialect d)
 	event_on(w.t, 0, KVMI_EVENT_TRAP);
 	vm_begin(w.vm);
 	vm_moves(w.vm, VM_DATA);
-	CHECK_EQ(wire_inject(w.t, 0, 6, false, 0, 0), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 6, false, 0, 0), 0);
 	vm_vector(w.vm, 0, 6, NULL);
 	tool_quiet(w.t);
 	world_close(&w);
@@ -139,7 +139,7 @@ static void test_trap(enum dialect d)
 	event_on(w.t, 0, KVMI_EVENT_TRAP);
 	event_on(w.t, 0, KVMI_EVENT_BREAKPOINT);
 	e = pause_cpu(w.t, 0);
-	CHECK_EQ(wire_inject(w.t, 0, 14, true, 2, 0x1234000), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 14, true, 2, 0x1234000), 0);
 	tool_continue(w.t, &e);
 	e = tool_event_of(w.t, KVMI_EVENT_TRAP, 0);
 	CHECK_EQ(e.vector, 14);
@@ -160,8 +160,8 @@ static void test_busy(enum dialect d)
 
 	event_on(w.t, 0, KVMI_EVENT_TRAP);
 	e = pause_cpu(w.t, 0);
-	CHECK_EQ(wire_inject(w.t, 0, 6, false, 0, 0), 0);
-	CHECK_EQ(wire_inject(w.t, 0, 13, true, 0, 0), -KVM_EBUSY);
+	CHECK_EQ(cmd_inject(w.t, 0, 6, false, 0, 0), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 13, true, 0, 0), -KVM_EBUSY);
 	tool_continue(w.t, &e);
 	e = tool_event(w.t, KVMI_EVENT_TRAP);
 	CHECK_EQ(e.vector, 6);
@@ -176,12 +176,12 @@ static void test_inject_and_go(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, count);
 
 	pause_cpu(w.t, 0);
-	CHECK_EQ(wire_inject(w.t, 0, 6, false, 0, 0), 0);
+	CHECK_EQ(cmd_inject(w.t, 0, 6, false, 0, 0), 0);
 	vm_begin(w.vm);
 	tool_close(w.t);
 	w.t = tool_open(w.vm, d);
 	for (unsigned i = 0; i < 3; i++)
-		CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, NULL), 0);
+		CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0);
 	tool_quiet(w.t);
 	world_close(&w);
 }

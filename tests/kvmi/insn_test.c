@@ -50,7 +50,7 @@ static void test_breakpoint_skip(enum dialect d)
 	struct kvm_regs r = e.regs;
 
 	r.rip++;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_retry(w.t, &e);
 	VM_OUT(w.vm, 0, 0x10, 2);
 	tool_quiet(w.t);
@@ -69,7 +69,7 @@ static void test_breakpoint_retry(enum dialect d)
 		CHECK_EQ(e.regs.rip, AT_LABEL(0, int3, here));
 	}
 	/* RETRY with the byte that was there */
-	CHECK_EQ(wire_write(w.t, e.gpa, "\x90", 1), 0);
+	CHECK_EQ(cmd_write(w.t, e.gpa, "\x90", 1), 0);
 	tool_retry(w.t, &e);
 	VM_OUT(w.vm, 0, 0x10, 2);
 	world_close(&w);
@@ -112,11 +112,11 @@ static void test_breakpoint_planted(enum dialect d)
 	for (unsigned i = 0; i < 10; i++) {
 		struct event e;
 
-		CHECK_EQ(wire_write(w.t, here, "\xcc", 1), 0);
+		CHECK_EQ(cmd_write(w.t, here, "\xcc", 1), 0);
 		e = tool_event(w.t, KVMI_EVENT_BREAKPOINT);
 		CHECK_EQ(e.regs.rip, VM_ALIAS + here);
 		CHECK_EQ(e.gpa, here);
-		CHECK_EQ(wire_write(w.t, here, "\x90", 1), 0);
+		CHECK_EQ(cmd_write(w.t, here, "\x90", 1), 0);
 		tool_retry(w.t, &e);
 		vm_moves(w.vm, VM_DATA);
 	}
@@ -206,7 +206,7 @@ static void test_hypercall(enum dialect d)
 	r = e.regs;
 	r.rax = 77;
 	r.rdx = 0x5555;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_continue(w.t, &e);
 	VM_OUT(w.vm, 0, 0x10, 0);
 	VM_OUT(w.vm, 0, 0x11, 0x5555);
@@ -370,7 +370,7 @@ static void test_cpuid(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, cpuid);
 	u32 got[4];
 
-	CHECK_EQ(wire_cpuid(w.t, 0, 7, 0, got), 0);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 7, 0, got), 0);
 	vm_begin(w.vm);
 	for (unsigned i = 0; i < 4; i++)
 		VM_OUT(w.vm, 0, 0x10, got[i]);
@@ -378,13 +378,13 @@ static void test_cpuid(enum dialect d)
 	world_close(&w);
 
 	w = WORLD(d, 1, LONG, int3);
-	CHECK_EQ(wire_cpuid(w.t, 0, 0, 0, got), 0);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 0, 0, got), 0);
 	CHECK(got[0] >= 7);
-	CHECK_EQ(wire_cpuid(w.t, 0, 0x80000000, 0, got), 0);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 0x80000000, 0, got), 0);
 	CHECK(got[0] >= 0x80000001);
-	CHECK_EQ(wire_cpuid(w.t, 0, 0x12345678, 0, got), -KVM_ENOENT);
-	CHECK_EQ(wire_cpuid(w.t, 0, 0xffffffff, 0, got), -KVM_ENOENT);
-	CHECK_EQ(wire_cpuid(w.t, 0, 0xd, 63, got), -KVM_ENOENT);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 0x12345678, 0, got), -KVM_ENOENT);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 0xffffffff, 0, got), -KVM_ENOENT);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 0xd, 63, got), -KVM_ENOENT);
 	world_close(&w);
 }
 
@@ -407,7 +407,7 @@ static void test_xsave(enum dialect d)
 	event_on(w.t, 0, KVMI_EVENT_BREAKPOINT);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_BREAKPOINT);
-	CHECK_EQ(wire_xsave(w.t, 0, area), 0);
+	CHECK_EQ(cmd_xsave(w.t, 0, area), 0);
 	CHECK_EQ(get_u64(area + 160 + 3 * 16), 0x1122334455667788);
 	CHECK_EQ(get_u16(area), 0x37f);
 	CHECK_EQ(get_u64(area + 32), 0x8000000000000000); /* 1.0 */
@@ -416,7 +416,7 @@ static void test_xsave(enum dialect d)
 	CHECK_EQ(get_u64(area + 520), 0); /* not compacted */
 	r = e.regs;
 	r.rip++;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_retry(w.t, &e);
 	VM_OUT(w.vm, 0, 0x10, 0x55667788);
 	world_close(&w);
@@ -428,10 +428,10 @@ static void test_guest_info(enum dialect d)
 	u64 hz;
 	u32 n;
 
-	CHECK_EQ(wire_guest_info(w.t, &n), 0);
+	CHECK_EQ(cmd_guest_info(w.t, &n), 0);
 	CHECK_EQ(n, 3);
 	for (unsigned i = 0; i < 3; i++) {
-		CHECK_EQ(wire_tsc_speed(w.t, i, &hz), 0);
+		CHECK_EQ(cmd_tsc_speed(w.t, i, &hz), 0);
 		CHECK(!hz || (hz > 100000000 && hz < 20000000000));
 		CHECK_EQ(hz, (u64)kvm(w.vm, w.vm->cpu[i].fd, KVM_GET_TSC_KHZ, 0) * 1000);
 	}

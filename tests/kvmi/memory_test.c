@@ -24,13 +24,13 @@ static void test_read(enum dialect d)
 
 	for (unsigned i = 0; i < 4096; i++)
 		w.vm->ram[VM_PAGE(1) + i] = (u8)(i * 7 + (i >> 8));
-	CHECK_EQ(wire_read(w.t, VM_PAGE(1), got, 4096), 0);
+	CHECK_EQ(cmd_read(w.t, VM_PAGE(1), got, 4096), 0);
 	CHECK(!memcmp(got, w.vm->ram + VM_PAGE(1), 4096));
-	CHECK_EQ(wire_read(w.t, VM_PAGE(1) + 4095, got, 1), 0);
+	CHECK_EQ(cmd_read(w.t, VM_PAGE(1) + 4095, got, 1), 0);
 	CHECK_EQ(got[0], w.vm->ram[VM_PAGE(1) + 4095]);
-	CHECK_EQ(wire_read(w.t, VM_PAGE(1) + 1001, got, 3095), 0);
+	CHECK_EQ(cmd_read(w.t, VM_PAGE(1) + 1001, got, 3095), 0);
 	CHECK(!memcmp(got, w.vm->ram + VM_PAGE(1) + 1001, 3095));
-	CHECK_EQ(wire_read(w.t, VM_BYTES - 8, got, 8), 0);
+	CHECK_EQ(cmd_read(w.t, VM_BYTES - 8, got, 8), 0);
 	world_close(&w);
 }
 
@@ -41,10 +41,10 @@ static void test_write(enum dialect d)
 
 	for (unsigned i = 0; i < 4096; i++)
 		bytes[i] = (u8)(i * 5 + (i >> 8));
-	CHECK_EQ(wire_write(w.t, VM_PAGE(1), bytes, 4096), 0);
+	CHECK_EQ(cmd_write(w.t, VM_PAGE(1), bytes, 4096), 0);
 	CHECK(!memcmp(bytes, w.vm->ram + VM_PAGE(1), 4096));
 	CHECK_EQ(w.vm->ram[VM_PAGE(2)], 0);
-	CHECK_EQ(wire_write(w.t, VM_PAGE(2) + 4095, "x", 1), 0);
+	CHECK_EQ(cmd_write(w.t, VM_PAGE(2) + 4095, "x", 1), 0);
 	CHECK_EQ(w.vm->ram[VM_PAGE(2) + 4095], 'x');
 	CHECK_EQ(w.vm->ram[VM_PAGE(2) + 4094], 0);
 	CHECK_EQ(w.vm->ram[VM_PAGE(3)], 0);
@@ -64,8 +64,8 @@ static void test_bad_size(enum dialect d)
 	u8 request[16];
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad_sizes); i++) {
-		CHECK_EQ(wire_read(w.t, bad_sizes[i].gpa, bytes, bad_sizes[i].size), -KVM_EINVAL);
-		CHECK_EQ(wire_write(w.t, bad_sizes[i].gpa, bytes, bad_sizes[i].size), -KVM_EINVAL);
+		CHECK_EQ(cmd_read(w.t, bad_sizes[i].gpa, bytes, bad_sizes[i].size), -KVM_EINVAL);
+		CHECK_EQ(cmd_write(w.t, bad_sizes[i].gpa, bytes, bad_sizes[i].size), -KVM_EINVAL);
 	}
 	for (unsigned i = 0; i < ARRAY_SIZE(huge); i++) {
 		put_u64(request, VM_DATA);
@@ -87,10 +87,10 @@ static void test_no_memory(enum dialect d)
 	u8 byte = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(places); i++) {
-		CHECK_EQ(wire_read(w.t, places[i], &byte, 1), no_such_memory(d));
-		CHECK_EQ(wire_write(w.t, places[i], &byte, 1), no_such_memory(d));
+		CHECK_EQ(cmd_read(w.t, places[i], &byte, 1), no_such_memory(d));
+		CHECK_EQ(cmd_write(w.t, places[i], &byte, 1), no_such_memory(d));
 	}
-	CHECK_EQ(wire_read(w.t, VM_DATA, &byte, 1), 0);
+	CHECK_EQ(cmd_read(w.t, VM_DATA, &byte, 1), 0);
 	world_close(&w);
 }
 
@@ -101,9 +101,9 @@ static void test_restricted(enum dialect d)
 	u8 bytes[8] = "tool's";
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
-	CHECK_EQ(wire_write(w.t, VM_PAGE(1), bytes, 8), 0);
-	CHECK_EQ(wire_read(w.t, VM_PAGE(1), bytes, 8), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_write(w.t, VM_PAGE(1), bytes, 8), 0);
+	CHECK_EQ(cmd_read(w.t, VM_PAGE(1), bytes, 8), 0);
 	CHECK_EQ(bytes[0], 't');
 	tool_quiet(w.t);
 	world_close(&w);
@@ -116,8 +116,8 @@ static void test_without_vcpu(enum dialect d)
 	u8 bytes[8] = "tool's";
 
 	w.t = tool_open(w.vm, d);
-	CHECK_EQ(wire_write(w.t, VM_PAGE(1), bytes, 8), 0);
-	CHECK_EQ(wire_read(w.t, VM_PAGE(1), bytes, 8), 0);
+	CHECK_EQ(cmd_write(w.t, VM_PAGE(1), bytes, 8), 0);
+	CHECK_EQ(cmd_read(w.t, VM_PAGE(1), bytes, 8), 0);
 	world_close(&w);
 }
 
@@ -134,8 +134,8 @@ static void test_dirty(enum dialect d)
 	slot.userspace_addr = (unsigned long)w.vm->ram;
 	CHECK_EQ(kvm_p(w.vm, w.vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
 	w.t = tool_open(w.vm, d);
-	CHECK_EQ(wire_read(w.t, VM_PAGE(1), &byte, 1), 0);
-	CHECK_EQ(wire_write(w.t, VM_PAGE(2), &byte, 1), 0);
+	CHECK_EQ(cmd_read(w.t, VM_PAGE(1), &byte, 1), 0);
+	CHECK_EQ(cmd_write(w.t, VM_PAGE(2), &byte, 1), 0);
 	CHECK_EQ(kvm_p(w.vm, w.vm->fd, KVM_GET_DIRTY_LOG, &log), 0);
 	CHECK_EQ(bitmap[0], BIT64(VM_PAGE(2) >> 12));
 	world_close(&w);
@@ -150,7 +150,7 @@ static void test_guest_sees(enum dialect d)
 	vm_begin(w.vm);
 	vm_wait64(w.vm, VM_DATA, 0x11111111);
 	for (u32 value = 1; value < 20; value++) {
-		CHECK_EQ(wire_write(w.t, code, &value, 4), 0);
+		CHECK_EQ(cmd_write(w.t, code, &value, 4), 0);
 		for (unsigned ms = 0; (u32)vm_read64(w.vm, VM_DATA) != value; ms++) {
 			CHECK(ms < wait_ms());
 			usleep(1000);
@@ -169,7 +169,7 @@ static void test_seen_at_once(enum dialect d)
 	vm_begin(w.vm);
 	vm_wait64(w.vm, VM_DATA, 0x11111111);
 	e = pause_cpu(w.t, 0);
-	CHECK_EQ(wire_write(w.t, code, &(u32){0x22222222}, 4), 0);
+	CHECK_EQ(cmd_write(w.t, code, &(u32){0x22222222}, 4), 0);
 	vm_write64(w.vm, VM_DATA, 0);
 	tool_continue(w.t, &e);
 	vm_moves(w.vm, VM_DATA + 8);
@@ -188,10 +188,10 @@ static void test_tokens(enum dialect d)
 	unsigned n = 0;
 
 	/* Eight at a time; a server may give a ninth, as the first one did. */
-	while (n < 9 && !wire_map_token(w.t, tokens[n]))
+	while (n < 9 && !cmd_map_token(w.t, tokens[n]))
 		n++;
 	CHECK(n >= 8);
-	CHECK_EQ(wire_map_token(w.t, tokens[8]), -KVM_EAGAIN);
+	CHECK_EQ(cmd_map_token(w.t, tokens[8]), -KVM_EAGAIN);
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned k = 0; k < i; k++)
 			CHECK(memcmp(tokens[i], tokens[k], 32));
@@ -205,13 +205,13 @@ static void test_tokens_go(enum dialect d)
 	u8 token[32];
 	s32 err = 0;
 
-	while (!wire_map_token(w.t, token))
+	while (!cmd_map_token(w.t, token))
 		;
 	tool_close(w.t);
 	w.t = tool_open(w.vm, d);
-	while (!wire_map_token(w.t, token))
+	while (!cmd_map_token(w.t, token))
 		;
-	for (unsigned ms = 0; (err = wire_map_token(w.t, token)) && ms < wait_ms(); ms += 10)
+	for (unsigned ms = 0; (err = cmd_map_token(w.t, token)) && ms < wait_ms(); ms += 10)
 		usleep(10000);
 	CHECK_EQ(err, 0);
 	world_close(&w);

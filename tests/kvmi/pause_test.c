@@ -30,7 +30,7 @@ static void test_no_progress(enum dialect d)
 
 		vm_moves(w.vm, COUNTER(0));
 		vm_moves(w.vm, COUNTER(1));
-		CHECK_EQ(wire_pause_all(w.t), 2);
+		CHECK_EQ(cmd_pause_all(w.t), 2);
 		for (unsigned i = 0; i < 2; i++)
 			was[i] = vm_read64(w.vm, COUNTER(i));
 		usleep(3000);
@@ -54,7 +54,7 @@ static void test_one_goes_on(enum dialect d)
 	u64 was;
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_pause_all(w.t), 2);
+	CHECK_EQ(cmd_pause_all(w.t), 2);
 	e = tool_next_of(w.t, 1);
 	was = vm_read64(w.vm, COUNTER(0));
 	tool_continue(w.t, &e);
@@ -71,9 +71,9 @@ static void test_each_counts(enum dialect d)
 	struct world w = WORLD(d, 2, LONG, counters);
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_pause_all(w.t), 2);
-	CHECK_EQ(wire_pause_all(w.t), 2);
-	CHECK_EQ(wire_pause_all(w.t), 2);
+	CHECK_EQ(cmd_pause_all(w.t), 2);
+	CHECK_EQ(cmd_pause_all(w.t), 2);
+	CHECK_EQ(cmd_pause_all(w.t), 2);
 	for (unsigned k = 0; k < 3; k++)
 		for (unsigned i = 0; i < 2; i++) {
 			const struct event e = tool_next_of(w.t, i);
@@ -97,11 +97,11 @@ static void test_comes_last(enum dialect d)
 	event_on(w.t, 0, KVMI_EVENT_BREAKPOINT);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_BREAKPOINT);
-	CHECK_EQ(wire_pause_all(w.t), 1);
+	CHECK_EQ(cmd_pause_all(w.t), 1);
 	for (unsigned i = 0; i < 5; i++)
-		CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, NULL), 0);
+		CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0);
 	tool_quiet(w.t);
-	CHECK_EQ(wire_set_registers(w.t, 0,
+	CHECK_EQ(cmd_set_registers(w.t, 0,
 			 &(struct kvm_regs){.rip = e.regs.rip + 1, .rflags = 2, .rsp = e.regs.rsp}),
 		0);
 	tool_retry(w.t, &e);
@@ -124,7 +124,7 @@ static void test_queued(enum dialect d)
 	VM_GUEST(w.vm, 0, LONG, counters);
 	w.t = tool_open(w.vm, d);
 	if (d == V5)
-		wire_pause_all(w.t);
+		cmd_pause_all(w.t);
 	else
 		CHECK_EQ(tool_command(w.t, KVMI_V6_PAUSE_VCPU, pause, 16, 0), 0);
 	seq = w.t->seq;
@@ -155,7 +155,7 @@ static void test_halted(enum dialect d)
 		tool_continue(w.t, &e);
 	}
 	/* It still halts. */
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, NULL), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0);
 	CHECK_EQ(vm_read64(w.vm, VM_DATA), 1);
 	world_close(&w);
 }
@@ -172,7 +172,7 @@ static void test_not_started(enum dialect d)
 	w.t = tool_open(w.vm, d);
 	vm_begin(w.vm);
 	vm_start(w.vm, 0);
-	CHECK_EQ(wire_pause_all(w.t), 2);
+	CHECK_EQ(cmd_pause_all(w.t), 2);
 	e = tool_event_of(w.t, KVMI_EVENT_PAUSE_VCPU, 0);
 	tool_continue(w.t, &e);
 	vm_moves(w.vm, COUNTER(0));

@@ -63,8 +63,8 @@ static void test_combinations(enum dialect d)
 		struct world w = access_world(d);
 		const bool r = !(bits & 1), x = !(bits & 4), wr = !(bits & 2);
 
-		CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), bits), 0);
-		CHECK_EQ(wire_set_access(w.t, VM_PAGE(2), bits), 0);
+		CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), bits), 0);
+		CHECK_EQ(cmd_set_access(w.t, VM_PAGE(2), bits), 0);
 		vm_begin(w.vm);
 		if (r)
 			pf_continue(&w, 1, VM_PAGE(1), AT_LABEL(0, access, r));
@@ -98,8 +98,8 @@ static void test_off(enum dialect d)
 	struct world w = access_world(d);
 
 	event_off(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(2), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(2), 0), 0);
 	vm_begin(w.vm);
 	VM_OUT(w.vm, 0, 0x10, 0x77);
 	VM_OUT(w.vm, 0, 0x11, 1);
@@ -122,14 +122,14 @@ static void test_hot(enum dialect d)
 	vm_begin(w.vm);
 	for (unsigned i = 0; i < 20; i++) {
 		vm_moves(w.vm, VM_DATA);
-		CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
+		CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
 		e = tool_event(w.t, KVMI_EVENT_PF);
 		CHECK_EQ(e.access, KVMI_PAGE_ACCESS_W);
 		was = vm_read64(w.vm, VM_PAGE(1) + 8);
 		tool_continue(w.t, &e);
 		e = tool_event(w.t, KVMI_EVENT_PF);
 		CHECK_EQ(vm_read64(w.vm, VM_PAGE(1) + 8), was + 1);
-		CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 7), 0);
+		CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 7), 0);
 		tool_retry(w.t, &e);
 	}
 	vm_moves(w.vm, VM_PAGE(1) + 8);
@@ -143,7 +143,7 @@ static void test_retry(enum dialect d)
 	struct world w = access_world(d);
 	struct event e;
 
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
 	vm_begin(w.vm);
 	for (unsigned i = 0; i < 4; i++) {
 		e = pf(&w, 2, VM_PAGE(1) + 4, AT_LABEL(0, access, w));
@@ -151,7 +151,7 @@ static void test_retry(enum dialect d)
 		tool_retry(w.t, &e);
 	}
 	e = pf(&w, 2, VM_PAGE(1) + 4, AT_LABEL(0, access, w));
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 7), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 7), 0);
 	tool_retry(w.t, &e);
 	VM_OUT(w.vm, 0, 0x10, 0x77);
 	VM_OUT(w.vm, 0, 0x11, 1);
@@ -167,12 +167,12 @@ static void test_retry_elsewhere(enum dialect d)
 	struct kvm_regs r;
 	struct event e;
 
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), KVMI_PAGE_ACCESS_R), 0);
 	vm_begin(w.vm);
 	e = pf(&w, 2, VM_PAGE(1) + 4, AT_LABEL(0, access, w));
 	r = e.regs;
 	r.rip = AT_LABEL(0, access, rw);
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_retry(w.t, &e);
 	pf_continue(&w, 2, VM_PAGE(1) + 8, AT_LABEL(0, access, rw));
 	CHECK_EQ((u32)vm_read64(w.vm, VM_PAGE(1) + 4), 0);
@@ -195,8 +195,8 @@ static void test_crossing(enum dialect d)
 
 	memcpy(w.vm->ram + VM_PAGE(1) + 0xffe, "\x11\x22\x33\x44", 4);
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(2), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(2), 0), 0);
 	vm_begin(w.vm);
 	pf_continue(&w, 1, VM_PAGE(1) + 0xffe, VM_CODE);
 	pf_continue(&w, 1, VM_PAGE(2), VM_CODE);
@@ -219,9 +219,9 @@ static void test_crossing_fetch(enum dialect d)
 	/* mov $1, %eax; ret: four bytes of it are in PAGE2 */
 	memcpy(w.vm->ram + VM_PAGE(2) - 1, "\xb8\x01\0\0\0\xc3", 6);
 	e = pause_cpu(w.t, 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 3), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(2), 3), 0);
-	CHECK_EQ(wire_set_registers(w.t, 0,
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 3), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(2), 3), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0,
 			 &(struct kvm_regs){
 				 .rip = VM_PAGE(2) - 1, .rsp = VM_STACK + 0x800, .rflags = 2}),
 		0);
@@ -256,8 +256,8 @@ static struct world movs(enum dialect d, u8 source, u8 target)
 
 	memcpy(w.vm->ram + VM_PAGE(1), "abc", 3);
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), source), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(2), target), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), source), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(2), target), 0);
 	vm_begin(w.vm);
 	return w;
 }
@@ -311,7 +311,7 @@ static void test_rep_complete_ends(enum dialect d)
 	struct event e;
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_PF);
 	tool_answer_pf(
@@ -340,7 +340,7 @@ static void test_alias(enum dialect d)
 	struct event e;
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1) + 0x123, 5), 0); /* the low bits do not count */
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1) + 0x123, 5), 0); /* the low bits do not count */
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_PF);
 	CHECK_EQ(e.gva, VM_ALIAS + VM_PAGE(1) + 8);
@@ -356,7 +356,7 @@ static void test_guest_fault_first(enum dialect d)
 	struct world w = access_world(d);
 
 	vm_write64(w.vm, VM_PT + 8 * (VM_PAGE(1) >> 12), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 0), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 0), 0);
 	vm_begin(w.vm);
 	CHECK_EQ(vm_vector(w.vm, 0, 14, NULL), 0);
 	CHECK_EQ(vm_out(w.vm, 0, PORT_CR2), VM_PAGE(1));
@@ -380,7 +380,7 @@ static void test_walk(enum dialect d)
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
 	for (u64 gpa = VM_TABLES; gpa <= VM_PT; gpa += 4096)
-		CHECK_EQ(wire_set_access(w.t, gpa, 0), 0);
+		CHECK_EQ(cmd_set_access(w.t, gpa, 0), 0);
 	vm_begin(w.vm);
 	VM_OUT(w.vm, 0, 0x10, 1);
 	CHECK_EQ(vm_read64(w.vm, VM_PT + 8 * (VM_PAGE(1) >> 12)) & 0x60, 0x60);
@@ -403,7 +403,7 @@ static void test_device(enum dialect d)
 	struct event e;
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_MMIO, 1), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_MMIO, 1), 0);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_PF);
 	CHECK_EQ(e.gpa, VM_MMIO + 8);
@@ -423,7 +423,7 @@ static void test_slot(enum dialect d)
 	VM_GUEST(w.vm, 0, LONG, access);
 	w.t = tool_open(w.vm, d);
 	vm_go(w.vm);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	event_on(w.t, 0, KVMI_EVENT_PF);
 	vm_stop(w.vm, 0);
 	CHECK_EQ(vm_ended(w.vm, 0), -EINTR);
@@ -450,21 +450,21 @@ static void test_set(enum dialect d)
 	u8 access;
 
 	/* All that are right are set, in their order; the error is of the one that is not. */
-	CHECK_EQ(wire_set_accesses(w.t, many, 4), -KVM_EINVAL);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(4), 0xff), -KVM_EINVAL);
-	CHECK_EQ(wire_set_accesses(w.t, NULL, 0), 0);
-	CHECK_EQ(wire_set_accesses(w.t, far, 3), 0);
+	CHECK_EQ(cmd_set_accesses(w.t, many, 4), -KVM_EINVAL);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(4), 0xff), -KVM_EINVAL);
+	CHECK_EQ(cmd_set_accesses(w.t, NULL, 0), 0);
+	CHECK_EQ(cmd_set_accesses(w.t, far, 3), 0);
 	if (d == V6)
 		goto end;
-	CHECK_EQ(wire_get_access(w.t, VM_PAGE(1), &access), 0);
+	CHECK_EQ(cmd_get_access(w.t, VM_PAGE(1), &access), 0);
 	CHECK_EQ(access, 3);
-	CHECK_EQ(wire_get_access(w.t, VM_PAGE(2) + 0xfff, &access), 0);
+	CHECK_EQ(cmd_get_access(w.t, VM_PAGE(2) + 0xfff, &access), 0);
 	CHECK_EQ(access, 7);
-	CHECK_EQ(wire_get_access(w.t, VM_PAGE(3), &access), 0);
+	CHECK_EQ(cmd_get_access(w.t, VM_PAGE(3), &access), 0);
 	CHECK_EQ(access, 2);
-	CHECK_EQ(wire_get_access(w.t, BIT64(40), &access), 0);
+	CHECK_EQ(cmd_get_access(w.t, BIT64(40), &access), 0);
 	CHECK_EQ(access, 5);
-	CHECK_EQ(wire_get_access(w.t, BIT64(41), &access), 0);
+	CHECK_EQ(cmd_get_access(w.t, BIT64(41), &access), 0);
 	CHECK_EQ(access, 7);
 end:
 	world_close(&w);

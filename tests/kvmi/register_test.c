@@ -36,9 +36,9 @@ static struct world crs(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, crs);
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
-	CHECK_EQ(wire_control_cr(w.t, 0, 0, true), 0);
-	CHECK_EQ(wire_control_cr(w.t, 0, 4, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 0, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 4, true), 0);
 	event_on(w.t, 0, KVMI_EVENT_CR);
 	vm_begin(w.vm);
 	return w;
@@ -99,7 +99,7 @@ static void test_cr_disabled(enum dialect d)
 	struct event e;
 
 	e = tool_event(w.t, KVMI_EVENT_CR);
-	CHECK_EQ(wire_control_cr(w.t, 0, 0, false), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 0, false), 0);
 	tool_continue(w.t, &e);
 	VM_OUT(w.vm, 0, 0x13, VM_TABLES | 8);
 	VM_OUT(w.vm, 0, 0x10, CR0_NEW);
@@ -120,7 +120,7 @@ static void test_cr_needs_both(enum dialect d)
 		if (i)
 			event_on(w.t, 0, KVMI_EVENT_CR);
 		else
-			CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
+			CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
 		vm_begin(w.vm);
 		VM_OUT(w.vm, 0, 0x13, VM_TABLES | 8);
 		tool_quiet(w.t);
@@ -174,7 +174,7 @@ static void test_clts_lmsw(enum dialect d)
 		{CR0_OLD, CR0_OLD | 8}, {CR0_OLD | 8, CR0_OLD}, {CR0_OLD, CR0_OLD | 0xa}};
 	struct world w = WORLD(d, 1, LONG, clts);
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 0, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 0, true), 0);
 	event_on(w.t, 0, KVMI_EVENT_CR);
 	vm_begin(w.vm);
 	for (unsigned i = 0; i < 3; i++) {
@@ -198,7 +198,7 @@ static void test_cr_checked_first(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, badcr);
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 4, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 4, true), 0);
 	event_on(w.t, 0, KVMI_EVENT_CR);
 	vm_begin(w.vm);
 	vm_vector(w.vm, 0, 13, NULL);
@@ -212,7 +212,7 @@ static void test_cr_per_vcpu(enum dialect d)
 	struct world w = WORLD(d, 2, LONG, crs);
 	struct event e;
 
-	CHECK_EQ(wire_control_cr(w.t, 1, 3, true), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 1, 3, true), 0);
 	event_on(w.t, 0, KVMI_EVENT_CR);
 	event_on(w.t, 1, KVMI_EVENT_CR);
 	vm_begin(w.vm);
@@ -246,7 +246,7 @@ static struct world msrs(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, msrs);
 
-	CHECK_EQ(wire_control_msr(w.t, 0, 0x175, true), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0x175, true), 0);
 	event_on(w.t, 0, KVMI_EVENT_MSR);
 	vm_begin(w.vm);
 	return w;
@@ -309,10 +309,10 @@ static void test_msr_disabled(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, msrs);
 
-	CHECK_EQ(wire_control_msr(w.t, 0, 0x175, true), 0);
-	CHECK_EQ(wire_control_msr(w.t, 0, 0x176, true), 0);
-	CHECK_EQ(wire_control_msr(w.t, 0, 0x175, false), 0);
-	CHECK_EQ(wire_control_msr(w.t, 0, 0x176, false), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0x175, true), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0x176, true), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0x175, false), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0x176, false), 0);
 	event_on(w.t, 0, KVMI_EVENT_MSR);
 	vm_begin(w.vm);
 	VM_OUT(w.vm, 0, 0x10, 0x1234);
@@ -334,7 +334,7 @@ static void test_msr_high(enum dialect d)
 	struct world w = WORLD(d, 1, LONG, star);
 	struct event e;
 
-	CHECK_EQ(wire_control_msr(w.t, 0, 0xc0000082, true), 0);
+	CHECK_EQ(cmd_control_msr(w.t, 0, 0xc0000082, true), 0);
 	event_on(w.t, 0, KVMI_EVENT_MSR);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_MSR);

@@ -38,7 +38,7 @@ static struct world stopped(enum dialect d, struct event *ret)
 static void go_on(struct world *w, const struct event *e, struct kvm_regs r)
 {
 	r.rip = e->regs.rip + INT3_BYTES;
-	CHECK_EQ(wire_set_registers(w->t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w->t, 0, &r), 0);
 	tool_retry(w->t, e);
 }
 
@@ -51,7 +51,7 @@ static void mode_is(enum dialect d, enum mode mode, const u8 *code, const u8 *en
 	struct event e;
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &r), 0);
 	CHECK_EQ(r.mode, want);
 	e = pause_cpu(w.t, 0);
 	CHECK_EQ(e.mode, want);
@@ -126,7 +126,7 @@ static void test_state(enum dialect d)
 	CHECK_EQ(e.regs.rsp, VM_STACK + 0x1000);
 	CHECK_EQ(e.vcpu, 0);
 	same_sregs(&e.sregs, &s);
-	CHECK_EQ(wire_get_registers(w.t, 0, state_msrs, ARRAY_SIZE(state_msrs), &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, state_msrs, ARRAY_SIZE(state_msrs), &r), 0);
 	CHECK(!memcmp(&r.regs, &e.regs, sizeof(r.regs)));
 	same_sregs(&r.sregs, &s);
 	for (unsigned i = 0; i < ARRAY_SIZE(state_msrs); i++) {
@@ -147,13 +147,13 @@ static void test_many_msrs(enum dialect d)
 
 	for (unsigned i = 0; i < 32; i++)
 		same[i] = i % 2 ? 0xc0000080 : 0x10;
-	CHECK_EQ(wire_get_registers(w.t, 0, same, 0, &r), 0);
-	CHECK_EQ(wire_get_registers(w.t, 0, same, 1, &r), 0);
-	CHECK_EQ(wire_get_registers(w.t, 0, same, 32, &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, same, 0, &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, same, 1, &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, same, 32, &r), 0);
 	for (unsigned i = 1; i < 32; i += 2)
 		CHECK_EQ(r.msr[i], 0xd01);
-	CHECK_EQ(wire_get_registers(w.t, 0, bad, 4, &r), -KVM_EINVAL);
-	CHECK_EQ(wire_get_registers(w.t, 0, bad, 2, &r), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, bad, 4, &r), -KVM_EINVAL);
+	CHECK_EQ(cmd_get_registers(w.t, 0, bad, 2, &r), 0);
 	world_close(&w);
 }
 
@@ -193,7 +193,7 @@ static void test_halted(enum dialect d)
 	vm_begin(w.vm);
 	vm_wait64(w.vm, VM_DATA, 1);
 	for (unsigned i = 0; i < 10; i++) {
-		CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, &r), 0);
+		CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &r), 0);
 		CHECK_EQ(r.regs.rbx, 0x1122334455667788);
 	}
 	CHECK_EQ(vm_read64(w.vm, VM_DATA), 1);
@@ -212,14 +212,14 @@ static void test_set_in_event(enum dialect d)
 	r = e.regs;
 	r.rbx = 0x1234;
 	r.rip = 0x666;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	/* It waits for the answer, and the last one wins. */
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, &now), 0);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &now), 0);
 	CHECK(!memcmp(&now.regs, &e.regs, sizeof(r)));
 	r.rbx = 0xabcd;
 	r.rip = AT_LABEL(0, stop, other);
 	r.rflags = 0x8d7;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_retry(w.t, &e);
 	VM_OUT(w.vm, 0, 0x11, 0x77);
 	VM_OUT(w.vm, 0, 0x11, 0xabcd);
@@ -238,7 +238,7 @@ static void test_set_in_pause(enum dialect d)
 	r = e.regs;
 	r.rbx = 0x4321;
 	r.rip = AT_LABEL(0, stop, other);
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_continue(w.t, &e);
 	VM_OUT(w.vm, 0, 0x11, 0x77);
 	VM_OUT(w.vm, 0, 0x11, 0x4321);
@@ -253,8 +253,8 @@ static void test_set_outside(enum dialect d)
 	struct regs_reply now;
 
 	vm_begin(w.vm);
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), d == V5 ? 0 : -KVM_EOPNOTSUPP);
-	CHECK_EQ(wire_get_registers(w.t, 0, NULL, 0, &now), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), d == V5 ? 0 : -KVM_EOPNOTSUPP);
+	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &now), 0);
 	CHECK(now.regs.rip != 0x666);
 	vm_moves(w.vm, VM_DATA);
 	vm_moves(w.vm, VM_DATA);
@@ -273,10 +273,10 @@ static void test_set_with_bad_answer(enum dialect d)
 	r = e.regs;
 	r.rbx = 0x99;
 	r.rip = AT_LABEL(0, stop, other);
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	as_cr = e;
 	as_cr.id = KVMI_EVENT_CR;
-	tool_send_answer(w.t, e.seq, bytes, wire_answer(d, &as_cr, 0, bytes));
+	tool_send_answer(w.t, e.seq, bytes, tool_answer_bytes(d, &as_cr, 0, bytes));
 	VM_OUT(w.vm, 0, 0x11, 0x77);
 	VM_OUT(w.vm, 0, 0x11, 0x99);
 	tool_quiet(w.t);

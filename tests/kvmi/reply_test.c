@@ -38,7 +38,7 @@ static void test_out_of_order(enum dialect d)
 
 	vm_begin(w.vm);
 	for (unsigned round = 0; round < 5; round++) {
-		CHECK_EQ(wire_pause_all(w.t), 4);
+		CHECK_EQ(cmd_pause_all(w.t), 4);
 		for (unsigned i = 0; i < 4; i++)
 			e[i] = tool_next_of(w.t, i);
 		for (unsigned i = 0; i < 4; i++) {
@@ -95,7 +95,7 @@ static void answer_as(struct tool *t, const struct event *e, u32 seq, u32 id, si
 	u8 bytes[512] = {0};
 
 	as.id = id;
-	wire_answer(t->dialect, &as, KVMI_EVENT_ACTION_CONTINUE, bytes);
+	tool_answer_bytes(t->dialect, &as, KVMI_EVENT_ACTION_CONTINUE, bytes);
 	tool_send_answer(t, seq, bytes, size);
 }
 #define SIZE(d) ((d) == V5 ? 8 : 16)
@@ -183,8 +183,8 @@ static void default_of(enum dialect d, u32 event, const u8 *code, const u8 *end)
 	struct world w = world_open(d, 1, 0, LONG, code, end);
 	struct event e;
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	event_on(w.t, 0, event);
 	vm_begin(w.vm);
 	e = tool_event(w.t, event);
@@ -216,8 +216,8 @@ static void dies_in(enum dialect d, u32 event, const u8 *code, const u8 *end)
 {
 	struct world w = world_open(d, 1, 0, LONG, code, end);
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	event_on(w.t, 0, event);
 	vm_begin(w.vm);
 	tool_event(w.t, event);
@@ -270,7 +270,7 @@ static void test_strict_closes(enum dialect d)
 	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++) {
 		struct event e = pause_cpu(w.t, 0);
 		u8 bytes[64];
-		const size_t n = wire_answer(d, &e, KVMI_EVENT_ACTION_CONTINUE, bytes);
+		const size_t n = tool_answer_bytes(d, &e, KVMI_EVENT_ACTION_CONTINUE, bytes);
 
 		bytes[wrong[i].at] = wrong[i].value;
 		tool_send_answer(w.t, e.seq, bytes, n);
@@ -300,10 +300,10 @@ static void test_shorter(enum dialect d)
 	u8 bytes[512];
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_PF);
-	wire_answer(d, &e, KVMI_EVENT_ACTION_CONTINUE, bytes);
+	tool_answer_bytes(d, &e, KVMI_EVENT_ACTION_CONTINUE, bytes);
 	tool_send_answer(w.t, e.seq, bytes, 24);
 	VM_OUT(w.vm, 0, 0x10, 1);
 	CHECK_EQ(vm_read64(w.vm, VM_PAGE(1)), 0x55);
@@ -335,7 +335,7 @@ static void test_unknown_action_pf(enum dialect d)
 	struct event e;
 
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	vm_begin(w.vm);
 	e = tool_event(w.t, KVMI_EVENT_PF);
 	tool_answer(w.t, &e, 77);
@@ -353,8 +353,8 @@ static void crash(enum dialect d, u32 event, const u8 *code, const u8 *end)
 	struct event e;
 	s64 reason;
 
-	CHECK_EQ(wire_control_cr(w.t, 0, 3, true), 0);
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	event_on(w.t, 0, event);
 	if (event == KVMI_EVENT_PAUSE_VCPU)
 		e = pause_cpu(w.t, 0);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See tool.h: sessions and messages; events are in events.c, commands in wire.c. */
+/* See tool.h: sessions and messages; events are in events.c, commands in commands.c. */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ struct tool *tool_on(int fd, enum dialect d)
 {
 	struct tool *t = tool_silent(fd, d);
 
-	CHECK_EQ(wire_version(t, NULL, NULL), 0);
+	CHECK_EQ(cmd_version(t, NULL, NULL), 0);
 	return t;
 }
 
@@ -188,7 +188,7 @@ void tool_closed(struct tool *t)
 
 void tool_quiet(struct tool *t)
 {
-	CHECK_EQ(wire_version(t, NULL, NULL), 0);
+	CHECK_EQ(cmd_version(t, NULL, NULL), 0);
 	if (tool_has_event(t))
 		test_failed(
 			__FILE__, __LINE__, "event %u comes", t->kept[t->taken % EVENTS_KEPT].id);

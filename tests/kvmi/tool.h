@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The introspection tool of the tests: it makes every byte of a message itself, from the numbers of the protocol, so that the
- * structures of uapi/kvmi*.h are checked as well. wire.c has one function for each command, which means the same in both
+ * structures of uapi/kvmi*.h are checked as well. commands.c has one function for each command, which means the same in both
  * dialects; a test that wants wrong bytes sends them with tool_send().
  *
  * Every message that arrives is checked: sizes, padding, the sequence of events, what a vcpu can say.
@@ -122,7 +122,7 @@ struct pf_answer {
 };
 void tool_answer_pf(struct tool *t, const struct event *e, u32 action, struct pf_answer how);
 /* The bytes of an answer to e, without the header; for tests that send wrong ones. */
-size_t wire_answer(enum dialect d, const struct event *e, u32 action, u8 *ret);
+size_t tool_answer_bytes(enum dialect d, const struct event *e, u32 action, u8 *ret);
 void tool_send_answer(struct tool *t, u32 seq, const u8 *payload, size_t n);
 
 static inline void tool_continue(struct tool *t, const struct event *e)
@@ -139,39 +139,39 @@ static inline void tool_retry(struct tool *t, const struct event *e)
 
 /* ---- commands of both dialects; the error ---- */
 
-s32 wire_version(struct tool *t, u32 *ret_commands, u32 *ret_events);
-s32 wire_guest_info(struct tool *t, u32 *ret_vcpus);
-s32 wire_tsc_speed(struct tool *t, unsigned vcpu, u64 *ret_hz);
+s32 cmd_version(struct tool *t, u32 *ret_commands, u32 *ret_events);
+s32 cmd_guest_info(struct tool *t, u32 *ret_vcpus);
+s32 cmd_tsc_speed(struct tool *t, unsigned vcpu, u64 *ret_hz);
 struct regs_reply {
 	u8 mode;
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
 	u64 msr[32];
 };
-s32 wire_get_registers(
+s32 cmd_get_registers(
 	struct tool *t, unsigned vcpu, const u32 *msrs, unsigned n, struct regs_reply *ret);
-s32 wire_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r);
-void wire_send_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r);
-s32 wire_control_event(struct tool *t, unsigned vcpu, u32 event, bool on);
-s32 wire_control_vm_event(struct tool *t, u32 event, bool on);
-s32 wire_control_cr(struct tool *t, unsigned vcpu, u32 cr, bool on);
-s32 wire_control_msr(struct tool *t, unsigned vcpu, u32 msr, bool on);
+s32 cmd_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r);
+void cmd_send_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r);
+s32 cmd_control_event(struct tool *t, unsigned vcpu, u32 event, bool on);
+s32 cmd_control_vm_event(struct tool *t, u32 event, bool on);
+s32 cmd_control_cr(struct tool *t, unsigned vcpu, u32 cr, bool on);
+s32 cmd_control_msr(struct tool *t, unsigned vcpu, u32 msr, bool on);
 struct page_access {
 	u64 gpa;
 	u8 access;
 };
-s32 wire_set_accesses(struct tool *t, const struct page_access *a, unsigned n);
-s32 wire_set_access(struct tool *t, u64 gpa, u8 access);
+s32 cmd_set_accesses(struct tool *t, const struct page_access *a, unsigned n);
+s32 cmd_set_access(struct tool *t, u64 gpa, u8 access);
 /* V5, and V6 where the server has it */
-s32 wire_get_access(struct tool *t, u64 gpa, u8 *ret);
-s32 wire_inject(struct tool *t, unsigned vcpu, u8 nr, bool has_error, u32 error, u64 address);
-s32 wire_read(struct tool *t, u64 gpa, void *ret, u64 n);
-s32 wire_write(struct tool *t, u64 gpa, const void *data, u64 n);
-s32 wire_cpuid(struct tool *t, unsigned vcpu, u32 function, u32 index, u32 ret[4]);
-s32 wire_xsave(struct tool *t, unsigned vcpu, u8 ret[4096]);
+s32 cmd_get_access(struct tool *t, u64 gpa, u8 *ret);
+s32 cmd_inject(struct tool *t, unsigned vcpu, u8 nr, bool has_error, u32 error, u64 address);
+s32 cmd_read(struct tool *t, u64 gpa, void *ret, u64 n);
+s32 cmd_write(struct tool *t, u64 gpa, const void *data, u64 n);
+s32 cmd_cpuid(struct tool *t, unsigned vcpu, u32 function, u32 index, u32 ret[4]);
+s32 cmd_xsave(struct tool *t, unsigned vcpu, u8 ret[4096]);
 /* All vcpus; how many. V6 has a command for each. */
-u32 wire_pause_all(struct tool *t);
-s32 wire_map_token(struct tool *t, u8 ret[32]);
+u32 cmd_pause_all(struct tool *t);
+s32 cmd_map_token(struct tool *t, u8 ret[32]);
 
 /* Must succeed */
 void event_on(struct tool *t, unsigned vcpu, u32 event);

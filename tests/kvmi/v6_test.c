@@ -143,7 +143,7 @@ static void test_batch_answers(enum dialect d)
 	r.rip++;
 	r.rbx = 0x321;
 	response(w.t, false, true, 0);
-	wire_send_set_registers(w.t, 0, &r);
+	cmd_send_set_registers(w.t, 0, &r);
 	tool_retry(w.t, &e);
 	VM_OUT(w.vm, 0, 0x11, 0x321);
 	response_on(w.t);
@@ -235,7 +235,7 @@ static struct world stepping(enum dialect d, const u8 *code, const u8 *end)
 	CHECK_EQ(singlestep(w.t, 0, true), 0);
 	r = e.regs;
 	r.rip++;
-	CHECK_EQ(wire_set_registers(w.t, 0, &r), 0);
+	CHECK_EQ(cmd_set_registers(w.t, 0, &r), 0);
 	tool_retry(w.t, &e);
 	return w;
 }
@@ -314,9 +314,9 @@ static void test_singlestep_and_pf(enum dialect d)
 	/* Too late for this one: it may be done by now. */
 	e = tool_event(w.t, KVMI_V6_EVENT_SINGLESTEP);
 	CHECK_EQ(e.regs.rip, AT_LABEL(0, step_store, next));
-	CHECK_EQ(wire_set_access(w.t, VM_PAGE(1), 5), 0);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
 	event_on(w.t, 0, KVMI_EVENT_PF);
-	CHECK_EQ(wire_set_registers(w.t, 0,
+	CHECK_EQ(cmd_set_registers(w.t, 0,
 			 &(struct kvm_regs){.rip = VM_CODE + 1, .rflags = 2, .rsp = VM_STACK}),
 		0);
 	tool_continue(w.t, &e);
@@ -365,7 +365,7 @@ static void test_cpuid_event(enum dialect d)
 	struct event e;
 	u32 got[4];
 
-	CHECK_EQ(wire_cpuid(w.t, 0, 7, 0, got), 0);
+	CHECK_EQ(cmd_cpuid(w.t, 0, 7, 0, got), 0);
 	event_on(w.t, 0, KVMI_V6_EVENT_CPUID);
 	vm_begin(w.vm);
 	e = tool_event_of(w.t, KVMI_V6_EVENT_CPUID, 0);

@@ -16,7 +16,7 @@ static u16 id_of(const struct tool *t, u16 v5, u16 v6)
 	return t->dialect == V5 ? v5 : v6;
 }
 
-s32 wire_version(struct tool *t, u32 *ret_commands, u32 *ret_events)
+s32 cmd_version(struct tool *t, u32 *ret_commands, u32 *ret_events)
 {
 	const u16 id = id_of(t, KVMI_GET_VERSION, KVMI_V6_GET_VERSION);
 	const s32 err = tool_command(t, id, NULL, 0, 16);
@@ -31,7 +31,7 @@ s32 wire_version(struct tool *t, u32 *ret_commands, u32 *ret_events)
 	return 0;
 }
 
-s32 wire_guest_info(struct tool *t, u32 *ret_vcpus)
+s32 cmd_guest_info(struct tool *t, u32 *ret_vcpus)
 {
 	const u8 request[8] = {0};
 	const s32 err = tool_command(t, id_of(t, KVMI_GET_GUEST_INFO, KVMI_V6_GET_GUEST_INFO),
@@ -42,7 +42,7 @@ s32 wire_guest_info(struct tool *t, u32 *ret_vcpus)
 	return err;
 }
 
-s32 wire_tsc_speed(struct tool *t, unsigned vcpu, u64 *ret_hz)
+s32 cmd_tsc_speed(struct tool *t, unsigned vcpu, u64 *ret_hz)
 {
 	u8 request[8] = {0};
 	s32 err;
@@ -55,7 +55,7 @@ s32 wire_tsc_speed(struct tool *t, unsigned vcpu, u64 *ret_hz)
 	return err;
 }
 
-s32 wire_get_registers(
+s32 cmd_get_registers(
 	struct tool *t, unsigned vcpu, const u32 *msrs, unsigned n, struct regs_reply *ret)
 {
 	const u16 id = id_of(t, KVMI_GET_REGISTERS, KVMI_V6_GET_REGISTERS);
@@ -85,7 +85,7 @@ s32 wire_get_registers(
 	return 0;
 }
 
-void wire_send_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r)
+void cmd_send_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r)
 {
 	u8 request[152] = {0};
 
@@ -94,9 +94,9 @@ void wire_send_set_registers(struct tool *t, unsigned vcpu, const struct kvm_reg
 	tool_send(t, id_of(t, KVMI_SET_REGISTERS, KVMI_V6_SET_REGISTERS), request, sizeof(request));
 }
 
-s32 wire_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r)
+s32 cmd_set_registers(struct tool *t, unsigned vcpu, const struct kvm_regs *r)
 {
-	wire_send_set_registers(t, vcpu, r);
+	cmd_send_set_registers(t, vcpu, r);
 	return tool_reply(t, id_of(t, KVMI_SET_REGISTERS, KVMI_V6_SET_REGISTERS), NULL);
 }
 
@@ -113,7 +113,7 @@ static s32 set_event_mask(struct tool *t, unsigned vcpu, u32 mask)
 	return err;
 }
 
-s32 wire_control_event(struct tool *t, unsigned vcpu, u32 event, bool on)
+s32 cmd_control_event(struct tool *t, unsigned vcpu, u32 event, bool on)
 {
 	u8 request[16] = {0};
 
@@ -126,7 +126,7 @@ s32 wire_control_event(struct tool *t, unsigned vcpu, u32 event, bool on)
 	return tool_command(t, KVMI_V6_CONTROL_EVENTS, request, 16, 0);
 }
 
-s32 wire_control_vm_event(struct tool *t, u32 event, bool on)
+s32 cmd_control_vm_event(struct tool *t, u32 event, bool on)
 {
 	const u32 mask = on ? t->vm_mask | BIT(event) : t->vm_mask & ~BIT(event);
 	u8 request[8] = {0};
@@ -156,18 +156,18 @@ static s32 control_register(struct tool *t, u16 id, unsigned vcpu, u32 number, b
 	return tool_command(t, id, request, size, 0);
 }
 
-s32 wire_control_cr(struct tool *t, unsigned vcpu, u32 cr, bool on)
+s32 cmd_control_cr(struct tool *t, unsigned vcpu, u32 cr, bool on)
 {
 	return control_register(t, id_of(t, KVMI_CONTROL_CR, KVMI_V6_CONTROL_CR), vcpu, cr, on);
 }
 
-s32 wire_control_msr(struct tool *t, unsigned vcpu, u32 msr, bool on)
+s32 cmd_control_msr(struct tool *t, unsigned vcpu, u32 msr, bool on)
 {
 	return control_register(t, id_of(t, KVMI_CONTROL_MSR, KVMI_V6_CONTROL_MSR), vcpu, msr, on);
 }
 
 /* V5: vcpu, count, view; V6: view, count. Both: 8 bytes, then 16 for each. */
-s32 wire_set_accesses(struct tool *t, const struct page_access *a, unsigned n)
+s32 cmd_set_accesses(struct tool *t, const struct page_access *a, unsigned n)
 {
 	static u8 request[8 + 16 * 4095];
 
@@ -182,12 +182,12 @@ s32 wire_set_accesses(struct tool *t, const struct page_access *a, unsigned n)
 		t, id_of(t, KVMI_SET_PAGE_ACCESS, KVMI_V6_SET_PAGE_ACCESS), request, 8 + 16 * n, 0);
 }
 
-s32 wire_set_access(struct tool *t, u64 gpa, u8 access)
+s32 cmd_set_access(struct tool *t, u64 gpa, u8 access)
 {
-	return wire_set_accesses(t, &(struct page_access){gpa, access}, 1);
+	return cmd_set_accesses(t, &(struct page_access){gpa, access}, 1);
 }
 
-s32 wire_get_access(struct tool *t, u64 gpa, u8 *ret)
+s32 cmd_get_access(struct tool *t, u64 gpa, u8 *ret)
 {
 	u8 request[16] = {0};
 	s32 err;
@@ -201,7 +201,7 @@ s32 wire_get_access(struct tool *t, u64 gpa, u8 *ret)
 	return err;
 }
 
-s32 wire_inject(struct tool *t, unsigned vcpu, u8 nr, bool has_error, u32 error, u64 address)
+s32 cmd_inject(struct tool *t, unsigned vcpu, u8 nr, bool has_error, u32 error, u64 address)
 {
 	const size_t size = t->dialect == V5 ? 16 : 24;
 	u8 request[24] = {0};
@@ -218,7 +218,7 @@ s32 wire_inject(struct tool *t, unsigned vcpu, u8 nr, bool has_error, u32 error,
 		t, id_of(t, KVMI_INJECT_EXCEPTION, KVMI_V6_INJECT_EXCEPTION), request, size, 0);
 }
 
-s32 wire_read(struct tool *t, u64 gpa, void *ret, u64 n)
+s32 cmd_read(struct tool *t, u64 gpa, void *ret, u64 n)
 {
 	u8 request[16];
 	s32 err;
@@ -231,7 +231,7 @@ s32 wire_read(struct tool *t, u64 gpa, void *ret, u64 n)
 	return err;
 }
 
-s32 wire_write(struct tool *t, u64 gpa, const void *data, u64 n)
+s32 cmd_write(struct tool *t, u64 gpa, const void *data, u64 n)
 {
 	static u8 request[16 + 8192];
 
@@ -243,7 +243,7 @@ s32 wire_write(struct tool *t, u64 gpa, const void *data, u64 n)
 		t, id_of(t, KVMI_WRITE_PHYSICAL, KVMI_V6_WRITE_PHYSICAL), request, 16 + n, 0);
 }
 
-s32 wire_cpuid(struct tool *t, unsigned vcpu, u32 function, u32 index, u32 ret[4])
+s32 cmd_cpuid(struct tool *t, unsigned vcpu, u32 function, u32 index, u32 ret[4])
 {
 	u8 request[16] = {0};
 	s32 err;
@@ -257,7 +257,7 @@ s32 wire_cpuid(struct tool *t, unsigned vcpu, u32 function, u32 index, u32 ret[4
 	return err;
 }
 
-s32 wire_xsave(struct tool *t, unsigned vcpu, u8 ret[4096])
+s32 cmd_xsave(struct tool *t, unsigned vcpu, u8 ret[4096])
 {
 	u8 request[8] = {0};
 	s32 err;
@@ -273,11 +273,11 @@ static u32 guest_vcpus(struct tool *t)
 {
 	u32 n;
 
-	CHECK_EQ(wire_guest_info(t, &n), 0);
+	CHECK_EQ(cmd_guest_info(t, &n), 0);
 	return n;
 }
 
-u32 wire_pause_all(struct tool *t)
+u32 cmd_pause_all(struct tool *t)
 {
 	u8 request[16] = {0};
 	u32 n;
@@ -296,7 +296,7 @@ u32 wire_pause_all(struct tool *t)
 	return n;
 }
 
-s32 wire_map_token(struct tool *t, u8 ret[32])
+s32 cmd_map_token(struct tool *t, u8 ret[32])
 {
 	const s32 err =
 		tool_command(t, id_of(t, KVMI_GET_MAP_TOKEN, KVMI_V6_GET_MAP_TOKEN), NULL, 0, 32);
@@ -310,17 +310,17 @@ s32 wire_map_token(struct tool *t, u8 ret[32])
 
 void event_on(struct tool *t, unsigned vcpu, u32 event)
 {
-	CHECK_EQ(wire_control_event(t, vcpu, event, true), 0);
+	CHECK_EQ(cmd_control_event(t, vcpu, event, true), 0);
 }
 
 void event_off(struct tool *t, unsigned vcpu, u32 event)
 {
-	CHECK_EQ(wire_control_event(t, vcpu, event, false), 0);
+	CHECK_EQ(cmd_control_event(t, vcpu, event, false), 0);
 }
 
 struct event pause_cpu(struct tool *t, unsigned vcpu)
 {
-	const u32 n = wire_pause_all(t);
+	const u32 n = cmd_pause_all(t);
 	struct event wanted = {0};
 
 	for (u32 i = 0; i < n; i++) {
