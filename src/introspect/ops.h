@@ -13,9 +13,11 @@
 /* missing: what an address without memory answers */
 int op_read_physical(struct tool_call *c, u64 gpa, u64 size, int missing);
 int op_write_physical(struct tool_call *c, u64 gpa, const void *data, u64 size, int missing);
-int op_get_page_access(struct tool_call *c, const __u64 *gpa, u16 count);
+/* -KVM_EINVAL: there is no such view. */
+int op_get_page_access(struct tool_call *c, u16 view, const __u64 *gpa, u16 count);
 /* n entries of 16 bytes: a gpa, KVMI_PAGE_ACCESS_*, zeros. All that are right take hold; the first error is the answer. */
-int op_set_page_access(struct tool_call *c, const struct kvmi_page_access_entry *e, u16 count);
+int op_set_page_access(
+	struct tool_call *c, u16 view, const struct kvmi_page_access_entry *e, u16 count);
 /* The first page behind all RAM, and the RAM without a gap in which a page lies. False: there is none. */
 u64 op_end_of_ram(struct tool_call *c);
 bool op_find_ram(struct tool_call *c, u64 gfn, u64 *ret_first, u64 *ret_pages);

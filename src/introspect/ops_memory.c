@@ -67,14 +67,19 @@ bool op_find_ram(struct tool_call *c, u64 gfn, u64 *ret_first, u64 *ret_pages)
 
 /* ---- which accesses the tool is asked about ---- */
 
-int op_get_page_access(struct tool_call *c, const __u64 *gpa, u16 count)
+int op_get_page_access(struct tool_call *c, u16 view, const __u64 *gpa, u16 count)
 {
 	u8 *access = call_answer(c, count);
 
 	if (!access)
 		return -KVM_ENOMEM;
-	for (u16 n = 0; n < count; n++)
-		access[n] = page_access_of(machine_page_rights(c->i->machine, gpa[n]));
+	for (u16 n = 0; n < count; n++) {
+		u32 rights;
+
+		if (machine_page_rights(c->i->machine, view, gpa[n], &rights))
+			return -KVM_EINVAL;
+		access[n] = page_access_of(rights);
+	}
 	return 0;
 }
 
@@ -90,28 +95,29 @@ static bool is_valid(const struct kvmi_page_access_entry *e)
 }
 
 /* One after the other, where an address among them is none. */
-static int set_each(struct machine *m, const struct page_rights *p, unsigned n)
+static int set_each(struct machine *m, u16 view, const struct page_rights *p, unsigned n)
 {
 	int r = 0;
 
 	for (unsigned k = 0; k < n; k++) {
-		int one = machine_set_page_rights(m, &p[k], 1);
+		int one = machine_set_page_rights(m, view, &p[k], 1);
 
 		r = r ? r : one;
 	}
 	return r;
 }
 
-static int set_rights(struct machine *m, const struct page_rights *p, unsigned n)
+static int set_rights(struct machine *m, u16 view, const struct page_rights *p, unsigned n)
 {
-	int r = machine_set_page_rights(m, p, n);
+	int r = machine_set_page_rights(m, view, p, n);
 
 	if (r == -EINVAL && n > 1)
-		r = set_each(m, p, n);
+		r = set_each(m, view, p, n);
 	return r == -ENOMEM ? -KVM_ENOMEM : r ? -KVM_EINVAL : 0;
 }
 
-int op_set_page_access(struct tool_call *c, const struct kvmi_page_access_entry *e, u16 count)
+int op_set_page_access(
+	struct tool_call *c, u16 view, const struct kvmi_page_access_entry *e, u16 count)
 {
 	struct page_rights *p = calloc((size_t)count + 1, sizeof(*p));
 	unsigned valid = 0;
@@ -123,7 +129,7 @@ int op_set_page_access(struct tool_call *c, const struct kvmi_page_access_entry 
 		if (is_valid(&e[n]))
 			p[valid++] = (struct page_rights){.gpa = e[n].gpa & ~(u64)(PAGE_SIZE - 1),
 				.rights = page_rights_of(e[n].access)};
-	r = valid ? set_rights(c->i->machine, p, valid) : 0;
+	r = valid ? set_rights(c->i->machine, view, p, valid) : 0;
 	free(p);
 	return valid < count ? -KVM_EINVAL : r;
 }

@@ -134,6 +134,7 @@ enum tap_verdict page_event(struct watched *w, struct tap_event *e)
 		return TAP_GO_ON;
 	r.pf.gva = e->page.gva;
 	r.pf.gpa = e->page.gpa;
+	r.pf.view = (u16)vcpu_view(w->v);
 	r.pf.access = access_bits[e->page.access];
 	event_ask(w, &r, 0, &a);
 	return answered(w, e, &a);

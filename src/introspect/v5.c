@@ -102,14 +102,14 @@ static int get_page_access(struct tool_call *c)
 {
 	const struct kvmi_get_page_access *q = (const void *)c->payload;
 
-	return q->view ? -KVM_EINVAL : op_get_page_access(c, q->gpa, q->count);
+	return q->view ? -KVM_EINVAL : op_get_page_access(c, 0, q->gpa, q->count);
 }
 
 static int set_page_access(struct tool_call *c)
 {
 	const struct kvmi_set_page_access *q = (const void *)c->payload;
 
-	return q->view ? -KVM_EINVAL : op_set_page_access(c, q->entries, q->count);
+	return q->view ? -KVM_EINVAL : op_set_page_access(c, 0, q->entries, q->count);
 }
 
 /* The first tools are not told that they are too quick: the last one counts. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The dialect of uapi/kvmi_v6.h: its commands, how its events are written and its replies read. */
+#include <errno.h>
 #include <string.h>
 
 #include "introspect/command.h"
@@ -154,7 +155,7 @@ static int get_page_access(struct tool_call *c)
 {
 	const struct kvmi_v6_get_page_access *q = (const void *)c->payload;
 
-	return q->view ? -KVM_EINVAL : op_get_page_access(c, q->gpa, q->count);
+	return op_get_page_access(c, q->view, q->gpa, q->count);
 }
 
 static int set_page_access(struct tool_call *c)
@@ -164,7 +165,70 @@ static int set_page_access(struct tool_call *c)
 	_Static_assert(
 		sizeof(struct kvmi_v6_page_access_entry) == sizeof(struct kvmi_page_access_entry),
 		"the same layout");
-	return q->view ? -KVM_EINVAL : op_set_page_access(c, (const void *)q->entries, q->count);
+	return op_set_page_access(c, q->view, (const void *)q->entries, q->count);
+}
+
+/* ---- views of memory ---- */
+
+/* What tap.h says of views, as the protocol has it. */
+static int view_error(int error)
+{
+	switch (error) {
+	case 0: return 0;
+	case -ENOMEM: return -KVM_ENOMEM;
+	case -EBUSY: return -KVM_EBUSY;
+	case -ENOSPC: return -KVM_ENOMEM;
+	default: return -KVM_EINVAL;
+	}
+}
+
+static int create_ept_view(struct tool_call *c)
+{
+	struct kvmi_v6_ept_view *a = call_answer(c, sizeof(*a));
+	unsigned view;
+	int r = a ? machine_create_view(c->i->machine, &view) : -ENOMEM;
+
+	if (!r)
+		a->view = (u16)view;
+	return view_error(r);
+}
+
+static int destroy_ept_view(struct tool_call *c)
+{
+	const struct kvmi_v6_ept_view *q = (const void *)c->payload;
+
+	return view_error(machine_destroy_view(c->i->machine, q->view));
+}
+
+static int switch_ept_view(struct tool_call *c)
+{
+	const struct kvmi_v6_switch_ept_view *q = (const void *)c->payload;
+
+	return view_error(vcpu_set_view(c->w->v, q->view));
+}
+
+static int get_ept_view(struct tool_call *c)
+{
+	struct kvmi_v6_ept_view *a = call_answer(c, sizeof(*a));
+
+	if (!a)
+		return -KVM_ENOMEM;
+	a->view = (u16)vcpu_view(c->w->v);
+	return 0;
+}
+
+static int change_gfn(struct tool_call *c)
+{
+	const struct kvmi_v6_change_gfn *q = (const void *)c->payload;
+
+	return view_error(machine_view_remap(c->i->machine, q->view, q->old_gfn, q->new_gfn));
+}
+
+/* What hardware without #VE, VMFUNC and sub-page permissions answers. */
+static int not_here(struct tool_call *c)
+{
+	(void)c;
+	return -KVM_EOPNOTSUPP;
 }
 
 /* ---- which events ---- */
@@ -381,6 +445,7 @@ static size_t write_event(const struct tool_event *r, struct watched *w, u8 *ret
 
 	if (w) {
 		e.vcpu = (u16)w->index;
+		e.view = (u16)vcpu_view(w->v);
 		e.mode = regs_read(w->v, &e.regs, &e.sregs);
 		regs_read_msrs(w->v, &e.msrs);
 	}
