@@ -9,8 +9,9 @@ SOURCES = ('.c', '.h', '.S')
 # What those above a part see of it; its other headers are private to it. Paths from src/.
 DOOR = {
     'engine': ['engine/engine.h', 'engine/irqchip.h', 'engine/exit.h', 'engine/tap.h'],
+    'introspect': ['introspect/introspect.h', 'introspect/kvmregs.h'],
     'abi': ['abi/dev.h'],
-    'shim': ['shim/ended.h', 'shim/inject/inject.h', 'shim/nodes.h', 'shim/processor.h', 'shim/session.h', 'shim/target.h', 'shim/trace.h'],
+    'shim': ['shim/ended.h', 'shim/inject/inject.h', 'shim/nodes.h', 'shim/processor.h', 'shim/session.h', 'shim/target.h', 'shim/tool.h', 'shim/trace.h'],
 }
 
 GLOBAL_LABEL = re.compile(r'^\s*\.globa?l\s+([\w, \t]+)', re.M)

@@ -40,10 +40,10 @@ static void answer(struct session *s, const struct job *job, int err, struct too
 	wire_send(s, head, sizeof(*head) + size);
 }
 
-static void report_error(struct session *s, const struct job *job, int err)
+static void report_error(struct introspection *i, struct session *s, const struct job *job, int err)
 {
 	if (err && s->errors_as_events)
-		event_command_error(s, job->id, job->seq, err);
+		event_command_error(i, s, job->id, job->seq, err);
 }
 
 void command_run(struct introspection *i, struct session *s, struct watched *w, struct job *job)
@@ -61,7 +61,7 @@ void command_run(struct introspection *i, struct session *s, struct watched *w, 
 	else if (c.answered)
 		answer(s, job, r, &c);
 	else
-		report_error(s, job, r);
+		report_error(i, s, job, r);
 	free(c.message);
 	free(job);
 }
@@ -153,14 +153,15 @@ static int unanswerable(const struct session *s, const struct tool_command *c)
 	return s->silent && (!c || !command_allowed(s, c) || (c->flags & COMMAND_ANSWERS));
 }
 
-static int answer_at_once(struct session *s, const struct job *job, int err)
+static int answer_at_once(
+	struct introspection *i, struct session *s, const struct job *job, int err)
 {
 	struct tool_call none = {0};
 
 	if (job->answered)
 		answer(s, job, err, &none);
 	else
-		report_error(s, job, err);
+		report_error(i, s, job, err);
 	return 0;
 }
 
@@ -176,16 +177,18 @@ static void dispatch(struct introspection *i, struct session *s, struct job *job
 	if (!r)
 		r = watched_queue(w, job);
 	if (r) {
-		answer_at_once(s, job, r);
+		answer_at_once(i, s, job, r);
 		free(job);
 	}
 }
 
 static int refuse_message(struct session *s, const struct kvmi_msg_hdr *h, int err)
 {
-	const struct job unknown = {.id = h->id, .seq = h->seq, .answered = true};
+	const struct job unknown = {.id = h->id, .seq = h->seq};
+	struct tool_call none = {0};
 
-	return answer_at_once(s, &unknown, err);
+	answer(s, &unknown, err, &none);
+	return 0;
 }
 
 static int do_command(

@@ -39,7 +39,7 @@ void event_update_taps(struct watched *w)
 
 	for (unsigned n = 0; n < ARRAY_SIZE(taps); n++)
 		wanted |= wants(w, taps[n].event) ? BIT(taps[n].tap) : 0;
-	if (w->single_step || w->opened_count || w->rep_complete)
+	if (w->single_step || w->opened_count || w->rep_begins || w->rep_complete)
 		wanted |= BIT(TAP_STEP);
 	if (w->injection.on_way)
 		wanted |= BIT(TAP_EXCEPTION);
@@ -297,17 +297,17 @@ const struct tap introspect_tap = {.event = event, .exists = exists};
 
 /* ---- what needs no answer ---- */
 
-void event_unhook(struct session *s, u32 seq)
+void event_unhook(struct introspection *i, struct session *s)
 {
 	const struct tool_event r = {.event = KVMI_V6_EVENT_UNHOOK};
 
-	session_send_event(s, seq, &r, NULL);
+	session_send_event(i, s, &r, NULL);
 }
 
-void event_command_error(struct session *s, u16 id, u32 seq, int err)
+void event_command_error(struct introspection *i, struct session *s, u16 id, u32 seq, int err)
 {
 	const struct tool_event r = {.event = KVMI_V6_EVENT_CMD_ERROR,
 		.command_error = {.err = err, .seq = seq, .id = id}};
 
-	session_send_event(s, 0, &r, NULL);
+	session_send_event(i, s, &r, NULL);
 }

@@ -15,7 +15,7 @@ void event_ask(struct watched *w, const struct tool_event *r, u64 value, struct 
 /* Ask KVMI_EVENT_PAUSE_VCPU. */
 void event_pause(struct watched *w);
 /* Tell what needs no answer. */
-void event_unhook(struct session *s, u32 seq);
-void event_command_error(struct session *s, u16 id, u32 seq, int err);
+void event_unhook(struct introspection *i, struct session *s);
+void event_command_error(struct introspection *i, struct session *s, u16 id, u32 seq, int err);
 
 #endif

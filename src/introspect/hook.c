@@ -18,25 +18,32 @@ static void *receive(void *opaque)
 	return NULL;
 }
 
-static bool is_shut(int fd)
-{
-	struct pollfd p = {.fd = fd, .events = POLLRDHUP};
+#define ASK_MS 20
 
-	return sys_poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLRDHUP | POLLERR));
+/* i->lock is held. */
+static void wait_a_while(struct introspection *i)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += ASK_MS * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	pthread_cond_timedwait(&i->idle, &i->lock, &until);
 }
 
-/* 0: there is no session any more. i->lock is held. */
-static int await_end(struct introspection *i)
+/* 0: there is no session any more, and nobody begins one. i->lock is held. */
+static int await_end(struct introspection *i, bool (*enough)(void *opaque), void *opaque)
 {
-	while (i->session) {
-		if (!i->session->over && !is_shut(i->session->fd))
-			return -EBUSY;
-		pthread_cond_wait(&i->idle, &i->lock);
+	while (i->session || i->hooking) {
+		if (enough(opaque))
+			return -EINTR;
+		wait_a_while(i);
 	}
 	return 0;
 }
 
-/* The last session's thread has nothing to do any more but to end. i->lock is held. */
+/* The last session's thread has nothing to do any more but to end. */
 static void join_last(struct introspection *i)
 {
 	if (i->has_thread)
@@ -68,24 +75,30 @@ static int keep_socket(int fd)
 	return kept < 0 ? -errno : kept;
 }
 
-int introspection_hook(struct introspection *i, int fd, const struct introspect_rights *rights)
+int introspection_hook(struct introspection *i, int fd, const struct introspect_rights *rights,
+	bool (*enough)(void *opaque), void *opaque)
 {
 	int kept = keep_socket(fd), r;
 
 	if (kept < 0)
 		return kept;
-	pthread_mutex_lock(&i->hook_lock);
 	pthread_mutex_lock(&i->lock);
-	r = i->target ? -EBUSY : await_end(i);
+	r = i->target ? -EBUSY : await_end(i, enough, opaque);
+	i->hooking |= !r;
 	pthread_mutex_unlock(&i->lock);
-	if (!r) {
-		join_last(i);
-		r = receiver_begin(i, kept, rights);
+	if (r) {
+		fd_drop(kept);
+		return r;
 	}
+	join_last(i);
+	r = receiver_begin(i, kept, rights);
 	if (r)
 		fd_drop(kept);
 	else
 		r = start(i);
-	pthread_mutex_unlock(&i->hook_lock);
+	pthread_mutex_lock(&i->lock);
+	i->hooking = false;
+	pthread_cond_broadcast(&i->idle);
+	pthread_mutex_unlock(&i->lock);
 	return r;
 }

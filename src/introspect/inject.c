@@ -23,9 +23,15 @@ bool inject_has_error(u8 vector)
 				     BIT(21) | BIT(29) | BIT(30));
 }
 
+/* Of 48 bits (SDM 1:3.3.7.1) */
+static bool canonical(u64 address)
+{
+	return (u64)((s64)(address << 16) >> 16) == address;
+}
+
 int inject_ask(struct watched *w, u8 vector, bool has_error, u32 error, u64 address)
 {
-	if (vector > 31 || vector == VECTOR_NMI)
+	if (vector > 31 || vector == VECTOR_NMI || (vector == VECTOR_PF && !canonical(address)))
 		return -KVM_EINVAL;
 	if (w->injection.waits || w->injection.on_way)
 		return -KVM_EBUSY;
@@ -105,9 +111,13 @@ static bool is_between(const struct tap_event *e)
 enum tap_verdict inject_after(
 	struct watched *w, const struct tap_event *e, enum tap_verdict verdict)
 {
+	const struct session *s = w->owner->session;
+
 	if (!w->injection.waits)
 		return verdict;
 	w->injection.waits = false;
+	if (!s || s->over) /* who wanted it has gone */
+		return verdict;
 	if (e->kind == TAP_SOFT_INT && verdict == TAP_GO_ON) {
 		tell(w, VECTOR_BP, TYPE_SOFTWARE, 0, 0);
 		return verdict;

@@ -30,9 +30,11 @@ void introspection_destroy(struct introspection *i);
 
 /*
  * Serve the tool that is at the other end of this socket, which has been greeted; fd stays the caller's and may be closed. It
- * waits until an earlier session has ended, if that one's socket is shut; else -EBUSY. -EINVAL: fd is no socket.
+ * waits until an earlier session has ended, or enough(opaque), which is asked now and then: -EINTR. -EINVAL: fd is no
+ * socket. -EBUSY: the machine looks for a tool of its own.
  */
-int introspection_hook(struct introspection *i, int fd, const struct introspect_rights *rights);
+int introspection_hook(struct introspection *i, int fd, const struct introspect_rights *rights,
+	bool (*enough)(void *opaque), void *opaque);
 /* Ask the tool to go: it closes the socket when it has. -ENOENT: there is none. -EPERM: it does not want to be asked. */
 int introspection_unhook(struct introspection *i);
 

@@ -64,13 +64,13 @@ static void open_page(struct watched *w, const struct tap_event *e)
 void page_instruction_over(struct watched *w)
 {
 	w->opened_count = 0;
-	if (w->rep_complete && regs_rip(w->v) != w->rep_rip)
-		w->rep_complete = false;
+	w->rep_complete = (w->rep_begins || w->rep_complete) && regs_rip(w->v) == w->rep_rip;
+	w->rep_begins = false;
 }
 
 static void complete_repeat(struct watched *w)
 {
-	w->rep_complete = true;
+	w->rep_begins = true;
 	w->rep_rip = regs_rip(w->v);
 }
 

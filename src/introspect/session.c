@@ -24,7 +24,6 @@ int introspection_create(struct machine *m, struct introspection **ret)
 		return -ENOMEM;
 	i->machine = m;
 	pthread_mutex_init(&i->lock, NULL);
-	pthread_mutex_init(&i->hook_lock, NULL);
 	pthread_cond_init(&i->idle, NULL);
 	*ret = i;
 	return 0;
@@ -51,7 +50,6 @@ void introspection_destroy(struct introspection *i)
 		machine_set_tap(i->machine, NULL, NULL);
 	watched_free_all(i);
 	pthread_cond_destroy(&i->idle);
-	pthread_mutex_destroy(&i->hook_lock);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
 }
@@ -157,15 +155,40 @@ void receiver_end(struct introspection *i)
 
 /* ---- meanwhile ---- */
 
-void session_send_event(struct session *s, u32 seq, const struct tool_event *r, struct watched *w)
+/* The answer is found by the number, so the question is put with it. */
+static u32 next_event(
+	struct introspection *i, struct session *s, const struct tool_event *r, struct watched *w)
+{
+	u32 seq;
+
+	pthread_mutex_lock(&i->lock);
+	seq = ++s->event_seq;
+	if (r->event == KVMI_EVENT_UNHOOK)
+		s->unhook_seq = seq;
+	if (w) {
+		w->question.seq = seq;
+		w->question.waits = true;
+	}
+	pthread_mutex_unlock(&i->lock);
+	return seq;
+}
+
+/* Numbers are as they come out of the socket, whoever sends. */
+void session_send_event(
+	struct introspection *i, struct session *s, const struct tool_event *r, struct watched *w)
 {
 	struct {
 		struct kvmi_msg_hdr header;
 		u8 payload[EVENT_BYTES_MAX];
-	} m = {.header = {.id = s->dialect->event_id, .seq = seq}};
+	} m = {.header = {.id = s->dialect->event_id}};
+	size_t n = s->dialect->write_event(r, w, m.payload);
 
-	m.header.size = (u16)s->dialect->write_event(r, w, m.payload);
-	wire_send(s, &m, sizeof(m.header) + m.header.size);
+	m.header.size = (u16)n;
+	pthread_mutex_lock(&s->send_lock);
+	m.header.seq = next_event(i, s, r, w);
+	if (wire_write(s->fd, &m, sizeof(m.header) + n))
+		wire_shut(s->fd);
+	pthread_mutex_unlock(&s->send_lock);
 }
 
 void session_set_vm_events(struct introspection *i, u32 events)
@@ -191,8 +214,8 @@ void receiver_serve(struct introspection *i)
 
 /* ---- being asked to go ---- */
 
-/* The session stays while it is used. *ret_seq: the number of the event that asks. */
-static int use_for_unhook(struct introspection *i, struct session **ret, u32 *ret_seq)
+/* The session stays while it is used. */
+static int use_for_unhook(struct introspection *i, struct session **ret)
 {
 	struct session *s = i->session;
 
@@ -201,7 +224,6 @@ static int use_for_unhook(struct introspection *i, struct session **ret, u32 *re
 	if (!s->dialect || !(s->vm_events & BIT(KVMI_EVENT_UNHOOK)))
 		return -EPERM;
 	s->users++;
-	s->unhook_seq = *ret_seq = ++s->event_seq;
 	*ret = s;
 	return 0;
 }
@@ -209,15 +231,14 @@ static int use_for_unhook(struct introspection *i, struct session **ret, u32 *re
 int introspection_unhook(struct introspection *i)
 {
 	struct session *s;
-	u32 seq;
 	int r;
 
 	pthread_mutex_lock(&i->lock);
-	r = use_for_unhook(i, &s, &seq);
+	r = use_for_unhook(i, &s);
 	pthread_mutex_unlock(&i->lock);
 	if (r)
 		return r;
-	event_unhook(s, seq);
+	event_unhook(i, s);
 	pthread_mutex_lock(&i->lock);
 	if (!--s->users)
 		pthread_cond_broadcast(&i->idle);

@@ -133,7 +133,8 @@ struct watched {
 	u32 tap_events; /* as the engine knows them */
 	struct opened opened[OPENED_MAX];
 	unsigned opened_count;
-	bool rep_complete; /* no more page events of the repeated instruction at rep_rip */
+	/* No more page events of the repeated instruction at rep_rip; after its first pass. */
+	bool rep_begins, rep_complete;
 	u64 rep_rip;
 	u8 data[TAP_DATA_MAX]; /* of the last page event's answer */
 };
@@ -162,9 +163,9 @@ struct introspection {
 	_Atomic u32 vcpu_high;
 	_Atomic bool tapped;
 	struct session *session;
-	bool ending;               /* introspection_destroy() */
-	pthread_mutex_t hook_lock; /* one tool after the other is hooked */
-	struct own_thread thread;  /* receives */
+	bool ending;              /* introspection_destroy() */
+	bool hooking;             /* somebody begins a session */
+	struct own_thread thread; /* receives */
 	bool has_thread;
 	const struct introspect_target *target; /* NULL: it is given its tool */
 	u8 uuid[16];                            /* this and the next: with a target */
@@ -228,8 +229,9 @@ extern const struct dialect kvmi_v5, kvmi_v6;
 
 /* session.c */
 void session_set_vm_events(struct introspection *i, u32 events);
-/* w is NULL if it is of the machine */
-void session_send_event(struct session *s, u32 seq, const struct tool_event *r, struct watched *w);
+/* w's question is put, if it is not NULL: the event is not of the machine. */
+void session_send_event(
+	struct introspection *i, struct session *s, const struct tool_event *r, struct watched *w);
 
 /* The place for size bytes of answer, zero; NULL: there is no memory. Once a call. */
 void *call_answer(struct tool_call *c, size_t size);

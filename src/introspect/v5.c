@@ -283,7 +283,7 @@ static int read_reply(struct introspection *i, u32 seq, const u8 *payload, size_
 	if (w)
 		r = answer_question(w, payload, size);
 	else
-		r = i->session->unhook_seq == seq ? 0 : CALL_CLOSE;
+		r = i->session->unhook_seq && i->session->unhook_seq == seq ? 0 : CALL_CLOSE;
 	pthread_mutex_unlock(&i->lock);
 	return r;
 }

@@ -97,6 +97,8 @@ static int pause_vcpu(struct tool_call *c)
 
 	if (q->wait > 1 || !w)
 		return -KVM_EINVAL;
+	if (!watched_started(w))
+		return -KVM_EAGAIN;
 	if (watched_pauses(w) >= PAUSES_MAX)
 		return -KVM_EBUSY;
 	return watched_pause(w) ? 0 : -KVM_EINVAL;

@@ -87,7 +87,7 @@ static void forget_wishes(struct watched *w)
 {
 	drop_jobs(w);
 	w->events = w->pauses = w->tap_events = 0;
-	w->single_step = w->regs_wait = w->rep_complete = false;
+	w->single_step = w->regs_wait = w->rep_begins = w->rep_complete = false;
 	w->opened_count = 0;
 	memset(&w->injection, 0, sizeof(w->injection));
 }
@@ -305,9 +305,7 @@ static bool begin_question(struct watched *w, const struct tool_event *r)
 
 	if (!s || s->over || !s->dialect)
 		return false;
-	w->question.waits = true;
 	w->question.has_reply = false;
-	w->question.seq = ++s->event_seq;
 	w->question.report = r;
 	return true;
 }
@@ -325,7 +323,7 @@ bool watched_ask(struct watched *w, const struct tool_event *r, u64 value, struc
 	pthread_mutex_unlock(&i->lock);
 	if (!asked)
 		return false;
-	session_send_event(s, w->question.seq, r, w);
+	session_send_event(i, s, r, w);
 	pthread_mutex_lock(&i->lock);
 	await_reply(w, s);
 	w->question.waits = false;

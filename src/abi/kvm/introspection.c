@@ -17,13 +17,17 @@ static int introspection_of(struct kvm_vm *vm, struct introspection **ret)
 	return r;
 }
 
+static bool signal_waits(void *call)
+{
+	return run_signals_waiting(call);
+}
+
 static int hook_refused(struct refusal *why, int error)
 {
 	switch (error) {
 	case -EINVAL: return refuse(why, error, "fd: it is not a socket");
 	case -EBUSY:
-		return refuse(why, error,
-			"a tool looks into this vm already; unhook it, and wait until it has gone");
+		return refuse(why, error, "this vm looks for its tool by itself (--introspect)");
 	default: return error;
 	}
 }
@@ -39,7 +43,7 @@ long vm_introspection_hook(struct call *c)
 		return refuse(c->why, -EINVAL, "padding: must be 0");
 	r = introspection_of(vm_of(c), &i);
 	if (!r)
-		r = introspection_hook(i, q->fd, &rights);
+		r = introspection_hook(i, q->fd, &rights, signal_waits, c);
 	return r ? hook_refused(c->why, r) : 0;
 }
 

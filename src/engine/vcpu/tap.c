@@ -172,6 +172,9 @@ static void moved_away(struct cpu *cpu)
 {
 	const struct vcpu_events *e = &cpu->events;
 
+	if (cpu->question.kind ==
+		TAP_STEP) /* which was told; what comes now follows no instruction */
+		cpu->tap_stepped = false;
 	if (cpu->question.kind == TAP_EXCEPTION && e->exception.injected &&
 		e->exception.vector == cpu->question.exception.vector)
 		drop_exception(cpu);
@@ -231,7 +234,8 @@ static bool has_subscriber(struct machine *m)
 
 /*
  * An instruction that a device has answered is half done: its effect outside has happened. It goes by what was before, and
- * what has changed is taken over when it is over (vcpu_tap_late()). What the subscriber has answered has no effect yet.
+ * what has changed is taken over when it is over (vcpu_tap_late()). What the subscriber has answered has no effect yet: then
+ * what is new holds at once, and what is over holds on, so that the instruction finds its answers.
  */
 static bool half_done(const struct cpu *cpu)
 {
@@ -243,16 +247,11 @@ static bool half_done(const struct cpu *cpu)
 	return r->filled && r->muted;
 }
 
-void vcpu_tap_refresh(struct vcpu *v)
+static void take_events(struct vcpu *v, u32 events)
 {
 	struct cpu *cpu = &v->cpu;
-	u32 events, changed;
+	const u32 changed = events ^ cpu->tap_events;
 
-	cpu->tap_late = half_done(cpu);
-	if (cpu->tap_late)
-		return;
-	events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;
-	changed = events ^ cpu->tap_events;
 	cpu->tap_events = events;
 	if (atomic_exchange(&v->tap.step_anew, false))
 		cpu->tap_stepped = false;
@@ -261,6 +260,18 @@ void vcpu_tap_refresh(struct vcpu *v)
 	if (changed & BIT(TAP_PAGE)) /* what the TLB holds was made under other rights */
 		cpu_request(cpu, REQ_FLUSH);
 	cpu_update_mode(cpu);
+}
+
+void vcpu_tap_refresh(struct vcpu *v)
+{
+	struct cpu *cpu = &v->cpu;
+	u32 events;
+
+	cpu->tap_late = cpu->answers.filled;
+	if (half_done(cpu))
+		return;
+	events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;
+	take_events(v, cpu->tap_late ? events | cpu->tap_events : events);
 }
 
 void vcpu_tap_over(struct vcpu *v)
