@@ -34,6 +34,14 @@ int op_write_physical(struct tool_call *c, u64 gpa, const void *data, u64 size, 
 	return machine_write(c->i->machine, gpa, data, size) ? missing : 0;
 }
 
+int op_get_map_token(struct tool_call *c)
+{
+	struct kvmi_get_map_token_reply *a = call_answer(c, sizeof(*a));
+	int r = a ? tokens_make(&c->i->tokens, &a->token) : -ENOMEM;
+
+	return r == -EAGAIN ? -KVM_EAGAIN : r ? -KVM_ENOMEM : 0;
+}
+
 /* ---- where memory is ---- */
 
 u64 op_end_of_ram(struct tool_call *c)

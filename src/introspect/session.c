@@ -23,6 +23,7 @@ int introspection_create(struct machine *m, struct introspection **ret)
 	if (!i)
 		return -ENOMEM;
 	i->machine = m;
+	tokens_init(&i->tokens);
 	pthread_mutex_init(&i->lock, NULL);
 	pthread_cond_init(&i->idle, NULL);
 	*ret = i;
@@ -49,6 +50,7 @@ void introspection_destroy(struct introspection *i)
 	if (i->tapped)
 		machine_set_tap(i->machine, NULL, NULL);
 	watched_free_all(i);
+	tokens_free(&i->tokens);
 	pthread_cond_destroy(&i->idle);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
@@ -143,6 +145,7 @@ void receiver_end(struct introspection *i)
 		machine_set_tap(i->machine, NULL, NULL);
 	pthread_mutex_lock(&i->lock);
 	watched_reset(i);
+	tokens_drop_all(&i->tokens);
 	crashed = is_crashed(i);
 	pthread_mutex_unlock(&i->lock);
 	i->tapped = crashed && !machine_set_tap(i->machine, &introspect_tap, i);

@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "engine/tap.h"
 #include "introspect/introspect.h"
+#include "introspect/token.h"
 #include "uapi/kvmi_v6.h"
 
 /* ---- events ---- */
@@ -163,6 +164,7 @@ struct introspection {
 	_Atomic u32 vcpu_high;
 	_Atomic bool tapped;
 	struct session *session;
+	struct tokens tokens;
 	bool ending;              /* introspection_destroy() */
 	bool hooking;             /* somebody begins a session */
 	struct own_thread thread; /* receives */
