@@ -107,7 +107,9 @@ static void all_for(struct world *w, u16 vcpu, s32 want)
 	for (unsigned i = 0; i < n; i++) {
 		s32 err;
 
-		if (!s[i].vcpu)
+		/* A pause waits for who has not begun. */
+		if (!s[i].vcpu ||
+			(want == -KVM_EAGAIN && s[i].id == KVMI_V6_PAUSE_VCPU && w->d == V6))
 			continue;
 		err = send_shape(w->t, &s[i], vcpu, 0);
 		if (err != want)

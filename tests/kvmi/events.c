@@ -147,13 +147,25 @@ static void check_state(const struct event *e)
 	CHECK_EQ(e->msrs[3], e->sregs.efer);
 }
 
+/* Each once. Of vcpus that have an event at the same time, either may be first. */
+static void check_seq(struct tool *t, u32 seq)
+{
+	const u32 n = seq - t->seq_base - 1;
+
+	if (n >= MAX_CPUS || t->seq_more & BIT64(n))
+		test_failed(__FILE__, __LINE__, "an event of seq %u after %u", seq, t->seq_base);
+	t->seq_more |= BIT64(n);
+	for (; t->seq_more & 1; t->seq_more >>= 1)
+		t->seq_base++;
+	t->events++;
+}
+
 void event_keep(struct tool *t)
 {
 	struct event e = {.seq = t->msg.seq};
 	const u8 *extra = t->dialect == V5 ? read_v5(t, &e) : read_v6(t, &e);
 
-	CHECK_EQ(e.seq, t->events + 1);
-	t->events++;
+	check_seq(t, e.seq);
 	read_extra(t->dialect, &e, extra);
 	if (e.id == KVMI_EVENT_UNHOOK)
 		check_zero((u8 *)&e.regs, sizeof(e.regs), "registers of UNHOOK");
@@ -161,6 +173,14 @@ void event_keep(struct tool *t)
 		check_state(&e);
 	CHECK(t->made - t->taken < EVENTS_KEPT);
 	t->kept[t->made++ % EVENTS_KEPT] = e;
+}
+
+bool tool_has_event_of(const struct tool *t, unsigned vcpu)
+{
+	for (unsigned n = t->taken; n != t->made; n++)
+		if (t->kept[n % EVENTS_KEPT].vcpu == vcpu)
+			return true;
+	return false;
 }
 
 bool tool_has_event(const struct tool *t)

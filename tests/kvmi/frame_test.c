@@ -204,7 +204,7 @@ static void test_unknown_closes(enum dialect d)
 /* Numbers without a command */
 static void test_without_command(enum dialect d)
 {
-	static const u16 ids[] = {0, 2, 4, 5, 8, 9, 16, 20, 21, 22, KVMI_EVENT};
+	static const u16 ids[] = {0, 2, 4, 5, 8, 9, 16, 20, 21, 22};
 	struct world w = WORLD(d, 1, LONG, count);
 	const u8 zeros[16] = {0};
 
@@ -212,6 +212,12 @@ static void test_without_command(enum dialect d)
 		CHECK_EQ(tool_command(w.t, ids[i], NULL, 0, 0), -KVM_ENOSYS);
 		closes(&w, ids[i], 8, zeros);
 	}
+	/* The number of events: a reply as well. */
+	tool_send(w.t, KVMI_EVENT, NULL, 0);
+	CHECK(tool_receive(w.t));
+	CHECK_EQ(w.t->msg.id, KVMI_EVENT);
+	CHECK_EQ(w.t->msg.size, 8);
+	CHECK_EQ((s32)get_u32(w.t->msg.data), -KVM_ENOSYS);
 	world_close(&w);
 }
 

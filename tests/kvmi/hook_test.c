@@ -37,8 +37,8 @@ static void test_hook_refused(enum dialect d)
 	CHECK_EQ(vm_hook(vm, file, ~0u, ~0u), -EINVAL);
 	CHECK_EQ(vm_hook(vm, vm->fd, ~0u, ~0u), -EINVAL);
 	CHECK_EQ(kvm(vm, vm->fd, KVM_INTROSPECTION_HOOK, 8), -EFAULT);
-	CHECK_EQ(kvm(vm, vm->sys, KVM_INTROSPECTION_UNHOOK, 0), -ENOTTY);
-	CHECK_EQ(kvm(vm, vm->cpu[0].fd, KVM_INTROSPECTION_UNHOOK, 0), -ENOTTY);
+	CHECK_EQ(kvm(vm, vm->sys, KVM_INTROSPECTION_UNHOOK, 0), -EINVAL);
+	CHECK_EQ(kvm(vm, vm->cpu[0].fd, KVM_INTROSPECTION_UNHOOK, 0), -EINVAL);
 	CHECK_EQ(kvm(vm, vm->fd, KVM_INTROSPECTION_UNHOOK, 0), -ENOENT);
 	close(file);
 	vm_close(vm);

@@ -79,7 +79,8 @@ static void test_each_counts(enum dialect d)
 			const struct event e = tool_next_of(w.t, i);
 
 			CHECK_EQ(e.id, KVMI_EVENT_PAUSE_VCPU);
-			tool_quiet(w.t);
+			CHECK_EQ(cmd_get_registers(w.t, i, NULL, 0, NULL), 0);
+			CHECK(!tool_has_event_of(w.t, i));
 			tool_continue(w.t, &e);
 		}
 	vm_moves(w.vm, COUNTER(0));

@@ -52,7 +52,9 @@ struct tool {
 	enum dialect dialect;
 	int fd;
 	u32 seq;                     /* of the last command */
-	u32 events;                  /* seq of the last event */
+	u32 events;                  /* that have come */
+	u32 seq_base;                /* up to here each seq has come, */
+	u64 seq_more;                /* and bit n: seq_base + 1 + n */
 	u32 mask[MAX_CPUS], vm_mask; /* V5 sets all events at once */
 	struct event kept[EVENTS_KEPT];
 	unsigned made, taken;
@@ -111,6 +113,7 @@ struct event tool_next_of(struct tool *t, unsigned vcpu);
 /* What the next event is. */
 u32 tool_next_id(struct tool *t);
 bool tool_has_event(const struct tool *t);
+bool tool_has_event_of(const struct tool *t, unsigned vcpu);
 void tool_answer(struct tool *t, const struct event *e, u32 action);
 /* CR, MSR */
 void tool_answer_value(struct tool *t, const struct event *e, u32 action, u64 value);
