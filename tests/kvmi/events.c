@@ -64,7 +64,9 @@ static const u8 *read_v6(struct tool *t, struct event *e)
 	e->id = p[4];
 	check_zero(p + 5, 3, "padding of an event");
 	e->mode = p[8];
-	check_zero(p + 9, 7, "padding and view of an event");
+	check_zero(p + 9, 1, "padding of an event");
+	e->view = get_u16(p + 10);
+	check_zero(p + 12, 4, "padding of an event");
 	read_state(e, p + 16);
 	CHECK(e->id < KVMI_V6_NUM_EVENTS);
 	CHECK_EQ(t->msg.size, 544 + extra_size(V6, e->id));
@@ -107,7 +109,11 @@ static void read_pf(enum dialect d, struct event *e, const u8 *p)
 	e->gva = get_u64(p);
 	e->gpa = get_u64(p + 8);
 	e->access = p[16];
-	check_zero(p + 17, 7, d == V5 ? "mode and padding of PF" : "padding and view of PF");
+	if (d == V6)
+		CHECK_EQ(get_u16(p + 18), e->view);
+	check_zero(p + 17, 1, "padding of PF");
+	check_zero(p + 20, 4, "padding of PF");
+	CHECK(d == V6 || !get_u16(p + 18));
 	CHECK(e->access == 1 || e->access == 2 || e->access == 4);
 }
 

@@ -19,6 +19,7 @@ int main(int argc, char **argv)
 		{"inject", inject_tests},
 		{"reply", reply_tests},
 		{"v6", v6_tests},
+		{"view", view_tests},
 		{"clients", clients_tests},
 		{0},
 	};

@@ -131,6 +131,9 @@ static void test_queued(enum dialect d)
 	seq = w.t->seq;
 	for (unsigned i = 0; i < 10; i++)
 		tool_send(w.t, id, request, d == V5 ? 8 : 16);
+	/* The answer says that all before it has been received. */
+	tool_send(w.t, d == V5 ? KVMI_GET_VERSION : KVMI_V6_GET_VERSION, NULL, 0);
+	CHECK_EQ(tool_reply(w.t, d == V5 ? KVMI_GET_VERSION : KVMI_V6_GET_VERSION, NULL), 0);
 	vm_begin(w.vm);
 	vm_go(w.vm);
 	for (u32 i = 1; i <= 10; i++) {

@@ -26,6 +26,7 @@ struct msg {
 struct event {
 	u32 seq, id;
 	u16 vcpu;
+	u16 view; /* V6 */
 	u8 mode;
 	struct kvm_regs regs;
 	struct kvm_sregs sregs;
