@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What KVM_CHECK_EXTENSION promises, number by number: nothing appears or vanishes unnoticed. */
 #include "tests/abi/port.h"
+#include "uapi/kvmi.h"
 
 struct cap {
 	u32 number;
@@ -102,6 +103,7 @@ static const struct cap ours[] = {
 	IS(KVM_CAP_MEMORY_FAULT_INFO, 1),
 	IS(KVM_CAP_PRE_FAULT_MEMORY, 1),
 	IS(KVM_CAP_X86_APIC_BUS_CYCLES_NS, 1),
+	IS(KVM_CAP_INTROSPECTION, KVMI_VERSION),
 };
 
 /* More than yes or no, in the numbers of the interface's document. */
