@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The door's view of a vcpu that does not run: reading and writing its registers, vector state,
- * events, MSRs, CPUID and debug settings.
+ * events, MSRs and debug settings. CPUID: cpuid.c.
  *
  * A write is checked as a whole before the first field changes, and leaves the processor as if the
  * values had always been there: mode recomputed, TLB empty.
@@ -20,7 +20,7 @@
 #include "engine/irq/lapic.h"
 #include "engine/msr/msr.h"
 #include "engine/request/post.h"
-#include "x86/kvm_guest.h"
+#include "engine/vcpu/state.h"
 #include "engine/mem/mem.h"
 
 /* ---- reading ---- */
@@ -210,13 +210,6 @@ static int check_state(struct vcpu *v, struct refusal *why, u32 groups, const st
 
 const struct refusal *vcpu_refusal(const struct vcpu *v)
 {
-	return &v->cpu.refusal;
-}
-
-/* Where a request begins: what was said about an earlier one, or about the guest's own instructions, is over. */
-static struct refusal *refusal_begin(struct vcpu *v)
-{
-	v->cpu.refusal.why = NULL;
 	return &v->cpu.refusal;
 }
 
@@ -422,73 +415,6 @@ int vcpu_set_msr(struct vcpu *v, u32 index, u64 value, bool host)
 	if (r == MSR_IS_OUTER)
 		r = outer_msr_set(v, index, value, host);
 	return likely(!r) ? 0 : msr_refused(why, r, value);
-}
-
-/* ---- CPUID ---- */
-
-/* Linear addresses have 48 bits (or 57, or nothing is said). */
-static int check_cpuid(struct refusal *why, const struct cpuid_entry *e, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++) {
-		u8 bits = e[i].eax >> 8;
-		if (e[i].function == 0x80000008 && bits != 48 && bits != 57 && bits != 0)
-			return refuse(why, -EINVAL,
-				"entries[%lu]: leaf 0x80000008 has %lu bits of linear address, but "
-				"only 48 are supported",
-				(u64)i, (u64)bits);
-	}
-	return 0;
-}
-
-/* Where HLT is not the VMM's business any more, waiting for a kick in it would be its loss, too. */
-static void hide_unhalt(struct vcpu *v)
-{
-	struct cpuid_entry *e = cpuid_pv_features(&v->cpu);
-
-	if (e && (machine_option(v->machine, OPT_EXITS_OFF) & NO_EXIT_HLT))
-		e->eax &= ~PV_UNHALT;
-}
-
-int vcpu_set_cpuid(struct vcpu *v, const struct cpuid_entry *e, unsigned n)
-{
-	struct cpu *cpu = &v->cpu;
-	struct refusal *why = refusal_begin(v);
-
-	if (n > ARRAY_SIZE(cpu->cpuid))
-		return refuse(why, -E2BIG,
-			"nent: %lu entries are too many; at most %lu are allowed", (u64)n,
-			(u64)ARRAY_SIZE(cpu->cpuid));
-	if (check_cpuid(why, e, n))
-		return -EINVAL;
-	if (n)
-		memcpy(cpu->cpuid, e, n * sizeof(*e));
-	cpu->cpuid_count = n;
-	hide_unhalt(v);
-	cpuid_changed(cpu);
-	cpu_update_mode(cpu);
-	cpu_request(cpu, REQ_FLUSH); /* the address width decides which PTE bits are reserved */
-	return 0;
-}
-
-unsigned vcpu_get_cpuid(struct vcpu *v, struct cpuid_entry *ret, unsigned n)
-{
-	n = MIN(n, v->cpu.cpuid_count);
-	for (unsigned i = 0; i < n; i++) {
-		ret[i] = v->cpu.cpuid[i];
-		cpuid_apply_state(&v->cpu, &ret[i]);
-	}
-	return v->cpu.cpuid_count;
-}
-
-void vcpu_read_cpuid(struct vcpu *v, u32 leaf, u32 index, u32 ret[4])
-{
-	cpuid_read(&v->cpu, leaf, index, ret);
-}
-
-void vcpu_enforce_pv_cpuid(struct vcpu *v, bool on)
-{
-	v->cpu.pv_enforce = on;
-	cpuid_changed(&v->cpu);
 }
 
 /* ---- debugging ---- */
