@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "abi/mshv/cpuid.h"
+#include "abi/mshv/guest_call.h"
 #include "abi/mshv/intercept.h"
 #include "abi/mshv/intercept_list.h"
 #include "abi/mshv/message.h"
@@ -134,16 +135,12 @@ static u64 status_of(const struct exit *x)
 	return !fast && x->hyperv.arg[1] & 7 ? HVS_INVALID_ALIGNMENT : HVS_INVALID_CONNECTION;
 }
 
-/* The status in 64 bits, or in EDX:EAX. */
 static void do_call(struct mshv_vp *v, const struct exit *x)
 {
-	u64 status = status_of(x);
 	struct vcpu_state s;
 
 	vcpu_get(v->cpu, ST_REGS | ST_SREGS, &s);
-	s.gpr[RAX] = status;
-	if (!(s.efer & EFER_LMA) || !(s.seg[SEG_CS].attr & SEG_L))
-		s.gpr[RDX] = 0;
+	guest_call_result(&s, status_of(x));
 	complete(v, &s);
 }
 
@@ -293,6 +290,8 @@ bool intercept_unwanted(struct mshv_vp *v)
 			raise_fault(v, X86_UD);
 			return true;
 		}
+		if (guest_call_serve(v, x))
+			return true;
 		if (call_wanted(v, x))
 			return false;
 		do_call(v, x);

@@ -73,6 +73,8 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 		int r;
 
 		vp_yield(v);
+		if (unlikely(!sregs_settle(v)))
+			return show_invalid(v, ret);
 		if (unlikely(is_stopped(v)))
 			return show_interrupted(v);
 		r = vcpu_run(v->cpu, run_flags(v->partition));
@@ -106,7 +108,7 @@ int vp_execute(struct mshv_vp *v, struct hv_message *ret)
 
 	regpage_take(v);
 	v->explicit_suspend = v->intercept_suspend = false;
-	r = likely(sregs_settle(v)) ? run_until_message(v, ret) : show_invalid(v, ret);
+	r = run_until_message(v, ret);
 	v->intercept_suspend = !r;
 	v->explicit_suspend = r;
 	return r;

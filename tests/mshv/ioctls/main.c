@@ -22,6 +22,7 @@ int main(int argc, char **argv)
 		{"translate", translate_tests},
 		{"cpuid", cpuid_tests},
 		{"synic", synic_tests},
+		{"guest call", guest_call_tests},
 		{0},
 	};
 

@@ -448,7 +448,7 @@ static void set_rip_and_rax(struct vcpu *v, u64 rip, u64 rax)
 
 static void test_intercepted(void **state)
 {
-	static const u64 codes[] = {0x5c, 0x5d | FAST, 0x7e, 0x7f0, 0x50 | REPS(1)};
+	static const u64 codes[] = {0x5c, 0x5d | FAST, 0x7e, 0x7f0, 0x52};
 	struct world w;
 	struct exit *x;
 

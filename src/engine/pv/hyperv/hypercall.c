@@ -126,6 +126,7 @@ static u64 signal_event(const struct hv_call *c)
 }
 
 #define TO_USER_SPACE (~0ull)
+#define TO_INTERFACE  (~1ull) /* whether or not its caller wants to see hypercalls */
 
 /* Nobody there who could take a message? */
 static u64 post_message(const struct hv_call *c)
@@ -159,6 +160,21 @@ static u64 debug_call(const struct hv_call *c)
 static u64 extended_call(const struct hv_call *c)
 {
 	return c->fast ? HVS_INVALID_PARAMETER : TO_USER_SPACE;
+}
+
+/*
+ * Registers by their names: the interface's. Output is 8-byte aligned, and in one page, as input is. No repetition fits into the
+ * fast form without XMM registers.
+ */
+static u64 vp_registers(const struct hv_call *c)
+{
+	u64 bytes = c->code == HV_CALL_GET_VP_REGISTERS ? c->rep_count * 16ull : 0;
+
+	if (c->fast)
+		return HVS_INVALID_INPUT;
+	if (bytes && (c->output & 7 || (c->output & ~PAGE_MASK) + bytes > PAGE_SIZE))
+		return HVS_INVALID_ALIGNMENT;
+	return TO_INTERFACE;
 }
 
 /* What a nested hypervisor's tables say is kept nowhere: there is nothing to forget. */
@@ -211,6 +227,10 @@ static const struct call_desc {
 		.flags = C_REP | C_VAR | C_XMM, .words = 4, .rep_bytes = 8),
 	CALL(HV_CALL_SEND_IPI_EX, hv_call_send_ipi, HINTS(HVH_CLUSTER_IPI, HVH_EX_MASKS),
 		.flags = C_VAR | C_XMM, .words = 3),
+	CALL(HV_CALL_GET_VP_REGISTERS, vp_registers, MAY(HVF_VP_REGISTERS),
+		.flags = C_PARTITION | C_REP, .words = 2, .rep_bytes = 4),
+	CALL(HV_CALL_SET_VP_REGISTERS, vp_registers, MAY(HVF_VP_REGISTERS),
+		.flags = C_PARTITION | C_REP, .words = 2, .rep_bytes = 32),
 	CALL(HV_CALL_POST_MESSAGE, post_message, MAY(HVF_POST_MESSAGES), .words = 32),
 	CALL(HV_CALL_SIGNAL_EVENT, signal_or_post, MAY(HVF_SIGNAL_EVENTS), .words = 1),
 	CALLS(HV_CALL_POST_DEBUG_DATA, HV_CALL_RESET_DEBUG_SESSION, debug_call, MAY(HVF_DEBUGGING),
@@ -323,10 +343,12 @@ bool hv_hypercall(struct vcpu *v, struct exit *x)
 	} else {
 		status = d ? serve(&c, d) : unknown_call(&c);
 	}
-	if (status != TO_USER_SPACE) {
+	if (status != TO_USER_SPACE && status != TO_INTERFACE) {
 		x->hyperv.result = status;
 		return true;
 	}
+	if (status == TO_INTERFACE)
+		return false;
 	x->hyperv.result = vmm_serves(v) ? 0 : status_unserved(c.code);
 	return !vmm_serves(v);
 }
