@@ -260,6 +260,8 @@ void vcpu_set_wait_fd(struct vcpu *v, int fd);
 
 /* Any time. For a user-space interrupt controller: exit when IF and the interrupt shadow allow an interrupt. */
 void vcpu_request_irq_window(struct vcpu *v, bool on);
+/* The same of NMIs: exit when none is handled, and no instruction holds them. */
+void vcpu_request_nmi_window(struct vcpu *v, bool on);
 /* Inject this vector as an external interrupt as soon as the guest can take it. It replaces a vector that waits. */
 void vcpu_interrupt(struct vcpu *v, u8 vector);
 void vcpu_interrupt_clear(struct vcpu *v);           /* none waits any more */

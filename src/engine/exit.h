@@ -28,6 +28,8 @@ enum exit_reason {
 	EXIT_INTR,     /* a kick, or a signal for this thread is pending */
 	/* vcpu_request_irq_window() asked for it, and interrupts can be taken now */
 	EXIT_IRQ_WINDOW,
+	/* vcpu_request_nmi_window(): an NMI can be taken now, and none waits */
+	EXIT_NMI_WINDOW,
 	EXIT_RDMSR, /* answer: msr.data, msr.error */
 	EXIT_WRMSR, /* answer: msr.error */
 	EXIT_DEBUG,

@@ -184,6 +184,18 @@ LABEL irq, nmi
 	iretq
 END irq
 
+/* In the handler of an NMI that was injected; and a shadow, behind it. */
+GUEST nmi_window
+	outl %eax, $0x10
+	sti
+	nop
+	outl %eax, $0x12
+LABEL nmi_window, handler
+	movl $2, %eax
+	outl %eax, $0x11
+	iretq
+END nmi_window
+
 /* The same with xAPIC: its page. */
 GUEST xapic
 	movl $APIC, %ebx

@@ -166,15 +166,16 @@ static void unrecoverable_message(const struct intercept *f, struct hv_message *
 	header_message(f, HVMSG_UNRECOVERABLE_EXCEPTION, HV_INTERCEPT_EXECUTE, m);
 }
 
+/* What was asked for is told once. */
 static void deliverable_message(const struct intercept *f, struct hv_message *m)
 {
+	bool nmi = f->exit->reason == EXIT_NMI_WINDOW;
 	struct hv_deliverable_message *p =
 		MESSAGE(m, HVMSG_X64_INTERRUPTION_DELIVERABLE, struct hv_deliverable_message);
 
 	message_header(f, &p->header, HV_INTERCEPT_EXECUTE);
-	p->type = HV_PENDING_EXTINT;
-	f->vp->notify = 0;
-	vcpu_request_irq_window(f->vp->cpu, false);
+	p->type = nmi ? HV_PENDING_NMI : HV_PENDING_EXTINT;
+	notify_set(f->vp, f->vp->notify & (nmi ? ~HV_NOTIFY_NMI : HV_NOTIFY_NMI));
 }
 
 static void sint_message(const struct intercept *f, struct hv_message *m)
@@ -197,6 +198,7 @@ static void (*const makers[EXIT_COUNT])(const struct intercept *f, struct hv_mes
 	[EXIT_SHUTDOWN] = unrecoverable_message,
 	[EXIT_INTERNAL_ERROR] = unrecoverable_message,
 	[EXIT_IRQ_WINDOW] = deliverable_message,
+	[EXIT_NMI_WINDOW] = deliverable_message,
 	[EXIT_IOAPIC_EOI] = eoi_message,
 	[EXIT_SINT_READY] = sint_message,
 	[EXIT_RDMSR] = msr_message,

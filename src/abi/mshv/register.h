@@ -48,6 +48,8 @@ void vp_fxsave_set(struct mshv_vp *v, const struct fxsave *f);
 /* What the register page and messages show as well. */
 u64 pending_interruption(const struct vcpu_events *e);
 u64 interrupt_state(u8 shadow, bool nmi_masked);
+/* What the VP is to be told of (HV_NOTIFY_*, but for SINTs), from now on. */
+void notify_set(struct mshv_vp *v, u64 notify);
 
 /* ---- getters and setters that registers.def names ---- */
 

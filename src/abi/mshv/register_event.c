@@ -239,6 +239,13 @@ u16 get_notifications(
 	return HVS_SUCCESS;
 }
 
+void notify_set(struct mshv_vp *v, u64 notify)
+{
+	v->notify = notify;
+	vcpu_request_irq_window(v->cpu, notify & HV_NOTIFY_INTERRUPT);
+	vcpu_request_nmi_window(v->cpu, notify & HV_NOTIFY_NMI);
+}
+
 /* Where the hypervisor has the local APIC it delivers interrupts itself. */
 u16 set_notifications(
 	struct mshv_vp *v, const struct register_row *r, u32 n, const struct hv_value128 *value)
@@ -250,8 +257,7 @@ u16 set_notifications(
 		return HVS_INVALID_REGISTER_VALUE;
 	if (partition_has_lapic(v->partition) && (value->low & interrupts))
 		return HVS_INVALID_PARAMETER;
-	v->notify = value->low & interrupts;
-	vcpu_request_irq_window(v->cpu, v->notify & HV_NOTIFY_INTERRUPT);
+	notify_set(v, value->low & interrupts);
 	vcpu_synic_notify(v->cpu, HV_NOTIFY_SINTS(value->low));
 	return HVS_SUCCESS;
 }

@@ -74,7 +74,7 @@ struct vcpu {
 	_Atomic u8 sipi_vector;
 	_Atomic u32 pending_nmi; /* count, at most 2 */
 	int user_irq;            /* vector from vcpu_interrupt(), or -1 */
-	bool want_irq_window;
+	bool want_irq_window, want_nmi_window;
 	_Atomic u64 slept_seen; /* idle.c */
 	bool hv_exit_waits;     /* user space has not seen hv->exit yet */
 	bool idles; /* asleep in front of a read of HV_GUEST_IDLE until there is an interrupt */

@@ -277,6 +277,11 @@ void vcpu_request_irq_window(struct vcpu *v, bool on)
 	v->want_irq_window = on;
 }
 
+void vcpu_request_nmi_window(struct vcpu *v, bool on)
+{
+	v->want_nmi_window = on;
+}
+
 void vcpu_interrupt(struct vcpu *v, u8 vector)
 {
 	v->user_irq = vector;

@@ -88,6 +88,20 @@ static bool window_open(struct vcpu *v)
 	return v->want_irq_window && cpu_interruptible(&v->cpu) && waiting_vector(v) < 0;
 }
 
+/* The end of one that is handled is a request (cpu_unmask_nmi()); a shadow is over after one instruction. */
+static bool nmi_window_open(const struct vcpu *v)
+{
+	return v->want_nmi_window && !v->cpu.nmi_masked && !v->cpu.shadow && !nmi_deliverable(v);
+}
+
+/* The exit that says what user space may inject now, if it wants to know; EXIT_NONE. */
+static u32 open_window(struct vcpu *v)
+{
+	if (unlikely(nmi_window_open(v)))
+		return EXIT_NMI_WINDOW;
+	return window_open(v) ? EXIT_IRQ_WINDOW : EXIT_NONE;
+}
+
 /* After cpu_run(): true if user space must see cpu->exit. */
 static bool after_run(struct vcpu *v, enum run_result r)
 {
@@ -184,6 +198,7 @@ static int leave_for_shutdown(struct vcpu *v)
 static bool run_once(struct vcpu *v, bool complete, bool one)
 {
 	struct cpu *cpu = &v->cpu;
+	u32 window;
 
 	if (vcpu_inject(v) == CPU_EXIT)
 		return after_run(v, RUN_EXIT);
@@ -192,12 +207,14 @@ static bool run_once(struct vcpu *v, bool complete, bool one)
 		return false;
 	if (unlikely(vcpu_called_out(v) || vcpu_tap_due(v)))
 		return false;
-	if (window_open(v)) {
-		leave(v, EXIT_IRQ_WINDOW);
+	window = open_window(v);
+	if (window != EXIT_NONE) {
+		leave(v, window);
 		return true;
 	}
 	/* Held by the shadow or by an instruction that is half done, which IF does not tell. */
-	cpu->run_one = one || nmi_deliverable(v) || smi_deliverable(v) || vcpu_tap_waits(v);
+	cpu->run_one = one || nmi_deliverable(v) || smi_deliverable(v) || vcpu_tap_waits(v) ||
+		       (v->want_nmi_window && !cpu->nmi_masked);
 	return after_run(v, run_inside(v));
 }
 
@@ -258,8 +275,8 @@ static int run_guest(struct vcpu *v, u32 flags)
 			if (complete)
 				return leave(v, EXIT_INTR);
 			/* Between HLT and sleep, too, user space may inject. */
-			if (window_open(v) && atomic_load(&v->mp_state) == MP_HALTED)
-				return leave(v, EXIT_IRQ_WINDOW);
+			if (atomic_load(&v->mp_state) == MP_HALTED && open_window(v) != EXIT_NONE)
+				return leave(v, open_window(v));
 			vcpu_sleep(v);
 			vcpu_look_idle(v);
 			continue;

@@ -10,11 +10,12 @@
 
 GUEST(irq);
 GUEST(xapic);
+GUEST(nmi_window);
 GUEST(wake);
 GUEST(woken);
 GUEST(timer);
-extern const u8 guest_irq_h30[], guest_irq_h31[], guest_irq_nmi[], guest_xapic_h30[],
-	guest_timer_h30[];
+extern const u8 guest_nmi_window_handler[], guest_irq_h30[], guest_irq_h31[], guest_irq_nmi[],
+	guest_xapic_h30[], guest_timer_h30[];
 
 #define COUNT(vector) (MACHINE_DATA + 4 * (vector))
 
@@ -173,6 +174,54 @@ static void end_of_level_xapic(void)
 	CHECK_EQ(machine_wait(r, &message), 0);
 	CHECK_EQ(message.type, HVMSG_X64_APIC_EOI);
 	CHECK_EQ(eoi->vector, 0x30);
+	machine_unmake(&m);
+}
+
+/* ---- injected by a client that has the local APIC ---- */
+
+static void check_deliverable(struct machine *m, u32 type, u64 rip)
+{
+	struct hv_message message;
+	const struct hv_deliverable_message *x = (const void *)message.payload;
+
+	machine_run(m, 0, HVMSG_X64_INTERRUPTION_DELIVERABLE, &message);
+	CHECK_EQ(x->type, type);
+	CHECK_EQ(x->header.rip, rip);
+	CHECK_EQ(message.len, sizeof(*x));
+}
+
+static void notify(struct machine *m, u64 what)
+{
+	machine_set_reg(m, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS, what);
+	CHECK_EQ(machine_reg(m, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), what);
+}
+
+#define NMI_PENDING (HV_PENDING | HV_PENDING_NMI << 1 | 2 << 16)
+
+/* Told when one can be taken: not in the handler of another one, and not in a shadow; and once. */
+static void nmi_deliverable(void)
+{
+	struct machine m;
+
+	machine_make(&m, &(struct machine_how){.flags = NO_LAPIC});
+	CODE64(&m, 0, nmi_window);
+	machine_gate(&m, 2, GUEST_LABEL(nmi_window, handler));
+	notify(&m, HV_NOTIFY_NMI);
+	check_deliverable(&m, HV_PENDING_NMI, MACHINE_CODE);
+	CHECK_EQ(machine_reg(&m, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), 0);
+	machine_out(&m, 0, 0x10);
+	machine_set_reg(&m, 0, HV_REGISTER_PENDING_INTERRUPTION, NMI_PENDING);
+	notify(&m, HV_NOTIFY_NMI);
+	CHECK_EQ(machine_out(&m, 0, 0x11), 2);
+	check_deliverable(&m, HV_PENDING_NMI, MACHINE_CODE + 2);
+	/* Shadows hold them, here one and then STI's; and both kinds are told apart. */
+	machine_set_reg(&m, 0, HV_REGISTER_INTERRUPT_STATE, HV_INTERRUPT_SHADOW);
+	notify(&m, HV_NOTIFY_NMI | HV_NOTIFY_INTERRUPT);
+	check_deliverable(&m, HV_PENDING_NMI, MACHINE_CODE + 4);
+	CHECK_EQ(machine_reg(&m, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), HV_NOTIFY_INTERRUPT);
+	check_deliverable(&m, HV_PENDING_EXTINT, MACHINE_CODE + 4);
+	CHECK_EQ(machine_reg(&m, 0, HV_REGISTER_DELIVERABILITY_NOTIFICATIONS), 0);
+	machine_out(&m, 0, 0x12);
 	machine_unmake(&m);
 }
 
@@ -360,6 +409,7 @@ const struct test irq_tests[] = {
 	{"low vectors", low_vectors},
 	{"end of level", end_of_level},
 	{"end of level xapic", end_of_level_xapic},
+	{"nmi deliverable", nmi_deliverable},
 	{"init and sipi", init_and_sipi},
 	{"sipi is remembered", sipi_is_remembered},
 	{"apic timer", apic_timer},
