@@ -476,8 +476,8 @@ int vcpu_enable_synic(struct vcpu *v, bool keep_pages);
  *
  * Post a message to a SINT: into its slot, with an interrupt unless the SINT is masked or polls; or if the slot is full, to a
  * queue, from which the message follows when the guest has freed the slot. Any time. -EINVAL: there is no such SINT, or the
- * message has no type or too many bytes; -ENOENT: the guest has not enabled the controller or its message page; -EAGAIN: the
- * queue is full.
+ * message has no type or too many bytes; -ENOENT: the guest has not enabled the controller or its message page, and is no
+ * partition's, whose messages wait for that; -EAGAIN: the queue is full; -ENOMEM.
  */
 struct hv_message;         /* x86/hyperv.h */
 #define SYNIC_QUEUE_MAX 16 /* messages of a SINT */

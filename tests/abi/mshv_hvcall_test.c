@@ -118,7 +118,7 @@ static const struct shape {
 	{HVCALL_ASSERT_VIRTUAL_INTERRUPT, false, PART | VP, 32, 0, 0, 0, 0, 0,
 		HVS_INVALID_PARAMETER},
 	{HVCALL_SIGNAL_EVENT_DIRECT, false, PART | VP, 16, 0, 8, 0, 0, 8, HVS_SUCCESS},
-	{HVCALL_POST_MESSAGE_DIRECT, false, PART | VP, 276, 0, 0, 0, 0, 8, HVS_INVALID_SYNIC_STATE},
+	{HVCALL_POST_MESSAGE_DIRECT, false, PART | VP, 276, 0, 0, 0, 0, 8, HVS_INVALID_PARAMETER},
 	{HVCALL_GET_GPA_PAGES_ACCESS_STATES, true, PART | VP, 24, 0, 0, 1, 4095, 0,
 		HVS_INVALID_PARTITION_STATE},
 	{HVCALL_GET_VP_CPUID_VALUES, true, PART | VP, 24, 24, 0, 16, 169, 8, HVS_SUCCESS},
@@ -463,7 +463,10 @@ static void test_post_message(void **state)
 
 	partition_start(&p, LAPIC);
 	memset(m.payload, 0x77, sizeof(m.payload));
-	assert_int_equal(post(&p, 3, &m).error, -EIO); /* the guest has no page */
+	assert_hv(post(&p, 5, &m), 0, 0); /* it waits until the guest has a page */
+	m.type = 0;
+	assert_hv(post(&p, 3, &m), HVS_INVALID_PARAMETER, 0);
+	m.type = 0x1234;
 	set_reg(&p, 0, HV_REGISTER_SCONTROL, 1);
 	set_reg(&p, 0, HV_REGISTER_SIMP, 0x40001);
 	assert_hv(post(&p, 16, &m), HVS_INVALID_PARAMETER, 0);

@@ -45,6 +45,13 @@ const struct hvcall_row *hvcall_find(u16 code, u8 on);
 u16 hvcall_serve(const struct hvcall_row *row, struct hvcall *h, u16 out_size);
 /* -errno of a status, as the kernel's driver has it; 0 for HVS_SUCCESS. */
 int hvcall_errno(u16 status);
+/* The other way round, of what the engine has been asked: it has no memory, or it fails for the reason that otherwise tells. */
+static inline u16 hvcall_status(int r, u16 otherwise)
+{
+	if (likely(!r))
+		return HVS_SUCCESS;
+	return r == -ENOMEM ? HVS_INSUFFICIENT_MEMORY : otherwise;
+}
 
 #define CALL(code, kind, on, in, in_each, out, out_each, handler) u16 handler(struct hvcall *h);
 #include "abi/mshv/hvcalls.def"

@@ -154,8 +154,8 @@ static enum level level_of(const struct hvcall *h, u8 vtl, u32 sint)
 
 static u16 signal_guest(struct mshv_vp *v, const struct hv_signal_event_direct *in, bool *newly)
 {
-	return vcpu_synic_signal(v->cpu, in->sint, in->flag, newly) ? HVS_INVALID_SYNIC_STATE
-								    : HVS_SUCCESS;
+	return hvcall_status(
+		vcpu_synic_signal(v->cpu, in->sint, in->flag, newly), HVS_INVALID_SYNIC_STATE);
 }
 
 u16 call_signal_event(struct hvcall *h)
@@ -180,10 +180,12 @@ u16 call_signal_event(struct hvcall *h)
 
 static u16 post_guest(struct mshv_vp *v, u32 sint, const struct hv_message *m)
 {
-	switch (vcpu_synic_post(v->cpu, sint, m)) {
-	case 0: return HVS_SUCCESS;
+	int r = vcpu_synic_post(v->cpu, sint, m);
+
+	switch (r) {
 	case -EAGAIN: return HVS_INSUFFICIENT_BUFFERS;
-	default: return HVS_INVALID_SYNIC_STATE;
+	case -EINVAL: return HVS_INVALID_PARAMETER;
+	default: return hvcall_status(r, HVS_INVALID_SYNIC_STATE);
 	}
 }
 

@@ -20,7 +20,6 @@ extern const u8 guest_synic_h30[], guest_synic_take[], guest_stimer_h30[];
 #define COUNT                (MACHINE_DATA + 4 * 0x30)
 #define OBJECT_IN_USE        0x19
 #define INSUFFICIENT_BUFFERS 0x13
-#define INVALID_SYNIC_STATE  0x18
 
 static long post(struct machine *m, u32 sint, u8 first)
 {
@@ -44,7 +43,7 @@ static long signal_event(struct machine *m, u8 sint, u16 flag, u8 *ret_new)
 	return r;
 }
 
-/* A processor that has never run: events are kept for it, messages may be refused. */
+/* A processor that has never run: events and messages are kept for it. */
 static void on_a_fresh_vp(void)
 {
 	struct machine m;
@@ -55,8 +54,15 @@ static void on_a_fresh_vp(void)
 	CHECK_EQ(is_new, 1);
 	CHECK_OK(signal_event(&m, 2, 1, &is_new));
 	CHECK_EQ(is_new, 0);
-	if (post(&m, 2, 1) < 0)
-		CHECK_EQ(root_last.status, INVALID_SYNIC_STATE);
+	CHECK_OK(post(&m, SINT, 0x5a));
+	CHECK_OK(post(&m, SINT, 0x5b));
+	CODE64(&m, 0, synic);
+	machine_gate(&m, 0x30, GUEST_LABEL(synic, h30));
+	machine_out(&m, 0, 0x10);
+	CHECK_EQ(machine_u32(&m, SLOT), 1);
+	CHECK_EQ(m.ram[SLOT + 16], 0x5a);
+	CHECK_EQ(m.ram[SLOT + 5] & HV_MESSAGE_PENDING, HV_MESSAGE_PENDING);
+	CHECK_EQ(m.ram[SIEFP + SINT * 0x100], 1 << 1);
 	machine_unmake(&m);
 }
 

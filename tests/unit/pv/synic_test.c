@@ -102,14 +102,22 @@ static void test_disabled(void **state)
 	for (u32 i = 0; i < 16; i++)
 		assert_int_equal(msr_of(&w, 0x40000090 + i), 0x10000);
 	assert_int_equal(msr_of(&w, SIMP) | msr_of(&w, SIEFP) | msr_of(&w, EOM), 0);
-	assert_int_equal(post(&w, 2, 1), -ENOENT);
-	wrmsr(&w, SCONTROL, 1);
-	assert_int_equal(post(&w, 2, 1), -ENOENT);
-	wrmsr(&w, SIMP, PAGE_AT | 1);
-	wrmsr(&w, SCONTROL, 0);
-	assert_int_equal(post(&w, 2, 1), -ENOENT);
-	wrmsr(&w, SCONTROL, 1);
+	/* Messages wait, as many as there is room for. */
 	assert_int_equal(post(&w, 2, 1), 0);
+	wrmsr(&w, SCONTROL, 1);
+	for (u32 i = 2; i <= SYNIC_QUEUE_MAX; i++)
+		assert_int_equal(post(&w, 2, i), 0);
+	assert_int_equal(post(&w, 2, 99), -EAGAIN);
+	wrmsr(&w, SCONTROL, 0);
+	wrmsr(&w, SIMP, PAGE_AT | 1);
+	assert_int_equal(slot(&w, 2)->type, 0);
+	wrmsr(&w, SCONTROL, 1);
+	for (u32 i = 1; i <= SYNIC_QUEUE_MAX; i++) {
+		assert_int_equal(slot(&w, 2)->type, i);
+		slot(&w, 2)->type = 0;
+		wrmsr(&w, EOM, 0);
+	}
+	assert_int_equal(slot(&w, 2)->type, 0);
 	wrmsr(&w, SIMP, 0xf0000000);
 	assert_int_equal(vcpu_set_msr(w.v, SIMP, 0xf0000001, true), 0); /* no RAM */
 	assert_int_equal(post(&w, 2, 1), -ENOENT);

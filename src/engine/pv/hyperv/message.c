@@ -77,7 +77,9 @@ static int enqueue(struct message_queue *q, const struct hv_message *msg)
 {
 	if (!q->ring)
 		q->ring = calloc(SYNIC_QUEUE_MAX, sizeof(*q->ring));
-	if (!q->ring || q->count == SYNIC_QUEUE_MAX)
+	if (!q->ring)
+		return -ENOMEM;
+	if (q->count == SYNIC_QUEUE_MAX)
 		return -EAGAIN;
 	q->ring[(q->first + q->count++) % SYNIC_QUEUE_MAX] = *msg;
 	return 0;
@@ -126,6 +128,16 @@ static int post(struct vcpu *v, unsigned sint, struct hv_message *msg)
 
 /* ---- messages ---- */
 
+/* A partition's wait for the guest to set its controller up (synic.c: stored()). */
+static int post_early(struct vcpu *v, unsigned sint, const struct hv_message *msg)
+{
+	struct hv_vp *hv = v->hv;
+
+	return hv_is_partition(v) && atomic_load(&hv->synic.active)
+		       ? enqueue(&hv->synic.queue[sint], msg)
+		       : -ENOENT;
+}
+
 int vcpu_synic_post(struct vcpu *v, unsigned sint, const struct hv_message *msg)
 {
 	struct hv_message copy = *msg;
@@ -134,7 +146,7 @@ int vcpu_synic_post(struct vcpu *v, unsigned sint, const struct hv_message *msg)
 	if (sint >= HV_SINTS || !copy.type || copy.len > sizeof(copy.payload))
 		return -EINVAL;
 	pthread_mutex_lock(&v->hv->synic.lock);
-	r = has_slots(v) ? post(v, sint, &copy) : -ENOENT;
+	r = has_slots(v) ? post(v, sint, &copy) : post_early(v, sint, &copy);
 	pthread_mutex_unlock(&v->hv->synic.lock);
 	return r;
 }
