@@ -119,23 +119,36 @@ struct object *object_get(struct dev *d, int fd)
 
 /* ---- descriptors ---- */
 
+/* With a place for fd in the table, so that nothing can fail once there is something behind it. 0 or -errno. */
+static int object_for(struct dev *d, int fd, struct object **ret)
+{
+	int r = 0;
+
+	pthread_mutex_lock(&d->lock);
+	if (!table_entry_make(d, fd))
+		r = (u32)fd < CHUNKS * CHUNK_SIZE ? -ENOMEM : -EMFILE;
+	*ret = r ? NULL : object_new(d);
+	if (!r && !*ret)
+		r = -ENOMEM;
+	pthread_mutex_unlock(&d->lock);
+	return r;
+}
+
 int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret)
 {
 	struct stream *stream = NULL;
-	struct object *o;
+	struct object *o = NULL;
 	struct stat st;
-	int fd = backing_open(d, q, &stream);
+	int fd = backing_open(d, q, &stream), r;
 
 	if (fd < 0)
 		return fd;
-	pthread_mutex_lock(&d->lock);
-	o = sys_fstat(fd, &st) ? NULL : object_new(d);
-	pthread_mutex_unlock(&d->lock);
-	if (!o) {
+	r = sys_fstat(fd, &st) ? -errno : object_for(d, fd, &o);
+	if (r) {
 		sys_close(fd);
 		if (stream)
 			stream_destroy(stream, true);
-		return -ENOMEM;
+		return r;
 	}
 	if (q->owner)
 		atomic_fetch_add(&q->owner->refs, 1);
@@ -150,22 +163,17 @@ int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret)
 
 int fd_publish(struct dev *d, int fd, struct object *o)
 {
-	struct object *_Atomic *e;
-	struct object *old = NULL;
+	struct object *old;
 
 	if (o->ops->read_check)
 		atomic_store_explicit(&d->reads, true, memory_order_relaxed);
 	pthread_mutex_lock(&d->lock);
-	e = table_entry_make(d, fd);
-	if (e)
-		old = table_entry_set(e, o);
+	old = table_entry_set(table_entry(d, fd), o);
 	pthread_mutex_unlock(&d->lock);
 	if (old)
 		object_put(d, old);
-	if (!e)
-		sys_close(fd);
-	object_put(d, o); /* the creator's reference: without an entry, this frees it */
-	return e ? fd : -EMFILE;
+	object_put(d, o); /* the creator's reference */
+	return fd;
 }
 
 void fd_abandon(struct dev *d, int fd, struct object *o)

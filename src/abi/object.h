@@ -109,7 +109,7 @@ struct fd_spec {
  * reachable, or fd_abandon(), where all is freed but what is behind. A descriptor or -errno. Signals are kept off.
  */
 int fd_create(struct dev *d, const struct fd_spec *s, struct object **ret);
-/* fd or -errno, then all is freed. */
+/* It cannot fail. fd. */
 int fd_publish(struct dev *d, int fd, struct object *o);
 void fd_abandon(struct dev *d, int fd, struct object *o);
 

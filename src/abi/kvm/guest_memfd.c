@@ -37,8 +37,8 @@ void guest_memfd_release(void *kvm_guest_memfd)
 	free(g);
 }
 
-/* The same file, without the right to read. Where there is no /proc it stays as it is. */
-static int reopen_unreadable(int fd)
+/* The same file at the same number, without the right to read. Where there is no /proc it stays as it is. */
+static void reopen_unreadable(int fd)
 {
 	char path[32];
 	int again;
@@ -46,9 +46,9 @@ static int reopen_unreadable(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = sys_open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	if (again < 0)
-		return fd;
-	sys_close(fd);
-	return again;
+		return;
+	sys_dup3(again, fd, O_CLOEXEC);
+	sys_close(again);
 }
 
 static int guest_memfd_make(struct kvm_vm *vm, int fd, u64 size, struct object *o)
@@ -89,7 +89,8 @@ long vm_create_guest_memfd(struct call *c)
 		fd_abandon(c->dev, fd, o);
 		return r;
 	}
-	return fd_publish(c->dev, reopen_unreadable(fd), o);
+	reopen_unreadable(fd);
+	return fd_publish(c->dev, fd, o);
 }
 
 /* ---- as memory of a slot ---- */

@@ -144,36 +144,40 @@ static bool same_key(const struct hv_intercept_result *a, const struct hv_interc
 	       (!a->cpuid.subleaf_specific || a->cpuid.ecx == b->cpuid.ecx);
 }
 
-/* p->lock is held. The place of a new result, or of the one that it replaces; NULL: no memory. */
-static struct hv_intercept_result *result_place(
-	struct mshv_partition *p, const struct hv_intercept_result *in)
+/* p->lock is held. The place of a new result, or of the one that it replaces. A status. */
+static u16 result_place(struct mshv_partition *p, const struct hv_intercept_result *in,
+	struct hv_intercept_result **ret)
 {
 	struct hv_intercept_result *r;
 
 	for (unsigned i = 0; i < p->result_count; i++)
-		if (same_key(&p->results[i], in))
-			return &p->results[i];
+		if (same_key(&p->results[i], in)) {
+			*ret = &p->results[i];
+			return HVS_SUCCESS;
+		}
 	if (p->result_count == RESULTS_MAX)
-		return NULL;
+		return HVS_NO_RESOURCES;
 	r = realloc(p->results, (p->result_count + 1) * sizeof(*r));
 	if (!r)
-		return NULL;
+		return HVS_INSUFFICIENT_MEMORY;
 	p->results = r;
-	return &r[p->result_count++];
+	*ret = &r[p->result_count++];
+	return HVS_SUCCESS;
 }
 
 static u16 remember(struct mshv_partition *p, const struct hv_intercept_result *in)
 {
 	struct hv_intercept_result *at;
+	u16 status;
 
 	pthread_mutex_lock(&p->telling);
 	pthread_mutex_lock(&p->lock);
-	at = result_place(p, in);
-	if (at)
+	status = result_place(p, in, &at);
+	if (!status)
 		*at = *in;
 	pthread_mutex_unlock(&p->lock);
 	pthread_mutex_unlock(&p->telling);
-	return at ? HVS_SUCCESS : HVS_NO_RESOURCES;
+	return status;
 }
 
 static u16 show(struct hvcall *h, u32 vp_index)
@@ -185,7 +189,7 @@ static u16 show(struct hvcall *h, u32 vp_index)
 		return HVS_INVALID_VP_INDEX;
 	r = vp_cpuid_init(v);
 	hvcall_give(h, v);
-	return r ? HVS_NO_RESOURCES : HVS_SUCCESS;
+	return hvcall_status(r, HVS_NO_RESOURCES);
 }
 
 static u16 show_all(struct hvcall *h)

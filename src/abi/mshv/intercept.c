@@ -97,14 +97,14 @@ int intercepts_vp_init(struct mshv_vp *v)
 static u16 tell_all(struct mshv_partition *p)
 {
 	struct intercepts *i = p->intercepts;
+	int r = i->tapped ? 0 : machine_set_tap(p->machine, &subscriber, i);
 
-	if (!i->tapped && machine_set_tap(p->machine, &subscriber, i))
-		return HVS_OBJECT_IN_USE;
+	if (r)
+		return hvcall_status(r, HVS_OBJECT_IN_USE);
 	i->tapped = true;
-	for (u32 n = 0; n < MSHV_VPS_MAX; n++)
-		if (partition_vp(p, n) && tell_vp(i, partition_vp(p, n)))
-			return HVS_NO_RESOURCES;
-	return HVS_SUCCESS;
+	for (u32 n = 0; n < MSHV_VPS_MAX && !r; n++)
+		r = partition_vp(p, n) ? tell_vp(i, partition_vp(p, n)) : 0;
+	return hvcall_status(r, HVS_NO_RESOURCES);
 }
 
 /* After a change of msr_class. 0 or -errno. */
@@ -215,12 +215,14 @@ static u16 install_msr(struct mshv_partition *p, const struct hv_install_interce
 
 static u16 install_msr_class(struct mshv_partition *p, const struct hv_install_intercept *in)
 {
+	int r;
+
 	if (in->access & ~(HV_ACCESS_READ | HV_ACCESS_WRITE))
 		return HVS_INVALID_PARAMETER;
 	atomic_store(&p->intercepts->msr_class, in->access);
-	if (msr_exits_update(p) || machine_set_msr_filter(p->machine, in->access != 0, NULL, 0))
-		return HVS_NO_RESOURCES;
-	return HVS_SUCCESS;
+	r = msr_exits_update(p);
+	r = r ? r : machine_set_msr_filter(p->machine, in->access != 0, NULL, 0);
+	return hvcall_status(r, HVS_NO_RESOURCES);
 }
 
 static u16 install_hypercall(struct mshv_partition *p, const struct hv_install_intercept *in)

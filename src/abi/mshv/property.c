@@ -135,7 +135,7 @@ static u16 set_access_tracking(struct mshv_partition *p, unsigned row, u64 value
 	if (value > 3)
 		return HVS_PROPERTY_OUT_OF_RANGE;
 	if (machine_track_access(p->machine, value & HV_TRACKING_ON))
-		return HVS_INSUFFICIENT_MEMORY;
+		return HVS_INSUFFICIENT_MEMORY; /* there is no other reason */
 	return set_value(p, row, value);
 }
 
