@@ -135,6 +135,7 @@ struct object *object_adopt(struct dev *d, int fd)
 {
 	struct object *_Atomic *e;
 	struct object *o = NULL, *old = NULL, *created;
+	bool last = false;
 	struct stat st;
 	u64 mask;
 
@@ -148,11 +149,12 @@ struct object *object_adopt(struct dev *d, int fd)
 	e = o ? table_entry_make(d, fd) : NULL;
 	if (e) {
 		old = table_entry_set(e, o);
+		last = old && !old->fds;
 		object_hold(o);
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (old)
-		object_put(d, old);
+		table_entry_put(d, old, last);
 	if (created)
 		object_put(d, created);
 	signals_restore(mask);
@@ -240,6 +242,7 @@ void object_forget(struct dev *d, int fd, struct object *o)
 {
 	struct object *_Atomic *e = table_entry(d, fd);
 	struct object *old = NULL;
+	bool last = false;
 	int other;
 
 	pthread_mutex_lock(&d->lock);
@@ -250,8 +253,9 @@ void object_forget(struct dev *d, int fd, struct object *o)
 		e = other < 0 ? NULL : table_entry_make(d, other);
 		if (e)
 			uv_assert(!table_entry_set(e, o));
+		last = !o->fds;
 	}
 	pthread_mutex_unlock(&d->lock);
 	if (old)
-		object_put(d, old);
+		table_entry_put(d, old, last);
 }

@@ -46,10 +46,15 @@ static void drop_stream(struct object *o, bool here)
 	o->stream = NULL;
 }
 
+/* In a child the engine's threads do not exist: nothing can be stopped in order. */
+static bool is_ours(const struct dev *d, const struct object *o)
+{
+	return !o->foreign && o->mm == d->mm;
+}
+
 static void object_dead(struct dev *d, struct object *o)
 {
-	/* In a child the engine's threads do not exist: nothing can be stopped in order. */
-	const bool ours = !o->foreign && o->mm == d->mm;
+	const bool ours = is_ours(d, o);
 	const struct fd_ops *ops = o->ops;
 
 	if (ours && ops->release)
@@ -69,6 +74,15 @@ void object_put(struct dev *d, struct object *o)
 		return;
 	object_dead(d, o);
 	atomic_store(&o->refs, 0);
+}
+
+void table_entry_put(struct dev *d, struct object *old, bool last)
+{
+	const struct fd_ops *ops = old->ops;
+
+	if (last && ops->closed && is_ours(d, old))
+		ops->closed(old->behind);
+	object_put(d, old);
 }
 
 struct object *object_new(struct dev *d)
@@ -164,14 +178,16 @@ int fd_create(struct dev *d, const struct fd_spec *q, struct object **ret)
 int fd_publish(struct dev *d, int fd, struct object *o)
 {
 	struct object *old;
+	bool last;
 
 	if (o->ops->read_check)
 		atomic_store_explicit(&d->reads, true, memory_order_relaxed);
 	pthread_mutex_lock(&d->lock);
 	old = table_entry_set(table_entry(d, fd), o);
+	last = old && !old->fds;
 	pthread_mutex_unlock(&d->lock);
 	if (old)
-		object_put(d, old);
+		table_entry_put(d, old, last);
 	object_put(d, o); /* the creator's reference */
 	return fd;
 }

@@ -14,6 +14,7 @@
  *   behind points to has locks of its own.
  * - While a thread holds one, no handler of a signal runs on it that could leave by longjmp(), or end the thread, and so hold
  *   it for ever: who comes by dev.h has signals kept off first, and has let go when handlers run.
+ * - When its last descriptor is closed, ops->closed() is called, once.
  * - When the last hold ends, on whatever thread and without the table's lock, ops->release() is called, once; then
  *   the owner is let go, which can be the last hold of that. So it is torn down after all that it owns, in whatever order
  *   descriptors are closed.
@@ -74,6 +75,11 @@ struct fd_ops {
 	/* Before a read of n bytes: 0, or -errno. NULL: the kernel alone answers. */
 	int (*read_check)(const struct object *o, size_t n);
 	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);
+	/*
+	 * This process has closed the last descriptor. What it owns may keep the object, so release() may be long in coming; calls in
+	 * progress may go on meanwhile.
+	 */
+	void (*closed)(void *behind);
 	void (*release)(void *behind);
 };
 

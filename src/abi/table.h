@@ -101,6 +101,8 @@ static inline bool object_hold(struct object *o)
 struct object *object_new(struct dev *d);
 /* Under d->lock. The entry's reference is added; what was there is returned, to be put unlocked. */
 struct object *table_entry_set(struct object *_Atomic *e, struct object *o);
+/* Not under it. last: no other descriptor of it was left. */
+void table_entry_put(struct dev *d, struct object *old, bool last);
 
 /* ---- backing.c, common.c ---- */
 

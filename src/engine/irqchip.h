@@ -64,6 +64,7 @@ int irq_set_routing(struct machine *m, const struct irq_route *routes, unsigned 
  */
 int irqfd_assign(struct machine *m, int fd, u32 gsi, int resample_fd);
 int irqfd_deassign(struct machine *m, int fd, u32 gsi); /* 0 also if there is no such irqfd */
+void irqfd_deassign_all(struct machine *m);
 
 /*
  * ioeventfd: a guest write of len bytes (0: any length) at addr signals fd instead of exiting. If has_match is set,
@@ -78,6 +79,7 @@ struct ioeventfd_config {
 };
 int ioeventfd_assign(struct machine *m, const struct ioeventfd_config *c);   /* -EEXIST */
 int ioeventfd_deassign(struct machine *m, const struct ioeventfd_config *c); /* -ENOENT */
+void ioeventfd_deassign_all(struct machine *m);
 
 /* Own descriptor of the eventfd behind fd, or -EBADF, -EINVAL; it is kept (base/fd.h). And a write to one. */
 int eventfd_hold(int fd);

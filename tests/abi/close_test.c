@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/abi/port.h"
@@ -99,10 +100,33 @@ static void test_irqfds(void **state)
 	close(f.event[1]);
 }
 
+/* They end with the machine's descriptor, though a vcpu keeps the machine. */
+static void test_vcpu_left(void **state)
+{
+	const int sys = kvm_open(), vm = (int)kvm(sys, KVM_CREATE_VM, 0);
+	const int event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+	const struct kvm_irqfd f = {.fd = (u32)event, .gsi = 5};
+	const struct timespec rest = {.tv_nsec = 20000000};
+	u64 count = 1;
+	int vcpu;
+
+	assert_int_equal(kvm(vm, KVM_CREATE_IRQCHIP, 0), 0);
+	vcpu = (int)kvm(vm, KVM_CREATE_VCPU, 0);
+	IS(vm, KVM_IRQFD, &f, 0);
+	kvm_close(vm);
+	assert_int_equal(write(event, &count, sizeof(count)), sizeof(count));
+	nanosleep(&rest, NULL); /* for who would take it */
+	assert_int_equal(read(event, &count, sizeof(count)), sizeof(count));
+	kvm_close(vcpu);
+	kvm_close(sys);
+	close(event);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_irqfds),
+		cmocka_unit_test(test_vcpu_left),
 	};
 
 	port_start(argc, argv);

@@ -21,6 +21,7 @@ const struct fd_ops kvm_vm_ops = {
 	.kind = DEV_VM,
 	.unknown = -ENOTTY,
 	.ioctl = dispatch_vm,
+	.closed = vm_closed,
 	.release = vm_release,
 };
 

@@ -108,6 +108,14 @@ static void vcpu_free(struct kvm_vcpu *v)
 	free(v);
 }
 
+/* Its vCPUs may live on, and run. In Linux the ioeventfds go with the machine, the irqfds with its descriptor. */
+void vm_closed(void *kvm_vm)
+{
+	const struct kvm_vm *vm = kvm_vm;
+
+	irqfd_deassign_all(vm->machine);
+}
+
 void vm_release(void *kvm_vm)
 {
 	struct kvm_vm *vm = kvm_vm;

@@ -20,6 +20,7 @@ const struct fd_ops mshv_partition_ops = {
 	.kind = DEV_VM,
 	.unknown = -ENOTTY,
 	.ioctl = mshv_dispatch_partition,
+	.closed = partition_closed,
 	.release = partition_release,
 };
 

@@ -22,6 +22,7 @@ long mshv_dispatch_sint(struct call *c, u32 number);
 
 /* ---- partition.c, vp.c ---- */
 
+void partition_closed(void *mshv_partition);
 void partition_release(void *mshv_partition);
 int vp_mmap_check(int prot, int flags, size_t len, u64 offset);
 

@@ -67,6 +67,15 @@ int partition_make(
 	return 0;
 }
 
+/* Its VPs may live on, and run; as in the kernel they have no more event descriptors. */
+void partition_closed(void *mshv_partition)
+{
+	struct mshv_partition *p = mshv_partition;
+
+	irqfd_deassign_all(p->machine);
+	ioeventfd_deassign_all(p->machine);
+}
+
 void partition_release(void *mshv_partition)
 {
 	if (mshv_partition)

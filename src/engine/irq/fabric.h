@@ -135,8 +135,6 @@ void irqfd_ack(struct irq *irq, u32 gsi);             /* lock held */
 bool irqfd_wants_ack(const struct irq *irq, u32 gsi); /* lock held */
 /* Of a partition: the guest has ended what such a message began. Does somebody resample it? */
 bool irqfd_ack_vector(struct irq *irq, u8 vector);
-void irqfd_destroy_all(struct irq *irq);
-void ioevent_destroy_all(struct irq *irq);
 
 /* ---- eventfd.c ---- */
 

@@ -228,12 +228,20 @@ int ioeventfd_deassign(struct machine *m, const struct ioeventfd_config *c)
 	return err;
 }
 
-void ioevent_destroy_all(struct irq *irq)
+/* The descriptors go when nobody signals them any more. */
+void ioeventfd_deassign_all(struct machine *m)
 {
-	struct ioevents *t = irq->ioevents;
+	struct irq *irq = m->irq;
+	struct ioevents *t;
 
+	pthread_mutex_lock(&irq->config_lock);
+	pthread_rwlock_wrlock(&irq->ioevent_lock);
+	t = irq->ioevents;
+	irq->ioevents = NULL;
+	atomic_store(&irq->ioevent_filter, 0);
+	pthread_rwlock_unlock(&irq->ioevent_lock);
+	pthread_mutex_unlock(&irq->config_lock);
 	for (unsigned i = 0; t && i < t->n; i++)
 		fd_drop(t->e[i].c.fd);
 	free(t);
-	irq->ioevents = NULL;
 }

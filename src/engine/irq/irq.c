@@ -218,8 +218,8 @@ void irq_destroy(struct machine *m)
 {
 	struct irq *irq = m->irq;
 
-	irqfd_destroy_all(irq);
-	ioevent_destroy_all(irq);
+	irqfd_deassign_all(m);
+	ioeventfd_deassign_all(m);
 	if (irq->pit.present)
 		timer_cancel(m, &irq->pit.timer);
 	apic_map_free(irq);

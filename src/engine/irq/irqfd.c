@@ -200,8 +200,12 @@ int irqfd_deassign(struct machine *m, int fd, u32 gsi)
 	return 0;
 }
 
-void irqfd_destroy_all(struct irq *irq)
+void irqfd_deassign_all(struct machine *m)
 {
+	struct irq *irq = m->irq;
+
+	pthread_mutex_lock(&irq->config_lock);
 	while (irq->irqfds)
 		drop(irq, irq->irqfds);
+	pthread_mutex_unlock(&irq->config_lock);
 }

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/mshv/ioctls/groups.h"
@@ -400,6 +401,43 @@ static void irqfds_end_with_the_partition(void)
 	close(fd);
 }
 
+GUEST(bell);
+
+/* They and the doorbells end with its descriptor, though a processor of it lives on. */
+static void events_end_before_the_last_vp(void)
+{
+	const struct mshv_user_ioeventfd bell = {.addr = 0xd0001000, .len = 4};
+	int irq = eventfd(0, EFD_NONBLOCK), rings = eventfd(0, EFD_NONBLOCK);
+	struct mshv_user_ioeventfd how = bell;
+	struct hv_message message;
+	struct machine m;
+	u64 count;
+
+	how.fd = rings;
+	machine_make(&m, &(struct machine_how){0});
+	CODE64(&m, 0, bell);
+	m.page[0]->gpr[RBX] = bell.addr;
+	m.page[0]->dirty |= HV_PAGE_DIRTY_GPR;
+	route(&m, 5, 0x30);
+	CHECK_OK(root_irqfd_set(m.partition, irq, 5, 0));
+	CHECK_OK(root_ioeventfd_set(m.partition, &how));
+	machine_run(&m, 0, HVMSG_UNMAPPED_GPA, &message); /* another length */
+	CHECK_EQ(m.page[0]->rip, MACHINE_CODE + 6);
+	CHECK_EQ(read(rings, &count, sizeof(count)), sizeof(count));
+	port_close(m.partition);
+	machine_go(&m, 0, MACHINE_CODE);
+	machine_run(&m, 0, HVMSG_UNMAPPED_GPA, &message);
+	CHECK_EQ(m.page[0]->rip, MACHINE_CODE);
+	CHECK_EQ(read(rings, &count, sizeof(count)), -1);
+	signal_fd(irq);
+	nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL); /* for who would take it */
+	CHECK_EQ(read(irq, &count, sizeof(count)), sizeof(count));
+	m.partition = dup(irq);
+	machine_unmake(&m);
+	close(irq);
+	close(rings);
+}
+
 const struct test irq_tests[] = {
 	{"asserted", asserted},
 	{"asserted to logical id", asserted_to_logical_id},
@@ -418,5 +456,6 @@ const struct test irq_tests[] = {
 	{"irqfd refusals", irqfd_refusals},
 	{"irqfd of level", irqfd_of_level},
 	{"irqfds end with the partition", irqfds_end_with_the_partition},
+	{"events end before the last vp", events_end_before_the_last_vp},
 	{0},
 };
