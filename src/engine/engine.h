@@ -425,6 +425,8 @@ struct translation {
  * an entry with reserved bits; -ENOENT: a table is in no slot.
  */
 int vcpu_translate(struct vcpu *v, u64 gva, struct translation *ret);
+/* Set the accessed bits on the way to what has been translated, and the dirty bit for a write. Errors as above. */
+int vcpu_mark_used(struct vcpu *v, u64 gva, bool write);
 
 /*
  * Populate the memory of whole pages. *ret_done is the number of bytes that have memory now. -ENOENT: the next page is

@@ -69,11 +69,22 @@ static u32 by_walk(int r)
 	}
 }
 
+/* As the access itself would: only one that goes well leaves bits in the tables. */
+static u32 mark_used(struct mshv_vp *v, u64 flags, u64 gva)
+{
+	int r = 0;
+
+	if (flags & HV_TRANSLATE_SET_BITS)
+		r = vcpu_mark_used(v->cpu, gva, flags & HV_TRANSLATE_WRITE);
+	return r ? by_walk(r) : HV_TRANSLATE_OK;
+}
+
 static void translate(struct mshv_vp *v, const struct hv_translate *in, struct hv_translated *out)
 {
 	struct access_rules a = access_of(v, in->flags);
+	u64 gva = in->gva_page * HV_PAGE_SIZE;
 	struct translation to;
-	int r = vcpu_translate(v->cpu, in->gva_page * HV_PAGE_SIZE, &to);
+	int r = vcpu_translate(v->cpu, gva, &to);
 
 	if (r) {
 		out->result = by_walk(r);
@@ -84,6 +95,8 @@ static void translate(struct mshv_vp *v, const struct hv_translate *in, struct h
 		return;
 	}
 	out->result = by_memory(v->partition, in->flags, to.gpa);
+	if (out->result == HV_TRANSLATE_OK)
+		out->result = mark_used(v, in->flags, gva);
 	out->flags = out->result == HV_TRANSLATE_UNMAPPED ? HV_CACHE_UC : HV_CACHE_WB;
 	out->gpa_page = to.gpa / HV_PAGE_SIZE;
 }

@@ -71,6 +71,17 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret);
  * bits, -ENOENT for a table outside of all slots.
  */
 int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret);
+/*
+ * The same, where there is paging, and A and D bits are set as for this access, whose rights nobody checks. -EAGAIN: an
+ * entry has changed meanwhile. In any case the caller tells who watches code where entries have been stored to.
+ */
+#define WALK_STORES_MAX 4 /* levels */
+struct walk_stores {
+	unsigned n;
+	u64 gpa[WALK_STORES_MAX];
+};
+int mmu_peek_used(
+	struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret, struct walk_stores *stores);
 
 /* ---- TLB (tlb.c) ---- */
 

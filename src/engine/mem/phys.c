@@ -180,3 +180,29 @@ int vcpu_translate(struct vcpu *v, u64 gva, struct translation *ret)
 		.gpa = w.gpa & GPA_BITS, .writable = w.writable, .user = w.user, .nx = w.nx};
 	return 0;
 }
+
+static int mark_used(struct vcpu *v, u64 gva, unsigned acc)
+{
+	struct walk_stores stores;
+	struct walk w;
+	int r;
+
+	pthread_rwlock_rdlock(&v->machine->mem->lock);
+	r = mmu_peek_used(&v->cpu, gva, acc, &w, &stores);
+	pthread_rwlock_unlock(&v->machine->mem->lock);
+	for (unsigned i = 0; i < stores.n; i++)
+		tell_translator(v->machine, stores.gpa[i], sizeof(u64));
+	return r;
+}
+
+int vcpu_mark_used(struct vcpu *v, u64 gva, bool write)
+{
+	int r;
+
+	if (!(v->cpu.cr0 & CR0_PG))
+		return 0;
+	do
+		r = mark_used(v, gva, write ? ACC_WRITE : 0);
+	while (r == -EAGAIN);
+	return r;
+}

@@ -88,12 +88,13 @@ static u64 reserved_at(const struct paging *p, unsigned level)
 
 enum outcome { WALK_DONE, WALK_ABSENT, WALK_RESERVED, WALK_NO_RAM, WALK_HOST_FAULT, WALK_ASKED };
 
-#define MAX_LEVELS 4
+#define MAX_LEVELS WALK_STORES_MAX
 
 struct trail {
 	const struct paging *mode;
 	const struct remaps *remaps;
-	bool peek; /* asks for no rights */
+	bool peek;                  /* asks for no rights, from outside */
+	struct walk_stores *stores; /* with peek: what mark_used() has changed */
 	unsigned n;
 	u64 table; /* the next entry's table */
 	struct visited {
@@ -252,7 +253,9 @@ static int page_fault(struct cpu *cpu, u64 lin, unsigned acc, u32 error)
 static void entry_stored(struct cpu *cpu, const struct trail *t, const struct visited *e)
 {
 	slot_log_dirty(cpu->machine, cpu, e->slot, e->gpa);
-	if (unlikely(slot_watched(e->slot, e->gpa)))
+	if (t->peek)
+		t->stores->gpa[t->stores->n++] = e->gpa;
+	else if (unlikely(slot_watched(e->slot, e->gpa)))
 		code_written(cpu, e->gpa, t->mode->entry);
 }
 
@@ -269,7 +272,7 @@ static int mark_used(struct cpu *cpu, u64 lin, const struct trail *t, unsigned a
 		if ((e->value & want) == want || (t->mode->bare & BIT(e->level)) ||
 			(e->slot->flags & SLOT_READONLY))
 			continue;
-		if (ask_walk(cpu, lin, e->named, TAP_WALK_WRITE))
+		if (!t->peek && ask_walk(cpu, lin, e->named, TAP_WALK_WRITE))
 			return MARK_ASKED;
 		r = guest_cmpxchg_pte(e->hva, e->value, e->value | want, t->mode->entry);
 		if (r <= 0)
@@ -378,4 +381,24 @@ int mmu_peek(struct cpu *cpu, u64 lin, struct walk *ret)
 		return 0;
 	}
 	return peek_failed(walk_tables(cpu, lin, &t, ret));
+}
+
+int mmu_peek_used(
+	struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret, struct walk_stores *stores)
+{
+	struct trail t = {.peek = true, .stores = stores, .remaps = remaps_wanted(cpu)};
+	enum outcome r;
+	int marked;
+
+	stores->n = 0;
+	lin = linear_wrap(cpu, lin);
+	if (!linear_canonical(cpu, lin))
+		return -EFAULT;
+	r = walk_tables(cpu, lin, &t, ret);
+	if (r)
+		return peek_failed(r);
+	marked = mark_used(cpu, lin, &t, acc);
+	if (marked < 0)
+		return -EFAULT;
+	return marked ? 0 : -EAGAIN;
 }

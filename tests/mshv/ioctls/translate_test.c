@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Addresses of the guest, translated as its processor would. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/mshv/ioctls/groups.h"
@@ -92,6 +93,46 @@ static void with_paging(void)
 	machine_unmake(&m);
 }
 
+#define ACCESSED 0x20ull
+#define DIRTY    0x40ull
+#define USED     (ACCESSED | DIRTY)
+#define SET      HV_TRANSLATE_SET_BITS
+#define TOP      MACHINE_PML4
+
+/* Unless it is asked for, and then as the access would. */
+static void used_bits(void)
+{
+	struct machine m;
+	u8 *bits;
+
+	start(&m);
+	CHECK_OK(root_property_set(m.partition, HV_PROPERTY_GPA_PAGE_ACCESS_TRACKING, 1));
+	/* Reads and fetches, all tables on the way. */
+	check(&m, VA, HV_TRANSLATE_READ | SET, HV_TRANSLATE_OK, 0x123000);
+	CHECK_EQ(get(&m, TABLE) & USED, ACCESSED);
+	CHECK_EQ(get(&m, TOP) & USED, ACCESSED);
+	CHECK_EQ(get(&m, MACHINE_PML4 + 0x3000) & USED, ACCESSED);
+	/* A write. */
+	check(&m, VA + 0x1000, HV_TRANSLATE_WRITE | SET, HV_TRANSLATE_OK, 0x124000);
+	CHECK_EQ(get(&m, TABLE + 8) & USED, USED);
+	CHECK_EQ(get(&m, MACHINE_PML4 + 0x3000) & USED, ACCESSED);
+	/* None of what is denied, or leads nowhere. */
+	check(&m, VA + 0x4000, HV_TRANSLATE_WRITE | SET, HV_TRANSLATE_PRIVILEGE, 0);
+	CHECK_EQ(get(&m, TABLE + 4 * 8) & USED, 0);
+	check(&m, VA + 0x9000, HV_TRANSLATE_READ | SET, HV_TRANSLATE_UNMAPPED, 0);
+	CHECK_EQ(get(&m, TABLE + 9 * 8) & USED, 0);
+	check(&m, VA + 0x2000, HV_TRANSLATE_READ | SET, HV_TRANSLATE_NOT_PRESENT, 0);
+	CHECK_EQ(get(&m, TABLE + 2 * 8), 0);
+	/* The tables have been written to by it. */
+	bits = calloc(1, MACHINE_RAM / HV_PAGE_SIZE / 8);
+	CHECK_OK(root_access_bitmap(m.partition, MSHV_GPAP_ACCESS_TYPE_DIRTY,
+		MSHV_GPAP_ACCESS_OP_NOOP, 0, MACHINE_RAM / HV_PAGE_SIZE, bits));
+	CHECK(bits[TABLE >> 12 >> 3] >> (TABLE >> 12 & 7) & 1);
+	CHECK(!(bits[0x123000 >> 12 >> 3] >> (0x123 & 7) & 1));
+	free(bits);
+	machine_unmake(&m);
+}
+
 /* Looking is not touching. */
 static void accessed_bits(void)
 {
@@ -129,6 +170,7 @@ const struct test translate_tests[] = {
 	{"without paging", without_paging},
 	{"with paging", with_paging},
 	{"accessed bits", accessed_bits},
+	{"used bits", used_bits},
 	{"table in no memory", table_in_no_memory},
 	{"of no vp", of_no_vp},
 	{0},
