@@ -71,8 +71,9 @@ struct exit {
 			/* OPT_INTERCEPTS, and of EXIT_MMIO_FETCH gpa, too */
 			u64 gva; /* linear address of the byte at gpa */
 			bool gva_valid;
-			bool rmw;  /* the instruction reads and writes there */
-			bool walk; /* gpa is that of an entry of the tables that translate gva */
+			bool rmw;    /* the instruction reads and writes there */
+			bool walk;   /* gpa is that of an entry of the tables that translate gva */
+			bool denied; /* there is a slot, whose flags forbid the access */
 		} mmio;
 		struct {
 			u32 index;

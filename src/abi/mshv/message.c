@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "abi/mshv/intercept.h"
-#include "abi/mshv/memory.h"
 #include "abi/mshv/register.h"
 
 /* ---- the common part ---- */
@@ -35,7 +34,7 @@ void message_header(const struct intercept *f, struct hv_intercept_header *h, u8
 	const struct vcpu_view *s = f->look;
 
 	h->vp_index = f->vp->index;
-	h->length_cr8 = (u8)((vcpu_exit_insn(f->vp->cpu)->len & 15) | s->cr8 << 4);
+	h->length_cr8 = (u8)((f->insn->len & 15) | s->cr8 << 4);
 	h->access = access;
 	h->execution_state = execution_state(f);
 	h->cs = segment_out(&s->seg[SEG_CS]);
@@ -46,10 +45,8 @@ void message_header(const struct intercept *f, struct hv_intercept_header *h, u8
 /* The count. */
 u8 message_bytes(const struct intercept *f, u8 *bytes)
 {
-	const struct exit_insn *insn = vcpu_exit_insn(f->vp->cpu);
-
-	memcpy(bytes, insn->bytes, HV_INSTRUCTION_BYTES);
-	return insn->count;
+	memcpy(bytes, f->insn->bytes, HV_INSTRUCTION_BYTES);
+	return f->insn->count;
 }
 
 void *message_begin(struct hv_message *m, u32 type, size_t bytes)
@@ -96,26 +93,9 @@ static u8 gva_info(const struct exit *x)
 	return HV_MEMORY_GVA_VALID | FLAG_IF(!x->mmio.walk, HV_MEMORY_GVA_GPA_VALID);
 }
 
-/*
- * Memory that may not be accessed so is another message than none at all. Where memory that allows the access is found now, it
- * was not there when the guest made it.
- */
-static bool is_denied(const struct intercept *f)
-{
-	static const u8 needs[] = {
-		[HV_INTERCEPT_READ] = 0,
-		[HV_INTERCEPT_WRITE] = 1 << MSHV_SET_MEM_BIT_WRITABLE,
-		[HV_INTERCEPT_EXECUTE] = 1 << MSHV_SET_MEM_BIT_EXECUTABLE,
-	};
-	u8 rights;
-
-	return partition_memory_flags(f->vp->partition, f->exit->mmio.gpa, &rights) &&
-	       needs[memory_access(f->exit)] & ~rights;
-}
-
 static void memory_message(const struct intercept *f, struct hv_message *m)
 {
-	bool is_memory = is_denied(f);
+	bool is_memory = f->exit->mmio.denied; /* which is another message than none at all */
 	struct hv_memory_message *p = MESSAGE(
 		m, is_memory ? HVMSG_GPA_INTERCEPT : HVMSG_UNMAPPED_GPA, struct hv_memory_message);
 

@@ -9,6 +9,7 @@
 struct intercept {
 	struct mshv_vp *vp;
 	const struct exit *exit;
+	const struct exit_insn *insn;
 	const struct vcpu_view *look;
 	u64 pending_interruption;
 };

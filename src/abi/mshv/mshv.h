@@ -107,7 +107,7 @@ struct mshv_vp {
 	struct run_signals signals;
 	bool explicit_suspend, intercept_suspend;
 	bool awaits_rip; /* it waits for SIPI, unless it is given an instruction pointer first: vp_go_to() */
-	u8 shown;   /* bytes of the payload in the message page */
+	unsigned shown; /* bytes of the payload of the message that is shown */
 	u32 staged; /* ST_SREGS: registers that no processor can have together, not yet: register.c */
 	struct vcpu_state staging;
 	struct hv_value128 event1;

@@ -47,7 +47,10 @@ void vp_fxsave_set(struct mshv_vp *v, const struct fxsave *f);
 
 /* What the register page and messages show as well. */
 u64 pending_interruption(const struct vcpu_events *e);
-u64 interrupt_state(u8 shadow, bool nmi_masked);
+static inline u64 interrupt_state(u8 shadow, bool nmi_masked)
+{
+	return (shadow ? HV_INTERRUPT_SHADOW : 0) | (nmi_masked ? HV_NMI_MASKED : 0);
+}
 /* What the VP is to be told of (HV_NOTIFY_*, but for SINTs), from now on. */
 void notify_set(struct mshv_vp *v, u64 notify);
 

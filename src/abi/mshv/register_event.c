@@ -131,11 +131,6 @@ u16 set_pending_interruption(
 	return vcpu_set(v->cpu, ST_EVENT, &s) ? HVS_INVALID_REGISTER_VALUE : HVS_SUCCESS;
 }
 
-u64 interrupt_state(u8 shadow, bool nmi_masked)
-{
-	return (shadow ? HV_INTERRUPT_SHADOW : 0) | (nmi_masked ? HV_NMI_MASKED : 0);
-}
-
 u16 get_interrupt_state(
 	struct mshv_vp *v, const struct register_row *r, u32 n, struct hv_value128 *ret)
 {

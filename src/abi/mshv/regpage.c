@@ -108,13 +108,8 @@ static void take_segments(struct mshv_vp *v, const struct hv_register_page *page
 
 #define DIRTY_REGS (HV_PAGE_DIRTY_GPR | HV_PAGE_DIRTY_RIP | HV_PAGE_DIRTY_RFLAGS)
 
-void regpage_take(struct mshv_vp *v)
+static void take(struct mshv_vp *v, const struct hv_register_page *page, u32 dirty)
 {
-	struct hv_register_page *page = v->regs;
-	u32 dirty = __atomic_exchange_n(&page->dirty, 0, __ATOMIC_ACQ_REL);
-
-	if (!dirty)
-		return;
 	if (dirty == HV_PAGE_DIRTY_RIP) /* behind most intercepts */
 		vp_go_to(v, page->rip);
 	else if (dirty & DIRTY_REGS)
@@ -123,4 +118,21 @@ void regpage_take(struct mshv_vp *v)
 		take_xmm(v, page);
 	if (dirty & HV_PAGE_DIRTY_SEGMENTS)
 		take_segments(v, page);
+}
+
+void regpage_take(struct mshv_vp *v)
+{
+	u32 dirty = __atomic_exchange_n(&v->regs->dirty, 0, __ATOMIC_ACQ_REL);
+
+	if (dirty)
+		take(v, v->regs, dirty);
+}
+
+void regpage_take_own(struct mshv_vp *v)
+{
+	u32 dirty = __atomic_load_n(&v->regs->dirty, __ATOMIC_ACQUIRE);
+
+	__atomic_store_n(&v->regs->dirty, 0, __ATOMIC_RELAXED);
+	if (dirty)
+		take(v, v->regs, dirty);
 }

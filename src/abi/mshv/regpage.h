@@ -13,5 +13,7 @@ void regpage_show_view(struct mshv_vp *v, const struct vcpu_view *look, u64 pend
 u64 regpage_pending(const struct mshv_vp *v, const struct vcpu_view *look);
 /* What the VMM says that it has changed. Values that no register can have are not taken. */
 void regpage_take(struct mshv_vp *v);
+/* The same for the thread that runs the VP, and so writes to the page itself: nothing is written there meanwhile. */
+void regpage_take_own(struct mshv_vp *v);
 
 #endif

@@ -24,6 +24,20 @@ static u32 run_flags(const struct mshv_partition *p)
 	return unlikely(still) ? RUN_ASLEEP : 0;
 }
 
+/*
+ * A message is made where it is shown, all 0 but for what the last one has written. Its place may be the caller's, too, who can scribble
+ * on it: so the length is looked at once.
+ */
+static void clear_message(const struct mshv_vp *v, struct hv_message *m)
+{
+	memset(m, 0, offsetof(struct hv_message, payload) + v->shown);
+}
+
+static void keep_length(struct mshv_vp *v, const struct hv_message *m)
+{
+	v->shown = MIN(*(const volatile u8 *)&m->len, (unsigned)sizeof(m->payload));
+}
+
 /* The exit is shown: as a message and, with it, in the register page. False: it is nobody's business. */
 static bool show(struct mshv_vp *v, struct hv_message *ret)
 {
@@ -32,15 +46,21 @@ static bool show(struct mshv_vp *v, struct hv_message *ret)
 
 	vcpu_look(v->cpu, &look);
 	pending = regpage_pending(v, &look);
-	if (!message_make(&(const struct intercept){v, vcpu_exit(v->cpu), &look, pending}, ret))
+	clear_message(v, ret);
+	if (!message_make(&(const struct intercept){v, vcpu_exit(v->cpu), vcpu_exit_insn(v->cpu),
+				  &look, pending},
+		    ret))
 		return false;
+	keep_length(v, ret);
 	regpage_show_view(v, &look, pending);
 	return true;
 }
 
 static int show_invalid(struct mshv_vp *v, struct hv_message *ret)
 {
+	clear_message(v, ret);
 	message_invalid_registers(v, ret);
+	keep_length(v, ret);
 	regpage_show(v);
 	return 0;
 }
@@ -72,8 +92,9 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 	for (;;) {
 		int r;
 
-		vp_yield(v);
-		if (unlikely(!sregs_settle(v)))
+		if (unlikely(atomic_load(&v->wanted)))
+			vp_yield(v);
+		if (unlikely(v->staged) && !sregs_settle(v))
 			return show_invalid(v, ret);
 		if (unlikely(is_stopped(v)))
 			return show_interrupted(v);
@@ -95,18 +116,11 @@ static int run_until_message(struct mshv_vp *v, struct hv_message *ret)
 	}
 }
 
-/* In the page, too: all of it, of which only as much is written as this or the last one has. */
-static void show_message(struct mshv_vp *v, const struct hv_message *m)
-{
-	memcpy(&v->pages->message, m, offsetof(struct hv_message, payload) + MAX(m->len, v->shown));
-	v->shown = m->len;
-}
-
 int vp_execute(struct mshv_vp *v, struct hv_message *ret)
 {
 	int r;
 
-	regpage_take(v);
+	regpage_take_own(v);
 	v->explicit_suspend = v->intercept_suspend = false;
 	r = run_until_message(v, ret);
 	v->intercept_suspend = !r;
@@ -139,10 +153,11 @@ long vp_run(struct call *c)
 
 	begin_run(v);
 	run_signals_begin(&v->signals, c);
-	r = vp_execute(v, c->data);
-	if (!r)
-		show_message(v, c->data);
+	r = vp_execute(v, &v->pages->message);
 	run_signals_end(&v->signals);
 	end_run(v);
-	return r;
+	if (unlikely(r))
+		return r;
+	return copy_out(c->dev, c->arg, &v->pages->message, sizeof(v->pages->message)) ? -EFAULT
+										       : 0;
 }

@@ -7,7 +7,7 @@
 
 /*
  * What the VMM has written into the register page, then guest code, until there is a message, which the page shows as well: 0,
- * with *ret, which was all 0; or -EINTR. The VP is the caller's, and its signals have begun.
+ * with *ret, always the same place and at first all 0; or -EINTR. The VP is the caller's, and its signals have begun.
  */
 int vp_execute(struct mshv_vp *v, struct hv_message *ret);
 

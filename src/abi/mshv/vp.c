@@ -89,14 +89,20 @@ void vp_free(struct mshv_vp *v)
 	free(v);
 }
 
-void vp_go_to(struct mshv_vp *v, u64 rip)
+/* Apart from vp_go_to(), which each exit needs: the state is large. */
+static __attribute__((noinline)) void begin_to_run(struct mshv_vp *v)
 {
 	const struct vcpu_state s = {.mp_state = MP_RUNNABLE};
 
+	vcpu_set(v->cpu, ST_MP, &s);
+	v->awaits_rip = false;
+}
+
+void vp_go_to(struct mshv_vp *v, u64 rip)
+{
 	vcpu_set_rip(v->cpu, rip);
 	if (unlikely(v->awaits_rip))
-		vcpu_set(v->cpu, ST_MP, &s);
-	v->awaits_rip = false;
+		begin_to_run(v);
 }
 
 /* ---- who has it ---- */

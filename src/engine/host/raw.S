@@ -64,6 +64,28 @@ guest_copy_end:
 	ret
 	.size guest_copy, . - guest_copy
 
+/* int guest_copy_wide(void *dst, const void *src, size_t len): a multiple of 64, not 0 */
+	.globl guest_copy_wide
+	.hidden guest_copy_wide
+	.type guest_copy_wide, @function
+	.p2align 4
+guest_copy_wide:
+	movups xmm0, [rsi]
+	movups xmm1, [rsi + 16]
+	movups xmm2, [rsi + 32]
+	movups xmm3, [rsi + 48]
+	movups [rdi], xmm0
+	movups [rdi + 16], xmm1
+	movups [rdi + 32], xmm2
+	movups [rdi + 48], xmm3
+	add rsi, 64
+	add rdi, 64
+	sub rdx, 64
+	jnz guest_copy_wide
+	xor eax, eax
+	ret
+	.size guest_copy_wide, . - guest_copy_wide
+
 /* int guest_load_pte(u64 *ret, const u8 *host, unsigned size) */
 	.globl guest_load_pte
 	.hidden guest_load_pte

@@ -14,6 +14,8 @@
 
 /* 0 or -1. One of the two sides is guest RAM; parts may have been copied before a fault. */
 int guest_copy(void *dst, const void *src, size_t len);
+/* For outer code: it uses vector registers. len is a multiple of 64, and not 0. */
+int guest_copy_wide(void *dst, const void *src, size_t len);
 /* Is the page there? It is waited for, if userfaultfd holds it back. */
 static inline int guest_touch(const u8 *page)
 {

@@ -73,12 +73,14 @@ static int mmio_ask(struct cpu *cpu, const struct fragment *f)
 	cpu_exit_in_front(cpu, f->data ? EXIT_MMIO_WRITE : EXIT_MMIO_READ);
 	e->mmio.gpa = f->gpa;
 	e->mmio.len = f->len;
-	for (unsigned i = 0; i < sizeof(e->mmio.data); i++)
-		e->mmio.data[i] = f->data && i < f->len ? f->data[i] : 0;
+	__builtin_memset(e->mmio.data, 0, sizeof(e->mmio.data));
+	if (f->data)
+		copy_bytes(e->mmio.data, f->data, f->len);
 	e->mmio.gva = f->gva;
 	e->mmio.gva_valid = true;
 	e->mmio.rmw = f->rmw;
 	e->mmio.walk = false;
+	e->mmio.denied = machine_intercepts(cpu->machine) && slot_denies(cpu, f->gpa);
 	return ask_outside(cpu);
 }
 

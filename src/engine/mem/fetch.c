@@ -189,7 +189,8 @@ static int fetch_missing(struct cpu *cpu, u64 lin, u64 gpa)
 		.mmio = {.gpa = (gpa | (lin & ~PAGE_MASK)) & GPA_BITS,
 			.len = 1,
 			.gva = lin,
-			.gva_valid = true}};
+			.gva_valid = true,
+			.denied = slot_denies(cpu, gpa)}};
 	return CPU_EXIT;
 }
 

@@ -183,6 +183,13 @@ static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hin
 	return unlikely(mem->private_count) ? slot_side(mem, s, gpa) : s;
 }
 
+/* Of an access that is not to RAM: is there a slot that does not allow it? */
+static inline bool slot_denies(struct cpu *cpu, u64 gpa)
+{
+	return slot_find(
+		cpu->machine->mem, cpu_gpa(cpu, gpa & GPA_BITS), &cpu->slot_hint[HINT_DATA]);
+}
+
 /* ring.c: inner code. cpu: the one that wrote, or NULL. */
 void ring_push(struct machine *m, struct cpu *cpu, const struct slot *s, u64 gpa);
 u32 ring_reset(const struct memory *mem, struct dirty_ring *r); /* cpus are paused */

@@ -281,6 +281,7 @@ bool vcpu_post_writes(struct vcpu *v)
 		cpu->exit.mmio.len = w->len;
 		__builtin_memcpy(cpu->exit.mmio.data, w->data, 8);
 		cpu->exit.mmio.gva_valid = cpu->exit.mmio.rmw = cpu->exit.mmio.walk = false;
+		cpu->exit.mmio.denied = false;
 		return true;
 	}
 	cpu->posted_count = cpu->posted_next = 0;
