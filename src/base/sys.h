@@ -208,6 +208,11 @@ static inline int sys_connect(int fd, const void *name, socklen_t n)
 	return (int)SYS_CALL3(SYS_connect, fd, name, n);
 }
 
+static inline int sys_getsockname(int fd, void *name, socklen_t *n)
+{
+	return (int)SYS_CALL3(SYS_getsockname, fd, name, n);
+}
+
 static inline int sys_shutdown(int fd, int how)
 {
 	return (int)SYS_CALL2(SYS_shutdown, fd, how);

@@ -37,7 +37,7 @@ static void answer(struct session *s, const struct job *job, int err, struct too
 			.seq = job->seq},
 		.error = {.err = err},
 	};
-	wire_send(s, head, sizeof(*head) + size);
+	wire_send(s, head, sizeof(*head) + size, c->ram.fd, size ? c->ram.files : 0);
 }
 
 static void report_error(struct introspection *i, struct session *s, const struct job *job, int err)
@@ -62,6 +62,7 @@ void command_run(struct introspection *i, struct session *s, struct watched *w, 
 		answer(s, job, r, &c);
 	else
 		report_error(i, s, job, r);
+	ram_files_free(&c.ram);
 	free(c.message);
 	free(job);
 }

@@ -14,6 +14,8 @@
 int op_read_physical(struct tool_call *c, u64 gpa, u64 size, int missing);
 int op_write_physical(struct tool_call *c, u64 gpa, const void *data, u64 size, int missing);
 int op_get_map_token(struct tool_call *c);
+/* -KVM_EOPNOTSUPP: the tool's socket takes no descriptors. */
+int op_get_ram(struct tool_call *c);
 /* -KVM_EINVAL: there is no such view. */
 int op_get_page_access(struct tool_call *c, u16 view, const __u64 *gpa, u16 count);
 /* n entries of 16 bytes: a gpa, KVMI_PAGE_ACCESS_*, zeros. All that are right take hold; the first error is the answer. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "introspect/page.h"
+#include "introspect/wire.h"
 
 /* ---- reading and writing ---- */
 
@@ -40,6 +41,29 @@ int op_get_map_token(struct tool_call *c)
 	int r = a ? tokens_make(&c->i->tokens, &a->token) : -ENOMEM;
 
 	return r == -EAGAIN ? -KVM_EAGAIN : r ? -KVM_ENOMEM : 0;
+}
+
+static int answer_ram(struct tool_call *c)
+{
+	const size_t bytes = c->ram.count * sizeof(*c->ram.region);
+	struct kvmi_v6_get_ram_reply *a = call_answer(c, sizeof(*a) + bytes);
+
+	if (!a)
+		return -KVM_E2BIG;
+	a->regions = c->ram.count;
+	a->files = c->ram.files;
+	memcpy(a + 1, c->ram.region, bytes);
+	return 0;
+}
+
+int op_get_ram(struct tool_call *c)
+{
+	int r;
+
+	if (!wire_takes_files(c->s->fd))
+		return -KVM_EOPNOTSUPP;
+	r = ram_files_find(c->i->machine, &c->ram);
+	return r ? -KVM_ENOMEM : answer_ram(c);
 }
 
 /* ---- where memory is ---- */

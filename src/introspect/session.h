@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "engine/tap.h"
 #include "introspect/introspect.h"
+#include "introspect/ram.h"
 #include "introspect/token.h"
 #include "uapi/kvmi_v6.h"
 
@@ -189,6 +190,7 @@ struct tool_call {
 	/* The answer's data, after the error code: see call_answer(). */
 	u8 *message;
 	size_t answer_size;
+	struct ram_files ram; /* whose descriptors go with it */
 };
 
 /* For handlers: the connection is to be closed. */

@@ -356,7 +356,7 @@ static int inject_exception(struct tool_call *c)
 
 /* ---- the table ---- */
 
-static const struct tool_command commands[KVMI_V6_NUM_MESSAGES] = {
+static const struct tool_command commands[KVMI_V6_GET_RAM + 1] = {
 #define COMMAND(NAME, name, LIKE, ...)                                                             \
 	[KVMI_V6_##NAME] = {#NAME, .run = name, .like = KVMI_##LIKE, __VA_ARGS__},
 #include "introspect/v6.def"

@@ -61,12 +61,43 @@ int wire_write(int fd, const void *buffer, size_t n)
 	return 0;
 }
 
-void wire_send(struct session *s, const void *message, size_t n)
+bool wire_takes_files(int fd)
+{
+	struct sockaddr_storage name;
+	socklen_t n = sizeof(name);
+
+	return !sys_getsockname(fd, &name, &n) && name.ss_family == AF_UNIX;
+}
+
+/* The descriptors go with the first byte, and what follows by itself. */
+static int write_with_files(int fd, const void *message, size_t n, const int *files, unsigned count)
+{
+	union {
+		struct cmsghdr align;
+		u8 bytes[CMSG_SPACE(RAM_FILES_MAX * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {.iov_base = (void *)message, .iov_len = 1};
+	struct msghdr m = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = CMSG_SPACE(count * sizeof(int))};
+
+	control.align = (struct cmsghdr){.cmsg_len = CMSG_LEN(count * sizeof(int)),
+		.cmsg_level = SOL_SOCKET,
+		.cmsg_type = SCM_RIGHTS};
+	memcpy(CMSG_DATA(&control.align), files, count * sizeof(int));
+	while (sys_sendmsg(fd, &m, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return wire_write(fd, (const u8 *)message + 1, n - 1);
+}
+
+void wire_send(struct session *s, const void *message, size_t n, const int *fd, unsigned files)
 {
 	int r;
 
 	pthread_mutex_lock(&s->send_lock);
-	r = wire_write(s->fd, message, n);
+	r = files ? write_with_files(s->fd, message, n, fd, files) : wire_write(s->fd, message, n);
 	pthread_mutex_unlock(&s->send_lock);
 	if (r)
 		wire_shut(s->fd);

@@ -19,8 +19,10 @@ int wire_receive(int fd, struct inbox *in, struct kvmi_msg_hdr *ret, const u8 **
 /* Exactly n bytes, of which the peer may keep us waiting for so long; -1 is for ever. */
 int wire_read(int fd, void *buffer, size_t n, int timeout_ms);
 int wire_write(int fd, const void *buffer, size_t n);
-/* The same for a session; on failure its socket is shut, so that the receiver ends it. */
-void wire_send(struct session *s, const void *message, size_t n);
+/* The same for a session, with files; on failure its socket is shut, so that the receiver ends it. */
+void wire_send(struct session *s, const void *message, size_t n, const int *fd, unsigned files);
+/* Can descriptors be sent by it? */
+bool wire_takes_files(int fd);
 /* Make the peer, and whoever waits for it, see the end. */
 void wire_shut(int fd);
 

@@ -61,6 +61,8 @@ enum {
 	KVMI_V6_CHANGE_GFN = 60,
 	KVMI_V6_CONTROL_SINGLESTEP = 63,
 	KVMI_V6_NUM_MESSAGES,
+	/* Ours alone. CHECK_COMMAND says whether it is there. */
+	KVMI_V6_GET_RAM = 127,
 };
 
 enum {
@@ -295,6 +297,25 @@ struct kvmi_v6_control_singlestep {
 	struct kvmi_v6_vcpu_hdr hdr;
 	__u8 enable;
 	__u8 padding[7];
+};
+
+/*
+ * Guest RAM for tools on the same host, connected by a unix socket. The reply to GET_RAM is this, then the regions; with its
+ * first byte come files descriptors (SCM_RIGHTS), to be mapped for reading.
+ */
+struct kvmi_v6_get_ram_reply {
+	__u32 regions;
+	__u32 files;
+};
+
+#define KVMI_V6_RAM_NO_FILE 0xffffffffu /* the VMM has it in no file: READ_PHYSICAL */
+
+struct kvmi_v6_ram_region {
+	__u64 gpa;
+	__u64 size;
+	__u64 offset; /* in the file */
+	__u32 file;   /* counts the descriptors */
+	__u32 padding;
 };
 
 /* ---- events: this, then one of those below, or for CR and MSR one of uapi/kvmi.h ---- */
