@@ -139,7 +139,7 @@ struct ram_region {
 };
 /*
  * The slot of the ordinary address space in which gpa lies, or the next one above it. Slots are told as they were made: two may
- * be neighbours, and pages that are private are elsewhere. -ENOENT: there is none.
+ * be neighbours, and pages that are private or overlaid are elsewhere. -ENOENT: there is none.
  */
 int machine_ram_at(struct machine *m, u64 gpa, struct ram_region *ret);
 /* Access guest-physical memory. -EFAULT if any byte is not RAM. Writes mark pages dirty. */
@@ -147,6 +147,21 @@ int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
 int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);
 /* Set a bit (0 to 7) of the byte at gpa, in one access. *ret_was: it was set. */
 int machine_set_bit(struct machine *m, u64 gpa, unsigned bit, bool *ret_was);
+
+/*
+ * Show the guest a page of this process in the place of the page at gpa, in the ordinary address space (engine/mem/overlay.c):
+ * to its processors and to machine_read() and machine_write(). It has no dirty bits; in a slot that is read-only it cannot be written. It
+ * stays until it is taken away, or its slot is moved or deleted. Its memory stays the caller's until then.
+ * -EINVAL: not aligned. -ENOENT: there is no slot, or, to take away, no such page. -EEXIST: there is one already. -ENOMEM.
+ */
+int machine_overlay_page(struct machine *m, u64 gpa, void *hva);
+int machine_remove_overlay(struct machine *m, u64 gpa);
+/*
+ * Expect others to write to this page of memory at any time: code in it is executed one instruction at a time, and so nobody
+ * has to tell when it changes. Pages that are shown as above are expected to without being told. Two calls need two calls to undo.
+ * Whether there is a slot does not matter. -EINVAL: not aligned. -ENOENT: to undo, it was not shared. -ENOMEM.
+ */
+int machine_share_memory(struct machine *m, void *hva, bool shared);
 
 /*
  * Make pages private or shared (engine/mem/private.c). The guest reaches a private page in private_hva of its slot, and

@@ -31,11 +31,11 @@ static bool one_by_one(const struct cpu *cpu)
 	       (cpu->rflags & FL_RF);
 }
 
-/* One page of code, compared with what was translated from it. *hva NULL: not RAM. */
+/* One page of code, compared with what was translated from it. *hva NULL: not RAM, or nothing to translate from. */
 static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
 {
 	u8 *host;
-	int r = mmu_fetch_page(cpu, lin, gpa, &host);
+	int r = mmu_code_page(cpu, lin, gpa, &host);
 
 	*hva = host;
 	if (r || !host)

@@ -13,6 +13,7 @@
 #define TAG_VALID  1ull
 #define TAG_USER   2ull
 #define TAG_GLOBAL 4ull
+#define TAG_SHARED 8ull /* nothing is to be translated from it */
 
 /*
  * Where code has been fetched from since the last full flush, as a hash filter over 4 KiB and 2 MiB pages: INVLPG
@@ -65,7 +66,7 @@ static void note_fetch(struct cpu *cpu, const struct slot *s, u64 gpa)
 /* Is it for that page, and not flushed meanwhile? */
 static bool fetch_valid(const struct cpu *cpu, const struct fetch_entry *e, u64 tag)
 {
-	return (e->tag & ~TAG_GLOBAL) == tag &&
+	return (e->tag & ~(TAG_GLOBAL | TAG_SHARED)) == tag &&
 	       e->flushes == cpu->fetch_flushes[!!(e->tag & TAG_GLOBAL)];
 }
 
@@ -97,6 +98,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 		note_fetch(cpu, s, w.gpa);
 	filter_add(cpu, lin, w.global);
 	e->tag = likely(!denied) ? tag | (w.global ? TAG_GLOBAL : 0) : 0;
+	e->tag |= s && page_shared(cpu->machine->mem, s->hva + (w.gpa - s->gpa)) ? TAG_SHARED : 0;
 	e->flushes = cpu->fetch_flushes[w.global];
 	e->gpa = ALIGN_DOWN(w.gpa, PAGE_SIZE);
 	e->hva = s ? s->hva + (e->gpa - s->gpa) : NULL;
@@ -125,6 +127,15 @@ int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
 	return CPU_OK;
 }
 
+int mmu_code_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva)
+{
+	int r = mmu_fetch_page(cpu, lin, ret_gpa, ret_hva);
+
+	if (!r && unlikely(fetch_slot(cpu, linear_wrap(cpu, lin))->tag & TAG_SHARED))
+		*ret_hva = NULL;
+	return r;
+}
+
 /* The entry that mmu_fetch_page() has just found or made for lin; NULL: it was not to be kept. */
 static const struct fetch_entry *kept_entry(struct cpu *cpu, u64 lin)
 {
@@ -132,7 +143,9 @@ static const struct fetch_entry *kept_entry(struct cpu *cpu, u64 lin)
 
 	lin = linear_wrap(cpu, lin);
 	e = fetch_slot(cpu, lin);
-	return e->tag && ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(lin, PAGE_SIZE) ? e : NULL;
+	return (e->tag & TAG_VALID) && ALIGN_DOWN(e->tag, PAGE_SIZE) == ALIGN_DOWN(lin, PAGE_SIZE)
+		       ? e
+		       : NULL;
 }
 
 bool mmu_fetch_kept(struct cpu *cpu, u64 lin)

@@ -78,6 +78,56 @@ u64 mem_reached(const struct cpu *cpu, u64 gpa)
 	return view_reached(cpu->remaps, gpa);
 }
 
+/* ---- overlays and shared memory ---- */
+
+u32 overlay_search(const struct memory *mem, u64 gpa)
+{
+	u32 low = 0, high = mem->overlay_count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (mem->overlays[mid].gpa + PAGE_SIZE <= gpa)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+static struct slot *overlay_at(const struct memory *mem, u64 gpa)
+{
+	u32 i = overlay_search(mem, gpa);
+
+	return i < mem->overlay_count && mem->overlays[i].gpa <= gpa ? mem->overlays[i].slot : NULL;
+}
+
+u32 shared_search(const struct memory *mem, u64 hva)
+{
+	u32 low = 0, high = mem->shared_count;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (mem->shared[mid].hva < hva)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+bool page_shared(const struct memory *mem, const u8 *hva)
+{
+	u64 page = ALIGN_DOWN((u64)hva, PAGE_SIZE);
+	u32 i;
+
+	if (likely(!mem->shared_count))
+		return false;
+	i = shared_search(mem, page);
+	return i < mem->shared_count && mem->shared[i].hva == page;
+}
+
 /* ---- private memory ---- */
 
 u32 private_above(const struct memory *mem, u64 gpa)
@@ -106,6 +156,10 @@ bool page_private(const struct memory *mem, u64 gpa)
 
 struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa)
 {
+	struct slot *overlay = overlay_at(mem, gpa);
+
+	if (overlay)
+		return overlay;
 	if (!page_private(mem, gpa))
 		return s;
 	return s ? s->private : NULL;

@@ -120,6 +120,8 @@ static inline u8 *tlb_lookup(
  * address (NULL: not RAM), CPU_FAULT or CPU_EXIT. Stays true until cpu->fetch_epoch changes.
  */
 int mmu_fetch_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva);
+/* The same for who translates: *ret_hva is NULL also where others may write to the code at any time. */
+int mmu_code_page(struct cpu *cpu, u64 lin, u64 *ret_gpa, u8 **ret_hva);
 /* After it: may that translation be remembered? */
 bool mmu_fetch_kept(struct cpu *cpu, u64 lin);
 /* After it: does that translation survive a CR3 write (until cpu->fetch_global_epoch changes)? */

@@ -50,6 +50,15 @@ struct range {
 	struct slot *slot;
 };
 
+/* Beyond it no program has memory. */
+#define HOST_END BIT64(47)
+
+/* A page of host memory that others may write to at any time. */
+struct shared_page {
+	u64 hva;
+	u64 count;
+};
+
 struct memory {
 	pthread_rwlock_t lock;
 	u32 count; /* ranges: the sequence range_seq, as look-ups want it */
@@ -61,6 +70,11 @@ struct memory {
 	/* what is private: sorted, not overlapping, not touching */
 	u32 private_count, private_room;
 	struct private_range *private;
+	/* overlay.c, both as look-ups want them, by address */
+	u32 overlay_count, shared_count;
+	struct range *overlays; /* of one page each; never in ranges */
+	struct shared_page *shared;
+	struct seq overlay_seq, shared_seq;
 	struct mem_view first;             /* view 0 */
 	struct mem_view *views[VIEWS_MAX]; /* by number; NULL: there is none */
 	struct written *written;           /* NULL: nobody knows who writes */
@@ -158,6 +172,18 @@ u32 ranges_search(const struct memory *mem, u64 gpa);
 /* The first private range that ends above gpa. */
 u32 private_above(const struct memory *mem, u64 gpa);
 bool page_private(const struct memory *mem, u64 gpa);
+
+/* lookup.c: the index of the page's overlay, or of the next one above; the same of memory that is shared. */
+u32 overlay_search(const struct memory *mem, u64 gpa);
+u32 shared_search(const struct memory *mem, u64 hva);
+/* May others write to it, so that nothing is to be translated from it? */
+bool page_shared(const struct memory *mem, const u8 *hva);
+
+/* Are there pages that are not where their slot is? */
+static inline bool memory_mixed(const struct memory *mem)
+{
+	return unlikely(mem->private_count | mem->overlay_count);
+}
 /* The slot as its page at gpa is to be seen; s may be NULL. NULL: private, and there is no such memory. */
 struct slot *slot_side(const struct memory *mem, struct slot *s, u64 gpa);
 
@@ -175,12 +201,12 @@ static inline struct slot *slot_find_any(const struct memory *mem, u64 gpa, u32 
 	return mem->ranges[i].slot;
 }
 
-/* The same for the memory that the guest reaches at gpa: private pages have another. */
+/* The same for the memory that the guest reaches at gpa: private pages have another, and so have overlays. */
 static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hint)
 {
 	struct slot *s = slot_find_any(mem, gpa, hint);
 
-	return unlikely(mem->private_count) ? slot_side(mem, s, gpa) : s;
+	return memory_mixed(mem) ? slot_side(mem, s, gpa) : s;
 }
 
 /* Of an access that is not to RAM: is there a slot that does not allow it? */
@@ -246,6 +272,10 @@ bool private_taken(const struct memory *mem, u64 private_hva, u64 size);
 /* -ENOMEM. */
 int slot_add_private(struct machine *m, struct slot *s, u64 hva);
 void slot_drop_private(struct memory *mem, struct slot *s);
+
+/* overlay.c; all cpus are paused and the lock is held: the slot leaves its place. */
+void slot_drop_overlays(struct machine *m, const struct slot *s);
+void overlays_destroy(struct memory *mem);
 
 /* written.c; where it cannot be had there is none, and that is no error */
 void written_create(struct machine *m);

@@ -28,7 +28,7 @@ static bool span_at(const struct memory *mem, u64 gpa, u64 len, struct ram_span 
 		return false;
 	ret->hva = ret->slot->hva + (gpa - ret->slot->gpa);
 	ret->len = MIN(len, ret->slot->gpa + ret->slot->size - gpa);
-	if (mem->private_count) /* the next page may be on the other side */
+	if (memory_mixed(mem)) /* the next page may be elsewhere */
 		ret->len = MIN(ret->len, PAGE_SIZE - (gpa & (PAGE_SIZE - 1)));
 	return true;
 }

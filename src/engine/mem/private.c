@@ -208,7 +208,7 @@ static s64 populate_some(struct machine *m, u64 gpa, u64 size)
 
 	pthread_rwlock_rdlock(&mem->lock);
 	s = slot_find(mem, gpa, &hint);
-	size = MIN(size, mem->private_count ? PAGE_SIZE : POPULATE_STEP);
+	size = MIN(size, memory_mixed(mem) ? PAGE_SIZE : POPULATE_STEP);
 	if (s) {
 		size = MIN(size, s->gpa + s->size - gpa);
 		r = populate(s->hva + (gpa - s->gpa), size);

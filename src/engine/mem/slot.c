@@ -21,7 +21,6 @@
 
 #define SLOT_FLAGS     (SLOT_LOG_DIRTY | SLOT_READONLY | SLOT_PRIVATE | SLOT_NOEXEC)
 #define SLOT_MAX_PAGES 0x7fffffffull
-#define HOST_END       BIT64(47)
 #define BY_ID_BYTES    (MACHINE_SPACES * MACHINE_MAX_SLOTS * sizeof(struct slot *))
 
 static u64 config_gpa(const struct memslot_config *c)
@@ -202,6 +201,7 @@ static int delete_slot(struct machine *m, const struct memslot_config *c, struct
 			"slot %lu: memory_size 0 deletes a slot, but there is no such slot",
 			(u64)c->id);
 	end_watches(m, old);
+	slot_drop_overlays(m, old);
 	ranges_remove(m->mem, old);
 	*slot_entry(m->mem, old->id) = NULL;
 	slot_destroy(m->mem, old);
@@ -257,6 +257,7 @@ static int move_slot(struct machine *m, struct slot *s, const struct memslot_con
 	if (r)
 		return r;
 	end_watches(m, s);
+	slot_drop_overlays(m, s);
 	ranges_remove(m->mem, s);
 	s->gpa = config_gpa(c);
 	ranges_insert(m->mem, s);
@@ -402,6 +403,8 @@ int memory_create(struct machine *m)
 		return -ENOMEM;
 	mem->range_seq.item = sizeof(struct range);
 	mem->backings.item = sizeof(struct backing *);
+	mem->overlay_seq.item = sizeof(struct range);
+	mem->shared_seq.item = sizeof(struct shared_page);
 	views_create(mem);
 	/* Half a megabyte of which few pages are ever touched: a mapping, for the heap would zero it. */
 	mem->by_id = pool_take(&mem->pool, BY_ID_BYTES);
@@ -419,6 +422,7 @@ void memory_destroy(struct machine *m)
 {
 	struct memory *mem = m->mem;
 
+	overlays_destroy(mem);
 	for (u32 i = 0; i < mem->count; i++)
 		slot_destroy(mem, mem->ranges[i].slot);
 	written_destroy(m);
