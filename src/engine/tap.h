@@ -105,6 +105,12 @@ struct tap {
 	 * The machine is locked: it must not call the engine, nor take a lock that another thread holds while it does.
 	 */
 	void (*exists)(void *opaque, struct vcpu *v, unsigned index);
+	/*
+	 * This memory of the process is the machine's no more: a slot was deleted. Said by the thread that has deleted it, before
+	 * its call returns, so that whoever has lent the memory on takes it back while it is still what it was. NULL: not told. As in event(), it
+	 * must not take a lock that another thread holds while it calls a function of this file.
+	 */
+	void (*memory_gone)(void *opaque, void *hva, u64 size);
 };
 
 struct tap_kind_desc {

@@ -16,6 +16,7 @@
 #include "base/sys.h"
 #include "engine/mem/memory.h"
 #include "engine/request/pause.h"
+#include "engine/request/subscriber.h"
 #include "engine/mem/mem.h"
 #include "engine/core/vcpus.h"
 
@@ -194,12 +195,14 @@ static void end_watches(struct machine *m, struct slot *s)
 		slot_end_watches(m, s->private, s->gpa, s->size);
 }
 
-static int delete_slot(struct machine *m, const struct memslot_config *c, struct slot *old)
+static int delete_slot(struct machine *m, const struct memslot_config *c, struct slot *old,
+	struct ram_region *gone)
 {
 	if (!old)
 		return refuse(c->why, -EINVAL,
 			"slot %lu: memory_size 0 deletes a slot, but there is no such slot",
 			(u64)c->id);
+	*gone = (struct ram_region){.hva = old->hva, .size = old->size};
 	end_watches(m, old);
 	slot_drop_overlays(m, old);
 	ranges_remove(m->mem, old);
@@ -308,12 +311,12 @@ static int modify_slot(struct machine *m, struct slot *s, const struct memslot_c
 	return r;
 }
 
-static int apply(struct machine *m, const struct memslot_config *c)
+static int apply(struct machine *m, const struct memslot_config *c, struct ram_region *gone)
 {
 	struct slot *old = slot_by_id(m->mem, c->id);
 
 	if (!c->size)
-		return delete_slot(m, c, old);
+		return delete_slot(m, c, old, gone);
 	return old ? modify_slot(m, old, c) : create_slot(m, c);
 }
 
@@ -336,17 +339,31 @@ static int check_config(const struct memslot_config *c)
 	return c->hva <= HOST_END && c->size <= HOST_END - c->hva ? 0 : -EINVAL;
 }
 
+/* No lock is held: the subscriber may do whatever it likes about it. */
+static void tell_gone(struct machine *m, const struct ram_region *gone)
+{
+	void *opaque;
+	const struct tap *ops = subscriber_hold(m, &opaque);
+
+	if (ops && ops->memory_gone)
+		ops->memory_gone(opaque, gone->hva, gone->size);
+	subscriber_release(m, ops);
+}
+
 int machine_set_memslot(struct machine *m, const struct memslot_config *c)
 {
+	struct ram_region gone = {0};
 	int r;
 
 	if (check_config(c))
 		return -EINVAL;
 	machine_pause(m);
 	pthread_rwlock_wrlock(&m->mem->lock);
-	r = apply(m, c);
+	r = apply(m, c, &gone);
 	pthread_rwlock_unlock(&m->mem->lock);
 	machine_resume(m);
+	if (gone.size)
+		tell_gone(m, &gone);
 	return r;
 }
 

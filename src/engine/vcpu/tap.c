@@ -13,6 +13,7 @@
 #include "engine/mem/memory.h"
 #include "engine/mem/mem.h"
 #include "engine/request/post.h"
+#include "engine/request/subscriber.h"
 #include "engine/vcpu/loop.h"
 #include "engine/cpu/mode.h"
 
@@ -47,28 +48,6 @@ const struct tap_kind_desc *tap_kinds(void)
 
 /* ---- asking ---- */
 
-static const struct tap *begin(struct machine_tap *t, void **opaque)
-{
-	const struct tap *ops;
-
-	pthread_mutex_lock(&t->lock);
-	ops = t->ops;
-	*opaque = t->opaque;
-	t->busy += ops != NULL;
-	pthread_mutex_unlock(&t->lock);
-	return ops;
-}
-
-static void end(struct machine_tap *t, const struct tap *ops)
-{
-	if (!ops)
-		return;
-	pthread_mutex_lock(&t->lock);
-	if (!--t->busy)
-		pthread_cond_broadcast(&t->idle);
-	pthread_mutex_unlock(&t->lock);
-}
-
 /* The verdict, if it is one that this kind takes. A vcpu whose subscriber has gone meanwhile goes on. */
 static enum tap_verdict asked(
 	const struct tap *ops, void *opaque, struct vcpu *v, struct tap_event *e)
@@ -80,12 +59,11 @@ static enum tap_verdict asked(
 
 static enum tap_verdict tell(struct vcpu *v, struct tap_event *e)
 {
-	struct machine_tap *t = &v->machine->tap;
 	void *opaque;
-	const struct tap *ops = begin(t, &opaque);
+	const struct tap *ops = subscriber_hold(v->machine, &opaque);
 	enum tap_verdict r = asked(ops, opaque, v, e);
 
-	end(t, ops);
+	subscriber_release(v->machine, ops);
 	return r;
 }
 
@@ -201,12 +179,11 @@ static bool answer_of(const struct tap *ops, void *opaque, struct vcpu *v)
 
 bool vcpu_tap_answer(struct vcpu *v)
 {
-	struct machine_tap *t = &v->machine->tap;
 	void *opaque;
-	const struct tap *ops = begin(t, &opaque);
+	const struct tap *ops = subscriber_hold(v->machine, &opaque);
 	bool goes_on = answer_of(ops, opaque, v);
 
-	end(t, ops);
+	subscriber_release(v->machine, ops);
 	return goes_on;
 }
 
@@ -319,16 +296,15 @@ static void tell_birth(struct vcpu *v)
 /* machine.lock is held: who subscribes now has been told of it, or will be. */
 void vcpu_tap_created(struct vcpu *v, unsigned index)
 {
-	struct machine_tap *t = &v->machine->tap;
 	void *opaque;
-	const struct tap *ops = begin(t, &opaque);
+	const struct tap *ops = subscriber_hold(v->machine, &opaque);
 
 	if (!ops)
 		return;
 	if (ops->exists)
 		ops->exists(opaque, v, index);
 	tell_birth(v);
-	end(t, ops);
+	subscriber_release(v->machine, ops);
 }
 
 void vcpu_tap_end(struct vcpu *v)

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "engine/exit.h"
+#include "engine/tap.h"
 
 #define PLACE  0x5000u /* in the machine that sees it */
 #define PAGE   0x6000u /* of the one that owns it */
@@ -331,6 +332,54 @@ static void test_life(void **state)
 	free(memory);
 }
 
+/* ---- the memory is taken away from its owner ---- */
+
+static unsigned told;
+
+static enum tap_verdict go_on(void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	return TAP_GO_ON;
+}
+
+static void take_back(void *opaque, void *hva, u64 size)
+{
+	assert_ptr_equal(opaque, &owner);
+	assert_ptr_equal(hva, owner.ram);
+	assert_int_equal(size, RAM_BYTES);
+	told++;
+	hide();
+}
+
+static void test_gone(void **state)
+{
+	static const struct tap ops = {.event = go_on, .memory_gone = take_back};
+	struct memslot_config c = {.size = 0};
+	pthread_t thread;
+
+	open_both();
+	show();
+	start(&guest, PLACE, &thread);
+	gives(&guest, 0x1111);
+	assert_int_equal(machine_set_tap(owner.m, &ops, &owner), 0);
+	assert_int_equal(machine_set_memslot(owner.m, &c), 0);
+	assert_int_equal(told, 1);
+	memset(owner.ram + PAGE, 0xf4, 4096); /* something else now */
+	gives(&guest, 0x2222);
+	/* What is no deletion is not told, nor one that failed. */
+	assert_int_equal(machine_set_memslot(owner.m, &c), -EINVAL);
+	c = (struct memslot_config){.size = RAM_BYTES, .hva = (u64)owner.ram};
+	assert_int_equal(machine_set_memslot(owner.m, &c), 0);
+	c.gpa = RAM_BYTES;
+	assert_int_equal(machine_set_memslot(owner.m, &c), 0);
+	assert_int_equal(told, 1);
+	assert_int_equal(machine_set_tap(owner.m, NULL, NULL), 0);
+	c = (struct memslot_config){.size = 0};
+	assert_int_equal(machine_set_memslot(owner.m, &c), 0);
+	assert_int_equal(told, 1);
+	end(&guest, thread);
+	close_both();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -341,6 +390,7 @@ int main(void)
 		cmocka_unit_test(test_crossing),
 		cmocka_unit_test(test_own_page),
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_gone),
 	};
 
 	return cmocka_run_group_tests_name("overlays", tests, NULL, NULL);
