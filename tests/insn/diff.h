@@ -104,6 +104,8 @@ struct vcpu;
 /* As TESTS_TAP says: a subscriber that is asked everything. bytes: of guest-physical memory from 0. */
 void diff_tap(struct machine *m, struct vcpu *v, u64 bytes);
 bool diff_tap_pages(void);
+/* machine_write(), to where that memory is now. */
+void diff_write(struct machine *m, u64 gpa, const void *bytes, unsigned n);
 
 /* ---- low.c: the legs of cases that are not flat ---- */
 

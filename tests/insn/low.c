@@ -206,7 +206,7 @@ static void write_changed(struct low *l, const struct insn_case *c)
 	memset(want, 0xcc, sizeof(want));
 	memcpy(want + at, c->code, MIN(c->bytes, sizeof(want) - at));
 	if (memcmp(want, l->code, sizeof(want)))
-		machine_write(l->m, LOW_CODE, want, sizeof(want));
+		diff_write(l->m, LOW_CODE, want, sizeof(want));
 }
 
 static bool load_host(const struct insn_case *c)

@@ -288,7 +288,7 @@ void diff_fill(struct diff *d, u64 seed)
 
 static void write_code(struct diff *d, u64 at, const void *bytes, unsigned n)
 {
-	machine_write(d->m, G_CODE + (at - L_CODE), bytes, n);
+	diff_write(d->m, G_CODE + (at - L_CODE), bytes, n);
 }
 
 void diff_load(struct diff *d, struct insn_case *c)
@@ -330,7 +330,7 @@ static void clean_code(struct diff *d, const struct insn_case *c)
 	if (at < sizeof(clean))
 		memcpy(clean + at, c->code, MIN(c->bytes, sizeof(clean) - at));
 	if (memcmp(d->ram + G_CODE_RW, clean, sizeof(clean)))
-		machine_write(d->m, G_CODE_RW, clean, sizeof(clean));
+		diff_write(d->m, G_CODE_RW, clean, sizeof(clean));
 }
 
 static void take_data(struct diff *d, const struct insn_case *c, struct outcome *ret)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A subscriber that is asked everything and always says "go on": TESTS_TAP=events, or pages for accesses to memory, too.
+ * A subscriber that is asked everything and always says "go on": TESTS_TAP=events, or pages for accesses to memory, too, or
+ * views for that in a view of memory in which all RAM is elsewhere.
  * Then the guest's legs must end as they do without. (Single step is left out: nothing would be translated.)
  */
 #include <stdlib.h>
@@ -16,7 +17,7 @@ static enum tap_verdict go_on(void *opaque, struct vcpu *v, struct tap_event *e)
 }
 
 /* Every combination somewhere; but most code is left to be translated. */
-static void restrict_pages(struct machine *m, u64 bytes)
+static void restrict_pages(struct machine *m, unsigned view, u64 bytes)
 {
 	struct random r = {1};
 
@@ -25,16 +26,71 @@ static void restrict_pages(struct machine *m, u64 bytes)
 
 		if (percent(&r, 70))
 			p.rights |= BIT(TAP_FETCH);
-		if (machine_set_page_rights(m, 0, &p, 1))
+		if (machine_set_page_rights(m, view, &p, 1))
 			abort();
 	}
 }
 
-bool diff_tap_pages(void)
+static bool mode_is(const char *wanted)
 {
 	const char *mode = getenv("TESTS_TAP");
 
-	return mode && !strcmp(mode, "pages");
+	return mode && !strcmp(mode, wanted);
+}
+
+bool diff_tap_pages(void)
+{
+	return mode_is("pages") || mode_is("views");
+}
+
+#define ELSEWHERE BIT64(40)
+#define IDS       16u
+
+/* Whichever slot it is: the others cannot be moved so. */
+static void move_slot(struct machine *m, const struct ram_region *r)
+{
+	struct memslot_config c = {.gpa = r->gpa + ELSEWHERE, .size = r->size, .hva = (u64)r->hva};
+
+	while (c.id < IDS && (!machine_slot_pages(m, c.id) || machine_set_memslot(m, &c)))
+		c.id++;
+	if (c.id == IDS)
+		abort();
+}
+
+/* What is left where it was is ROM. */
+static void move_memory(struct machine *m, unsigned view)
+{
+	struct ram_region r;
+
+	for (u64 at = 0; !machine_ram_at(m, at, &r) && r.gpa < ELSEWHERE; at = r.gpa + r.size) {
+		if (r.readonly)
+			continue;
+		move_slot(m, &r);
+		for (u64 gpa = r.gpa; gpa < r.gpa + r.size; gpa += PAGE_SIZE)
+			if (machine_view_remap(
+				    m, view, gpa / PAGE_SIZE, (gpa + ELSEWHERE) / PAGE_SIZE))
+				abort();
+	}
+}
+
+void diff_write(struct machine *m, u64 gpa, const void *bytes, unsigned n)
+{
+	if (machine_write(m, gpa + (mode_is("views") ? ELSEWHERE : 0), bytes, n))
+		abort();
+}
+
+static unsigned choose_view(struct machine *m, struct vcpu *v)
+{
+	unsigned view = 0;
+
+	if (!mode_is("views"))
+		return 0;
+	if (machine_create_view(m, &view))
+		abort();
+	move_memory(m, view);
+	if (vcpu_set_view(v, view))
+		abort();
+	return view;
 }
 
 void diff_tap(struct machine *m, struct vcpu *v, u64 bytes)
@@ -57,5 +113,5 @@ void diff_tap(struct machine *m, struct vcpu *v, u64 bytes)
 				   BIT(TAP_TABLE) | BIT(TAP_EXCEPTION) | BIT(TAP_SOFT_INT) |
 				   BIT(TAP_HYPERCALL) | BIT(TAP_CPUID) | BIT(TAP_PAGE));
 	if (diff_tap_pages())
-		restrict_pages(m, bytes);
+		restrict_pages(m, choose_view(m, v), bytes);
 }
