@@ -107,7 +107,7 @@ static void test_ctx_other_size(enum dialect d)
 	world_close(&w);
 }
 
-/* Two reads of one instruction: the data are for both, in their order, and only the first one asks. */
+/* Two reads of one instruction, at two places: each asks, and has data of its own. */
 GUEST64(cmps, "	movl $PAGE1, %esi\n"
 	      "	movl $PAGE1 + 8, %edi\n"
 	      "	cld\n"
@@ -121,7 +121,8 @@ static void test_ctx_two_reads(enum dialect d)
 {
 	struct world w = READS(d, cmps);
 
-	hide(&w, VM_PAGE(1), "samesame", 8);
+	hide(&w, VM_PAGE(1), "same", 4);
+	hide(&w, VM_PAGE(1) + 8, "same", 4);
 	VM_OUT(w.vm, 0, 0x10, 1);
 	tool_quiet(w.t);
 	world_close(&w);
@@ -342,7 +343,7 @@ static void test_step_stops_others(enum dialect d)
 const struct test ctx_tests[] = {
 	TEST(test_ctx_data, BOTH),
 	TEST(test_ctx_other_size, BOTH),
-	TEST(test_ctx_two_reads, V5),
+	TEST(test_ctx_two_reads, BOTH),
 	TEST(test_ctx_addr, V6),
 	TEST(test_ctx_rmw, BOTH),
 	TEST(test_ctx_too_much_closes, BOTH),
