@@ -19,8 +19,10 @@
 
 bool inject_has_error(u8 vector)
 {
-	return BIT(vector) & (BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17) |
-				     BIT(21) | BIT(29) | BIT(30));
+	const u32 all = BIT(8) | BIT(10) | BIT(11) | BIT(12) | BIT(13) | BIT(14) | BIT(17) |
+			BIT(21) | BIT(29) | BIT(30);
+
+	return vector < 32 && (all & BIT(vector));
 }
 
 /* Of 48 bits (SDM 1:3.3.7.1) */
