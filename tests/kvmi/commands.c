@@ -128,7 +128,8 @@ s32 cmd_control_event(struct tool *t, unsigned vcpu, u32 event, bool on)
 
 s32 cmd_control_vm_event(struct tool *t, u32 event, bool on)
 {
-	const u32 mask = on ? t->vm_mask | BIT(event) : t->vm_mask & ~BIT(event);
+	const u32 bit = event < 32 ? BIT(event) : 0,
+		  mask = on ? t->vm_mask | bit : t->vm_mask & ~bit;
 	u8 request[8] = {0};
 	s32 err;
 
