@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""libkvm exports what its header declares, and nothing else: the shared library and the archive.
+"""A library exports what its header declares, and nothing else: the shared library and the archive.
 
-usage: exports.py LIBKVM.H LIBKVM.SO LIBKVM.A
+usage: exports.py HEADER.H LIBRARY.SO LIBRARY.A
 
 Also what a shared library must be to be loaded by any program at any time: see check_shared.
 """
@@ -13,7 +13,11 @@ import sys
 
 from declarations import functions
 
-VERSION = 'LIBKVM_0'
+# By the header: the version of its functions, how many there are at least, whether the library can be unloaded.
+LIBRARIES = {
+    'libkvm.h': ('libkvm', 70, False),
+    'uvmi.h': ('libuvmi', 70, True),
+}
 MAX_TLS = 64  # of initial-exec TLS; glibc has some 1600 bytes of it for all that dlopen() brings in
 wrong = []
 
@@ -30,29 +34,29 @@ def compare(what, names, declared):
         wrong.append(f'{what} has {name}, which the header does not declare')
 
 
-def shared_symbols(path):
+def shared_symbols(path, library):
     """Names, and the complaint about those whose version is not ours."""
-    names = []
+    names, ours = [], library.upper() + '_0'
     for line in run('nm', '-D', '--defined-only', path).splitlines():
         kind, name = line.split()[-2:]
-        if kind == 'A' and name == VERSION:
+        if kind == 'A' and name == ours:
             continue
         name, _, version = name.partition('@')
-        if kind != 'T' or version.lstrip('@') != VERSION:
-            wrong.append(f'{path}: {line}: wanted a function of version {VERSION}')
+        if kind != 'T' or version.lstrip('@') != ours:
+            wrong.append(f'{path}: {line}: wanted a function of version {ours}')
         names.append(name)
     return names
 
 
-def check_shared(path):
+def check_shared(path, library, unloadable):
     dump = run('readelf', '-dlW', path)
-    if '[libkvm.so.0]' not in dump:
-        wrong.append(f'{path}: its soname is not libkvm.so.0')
+    if f'[{library}.so.0]' not in dump:
+        wrong.append(f'{path}: its soname is not {library}.so.0')
     for name in re.findall(r'\(NEEDED\).*\[(.*)\]', dump):
         if name not in ('libc.so.6', 'libpthread.so.0', 'ld-linux-x86-64.so.2'):
             wrong.append(f'{path} needs {name}, and should need libc only')
-    if 'NODELETE' not in dump:
-        wrong.append(f'{path} can be unloaded, and its signal handlers with it')
+    if ('NODELETE' in dump) == unloadable:
+        wrong.append(f'{path}: can be unloaded and should not (its signal handlers would go with it), or cannot and should')
     if 'TEXTREL' in dump:
         wrong.append(f'{path} has relocations in its code')
     if not re.search(r'GNU_STACK.* RW ', dump):
@@ -73,11 +77,12 @@ def main():
     header, shared, archive = sys.argv[1:]
     with open(header, encoding='utf-8') as f:
         declared = functions(f.read())
-    if len(declared) < 70 or len(set(declared)) != len(declared):
+    library, least, unloadable = LIBRARIES[os.path.basename(header)]
+    if len(declared) < least or len(set(declared)) != len(declared):
         wrong.append(f'{header}: {len(declared)} declarations; the parser is wrong, or one stands there twice')
-    compare(shared, shared_symbols(shared), declared)
+    compare(shared, shared_symbols(shared, library), declared)
     compare(archive, archive_symbols(archive), declared)
-    check_shared(shared)
+    check_shared(shared, library, unloadable)
     for line in wrong:
         print(line)
     print(f'{len(declared)} functions')
