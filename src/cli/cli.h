@@ -11,6 +11,7 @@
 int cli_boot(int argc, char **argv);
 int cli_doctor(int argc, char **argv);
 int cli_exec(int argc, char **argv);
+int cli_inspect(int argc, char **argv);
 int cli_trace(int argc, char **argv);
 
 /* --only NAME of a sub-command: 0, or an error that was told. */

@@ -15,6 +15,7 @@ static const struct command {
 	{"boot", cli_boot, "boot a Linux kernel in this terminal"},
 	{"doctor", cli_doctor, "show what this machine offers and what uservisor uses"},
 	{"exec", cli_exec, "run a program that uses /dev/kvm or /dev/mshv"},
+	{"inspect", cli_inspect, "look into a running VM, or watch its guest"},
 	{"trace", cli_trace, "run a program and print its requests of these devices"},
 };
 
