@@ -1,15 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""libkvm's manual pages say what the header says, are well-formed, and their examples work.
+"""A library's manual pages say what its header says, are well-formed, and their examples work.
 
 usage: manpages.py names HEADER MAN_DIR PAGE=NAME[,NAME...]...
        manpages.py lint MAN_DIR
-       manpages.py examples INCLUDE_DIR MAN_DIR LIBRARY COMPILER...
+       manpages.py examples HEADER MAN_DIR LIBRARY COMPILER...
+       manpages.py tools HEADER MAN_DIR LIBRARY MOCK COMPILER...
 
 names: every function of the header is in one page, with the same prototype, and is installed as a link; nothing else
 is; the members of struct kvm_callbacks are described; references lead somewhere. The arguments are the links that
 man/meson.build makes. lint: mandoc and groff have no warning. examples: the first display of each EXAMPLES section is
-a program that compiles without a warning and writes the second to standard output, on the soft engine.
+a program that compiles without a warning and writes the second to standard output, on the soft engine. tools: the same
+for programs that look into a VM, the mock of tests/uvmi.
 """
 import glob
 import os
@@ -20,7 +22,9 @@ import sys
 import tempfile
 
 SKIP = 77
-NAME = r'(?:uv_)?kvm_\w+'
+# By the header: what its names look like, and its pages.
+NAMES = {'libkvm.h': r'(?:uv_)?kvm_\w+', 'uvmi.h': r'uvmi_\w+'}
+PAGES = {'libkvm.h': r'libkvm|(?:uv_)?kvm_\w+', 'uvmi.h': r'uvmi(?:_\w+)?'}
 TROFF = {'\\e': '\\', '\\-': '-', '\\(aq': "'", '\\(ga': '`', '\\(ha': '^', '\\(ti': '~', '\\&': ''}
 
 
@@ -29,8 +33,9 @@ def read(path):
         return f.read()
 
 
-def pages(man_dir):
-    return {os.path.basename(p)[:-2]: read(p) for p in sorted(glob.glob(os.path.join(man_dir, '*.3')))}
+def pages(man_dir, header):
+    found = {os.path.basename(p)[:-2]: read(p) for p in sorted(glob.glob(os.path.join(man_dir, '*.3')))}
+    return {name: text for name, text in found.items() if re.fullmatch(PAGES[os.path.basename(header)], name)}
 
 
 def untroff(text):
@@ -75,8 +80,8 @@ def without_comments(header):
     return re.sub(r'^#.*$', '', header, flags=re.M)
 
 
-def header_prototypes(header):
-    found = re.findall(r'(?:static inline )?([\w ]+?[\s*]+)\b(' + NAME + r')\(((?:[^()]|\([^()]*\))*)\)\s*[;{]',
+def header_prototypes(header, pattern):
+    found = re.findall(r'(?:static inline )?([\w ]+?[\s*]+)\b(' + pattern + r')\(((?:[^()]|\([^()]*\))*)\)\s*[;{]',
                        without_comments(header))
     return {name: prototype(result, name, split_arguments(arguments))
             for result, name, arguments in found if not result.strip().startswith(('return', 'typedef'))}
@@ -128,8 +133,8 @@ class Faults(list):
                 self.append(f'{what}: too much, or different: {f}')
 
 
-def check_prototypes(faults, header, texts):
-    ours, theirs = header_prototypes(header), {}
+def check_prototypes(faults, header, pattern, texts):
+    ours, theirs = header_prototypes(header, pattern), {}
     for page, text in texts.items():
         for name, proto in page_prototypes(text).items():
             if name in theirs:
@@ -168,22 +173,24 @@ def check_callbacks(faults, header, text):
             faults.append(f'kvm_run(3): the callback {member} is not described')
 
 
-def check_references(faults, texts, links):
+def check_references(faults, texts, links, pattern):
     known = set(links) | {name for names in links.values() for name in names}
     for page, text in texts.items():
-        for name in re.findall(rf'\bXr ({NAME}|libkvm) 3', text):
+        for name in re.findall(rf'\bXr ({pattern}) 3', text):
             if name not in known and name != 'kvm_open':
                 faults.append(f'{page}(3) refers to {name}(3), which does not exist')
 
 
 def names(header_path, man_dir, *link_args):
-    header, texts, faults = read(header_path), pages(man_dir), Faults()
+    header, texts, faults = read(header_path), pages(man_dir, header_path), Faults()
+    kind = os.path.basename(header_path)
     links = {page: set(filter(None, of.split(','))) for page, of in (arg.split('=') for arg in link_args)}
-    functions = check_prototypes(faults, header, texts)
+    functions = check_prototypes(faults, header, NAMES[kind], texts)
     check_links(faults, texts, links)
     check_described(faults, texts)
-    check_callbacks(faults, header, texts.get('kvm_run', ''))
-    check_references(faults, texts, links)
+    if kind == 'libkvm.h':
+        check_callbacks(faults, header, texts.get('kvm_run', ''))
+    check_references(faults, texts, links, PAGES[kind])
     print('\n'.join(faults) or f'{len(functions)} functions in {len(texts)} pages')
     return 1 if faults or not functions else 0
 
@@ -208,7 +215,23 @@ def displays(text):
     return [untroff(d) for d in re.findall(r'^\.Bd -literal[^\n]*\n(.*?)^\.Ed', section(text, 'EXAMPLES'), re.M | re.S)]
 
 
-def run_example(folder, page, program, compiler, include_dir, library):
+def run_program(binary, mock):
+    """Output and errors; with a mock, a tool that is run with the address of a VM."""
+    env, argv = {**os.environ, 'LIBKVM_ENGINE': 'soft'}, [binary]
+    if not mock:
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env,
+                              text=True, timeout=120, check=False)
+    with tempfile.TemporaryDirectory() as folder:  # a path that is short enough for a socket
+        path = os.path.join(folder, 'vm.sock')
+        with subprocess.Popen([mock, path, 'vcpus=2'], stdout=subprocess.DEVNULL) as vm:
+            try:
+                return subprocess.run([*argv, path], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                      text=True, timeout=120, check=False)
+            finally:
+                vm.kill()
+
+
+def run_example(folder, page, program, compiler, include_dir, library, mock):
     """What it writes to standard output, and what is wrong with it otherwise."""
     source, binary = os.path.join(folder, page + '.c'), os.path.join(folder, page)
     with open(source, 'w', encoding='utf-8') as f:
@@ -219,15 +242,14 @@ def run_example(folder, page, program, compiler, include_dir, library):
     if r.returncode:
         return None, r.stdout
     try:
-        r = subprocess.run([binary], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                           env={**os.environ, 'LIBKVM_ENGINE': 'soft'}, text=True, timeout=120, check=False)
+        r = run_program(binary, mock)
     except subprocess.TimeoutExpired:
         return None, 'does not end'
     return r.stdout, f'exit status {r.returncode}: {r.stderr}' if r.returncode else ''
 
 
-def examples(include_dir, man_dir, library, *compiler):
-    faults, texts = [], pages(man_dir)
+def run_examples(header, man_dir, library, mock, compiler):
+    faults, texts = [], pages(man_dir, header)
     # Beside the library: where the build may run programs, which not every /tmp allows.
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.realpath(library))) as folder:
         for page, text in texts.items():
@@ -235,13 +257,21 @@ def examples(include_dir, man_dir, library, *compiler):
             if len(shown) != 2:
                 faults.append(f'{page}(3): {len(shown)} displays in EXAMPLES instead of a program and its output')
                 continue
-            output, wrong = run_example(folder, page, shown[0], compiler, include_dir, os.path.realpath(library))
+            output, wrong = run_example(folder, page, shown[0], compiler, os.path.dirname(header), os.path.realpath(library), mock)
             if wrong or output != shown[1]:
                 faults.append(f'{page}(3): {wrong}\n--- expected\n{shown[1]}--- got\n{output}')
     print('\n'.join(faults) or f'{len(texts)} examples')
     return 1 if faults or not texts else 0
 
 
+def examples(header, man_dir, library, *compiler):
+    return run_examples(header, man_dir, library, None, compiler)
+
+
+def tools(header, man_dir, library, mock, *compiler):
+    return run_examples(header, man_dir, library, os.path.realpath(mock), compiler)
+
+
 if __name__ == '__main__':
-    modes = {'names': names, 'lint': lint, 'examples': examples}
+    modes = {'names': names, 'lint': lint, 'examples': examples, 'tools': tools}
     sys.exit(modes[sys.argv[1]](*sys.argv[2:]))

@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """`uservisor inspect` against the mock VMM: each command in both dialects, its lines, its errors, and what it leaves behind.
 
-usage: inspect_test.py USERVISOR MOCK [CASE]
+usage: inspect_test.py USERVISOR MOCK MANUAL [CASE]
+
+Each type of line and each member that a case has seen must be in the manual page's section OUTPUT.
 """
 import json
 import os
@@ -20,6 +22,7 @@ GVA = 0xffff800000000000
 CODE, DATA = 0x1000, 0x3000
 PROGRAM = b'\x90CMWRXHDI\xccJ'
 CASES = []
+SEEN = {}  # members by type of line
 
 
 def case(*dialects):
@@ -71,12 +74,12 @@ class Run:
         """What it prints, when all is well, as text lines and as objects; both must say the same."""
         text = self.inspect(*args, mock=mock)
         same((text.returncode, text.stderr), (0, ''))
-        return [parse(line) for line in text.stdout.splitlines()]
+        return note([parse(line) for line in text.stdout.splitlines()])
 
     def objects(self, *args, mock=()):
         r = self.inspect('--json', *args, mock=mock)
         same((r.returncode, r.stderr), (0, ''))
-        return [json.loads(line) for line in r.stdout.splitlines()]
+        return note([json.loads(line) for line in r.stdout.splitlines()])
 
     def fails(self, want, *args, mock=(), status=1):
         r = self.inspect(*args, mock=mock)
@@ -86,6 +89,28 @@ class Run:
 
     def intact(self):
         same(self.after, 'code intact, pages open, reinjected 0, crashed 0')
+
+
+def note(lines):
+    for line in lines:
+        SEEN.setdefault(line['type'], set()).update(set(line) - {'type'})
+    return lines
+
+
+def undocumented(manual):
+    """What has been seen and is not in the manual page."""
+    with open(manual, encoding='utf-8') as f:
+        section = re.search(r'^\.Sh OUTPUT\n(.*?)^\.Sh ', f.read(), re.M | re.S)[1]
+    blocks = {name: block for names, block in re.findall(r'^\.It (.*)\n((?:(?!\.It ).*\n)*)', section, re.M)
+              for name in re.findall(r'\w+', names)}
+    everywhere = {'vcpu', 'rip', 'cr3', 'gva', 'gpa', 'access'}  # of all lines about events, and of v5's break
+    for kind, members in SEEN.items():
+        block = set(re.findall(r'\w+', blocks.get(kind, '')))
+        if kind not in blocks:
+            yield kind
+        for member in sorted(members - everywhere - block):
+            if kind != 'regs' or not re.fullmatch(r'r\w\w?', member):
+                yield f'{kind}: {member}'
 
 
 def parse(line):
@@ -526,7 +551,7 @@ def strangers(run):
 
 
 def main():
-    wanted = [c for c in CASES if len(sys.argv) < 4 or c[0].startswith(sys.argv[3])]
+    wanted = [c for c in CASES if len(sys.argv) < 5 or c[0].startswith(sys.argv[4])]
     failed = 0
     for name, function, dialect in wanted:
         with tempfile.TemporaryDirectory() as folder:
@@ -540,8 +565,11 @@ def main():
                 if run.mock and run.mock.poll() is None:
                     run.mock.kill()
                     run.mock.wait()
-                if len(sys.argv) > 3:
+                if len(sys.argv) > 4:
                     print(f'{name}: {time.monotonic() - start:.1f} s')
+    for what in undocumented(sys.argv[3]):
+        failed += 1
+        print(f'{sys.argv[3]}: not in OUTPUT: {what}')
     print(f'{len(wanted) - failed} of {len(wanted)} cases')
     return 1 if failed or not wanted else 0
 
