@@ -266,17 +266,10 @@ static enum tap_verdict stay_crashed(struct watched *w)
 	return TAP_STOP;
 }
 
-static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
+static enum tap_verdict answer(struct watched *w, struct tap_event *e)
 {
-	struct watched *w = watched_find(opaque, v);
 	enum tap_verdict verdict;
 
-	if (!w)
-		return TAP_GO_ON;
-	if (e->kind == TAP_END) {
-		watched_gone(w);
-		return TAP_GO_ON;
-	}
 	if (w->crashed)
 		return stay_crashed(w);
 	verdict = on[e->kind] ? on[e->kind](w, e) : TAP_GO_ON;
@@ -285,6 +278,24 @@ static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 	regs_apply(w);
 	verdict = inject_after(w, e, verdict);
 	event_update_taps(w);
+	return verdict;
+}
+
+/* KVM_RUN is no place at which a thread may be cancelled, and waiting for the tool would be one. */
+static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	struct watched *w = watched_find(opaque, v);
+	enum tap_verdict verdict = TAP_GO_ON;
+	int cancel;
+
+	if (!w)
+		return TAP_GO_ON;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	if (e->kind == TAP_END)
+		watched_gone(w);
+	else
+		verdict = answer(w, e);
+	pthread_setcancelstate(cancel, NULL);
 	return verdict;
 }
 

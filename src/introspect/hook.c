@@ -35,7 +35,7 @@ static void wait_a_while(struct introspection *i)
 /* 0: there is no session any more, and nobody begins one. i->lock is held. */
 static int await_end(struct introspection *i, bool (*enough)(void *opaque), void *opaque)
 {
-	while (i->session || i->hooking) {
+	while (i->session || i->hooking || i->closing) {
 		if (enough(opaque))
 			return -EINTR;
 		wait_a_while(i);
@@ -78,14 +78,16 @@ static int keep_socket(int fd)
 int introspection_hook(struct introspection *i, int fd, const struct introspect_rights *rights,
 	bool (*enough)(void *opaque), void *opaque)
 {
-	int kept = keep_socket(fd), r;
+	int kept = keep_socket(fd), cancel, r;
 
 	if (kept < 0)
 		return kept;
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&i->lock);
 	r = i->target ? -EBUSY : await_end(i, enough, opaque);
 	i->hooking |= !r;
 	pthread_mutex_unlock(&i->lock);
+	pthread_setcancelstate(cancel, NULL);
 	if (r) {
 		fd_drop(kept);
 		return r;

@@ -31,11 +31,22 @@ static bool canonical(u64 address)
 	return (u64)((s64)(address << 16) >> 16) == address;
 }
 
+/* The VMM may have taken it away. */
+static bool is_on_way(struct watched *w)
+{
+	struct vcpu_state s;
+
+	if (!w->injection.on_way)
+		return false;
+	vcpu_get(w->v, ST_EVENT, &s);
+	return s.events.exception.pending || s.events.exception.injected;
+}
+
 int inject_ask(struct watched *w, u8 vector, bool has_error, u32 error, u64 address)
 {
 	if (vector > 31 || vector == VECTOR_NMI || (vector == VECTOR_PF && !canonical(address)))
 		return -KVM_EINVAL;
-	if (w->injection.waits || w->injection.on_way)
+	if (w->injection.waits || is_on_way(w))
 		return -KVM_EBUSY;
 	w->injection = (struct injection){.waits = true,
 		.vector = vector,

@@ -12,7 +12,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 
-struct mapping {
+struct file_mapping {
 	u64 begin, end, offset, dev, ino;
 	bool shared;
 };
@@ -65,7 +65,7 @@ static int open_again(int fd)
 }
 
 /* The file's place among those that are given, KVMI_V6_RAM_NO_FILE: it cannot be. */
-static u32 file_of(struct ram_files *f, const struct mapping *m)
+static u32 file_of(struct ram_files *f, const struct file_mapping *m)
 {
 	int fd;
 
@@ -102,7 +102,8 @@ static int add(struct ram_files *f, const struct kvmi_v6_ram_region *r)
 }
 
 /* The part of a slot that lies in a mapping. */
-static int add_part(struct ram_files *f, const struct ram_region *slot, const struct mapping *m)
+static int add_part(
+	struct ram_files *f, const struct ram_region *slot, const struct file_mapping *m)
 {
 	const u64 hva = (u64)slot->hva, begin = MAX(hva, m->begin);
 	const u64 end = MIN(hva + slot->size, m->end);
@@ -115,7 +116,7 @@ static int add_part(struct ram_files *f, const struct ram_region *slot, const st
 	return add(f, &r);
 }
 
-static bool parse(const char *line, struct mapping *ret)
+static bool parse(const char *line, struct file_mapping *ret)
 {
 	unsigned long begin, end, offset, ino;
 	unsigned major, minor;
@@ -124,7 +125,7 @@ static bool parse(const char *line, struct mapping *ret)
 	if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu", &begin, &end, rights, &offset, &major, &minor,
 		    &ino) != 7)
 		return false;
-	*ret = (struct mapping){.begin = begin,
+	*ret = (struct file_mapping){.begin = begin,
 		.end = end,
 		.offset = offset,
 		.dev = makedev(major, minor),
@@ -139,7 +140,7 @@ static size_t use_lines(struct ram_files *f, const struct ram_region *slot, char
 	char *line = text, *end;
 
 	for (; !*ret && (end = strchr(line, '\n')); line = end + 1) {
-		struct mapping m;
+		struct file_mapping m;
 
 		*end = 0;
 		if (parse(line, &m))

@@ -30,8 +30,12 @@ int introspection_create(struct machine *m, struct introspection **ret)
 	return 0;
 }
 
+/* Ours are no places at which a program's thread may be cancelled (pthread_cancel()), and some of what is waited with is. */
 static void end_receiver(struct introspection *i)
 {
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&i->lock);
 	i->ending = true;
 	if (i->session)
@@ -40,6 +44,7 @@ static void end_receiver(struct introspection *i)
 	pthread_mutex_unlock(&i->lock);
 	if (i->has_thread)
 		pthread_join(i->thread.id, NULL);
+	pthread_setcancelstate(cancel, NULL);
 }
 
 void introspection_destroy(struct introspection *i)
@@ -58,6 +63,16 @@ void introspection_destroy(struct introspection *i)
 
 /* ---- a session begins ---- */
 
+#define SEND_S 30
+
+/* A tool that does not read any more is cut off, or it could hold vcpus for ever. */
+static void limit_sending(int fd)
+{
+	const struct timeval limit = {.tv_sec = SEND_S};
+
+	sys_setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+}
+
 static struct session *session_make(int fd, const struct introspect_rights *rights)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -66,6 +81,7 @@ static struct session *session_make(int fd, const struct introspect_rights *righ
 		return NULL;
 	s->fd = fd;
 	s->rights = *rights;
+	limit_sending(fd);
 	pthread_mutex_init(&s->send_lock, NULL);
 	return s;
 }
@@ -147,10 +163,12 @@ void receiver_end(struct introspection *i)
 	watched_reset(i);
 	tokens_drop_all(&i->tokens);
 	crashed = is_crashed(i);
+	i->session = NULL;
+	i->closing = true;
 	pthread_mutex_unlock(&i->lock);
 	i->tapped = crashed && !machine_set_tap(i->machine, &introspect_tap, i);
 	pthread_mutex_lock(&i->lock);
-	i->session = NULL;
+	i->closing = false;
 	pthread_cond_broadcast(&i->idle);
 	pthread_mutex_unlock(&i->lock);
 	session_free(s);

@@ -87,7 +87,7 @@ struct job {
 	size_t size;
 	u8 payload[] __attribute__((aligned(8)));
 };
-#define JOBS_MAX 1024 /* of one vcpu */
+#define JOBS_MAX 256 /* of one vcpu */
 
 /* An exception that the tool wants to have delivered. */
 struct injection {
@@ -108,7 +108,7 @@ struct opened {
 
 struct watched {
 	struct introspection *owner;
-	struct vcpu *v; /* NULL: has been destroyed */
+	struct vcpu *_Atomic v; /* NULL: has been destroyed */
 	unsigned index;
 	unsigned users; /* other threads that use v: it is not destroyed before they have done */
 	pthread_cond_t wake;
@@ -167,7 +167,7 @@ struct introspection {
 	struct session *session;
 	struct tokens tokens;
 	bool ending;              /* introspection_destroy() */
-	bool hooking;             /* somebody begins a session */
+	bool hooking, closing;    /* somebody begins, or ends, a session */
 	struct own_thread thread; /* receives */
 	bool has_thread;
 	const struct introspect_target *target; /* NULL: it is given its tool */
