@@ -79,8 +79,11 @@ static int set(struct vtl *t, unsigned cpu, int fd)
 
 static long set_poll_file(struct call *c, unsigned cpu, u32 fd)
 {
-	int own = sys_fcntl((int)fd, F_DUPFD_CLOEXEC, 0), r;
+	int own, r;
 
+	if (fd_is_kept((int)fd)) /* it is ours, and none of the program's */
+		return refuse(c->why, -EBADFD, "fd %lu: is not open", (u64)fd);
+	own = sys_fcntl((int)fd, F_DUPFD_CLOEXEC, 0);
 	if (own < 0)
 		return errno == EBADF ? refuse(c->why, -EBADFD, "fd %lu: is not open", (u64)fd)
 				      : -errno;
