@@ -28,12 +28,23 @@ static bool clear_bit(struct lapic *l, unsigned first, u8 vector)
 
 /* ---- incoming ---- */
 
+/* It ends the sleep in front of HV_GUEST_IDLE all the same. */
+static void refuse_request(struct lapic *l)
+{
+	if (!machine_intercepts(l->vcpu->machine))
+		return;
+	atomic_store(&l->missed, true);
+	vcpu_post_event(l->vcpu);
+}
+
 static enum accept_result accept_vector(struct lapic *l, u8 vector, bool level)
 {
 	bool pending;
 
-	if (!(reg_get(l, R_SVR) & SVR_ENABLE))
+	if (!(reg_get(l, R_SVR) & SVR_ENABLE)) {
+		refuse_request(l);
 		return ACCEPT_REFUSED;
+	}
 	if (vector < 16) {
 		lapic_error(l, ESR_RECEIVE_VECTOR);
 		return ACCEPT_REFUSED;
@@ -309,6 +320,7 @@ void lapic_reset(struct vcpu *v, bool init)
 		reg_set(l, R_ID, v->apic_id << 24);
 	reset_registers(l);
 	atomic_store(&l->extint, false);
+	atomic_store(&l->missed, false);
 	atomic_store(&l->esr_pending, 0);
 	l->eoi_exit = -1;
 	l->pv_eoi = false;

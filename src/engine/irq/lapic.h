@@ -62,6 +62,8 @@ struct lapic {
 	_Atomic u32 reg[LAPIC_REGS];
 	_Atomic bool maybe_pending; /* false: IRR is empty */
 	_Atomic bool extint;        /* the IOAPIC sent an ExtINT message */
+	_Atomic bool
+		missed; /* of a partition: a request has come that a disabled APIC does not keep */
 	_Atomic u32 esr_pending;
 	int eoi_exit; /* vector, or -1 */
 	bool pv_eoi;  /* the guest may end the one in service by the flag in its memory */
@@ -186,6 +188,13 @@ static inline bool lapic_deadline_mode(const struct lapic *l)
 static inline u32 lapic_id(const struct lapic *l)
 {
 	return lapic_x2(l) ? reg_get(l, R_ID) : reg_get(l, R_ID) >> 24;
+}
+
+/* Has any request come, whether or not it can be taken? */
+static inline bool lapic_has_request(const struct lapic *l)
+{
+	return atomic_load(&l->missed) ||
+	       (atomic_load(&l->maybe_pending) && lapic_highest(l, R_IRR) >= 0);
 }
 
 /* ---- for the rest of the engine: on the vcpu's own thread ---- */

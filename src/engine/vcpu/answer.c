@@ -204,12 +204,23 @@ static bool device_msr(struct vcpu *v, struct exit *x)
 	return false;
 }
 
+/* What has come ends one. */
+static void end_idle(struct vcpu *v)
+{
+	v->idles = false;
+	if (v->lapic)
+		atomic_store(&v->lapic->missed, false);
+}
+
 /* Nothing is answered before it wakes up. Who is called out meanwhile has not begun, and asks again. */
 static bool msr_idles(struct vcpu *v, struct exit *x)
 {
-	if (x->reason != EXIT_RDMSR || likely(!hv_msr_idles(v, x->msr.index)) ||
-		waiting_vector(v) >= 0)
+	if (x->reason != EXIT_RDMSR || likely(!hv_msr_idles(v, x->msr.index)))
 		return false;
+	if (idle_is_over(v)) {
+		end_idle(v);
+		return false;
+	}
 	v->idles = true;
 	x->reason = EXIT_NONE;
 	return true;
@@ -217,7 +228,7 @@ static bool msr_idles(struct vcpu *v, struct exit *x)
 
 void vcpu_answer_idle(struct vcpu *v)
 {
-	v->idles = false;
+	end_idle(v);
 	push_answer(&v->cpu, EXIT_RDMSR, HV_GUEST_IDLE, 8, 0, false);
 }
 

@@ -8,6 +8,7 @@
 #include "engine/cpu/smm.h"
 #include "engine/core/vcpu.h"
 #include "engine/irq/irq.h"
+#include "engine/irq/lapic.h"
 #include "engine/request/pause.h"
 #include "engine/mem/mem.h"
 
@@ -83,6 +84,15 @@ static inline int waiting_vector(struct vcpu *v)
 	if (v->user_irq >= 0)
 		return v->user_irq;
 	return v->lapic ? irq_pending(v) : -1;
+}
+
+/*
+ * A read of HV_GUEST_IDLE waits for an interrupt "regardless of whether it is enabled" (TLFS, virtual processor idle sleep state):
+ * whoever waits so for a lock may be in a handler of higher priority, or have its local APIC still disabled.
+ */
+static inline bool idle_is_over(struct vcpu *v)
+{
+	return waiting_vector(v) >= 0 || (v->lapic && lapic_has_request(v->lapic));
 }
 
 static inline bool nmi_deliverable(const struct vcpu *v)

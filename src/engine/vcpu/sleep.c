@@ -28,7 +28,7 @@ static bool has_wakeup(struct vcpu *v)
 	return atomic_load(&v->unhalted) || smi_deliverable(v) || nmi_deliverable(v) ||
 	       v->cpu.debug_pending || v->cpu.events.exception.pending ||
 	       v->cpu.events.exception.injected ||
-	       (((v->cpu.rflags & FL_IF) || v->idles) && waiting_vector(v) >= 0);
+	       (v->idles ? idle_is_over(v) : (v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }
 
 static void wake_up(struct vcpu *v)

@@ -180,6 +180,17 @@ static void *idler(void *opaque)
 	return NULL;
 }
 
+#define SVR 0xf0
+
+static void set_svr(struct world *w, u32 value)
+{
+	u8 page[1024];
+
+	assert_int_equal(vcpu_get_lapic(w->v, page), 0);
+	memcpy(page + SVR, &value, sizeof(value));
+	assert_int_equal(vcpu_set_lapic(w->v, page), 0);
+}
+
 static void begin_idle(struct world *w)
 {
 	begin_wrmsr(w, GUEST_IDLE, ~0ull);
@@ -262,6 +273,51 @@ static void test_idle_kicked(void **state)
 	joined(t);
 	WORLD_CODE(&w, 0xe6, 0x55);
 	assert_int_equal(run_to(w.v, EXIT_IO_OUT)->io.port, 0x55);
+	world_close(&w);
+}
+
+/* Any interrupt ends it: one that a handler of higher priority holds off, and one that a disabled local APIC does not keep. */
+static void test_idle_held(void **state)
+{
+	const struct msi low = {.address = 0xfee00000, .data = VECTOR};
+	struct idler i;
+	struct world w;
+	pthread_t t;
+
+	i.w = &w;
+	open_guest(&w);
+	for (unsigned k = 0; k < 10; k++) {
+		const bool disabled = k & 1;
+
+		vcpu_set_cr8(w.v, 15);
+		if (disabled)
+			set_svr(&w, 0xff);
+		begin_idle(&w);
+		t = go_idle(&i);
+		irq_msi(w.m, &low);
+		joined(t);
+		assert_int_equal(vcpu_exit(w.v)->reason, EXIT_IO_OUT);
+		assert_int_equal(rip_of(w.v), CODE + 2);
+		if (disabled) { /* that was all of it */
+			set_svr(&w, 0x1ff);
+			continue;
+		}
+		begin_idle(&w);
+		run_to(w.v, EXIT_IO_OUT);
+		vcpu_set_cr8(w.v, 0);
+		wait_for_interrupt(&w);
+		hv_eoi(&w);
+	}
+	/* It comes between the guest's look and its sleep. */
+	set_svr(&w, 0xff);
+	irq_msi(w.m, &low);
+	begin_idle(&w);
+	run_to(w.v, EXIT_IO_OUT);
+	begin_idle(&w);
+	t = go_idle(&i);
+	vcpu_kick(w.v);
+	joined(t);
+	assert_int_equal(vcpu_exit(w.v)->reason, EXIT_INTR);
 	world_close(&w);
 }
 
@@ -635,6 +691,7 @@ int main(void)
 		cmocka_unit_test(test_hypercall_page_restored),
 		cmocka_unit_test(test_idle),
 		cmocka_unit_test(test_idle_kicked),
+		cmocka_unit_test(test_idle_held),
 		cmocka_unit_test(test_idle_init),
 		cmocka_unit_test(test_no_idle_of_kvm),
 		cmocka_unit_test(test_identity),
