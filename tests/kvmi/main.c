@@ -20,6 +20,7 @@ int main(int argc, char **argv)
 		{"reply", reply_tests},
 		{"v6", v6_tests},
 		{"view", view_tests},
+		{"greet", greet_tests},
 		{"clients", clients_tests},
 		{0},
 	};

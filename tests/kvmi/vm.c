@@ -263,6 +263,11 @@ static void open_cpu(struct vm *vm, unsigned n)
 
 struct vm *vm_open(unsigned cpus, unsigned flags)
 {
+	return vm_open_for(NULL, cpus, flags);
+}
+
+struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags)
+{
 	struct kvm_userspace_memory_region slot = {.memory_size = VM_BYTES};
 	struct vm *vm = calloc(1, sizeof(*vm));
 
@@ -271,6 +276,8 @@ struct vm *vm_open(unsigned cpus, unsigned flags)
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
 	CHECK_EQ(dev_create(&vm->dev), 0);
+	if (tool)
+		CHECK_EQ(dev_set_tool(vm->dev, tool, NULL), 0);
 	vm->sys = dev_open(vm->dev, "/dev/kvm", 0);
 	CHECK(vm->sys >= 0);
 	vm->fd = (int)kvm(vm, vm->sys, KVM_CREATE_VM, 0);

@@ -85,6 +85,8 @@ struct vm {
 /* With the interrupt controllers in the engine: HLT sleeps, and vcpus but the first wait for INIT and SIPI. */
 #define VM_IRQCHIP 1
 struct vm *vm_open(unsigned cpus, unsigned flags);
+/* It looks for the tool that the text tells: dev_set_tool(). */
+struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags);
 /* One more */
 void vm_add_cpu(struct vm *vm);
 void vm_close(struct vm *vm);
