@@ -75,6 +75,7 @@ static void put_gdt(struct vm *vm, unsigned n)
 	put64(vm, VM_GDT + SEL_CODE32, 0xcf9b000000ffff);
 	put64(vm, VM_GDT + (SEL_UDATA & ~7), 0xcff3000000ffff);
 	put64(vm, VM_GDT + (SEL_UCODE64 & ~7), 0xaffb000000ffff);
+	put64(vm, VM_GDT + (SEL_UCODE32 & ~7), 0xcffb000000ffff);
 	put64(vm, VM_GDT + SEL_CODE16, 0x8f9b000000ffff);
 	/* An available TSS, and an LDT, for instructions that load them. */
 	put64(vm, VM_GDT + SEL_TSS,
@@ -103,6 +104,7 @@ static struct kvm_segment code_segment(enum mode mode)
 	switch (mode) {
 	case LONG: return segment(SEL_CODE64, 11, false, true);
 	case USER: return segment(SEL_UCODE64, 11, false, true);
+	case USER32: return segment(SEL_UCODE32, 11, true, false);
 	case PROT16: return segment(SEL_CODE16, 11, false, false);
 	default: return segment(SEL_CODE32, 11, true, false);
 	}
@@ -112,14 +114,14 @@ static void protected_sregs(struct kvm_sregs *s, enum mode mode, unsigned n)
 {
 	s->cs = code_segment(mode);
 	s->ds = s->es = s->fs = s->gs = s->ss =
-		segment(mode == USER ? SEL_UDATA : SEL_DATA, 3, true, false);
+		segment(mode >= USER ? SEL_UDATA : SEL_DATA, 3, true, false);
 	s->tr = (struct kvm_segment){.base = VM_TSS + n * 0x100,
 		.limit = 0x67,
 		.selector = SEL_TSS,
 		.type = 11,
 		.present = 1};
 	s->gdt.base = VM_GDT;
-	s->gdt.limit = 0x5f;
+	s->gdt.limit = 0x67;
 	s->idt.base = VM_IDT;
 	s->idt.limit = 0xfff;
 	s->cr0 = 0x31;
@@ -188,7 +190,7 @@ void vm_guest(struct vm *vm, unsigned n, enum mode mode, const u8 *code, const u
 		protected_sregs(&s, mode, n);
 	if (mode == REAL)
 		r.rsp = 0xf000;
-	if (mode == USER)
+	if (mode >= USER)
 		r.rflags |= 0x3000;
 	vm_set_sregs(vm, n, &s);
 	CHECK_EQ(kvm_p(vm, vm->cpu[n].fd, KVM_SET_REGS, &r), 0);

@@ -288,6 +288,29 @@ static void test_create_later(enum dialect d)
 	world_close(&w);
 }
 
+/* A vcpu that has run for an earlier tool sends it to the next one, before it goes on. */
+static void test_create_again(enum dialect d)
+{
+	struct world w = WORLD(d, 1, LONG, count);
+	struct event e;
+
+	vm_begin(w.vm);
+	vm_moves(w.vm, VM_DATA);
+	for (unsigned i = 0; i < 3; i++) {
+		vm_stop(w.vm, 0);
+		vm_ended(w.vm, 0);
+		tool_close(w.t);
+		w.t = tool_open(w.vm, d);
+		CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
+		vm_start(w.vm, 0);
+		e = tool_event_of(w.t, KVMI_EVENT_CREATE_VCPU, 0);
+		tool_continue(w.t, &e);
+		vm_moves(w.vm, VM_DATA);
+		tool_quiet(w.t);
+	}
+	world_close(&w);
+}
+
 static void test_create_off(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, count);
@@ -358,6 +381,7 @@ const struct test hook_tests[] = {
 	TEST(test_shutdown_one_way, BOTH),
 	TEST(test_create_vcpu, BOTH),
 	TEST(test_create_later, BOTH),
+	TEST(test_create_again, BOTH),
 	TEST(test_create_off, BOTH),
 	TEST(test_machine_closed, BOTH),
 	TEST(test_machine_closed_in_event, BOTH),

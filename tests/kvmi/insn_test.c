@@ -230,6 +230,7 @@ static void test_hypercall_everywhere(enum dialect d)
 	calls(d, PROT32, guest_call32, guest_call32_end);
 	calls(d, COMPAT, guest_call32, guest_call32_end);
 	calls(d, USER, guest_call_user, guest_call_user_end);
+	calls(d, USER32, guest_call32, guest_call32_end);
 }
 
 /* Not on: there is no such hypercall, at any level. */

@@ -123,6 +123,8 @@ void vm_begin(struct vm *vm)
 
 static void join(struct cpu *c)
 {
+	if (!c->started)
+		return;
 	pthread_join(c->thread, NULL);
 	c->started = false;
 	c->run->immediate_exit = 0;

@@ -42,7 +42,8 @@ enum {
 	SEL_UCODE64 = 0x2b,
 	SEL_TSS = 0x30,
 	SEL_CODE16 = 0x40,
-	SEL_LDT = 0x50
+	SEL_LDT = 0x50,
+	SEL_UCODE32 = 0x63
 };
 
 /* ---- what a vcpu has told ---- */
@@ -102,7 +103,7 @@ static inline long kvm_p(struct vm *vm, int fd, unsigned long request, const voi
 
 /* ---- guests ---- */
 
-enum mode { REAL, PROT16, PROT32, COMPAT, LONG, USER /* 64-bit, level 3, IOPL 3 */ };
+enum mode { REAL, PROT16, PROT32, COMPAT, LONG, USER /* 64-bit, level 3, IOPL 3 */, USER32 };
 
 /* Puts the code into the memory of vcpu n, and sets all registers. */
 void vm_guest(struct vm *vm, unsigned n, enum mode mode, const u8 *code, const u8 *end);
