@@ -150,6 +150,16 @@ def info(run):
     run.intact()
 
 
+@case('v6')
+def names(run):
+    """The VM chooses its name; the terminal shall not obey it."""
+    for name in ('two words', 'a"b\\c=d', '\x1b[2J', ''):
+        for lines in (run.lines('info', mock=['name=' + name]), run.objects('info', mock=['name=' + name])):
+            same(lines[0]['name'], name)
+    r = run.inspect('info', mock=['name=\x1b[2J\u00e9'])
+    check('\x1b' not in r.stdout and r.stdout.isascii(), r.stdout[:60])
+
+
 @case('v6', 'v5')
 def regs(run):
     lines = run.lines('regs', mock=['vcpus=2', 'idle=1'])

@@ -3,7 +3,7 @@
  * The mock as a program: connects to a tool as often as is said, and then tells what has become of its guest.
  *
  * usage: uvmi-mock PATH [v5] [times=N] [vcpus=N] [started=N] [idle=N] [events=MASK] [no-translate] [no-query] [no-step]
- *                  [cookie]
+ *                  [cookie] [name=TEXT]
  *
  * cookie: the tool must know that of the tests ("abc"). idle: instructions of each vCPU; then it waits for the tool.
  */
@@ -45,6 +45,8 @@ static bool take(const char *word, struct mock_config *c, unsigned *times)
 	}
 	if (!strncmp(word, "idle=", 5))
 		c->idle = strtoull(word + 5, NULL, 0);
+	else if (!strncmp(word, "name=", 5))
+		c->name = word + 5;
 	else if (!strcmp(word, "cookie"))
 		c->cookie_hash = hash_of_abc;
 	else

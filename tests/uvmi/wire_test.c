@@ -427,6 +427,54 @@ static void death_at_any_byte(void **state)
 	}
 }
 
+/* The answer to the read comes when the session has begun, as the last bytes of the stream. */
+#define LAST (sizeof(struct kvmi_msg_hdr) + sizeof(struct kvmi_error_code) + 3)
+
+static int talk_in_two(const int fds[2], enum uvmi_dialect dialect, const u8 *bytes, size_t all)
+{
+	const struct uvmi_options o = {.dialect = dialect, .timeout_ms = SOON / 5};
+	struct uvmi_event e;
+	struct uvmi *s;
+	u8 data[3];
+	int r;
+
+	wire_put(fds[0], bytes, all - LAST);
+	r = uvmi_adopt(fds[1], &o, &s);
+	if (r) {
+		close(fds[1]);
+		return r;
+	}
+	send(fds[0], bytes + all - LAST, LAST, MSG_NOSIGNAL); /* the session may be over */
+	r = uvmi_read_physical(s, 0, data, 3);
+	if (!r)
+		r = uvmi_next_event(s, &e, 0);
+	uvmi_close(s);
+	return r;
+}
+
+/* One bit of a good stream is another: an error, or what that bit may well be; never a crash or a hang. */
+static void mutations(void **state)
+{
+	u8 bytes[4096];
+	const size_t size = stream_of(V5, bytes);
+	unsigned good = 0, bad = 0;
+	int fds[2], r;
+
+	for (size_t n = 0; n < size; n++) {
+		bytes[n] ^= (u8)(1u << n % 8);
+		assert_return_code(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+		r = talk_in_two(fds, DIALECT, bytes, size);
+		assert_true(r <= 0 && r > -4096);
+		good += r == 0;
+		bad += r != 0;
+		close(fds[0]);
+		bytes[n] ^= (u8)(1u << n % 8);
+	}
+	/* Most bytes are registers and names; sizes, ids, numbers and errors are some forty. */
+	assert_in_range(bad, 20, 80);
+	assert_in_range(good, 500, size);
+}
+
 static void silence(void **state)
 {
 	const struct uvmi_options o = {.dialect = DIALECT, .timeout_ms = SOON};
@@ -546,6 +594,7 @@ int main(void)
 		BOTH(garbage),
 		BOTH(byte_by_byte),
 		BOTH(death_at_any_byte),
+		BOTH(mutations),
 		BOTH(silence),
 		BOTH(deaf),
 		BOTH(events_meanwhile),

@@ -5,7 +5,10 @@
 
 #include "cli/inspect/inspect.h"
 
-/* JSON: RFC 8259, section 7. Text needs quotes if it would look like several members. */
+/*
+ * JSON: RFC 8259, section 7. Text needs quotes if it would look like several members. The VM chooses some of it, so what
+ * a terminal might obey is escaped, and so is all that is not ASCII.
+ */
 static void put_string(const char *text)
 {
 	putchar('"');
@@ -14,7 +17,7 @@ static void put_string(const char *text)
 
 		if (c == '"' || c == '\\')
 			printf("\\%c", c);
-		else if (c < 0x20)
+		else if (c < 0x20 || c >= 0x7f)
 			printf("\\u%04x", c);
 		else
 			putchar(c);
@@ -46,7 +49,8 @@ static bool needs_quotes(const char *text)
 	if (!*text)
 		return true;
 	for (; *text; text++)
-		if ((unsigned char)*text <= ' ' || *text == '"' || *text == '=' || *text == 0x7f)
+		if ((unsigned char)*text <= ' ' || (unsigned char)*text >= 0x7f || *text == '"' ||
+			*text == '=' || *text == '\\')
 			return true;
 	return false;
 }
