@@ -18,9 +18,6 @@
  * Threads: all functions of a session may be called from several threads at once, while others wait in
  * uvmi_next_event or uvmi_run. uvmi_close and uvmi_set_timeout are for one thread when no other uses the session, and
  * so is everything with a listener. There is no state outside of listeners and sessions. uvmi_wake may be called from a signal handler.
- *
- * Room is kept for a faster way to guest memory, should VMs offer their RAM as a file descriptor: it would be one more
- * function beside uvmi_read, and change none.
  */
 #ifndef UVMI_H
 #define UVMI_H
@@ -127,6 +124,7 @@ enum uvmi_command {
 	UVMI_QUERY_PHYSICAL,
 	UVMI_GET_NEXT_AVAILABLE_GFN,
 	UVMI_GET_MAP_TOKEN,
+	UVMI_GET_RAM,
 	UVMI_GET_PAGE_ACCESS,
 	UVMI_SET_PAGE_ACCESS,
 	UVMI_CONTROL_SPP,
@@ -261,6 +259,24 @@ int uvmi_walk(struct uvmi *session, const struct kvm_sregs *sregs, uint64_t gva,
 int uvmi_read_gva(struct uvmi *session, unsigned vcpu, uint64_t gva, void *data, size_t size);
 int uvmi_write_gva(
 	struct uvmi *session, unsigned vcpu, uint64_t gva, const void *data, size_t size);
+
+/*
+ * Guest RAM as files of the VM, mapped for reading: the fastest way to memory, for tools that the VM is connected to by a
+ * unix socket. What the guest writes is seen at once. UVMI_V6 only; a VM need not have it (-ENOSYS, -EOPNOTSUPP). A region
+ * that is in no file has no address: uvmi_read reads it. The mapping outlives the session, and shows the RAM that the
+ * guest had when it was made. A VM that cuts its files short meanwhile can give the tool SIGBUS.
+ */
+struct uvmi_ram_region {
+	uint64_t gpa, size;
+	const uint8_t *at; /* or NULL */
+};
+struct uvmi_ram {
+	struct uvmi_ram_region *regions;
+	unsigned n;
+};
+int uvmi_map_ram(struct uvmi *session, struct uvmi_ram **ret);
+/* NULL is accepted. */
+void uvmi_unmap_ram(struct uvmi_ram *ram);
 
 /* ---- Access to pages ---------------------------------------------------------------------------------- */
 

@@ -72,6 +72,8 @@ static void unmake(struct uvmi *s)
 	event_list_free(&s->waiting);
 	event_list_free(&s->late);
 	batch_free(&s->batch);
+	for (unsigned i = 0; i < s->n_files; i++)
+		close(s->files[i]);
 	pthread_cond_destroy(&s->changed);
 	pthread_mutex_destroy(&s->lock);
 	close(s->wake_fd);

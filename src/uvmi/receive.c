@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "uvmi/session.h"
 
@@ -117,6 +118,40 @@ static int give_out(struct uvmi *s)
 	return r;
 }
 
+/* A descriptor that nobody waits for is closed. */
+static void take_files(struct uvmi *s, struct msghdr *m)
+{
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		const bool files = c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS;
+		const size_t n = files ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+
+		for (size_t i = 0; i < n; i++) {
+			int fd;
+
+			memcpy(&fd, CMSG_DATA(c) + i * sizeof(fd), sizeof(fd));
+			if (s->wants_files && s->n_files < FILES_MAX)
+				s->files[s->n_files++] = fd;
+			else
+				close(fd);
+		}
+	}
+}
+
+static ssize_t take_bytes(struct uvmi *s)
+{
+	_Alignas(struct cmsghdr) u8 control[CMSG_SPACE(FILES_MAX * sizeof(int))];
+	struct iovec part = {s->message + s->have, MESSAGE_MAX - s->have};
+	struct msghdr m = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	const ssize_t n = recvmsg(s->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n >= 0)
+		take_files(s, &m);
+	return n;
+}
+
 /* Until the socket is empty: what came before its end counts. */
 int peer_take(struct uvmi *s)
 {
@@ -124,7 +159,7 @@ int peer_take(struct uvmi *s)
 	int r = 0;
 
 	while (!r) {
-		n = recv(s->fd, s->message + s->have, MESSAGE_MAX - s->have, MSG_DONTWAIT);
+		n = take_bytes(s);
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			break;
 		if (n <= 0)

@@ -18,6 +18,7 @@
 #include "uvmi.h"
 #include "uvmi/names.h"
 
+#define FILES_MAX   64
 #define MESSAGE_MAX (sizeof(struct kvmi_msg_hdr) + UINT16_MAX)
 
 /* A command whose answer is to come; on the stack of the function that waits for it. */
@@ -93,6 +94,11 @@ struct uvmi {
 	u32 vm_events; /* v5, as in struct known_vcpu */
 	bool paused;
 	unsigned runs; /* the vCPU that the pause leaves out, or NOBODY */
+
+	/* Descriptors that have come; only while an answer is awaited that brings some. */
+	bool wants_files;
+	int files[FILES_MAX];
+	unsigned n_files;
 
 	size_t have; /* bytes in message */
 	u8 message[MESSAGE_MAX];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Each command against the mock: what it does there, what comes back, and how it is refused. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -183,6 +184,55 @@ static void memory(void **state)
 	assert_int_equal(in[20 * 0x1000], 0);
 	assert_int_equal(in[20 * 0x1000 + 1], 0x22);
 	rig_end(r);
+}
+
+static unsigned count_descriptors(void)
+{
+	unsigned n = 0;
+
+	for (int fd = 0; fd < 200; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
+static void mapped_ram(void **state)
+{
+	struct rig *r = rig_open(DIALECT, (struct mock_config){.idle = 1});
+	const unsigned held = count_descriptors();
+	struct uvmi_ram *ram = NULL;
+	u8 byte;
+
+	assert_int_equal(uvmi_map_ram(r->s, &ram), V5 ? -ENOSYS : 0);
+	assert_int_equal(uvmi_read(r->s, 0, &byte, 1), 0); /* the mock has closed its own by now */
+	assert_int_equal(count_descriptors(), held);
+	if (!V5) {
+		assert_int_equal(ram->n, 3);
+		assert_int_equal(ram->regions[0].size, MOCK_LOW_END);
+		assert_memory_equal(
+			ram->regions[0].at + MOCK_CODE, MOCK_PROGRAM, sizeof(MOCK_PROGRAM) - 1);
+		assert_int_equal(uvmi_write(r->s, MOCK_HIGH + 5, "x", 1), 0);
+		assert_int_equal(ram->regions[1].gpa, MOCK_HIGH);
+		assert_int_equal(ram->regions[1].at[5], 'x');
+		assert_null(ram->regions[2].at);
+	}
+	uvmi_unmap_ram(ram);
+	rig_end(r);
+}
+
+static void ram_that_is_not(void **state)
+{
+	for (unsigned lie = 1; lie <= 7; lie++) {
+		struct rig *r = rig_open(DIALECT, (struct mock_config){.idle = 1, .ram = lie});
+		const unsigned held = count_descriptors();
+		struct uvmi_ram *ram = NULL;
+		u8 byte;
+
+		assert_int_equal(uvmi_map_ram(r->s, &ram), lie == 1 ? -EOPNOTSUPP : -EPROTO);
+		assert_null(ram);
+		assert_int_equal(uvmi_read(r->s, 0, &byte, 1), 0);
+		assert_int_equal(count_descriptors(), held);
+		rig_end(r);
+	}
 }
 
 static void check_translation(void **state, bool no_translate)
@@ -377,6 +427,8 @@ int main(void)
 		BOTH(not_started),
 		BOTH(processor),
 		BOTH(memory),
+		BOTH(mapped_ram),
+		ONLY_V6(ram_that_is_not),
 		BOTH(translation),
 		BOTH(translation_by_walk),
 		BOTH(walks),

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -13,6 +14,25 @@
 static bool get(int fd, void *data, size_t size)
 {
 	return size == 0 || recv(fd, data, size, MSG_WAITALL) == (ssize_t)size;
+}
+
+void mock_send_file(struct mock *m, u16 id, u32 seq, const void *a, size_t n, int fd)
+{
+	_Alignas(struct cmsghdr) u8 control[CMSG_SPACE(sizeof(int))] = {0};
+	struct kvmi_msg_hdr h = {.id = id, .size = (u16)n, .seq = seq};
+	struct iovec parts[2] = {{&h, sizeof(h)}, {(void *)a, n}};
+	struct msghdr msg = {.msg_iov = parts,
+		.msg_iovlen = 2,
+		.msg_control = control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+
+	c->cmsg_level = SOL_SOCKET;
+	c->cmsg_type = SCM_RIGHTS;
+	c->cmsg_len = CMSG_LEN(sizeof(fd));
+	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	if (sendmsg(m->fd, &msg, MSG_NOSIGNAL) != (ssize_t)(sizeof(h) + n))
+		m->over = true;
 }
 
 static bool put(int fd, const void *data, size_t size)
@@ -90,8 +110,11 @@ static void start(struct mock_vcpu *v, unsigned index, bool started)
 void mock_init(struct mock *m, const struct mock_config *config)
 {
 	*m = (struct mock){.config = *config, .fd = -1};
-	m->ram = calloc(1, MOCK_HIGH_END);
-	if (!m->ram)
+	m->ram_fd = memfd_create("mock", MFD_CLOEXEC);
+	if (m->ram_fd < 0 || ftruncate(m->ram_fd, MOCK_HIGH_END))
+		abort();
+	m->ram = mmap(NULL, MOCK_HIGH_END, PROT_READ | PROT_WRITE, MAP_SHARED, m->ram_fd, 0);
+	if (m->ram == MAP_FAILED)
 		abort();
 	memset(m->rights, 7, sizeof(m->rights));
 	map(m);
@@ -106,7 +129,8 @@ void mock_init(struct mock *m, const struct mock_config *config)
 
 void mock_free(struct mock *m)
 {
-	free(m->ram);
+	munmap(m->ram, MOCK_HIGH_END);
+	close(m->ram_fd);
 }
 
 static int greet(struct mock *m)

@@ -36,6 +36,7 @@ struct mock_config {
 	const char *name;
 	const u8 *cookie_hash; /* compared if not NULL */
 	u32 greeting_size;     /* if not 0: another one than the usual */
+	unsigned ram; /* GET_RAM: 0: as it is; 1: -EOPNOTSUPP; 2 and more: lies (mock_commands.c) */
 	u64 idle; /* instructions that each vCPU executes before it waits for the tool; 0: no end */
 };
 
@@ -68,6 +69,7 @@ struct mock {
 	u32 event_seq;
 	_Atomic u32 vm_events;
 	struct mock_vcpu vcpu[MOCK_VCPUS_MAX];
+	int ram_fd;
 	u8 *ram;
 	u8 rights[MOCK_HIGH_END / PAGE_SIZE];
 	/* What tests look at afterwards */
@@ -98,5 +100,7 @@ bool mock_command(struct mock *m, const struct kvmi_msg_hdr *h, const u8 *payloa
 /* ---- mock.c ---- */
 
 void mock_send(struct mock *m, u16 id, u32 seq, const void *a, size_t na, const void *b, size_t nb);
+/* The same with a descriptor. */
+void mock_send_file(struct mock *m, u16 id, u32 seq, const void *a, size_t n, int fd);
 
 #endif

@@ -2,6 +2,7 @@
 /* The commands of the mock, in both dialects. Both are decoded here into the same few functions. */
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mock.h"
 
@@ -459,8 +460,36 @@ static int command_v6(struct job *j)
 	case KVMI_V6_GET_MAX_GFN: return give_u64(j, MOCK_HIGH_END / PAGE_SIZE - 1);
 	case KVMI_V6_GET_NEXT_AVAILABLE_GFN: return give_u64(j, MOCK_HIGH_END / PAGE_SIZE);
 	case KVMI_V6_QUERY_PHYSICAL: return query(j);
+	case KVMI_V6_GET_RAM: return -KVM_EOPNOTSUPP;
 	default: return -KVM_ENOSYS;
 	}
+}
+
+/*
+ * Low RAM and the first half of the high is in the file, the rest in none. Lies: 2: a file that there is not; 3: beyond the
+ * file's end; 4: a pipe; 5: more regions than there are; 6: no file came; 7: not at a page.
+ */
+static void give_ram(struct mock *m, const struct kvmi_msg_hdr *h)
+{
+	const unsigned lie = m->config.ram;
+	struct {
+		struct kvmi_error_code code;
+		struct kvmi_v6_get_ram_reply head;
+		struct kvmi_v6_ram_region region[3];
+	} r = {.head = {lie == 5 ? 4 : 3, 1},
+		.region = {{0, MOCK_LOW_END, lie == 7, lie == 2, 0},
+			{MOCK_HIGH, 0x20000, lie == 3 ? MOCK_HIGH_END - 0x1f000 : MOCK_HIGH, 0, 0},
+			{MOCK_HIGH + 0x20000, 0x20000, 0, KVMI_V6_RAM_NO_FILE, 0}}};
+	int fds[2];
+
+	if (pipe(fds))
+		return;
+	if (lie == 6)
+		mock_send(m, h->id, h->seq, &r, sizeof(r), NULL, 0);
+	else
+		mock_send_file(m, h->id, h->seq, &r, sizeof(r), lie == 4 ? fds[0] : m->ram_fd);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 /* ---- replies to events ---- */
@@ -537,6 +566,10 @@ bool mock_command(struct mock *m, const struct kvmi_msg_hdr *h, const u8 *payloa
 		return event_reply(m, h, payload);
 	if (m->config.v5 && h->id >= KVMI_NUM_MESSAGES)
 		return false;
+	if (!m->config.v5 && h->id == KVMI_V6_GET_RAM && m->config.ram != 1) {
+		give_ram(m, h);
+		return true;
+	}
 	j.m = m;
 	j.h = h;
 	j.at = payload;
