@@ -92,6 +92,7 @@ static const struct shape v6_shapes[] = {
 	{KVMI_V6_GET_MTRR_TYPE, 16, 0, {{0, 2, F_VCPU}, {8, 8, F_GPA}}},
 	{KVMI_V6_CONTROL_CMD_RESPONSE, 8, 0, {{0, 1, F_BOOL}, {1, 1, F_BOOL}, {2, 1, F_BOOL}}},
 	{KVMI_V6_GET_MAX_GFN, 0},
+	{KVMI_V6_GET_RAM, 0},
 	{KVMI_V6_GET_NEXT_AVAILABLE_GFN, 0},
 	{KVMI_V6_SWITCH_EPT_VIEW, 16, 0, {{0, 2, F_VCPU}, {8, 2, F_VIEW}}},
 	{KVMI_V6_GET_EPT_VIEW, 8, 0, {{0, 2, F_VCPU}}},

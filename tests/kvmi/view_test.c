@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* V6: views of memory, of which each has its own rights and pages; and what a tool may write beyond registers. */
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "tests/kvmi/groups.h"
 #include "tests/kvmi/world.h"
@@ -202,7 +205,85 @@ static void test_set_xsave(enum dialect d)
 	world_close(&w);
 }
 
+/* ---- GET_RAM ---- */
+
+/* The reply, in reply, with the descriptor that comes with its first byte, or -1. */
+static int receive_ram(struct tool *t, u8 *reply, size_t size)
+{
+	union {
+		struct cmsghdr head;
+		u8 bytes[CMSG_SPACE(sizeof(int) * 16)];
+	} control;
+	struct iovec part = {reply, size};
+	struct msghdr m = {.msg_iov = &part,
+		.msg_iovlen = 1,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+	int fd = -1;
+	ssize_t n;
+
+	tool_send(t, KVMI_V6_GET_RAM, NULL, 0);
+	n = recvmsg(t->fd, &m, MSG_CMSG_CLOEXEC);
+	CHECK(n > 0);
+	if ((size_t)n < size)
+		CHECK_EQ(recv(t->fd, reply + n, size - (size_t)n, MSG_WAITALL), size - (size_t)n);
+	CHECK_EQ(get_u16(reply), KVMI_V6_GET_RAM);
+	CHECK_EQ(get_u16(reply + 2), size - 8);
+	CHECK_EQ(get_u64(reply + 8), 0);
+	c = CMSG_FIRSTHDR(&m);
+	if (c && c->cmsg_type == SCM_RIGHTS)
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+/* RAM of a file: the tool maps it, for reading alone. */
+static void test_get_ram(enum dialect d)
+{
+	struct world w = world_open(d, 1, VM_MEMFD, LONG, guest_rounds, guest_rounds_end);
+	u8 reply[16 + 8 + 32];
+	const u8 *ram;
+	int fd;
+
+	fd = receive_ram(w.t, reply, sizeof(reply));
+	CHECK(fd >= 0);
+	CHECK_EQ(get_u32(reply + 16), 1);
+	CHECK_EQ(get_u32(reply + 20), 1);
+	CHECK_EQ(get_u64(reply + 24), 0);
+	CHECK_EQ(get_u64(reply + 32), VM_BYTES);
+	CHECK_EQ(get_u64(reply + 40), 4096);
+	CHECK_EQ(get_u64(reply + 48), 0);
+	CHECK(mmap(NULL, VM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 4096) == MAP_FAILED);
+	ram = mmap(NULL, VM_BYTES, PROT_READ, MAP_SHARED, fd, 4096);
+	CHECK(ram != MAP_FAILED);
+	CHECK(!memcmp(ram + VM_CODE, guest_rounds, 16));
+	vm_write64(w.vm, VM_PAGE(3), 0x1234567);
+	CHECK_EQ(get_u64(ram + VM_PAGE(3)), 0x1234567);
+	munmap((void *)ram, VM_BYTES);
+	close(fd);
+	tool_quiet(w.t);
+	world_close(&w);
+}
+
+/* Private memory of the VMM is no file: it is asked for page by page. */
+static void test_get_ram_without_file(enum dialect d)
+{
+	struct world w = WORLD(d, 1, LONG, rounds);
+	u8 reply[16 + 8 + 32];
+
+	CHECK_EQ(receive_ram(w.t, reply, sizeof(reply)), -1);
+	CHECK_EQ(get_u32(reply + 16), 1);
+	CHECK_EQ(get_u32(reply + 20), 0);
+	CHECK_EQ(get_u64(reply + 24), 0);
+	CHECK_EQ(get_u64(reply + 32), VM_BYTES);
+	CHECK_EQ(get_u32(reply + 48), KVMI_V6_RAM_NO_FILE);
+	tool_quiet(w.t);
+	world_close(&w);
+}
+
 const struct test view_tests[] = {
+	TEST(test_get_ram, V6),
+	TEST(test_get_ram_without_file, V6),
 	TEST(test_rights, V6),
 	TEST(test_change_gfn, V6),
 	TEST(test_no_such_view, V6),

@@ -43,7 +43,7 @@ static void tell(struct cpu *c, u32 port, s64 value)
 	pthread_mutex_lock(&c->vm->lock);
 	CHECK(c->made < ARRAY_SIZE(c->told));
 	c->told[c->made++] = (struct told){port, value};
-	c->over = port == VM_ENDED;
+	__atomic_store_n(&c->over, port == VM_ENDED, __ATOMIC_SEQ_CST);
 	pthread_cond_broadcast(&c->vm->changed);
 	pthread_mutex_unlock(&c->vm->lock);
 }
@@ -83,7 +83,7 @@ static void *cpu_main(void *opaque)
 	for (;;) {
 		const long r = kvm(c->vm, c->fd, KVM_RUN, 0);
 
-		if (r == -EINTR && !c->stop)
+		if (r == -EINTR && !__atomic_load_n(&c->stop, __ATOMIC_SEQ_CST))
 			continue;
 		if (!r && c->run->exit_reason == KVM_EXIT_IO) {
 			if (c->run->io.direction == KVM_EXIT_IO_IN)
@@ -263,6 +263,16 @@ static void open_cpu(struct vm *vm, unsigned n)
 	CHECK_EQ(kvm_p(vm, c->fd, KVM_SET_CPUID2, &cpuid), 0);
 }
 
+static void map_ram(struct vm *vm, bool file)
+{
+	vm->ram_fd = file ? memfd_create("ram", MFD_CLOEXEC) : -1;
+	if (file)
+		CHECK_EQ(ftruncate(vm->ram_fd, VM_BYTES + 4096), 0);
+	vm->ram = mmap(NULL, VM_BYTES, PROT_READ | PROT_WRITE,
+		file ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, vm->ram_fd, file ? 4096 : 0);
+	CHECK(vm->ram != MAP_FAILED);
+}
+
 struct vm *vm_open(unsigned cpus, unsigned flags)
 {
 	return vm_open_for(NULL, cpus, flags);
@@ -284,8 +294,7 @@ struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags)
 	CHECK(vm->sys >= 0);
 	vm->fd = (int)kvm(vm, vm->sys, KVM_CREATE_VM, 0);
 	CHECK(vm->fd >= 0);
-	vm->ram = mmap(NULL, VM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	CHECK(vm->ram != MAP_FAILED);
+	map_ram(vm, flags & VM_MEMFD);
 	slot.userspace_addr = (unsigned long)vm->ram;
 	CHECK_EQ(kvm_p(vm, vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
 	if (flags & VM_IRQCHIP)
@@ -306,6 +315,8 @@ void vm_forget(struct vm *vm)
 {
 	dev_destroy(vm->dev);
 	munmap(vm->ram, VM_BYTES);
+	if (vm->ram_fd >= 0)
+		close(vm->ram_fd);
 	pthread_mutex_destroy(&vm->lock);
 	pthread_cond_destroy(&vm->changed);
 	free(vm);

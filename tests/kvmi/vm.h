@@ -74,7 +74,7 @@ struct cpu {
 
 struct vm {
 	struct dev *dev;
-	int sys, fd;
+	int sys, fd, ram_fd;
 	u8 *ram;
 	unsigned cpus;
 	struct cpu cpu[MAX_CPUS];
@@ -85,6 +85,8 @@ struct vm {
 
 /* With the interrupt controllers in the engine: HLT sleeps, and vcpus but the first wait for INIT and SIPI. */
 #define VM_IRQCHIP 1
+/* RAM is a file, from page 1 of it on. */
+#define VM_MEMFD   2
 struct vm *vm_open(unsigned cpus, unsigned flags);
 /* It looks for the tool that the text tells: dev_set_tool(). */
 struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags);
