@@ -102,7 +102,8 @@ static void test_after_the_tool(enum dialect d)
 
 struct second {
 	struct vm *vm;
-	int pair[2], tid;
+	int pair[2];
+	_Atomic int tid;
 	_Atomic bool done;
 	long result;
 };
@@ -126,7 +127,7 @@ static void test_second_hook_waits(enum dialect d)
 
 	CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s.pair), 0);
 	CHECK_EQ(pthread_create(&thread, NULL, hook_second, &s), 0);
-	while (!__atomic_load_n(&s.tid, __ATOMIC_SEQ_CST) && !s.done)
+	while (!s.tid && !s.done)
 		usleep(1000);
 	if (!s.done)
 		inside_wait_thread(s.tid, 20);
