@@ -148,8 +148,8 @@ static void request_errors(void)
 	CHECK_ERRNO(ioctl(g.sys, TCGETS, &t), EINVAL);
 	CHECK_ERRNO(ioctl(g.vm, TCGETS, &t), ENOTTY);
 	CHECK_ERRNO(ioctl(g.vcpu, TCGETS, &t), EINVAL);
-	CHECK_ERRNO(ioctl(g.sys, _IO(KVMIO, 0xfe), 0), EINVAL);
-	CHECK_ERRNO(ioctl(g.vm, _IO(KVMIO, 0xfe), 0), ENOTTY);
+	CHECK_ERRNO(ioctl(g.sys, _IO(KVMIO, 0xf3), 0), EINVAL);
+	CHECK_ERRNO(ioctl(g.vm, _IO(KVMIO, 0xf3), 0), ENOTTY);
 	CHECK_ERRNO(ioctl(g.vm, KVM_IRQFD, &irqfd), EBADF);
 	CHECK_ERRNO(ioctl(g.vcpu, KVM_GET_REGS, 8), EFAULT);
 	CHECK_ERRNO(syscall(SYS_ioctl, g.vcpu, KVM_GET_REGS, 8), EFAULT);

@@ -75,7 +75,7 @@ static void other_sizes(void)
 	CHECK_ERRNO(ioctl(g.sys, _IOC(_IOC_READ | _IOC_WRITE, KVMIO, 0x05, 12), room), EINVAL);
 	CHECK_ERRNO(ioctl(g.vm, _IOC(_IOC_NONE, KVMIO, 0x46, 32), room), ENOTTY);
 	CHECK_ERRNO(ioctl(g.vm, _IOC(_IOC_WRITE, KVMIO, 0xa3, 8), room), ENOTTY);
-	CHECK_ERRNO(ioctl(g.vcpu, _IO(KVMIO, 0xfe), 0), EINVAL);
+	CHECK_ERRNO(ioctl(g.vcpu, _IO(KVMIO, 0xf3), 0), EINVAL);
 	guest_close(&g);
 }
 
