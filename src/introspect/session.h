@@ -145,7 +145,7 @@ struct watched {
 
 struct session {
 	int fd;
-	bool over; /* nobody is asked any more */
+	_Atomic bool over; /* nobody is asked any more; a vcpu looks at it without the lock */
 	struct introspect_rights rights;
 	const struct dialect *dialect; /* NULL: the tool has said nothing yet */
 	u32 vm_events;                 /* BIT() of those of the machine */
