@@ -139,14 +139,19 @@ static void one_case(struct random *r)
 		const bool vcpu = chance(&p, 50);
 		pthread_t thread;
 
+		p.closing = true;
+		p.hooked = false;
 		if (pthread_create(&thread, NULL, second_tool, &p))
 			finding("no thread");
+		while (!p.hooked)
+			usleep(100);
 		usleep(us);
 		close_under(&p, vcpu);
+		box_close(&p.box);
 		pthread_join(thread, NULL);
-	} else {
-		vcpus_stop(&p);
+		return;
 	}
+	vcpus_stop(&p);
 	progress("it is taken down");
 	box_close(&p.box);
 }

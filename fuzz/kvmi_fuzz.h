@@ -26,6 +26,8 @@ struct play {
 	bool gentle, irqchip;
 	pthread_t thread[KVMI_VCPUS];
 	_Atomic bool stop, over[KVMI_VCPUS];
+	bool closing; /* the machine is closed under the tool, which makes no requests then */
+	_Atomic bool hooked;
 };
 
 static inline bool chance(struct play *p, unsigned percent)

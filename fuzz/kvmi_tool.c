@@ -548,7 +548,7 @@ static void one_step(struct tool *t)
 		send_command(t);
 	if (with(GARBAGE) && chance(p, 1))
 		send_unknown(t);
-	if (with(UNHOOKS) && chance(p, 1))
+	if (with(UNHOOKS) && chance(p, 1) && !p->closing)
 		box_do(&p->box, p->box.vm, KVM_INTROSPECTION_UNHOOK, NULL);
 	if (chance(p, 10))
 		usleep((unsigned)below(p, 1000));
@@ -565,6 +565,7 @@ void tool_session(struct play *p)
 	t.p = p;
 	t.v6 = chance(p, 60);
 	t.fd = hook(p, mask, chance(p, 80) ? ~0u : (u32)rnd(&p->r));
+	p->hooked = true;
 	tell("a tool of V%u", t.v6 ? 6 : 5);
 	begin(&t);
 	while (steps-- && !t.closed)
