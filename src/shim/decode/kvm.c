@@ -54,6 +54,8 @@ MEMBERS(irqfd) = {
 	S(kvm_irqfd, fd), D(kvm_irqfd, gsi), H(kvm_irqfd, flags), S(kvm_irqfd, resamplefd)};
 MEMBERS(ioeventfd) = {H(kvm_ioeventfd, addr), D(kvm_ioeventfd, len), S(kvm_ioeventfd, fd),
 	H(kvm_ioeventfd, flags), H(kvm_ioeventfd, datamatch)};
+MEMBERS(introspection) = {
+	S(kvm_introspection, fd), H(kvm_introspection, commands), H(kvm_introspection, events)};
 MEMBERS(msi) = {
 	H(kvm_msi, address_lo), H(kvm_msi, address_hi), H(kvm_msi, data), H(kvm_msi, flags)};
 MEMBERS(routing) = {D(kvm_irq_routing, nr), H(kvm_irq_routing, flags)};
@@ -187,6 +189,7 @@ static const struct layout layouts[] = {
 	{KVM_SET_DEVICE_ATTR, PL(device_attr, list_attr), NO_PART},
 	IN(KVM_HAS_DEVICE_ATTR, device_attr),
 	IN(KVM_HYPERV_EVENTFD, hv_eventfd),
+	IN(KVM_INTROSPECTION_HOOK, introspection),
 	IN(KVM_XEN_HVM_CONFIG, xen_config),
 	{KVM_X86_SET_MSR_FILTER, PL(msr_filter, list_msr_ranges), NO_PART},
 	OUT(KVM_GET_MP_STATE, mp_state),

@@ -5,6 +5,7 @@
 
 #include "shim/decode/decode.h"
 #include "uapi/kvm_more.h"
+#include "uapi/kvmi.h"
 
 extern const struct decoder decoder_kvm;
 
