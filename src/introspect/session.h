@@ -164,7 +164,7 @@ struct introspection {
 	_Atomic(struct watched *) vcpus[MACHINE_MAX_VCPUS];
 	_Atomic u32 vcpu_high;
 	_Atomic bool tapped;
-	struct session *session;
+	struct session *_Atomic session;
 	struct tokens tokens;
 	bool ending;              /* introspection_destroy() */
 	bool hooking, closing;    /* somebody begins, or ends, a session */
