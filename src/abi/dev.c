@@ -16,6 +16,7 @@
 #include "base/sys.h"
 #include "engine/engine.h"
 #include "introspect/introspect.h"
+#include "introspect/maps.h"
 
 /* ---- nodes ---- */
 
@@ -337,8 +338,10 @@ int dev_create(struct dev **ret)
 
 	if (!d)
 		return -ENOMEM;
-	r = mm_page_create(d);
+	d->maps = maps_create();
+	r = d->maps ? mm_page_create(d) : -ENOMEM;
 	if (r) {
+		maps_destroy(d->maps);
 		free(d);
 		return r;
 	}
@@ -388,6 +391,7 @@ void dev_destroy(struct dev *d)
 		free(d->chunks[i]);
 	sys_munmap((void *)d->mm_page, PAGE_SIZE);
 	introspect_forget(d->tool);
+	maps_destroy(d->maps);
 	pthread_mutex_destroy(&d->common_lock);
 	pthread_mutex_destroy(&d->lock);
 	free(d);

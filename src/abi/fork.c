@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "abi/table.h"
+#include "introspect/maps.h"
 
 int mm_page_create(struct dev *d)
 {
@@ -33,6 +34,7 @@ static void begin_again(struct dev *d)
 	}
 	pthread_mutex_init(&d->lock, NULL);
 	pthread_mutex_init(&d->common_lock, NULL);
+	maps_forget(d->maps);
 	d->pid = sys_getpid();
 	d->mm++;
 	atomic_store(d->mm_page, MM_SAME);

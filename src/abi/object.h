@@ -146,6 +146,8 @@ int dev_pid(const struct dev *d);
 struct machine;
 struct introspection;
 int dev_introspect(struct dev *d, struct machine *m, struct introspection **i);
+/* What machines of these descriptors have lent each other. */
+struct maps *dev_maps(const struct dev *d);
 
 /* ---- signals that are kept off ---- */
 

@@ -36,6 +36,7 @@ struct dev {
 	_Atomic u32 *mm_page;           /* MM_SAME; reads 0 after a fork */
 	char session[SESSION_MAX];      /* empty: none */
 	struct introspect_target *tool; /* NULL: machines look for none */
+	struct maps *maps;              /* between machines */
 	_Atomic bool reads;             /* there is, or was, a descriptor whose reads are checked */
 	pthread_mutex_t common_lock;
 	struct common {

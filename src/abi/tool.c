@@ -18,6 +18,11 @@ int dev_check_tool(const char *text, struct refusal *why)
 	return r;
 }
 
+struct maps *dev_maps(const struct dev *d)
+{
+	return d->maps;
+}
+
 int dev_introspect(struct dev *d, struct machine *m, struct introspection **i)
 {
 	int r = 0;
@@ -25,6 +30,6 @@ int dev_introspect(struct dev *d, struct machine *m, struct introspection **i)
 	if (!d->tool)
 		return 0;
 	if (!*i)
-		r = introspection_create(m, i);
+		r = introspection_create(m, d->maps, i);
 	return r ? r : introspection_look_for(*i, d->tool);
 }

@@ -142,6 +142,13 @@ struct ram_region {
  * be neighbours, and pages that are private or overlaid are elsewhere. -ENOENT: there is none.
  */
 int machine_ram_at(struct machine *m, u64 gpa, struct ram_region *ret);
+/* The page of this process that the guest reaches at gpa, in the same address space. -ENOENT: there is none. */
+struct ram_page {
+	void *hva;
+	bool own; /* the slot's: neither private nor overlaid */
+	bool readonly;
+};
+int machine_page_at(struct machine *m, u64 gpa, struct ram_page *ret);
 /* Access guest-physical memory. -EFAULT if any byte is not RAM. Writes mark pages dirty. */
 int machine_read(struct machine *m, u64 gpa, void *buf, size_t len);
 int machine_write(struct machine *m, u64 gpa, const void *buf, size_t len);

@@ -304,7 +304,14 @@ static void exists(void *opaque, struct vcpu *v, unsigned index)
 	watched_add(opaque, v, index);
 }
 
-const struct tap introspect_tap = {.event = event, .exists = exists};
+static void memory_gone(void *opaque, void *hva, u64 size)
+{
+	struct introspection *i = opaque;
+
+	maps_memory_gone(i->maps, i, hva, size);
+}
+
+const struct tap introspect_tap = {.event = event, .exists = exists, .memory_gone = memory_gone};
 
 /* ---- what needs no answer ---- */
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Introspection: a tool outside looks into a machine, over a socket, by the KVMI protocol (uapi/kvmi.h, uapi/kvmi_v6.h; the
- * dialect is told by the tool's first message). Interfaces reach this part by this file; it reaches the engine by tap.h.
+ * dialect is told by the tool's first message). Interfaces reach this part by this file and maps.h; it reaches the engine by tap.h.
  *
  * A machine has at most one tool at a time. When the tool goes, for whatever reason, the machine runs on as if it had never
  * been watched; what the tool has written stays.
@@ -15,6 +15,7 @@
 #include "base/types.h"
 
 struct machine;
+struct maps;          /* maps.h */
 struct introspection; /* of one machine */
 
 /* What a tool may do: bit n is message n, or event n, of uapi/kvmi.h. Later tools' messages count as what is like them. */
@@ -23,8 +24,8 @@ struct introspect_rights {
 	bool read_only; /* it may look at everything and change nothing */
 };
 
-/* Makes no thread. The caller's until introspection_destroy(). */
-int introspection_create(struct machine *m, struct introspection **ret);
+/* Makes no thread. The caller's until introspection_destroy(). Machines of the same maps may be lent its memory. */
+int introspection_create(struct machine *m, struct maps *maps, struct introspection **ret);
 /* Ends the tool's session. The machine's vcpus have been destroyed, the machine has not. NULL is allowed. */
 void introspection_destroy(struct introspection *i);
 

@@ -16,13 +16,14 @@
 
 /* ---- a machine's ---- */
 
-int introspection_create(struct machine *m, struct introspection **ret)
+int introspection_create(struct machine *m, struct maps *maps, struct introspection **ret)
 {
 	struct introspection *i = calloc(1, sizeof(*i));
 
 	if (!i)
 		return -ENOMEM;
 	i->machine = m;
+	i->maps = maps;
 	tokens_init(&i->tokens);
 	pthread_mutex_init(&i->lock, NULL);
 	pthread_cond_init(&i->idle, NULL);
@@ -119,6 +120,8 @@ int receiver_watch(struct introspection *i)
 	int r = i->tapped ? 0 : machine_set_tap(i->machine, &introspect_tap, i);
 
 	i->tapped = !r;
+	if (!r)
+		maps_lend(i->maps, i);
 	return r;
 }
 
@@ -157,11 +160,11 @@ void receiver_end(struct introspection *i)
 	bool crashed;
 
 	stop_asking(i, s);
+	maps_take_back(i->maps, i);
 	if (i->tapped)
 		machine_set_tap(i->machine, NULL, NULL);
 	pthread_mutex_lock(&i->lock);
 	watched_reset(i);
-	tokens_drop_all(&i->tokens);
 	crashed = is_crashed(i);
 	i->session = NULL;
 	i->closing = true;

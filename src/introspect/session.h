@@ -18,6 +18,7 @@
 #include "engine/engine.h"
 #include "engine/tap.h"
 #include "introspect/introspect.h"
+#include "introspect/maps.h"
 #include "introspect/ram.h"
 #include "introspect/token.h"
 #include "uapi/kvmi_v6.h"
@@ -166,9 +167,11 @@ struct introspection {
 	_Atomic bool tapped;
 	struct session *_Atomic session;
 	struct tokens tokens;
-	bool ending;              /* introspection_destroy() */
-	bool hooking, closing;    /* somebody begins, or ends, a session */
-	struct own_thread thread; /* receives */
+	struct maps *maps;                 /* may be asked for memory by these tokens */
+	struct introspection *next_lender; /* under the lock of maps.c */
+	bool ending;                       /* introspection_destroy() */
+	bool hooking, closing;             /* somebody begins, or ends, a session */
+	struct own_thread thread;          /* receives */
 	bool has_thread;
 	const struct introspect_target *target; /* NULL: it is given its tool */
 	u8 uuid[16];                            /* this and the next: with a target */

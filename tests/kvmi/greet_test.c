@@ -314,6 +314,7 @@ static void test_read_only(enum dialect d)
 	struct kvm_regs r = {.rip = 0x666, .rflags = 2};
 	struct tool *t;
 	struct vm *vm;
+	u8 token[32];
 	u64 value;
 
 	place_listen(&p);
@@ -324,6 +325,7 @@ static void test_read_only(enum dialect d)
 	CHECK_EQ(cmd_write(t, VM_DATA + 64, "x", 1), refused);
 	CHECK_EQ(cmd_inject(t, 0, 6, false, 0, 0), refused);
 	CHECK_EQ(cmd_set_registers(t, 0, &r), refused);
+	CHECK_EQ(cmd_map_token(t, token), refused); /* with one it could write */
 	CHECK_EQ(vm->ram[VM_DATA + 64], 0);
 	vm_moves(vm, VM_DATA);
 	tool_close(t);

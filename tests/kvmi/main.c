@@ -21,6 +21,8 @@ int main(int argc, char **argv)
 		{"v6", v6_tests},
 		{"view", view_tests},
 		{"greet", greet_tests},
+		{"maps", maps_tests},
+		{"maps-end", maps_end_tests},
 		{"clients", clients_tests},
 		{0},
 	};

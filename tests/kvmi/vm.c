@@ -273,12 +273,7 @@ static void map_ram(struct vm *vm, bool file)
 	CHECK(vm->ram != MAP_FAILED);
 }
 
-struct vm *vm_open(unsigned cpus, unsigned flags)
-{
-	return vm_open_for(NULL, cpus, flags);
-}
-
-struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags)
+struct vm *vm_open_in(struct dev *dev, unsigned cpus, unsigned flags)
 {
 	struct kvm_userspace_memory_region slot = {.memory_size = VM_BYTES};
 	struct vm *vm = calloc(1, sizeof(*vm));
@@ -287,9 +282,7 @@ struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags)
 	signal(SIGUSR1, nothing);
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->changed, NULL);
-	CHECK_EQ(dev_create(&vm->dev), 0);
-	if (tool)
-		CHECK_EQ(dev_set_tool(vm->dev, tool, NULL), 0);
+	vm->dev = dev;
 	vm->sys = dev_open(vm->dev, "/dev/kvm", 0);
 	CHECK(vm->sys >= 0);
 	vm->fd = (int)kvm(vm, vm->sys, KVM_CREATE_VM, 0);
@@ -305,6 +298,24 @@ struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags)
 	return vm;
 }
 
+struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags)
+{
+	struct dev *dev;
+	struct vm *vm;
+
+	CHECK_EQ(dev_create(&dev), 0);
+	if (tool)
+		CHECK_EQ(dev_set_tool(dev, tool, NULL), 0);
+	vm = vm_open_in(dev, cpus, flags);
+	vm->has_dev = true;
+	return vm;
+}
+
+struct vm *vm_open(unsigned cpus, unsigned flags)
+{
+	return vm_open_for(NULL, cpus, flags);
+}
+
 void vm_add_cpu(struct vm *vm)
 {
 	CHECK(vm->cpus < MAX_CPUS);
@@ -313,7 +324,8 @@ void vm_add_cpu(struct vm *vm)
 
 void vm_forget(struct vm *vm)
 {
-	dev_destroy(vm->dev);
+	if (vm->has_dev)
+		dev_destroy(vm->dev);
 	munmap(vm->ram, VM_BYTES);
 	if (vm->ram_fd >= 0)
 		close(vm->ram_fd);

@@ -74,6 +74,7 @@ struct cpu {
 
 struct vm {
 	struct dev *dev;
+	bool has_dev; /* and nobody else */
 	int sys, fd, ram_fd;
 	u8 *ram;
 	unsigned cpus;
@@ -90,6 +91,8 @@ struct vm {
 struct vm *vm_open(unsigned cpus, unsigned flags);
 /* It looks for the tool that the text tells: dev_set_tool(). */
 struct vm *vm_open_for(const char *tool, unsigned cpus, unsigned flags);
+/* With others in this dev, which stays the caller's. */
+struct vm *vm_open_in(struct dev *dev, unsigned cpus, unsigned flags);
 /* One more */
 void vm_add_cpu(struct vm *vm);
 void vm_close(struct vm *vm);

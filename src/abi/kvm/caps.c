@@ -12,6 +12,7 @@
 
 #include "abi/kvm/caps.h"
 #include "abi/kvm/memory.h"
+#include "introspect/maps.h"
 
 #define GUEST_DEBUG_BITS                                                                           \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |                  \
@@ -256,6 +257,14 @@ static long set_option(struct call *c, enum machine_option o, u64 value, u64 val
 	return 0;
 }
 
+static long exit_hypercalls(struct call *c, u64 which)
+{
+	if (check_arg(c, which, HYPERCALL_EXITS))
+		return -EINVAL;
+	machine_set_option(vm_of(c)->machine, OPT_HYPERCALL_EXITS, which | MAPS_HYPERCALLS);
+	return 0;
+}
+
 static long enable_for_vm(struct call *c, const struct kvm_enable_cap *e)
 {
 	struct kvm_vm *vm = vm_of(c);
@@ -279,8 +288,7 @@ static long enable_for_vm(struct call *c, const struct kvm_enable_cap *e)
 	case KVM_CAP_DISABLE_QUIRKS: return disable_quirks(vm, arg);
 	case KVM_CAP_X86_DISABLE_EXITS: return disable_exits(c, arg);
 	case KVM_CAP_MSR_PLATFORM_INFO: return set_option(c, OPT_NO_PLATFORM_INFO, !arg, 1);
-	case KVM_CAP_EXIT_HYPERCALL:
-		return set_option(c, OPT_HYPERCALL_EXITS, arg, HYPERCALL_EXITS);
+	case KVM_CAP_EXIT_HYPERCALL: return exit_hypercalls(c, arg);
 	case KVM_CAP_EXIT_ON_EMULATION_FAILURE: return set_option(c, OPT_X87_MMIO_FAILS, arg, 1);
 	}
 	return refuse(c->why, -EINVAL, "cap %lu: this capability cannot be enabled for a VM",

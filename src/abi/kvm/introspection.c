@@ -11,7 +11,7 @@ static int introspection_of(struct kvm_vm *vm, struct introspection **ret)
 
 	pthread_mutex_lock(&vm->lock);
 	if (!vm->introspection)
-		r = introspection_create(vm->machine, &vm->introspection);
+		r = introspection_create(vm->machine, dev_maps(vm->dev), &vm->introspection);
 	*ret = vm->introspection;
 	pthread_mutex_unlock(&vm->lock);
 	return r;

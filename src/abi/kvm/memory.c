@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "abi/kvm/memory.h"
+#include "introspect/maps.h"
 
 #define USER_SPACE     0x7ffffffff000ull /* what access_ok() lets through */
 #define SLOT_PAGES_MAX 0x7fffffffull
@@ -84,6 +85,7 @@ static int set_slot(struct kvm_vm *vm, const struct memslot_config *s)
 
 	pthread_mutex_lock(&vm->lock);
 	r = machine_set_memslot(vm->machine, s);
+	maps_slots_changed(dev_maps(vm->dev), vm->machine);
 	pthread_mutex_unlock(&vm->lock);
 	return r;
 }

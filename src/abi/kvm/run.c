@@ -10,6 +10,7 @@
 
 #include "abi/kvm/run.h"
 #include "abi/kvm/state.h"
+#include "introspect/maps.h"
 
 /* ---- signals ---- */
 
@@ -143,13 +144,21 @@ static bool coalesced(struct kvm_vcpu *v)
 	return false;
 }
 
+/* The exit is not for the caller, and the guest may go on. */
+static bool served_here(struct kvm_vcpu *v)
+{
+	if (unlikely(vcpu_exit(v->cpu)->reason == EXIT_HYPERCALL))
+		return maps_hypercall(dev_maps(v->vm->dev), v->cpu);
+	return coalesced(v);
+}
+
 static int run_for_user(struct kvm_vcpu *v, u32 flags)
 {
 	int r;
 
 	do
 		r = vcpu_run(v->cpu, flags);
-	while (!r && coalesced(v));
+	while (!r && served_here(v));
 	return r;
 }
 

@@ -11,6 +11,7 @@
 #include "abi/kvm/run.h"
 #include "base/sys.h"
 #include "introspect/introspect.h"
+#include "introspect/maps.h"
 
 static int vm_make(struct dev *d, struct object *o, unsigned long type)
 {
@@ -24,6 +25,7 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 		free(vm);
 		return r;
 	}
+	machine_set_option(vm->machine, OPT_HYPERCALL_EXITS, MAPS_HYPERCALLS);
 	vm->dev = d;
 	vm->object = o;
 	vm->private_memory = type == KVM_X86_SW_PROTECTED_VM;
@@ -128,6 +130,7 @@ void vm_release(void *kvm_vm)
 		vcpu_free(v);
 	}
 	introspection_destroy(vm->introspection);
+	maps_machine_ends(dev_maps(vm->dev), vm->machine);
 	machine_destroy(vm->machine);
 	stats_free(&vm->stats);
 	pthread_mutex_destroy(&vm->lock);

@@ -401,6 +401,26 @@ int machine_ram_at(struct machine *m, u64 gpa, struct ram_region *ret)
 	return s ? 0 : -ENOENT;
 }
 
+/* gpa_outside(): what system management mode has for itself is not told. */
+int machine_page_at(struct machine *m, u64 gpa, struct ram_page *ret)
+{
+	u32 hint = 0;
+	struct slot *base, *s = NULL;
+
+	if (!gpa_outside(ALIGN_DOWN(gpa, PAGE_SIZE), PAGE_SIZE))
+		return -ENOENT;
+	pthread_rwlock_rdlock(&m->mem->lock);
+	base = slot_find_any(m->mem, gpa, &hint);
+	if (base)
+		s = slot_side(m->mem, base, gpa);
+	if (s)
+		*ret = (struct ram_page){.hva = s->hva + (ALIGN_DOWN(gpa, PAGE_SIZE) - s->gpa),
+			.own = s == base,
+			.readonly = s->flags & SLOT_READONLY};
+	pthread_rwlock_unlock(&m->mem->lock);
+	return s ? 0 : -ENOENT;
+}
+
 /* ---- start and end ---- */
 
 u64 machine_memory_bytes(const struct machine *m)

@@ -332,6 +332,55 @@ static void test_life(void **state)
 	free(memory);
 }
 
+/* ---- what is where ---- */
+
+static void is_at(u64 gpa, const void *hva, bool own, bool readonly)
+{
+	struct ram_page p;
+
+	assert_int_equal(machine_page_at(guest.m, gpa, &p), 0);
+	assert_ptr_equal(p.hva, hva);
+	assert_int_equal(p.own, own);
+	assert_int_equal(p.readonly, readonly);
+}
+
+static void test_page_at(void **state)
+{
+	const u64 high = 0x100000;
+	u8 *memory = aligned_alloc(4096, 4 * 4096);
+	struct memslot_config c = {.id = 2,
+		.flags = SLOT_PRIVATE,
+		.gpa = 2 * high,
+		.size = 2 * 4096,
+		.hva = (u64)memory,
+		.private_hva = (u64)memory + 2 * 4096};
+	struct ram_page p;
+
+	open_both();
+	is_at(PLACE + 5, guest.ram + PLACE, true, false);
+	show();
+	is_at(PLACE, owner.ram + PAGE, false, false);
+	is_at(PLACE + 4096, guest.ram + PLACE + 4096, true, false);
+	hide();
+	is_at(PLACE, guest.ram + PLACE, true, false);
+	assert_int_equal(slot(1, SLOT_READONLY, high, 4096, memory), 0);
+	is_at(high, memory, true, true);
+	assert_int_equal(machine_set_memslot(guest.m, &c), 0);
+	assert_int_equal(machine_set_private(guest.m, c.gpa + 4096, 2 * 4096, true), 0);
+	is_at(c.gpa, memory, true, false);
+	is_at(c.gpa + 4096, memory + 3 * 4096, false, false);
+	machine_unbind_private(guest.m, c.private_hva, 2 * 4096);
+	assert_int_equal(machine_page_at(guest.m, c.gpa + 4096, &p), -ENOENT);
+	assert_int_equal(machine_page_at(guest.m, high + 4096, &p), -ENOENT);
+	assert_int_equal(machine_page_at(guest.m, BIT64(52), &p), -ENOENT);
+	assert_int_equal(machine_page_at(guest.m, ~0ull, &p), -ENOENT);
+	/* of the other address space */
+	assert_int_equal(slot(SLOT_ID(1, 1), 0, 8 * high, 4096, memory), 0);
+	assert_int_equal(machine_page_at(guest.m, 8 * high, &p), -ENOENT);
+	close_both();
+	free(memory);
+}
+
 /* ---- the memory is taken away from its owner ---- */
 
 static unsigned told;
@@ -390,6 +439,7 @@ int main(void)
 		cmocka_unit_test(test_crossing),
 		cmocka_unit_test(test_own_page),
 		cmocka_unit_test(test_life),
+		cmocka_unit_test(test_page_at),
 		cmocka_unit_test(test_gone),
 	};
 
