@@ -142,7 +142,7 @@ static void real_sregs(struct kvm_sregs *s)
 
 struct kvm_sregs vm_sregs(struct vm *vm, unsigned n)
 {
-	struct kvm_sregs s;
+	struct kvm_sregs s = {0};
 
 	CHECK_EQ(kvm_p(vm, vm->cpu[n].fd, KVM_GET_SREGS, &s), 0);
 	return s;
@@ -155,7 +155,7 @@ void vm_set_sregs(struct vm *vm, unsigned n, const struct kvm_sregs *s)
 
 struct kvm_regs vm_regs(struct vm *vm, unsigned n)
 {
-	struct kvm_regs r;
+	struct kvm_regs r = {0};
 
 	CHECK_EQ(kvm_p(vm, vm->cpu[n].fd, KVM_GET_REGS, &r), 0);
 	return r;
