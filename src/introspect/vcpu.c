@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/sys.h"
 #include "introspect/command.h"
 #include "introspect/event.h"
+#include "introspect/wire.h"
 
 /* ---- which there are ---- */
 
@@ -287,9 +289,29 @@ void watched_serve(struct watched *w)
 	pthread_mutex_unlock(&i->lock);
 }
 
+#define SOON_NS 50000
+
+static bool has_news(const struct watched *w, const struct session *s)
+{
+	return s->over || w->first || w->question.has_reply;
+}
+
+/* Most answers come at once, and to be woken takes longer (wire.c: receive_soon()). i->lock is held, and given up meanwhile. */
+static void look_for_news(struct watched *w, const struct session *s)
+{
+	const u64 until = wire_now_ns() + SOON_NS;
+
+	while (!has_news(w, s) && wire_now_ns() < until) {
+		pthread_mutex_unlock(&w->owner->lock);
+		sys_sched_yield();
+		pthread_mutex_lock(&w->owner->lock);
+	}
+}
+
 /* i->lock is held, and given up while what comes meanwhile is done. */
 static void await_reply(struct watched *w, const struct session *s)
 {
+	look_for_news(w, s);
 	while (!s->over) {
 		if (do_one(w))
 			continue;
