@@ -5,13 +5,10 @@
  */
 #include "introspect/event.h"
 
-#include <string.h>
-
 #include "introspect/inject.h"
 #include "introspect/page.h"
 #include "introspect/regs.h"
 #include "introspect/vcpu.h"
-#include "introspect/wire.h"
 
 static bool wants(const struct watched *w, unsigned event)
 {
@@ -194,7 +191,6 @@ static enum tap_verdict on_step(struct watched *w, struct tap_event *e)
 	const struct tool_event r = {.event = KVMI_V6_EVENT_SINGLESTEP};
 	struct reply a;
 
-	(void)e;
 	page_instruction_over(w);
 	if (w->single_step && wants(w, KVMI_V6_EVENT_SINGLESTEP))
 		event_ask(w, &r, 0, &a);
@@ -217,7 +213,6 @@ static enum tap_verdict on_birth(struct watched *w, struct tap_event *e)
 	const struct tool_event r = {.event = KVMI_V6_EVENT_CREATE_VCPU};
 	struct reply a;
 
-	(void)e;
 	watched_serve(w); /* the tool may have been so quick as to want it */
 	if (wants_of_machine(w, KVMI_V6_EVENT_CREATE_VCPU))
 		event_ask(w, &r, 0, &a);
@@ -234,7 +229,6 @@ void event_pause(struct watched *w)
 
 static enum tap_verdict on_pause(struct watched *w, struct tap_event *e)
 {
-	(void)e;
 	watched_serve(w);
 	return TAP_GO_ON;
 }

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/fd.h"
 #include "base/sys.h"
@@ -20,25 +19,15 @@ static void *receive(void *opaque)
 
 #define ASK_MS 20
 
-/* i->lock is held. */
-static void wait_a_while(struct introspection *i)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += ASK_MS * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	pthread_cond_timedwait(&i->idle, &i->lock, &until);
-}
-
 /* 0: there is no session any more, and nobody begins one. i->lock is held. */
 static int await_end(struct introspection *i, bool (*enough)(void *opaque), void *opaque)
 {
 	while (i->session || i->hooking || i->closing) {
+		const struct timespec until = receiver_deadline(ASK_MS);
+
 		if (enough(opaque))
 			return -EINTR;
-		wait_a_while(i);
+		pthread_cond_timedwait(&i->idle, &i->lock, &until);
 	}
 	return 0;
 }

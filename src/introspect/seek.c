@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "base/sys.h"
 #include "introspect/receiver.h"
+#include "introspect/secret.h"
 #include "introspect/target.h"
 #include "introspect/wire.h"
 
@@ -71,16 +72,6 @@ static void introduce(const struct introspection *i, struct kvmi_qemu2introspect
 		process_name(ret->name, sizeof(ret->name));
 }
 
-/* In a time that says nothing of where they differ. */
-static bool same(const u8 *a, const u8 *b, size_t n)
-{
-	u8 differ = 0;
-
-	for (size_t k = 0; k < n; k++)
-		differ |= a[k] ^ b[k];
-	return !differ;
-}
-
 #define ANSWER_MAX 65536
 
 /* The tool may say more than we know of. Nothing behind it is read. */
@@ -117,7 +108,7 @@ static int greet(const struct introspection *i, int fd)
 	r = wire_write(fd, &introduction, sizeof(introduction));
 	if (!r)
 		r = read_answer(fd, &answer);
-	if (!r && t->has_cookie && !same(answer.cookie_hash, t->cookie_hash, SHA1_SIZE))
+	if (!r && t->has_cookie && !secret_same(answer.cookie_hash, t->cookie_hash, SHA1_SIZE))
 		r = -EACCES;
 	return r;
 }
@@ -138,13 +129,9 @@ static void serve_one(struct introspection *i, int fd)
 /* True: it is the end. */
 static bool pause_or_end(struct introspection *i)
 {
-	struct timespec until;
+	const struct timespec until = receiver_deadline(RETRY_MS);
 	bool ending;
 
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += RETRY_MS * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
 	pthread_mutex_lock(&i->lock);
 	while (!i->ending && !pthread_cond_timedwait(&i->idle, &i->lock, &until))
 		;

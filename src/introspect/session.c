@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/fd.h"
 #include "base/sys.h"
@@ -60,6 +61,17 @@ void introspection_destroy(struct introspection *i)
 	pthread_cond_destroy(&i->idle);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
+}
+
+struct timespec receiver_deadline(unsigned ms)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_nsec += ms * 1000000l;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	return until;
 }
 
 /* ---- a session begins ---- */
@@ -129,17 +141,21 @@ int receiver_watch(struct introspection *i)
 
 static bool is_crashed(struct introspection *i)
 {
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++)
-		if (atomic_load(&i->vcpus[n]) && atomic_load(&i->vcpus[n])->crashed)
+	struct watched *w;
+
+	for_each_watched(i, w)
+	{
+		if (w->crashed)
 			return true;
+	}
 	return false;
 }
 
 static void wake_all(struct introspection *i)
 {
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++)
-		if (atomic_load(&i->vcpus[n]))
-			pthread_cond_broadcast(&atomic_load(&i->vcpus[n])->wake);
+	struct watched *w;
+
+	for_each_watched(i, w) pthread_cond_broadcast(&w->wake);
 }
 
 static void stop_asking(struct introspection *i, struct session *s)

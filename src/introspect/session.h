@@ -178,6 +178,11 @@ struct introspection {
 	s64 start_time;
 };
 
+/* For each vcpu that there is, or was. */
+#define for_each_watched(i, w)                                                                     \
+	for (unsigned w##_n = 0; w##_n < atomic_load(&(i)->vcpu_high); w##_n++)                    \
+		if (((w) = atomic_load(&(i)->vcpus[w##_n])))
+
 /* ---- commands ---- */
 
 enum command_where { ON_MACHINE, ON_VCPU };
@@ -216,13 +221,10 @@ struct tool_command {
 };
 
 struct dialect {
-	const char *name;
 	u16 event_id, reply_id;
 	u16 max_size; /* of a payload */
 	bool exact; /* a payload of another size closes the connection; else it is cut off, or filled with zeros */
-	int forbidden;  /* what a forbidden command answers */
-	int late;       /* and one for a vcpu that has too many */
-	u16 vcpu_bytes; /* of a command for a vcpu, that must be there to find it */
+	int forbidden; /* what a forbidden command answers */
 	const struct tool_command *commands;
 	unsigned command_count;
 	/* Write an event's payload to ret, which has EVENT_BYTES_MAX; w is NULL if it is of the machine. Its size. */

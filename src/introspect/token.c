@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/sys.h"
+#include "introspect/secret.h"
 
 #define LIFE_MS 3000
 
@@ -48,23 +49,14 @@ int tokens_make(struct tokens *t, struct kvmi_map_mem_token *ret)
 	return r;
 }
 
-/* In a time that says nothing of where they differ. */
-static bool same(const struct kvmi_map_mem_token *a, const struct kvmi_map_mem_token *b)
-{
-	u64 differ = 0;
-
-	for (unsigned n = 0; n < 4; n++)
-		differ |= a->token[n] ^ b->token[n];
-	return !differ;
-}
-
 bool tokens_take(struct tokens *t, const struct kvmi_map_mem_token *token)
 {
 	bool found = false;
 
 	pthread_mutex_lock(&t->lock);
 	for (unsigned n = 0; n < TOKENS_MAX; n++)
-		if (t->all[n].until_ms > now_ms() && same(&t->all[n].token, token)) {
+		if (t->all[n].until_ms > now_ms() &&
+			secret_same(&t->all[n].token, token, sizeof(*token))) {
 			t->all[n].until_ms = 0;
 			found = true;
 		}

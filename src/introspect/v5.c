@@ -41,14 +41,11 @@ static int write_physical(struct tool_call *c)
 static int pause_all_vcpus(struct tool_call *c)
 {
 	struct kvmi_pause_all_vcpus_reply *a = call_answer(c, sizeof(*a));
+	struct watched *w;
 
 	if (!a)
 		return -KVM_ENOMEM;
-	for (unsigned n = 0; n < watched_count(c->i); n++) {
-		struct watched *w = watched_at(c->i, n);
-
-		a->vcpu_count += w && watched_pause(w);
-	}
+	for_each_watched(c->i, w) a->vcpu_count += watched_pause(w);
 	return 0;
 }
 
@@ -270,26 +267,16 @@ static int answer_question(struct watched *w, const u8 *payload, size_t size)
 static int read_reply(struct introspection *i, u32 seq, const u8 *payload, size_t size)
 {
 	struct kvmi_event_reply head;
-	struct watched *w;
-	int r;
 
 	if (size < sizeof(head))
 		return CALL_CLOSE;
 	memcpy(&head, payload, sizeof(head));
 	if (size != reply_size(head.event))
 		return CALL_CLOSE;
-	pthread_mutex_lock(&i->lock);
-	w = watched_asking(i, seq);
-	if (w)
-		r = answer_question(w, payload, size);
-	else
-		r = i->session->unhook_seq && i->session->unhook_seq == seq ? 0 : CALL_CLOSE;
-	pthread_mutex_unlock(&i->lock);
-	return r;
+	return watched_reply(i, seq, payload, size, answer_question);
 }
 
 const struct dialect kvmi_v5 = {
-	.name = "v5",
 	.event_id = KVMI_EVENT,
 	.reply_id = KVMI_EVENT_REPLY,
 	.max_size = UINT16_MAX,

@@ -229,7 +229,6 @@ static int change_gfn(struct tool_call *c)
 /* What hardware without #VE, VMFUNC and sub-page permissions answers. */
 static int not_here(struct tool_call *c)
 {
-	(void)c;
 	return -KVM_EOPNOTSUPP;
 }
 
@@ -363,7 +362,6 @@ static const struct tool_command commands[KVMI_V6_GET_RAM + 1] = {
 };
 
 const struct dialect kvmi_v6 = {
-	.name = "v6",
 	.event_id = KVMI_V6_EVENT,
 	.reply_id = KVMI_V6_EVENT_REPLY,
 	.max_size = KVMI_V6_MSG_SIZE - sizeof(struct kvmi_msg_hdr),

@@ -153,15 +153,5 @@ static int answer_question(struct watched *w, const u8 *payload, size_t size)
 
 int v6_read_reply(struct introspection *i, u32 seq, const u8 *payload, size_t size)
 {
-	struct watched *w;
-	int r;
-
-	pthread_mutex_lock(&i->lock);
-	w = watched_asking(i, seq);
-	if (w)
-		r = answer_question(w, payload, size);
-	else
-		r = i->session->unhook_seq && i->session->unhook_seq == seq ? 0 : CALL_CLOSE;
-	pthread_mutex_unlock(&i->lock);
-	return r;
+	return watched_reply(i, seq, payload, size, answer_question);
 }

@@ -20,10 +20,11 @@ struct watched *watched_at(struct introspection *i, unsigned index)
 
 struct watched *watched_find(struct introspection *i, const struct vcpu *v)
 {
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++) {
-		struct watched *w = atomic_load(&i->vcpus[n]);
+	struct watched *w;
 
-		if (w && w->v == v)
+	for_each_watched(i, w)
+	{
+		if (w->v == v)
 			return w;
 	}
 	return NULL;
@@ -32,12 +33,9 @@ struct watched *watched_find(struct introspection *i, const struct vcpu *v)
 unsigned watched_count(struct introspection *i)
 {
 	unsigned count = 0;
+	struct watched *w;
 
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++) {
-		const struct watched *w = atomic_load(&i->vcpus[n]);
-
-		count = w && w->v ? n + 1 : count;
-	}
+	for_each_watched(i, w) count = w->v ? w->index + 1 : count;
 	return count;
 }
 
@@ -109,18 +107,17 @@ void watched_gone(struct watched *w)
 
 void watched_reset(struct introspection *i)
 {
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++)
-		if (atomic_load(&i->vcpus[n]))
-			forget_wishes(atomic_load(&i->vcpus[n]));
+	struct watched *w;
+
+	for_each_watched(i, w) forget_wishes(w);
 }
 
 void watched_free_all(struct introspection *i)
 {
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++) {
-		struct watched *w = atomic_load(&i->vcpus[n]);
+	struct watched *w;
 
-		if (!w)
-			continue;
+	for_each_watched(i, w)
+	{
 		drop_jobs(w);
 		pthread_cond_destroy(&w->wake);
 		free(w);
@@ -221,15 +218,33 @@ bool watched_started(struct watched *w)
 	return started;
 }
 
-struct watched *watched_asking(struct introspection *i, u32 seq)
+/* The one whose question has this number and no answer yet, NULL: none. */
+static struct watched *asking(struct introspection *i, u32 seq)
 {
-	for (unsigned n = 0; n < atomic_load(&i->vcpu_high); n++) {
-		struct watched *w = atomic_load(&i->vcpus[n]);
+	struct watched *w;
 
-		if (w && w->question.waits && !w->question.has_reply && w->question.seq == seq)
+	for_each_watched(i, w)
+	{
+		if (w->question.waits && !w->question.has_reply && w->question.seq == seq)
 			return w;
 	}
 	return NULL;
+}
+
+int watched_reply(struct introspection *i, u32 seq, const u8 *payload, size_t size,
+	int (*answer)(struct watched *w, const u8 *payload, size_t size))
+{
+	struct watched *w;
+	int r;
+
+	pthread_mutex_lock(&i->lock);
+	w = asking(i, seq);
+	if (w)
+		r = answer(w, payload, size);
+	else
+		r = i->session->unhook_seq && i->session->unhook_seq == seq ? 0 : CALL_CLOSE;
+	pthread_mutex_unlock(&i->lock);
+	return r;
 }
 
 void watched_answer(struct watched *w, const struct reply *reply)
@@ -289,8 +304,6 @@ void watched_serve(struct watched *w)
 	pthread_mutex_unlock(&i->lock);
 }
 
-#define SOON_NS 50000
-
 static bool has_news(const struct watched *w, const struct session *s)
 {
 	return s->over || w->first || w->question.has_reply;
@@ -299,7 +312,7 @@ static bool has_news(const struct watched *w, const struct session *s)
 /* Most answers come at once, and to be woken takes longer (wire.c: receive_soon()). i->lock is held, and given up meanwhile. */
 static void look_for_news(struct watched *w, const struct session *s)
 {
-	const u64 until = wire_now_ns() + SOON_NS;
+	const u64 until = wire_now_ns() + WIRE_SOON_NS;
 
 	while (!has_news(w, s) && wire_now_ns() < until) {
 		pthread_mutex_unlock(&w->owner->lock);

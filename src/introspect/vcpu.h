@@ -26,8 +26,12 @@ int watched_queue(struct watched *w, struct job *job);
 bool watched_pause(struct watched *w);
 unsigned watched_pauses(struct watched *w); /* that it has not told */
 bool watched_started(struct watched *w);
-/* The one whose question has this number and no answer yet, NULL: none. i->lock is held. */
-struct watched *watched_asking(struct introspection *i, u32 seq);
+/*
+ * A reply has come: answer() reads it for the vcpu that waits for it, with i->lock held. CALL_CLOSE: nobody does. An answer to
+ * UNHOOK is of no interest.
+ */
+int watched_reply(struct introspection *i, u32 seq, const u8 *payload, size_t size,
+	int (*answer)(struct watched *w, const u8 *payload, size_t size));
 /* NULL: what was sent is no answer to this question. */
 void watched_answer(struct watched *w, const struct reply *reply);
 

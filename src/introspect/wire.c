@@ -121,8 +121,6 @@ static size_t wanted(const struct inbox *in)
 	return header + h.size;
 }
 
-#define SOON_NS 50000
-
 u64 wire_now_ns(void)
 {
 	struct timespec t;
@@ -137,7 +135,7 @@ u64 wire_now_ns(void)
  */
 static ssize_t receive_soon(int fd, void *buffer, size_t n)
 {
-	const u64 until = wire_now_ns() + SOON_NS;
+	const u64 until = wire_now_ns() + WIRE_SOON_NS;
 	struct iovec iov = {.iov_base = buffer, .iov_len = n};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 

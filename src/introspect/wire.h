@@ -25,6 +25,7 @@ void wire_send(struct session *s, const void *message, size_t n, const int *fd, 
 bool wire_takes_files(int fd);
 /* CLOCK_MONOTONIC, for who looks for a while before he sleeps. */
 u64 wire_now_ns(void);
+#define WIRE_SOON_NS 50000
 /* Make the peer, and whoever waits for it, see the end. */
 void wire_shut(int fd);
 
