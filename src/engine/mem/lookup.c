@@ -45,21 +45,33 @@ void slot_mark_dirty(struct machine *m, u64 gpa)
 		slot_log_dirty(m, NULL, s, gpa);
 }
 
-/* ---- views ---- */
+/* ---- arrays sorted by the u64 with which their items begin ---- */
 
-u32 remap_search(const struct remaps *r, u64 gfn)
+_Static_assert(!offsetof(struct remap, gfn) && !offsetof(struct range, gpa) &&
+		       !offsetof(struct shared_page, hva),
+	"the key comes first");
+
+/* The first item whose key is not below this one. */
+static inline u32 first_from(const void *items, u32 count, size_t size, u64 key)
 {
-	u32 low = 0, high = r->count;
+	u32 low = 0, high = count;
 
 	while (low < high) {
 		u32 mid = low + (high - low) / 2;
 
-		if (r->page[mid].gfn < gfn)
+		if (*(const u64 *)((const u8 *)items + mid * size) < key)
 			low = mid + 1;
 		else
 			high = mid;
 	}
 	return low;
+}
+
+/* ---- views ---- */
+
+u32 remap_search(const struct remaps *r, u64 gfn)
+{
+	return first_from(r->page, r->count, sizeof(*r->page), gfn);
 }
 
 u64 remap_find(const struct remaps *r, u64 gpa)
@@ -82,17 +94,8 @@ u64 mem_reached(const struct cpu *cpu, u64 gpa)
 
 u32 overlay_search(const struct memory *mem, u64 gpa)
 {
-	u32 low = 0, high = mem->overlay_count;
-
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (mem->overlays[mid].gpa + PAGE_SIZE <= gpa)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return first_from(mem->overlays, mem->overlay_count, sizeof(*mem->overlays),
+		ALIGN_DOWN(gpa, PAGE_SIZE));
 }
 
 static struct slot *overlay_at(const struct memory *mem, u64 gpa)
@@ -104,17 +107,7 @@ static struct slot *overlay_at(const struct memory *mem, u64 gpa)
 
 u32 shared_search(const struct memory *mem, u64 hva)
 {
-	u32 low = 0, high = mem->shared_count;
-
-	while (low < high) {
-		u32 mid = low + (high - low) / 2;
-
-		if (mem->shared[mid].hva < hva)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return first_from(mem->shared, mem->shared_count, sizeof(*mem->shared), hva);
 }
 
 bool page_shared(const struct memory *mem, const u8 *hva)

@@ -150,8 +150,8 @@ static void moved_away(struct cpu *cpu)
 {
 	const struct vcpu_events *e = &cpu->events;
 
-	if (cpu->question.kind ==
-		TAP_STEP) /* which was told; what comes now follows no instruction */
+	/* A step was told; what comes now follows no instruction. */
+	if (cpu->question.kind == TAP_STEP)
 		cpu->tap_stepped = false;
 	if (cpu->question.kind == TAP_EXCEPTION && e->exception.injected &&
 		e->exception.vector == cpu->question.exception.vector)
