@@ -176,6 +176,17 @@ static void test_other_size_is_default(enum dialect d)
 	world_close(&w);
 }
 
+/* The guest goes on as if the tool had said "continue". */
+static void continued(struct vm *vm, u32 event)
+{
+	switch (event) {
+	case KVMI_EVENT_CR: VM_OUT(vm, 0, 0x10, VM_TABLES | 8); break;
+	case KVMI_EVENT_BREAKPOINT: vm_vector(vm, 0, 3, NULL); break;
+	case KVMI_EVENT_HYPERCALL: VM_OUT(vm, 0, 0x10, 0); break;
+	default: VM_OUT(vm, 0, 0x10, 1);
+	}
+}
+
 /* Default of CR: the guest's value; of PF: the access is done; of BREAKPOINT: it is the guest's. */
 static void default_of(enum dialect d, u32 event, const u8 *code, const u8 *end)
 {
@@ -190,12 +201,7 @@ static void default_of(enum dialect d, u32 event, const u8 *code, const u8 *end)
 	e = tool_event(w.t, event);
 	e.value = 0xbad;
 	answer_as(w.t, &e, e.seq, as, as == KVMI_EVENT_CR ? 16 : 8);
-	switch (event) {
-	case KVMI_EVENT_CR: VM_OUT(w.vm, 0, 0x10, VM_TABLES | 8); break;
-	case KVMI_EVENT_BREAKPOINT: vm_vector(w.vm, 0, 3, NULL); break;
-	case KVMI_EVENT_HYPERCALL: VM_OUT(w.vm, 0, 0x10, 0); break;
-	default: VM_OUT(w.vm, 0, 0x10, 1);
-	}
+	continued(w.vm, event);
 	if (event == KVMI_EVENT_PF)
 		CHECK_EQ(vm_read64(w.vm, VM_PAGE(1)), 0x55);
 	tool_quiet(w.t);
@@ -222,12 +228,7 @@ static void dies_in(enum dialect d, u32 event, const u8 *code, const u8 *end)
 	vm_begin(w.vm);
 	tool_event(w.t, event);
 	tool_close(w.t);
-	switch (event) {
-	case KVMI_EVENT_CR: VM_OUT(w.vm, 0, 0x10, VM_TABLES | 8); break;
-	case KVMI_EVENT_BREAKPOINT: vm_vector(w.vm, 0, 3, NULL); break;
-	case KVMI_EVENT_HYPERCALL: VM_OUT(w.vm, 0, 0x10, 0); break;
-	default: VM_OUT(w.vm, 0, 0x10, 1);
-	}
+	continued(w.vm, event);
 	w.t = tool_open(w.vm, d);
 	tool_quiet(w.t);
 	world_close(&w);
