@@ -7,7 +7,7 @@
  * other vcpus run on meanwhile. It must not call vcpu_run(), vcpu_destroy() or machine_set_tap(). In event() it must not
  * take a lock that another thread holds while it calls a function of this file.
  *
- * If rip is set while a question is open, every answer except TAP_STOP counts as TAP_RETRY.
+ * If rip is set to another address while a question is open, every answer except TAP_STOP counts as TAP_RETRY.
  *
  * Calls return 0 or -errno, may come from any thread at any time, and hold for all that a vcpu does after they have
  * returned. One instruction or delivery that has already begun may still follow the old settings.

@@ -225,6 +225,7 @@ void event_pause(struct watched *w)
 	struct reply a;
 
 	event_ask(w, &r, 0, &a);
+	regs_apply(w); /* before what comes behind the answer is done */
 }
 
 static enum tap_verdict on_pause(struct watched *w, struct tap_event *e)

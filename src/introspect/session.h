@@ -125,6 +125,7 @@ struct watched {
 		u32 seq;
 		const struct tool_event *report;
 		struct reply reply;
+		unsigned jobs; /* that came before the reply: those behind it find what it does */
 	} question;
 	/* What is done with the vcpu when the question is over */
 	bool regs_wait;

@@ -164,7 +164,7 @@ int watched_queue(struct watched *w, struct job *job)
 		r = -KVM_EBUSY;
 	else
 		append(w, job);
-	if (!r && w->question.waits)
+	if (!r && w->question.waits && !w->question.has_reply)
 		pthread_cond_broadcast(&w->wake);
 	else if (!r)
 		call = use(w);
@@ -251,6 +251,7 @@ void watched_answer(struct watched *w, const struct reply *reply)
 {
 	w->question.has_reply = true;
 	w->question.is_valid = reply;
+	w->question.jobs = w->jobs;
 	if (reply)
 		w->question.reply = *reply;
 	pthread_cond_broadcast(&w->wake);
@@ -325,13 +326,11 @@ static void look_for_news(struct watched *w, const struct session *s)
 static void await_reply(struct watched *w, const struct session *s)
 {
 	look_for_news(w, s);
-	while (!s->over) {
-		if (do_one(w))
-			continue;
-		if (w->question.has_reply)
-			break;
-		pthread_cond_wait(&w->wake, &w->owner->lock);
-	}
+	while (!s->over && !w->question.has_reply)
+		if (!do_one(w))
+			pthread_cond_wait(&w->wake, &w->owner->lock);
+	while (w->question.has_reply && w->question.jobs && do_one(w))
+		w->question.jobs--;
 }
 
 static bool begin_question(struct watched *w, const struct tool_event *r)

@@ -83,7 +83,7 @@ static void test_libvmi_read_only(enum dialect d)
 	struct world w = WORLD(d, 2, LONG, busy);
 	static u8 page[4096];
 	struct regs_reply r;
-	struct event e;
+	struct event e[2];
 	u64 end, was;
 	u32 n;
 
@@ -98,17 +98,18 @@ static void test_libvmi_read_only(enum dialect d)
 	CHECK_EQ(cmd_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
 	CHECK_EQ(r.msr[3], r.sregs.efer);
 	pause_batch(w.t, n);
+	/* The batch is answered before the vcpus stand still; each tells when it does. */
+	for (unsigned i = 0; i < 2; i++)
+		e[i] = tool_next_of(w.t, i);
 	was = vm_read64(w.vm, VM_DATA);
 	CHECK_EQ(cmd_get_registers(w.t, 1, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
 	CHECK_EQ(cmd_write(w.t, VM_PAGE(3) + 8, "written", 7), 0);
-	e = tool_next_of(w.t, 0);
-	r.regs = e.regs;
+	r.regs = e[0].regs;
 	r.regs.r14 = 0x1414;
 	CHECK_EQ(cmd_set_registers(w.t, 0, &r.regs), 0);
 	CHECK_EQ(vm_read64(w.vm, VM_DATA), was);
-	tool_continue(w.t, &e);
-	e = tool_next_of(w.t, 1);
-	tool_continue(w.t, &e);
+	for (unsigned i = 0; i < 2; i++)
+		tool_continue(w.t, &e[i]);
 	vm_moves(w.vm, VM_DATA);
 	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &r), 0);
 	CHECK_EQ(r.regs.r14, 0x1414);

@@ -283,6 +283,46 @@ static void test_set_with_bad_answer(enum dialect d)
 	world_close(&w);
 }
 
+GUEST64(cr3_again, "1:	movq %cr3, %rax\n"
+		   "	xorq $8, %rax\n"
+		   "	movq %rax, %cr3\n"
+		   "	jmp 1b\n");
+
+/* The answer, and right behind it a command: it finds what was set. */
+static void get_behind(struct tool *t, const struct event *e, u64 rbx)
+{
+	struct kvm_regs r = e->regs;
+	struct regs_reply now;
+
+	r.rbx = rbx;
+	CHECK_EQ(cmd_set_registers(t, 0, &r), 0);
+	tool_continue(t, e);
+	CHECK_EQ(cmd_get_registers(t, 0, NULL, 0, &now), 0);
+	CHECK_EQ(now.regs.rbx, rbx);
+}
+
+static void test_set_then_get(enum dialect d)
+{
+	struct world w = WORLD(d, 1, LONG, cr3_again);
+	struct event e;
+	u64 last = 0;
+
+	vm_begin(w.vm);
+	for (unsigned i = 0; i < 300; i++) {
+		e = pause_cpu(w.t, 0);
+		get_behind(w.t, &e, 0x1000 + i);
+	}
+	event_on(w.t, 0, KVMI_V6_EVENT_CR);
+	CHECK_EQ(cmd_control_cr(w.t, 0, 3, true), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		e = tool_event(w.t, KVMI_EVENT_CR);
+		CHECK(e.value != last); /* rip was set to what it was: the instruction goes on */
+		last = e.value;
+		get_behind(w.t, &e, 0x2000 + i);
+	}
+	world_close(&w);
+}
+
 const struct test regs_tests[] = {
 	TEST(test_mode, BOTH),
 	TEST(test_state, BOTH),
@@ -293,5 +333,6 @@ const struct test regs_tests[] = {
 	TEST(test_set_in_pause, BOTH),
 	TEST(test_set_outside, BOTH),
 	TEST(test_set_with_bad_answer, V5),
+	TEST(test_set_then_get, BOTH),
 	{0},
 };
