@@ -24,6 +24,8 @@
 #define PAGE 0x1e0000
 #define FRAME 0x30000
 
+#define INTEL  0x756e6547 /* "Genu" */
+
 #define STAR   0xc0000081
 #define LSTAR  0xc0000082
 #define SFMASK 0xc0000084
@@ -265,6 +267,13 @@ _start:
 	EQ("mov from ds clears the rest", %rax, KDATA)
 
 /* Far transfers: SDM 2:JMP, CALL, RET, 3:5.8.3.1. */
+	movl $0, %eax
+	cpuid
+	movl %ebx, vendor
+	cmpl $INTEL, vendor	/* others read m16:32 (APM 3: JMP) */
+	je 6f
+	movw $KCODE, far64 + 4
+6:
 	K("jmp far 64", NONE, NOERR, rex.w ljmp *far64; far_done:)
 	K("jmp far 32", NONE, NOERR, ljmp *far32)
 	K("jmp far to null", 13, 0, ljmp *far_null)
@@ -456,10 +465,7 @@ _start:
 	K("sysretq with RF and VM", NONE, NOERR, sysretq; 2:)
 	FLAGS("sysretq clears RF and VM", FL_RF | FL_VM, 0)
 	U("sysretq at CPL 3", 13, 0, sysretq)
-	movl $0, %eax
-	cpuid
-	movl %ebx, vendor
-	cmpl $0x756e6547, vendor	/* "Genu": AMD's raises it at CPL 3, after the return */
+	cmpl $INTEL, vendor	/* AMD's raises it at CPL 3, after the return */
 	jne 5f
 	movabsq $BAD, %rcx
 	LIMITS(K("sysretq to an address in the gap", 13, 0, sysretq))

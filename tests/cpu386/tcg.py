@@ -25,7 +25,7 @@ def run(image, folder):
     firmware, records = os.path.join(folder, 'firmware'), os.path.join(folder, 'records')
     with open(firmware, 'wb') as f:
         f.write(b'\xf4' * 0xfff0 + b'\xea\x00\x70\x00\x00' + b'\xf4' * 11)
-    qemu = ['qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max', '-m', '16', '-nodefaults', '-display', 'none',
+    qemu = ['qemu-system-x86_64', '-accel', 'tcg', '-cpu', 'max,vendor=GenuineIntel', '-m', '16', '-nodefaults', '-display', 'none',
             '-bios', firmware, '-device', f'loader,file={image},addr=0x7000,force-raw=on',
             '-chardev', f'file,id=c,path={records}', '-device', 'isa-debugcon,iobase=0xe9,chardev=c',
             '-device', 'isa-debug-exit,iobase=0xf4,iosize=1', '-no-reboot']

@@ -225,9 +225,9 @@ static const struct {
 		.rax = DATA + 0xb00, .fcw = 0x340, .fsw = 0x8081},
 	{"x87 store that does not happen, across pages", 8, 3,
 		BYTES(0xd9, 0xe8, 0xd9, 0xfa, 0xd9, 0x10), .rax = L_DATA + 0xffe, .fcw = 0x340},
-	{"fnstenv has the address of fldz", 8, 3, BYTES(0xd9, 0xee, 0x90, 0xd9, 0x30), .rax = DATA},
-	{"fnstenv of 16 bits has the address of fld", 8, 3, BYTES(0xd9, 0x00, 0x66, 0xd9, 0x30), .rax = DATA},
-	{"fnstenv in 32-bit code has the address of fldz", 4, 3, BYTES(0xd9, 0xee, 0xd9, 0x30), .rax = DATA},
+	{"x87 pointers: fnstenv after fldz", 8, 3, BYTES(0xd9, 0xee, 0x90, 0xd9, 0x30), .rax = DATA},
+	{"x87 pointers: 16-bit fnstenv after fld", 8, 3, BYTES(0xd9, 0x00, 0x66, 0xd9, 0x30), .rax = DATA},
+	{"x87 pointers: fnstenv in 32-bit code", 4, 3, BYTES(0xd9, 0xee, 0xd9, 0x30), .rax = DATA},
 	{"fxsave64 has the address of a load across pages", 8, 3, BYTES(0xdb, 0x28, 0x48, 0x0f, 0xae, 0x03),
 		.rax = L_DATA + 0xffa, .rbx = DATA},
 	{"x87 exception pending, pointers in fnsave", 8, 3, BYTES(0xd9, 0xe8, 0xd8, 0x30, 0xdd, 0x33),
@@ -498,7 +498,8 @@ static void start(unsigned i, struct insn_case *c)
 	random_vectors(&r, c->start.xsave);
 	memcpy(c->start.xsave, (const u16[]){cases[i].fcw ? cases[i].fcw : 0x37f, cases[i].fsw}, 4);
 	memcpy(c->start.xsave + 24, (const u32[]){0x1f80}, 4);
-	c->image = strstr(cases[i].name, "fnsave");
+	c->image = strstr(cases[i].name, "fnsave") ||
+		   (host_is_amd() && strstr(cases[i].name, "x87 pointers"));
 	if (cases[i].at) {
 		c->patch[0].addr = cases[i].at;
 		c->patch[0].value = cases[i].value;

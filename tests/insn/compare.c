@@ -103,7 +103,7 @@ static bool known_wrap(const struct report *r)
 				     r->faulted->desc->op == OP_MASKMOV);
 }
 
-/* Near calls to beyond the limit: SDM 2 looks at the target first, as AMD's processors do; Intel's push first. */
+/* Near calls to beyond the limit: the target is looked at before the stack is written, as AMD's processors do; Intel's write first. */
 static bool known_call_fault(const struct report *r)
 {
 	return !host_is_amd() && r->c->kind != KIND_FLAT && known_fault(r, OP_CALL_REL);

@@ -62,6 +62,18 @@ int stack_push(struct cpu *cpu, struct stack *s, u64 value, unsigned size)
 	return stack_push_part(cpu, s, value, size, size);
 }
 
+int stack_probe_push(struct cpu *cpu, unsigned size)
+{
+	struct stack s;
+	u64 lin;
+	int r;
+
+	stack_begin(cpu, &s);
+	s.sp = (s.sp - size) & sp_mask(s.width);
+	r = stack_linear(cpu, &s, size, ACC_WRITE, &lin);
+	return r ? r : mem_probe_write(cpu, lin, size, ACC_WRITE);
+}
+
 int stack_pop(struct cpu *cpu, struct stack *s, u64 *value, unsigned size)
 {
 	u64 lin;

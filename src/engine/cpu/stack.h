@@ -17,6 +17,8 @@ void stack_begin(struct cpu *cpu, struct stack *s);
 int stack_push(struct cpu *cpu, struct stack *s, u64 value, unsigned size);
 /* Makes room for size bytes, and writes the lower ones of them only. */
 int stack_push_part(struct cpu *cpu, struct stack *s, u64 value, unsigned size, unsigned written);
+/* Would a push of size bytes fault? Nothing is written. */
+int stack_probe_push(struct cpu *cpu, unsigned size);
 int stack_pop(struct cpu *cpu, struct stack *s, u64 *value, unsigned size);
 void stack_commit(struct cpu *cpu, const struct stack *s);
 

@@ -85,15 +85,24 @@ static unsigned maskmov_size(const struct insn *in)
 	return in->opcode & 1 ? 8 : 4;
 }
 
-/* The elements lie behind each other like the bytes of any operand: the address of the first alone wraps. */
+/*
+ * The elements lie behind each other like the bytes of any operand: the address of the first alone wraps. On AMD's
+ * processors that of each does (measured on Zen 4).
+ */
+static u64 maskmov_offset(
+	const struct cpu *cpu, const struct insn *in, unsigned element, unsigned size)
+{
+	u64 off = operand_offset(cpu, in) + element * size;
+
+	return cpu->host_amd ? truncate_offset(in, off) : off;
+}
+
 static int maskmov_addresses(struct cpu *cpu, const struct insn *in, unsigned acc, struct masked *m)
 {
-	u64 first = operand_offset(cpu, in);
-
 	for (unsigned i = 0; i < m->count; i++) {
 		if (!is_active(&m->mask, i, m->size))
 			continue;
-		u64 off = first + i * m->size;
+		u64 off = maskmov_offset(cpu, in, i, m->size);
 		int r = seg_linear(cpu, in->seg, off, m->size, acc, &m->lin[i]);
 		if (!r && acc == ACC_WRITE)
 			r = mem_probe_write(cpu, m->lin[i], m->size, acc);

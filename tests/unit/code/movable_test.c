@@ -3,6 +3,7 @@
  * Code that is mapped at several places: it computes the same everywhere, its translations are shared, and x87
  * code still tells where it ran.
  */
+#include "tests/host_fpu.h"
 #include "tests/unit/world/world.h"
 
 #include "engine/core/stat.h"
@@ -205,7 +206,7 @@ static u64 fip_at(struct world *w, u64 base)
 	start(w, rip);
 	run_to(w->v, EXIT_HLT);
 	memcpy(env, w->ram + STACK - 64, sizeof(env));
-	assert_int_equal(env[3], (u32)rip);
+	assert_int_equal(env[3], host_keeps_x87_pointers() ? (u32)rip : 0);
 	return rip;
 }
 
