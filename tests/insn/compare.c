@@ -276,6 +276,9 @@ static void check_pointers(struct report *r, const u8 *a, const u8 *b)
 	bool host = r->leg[1] == LEG_HOST;
 	unsigned bytes = host ? 6 : 8;
 
+	/* AMD's processors lose them when they are saved while no exception is pending. */
+	if (host_is_amd() && (!at(a, 8, bytes) || !at(b, 8, bytes)))
+		return;
 	check(r, "fip", at(a, 8, bytes), at(b, 8, bytes));
 	if (host && (host_is_amd() || !(at(a, 2, 2) & FSW_ES)))
 		return;
@@ -285,6 +288,9 @@ static void check_pointers(struct report *r, const u8 *a, const u8 *b)
 	check(r, "fop", at(a, 6, 2), at(b, 6, 2));
 	/* It is looked up in the TLB, where a page that may not be read is not (Known gaps). */
 	if (diff_tap_pages() && (!at(a, 16, bytes) || !at(b, 16, bytes)))
+		return;
+	/* On AMD's processors it may be that of an earlier instruction, whose segment is not known. */
+	if (host_is_amd() && (r->c->start.fs_base | r->c->start.gs_base))
 		return;
 	if (r->c->kind == KIND_FLAT &&
 		!r->bases_moved) /* else the segment is another when it is asked for */
