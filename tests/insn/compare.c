@@ -221,8 +221,7 @@ static void check_flags(struct report *r, const struct outcome *a, const struct 
 	excused = r->undefined;
 	if (a->end == END_FAULT || a->end == END_ODD)
 		excused |= FL_STATUS & ~live_flags(r, a->regs.rip - r->c->start.rip);
-	if (r->c->kind != KIND_FLAT && a->end != END_DONE &&
-		a->regs.rip - r->c->start.rip >= r->c->bytes)
+	if (a->end != END_DONE && a->regs.rip - r->c->start.rip >= r->c->bytes)
 		excused |= FL_STATUS; /* nobody knows what code that was */
 	say(r, diff & ~excused ? DIFF_FOUND : DIFF_EXCUSED, "rflags", a->regs.rflags,
 		b->regs.rflags);
