@@ -151,6 +151,7 @@ void gen_goto_far(struct gen *g, u64 target)
 	gen_indirect(g);
 }
 
+/* What comes behind it follows in the block, or translate.c leads there. */
 bool gen_jcc(struct gen *g, const struct insn *in)
 {
 	u64 target = rel_target(g, in);
@@ -167,7 +168,6 @@ bool gen_jcc(struct gen *g, const struct insn *in)
 		gen_goto(g, target);
 		emit_patch32(over, g->e.p);
 	}
-	gen_goto(g, gen_next_rip(g));
 	return true;
 }
 

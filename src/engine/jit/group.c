@@ -21,6 +21,7 @@ struct finder {
 	struct gen *g;
 	struct group open;
 	bool is_open;
+	bool branched;              /* since the first member */
 	u8 member[BLOCK_INSNS_MAX]; /* of the open group */
 	s32 moved;                  /* of the base register since the first member */
 };
@@ -118,7 +119,7 @@ static bool moves_stack(const struct gen *g, const struct insn *in, s32 *by)
 /* Does generated code for it leave r9 and r10 alone? Members are judged elsewhere. */
 static bool keeps_scratch(const struct insn *in)
 {
-	if (in->desc->op == OP_NOP)
+	if (in->desc->op == OP_NOP || in->desc->op == OP_JCC)
 		return true;
 	if (in->desc->op != OP_NATIVE)
 		return false;
@@ -145,6 +146,9 @@ static bool joins(const struct finder *f, const struct access *a, s32 off)
 {
 	s32 min = MIN(f->open.min, off), max = MAX(f->open.max, off + (s32)a->size);
 
+	/* What may not be reached shall not ask for more. */
+	if (f->branched && (a->kind & ~f->open.kind))
+		return false;
 	return f->is_open && f->open.base == a->base && max - min <= SPAN_MAX &&
 	       min > -OFFSET_MAX && max < OFFSET_MAX;
 }
@@ -165,6 +169,7 @@ static void add_member(struct finder *f, unsigned i, const struct access *a)
 			.min = off,
 			.max = off + a->size};
 		f->is_open = true;
+		f->branched = false;
 	}
 	f->open.min = MIN(f->open.min, off);
 	f->open.max = MAX(f->open.max, off + (s32)a->size);
@@ -188,6 +193,7 @@ static void visit(struct finder *f, unsigned i)
 	}
 	if (!f->is_open)
 		return;
+	f->branched |= in->desc->op == OP_JCC;
 	if (f->open.base == RSP && moves_stack(f->g, in, &by))
 		f->moved += by;
 	else if (insn_may_write(in, f->open.base) || f->open.members == BLOCK_INSNS_MAX)

@@ -49,10 +49,26 @@ static bool ends_block(const struct gen *g, const struct insn *in)
 	return insn_class(in) & (g->long_mode ? OC_ENDS | OC_ENDS64 : OC_ENDS);
 }
 
+static bool is_conditional(const struct insn *in)
+{
+	return in->desc->op == OP_JCC;
+}
+
+/*
+ * Does the block go on behind a conditional branch, at that distance from its beginning? Then the branch that is not taken costs
+ * nothing, and groups reach over it. But code that is there already is not made twice.
+ */
+#define BRANCHES_MAX 4
+static bool goes_on(const struct gen *g, const struct insn *in, unsigned branches, unsigned at)
+{
+	return is_conditional(in) && g->flat && g->width != 2 && branches < BRANCHES_MAX &&
+	       !block_find(g->cache->blocks, g->t.gpa + at, g->t.rip + at, g->t.key);
+}
+
 /* Decode from a private copy, so that what is checked later is what was translated. */
 static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 {
-	unsigned at = 0;
+	unsigned at = 0, branches = 0;
 	enum insn_result r;
 
 	g->crossing_next = false;
@@ -67,7 +83,7 @@ static void decode_block(struct gen *g, const u8 *code, unsigned avail)
 		g->place[g->count].guest = at;
 		at += in->len;
 		g->count++;
-		if (ends_block(g, in) || g->t.gpa2)
+		if (g->t.gpa2 || (ends_block(g, in) && !goes_on(g, in, branches++, at)))
 			break;
 	}
 	g->t.bytes = at;
@@ -95,7 +111,7 @@ static u16 flags_read(const struct insn *in)
 }
 
 /*
- * Where the block is left all flags count as live: code that is not in it may change without the block being
+ * Where the block is or may be left all flags count as live: code that is not in it may change without the block being
  * translated again.
  */
 static void find_live_flags(struct gen *g)
@@ -105,7 +121,8 @@ static void find_live_flags(struct gen *g)
 	for (unsigned i = g->count; i-- > 0;) {
 		const struct insn *in = &g->insn[i];
 
-		live = flags_read(in) | (live & ~in->desc->flags_always);
+		live = is_conditional(in) ? ALL_FLAGS
+					  : flags_read(in) | (live & ~in->desc->flags_always);
 		g->flags_live[i] = live != 0;
 	}
 }
@@ -359,7 +376,7 @@ static void generate(struct gen *g)
 		g->plain = true;
 		gen_body(g);
 	}
-	if (!ends_block(g, &g->insn[g->count - 1])) {
+	if (!ends_block(g, &g->insn[g->count - 1]) || is_conditional(&g->insn[g->count - 1])) {
 		if (g->crossing_next)
 			gen_goto_far(g, gen_next_rip(g));
 		else
