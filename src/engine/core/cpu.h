@@ -60,14 +60,21 @@ enum tlb_kind { TLB_READ, TLB_WRITE, TLB_KINDS };
 
 /*
  * Direct-mapped, indexed by bits 12-27 of the linear address. An access of s bytes at A hits iff
- * A + neg_tag[i] <= 4096 - s, unsigned: that is, same page and not crossing its end. hva[i] is the host
+ * A + neg_tag <= 4096 - s, unsigned: that is, same page and not crossing its end. hva is the host
  * address of the page. What tlb_empty() says means empty: 0 for most, so a new cpu needs
  * one tlb_flush_all(). MMIO pages never have an entry; watched (code), read-only and clean-but-logged
- * pages have no write entry.
+ * pages have no write entry. What is known of a page for both kinds of access is side by side, in one line of the cache.
  */
+struct tlb_entry {
+	u64 neg_tag, hva;
+};
+struct tlb_page {
+	struct tlb_entry of[TLB_KINDS];
+};
+#define TLB_PAGE_SHIFT 5
+_Static_assert(sizeof(struct tlb_page) == 1u << TLB_PAGE_SHIFT, "indexed by generated code");
 struct tlb {
-	u64 neg_tag[TLB_SIZE];
-	u64 hva[TLB_SIZE];
+	struct tlb_page page[TLB_SIZE];
 };
 
 /*
@@ -460,7 +467,7 @@ struct cpu {
 	struct fetch_entry fetch[FETCH_CACHE];
 	u64 large_filter[LARGE_FILTER];
 	struct tlb_log tlb_log[2][TLB_KINDS]; /* [global] */
-	struct tlb tlb[TLB_VIEWS][TLB_KINDS];
+	struct tlb tlb[TLB_VIEWS];
 	struct jump_table jump[JUMP_TABLES];
 	struct way way[WAYS];
 	struct pagelinks pagelinks;

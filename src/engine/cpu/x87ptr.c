@@ -70,11 +70,14 @@ static u64 linear_to_offset(const struct cpu *cpu, const struct place *p, u64 li
 static u64 operand_of(const struct cpu *cpu, const struct place *p, u64 host)
 {
 	for (unsigned i = 0; i < TLB_VIEWS * TLB_KINDS; i++) {
-		const struct tlb *t = &cpu->tlb[i / TLB_KINDS][i % TLB_KINDS];
+		const struct tlb *tlb = &cpu->tlb[i / TLB_KINDS];
 
-		for (unsigned n = 0; n < TLB_SIZE; n++)
-			if (host - t->hva[n] < PAGE_SIZE && t->neg_tag[n] != tlb_empty(n))
-				return linear_to_offset(cpu, p, host - t->hva[n] - t->neg_tag[n]);
+		for (unsigned n = 0; n < TLB_SIZE; n++) {
+			const struct tlb_entry *t = &tlb->page[n].of[i % TLB_KINDS];
+
+			if (host - t->hva < PAGE_SIZE && t->neg_tag != tlb_empty(n))
+				return linear_to_offset(cpu, p, host - t->hva - t->neg_tag);
+		}
 	}
 	return 0;
 }

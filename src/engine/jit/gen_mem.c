@@ -102,16 +102,12 @@ void gen_step(struct gen *g)
 	g->cold[g->cold_count - 1].detail = RECORD_NO_FORM;
 }
 
-/* r9 = index of the TLB entry */
-static void gen_tlb_index(struct gen *g)
-{
-	emit_rorx(&g->e, true, H_R9, H_R10, PAGE_SHIFT);
-	emit_movzx16(&g->e, H_R9, H_R9);
-}
-
+/* r9 = distance of the page in the TLB, r10 = address + its tag */
 static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
 {
-	emit_alu_rm(&g->e, true, ALU_ADD, H_R10, at_entry(neg_tag, H_R9));
+	emit_rorx(&g->e, true, H_R9, H_R10, PAGE_SHIFT - TLB_PAGE_SHIFT);
+	emit_alu_ri(&g->e, false, ALU_AND, H_R9, (TLB_SIZE - 1) << TLB_PAGE_SHIFT);
+	emit_alu_rm(&g->e, true, ALU_ADD, H_R10, at_sum(H_RSP, H_R9, (s32)neg_tag));
 	emit_alu_ri(&g->e, true, ALU_CMP, H_R10, PAGE_SIZE - size);
 	gen_cold(g, emit_jcc32(&g->e, CC_A), miss, false);
 }
@@ -121,8 +117,11 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum
 {
 	struct emit *e = &g->e;
 
+	emit_rorx(e, true, H_R9, H_R10, PAGE_SHIFT);
+	emit_movzx16(e, H_R9, H_R9);
+	emit_rorx(e, true, H_R9, H_R9, 64 - TLB_PAGE_SHIFT);
 	emit_store(e, H_RCX, FRAME_RCX);
-	emit_mov_rm(e, 8, H_RCX, at_entry(neg_tag, H_R9));
+	emit_mov_rm(e, 8, H_RCX, at_sum(H_RSP, H_R9, (s32)neg_tag));
 	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
 	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
 	/* zero if the last byte is in the page */
@@ -133,15 +132,14 @@ static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum
 
 static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum record_kind miss)
 {
-	u32 neg_tag = offsetof(struct cpu, tlb[g->view][kind].neg_tag);
-	u32 hva = offsetof(struct cpu, tlb[g->view][kind].hva);
+	u32 neg_tag = offsetof(struct cpu, tlb[g->view].page[0].of[kind].neg_tag);
+	u32 hva = offsetof(struct cpu, tlb[g->view].page[0].of[kind].hva);
 
-	gen_tlb_index(g);
 	if (g->flags_live[g->now])
 		gen_check_live_flags(g, neg_tag, size, miss);
 	else
 		gen_check_dead_flags(g, neg_tag, size, miss);
-	emit_mov_rm(&g->e, 8, H_R9, at_entry(hva, H_R9));
+	emit_mov_rm(&g->e, 8, H_R9, at_sum(H_RSP, H_R9, (s32)hva));
 }
 
 void gen_check(struct gen *g, unsigned kind, unsigned size)

@@ -106,11 +106,11 @@ void cpu_serve_requests(struct cpu *cpu);
 static inline u8 *tlb_lookup(
 	const struct cpu *cpu, unsigned view, unsigned kind, u64 lin, unsigned len)
 {
-	const struct tlb *t = &cpu->tlb[view][kind];
 	unsigned i = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
-	u64 offset = lin + t->neg_tag[i];
+	const struct tlb_entry *t = &cpu->tlb[view].page[i].of[kind];
+	u64 offset = lin + t->neg_tag;
 
-	return likely(offset <= PAGE_SIZE - len) ? (u8 *)(t->hva[i] + offset) : NULL;
+	return likely(offset <= PAGE_SIZE - len) ? (u8 *)(t->hva + offset) : NULL;
 }
 
 /* ---- instruction pages (fetch.c) ---- */

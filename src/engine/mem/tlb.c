@@ -57,9 +57,14 @@ static u64 fill_gpa(u64 fill)
 	return fill >> 20 << PAGE_SHIFT;
 }
 
-static void entry_clear(struct tlb *t, unsigned index)
+static struct tlb_entry *entry_at(struct cpu *cpu, unsigned view, unsigned kind, unsigned index)
 {
-	t->neg_tag[index] = tlb_empty(index);
+	return &cpu->tlb[view].page[index].of[kind];
+}
+
+static void entry_clear(struct cpu *cpu, unsigned view, unsigned kind, unsigned index)
+{
+	entry_at(cpu, view, kind, index)->neg_tag = tlb_empty(index);
 }
 
 /* ---- large pages: a filter of 8192 bits, hashed ---- */
@@ -103,14 +108,13 @@ static void log_fill(struct tlb_log *log, unsigned index, unsigned view, const s
 static void insert(
 	struct cpu *cpu, unsigned view, unsigned kind, u64 lin, const u8 *hva, const struct walk *w)
 {
-	struct tlb *t = &cpu->tlb[view][kind];
 	unsigned i = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
-	u64 tag = -(lin & PAGE_MASK), page = (u64)hva & PAGE_MASK;
+	const struct tlb_entry new = {-(lin & PAGE_MASK), (u64)hva & PAGE_MASK};
+	struct tlb_entry *t = entry_at(cpu, view, kind, i);
 
-	if (t->neg_tag[i] == tag && t->hva[i] == page)
+	if (t->neg_tag == new.neg_tag && t->hva == new.hva)
 		return; /* logged when it was made */
-	t->neg_tag[i] = tag;
-	t->hva[i] = page;
+	*t = new;
 	log_fill(&cpu->tlb_log[w->global][kind], i, view, w);
 	if (w->page_size != PAGE_SIZE)
 		tlb_note_large(cpu, lin, w->page_size);
@@ -236,17 +240,17 @@ static void retract_writer(struct cpu *cpu, u64 gpa, bool global)
 		__atomic_fetch_and(slot_state(s, gpa), ~writer_bit(cpu, global), __ATOMIC_SEQ_CST);
 }
 
-static void clear_chunk(struct tlb *t, unsigned chunk)
+static void clear_chunk(struct cpu *cpu, unsigned view, unsigned kind, unsigned chunk)
 {
 	for (unsigned i = chunk * CHUNK; i < (chunk + 1) * CHUNK; i++)
-		entry_clear(t, i);
+		entry_clear(cpu, view, kind, i);
 }
 
 static void clear_unlogged(struct cpu *cpu, struct tlb_log *log, unsigned kind)
 {
 	for (unsigned view = 0; view < TLB_VIEWS; view++) {
 		for (u64 c = log->chunks[view]; c; c &= c - 1)
-			clear_chunk(&cpu->tlb[view][kind], __builtin_ctzll(c));
+			clear_chunk(cpu, view, kind, __builtin_ctzll(c));
 		log->chunks[view] = 0;
 	}
 	log->overflow = false;
@@ -259,7 +263,7 @@ static void flush_class(struct cpu *cpu, bool global, unsigned kind)
 	for (u32 n = 0; n < log->count; n++) {
 		u64 f = log->fill[n];
 
-		entry_clear(&cpu->tlb[fill_view(f)][kind], fill_index(f));
+		entry_clear(cpu, fill_view(f), kind, fill_index(f));
 		if (kind == TLB_WRITE)
 			retract_writer(cpu, fill_gpa(f), global);
 	}
@@ -288,8 +292,8 @@ void tlb_flush_all(struct cpu *cpu)
 	}
 	/* The first flush is also what makes a zeroed struct cpu a valid empty TLB. */
 	for (unsigned view = 0; view < TLB_VIEWS; view++) {
-		entry_clear(&cpu->tlb[view][TLB_READ], 0);
-		entry_clear(&cpu->tlb[view][TLB_WRITE], 0);
+		entry_clear(cpu, view, TLB_READ, 0);
+		entry_clear(cpu, view, TLB_WRITE, 0);
 	}
 	for (unsigned i = 0; i < LARGE_FILTER; i++)
 		cpu->large_filter[i] = 0;
@@ -319,7 +323,7 @@ static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
 		u64 f = log->fill[n];
 
 		if (fill_gpa(f) == gpa)
-			entry_clear(&cpu->tlb[fill_view(f)][TLB_WRITE], fill_index(f));
+			entry_clear(cpu, fill_view(f), TLB_WRITE, fill_index(f));
 	}
 }
 
@@ -344,11 +348,11 @@ static void flush_granules(struct cpu *cpu, bool global, unsigned kind, u64 lin)
 
 	for (u32 n = 0; n < log->count; n++) {
 		u64 f = log->fill[n];
-		struct tlb *t = &cpu->tlb[fill_view(f)][kind];
-		unsigned i = fill_index(f);
+		unsigned view = fill_view(f), i = fill_index(f);
+		u64 page = -entry_at(cpu, view, kind, i)->neg_tag;
 
-		if (fill_size(f) && (-t->neg_tag[i] ^ lin) >> size_shift[fill_size(f)] == 0)
-			entry_clear(t, i);
+		if (fill_size(f) && (page ^ lin) >> size_shift[fill_size(f)] == 0)
+			entry_clear(cpu, view, kind, i);
 	}
 }
 
@@ -369,10 +373,10 @@ static void flush_small_page(struct cpu *cpu, u64 lin)
 	unsigned i = lin >> PAGE_SHIFT & (TLB_SIZE - 1);
 
 	for (unsigned n = 0; n < TLB_VIEWS * TLB_KINDS; n++) {
-		struct tlb *t = &cpu->tlb[n / TLB_KINDS][n % TLB_KINDS];
+		unsigned view = n / TLB_KINDS, kind = n % TLB_KINDS;
 
-		if (t->neg_tag[i] == -lin)
-			entry_clear(t, i);
+		if (entry_at(cpu, view, kind, i)->neg_tag == -lin)
+			entry_clear(cpu, view, kind, i);
 	}
 }
 

@@ -37,11 +37,11 @@ static void init_translation(struct cpu *cpu)
 	cpu->high_mask = PAGE_MASK;
 	cpu->flag_mask = HOST_FLAGS;
 	for (unsigned view = 0; view < TLB_VIEWS; view++) {
-		for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
-			u64 *tag = cpu->tlb[view][kind].neg_tag;
+		struct tlb_page *page = cpu->tlb[view].page;
 
-			tag[0] = tlb_empty(0);
-			tag[TLB_SIZE - 1] = tlb_empty(TLB_SIZE - 1);
+		for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
+			page[0].of[kind].neg_tag = tlb_empty(0);
+			page[TLB_SIZE - 1].of[kind].neg_tag = tlb_empty(TLB_SIZE - 1);
 		}
 	}
 }
