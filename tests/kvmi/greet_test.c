@@ -6,62 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "abi/dev.h"
 #include "tests/kvmi/groups.h"
+#include "tests/kvmi/place.h"
 #include "tests/kvmi/world.h"
 
 GUEST_COUNT;
-
-/* A folder with the socket, and a file for the cookie. */
-struct place {
-	char folder[64], path[96], cookie[96];
-	int fd; /* listens, or -1 */
-};
-
-static struct place place_open(void)
-{
-	struct place p = {.folder = "/tmp/kvmi-test-XXXXXX", .fd = -1};
-
-	CHECK(mkdtemp(p.folder));
-	snprintf(p.path, sizeof(p.path), "%s/tool", p.folder);
-	snprintf(p.cookie, sizeof(p.cookie), "%s/cookie", p.folder);
-	return p;
-}
-
-static void place_listen(struct place *p)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-
-	memcpy(a.sun_path, p->path, strlen(p->path) + 1);
-	p->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	CHECK(p->fd >= 0);
-	CHECK_EQ(bind(p->fd, (void *)&a, sizeof(a)), 0);
-	CHECK_EQ(listen(p->fd, 5), 0);
-}
-
-static void place_close(struct place *p)
-{
-	if (p->fd >= 0)
-		close(p->fd);
-	unlink(p->path);
-	unlink(p->cookie);
-	rmdir(p->folder);
-}
-
-static int place_accept(struct place *p)
-{
-	struct pollfd wait = {.fd = p->fd, .events = POLLIN};
-	int fd;
-
-	CHECK_EQ(poll(&wait, 1, (int)wait_ms()), 1);
-	fd = accept4(p->fd, NULL, NULL, SOCK_CLOEXEC);
-	CHECK(fd >= 0);
-	return fd;
-}
 
 /* A machine with these options behind the address, and a guest that counts. */
 static struct vm *machine(struct place *p, const char *options)
@@ -75,33 +28,6 @@ static struct vm *machine(struct place *p, const char *options)
 	vm_begin(vm);
 	vm_go(vm);
 	return vm;
-}
-
-#define GREETING 96
-static void read_greeting(int fd, u8 *ret)
-{
-	CHECK_EQ(recv(fd, ret, GREETING, MSG_WAITALL), GREETING);
-}
-
-/* size is what it says; n bytes of the hash and what may follow. */
-static void answer(int fd, u32 size, const u8 *bytes, size_t n)
-{
-	u8 message[4 + 256] = {0};
-
-	put_u32(message, size);
-	if (bytes)
-		memcpy(message + 4, bytes, n);
-	CHECK_EQ(send(fd, message, 4 + n, MSG_NOSIGNAL), 4 + n);
-}
-
-static int greeted(struct place *p)
-{
-	const int fd = place_accept(p);
-	u8 greeting[GREETING];
-
-	read_greeting(fd, greeting);
-	answer(fd, 24, NULL, 20);
-	return fd;
 }
 
 /* It is not taken: the machine closes. */
@@ -127,23 +53,23 @@ static void test_greeting(enum dialect d)
 	place_listen(&p);
 	vm = machine(&p, ",name=the guest");
 	fd = place_accept(&p);
-	read_greeting(fd, greeting);
+	greeting_read(fd, greeting);
 	CHECK_EQ(get_u32(greeting), GREETING);
 	CHECK(get_u64(greeting + 4) && get_u64(greeting + 12));
 	CHECK_EQ(get_u32(greeting + 20), 0);
 	start = (s64)get_u64(greeting + 24);
 	CHECK(start <= time(NULL) && start > time(NULL) - 3600);
 	CHECK(!strcmp((char *)greeting + 32, "the guest"));
-	answer(fd, 24, NULL, 20);
+	greeting_answer(fd, 24, NULL, 20);
 	t = tool_on(fd, d);
 	CHECK_EQ(cmd_get_registers(t, 0, NULL, 0, NULL), 0);
 	tool_close(t);
 	vm_moves(vm, VM_DATA);
 	/* It comes again, and is the same. */
 	fd = place_accept(&p);
-	read_greeting(fd, again);
+	greeting_read(fd, again);
 	CHECK(!memcmp(greeting, again, GREETING));
-	answer(fd, 24, NULL, 20);
+	greeting_answer(fd, 24, NULL, 20);
 	t = tool_on(fd, d);
 	tool_close(t);
 	vm_close(vm);
@@ -163,7 +89,7 @@ static void test_uuid(enum dialect d)
 
 		vm[i] = machine(&p, "");
 		fd = place_accept(&p);
-		read_greeting(fd, greeting[i]);
+		greeting_read(fd, greeting[i]);
 		CHECK(memchr(greeting[i] + 32, 0, 64));
 		close(fd);
 		vm_close(vm[i]);
@@ -181,7 +107,7 @@ static void test_tool_comes_later(enum dialect d)
 
 	vm_moves(vm, VM_DATA);
 	place_listen(&p);
-	t = tool_on(greeted(&p), d);
+	t = tool_on(place_greeted(&p), d);
 	tool_close(t);
 	vm_close(vm);
 	place_close(&p);
@@ -212,13 +138,13 @@ static void test_cookie(enum dialect d)
 		else
 			memset(wrong, 0, 20);
 		fd = place_accept(&p);
-		read_greeting(fd, greeting);
-		answer(fd, 24, wrong, 20);
+		greeting_read(fd, greeting);
+		greeting_answer(fd, 24, wrong, 20);
 		is_refused(fd);
 	}
 	fd = place_accept(&p);
-	read_greeting(fd, greeting);
-	answer(fd, 24, sha1_of_abc, 20);
+	greeting_read(fd, greeting);
+	greeting_answer(fd, 24, sha1_of_abc, 20);
 	t = tool_on(fd, d);
 	tool_close(t);
 	vm_close(vm);
@@ -240,12 +166,12 @@ static void test_answers(enum dialect d)
 	vm = machine(&p, "");
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		fd = place_accept(&p);
-		read_greeting(fd, greeting);
-		answer(fd, bad[i], NULL, 0);
+		greeting_read(fd, greeting);
+		greeting_answer(fd, bad[i], NULL, 0);
 		is_refused(fd);
 	}
 	fd = place_accept(&p);
-	read_greeting(fd, greeting);
+	greeting_read(fd, greeting);
 	/* 36 bytes, and the first command behind them in the same piece */
 	put_u32(message, 36);
 	put_u16(message + 36, id);
@@ -256,7 +182,7 @@ static void test_answers(enum dialect d)
 	tool_close(t);
 	/* Byte by byte */
 	fd = place_accept(&p);
-	read_greeting(fd, greeting);
+	greeting_read(fd, greeting);
 	for (unsigned i = 0; i < 44; i++)
 		CHECK_EQ(send(fd, message + i, 1, MSG_NOSIGNAL), 1);
 	t = tool_silent(fd, d);
@@ -294,7 +220,7 @@ static void test_allow(enum dialect d)
 
 	place_listen(&p);
 	vm = machine(&p, ",allow=cr+pf");
-	t = tool_on(greeted(&p), d);
+	t = tool_on(place_greeted(&p), d);
 	if (d == V5) {
 		CHECK_EQ(cmd_version(t, NULL, &events), 0);
 		CHECK_EQ(events, BIT(KVMI_EVENT_CR) | BIT(KVMI_EVENT_PF));
@@ -319,7 +245,7 @@ static void test_read_only(enum dialect d)
 
 	place_listen(&p);
 	vm = machine(&p, ",read-only");
-	t = tool_on(greeted(&p), d);
+	t = tool_on(place_greeted(&p), d);
 	CHECK_EQ(cmd_read(t, VM_DATA, &value, 8), 0);
 	CHECK_EQ(cmd_get_registers(t, 0, NULL, 0, NULL), 0);
 	CHECK_EQ(cmd_write(t, VM_DATA + 64, "x", 1), refused);
