@@ -8,7 +8,7 @@ SOURCES = ('.c', '.h', '.S')
 
 # What those above a part see of it; its other headers are private to it. Paths from src/.
 DOOR = {
-    'engine': ['engine/engine.h', 'engine/irqchip.h', 'engine/exit.h', 'engine/tap.h'],
+    'engine': ['engine/engine.h', 'engine/irqchip.h', 'engine/exit.h', 'engine/tap.h', 'engine/intercept.h'],
     'introspect': ['introspect/introspect.h', 'introspect/maps.h', 'introspect/kvmregs.h'],
     'abi': ['abi/dev.h'],
     'shim': ['shim/ended.h', 'shim/inject/inject.h', 'shim/nodes.h', 'shim/processor.h', 'shim/session.h', 'shim/target.h', 'shim/tool.h', 'shim/trace.h'],

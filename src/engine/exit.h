@@ -47,6 +47,7 @@ enum exit_reason {
 	EXIT_XEN,     /* answer: xen.result */
 	EXIT_MMIO_FETCH, /* OPT_INTERCEPTS: code where there is no RAM, or in a slot with SLOT_NOEXEC */
 	EXIT_TAP,        /* the subscriber of tap.h has stopped the vcpu; see vcpu_tap_event() */
+	EXIT_INTERCEPT,  /* OPT_INTERCEPTS: intercept.h; see vcpu_intercepted() */
 	EXIT_SINT_READY, /* vcpu_synic_notify() asked for it: see sints */
 	EXIT_COUNT,
 };

@@ -24,6 +24,7 @@ int main(int argc, char **argv)
 		{"maps", maps_tests},
 		{"maps-end", maps_end_tests},
 		{"clients", clients_tests},
+		{"partition", partition_tests},
 		{0},
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which intercepts there are, and how the engine is made to exit for them: CPUID, exceptions and single MSRs by a subscriber
- * of engine/tap.h, all MSRs by a filter, hypercalls by an option. messages: intercept_message.c.
+ * Which intercepts there are, and how the engine is made to exit for them: CPUID, exceptions and single MSRs by
+ * engine/intercept.h, all MSRs by a filter, hypercalls by an option. Messages: intercept_message.c.
  */
 #include "abi/mshv/intercept.h"
 
@@ -9,103 +9,7 @@
 
 #include "abi/mshv/hvcall.h"
 #include "abi/mshv/intercept_list.h"
-#include "engine/tap.h"
-
-/* ---- what a processor is asked ---- */
-
-static bool cpuid_wanted(struct intercepts *i, u32 leaf)
-{
-	bool wanted = false;
-
-	pthread_mutex_lock(&i->lock);
-	for (unsigned n = 0; n < i->leaf_count; n++)
-		wanted |= i->leaf[n] == leaf;
-	pthread_mutex_unlock(&i->lock);
-	return wanted;
-}
-
-/* The vector of INT3, INTO and INT1, which are exceptions too; INT n is none. */
-static int software_vector(const struct tap_event *e)
-{
-	return e->soft_int.insn == TAP_INT_N ? -1 : e->soft_int.vector;
-}
-
-static bool exception_wanted(const struct intercepts *i, const struct tap_event *e)
-{
-	int vector = e->kind == TAP_SOFT_INT ? software_vector(e) : e->exception.vector;
-
-	/* What the VMM has injected is its own. */
-	if (e->kind == TAP_EXCEPTION && e->exception.injected)
-		return false;
-	return vector >= 0 && vector < 32 &&
-	       ((atomic_load(&i->exceptions) | atomic_load(&i->traps)) >> vector & 1);
-}
-
-static enum tap_verdict event(void *intercepts, struct vcpu *v, struct tap_event *e)
-{
-	struct intercepts *i = intercepts;
-	bool stop;
-
-	switch (e->kind) {
-	case TAP_CPUID: stop = cpuid_wanted(i, e->cpuid.leaf); break;
-	case TAP_EXCEPTION:
-	case TAP_SOFT_INT: stop = exception_wanted(i, e); break;
-	case TAP_MSR_READ:
-	case TAP_MSR_WRITE: stop = true; break; /* only those are asked about */
-	default: stop = false; break;
-	}
-	return stop ? TAP_STOP : TAP_GO_ON;
-}
-
-static const struct tap subscriber = {.event = event};
-
-/* ---- the engine is told ---- */
-
-static u32 events_of(const struct intercepts *i)
-{
-	u32 events = 0;
-
-	if (i->leaf_count)
-		events |= BIT(TAP_CPUID);
-	if (atomic_load(&i->exceptions) | atomic_load(&i->traps))
-		events |= BIT(TAP_EXCEPTION) | BIT(TAP_SOFT_INT);
-	if (i->msr_count)
-		events |= BIT(TAP_MSR_READ) | BIT(TAP_MSR_WRITE);
-	return events;
-}
-
-static int tell_vp(const struct intercepts *i, struct mshv_vp *v)
-{
-	int r = vcpu_tap_events(v->cpu, events_of(i));
-
-	/* What cannot be selected is none of the engine's, and leaves as unknown: msr_intercepted(). */
-	for (unsigned n = 0; !r && n < i->msr_count; n++) {
-		vcpu_tap_msr(v->cpu, i->msr[n].index, false, i->msr[n].access & HV_ACCESS_READ);
-		vcpu_tap_msr(v->cpu, i->msr[n].index, true, i->msr[n].access & HV_ACCESS_WRITE);
-	}
-	return r;
-}
-
-int intercepts_vp_init(struct mshv_vp *v)
-{
-	const struct intercepts *i = v->partition->intercepts;
-
-	return i->tapped ? tell_vp(i, v) : 0;
-}
-
-/* p->telling is held. */
-static u16 tell_all(struct mshv_partition *p)
-{
-	struct intercepts *i = p->intercepts;
-	int r = i->tapped ? 0 : machine_set_tap(p->machine, &subscriber, i);
-
-	if (r)
-		return hvcall_status(r, HVS_OBJECT_IN_USE);
-	i->tapped = true;
-	for (u32 n = 0; n < MSHV_VPS_MAX && !r; n++)
-		r = partition_vp(p, n) ? tell_vp(i, partition_vp(p, n)) : 0;
-	return hvcall_status(r, HVS_NO_RESOURCES);
-}
+#include "engine/intercept.h"
 
 /* After a change of msr_class. 0 or -errno. */
 static int msr_exits_update(struct mshv_partition *p)
@@ -120,23 +24,12 @@ static int msr_exits_update(struct mshv_partition *p)
 
 static u16 install_leaf(struct mshv_partition *p, const struct hv_install_intercept *in)
 {
-	struct intercepts *i = p->intercepts;
-	u16 status = HVS_SUCCESS;
-	unsigned n = 0;
+	int r;
 
 	if (in->access & ~HV_ACCESS_EXECUTE || in->parameter > UINT32_MAX)
 		return HVS_INVALID_PARAMETER;
-	pthread_mutex_lock(&i->lock);
-	while (n < i->leaf_count && i->leaf[n] != in->parameter)
-		n++;
-	if (!in->access && n < i->leaf_count)
-		i->leaf[n] = i->leaf[--i->leaf_count];
-	else if (in->access && n == INTERCEPT_LEAVES)
-		status = HVS_NO_RESOURCES;
-	else if (in->access && n == i->leaf_count)
-		i->leaf[i->leaf_count++] = (u32)in->parameter;
-	pthread_mutex_unlock(&i->lock);
-	return status ? status : tell_all(p);
+	r = machine_intercept_cpuid(p->machine, (u32)in->parameter, in->access);
+	return hvcall_status(r, HVS_NO_RESOURCES);
 }
 
 static u16 install_exception(struct mshv_partition *p, const struct hv_install_intercept *in)
@@ -150,7 +43,9 @@ static u16 install_exception(struct mshv_partition *p, const struct hv_install_i
 		atomic_fetch_or(mask, BIT(in->parameter));
 	else
 		atomic_fetch_and(mask, ~BIT(in->parameter));
-	return tell_all(p);
+	machine_intercept_exceptions(
+		p->machine, atomic_load(&i->exceptions) | atomic_load(&i->traps));
+	return HVS_SUCCESS;
 }
 
 static unsigned msr_find(const struct intercepts *i, u32 index)
@@ -174,43 +69,36 @@ bool msr_intercepted(struct intercepts *i, u32 index, u32 access)
 	return wanted;
 }
 
-/* The lock is held. */
-static void msr_set(struct intercepts *i, unsigned n, const struct hv_install_intercept *in)
+/* False: there is no room. */
+static bool msr_list(struct intercepts *i, u32 index, u32 access)
 {
-	i->msr_count = MAX(i->msr_count, n + 1);
-	i->msr[n].index = (u32)in->parameter;
-	i->msr[n].access = in->access; /* 0 stays until all processors have been told */
-}
+	unsigned n;
 
-static void msr_forget(struct intercepts *i, unsigned n)
-{
 	pthread_mutex_lock(&i->lock);
-	i->msr[n] = i->msr[--i->msr_count];
+	n = msr_find(i, index);
+	if (n < INTERCEPT_MSRS && (access || n < i->msr_count)) {
+		i->msr_count = MAX(i->msr_count, n + 1);
+		i->msr[n].index = index;
+		i->msr[n].access = access;
+	}
+	if (n < i->msr_count && !access)
+		i->msr[n] = i->msr[--i->msr_count];
 	pthread_mutex_unlock(&i->lock);
+	return n < INTERCEPT_MSRS || !access;
 }
 
+/* What a processor does not have leaves as unknown: msr_intercepted(). */
 static u16 install_msr(struct mshv_partition *p, const struct hv_install_intercept *in)
 {
-	struct intercepts *i = p->intercepts;
-	bool known, fits;
-	unsigned n;
-	u16 status;
+	const u32 index = (u32)in->parameter;
 
 	if (in->access & ~(HV_ACCESS_READ | HV_ACCESS_WRITE) || in->parameter > UINT32_MAX)
 		return HVS_INVALID_PARAMETER;
-	pthread_mutex_lock(&i->lock);
-	n = msr_find(i, (u32)in->parameter);
-	known = n < i->msr_count;
-	fits = n < INTERCEPT_MSRS;
-	if (fits && (known || in->access))
-		msr_set(i, n, in);
-	pthread_mutex_unlock(&i->lock);
-	if (!known && !in->access)
-		return HVS_SUCCESS;
-	status = fits ? tell_all(p) : HVS_NO_RESOURCES;
-	if (!status && !in->access)
-		msr_forget(i, n);
-	return status;
+	if (!msr_list(p->intercepts, index, in->access))
+		return HVS_NO_RESOURCES;
+	machine_intercept_msr(p->machine, index, false, in->access & HV_ACCESS_READ);
+	machine_intercept_msr(p->machine, index, true, in->access & HV_ACCESS_WRITE);
+	return HVS_SUCCESS;
 }
 
 static u16 install_msr_class(struct mshv_partition *p, const struct hv_install_intercept *in)
@@ -305,8 +193,6 @@ void intercepts_free(struct mshv_partition *p)
 
 	if (!i)
 		return;
-	if (i->tapped)
-		machine_set_tap(p->machine, NULL, NULL);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
 	p->intercepts = NULL;

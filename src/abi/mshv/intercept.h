@@ -7,8 +7,6 @@
 
 int intercepts_init(struct mshv_partition *p);
 void intercepts_free(struct mshv_partition *p);
-/* A new VP. 0 or -errno. */
-int intercepts_vp_init(struct mshv_vp *v);
 
 /* An exit that the engine makes for an intercept, but that this one does not concern: is it so, and has it been done? */
 bool intercept_unwanted(struct mshv_vp *v);

@@ -5,16 +5,11 @@
 
 #include "abi/mshv/mshv.h"
 
-#define INTERCEPT_LEAVES 64
-#define INTERCEPT_MSRS   256
+#define INTERCEPT_MSRS 256
 
-/* Of the partition's telling: whoever changes them tells the processors. */
+/* Of the partition's telling: one request at a time changes them. */
 struct intercepts {
-	pthread_mutex_t
-		lock; /* the leaves and MSRs, which processors look at: not held while they are told */
-	bool tapped; /* the partition is the machine's subscriber */
-	u32 leaf[INTERCEPT_LEAVES];
-	unsigned leaf_count;
+	pthread_mutex_t lock; /* the MSRs, at which processors look */
 	struct {
 		u32 index, access;
 	} msr[INTERCEPT_MSRS];

@@ -10,7 +10,7 @@
 #include "abi/mshv/property.h"
 #include "abi/mshv/register.h"
 #include "abi/mshv/vtl.h"
-#include "engine/tap.h"
+#include "engine/intercept.h"
 
 /* ---- an instruction that the interface completes itself ---- */
 
@@ -88,19 +88,40 @@ static bool msr_wanted(const struct mshv_vp *v, const struct exit *x)
 	       msr_intercepted(v->partition->intercepts, x->msr.index, access);
 }
 
-static void fill_msr(const struct intercept *f, u32 index, bool write, struct hv_message *m)
+static struct hv_msr_message *fill_msr(
+	const struct intercept *f, u32 index, u32 access, struct hv_message *m)
 {
 	struct hv_msr_message *p = MESSAGE(m, HVMSG_X64_MSR_INTERCEPT, struct hv_msr_message);
 
-	message_header(f, &p->header, write ? HV_INTERCEPT_WRITE : HV_INTERCEPT_READ);
+	message_header(f, &p->header, access);
 	p->msr = index;
 	p->rdx = f->look->gpr[RDX];
 	p->rax = f->look->gpr[RAX];
+	return p;
+}
+
+static void read_message(const struct intercept *f, u32 index, struct hv_message *m)
+{
+	fill_msr(f, index, HV_INTERCEPT_READ, m);
+}
+
+/* A tool that looks into the machine may have changed the value, but not the registers. */
+static void write_message(const struct intercept *f, u32 index, u64 value, struct hv_message *m)
+{
+	struct hv_msr_message *p = fill_msr(f, index, HV_INTERCEPT_WRITE, m);
+
+	p->rdx = (p->rdx & ~(u64)UINT32_MAX) | value >> 32;
+	p->rax = (p->rax & ~(u64)UINT32_MAX) | (u32)value;
 }
 
 void msr_message(const struct intercept *f, struct hv_message *m)
 {
-	fill_msr(f, f->exit->msr.index, f->exit->reason == EXIT_WRMSR, m);
+	const struct exit *x = f->exit;
+
+	if (x->reason == EXIT_WRMSR)
+		write_message(f, x->msr.index, x->msr.data, m);
+	else
+		read_message(f, x->msr.index, m);
 }
 
 /* ---- hypercalls ---- */
@@ -178,7 +199,7 @@ void hypercall_message(const struct intercept *f, struct hv_message *m)
 	vcpu_get_xmm(f->vp->cpu, p->xmm, ARRAY_SIZE(p->xmm));
 }
 
-/* ---- what the subscriber has stopped ---- */
+/* ---- what a processor has left in front of ---- */
 
 static void cpuid_message(
 	const struct intercept *f, const struct tap_event *e, struct hv_message *m)
@@ -246,16 +267,16 @@ _Static_assert(
 		15 * sizeof(u64),
 	"in the encoding's order");
 
-void tap_message(const struct intercept *f, struct hv_message *m)
+void processor_message(const struct intercept *f, struct hv_message *m)
 {
-	const struct tap_event *e = vcpu_tap_event(f->vp->cpu);
+	const struct tap_event *e = vcpu_intercepted(f->vp->cpu);
 
 	switch (e->kind) {
 	case TAP_CPUID: cpuid_message(f, e, m); break;
 	case TAP_EXCEPTION:
 	case TAP_SOFT_INT: exception_message(f, e, m); break;
-	case TAP_MSR_READ: fill_msr(f, e->msr.index, false, m); break;
-	case TAP_MSR_WRITE: fill_msr(f, e->msr.index, true, m); break;
+	case TAP_MSR_READ: read_message(f, e->msr.index, m); break;
+	case TAP_MSR_WRITE: write_message(f, e->msr.index, e->msr.value, m); break;
 	default: break;
 	}
 }
@@ -263,10 +284,9 @@ void tap_message(const struct intercept *f, struct hv_message *m)
 /* An exception that is intercepted has not happened: if nobody gives it to the guest, the instruction is executed again. */
 static void take_exception_back(struct mshv_vp *v)
 {
-	const struct tap_event *e = vcpu_tap_event(v->cpu);
 	struct vcpu_state s;
 
-	if (e->kind != TAP_EXCEPTION || e->exception.vector == X86_NMI)
+	if (vcpu_intercepted(v->cpu)->kind != TAP_EXCEPTION)
 		return;
 	vcpu_get(v->cpu, ST_EVENT, &s);
 	s.events.exception.injected = s.events.exception.pending = false;
@@ -278,7 +298,7 @@ bool intercept_unwanted(struct mshv_vp *v)
 	const struct exit *x = vcpu_exit(v->cpu);
 
 	switch (x->reason) {
-	case EXIT_TAP: take_exception_back(v); return false;
+	case EXIT_INTERCEPT: take_exception_back(v); return false;
 	case EXIT_RDMSR:
 	case EXIT_WRMSR:
 		if (msr_wanted(v, x))

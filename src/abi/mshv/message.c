@@ -176,6 +176,7 @@ static void (*const makers[EXIT_COUNT])(const struct intercept *f, struct hv_mes
 	[EXIT_MEMORY_FAULT] = fault_message,
 	[EXIT_HLT] = halt_message,
 	[EXIT_SHUTDOWN] = unrecoverable_message,
+	[EXIT_TAP] = unrecoverable_message, /* a tool has ended it */
 	[EXIT_INTERNAL_ERROR] = unrecoverable_message,
 	[EXIT_IRQ_WINDOW] = deliverable_message,
 	[EXIT_NMI_WINDOW] = deliverable_message,
@@ -184,7 +185,7 @@ static void (*const makers[EXIT_COUNT])(const struct intercept *f, struct hv_mes
 	[EXIT_RDMSR] = msr_message,
 	[EXIT_WRMSR] = msr_message,
 	[EXIT_HYPERV] = hypercall_message,
-	[EXIT_TAP] = tap_message,
+	[EXIT_INTERCEPT] = processor_message,
 };
 
 bool message_make(const struct intercept *f, struct hv_message *ret)

@@ -35,6 +35,6 @@ void *message_begin(struct hv_message *m, u32 type, size_t bytes);
 
 void msr_message(const struct intercept *f, struct hv_message *m);
 void hypercall_message(const struct intercept *f, struct hv_message *m);
-void tap_message(const struct intercept *f, struct hv_message *m);
+void processor_message(const struct intercept *f, struct hv_message *m);
 
 #endif

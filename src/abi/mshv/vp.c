@@ -33,8 +33,6 @@ static int cpu_make(struct mshv_vp *v)
 	r = vp_cpuid_init(v);
 	if (!r)
 		r = set_signature(v);
-	if (!r)
-		r = intercepts_vp_init(v);
 	if (r)
 		vcpu_destroy(v->cpu);
 	return r;

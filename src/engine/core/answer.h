@@ -76,7 +76,7 @@ static inline bool cpu_left_in_front(const struct cpu *cpu)
 {
 	const u32 reasons = BIT(EXIT_IO_IN) | BIT(EXIT_IO_OUT) | BIT(EXIT_MMIO_READ) |
 			    BIT(EXIT_MMIO_WRITE) | BIT(EXIT_MMIO_FETCH) | BIT(EXIT_RDMSR) |
-			    BIT(EXIT_WRMSR) | BIT(EXIT_TAP);
+			    BIT(EXIT_WRMSR) | BIT(EXIT_TAP) | BIT(EXIT_INTERCEPT);
 
 	_Static_assert(EXIT_COUNT <= 32, "reasons");
 	if (likely(!machine_intercepts(cpu->machine)))

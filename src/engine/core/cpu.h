@@ -345,8 +345,9 @@ struct cpu {
 	u32 debug_flags; /* DBG_* */
 	u64 debug_dr[8];
 
-	/* the subscriber of tap.h */
-	u32 tap_events; /* derived: what it is asked, bits of enum tap_kind */
+	/* the subscriber of tap.h, and intercepts */
+	u32 tap_events; /* derived: for what an instruction looks whom to ask, bits of enum tap_kind */
+	u32 subscribed; /* derived: those of them that the subscriber has asked for */
 	bool tap_late;  /* what it is asked has changed, and is taken over after this instruction */
 	bool view_late; /* the same of the view of memory */
 	bool tap_stepped; /* an instruction is over since TAP_STEP was switched on */
@@ -415,7 +416,7 @@ struct cpu {
 	} away;
 	u64 plain_sp; /* a stack pointer of KVM_RUN's caller that was on no alternate stack; altstack.c */
 
-	/* EXIT_TAP */
+	/* EXIT_TAP, EXIT_INTERCEPT */
 	u8 question_kind; /* by which its answer is found, see tap/ask.c */
 	u64 question_key;
 	struct tap_event question;

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include "base/types.h"
 #include "engine/engine.h"
+#include "engine/intercept.h"
 #include "engine/tap.h"
 
 struct memory; /* mem/: slots, dirty bitmaps, watched pages */
@@ -31,6 +32,21 @@ struct code_area {
 	u64 start, bytes;
 	const struct exit_record *fault;
 };
+
+/* MSRs for whose accesses somebody is to be asked: 8192 of each of the architecture, Hyper-V, KVM, and two of AMD's. */
+#define MSR_SELECTION_WORDS (5 * 0x2000 / 64)
+struct msr_selection {
+	_Atomic u64 word[2][MSR_SELECTION_WORDS]; /* [write] */
+};
+
+/* tap/intercept.h: what the VMM of a partition wants to see. Changed with all vcpus outside. */
+struct machine_intercepts {
+	_Atomic u32 kinds;      /* derived: there is something of these, BIT(enum tap_kind) */
+	_Atomic u32 exceptions; /* a bit for each vector */
+	_Atomic u64 leaf[INTERCEPT_LEAVES]; /* INTERCEPT_LEAF | leaf; 0: this place is free */
+	struct msr_selection msrs;
+};
+#define INTERCEPT_LEAF BIT64(32)
 
 /* vcpu/tap.c: the subscriber */
 struct machine_tap {
@@ -72,6 +88,7 @@ struct machine {
 	_Atomic bool pausing; /* one machine_pause() at a time */
 	unsigned held;        /* vcpus that wait to go in; under pause_lock */
 	struct machine_tap tap;
+	struct machine_intercepts intercepts;
 	struct tick *tick;         /* tick.c */
 	struct last *last;         /* lastwatch.c */
 	_Atomic u32 device_events; /* recheck.c */

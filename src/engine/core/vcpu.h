@@ -21,7 +21,6 @@ struct steal {
 };
 
 /* vcpu/tap.c: what the subscriber has asked for. Written by any thread. */
-#define TAP_MSR_WORDS (5 * 0x2000 / 64)
 struct vcpu_tap {
 	_Atomic u32 events; /* enum tap_kind */
 	_Atomic u32 crs;
@@ -29,19 +28,8 @@ struct vcpu_tap {
 	_Atomic u32 pauses;     /* not told yet */
 	_Atomic bool born;      /* not told yet */
 	_Atomic bool step_anew; /* TAP_STEP was switched on: what is next follows no instruction */
-	_Atomic u64 msrs[2][TAP_MSR_WORDS]; /* [write] */
+	struct msr_selection msrs;
 };
-
-/* The MSR's bit, or -1: 8192 of each of the architecture, Hyper-V, KVM, and two of AMD's. */
-static inline int tap_msr_bit(u32 index)
-{
-	static const u32 first[] = {0, 0x40000000, 0x4b564000, 0xc0000000, 0xc0010000};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(first); i++)
-		if (index - first[i] < 0x2000)
-			return (int)(i * 0x2000 + index - first[i]);
-	return -1;
-}
 
 /* The guest's TSC, on any thread. */
 static inline u64 cpu_tsc_now(const struct cpu *cpu)

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See ask.h. A question leaves in cpu->question with EXIT_TAP; its answer is found again by what was asked and not by its
+ * See ask.h. First the subscriber is asked; what happens after that may be intercepted. A question leaves in cpu->question with EXIT_TAP; its answer is found again by what was asked and not by its
  * place among the answers: on the way there the instruction may have filled the TLB, and then asks less the next time.
  */
 #include "engine/tap/ask.h"
 
 #include "engine/core/answer.h"
+#include "engine/core/select.h"
 #include "engine/core/vcpu.h"
+#include "engine/tap/intercept.h"
 
 /* What an answer is found by: the address, index or vector, and the kind of event; of access, too. */
 static u8 key_kind(const struct tap_event *e)
@@ -25,12 +27,26 @@ static bool end_with(struct cpu *cpu, enum tap_verdict verdict, int *ret)
 	return true;
 }
 
-/* The one way by which questions leave. */
-static bool ask(struct cpu *cpu, const struct tap_event *e, u64 key, u64 *value, int *ret)
+static bool selected(const struct cpu *cpu, const struct tap_event *e)
+{
+	const struct vcpu_tap *t = &cpu->vcpu->tap;
+
+	if (!(cpu->subscribed & BIT(e->kind)))
+		return false;
+	switch (e->kind) {
+	case TAP_CR: return atomic_load(&t->crs) & BIT(e->cr.cr);
+	case TAP_MSR_READ:
+	case TAP_MSR_WRITE: return msr_selected(&t->msrs, e->msr.index, e->kind == TAP_MSR_WRITE);
+	default: return true;
+	}
+}
+
+static bool ask_subscriber(
+	struct cpu *cpu, const struct tap_event *e, u64 key, u64 *value, int *ret)
 {
 	const struct answer *a;
 
-	if (cpu->answers.muted)
+	if (!selected(cpu, e))
 		return false;
 	a = tap_answer_to(cpu, key_kind(e), key);
 	if (a) {
@@ -47,34 +63,35 @@ static bool ask(struct cpu *cpu, const struct tap_event *e, u64 key, u64 *value,
 	return true;
 }
 
+/* The VMM of a partition sees what the subscriber has left of it. */
+static bool intercept(struct cpu *cpu, struct tap_event *e, u64 value, int *ret)
+{
+	if (e->kind == TAP_MSR_READ || e->kind == TAP_MSR_WRITE)
+		e->msr.value = value;
+	else if (e->kind == TAP_SOFT_INT)
+		e->soft_int.vector = (u8)value;
+	if (likely(!tap_intercepted(cpu, e)))
+		return false;
+	*ret = CPU_EXIT;
+	cpu->question = *e;
+	cpu_exit_in_front(cpu, EXIT_INTERCEPT);
+	return true;
+}
+
+/* The one way by which questions leave. *value: what the event says and an answer may change; any other's is 0. */
+static bool ask(struct cpu *cpu, struct tap_event *e, u64 key, u64 *value, int *ret)
+{
+	if (cpu->answers.muted)
+		return false;
+	return ask_subscriber(cpu, e, key, value, ret) || intercept(cpu, e, *value, ret);
+}
+
 /* ---- registers ---- */
-
-/* 4 KiB of selection a direction: where processors and hypervisors have MSRs (core/vcpu.h). */
-static bool msr_selected(const struct cpu *cpu, u32 index, bool write)
-{
-	int bit = tap_msr_bit(index);
-
-	return bit >= 0 &&
-	       (atomic_load_explicit(&cpu->vcpu->tap.msrs[write][bit / 64], memory_order_relaxed) &
-		       BIT64(bit % 64));
-}
-
-static bool selected(const struct cpu *cpu, enum tap_kind kind, u32 index)
-{
-	switch (kind) {
-	case TAP_CR: return atomic_load(&cpu->vcpu->tap.crs) & BIT(index);
-	case TAP_MSR_READ:
-	case TAP_MSR_WRITE: return msr_selected(cpu, index, kind == TAP_MSR_WRITE);
-	default: return true;
-	}
-}
 
 bool tap_ask_value(struct cpu *cpu, enum tap_kind kind, u32 index, u64 old, u64 *value, int *ret)
 {
 	struct tap_event e = {.kind = kind, .insn_len = (u8)(cpu->next_rip - cpu->rip)};
 
-	if (!selected(cpu, kind, index))
-		return false;
 	if (kind == TAP_CR || kind == TAP_XCR0) {
 		e.cr.cr = (u8)index;
 		e.cr.old = old;
@@ -93,7 +110,7 @@ bool tap_ask_table(struct cpu *cpu, enum tap_table t, bool store, int *ret)
 	struct tap_event e = {.kind = TAP_TABLE,
 		.insn_len = (u8)(cpu->next_rip - cpu->rip),
 		.table = {.table = t, .store = store}};
-	u64 unused;
+	u64 unused = 0;
 
 	return ask(cpu, &e, 0, &unused, ret);
 }
@@ -114,7 +131,7 @@ bool tap_ask_soft_int(struct cpu *cpu, enum tap_insn insn, u8 *vector, int *ret)
 bool tap_ask_plain(struct cpu *cpu, enum tap_kind kind, int *ret)
 {
 	struct tap_event e = {.kind = kind};
-	u64 unused;
+	u64 unused = 0;
 
 	if (kind != TAP_STEP)
 		e.insn_len = (u8)(cpu->next_rip - cpu->rip);
@@ -136,7 +153,7 @@ bool tap_ask_exception(struct cpu *cpu)
 			.injected = exc->injected,
 			.error = exc->error,
 			.payload = exc->vector == X86_PF ? exc->cr2 : exc->dr6}};
-	u64 unused;
+	u64 unused = 0;
 	int r;
 
 	return ask(cpu, &e, exc->vector, &unused, &r);
@@ -148,7 +165,7 @@ bool tap_ask_page(struct cpu *cpu, u64 gpa, u64 gva, enum tap_access access, int
 {
 	struct tap_event e = {
 		.kind = TAP_PAGE, .page = {.gpa = gpa & GPA_BITS, .gva = gva, .access = access}};
-	u64 unused;
+	u64 unused = 0;
 
 	return ask(cpu, &e, gpa & GPA_BITS, &unused, ret);
 }

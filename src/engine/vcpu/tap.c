@@ -10,6 +10,7 @@
 #include "base/sys.h"
 #include "engine/core/vcpus.h"
 #include "engine/core/answer.h"
+#include "engine/core/select.h"
 #include "engine/mem/memory.h"
 #include "engine/mem/mem.h"
 #include "engine/request/post.h"
@@ -224,11 +225,13 @@ static bool half_done(const struct cpu *cpu)
 	return r->filled && r->muted;
 }
 
-static void take_events(struct vcpu *v, u32 events)
+static void take_events(struct vcpu *v, u32 subscribed)
 {
 	struct cpu *cpu = &v->cpu;
+	const u32 events = subscribed | atomic_load(&v->machine->intercepts.kinds);
 	const u32 changed = events ^ cpu->tap_events;
 
+	cpu->subscribed = subscribed;
 	cpu->tap_events = events;
 	if (atomic_exchange(&v->tap.step_anew, false))
 		cpu->tap_stepped = false;
@@ -248,7 +251,7 @@ void vcpu_tap_refresh(struct vcpu *v)
 	if (half_done(cpu))
 		return;
 	events = has_subscriber(v->machine) ? atomic_load(&v->tap.events) : 0;
-	take_events(v, cpu->tap_late ? events | cpu->tap_events : events);
+	take_events(v, cpu->tap_late ? events | cpu->subscribed : events);
 }
 
 void vcpu_tap_over(struct vcpu *v)
@@ -299,6 +302,8 @@ void vcpu_tap_created(struct vcpu *v, unsigned index)
 	void *opaque;
 	const struct tap *ops = subscriber_hold(v->machine, &opaque);
 
+	if (atomic_load(&v->machine->intercepts.kinds))
+		cpu_request(&v->cpu, REQ_TAP);
 	if (!ops)
 		return;
 	if (ops->exists)
@@ -351,14 +356,8 @@ int vcpu_tap_cr(struct vcpu *v, unsigned cr, bool on)
 
 int vcpu_tap_msr(struct vcpu *v, u32 index, bool write, bool on)
 {
-	int bit = tap_msr_bit(index);
-
-	if (bit < 0)
+	if (!msr_select(&v->tap.msrs, index, write, on))
 		return -EINVAL;
-	if (on)
-		atomic_fetch_or(&v->tap.msrs[write][bit / 64], BIT64(bit % 64));
-	else
-		atomic_fetch_and(&v->tap.msrs[write][bit / 64], ~BIT64(bit % 64));
 	changed(v);
 	return 0;
 }
@@ -376,10 +375,7 @@ static void forget(struct vcpu *v)
 	atomic_store(&v->tap.crs, 0);
 	atomic_store(&v->tap.pauses, 0);
 	atomic_store(&v->tap.born, false);
-	for (unsigned i = 0; i < TAP_MSR_WORDS; i++) {
-		atomic_store(&v->tap.msrs[0][i], 0);
-		atomic_store(&v->tap.msrs[1][i], 0);
-	}
+	msr_select_none(&v->tap.msrs);
 }
 
 static void unsubscribe(struct machine *m)
