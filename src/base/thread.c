@@ -78,6 +78,15 @@ int thread_start(struct own_thread *t, void *(*run)(void *), void *opaque)
 	return err;
 }
 
+void thread_join(struct own_thread *t)
+{
+	int cancel;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_join(t->id, NULL);
+	pthread_setcancelstate(cancel, NULL);
+}
+
 /* Soon; and unlike semaphores and conditions this is no cancellation point. */
 void thread_wait_running(const struct own_thread *t)
 {

@@ -16,6 +16,8 @@ struct own_thread {
 
 /* With all signals blocked in it. 0 or -errno. *t begins as zero and stays as long as the thread. */
 int thread_start(struct own_thread *t, void *(*run)(void *), void *opaque);
+/* Waits for its end. No place at which the caller may be cancelled. */
+void thread_join(struct own_thread *t);
 /* From then on it makes no system call but ours. */
 void thread_wait_running(const struct own_thread *t);
 /* Was the thread of this number started so, in this process? */

@@ -276,22 +276,16 @@ static enum tap_verdict answer(struct watched *w, struct tap_event *e)
 	return verdict;
 }
 
-/* KVM_RUN is no place at which a thread may be cancelled, and waiting for the tool would be one. */
 static enum tap_verdict event(void *opaque, struct vcpu *v, struct tap_event *e)
 {
 	struct watched *w = watched_find(opaque, v);
-	enum tap_verdict verdict = TAP_GO_ON;
-	int cancel;
 
 	if (!w)
 		return TAP_GO_ON;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	if (e->kind == TAP_END)
-		watched_gone(w);
-	else
-		verdict = answer(w, e);
-	pthread_setcancelstate(cancel, NULL);
-	return verdict;
+	if (e->kind != TAP_END)
+		return answer(w, e);
+	watched_gone(w);
+	return TAP_GO_ON;
 }
 
 static void exists(void *opaque, struct vcpu *v, unsigned index)

@@ -17,17 +17,15 @@ static void *receive(void *opaque)
 	return NULL;
 }
 
-#define ASK_MS 20
+#define ASK_NS 20000000
 
 /* 0: there is no session any more, and nobody begins one. i->lock is held. */
 static int await_end(struct introspection *i, bool (*enough)(void *opaque), void *opaque)
 {
 	while (i->session || i->hooking || i->closing) {
-		const struct timespec until = receiver_deadline(ASK_MS);
-
 		if (enough(opaque))
 			return -EINTR;
-		pthread_cond_timedwait(&i->idle, &i->lock, &until);
+		cond_wait_until(&i->idle, &i->lock, cond_now_ns() + ASK_NS);
 	}
 	return 0;
 }
@@ -36,7 +34,7 @@ static int await_end(struct introspection *i, bool (*enough)(void *opaque), void
 static void join_last(struct introspection *i)
 {
 	if (i->has_thread)
-		pthread_join(i->thread.id, NULL);
+		thread_join(&i->thread);
 	i->has_thread = false;
 	memset(&i->thread, 0, sizeof(i->thread));
 }
@@ -67,16 +65,14 @@ static int keep_socket(int fd)
 int introspection_hook(struct introspection *i, int fd, const struct introspect_rights *rights,
 	bool (*enough)(void *opaque), void *opaque)
 {
-	int kept = keep_socket(fd), cancel, r;
+	int kept = keep_socket(fd), r;
 
 	if (kept < 0)
 		return kept;
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&i->lock);
 	r = i->target ? -EBUSY : await_end(i, enough, opaque);
 	i->hooking |= !r;
 	pthread_mutex_unlock(&i->lock);
-	pthread_setcancelstate(cancel, NULL);
 	if (r) {
 		fd_drop(kept);
 		return r;
@@ -89,7 +85,7 @@ int introspection_hook(struct introspection *i, int fd, const struct introspect_
 		r = start(i);
 	pthread_mutex_lock(&i->lock);
 	i->hooking = false;
-	pthread_cond_broadcast(&i->idle);
+	cond_changed(&i->idle);
 	pthread_mutex_unlock(&i->lock);
 	return r;
 }

@@ -52,22 +52,6 @@ void maps_forget(struct maps *all)
 	pthread_mutex_init(&all->lock, NULL);
 }
 
-/* The engine may wait at a place where a program's thread can be cancelled (pthread_cancel()), and would take the lock with it. */
-static int lock(struct maps *all)
-{
-	int cancel;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	pthread_mutex_lock(&all->lock);
-	return cancel;
-}
-
-static void unlock(struct maps *all, int cancel)
-{
-	pthread_mutex_unlock(&all->lock);
-	pthread_setcancelstate(cancel, NULL);
-}
-
 /* ---- what ends; the lock is held ---- */
 
 struct which {
@@ -224,12 +208,12 @@ static s64 unmap(struct maps *all, struct vcpu *v, const u64 *args)
 /* As long as nobody introspects, guests find what they find under a KVM that has no introspection. */
 static s64 serve(struct maps *all, struct vcpu *v, const struct exit *x)
 {
-	const int cancel = lock(all);
 	s64 r = -KVM_ENOSYS;
 
+	pthread_mutex_lock(&all->lock);
 	if (all->used)
 		r = (x->hypercall.nr == KVM_HC_MEM_MAP ? map : unmap)(all, v, x->hypercall.args);
-	unlock(all, cancel);
+	pthread_mutex_unlock(&all->lock);
 	return r;
 }
 
@@ -248,10 +232,9 @@ bool maps_hypercall(struct maps *all, struct vcpu *v)
 static void end_locked(struct maps *all,
 	bool (*is_one)(const struct loan *p, const struct which *w), const struct which *w)
 {
-	const int cancel = lock(all);
-
+	pthread_mutex_lock(&all->lock);
 	end_those(all, is_one, w);
-	unlock(all, cancel);
+	pthread_mutex_unlock(&all->lock);
 }
 
 void maps_slots_changed(struct maps *all, struct machine *m)
@@ -271,24 +254,23 @@ void maps_memory_gone(struct maps *all, struct introspection *i, void *hva, u64 
 
 void maps_lend(struct maps *all, struct introspection *i)
 {
-	const int cancel = lock(all);
-
+	pthread_mutex_lock(&all->lock);
 	i->next_lender = all->lenders;
 	all->lenders = i;
 	all->used = true;
-	unlock(all, cancel);
+	pthread_mutex_unlock(&all->lock);
 }
 
 void maps_take_back(struct maps *all, struct introspection *i)
 {
-	const int cancel = lock(all);
 	struct introspection **at = &all->lenders;
 
+	pthread_mutex_lock(&all->lock);
 	while (*at && *at != i)
 		at = &(*at)->next_lender;
 	if (*at)
 		*at = i->next_lender;
 	tokens_drop_all(&i->tokens);
 	end_those(all, is_lent_by, &(struct which){.lender = i});
-	unlock(all, cancel);
+	pthread_mutex_unlock(&all->lock);
 }

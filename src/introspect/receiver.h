@@ -5,8 +5,6 @@
 
 #include "introspect/session.h"
 
-/* For who waits for i->idle at most so long from now. */
-struct timespec receiver_deadline(unsigned ms);
 /* fd (base/fd.h: kept) becomes the session's. -EBUSY: there is one; fd is the caller's again. */
 int receiver_begin(struct introspection *i, int fd, const struct introspect_rights *rights);
 /* -EBUSY: somebody else watches the machine. */

@@ -16,7 +16,7 @@
 #include "introspect/target.h"
 #include "introspect/wire.h"
 
-#define RETRY_MS   500
+#define RETRY_NS   500000000
 #define CONNECT_MS 2000
 #define ANSWER_MS  10000
 
@@ -129,11 +129,11 @@ static void serve_one(struct introspection *i, int fd)
 /* True: it is the end. */
 static bool pause_or_end(struct introspection *i)
 {
-	const struct timespec until = receiver_deadline(RETRY_MS);
+	const u64 until = cond_now_ns() + RETRY_NS;
 	bool ending;
 
 	pthread_mutex_lock(&i->lock);
-	while (!i->ending && !pthread_cond_timedwait(&i->idle, &i->lock, &until))
+	while (!i->ending && !cond_wait_until(&i->idle, &i->lock, until))
 		;
 	ending = i->ending;
 	pthread_mutex_unlock(&i->lock);

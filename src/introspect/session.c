@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/fd.h"
 #include "base/sys.h"
@@ -27,26 +26,20 @@ int introspection_create(struct machine *m, struct maps *maps, struct introspect
 	i->maps = maps;
 	tokens_init(&i->tokens);
 	pthread_mutex_init(&i->lock, NULL);
-	pthread_cond_init(&i->idle, NULL);
 	*ret = i;
 	return 0;
 }
 
-/* Ours are no places at which a program's thread may be cancelled (pthread_cancel()), and some of what is waited with is. */
 static void end_receiver(struct introspection *i)
 {
-	int cancel;
-
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	pthread_mutex_lock(&i->lock);
 	i->ending = true;
 	if (i->session)
 		wire_shut(i->session->fd);
-	pthread_cond_broadcast(&i->idle);
+	cond_changed(&i->idle);
 	pthread_mutex_unlock(&i->lock);
 	if (i->has_thread)
-		pthread_join(i->thread.id, NULL);
-	pthread_setcancelstate(cancel, NULL);
+		thread_join(&i->thread);
 }
 
 void introspection_destroy(struct introspection *i)
@@ -58,20 +51,8 @@ void introspection_destroy(struct introspection *i)
 		machine_set_tap(i->machine, NULL, NULL);
 	watched_free_all(i);
 	tokens_free(&i->tokens);
-	pthread_cond_destroy(&i->idle);
 	pthread_mutex_destroy(&i->lock);
 	free(i);
-}
-
-struct timespec receiver_deadline(unsigned ms)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_nsec += ms * 1000000l;
-	until.tv_sec += until.tv_nsec / 1000000000;
-	until.tv_nsec %= 1000000000;
-	return until;
 }
 
 /* ---- a session begins ---- */
@@ -155,7 +136,7 @@ static void wake_all(struct introspection *i)
 {
 	struct watched *w;
 
-	for_each_watched(i, w) pthread_cond_broadcast(&w->wake);
+	for_each_watched(i, w) cond_changed(&w->wake);
 }
 
 static void stop_asking(struct introspection *i, struct session *s)
@@ -165,7 +146,7 @@ static void stop_asking(struct introspection *i, struct session *s)
 	s->over = true;
 	wake_all(i);
 	while (s->users)
-		pthread_cond_wait(&i->idle, &i->lock);
+		cond_wait(&i->idle, &i->lock);
 	pthread_mutex_unlock(&i->lock);
 }
 
@@ -188,7 +169,7 @@ void receiver_end(struct introspection *i)
 	i->tapped = crashed && !machine_set_tap(i->machine, &introspect_tap, i);
 	pthread_mutex_lock(&i->lock);
 	i->closing = false;
-	pthread_cond_broadcast(&i->idle);
+	cond_changed(&i->idle);
 	pthread_mutex_unlock(&i->lock);
 	session_free(s);
 }
@@ -281,7 +262,7 @@ int introspection_unhook(struct introspection *i)
 	event_unhook(i, s);
 	pthread_mutex_lock(&i->lock);
 	if (!--s->users)
-		pthread_cond_broadcast(&i->idle);
+		cond_changed(&i->idle);
 	pthread_mutex_unlock(&i->lock);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "base/cond.h"
 #include "base/thread.h"
 #include "engine/engine.h"
 #include "engine/tap.h"
@@ -112,7 +113,7 @@ struct watched {
 	struct vcpu *_Atomic v; /* NULL: has been destroyed */
 	unsigned index;
 	unsigned users; /* other threads that use v: it is not destroyed before they have done */
-	pthread_cond_t wake;
+	struct cond wake;
 
 	u32 events; /* that the tool wants to be asked about: BIT(KVMI_V6_EVENT_*) */
 	bool single_step;
@@ -162,7 +163,7 @@ struct session {
 struct introspection {
 	struct machine *machine;
 	pthread_mutex_t lock;
-	pthread_cond_t idle; /* a session, or a use of a vcpu, is over */
+	struct cond idle; /* a session, or a use of a vcpu, is over */
 	_Atomic(struct watched *) vcpus[MACHINE_MAX_VCPUS];
 	_Atomic u32 vcpu_high;
 	_Atomic bool tapped;

@@ -48,7 +48,6 @@ static struct watched *watched_make(struct introspection *i, unsigned index)
 	w->owner = i;
 	w->index = index;
 	w->last = &w->first;
-	pthread_cond_init(&w->wake, NULL);
 	atomic_store(&i->vcpus[index], w);
 	if (index >= atomic_load(&i->vcpu_high))
 		atomic_store(&i->vcpu_high, index + 1);
@@ -98,7 +97,7 @@ void watched_gone(struct watched *w)
 
 	pthread_mutex_lock(&i->lock);
 	while (w->users)
-		pthread_cond_wait(&i->idle, &i->lock);
+		cond_wait(&i->idle, &i->lock);
 	w->v = NULL;
 	w->crashed = false;
 	forget_wishes(w);
@@ -119,7 +118,6 @@ void watched_free_all(struct introspection *i)
 	for_each_watched(i, w)
 	{
 		drop_jobs(w);
-		pthread_cond_destroy(&w->wake);
 		free(w);
 	}
 }
@@ -139,7 +137,7 @@ static void used(struct watched *w)
 
 	pthread_mutex_lock(&i->lock);
 	if (!--w->users)
-		pthread_cond_broadcast(&i->idle);
+		cond_changed(&i->idle);
 	pthread_mutex_unlock(&i->lock);
 }
 
@@ -165,7 +163,7 @@ int watched_queue(struct watched *w, struct job *job)
 	else
 		append(w, job);
 	if (!r && w->question.waits && !w->question.has_reply)
-		pthread_cond_broadcast(&w->wake);
+		cond_changed(&w->wake);
 	else if (!r)
 		call = use(w);
 	pthread_mutex_unlock(&i->lock);
@@ -254,7 +252,7 @@ void watched_answer(struct watched *w, const struct reply *reply)
 	w->question.jobs = w->jobs;
 	if (reply)
 		w->question.reply = *reply;
-	pthread_cond_broadcast(&w->wake);
+	cond_changed(&w->wake);
 }
 
 /* ---- the vcpu's side ---- */
@@ -313,9 +311,9 @@ static bool has_news(const struct watched *w, const struct session *s)
 /* Most answers come at once, and to be woken takes longer (wire.c: receive_soon()). i->lock is held, and given up meanwhile. */
 static void look_for_news(struct watched *w, const struct session *s)
 {
-	const u64 until = wire_now_ns() + WIRE_SOON_NS;
+	const u64 until = cond_now_ns() + WIRE_SOON_NS;
 
-	while (!has_news(w, s) && wire_now_ns() < until) {
+	while (!has_news(w, s) && cond_now_ns() < until) {
 		pthread_mutex_unlock(&w->owner->lock);
 		sys_sched_yield();
 		pthread_mutex_lock(&w->owner->lock);
@@ -328,7 +326,7 @@ static void await_reply(struct watched *w, const struct session *s)
 	look_for_news(w, s);
 	while (!s->over && !w->question.has_reply)
 		if (!do_one(w))
-			pthread_cond_wait(&w->wake, &w->owner->lock);
+			cond_wait(&w->wake, &w->owner->lock);
 	while (w->question.has_reply && w->question.jobs && do_one(w))
 		w->question.jobs--;
 }

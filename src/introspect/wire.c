@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/sys.h"
 
@@ -121,21 +120,13 @@ static size_t wanted(const struct inbox *in)
 	return header + h.size;
 }
 
-u64 wire_now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (u64)t.tv_sec * 1000000000 + (u64)t.tv_nsec;
-}
-
 /*
  * A tool asks many things in a row, and to be woken for each costs more than what is asked, above all on a host that is a guest
  * itself. So the thread looks for a while, and lets others run meanwhile, before it sleeps.
  */
 static ssize_t receive_soon(int fd, void *buffer, size_t n)
 {
-	const u64 until = wire_now_ns() + WIRE_SOON_NS;
+	const u64 until = cond_now_ns() + WIRE_SOON_NS;
 	struct iovec iov = {.iov_base = buffer, .iov_len = n};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
@@ -147,7 +138,7 @@ static ssize_t receive_soon(int fd, void *buffer, size_t n)
 		if (!got || (errno != EAGAIN && errno != EINTR))
 			break;
 		sys_sched_yield();
-	} while (wire_now_ns() < until);
+	} while (cond_now_ns() < until);
 	return receive_some(fd, buffer, n);
 }
 

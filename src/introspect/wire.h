@@ -23,8 +23,7 @@ int wire_write(int fd, const void *buffer, size_t n);
 void wire_send(struct session *s, const void *message, size_t n, const int *fd, unsigned files);
 /* Can descriptors be sent by it? */
 bool wire_takes_files(int fd);
-/* CLOCK_MONOTONIC, for who looks for a while before he sleeps. */
-u64 wire_now_ns(void);
+/* For who looks for a while before he sleeps. */
 #define WIRE_SOON_NS 50000
 /* Make the peer, and whoever waits for it, see the end. */
 void wire_shut(int fd);

@@ -20,6 +20,7 @@
 #include "abi/mshv/kinds.h"
 #include "abi/runsignals.h"
 #include "abi/user.h"
+#include "base/cond.h"
 #include "engine/engine.h"
 #include "uapi/mshv_check.h"
 #include "x86/hyperv_root.h"
@@ -100,7 +101,7 @@ struct mshv_vp {
 	struct vp_pages *pages;        /* which have regs, too; NULL: the page is somebody else's */
 	u32 index;
 	pthread_mutex_t lock;
-	pthread_cond_t calm; /* wanted is 0, or nobody runs it any more */
+	struct cond calm; /* wanted is 0, or nobody runs it any more */
 	_Atomic u32 wanted;
 	bool runs; /* somebody is in MSHV_RUN_VP, and may have let others in (vp_yield()) */
 	unsigned run_waits; /* so many wait for that to end */

@@ -133,7 +133,7 @@ static void begin_run(struct mshv_vp *v)
 {
 	while (unlikely(v->runs)) {
 		v->run_waits++;
-		pthread_cond_wait(&v->calm, &v->lock);
+		cond_wait(&v->calm, &v->lock);
 		v->run_waits--;
 	}
 	v->runs = true;
@@ -143,7 +143,7 @@ static void end_run(struct mshv_vp *v)
 {
 	v->runs = false;
 	if (unlikely(v->run_waits))
-		pthread_cond_broadcast(&v->calm);
+		cond_changed(&v->calm);
 }
 
 long vp_run(struct call *c)

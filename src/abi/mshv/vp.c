@@ -57,7 +57,6 @@ int vp_make(
 		return r;
 	}
 	pthread_mutex_init(&v->lock, NULL);
-	pthread_cond_init(&v->calm, NULL);
 	regpage_show(v);
 	*ret = v;
 	return 0;
@@ -82,7 +81,6 @@ void vp_free(struct mshv_vp *v)
 	run_signals_free(&v->signals);
 	if (v->pages)
 		sys_munmap(v->pages, VP_BYTES);
-	pthread_cond_destroy(&v->calm);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }
@@ -116,14 +114,14 @@ void vp_take(struct mshv_vp *v)
 void vp_give(struct mshv_vp *v)
 {
 	if (atomic_fetch_sub(&v->wanted, 1) == 1)
-		pthread_cond_broadcast(&v->calm);
+		cond_changed(&v->calm);
 	pthread_mutex_unlock(&v->lock);
 }
 
 void vp_yield(struct mshv_vp *v)
 {
 	while (unlikely(atomic_load(&v->wanted)))
-		pthread_cond_wait(&v->calm, &v->lock);
+		cond_wait(&v->calm, &v->lock);
 }
 
 /* ---- mapping the descriptor: one page at a time ---- */

@@ -5,6 +5,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include "base/cond.h"
 #include "base/types.h"
 #include "engine/engine.h"
 #include "engine/intercept.h"
@@ -51,7 +52,7 @@ struct machine_intercepts {
 /* vcpu/tap.c: the subscriber */
 struct machine_tap {
 	pthread_mutex_t lock;
-	pthread_cond_t idle;
+	struct cond idle;
 	const struct tap *ops;
 	void *opaque;
 	unsigned busy;    /* threads in its functions */
@@ -84,7 +85,7 @@ struct machine {
 	_Atomic u32 time_moves;      /* odd while it is being frozen or thawed */
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
 	pthread_mutex_t pause_lock;
-	pthread_cond_t resumed;
+	struct cond resumed;
 	_Atomic bool pausing; /* one machine_pause() at a time */
 	unsigned held;        /* vcpus that wait to go in; under pause_lock */
 	struct machine_tap tap;

@@ -13,7 +13,7 @@ void machine_pause(struct machine *m)
 	machine_stat_inc(m, MACHINE_STAT_PAUSES);
 	pthread_mutex_lock(&m->pause_lock);
 	while (m->pausing || m->held)
-		pthread_cond_wait(&m->resumed, &m->pause_lock);
+		cond_wait(&m->resumed, &m->pause_lock);
 	atomic_store(&m->pausing, true);
 	pthread_mutex_unlock(&m->pause_lock);
 	for_each_vcpu(vcpus_paused(m), v)
@@ -29,7 +29,7 @@ void machine_resume(struct machine *m)
 {
 	pthread_mutex_lock(&m->pause_lock);
 	atomic_store(&m->pausing, false);
-	pthread_cond_broadcast(&m->resumed);
+	cond_changed(&m->resumed);
 	pthread_mutex_unlock(&m->pause_lock);
 }
 
@@ -40,9 +40,9 @@ void machine_wait_resumed(struct vcpu *v)
 	pthread_mutex_lock(&m->pause_lock);
 	m->held++;
 	while (m->pausing)
-		pthread_cond_wait(&m->resumed, &m->pause_lock);
+		cond_wait(&m->resumed, &m->pause_lock);
 	atomic_store(&v->where, VCPU_IN);
 	if (!--m->held)
-		pthread_cond_broadcast(&m->resumed);
+		cond_changed(&m->resumed);
 	pthread_mutex_unlock(&m->pause_lock);
 }

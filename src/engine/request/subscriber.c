@@ -23,6 +23,6 @@ void subscriber_release(struct machine *m, const struct tap *ops)
 		return;
 	pthread_mutex_lock(&t->lock);
 	if (!--t->busy)
-		pthread_cond_broadcast(&t->idle);
+		cond_changed(&t->idle);
 	pthread_mutex_unlock(&t->lock);
 }

@@ -46,7 +46,7 @@ struct watch {
 struct timers {
 	struct own_thread thread;
 	pthread_mutex_t lock;
-	pthread_cond_t idle;             /* running or running_watch has changed to NULL */
+	struct cond idle;                /* running or running_watch has changed to NULL */
 	struct timer *heap[2], *running; /* by timer.guest */
 	_Atomic u64 frozen_ns;           /* machine_ns() when it was frozen; 0: it runs */
 	_Atomic u64 lost_ns;             /* of host_ns(), frozen */
@@ -202,7 +202,7 @@ void timer_cancel(struct machine *m, struct timer *t)
 
 	pthread_mutex_lock(&ts->lock);
 	while (ts->running == t && !on_helper_thread(ts))
-		pthread_cond_wait(&ts->idle, &ts->lock);
+		cond_wait(&ts->idle, &ts->lock);
 	/* Last, because fire() may have armed it again. */
 	if (t->deadline)
 		heap_remove(ts, t);
@@ -219,7 +219,7 @@ static bool fire(struct timers *ts, struct timer *t)
 	t->fire(t);
 	pthread_mutex_lock(&ts->lock);
 	ts->running = NULL;
-	pthread_cond_broadcast(&ts->idle);
+	cond_changed(&ts->idle);
 	return !ts->rearmed;
 }
 
@@ -336,7 +336,7 @@ void fd_unwatch(struct machine *m, int fd, void *opaque)
 	if (w)
 		sys_epoll_ctl(ts->epoll, EPOLL_CTL_DEL, fd, NULL);
 	while (w && ts->running_watch == w && !on_helper_thread(ts))
-		pthread_cond_wait(&ts->idle, &ts->lock);
+		cond_wait(&ts->idle, &ts->lock);
 	pthread_mutex_unlock(&ts->lock);
 	free(w);
 }
@@ -354,7 +354,7 @@ static void run_watch(struct timers *ts, u64 key, u32 events)
 	w->ready(w->opaque, events);
 	pthread_mutex_lock(&ts->lock);
 	ts->running_watch = NULL;
-	pthread_cond_broadcast(&ts->idle);
+	cond_changed(&ts->idle);
 }
 
 /* ---- the thread ---- */
@@ -425,7 +425,6 @@ static void close_all(struct timers *ts)
 	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			fd_drop(fds[i]);
-	pthread_cond_destroy(&ts->idle);
 	pthread_mutex_destroy(&ts->lock);
 	free(ts);
 }
@@ -438,7 +437,6 @@ int timers_create(struct machine *m)
 	if (!ts)
 		return -ENOMEM;
 	pthread_mutex_init(&ts->lock, NULL);
-	pthread_cond_init(&ts->idle, NULL);
 	clock_init(&ts->clock);
 	ts->epoll = -1;
 	ts->eventfd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
@@ -466,7 +464,7 @@ void timers_destroy(struct machine *m)
 	ts->stop = true;
 	pthread_mutex_unlock(&ts->lock);
 	wake(ts);
-	pthread_join(ts->thread.id, NULL);
+	thread_join(&ts->thread);
 	uv_assert(!ts->heap[0] && !ts->heap[1] &&
 		  !ts->watches); /* what they belong to has gone before */
 	clock_fini(&ts->clock);

@@ -388,7 +388,7 @@ static void unsubscribe(struct machine *m)
 	t->ops = NULL;
 	t->leaving++;
 	while (t->busy)
-		pthread_cond_wait(&t->idle, &t->lock);
+		cond_wait(&t->idle, &t->lock);
 	pthread_mutex_unlock(&t->lock);
 	all = vcpus_lock(m);
 	for_each_vcpu(all, v)

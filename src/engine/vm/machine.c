@@ -39,9 +39,7 @@ static void init_locks(struct machine *m)
 {
 	pthread_mutex_init(&m->lock, NULL);
 	pthread_mutex_init(&m->pause_lock, NULL);
-	pthread_cond_init(&m->resumed, NULL);
 	pthread_mutex_init(&m->tap.lock, NULL);
-	pthread_cond_init(&m->tap.idle, NULL);
 }
 
 /* The first n parts, and what is not a part. */
@@ -50,9 +48,7 @@ static void unmake(struct machine *m, size_t n)
 	while (n-- > 0)
 		parts[n].destroy(m);
 	msr_policy_free(m->msr_policy);
-	pthread_cond_destroy(&m->tap.idle);
 	pthread_mutex_destroy(&m->tap.lock);
-	pthread_cond_destroy(&m->resumed);
 	pthread_mutex_destroy(&m->pause_lock);
 	pthread_mutex_destroy(&m->lock);
 	free(m);
