@@ -59,8 +59,7 @@ int machine_track_access(struct machine *m, bool on)
 	struct memory *mem = m->mem;
 	int r = 0;
 
-	machine_pause(m);
-	pthread_rwlock_wrlock(&mem->lock);
+	memory_begin_change(m);
 	if (on && !mem->tracks)
 		r = track_all(mem);
 	else if (!on && mem->tracks)
@@ -68,8 +67,7 @@ int machine_track_access(struct machine *m, bool on)
 	if (!r)
 		mem->tracks = on;
 	memory_request_all(m, REQ_FLUSH);
-	pthread_rwlock_unlock(&mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	return r;
 }
 

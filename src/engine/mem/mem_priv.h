@@ -14,6 +14,7 @@
 #include "engine/core/machine.h"
 #include "engine/mem/pool.h"
 #include "engine/mem/views.h"
+#include "engine/request/pause.h"
 #include "engine/tap/ask.h"
 #include "base/check.h"
 #include "engine/core/vcpu.h"
@@ -383,6 +384,22 @@ static inline bool mem_private_missing(const struct cpu *cpu, u64 gpa)
 static inline int mem_private_fault(struct cpu *cpu, u64 gpa)
 {
 	return cpu_memory_fault(cpu, gpa & PAGE_MASK, PAGE_SIZE, true);
+}
+
+/*
+ * Between these all vcpus are outside, and nobody else looks at the memory: what they look at without a lock may be changed.
+ * vcpus_paused() has them.
+ */
+static inline void memory_begin_change(struct machine *m)
+{
+	machine_pause(m);
+	pthread_rwlock_wrlock(&m->mem->lock);
+}
+
+static inline void memory_end_change(struct machine *m)
+{
+	pthread_rwlock_unlock(&m->mem->lock);
+	machine_resume(m);
 }
 
 /* See core/vcpus.h: the caller has memory.lock, or runs a vcpu that is inside. */

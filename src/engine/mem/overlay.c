@@ -14,7 +14,6 @@
 
 #include "engine/mem/mem.h"
 #include "engine/mem/mem_priv.h"
-#include "engine/request/pause.h"
 
 /* ---- shared memory; all cpus are paused and the lock is held ---- */
 
@@ -181,18 +180,11 @@ static int remove_overlay(struct machine *m, u64 gpa)
 
 /* ---- the calls ---- */
 
-static void begin_change(struct machine *m)
-{
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
-}
-
 static int end_change(struct machine *m, int r)
 {
 	if (!r)
 		memory_changed(m, REQ_FLUSH);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	return r;
 }
 
@@ -200,13 +192,13 @@ int machine_overlay_page(struct machine *m, u64 gpa, void *hva)
 {
 	if ((gpa | (u64)hva) & ~PAGE_MASK || !gpa_outside(gpa, PAGE_SIZE) || (u64)hva >= HOST_END)
 		return -EINVAL;
-	begin_change(m);
+	memory_begin_change(m);
 	return end_change(m, overlay(m, gpa, hva));
 }
 
 int machine_remove_overlay(struct machine *m, u64 gpa)
 {
-	begin_change(m);
+	memory_begin_change(m);
 	return end_change(m, remove_overlay(m, gpa));
 }
 
@@ -214,6 +206,6 @@ int machine_share_memory(struct machine *m, void *hva, bool shared)
 {
 	if ((u64)hva & ~PAGE_MASK)
 		return -EINVAL;
-	begin_change(m);
+	memory_begin_change(m);
 	return end_change(m, shared ? share_page(m, (u64)hva) : unshare_page(m->mem, (u64)hva));
 }

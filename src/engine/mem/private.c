@@ -15,7 +15,6 @@
 #include "base/sys.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem_priv.h"
-#include "engine/request/pause.h"
 
 /* ---- the set of ranges ---- */
 
@@ -102,8 +101,7 @@ int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private)
 	struct memory *mem = m->mem;
 	int r;
 
-	machine_pause(m);
-	pthread_rwlock_wrlock(&mem->lock);
+	memory_begin_change(m);
 	r = private_reserve(mem);
 	if (!r) {
 		end_watches(m, gpa, gpa + size);
@@ -113,8 +111,7 @@ int machine_set_private(struct machine *m, u64 gpa, u64 size, bool private)
 			range_remove(mem, gpa, gpa + size);
 		memory_changed(m, REQ_FLUSH);
 	}
-	pthread_rwlock_unlock(&mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	return r;
 }
 
@@ -162,8 +159,7 @@ void machine_unbind_private(struct machine *m, u64 private_hva, u64 size)
 {
 	struct memory *mem = m->mem;
 
-	machine_pause(m);
-	pthread_rwlock_wrlock(&mem->lock);
+	memory_begin_change(m);
 	for (u32 i = 0; i < mem->count; i++) {
 		struct slot *s = mem->ranges[i].slot;
 
@@ -173,8 +169,7 @@ void machine_unbind_private(struct machine *m, u64 private_hva, u64 size)
 		slot_drop_private(mem, s);
 	}
 	memory_changed(m, REQ_FLUSH);
-	pthread_rwlock_unlock(&mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 }
 
 /* ---- memory that is wanted soon ---- */

@@ -357,11 +357,9 @@ int machine_set_memslot(struct machine *m, const struct memslot_config *c)
 
 	if (check_config(c))
 		return -EINVAL;
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
+	memory_begin_change(m);
 	r = apply(m, c, &gone);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	if (gone.size)
 		tell_gone(m, &gone);
 	return r;

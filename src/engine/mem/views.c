@@ -5,11 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/sys.h"
 #include "engine/mem/mem.h"
 #include "engine/mem/mem_priv.h"
 #include "engine/mem/memory.h"
-#include "engine/request/pause.h"
 #include "engine/request/post.h"
 
 static void view_init(struct mem_view *view)
@@ -118,7 +116,6 @@ static int choose(struct vcpu *v, unsigned view, bool *ret_changed)
 	return exists ? 0 : -ENOENT;
 }
 
-/* As in vcpu/tap.c: no lock is held while it comes out. */
 int vcpu_set_view(struct vcpu *v, unsigned view)
 {
 	bool changed;
@@ -127,8 +124,7 @@ int vcpu_set_view(struct vcpu *v, unsigned view)
 		return -ENOENT;
 	if (changed)
 		vcpu_request(v, REQ_VIEW, false);
-	while (!vcpu_has_acted(v, REQ_VIEW))
-		sys_sched_yield();
+	vcpu_await_acted(v, REQ_VIEW);
 	return 0;
 }
 
@@ -211,11 +207,9 @@ int machine_destroy_view(struct machine *m, unsigned view)
 
 	if (!view)
 		return -EINVAL;
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
+	memory_begin_change(m);
 	r = destroy(m, view);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	return r;
 }
 
@@ -223,8 +217,7 @@ void machine_drop_views(struct machine *m)
 {
 	struct vcpu *v;
 
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
+	memory_begin_change(m);
 	for_each_vcpu(vcpus_paused(m), v)
 	{
 		atomic_store(&v->tap.view, 0);
@@ -232,8 +225,7 @@ void machine_drop_views(struct machine *m)
 		cpu_request(&v->cpu, REQ_VIEW);
 	}
 	views_free(m->mem);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 }
 
 /* ---- pages that are found elsewhere ---- */
@@ -278,11 +270,9 @@ int machine_view_remap(struct machine *m, unsigned view, u64 gfn, u64 to)
 
 	if (gfn >= all || to >= all)
 		return -EINVAL;
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
+	memory_begin_change(m);
 	r = remap_in(m, view, gfn, to);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	return r;
 }
 
@@ -315,11 +305,9 @@ int machine_set_page_rights(
 
 	if (!rights_valid(p, n))
 		return -EINVAL;
-	machine_pause(m);
-	pthread_rwlock_wrlock(&m->mem->lock);
+	memory_begin_change(m);
 	r = set_rights(m, view, p, n);
-	pthread_rwlock_unlock(&m->mem->lock);
-	machine_resume(m);
+	memory_end_change(m);
 	return r;
 }
 

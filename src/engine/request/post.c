@@ -23,10 +23,16 @@ void vcpu_call_away(struct vcpu *v)
 	atomic_store(&v->calling, false);
 }
 
-bool vcpu_has_acted(struct vcpu *v, u32 req)
+static bool has_acted(struct vcpu *v, u32 req)
 {
 	return atomic_load(&v->where) != VCPU_IN ||
 	       !(__atomic_load_n(&v->cpu.exit_request, __ATOMIC_SEQ_CST) & req);
+}
+
+void vcpu_await_acted(struct vcpu *v, u32 req)
+{
+	while (!has_acted(v, req))
+		sys_sched_yield();
 }
 
 /* The heartbeat cannot help it out of guest RAM: it wants the lock that we hold. */
@@ -34,7 +40,7 @@ static void wait_acted(struct vcpu *v, u32 req)
 {
 	u64 began = host_ns();
 
-	while (!vcpu_has_acted(v, req)) {
+	while (!has_acted(v, req)) {
 		__builtin_ia32_pause();
 		if (host_ns() - began < VCPU_LATE_NS)
 			continue;
@@ -48,7 +54,7 @@ void vcpu_request(struct vcpu *v, u32 req, bool wait)
 	if (req & (REQ_FLUSH | REQ_FLUSH_W))
 		machine_stat_inc(v->machine, MACHINE_STAT_REMOTE_TLB_FLUSH);
 	cpu_request(&v->cpu, req);
-	if (wait && !vcpu_has_acted(v, req))
+	if (wait && !has_acted(v, req))
 		wait_acted(v, req);
 }
 

@@ -21,8 +21,8 @@ void vcpu_post_unhalt(struct vcpu *v);
 void vcpu_post_tap(struct vcpu *v);
 /* Set REQ_* bits and make the vcpu see them; wait, with m->lock held: until it has acted on them or is out of inner code. */
 void vcpu_request(struct vcpu *v, u32 req, bool wait);
-/* Has it acted on them, or is it out of inner code? */
-bool vcpu_has_acted(struct vcpu *v, u32 req);
+/* Until it has acted on them, or is out of inner code. No lock is held: if it sleeps in guest RAM the heartbeat calls it away. */
+void vcpu_await_acted(struct vcpu *v, u32 req);
 /*
  * A vcpu that has not answered for so long may be held back by the host.
  *

@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/sys.h"
 #include "engine/core/vcpus.h"
 #include "engine/core/answer.h"
 #include "engine/core/select.h"
@@ -321,15 +320,11 @@ void vcpu_tap_end(struct vcpu *v)
 
 /* ---- what is asked for ---- */
 
-/*
- * Returns when the vcpu does nothing any more that goes by what was before. No lock is held: if it sleeps in guest RAM the
- * heartbeat calls it away.
- */
+/* Returns when the vcpu does nothing any more that goes by what was before. */
 static void changed(struct vcpu *v)
 {
 	vcpu_request(v, REQ_TAP, false);
-	while (!vcpu_has_acted(v, REQ_TAP))
-		sys_sched_yield();
+	vcpu_await_acted(v, REQ_TAP);
 }
 
 int vcpu_tap_events(struct vcpu *v, u32 events)
