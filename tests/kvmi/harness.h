@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tests of introspection, each in a process of its own: one that fails, hangs or crashes ends nothing else. A test that has
- * passed has closed what it has opened, and has left no thread.
+ * passed has closed what it has opened, and has left no thread. Any thread may check.
  */
 #ifndef TESTS_KVMI_HARNESS_H
 #define TESTS_KVMI_HARNESS_H
 
 #include "base/types.h"
+#include "tests/check.h"
 
 /* The forms of the protocol: that of uapi/kvmi.h, and that of uapi/kvmi_v6.h. */
 enum dialect { V5 = 1, V6 = 2, BOTH = 3 };
@@ -30,25 +31,7 @@ struct test_group {
 /* usage: PROGRAM [--list] [--in-process] [NAME...]; a NAME is a part of the names of the tests to run. */
 int harness_main(int argc, char **argv, const struct test_group *groups);
 
-/* Ends the test. Any thread. */
-_Noreturn void test_failed(const char *file, int line, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
-
 /* How long a test waits for anything: it only ends what hangs. */
 unsigned wait_ms(void);
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			test_failed(__FILE__, __LINE__, "%s", #condition);                         \
-	} while (0)
-
-#define CHECK_EQ(value, want)                                                                      \
-	do {                                                                                       \
-		const long long value_ = (long long)(value), want_ = (long long)(want);            \
-		if (value_ != want_)                                                               \
-			test_failed(__FILE__, __LINE__, "%s is 0x%llx (%lld), not 0x%llx (%lld)",  \
-				#value, value_, value_, want_, want_);                             \
-	} while (0)
 
 #endif

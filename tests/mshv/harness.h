@@ -10,6 +10,7 @@
 #define TESTS_MSHV_HARNESS_H
 
 #include "base/types.h"
+#include "tests/check.h"
 
 struct test {
 	const char *name;
@@ -29,25 +30,9 @@ struct test_group {
 int harness_main(int argc, char **argv, const struct test_group *groups);
 
 /* Ends the test. */
-_Noreturn void test_failed(const char *file, int line, const char *format, ...)
-	__attribute__((format(printf, 3, 4)));
 _Noreturn void test_skip(const char *why);
 /* A remark in the output. */
 void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-#define CHECK(condition)                                                                           \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			test_failed(__FILE__, __LINE__, "%s", #condition);                         \
-	} while (0)
-
-#define CHECK_EQ(value, want)                                                                      \
-	do {                                                                                       \
-		const long long value_ = (long long)(value), want_ = (long long)(want);            \
-		if (value_ != want_)                                                               \
-			test_failed(__FILE__, __LINE__, "%s is 0x%llx (%lld), not 0x%llx (%lld)",  \
-				#value, value_, value_, want_, want_);                             \
-	} while (0)
 
 /* A request, or a hypercall that the hypervisor refuses with this status. */
 #define CHECK_OK(call) CHECK(check_ok_(#call, call))
