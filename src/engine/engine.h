@@ -425,6 +425,8 @@ int machine_set_msr_filter(
 struct cpuid_entry {
 	u32 function, index, flags, eax, ebx, ecx, edx;
 };
+/* Does CPUID of this leaf and subleaf give this entry? */
+bool cpuid_entry_is(const struct cpuid_entry *e, u32 leaf, u32 subleaf);
 
 /* The CPUID that the host CPU and this engine can honestly execute. Returns how many entries, writes at most n. */
 unsigned engine_supported_cpuid(struct cpuid_entry *ret, unsigned n);

@@ -50,11 +50,6 @@ u64 op_tsc_hz(struct tool_call *c)
 
 /* ---- CPUID ---- */
 
-static bool is_entry(const struct cpuid_entry *e, u32 function, u32 index)
-{
-	return e->function == function && (!(e->flags & CPUID_INDEXED) || e->index == index);
-}
-
 #define CPUID_MAX 256
 
 int op_get_cpuid(struct tool_call *c, u32 function, u32 index)
@@ -65,7 +60,7 @@ int op_get_cpuid(struct tool_call *c, u32 function, u32 index)
 	int r = -KVM_ENOENT;
 
 	for (unsigned k = 0; a && k < n && r; k++)
-		if (is_entry(&e[k], function, index)) {
+		if (cpuid_entry_is(&e[k], function, index)) {
 			*a = (struct kvmi_get_cpuid_reply){e[k].eax, e[k].ebx, e[k].ecx, e[k].edx};
 			r = 0;
 		}

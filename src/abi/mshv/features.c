@@ -26,15 +26,10 @@ static u32 *cpuid_reg(struct cpuid_entry *e, unsigned reg)
 	return reg == EAX ? &e->eax : reg == EBX ? &e->ebx : reg == ECX ? &e->ecx : &e->edx;
 }
 
-static bool leaf_is(const struct cpuid_entry *e, u32 leaf, u32 subleaf)
-{
-	return e->function == leaf && (!(e->flags & CPUID_INDEXED) || e->index == subleaf);
-}
-
 const struct cpuid_entry *leaf_find(const struct leaves *l, u32 leaf, u32 subleaf)
 {
 	for (unsigned i = 0; i < l->n; i++)
-		if (leaf_is(&l->e[i], leaf, subleaf))
+		if (cpuid_entry_is(&l->e[i], leaf, subleaf))
 			return &l->e[i];
 	return NULL;
 }
@@ -74,7 +69,7 @@ static void clear_disabled(const struct mshv_create_partition_v2 *a, struct cpui
 	for (unsigned i = 0; i < ARRAY_SIZE(features); i++) {
 		const struct feature *f = &features[i];
 
-		if (leaf_is(e, f->leaf, f->subleaf) && disabled(a, f))
+		if (cpuid_entry_is(e, f->leaf, f->subleaf) && disabled(a, f))
 			*cpuid_reg(e, f->reg) &= ~BIT(f->cpuid_bit);
 	}
 }

@@ -14,13 +14,16 @@
 #define CPUID_KVM_BASE 0x40000000u
 #define CPUID_EXTENDED 0x80000000u
 
+bool cpuid_entry_is(const struct cpuid_entry *e, u32 leaf, u32 subleaf)
+{
+	return e->function == leaf && (!(e->flags & CPUID_INDEXED) || e->index == subleaf);
+}
+
 static const struct cpuid_entry *cpuid_find(const struct cpu *cpu, u32 leaf, u32 subleaf)
 {
-	for (unsigned i = 0; i < cpu->cpuid_count; i++) {
-		const struct cpuid_entry *e = &cpu->cpuid[i];
-		if (e->function == leaf && (!(e->flags & CPUID_INDEXED) || e->index == subleaf))
-			return e;
-	}
+	for (unsigned i = 0; i < cpu->cpuid_count; i++)
+		if (cpuid_entry_is(&cpu->cpuid[i], leaf, subleaf))
+			return &cpu->cpuid[i];
 	return NULL;
 }
 
