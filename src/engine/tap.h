@@ -51,6 +51,16 @@ enum tap_insn { TAP_INT_N, TAP_INT3, TAP_INTO, TAP_ICEBP };
 /* Kinds of access; BIT() of each is the right to it. */
 enum tap_access { TAP_READ, TAP_WRITE, TAP_FETCH, TAP_WALK_READ, TAP_WALK_WRITE };
 
+/* How an instruction writes its operand: a register, or the parts of an address. */
+struct tap_operand {
+	bool is_mem;
+	u8 reg;
+	u8 seg, addr_size, op_size; /* op_size: of the instruction, in memory or not */
+	u8 base, index, scale;      /* TAP_NO_REG: none; 1, 2, 4, 8 */
+	u64 disp;                   /* of an address relative to rip: the address */
+};
+#define TAP_NO_REG 0xff
+
 struct tap_event {
 	u32 kind;    /* enum tap_kind */
 	u8 insn_len; /* where the instruction is known, else 0 */
@@ -67,6 +77,7 @@ struct tap_event {
 		struct {
 			u8 table; /* enum tap_table */
 			bool store;
+			struct tap_operand operand;
 		} table;
 		struct { /* all but injected may be changed */
 			u8 vector;

@@ -145,7 +145,10 @@ static enum tap_verdict on_table(struct watched *w, struct tap_event *e)
 		[TAP_TR] = KVMI_DESC_TR,
 	};
 	const struct tool_event r = {.event = KVMI_V6_EVENT_DESCRIPTOR,
-		.descriptor = {.table = names[e->table.table], .write = !e->table.store}};
+		.descriptor = {.table = names[e->table.table],
+			.write = !e->table.store,
+			.amd = w->owner->amd,
+			.operand = e->table.operand}};
 	struct reply a;
 
 	if (!wants(w, KVMI_V6_EVENT_DESCRIPTOR))

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/hostcpu.h"
 #include "base/sys.h"
 #include "introspect/command.h"
 #include "introspect/event.h"
@@ -23,6 +24,7 @@ int introspection_create(struct machine *m, struct maps *maps, struct introspect
 	if (!i)
 		return -ENOMEM;
 	i->machine = m;
+	i->amd = host_cpu_is_amd();
 	i->maps = maps;
 	tokens_init(&i->tokens);
 	pthread_mutex_init(&i->lock, NULL);

@@ -50,7 +50,8 @@ struct tool_event {
 		} trap;
 		struct {
 			u8 table; /* KVMI_DESC_* */
-			bool write;
+			bool write, amd;
+			struct tap_operand operand;
 		} descriptor;
 		struct {
 			u32 function, index;
@@ -167,6 +168,7 @@ struct introspection {
 	_Atomic(struct watched *) vcpus[MACHINE_MAX_VCPUS];
 	_Atomic u32 vcpu_high;
 	_Atomic bool tapped;
+	bool amd; /* the host's processor is, where the protocol tells what VMX or SVM would */
 	struct session *_Atomic session;
 	struct tokens tokens;
 	struct maps *maps;                 /* may be asked for memory by these tokens */

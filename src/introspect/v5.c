@@ -7,6 +7,7 @@
 #include "introspect/ops.h"
 #include "introspect/regs.h"
 #include "introspect/vcpu.h"
+#include "introspect/vmx.h"
 
 /* ---- commands of the machine ---- */
 
@@ -184,12 +185,16 @@ static size_t extra_trap(const struct tool_event *r, u8 *to)
 	return sizeof(e);
 }
 
-/* What VMX or SVM would tell of the instruction is left 0: no tool looks at it. */
+/* Of these exits SVM tells nothing (APM 2:15.9), so on hosts of AMD the other fields stay 0. */
 static size_t extra_descriptor(const struct tool_event *r, u8 *to)
 {
-	const struct kvmi_event_descriptor e = {
+	struct kvmi_event_descriptor e = {
 		.descriptor = r->descriptor.table, .write = r->descriptor.write};
 
+	if (!r->descriptor.amd) {
+		e.arch.vmx.instr_info = vmx_instruction_info(r);
+		e.arch.vmx.exit_qualification = vmx_qualification(r);
+	}
 	memcpy(to, &e, sizeof(e));
 	return sizeof(e);
 }

@@ -87,8 +87,12 @@ static void read_trap(enum dialect d, struct event *e, const u8 *p)
 
 static void read_descriptor(enum dialect d, struct event *e, const u8 *p)
 {
-	if (d == V5)
+	if (d == V5) {
+		e->instr_info = get_u32(p);
+		check_zero(p + 4, 4, "padding of DESCRIPTOR");
+		e->qualification = get_u64(p + 8);
 		p += 16;
+	}
 	e->descriptor = p[0];
 	e->write = p[1];
 	check_zero(p + 2, 6, "padding of DESCRIPTOR");

@@ -4,6 +4,7 @@
 
 #include "tests/kvmi/groups.h"
 #include "tests/kvmi/world.h"
+#include "x86/regs.h"
 
 /* ---- INT3 ---- */
 
@@ -342,6 +343,72 @@ static void test_descriptor_retry(enum dialect d)
 	world_close(&w);
 }
 
+/* ---- what VMX tells of them, and SVM does not: on hosts of either vendor ---- */
+
+static enum { AS_IT_IS, AMD, INTEL } host;
+
+bool __real_host_cpu_is_amd(void);
+bool __wrap_host_cpu_is_amd(void);
+bool __wrap_host_cpu_is_amd(void)
+{
+	return host == AS_IT_IS ? __real_host_cpu_is_amd() : host == AMD;
+}
+
+GUEST64(operands, "	sgdt DATA\n"
+		  "	movl $DATA, %ebx\n"
+		  "	sidt 0x10(%rbx)\n"
+		  "	movl $DATA - 16, %esi\n"
+		  "	movl $2, %r9d\n"
+		  "	lgdt 8(%rsi, %r9, 4)\n"
+		  "	lidt guest_operands_here(%rip)\n"
+		  "	str %ecx\n"
+		  "	movl $DATA + 0x20, %r10d\n"
+		  "	sldt %fs:-4(%r10d)\n"
+		  "	hlt\n"
+		  "guest_operands_here:\n"
+		  "	.word 0xfff\n"
+		  "	.quad 0x31000\n"); /* VM_IDT */
+GUEST_LABEL(operands, here);
+
+static void operands_are_told(enum dialect d, bool told)
+{
+	static const u32 ds = SEG_DS << 15, wide = 2 << 7, no_index = 1 << 22, no_base = 1 << 27,
+			 load = 1 << 29, second = 1 << 28, register_form = 1 << 10;
+	const struct {
+		u32 info;
+		u64 qualification;
+	} want[] = {
+		{ds | wide | no_index | no_base, VM_DATA},
+		{ds | wide | no_index | RBX << 23 | second, 0x10},
+		{ds | wide | 2 | R9 << 18 | RSI << 23 | load, 8},
+		{ds | wide | no_index | no_base | load | second, AT_LABEL(0, operands, here)},
+		{register_form | RCX << 3 | second, 0},
+		{SEG_FS << 15 | 1 << 7 | no_index | R10 << 23, -4ull},
+	};
+	struct world w = WORLD(d, 1, LONG, operands);
+
+	event_on(w.t, 0, KVMI_EVENT_DESCRIPTOR);
+	vm_begin(w.vm);
+	for (unsigned i = 0; i < ARRAY_SIZE(want); i++) {
+		const struct event e = tool_event(w.t, KVMI_EVENT_DESCRIPTOR);
+
+		/* Bit 11, the operand's size, is undefined in 64-bit mode. */
+		CHECK_EQ(e.instr_info & ~(1u << 11), told ? want[i].info : 0);
+		CHECK_EQ(e.qualification, told ? want[i].qualification : 0);
+		tool_continue(w.t, &e);
+	}
+	CHECK_EQ(vm_ended(w.vm, 0), KVM_EXIT_HLT);
+	world_close(&w);
+}
+
+static void test_descriptor_operands(enum dialect d)
+{
+	host = INTEL;
+	operands_are_told(d, true);
+	host = AMD;
+	operands_are_told(d, false);
+}
+
 static void test_descriptor_off(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, tables);
@@ -452,6 +519,7 @@ const struct test insn_tests[] = {
 	TEST(test_hypercall_wrong, BOTH),
 	TEST(test_descriptor, BOTH),
 	TEST(test_descriptor_retry, BOTH),
+	TEST(test_descriptor_operands, V5),
 	TEST(test_descriptor_off, BOTH),
 	TEST(test_cpuid, BOTH),
 	TEST(test_xsave, BOTH),

@@ -42,6 +42,8 @@ struct event {
 	u64 cr2;
 	/* DESCRIPTOR */
 	u8 descriptor, write;
+	u32 instr_info; /* V5 */
+	u64 qualification;
 	/* V6: SINGLESTEP, CMD_ERROR, CPUID */
 	u8 failed;
 	s32 err;

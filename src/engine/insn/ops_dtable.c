@@ -26,7 +26,7 @@ static int dtable_load(
 	u64 lin;
 	int r;
 
-	if (tap_table(cpu, which, false, &r))
+	if (tap_table(cpu, in, which, false, &r))
 		return r;
 	r = operand_linear(cpu, in, dtable_bytes(in), ACC_READ, &lin);
 	if (!r)
@@ -54,7 +54,7 @@ static int dtable_store(
 
 	if ((cpu->cr4 & CR4_UMIP) && cpu->cpl > 0)
 		return cpu_gp0(cpu);
-	if (tap_table(cpu, which, true, &r))
+	if (tap_table(cpu, in, which, true, &r))
 		return r;
 	r = operand_linear(cpu, in, dtable_bytes(in), ACC_WRITE, &lin);
 	if (!r) /* a word and behind it a doubleword or more, SDM 3:3.5.1 */

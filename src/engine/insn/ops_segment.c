@@ -34,7 +34,7 @@ int op_sldt(struct cpu *cpu, const struct insn *in)
 {
 	int r = check_umip(cpu);
 
-	if (r || tap_table(cpu, TAP_LDTR, true, &r))
+	if (r || tap_table(cpu, in, TAP_LDTR, true, &r))
 		return r;
 	return store_selector(cpu, in, cpu->seg[SEG_LDTR].selector);
 }
@@ -43,7 +43,7 @@ int op_str(struct cpu *cpu, const struct insn *in)
 {
 	int r = check_umip(cpu);
 
-	if (r || tap_table(cpu, TAP_TR, true, &r))
+	if (r || tap_table(cpu, in, TAP_TR, true, &r))
 		return r;
 	return store_selector(cpu, in, cpu->seg[SEG_TR].selector);
 }
@@ -86,7 +86,7 @@ int op_lldt(struct cpu *cpu, const struct insn *in)
 	u16 selector;
 	int r;
 
-	if (tap_table(cpu, TAP_LDTR, false, &r))
+	if (tap_table(cpu, in, TAP_LDTR, false, &r))
 		return r;
 	r = read_selector(cpu, in, &selector);
 	if (r)
@@ -109,7 +109,7 @@ int op_ltr(struct cpu *cpu, const struct insn *in)
 	u16 selector;
 	int r;
 
-	if (tap_table(cpu, TAP_TR, false, &r))
+	if (tap_table(cpu, in, TAP_TR, false, &r))
 		return r;
 	r = read_selector(cpu, in, &selector);
 	if (r)

@@ -105,11 +105,26 @@ bool tap_ask_value(struct cpu *cpu, enum tap_kind kind, u32 index, u64 old, u64 
 
 /* ---- instructions ---- */
 
-bool tap_ask_table(struct cpu *cpu, enum tap_table t, bool store, int *ret)
+static struct tap_operand operand_of(const struct cpu *cpu, const struct insn *in)
+{
+	struct tap_operand o = {.is_mem = in->is_mem, .reg = in->rm, .op_size = in->op_size};
+
+	if (!in->is_mem)
+		return o;
+	o.seg = in->seg;
+	o.addr_size = in->addr_size;
+	o.base = in->base == BASE_RIP ? TAP_NO_REG : in->base;
+	o.index = in->index;
+	o.scale = in->scale;
+	o.disp = (u64)in->disp + (in->base == BASE_RIP ? cpu->next_rip : 0);
+	return o;
+}
+
+bool tap_ask_table(struct cpu *cpu, const struct insn *in, enum tap_table t, bool store, int *ret)
 {
 	struct tap_event e = {.kind = TAP_TABLE,
 		.insn_len = (u8)(cpu->next_rip - cpu->rip),
-		.table = {.table = t, .store = store}};
+		.table = {.table = t, .store = store, .operand = operand_of(cpu, in)}};
 	u64 unused = 0;
 
 	return ask(cpu, &e, 0, &unused, ret);

@@ -18,7 +18,7 @@ static inline bool tap_wants(const struct cpu *cpu, enum tap_kind kind)
 }
 
 bool tap_ask_value(struct cpu *cpu, enum tap_kind kind, u32 index, u64 old, u64 *value, int *ret);
-bool tap_ask_table(struct cpu *cpu, enum tap_table t, bool store, int *ret);
+bool tap_ask_table(struct cpu *cpu, const struct insn *in, enum tap_table t, bool store, int *ret);
 bool tap_ask_soft_int(struct cpu *cpu, enum tap_insn insn, u8 *vector, int *ret);
 bool tap_ask_plain(struct cpu *cpu, enum tap_kind kind, int *ret);
 bool tap_ask_page(struct cpu *cpu, u64 gpa, u64 gva, enum tap_access access, int *ret);
@@ -42,9 +42,10 @@ static inline bool tap_msr(
 	       tap_ask_value(cpu, read_or_write, index, 0, value, ret);
 }
 
-static inline bool tap_table(struct cpu *cpu, enum tap_table t, bool store, int *ret)
+static inline bool tap_table(
+	struct cpu *cpu, const struct insn *in, enum tap_table t, bool store, int *ret)
 {
-	return tap_wants(cpu, TAP_TABLE) && tap_ask_table(cpu, t, store, ret);
+	return tap_wants(cpu, TAP_TABLE) && tap_ask_table(cpu, in, t, store, ret);
 }
 
 static inline bool tap_soft_int(struct cpu *cpu, enum tap_insn insn, u8 *vector, int *ret)
