@@ -94,6 +94,10 @@ struct tap_event {
 			u32 leaf, index;
 		} cpuid;
 		struct {
+			/* What is over is an iteration and not the last one. Elsewhere than rip tells: it was interrupted. */
+			bool unfinished;
+		} step;
+		struct {
 			u64 gpa,
 				gva; /* of the access, in this page; gva of a walk: what is looked up */
 			u8 access; /* enum tap_access */

@@ -36,7 +36,7 @@ void event_update_taps(struct watched *w)
 
 	for (unsigned n = 0; n < ARRAY_SIZE(taps); n++)
 		wanted |= wants(w, taps[n].event) ? BIT(taps[n].tap) : 0;
-	if (w->single_step || w->opened_count || w->rep_begins || w->rep_complete)
+	if (w->single_step || page_watches_steps(w))
 		wanted |= BIT(TAP_STEP);
 	if (w->injection.on_way)
 		wanted |= BIT(TAP_EXCEPTION);
@@ -194,7 +194,7 @@ static enum tap_verdict on_step(struct watched *w, struct tap_event *e)
 	const struct tool_event r = {.event = KVMI_V6_EVENT_SINGLESTEP};
 	struct reply a;
 
-	page_instruction_over(w);
+	page_instruction_over(w, e->step.unfinished);
 	if (w->single_step && wants(w, KVMI_V6_EVENT_SINGLESTEP))
 		event_ask(w, &r, 0, &a);
 	return TAP_GO_ON;

@@ -61,22 +61,75 @@ static void open_page(struct watched *w, const struct tap_event *e)
 			(struct opened){.page = page_of(e), .access = (u8)BIT(e->page.access)};
 }
 
-void page_instruction_over(struct watched *w)
+/* ---- a repeated instruction that is not asked about any more ---- */
+
+bool page_watches_steps(const struct watched *w)
 {
-	w->opened_count = 0;
-	w->rep_complete = (w->rep_begins || w->rep_complete) && regs_rip(w->v) == w->rep_rip;
-	w->rep_begins = false;
+	return w->opened_count || w->repeat.state == REPEAT_BEGINS ||
+	       w->repeat.state == REPEAT_HOLDS;
 }
 
 static void complete_repeat(struct watched *w)
 {
-	w->rep_begins = true;
-	w->rep_rip = regs_rip(w->v);
+	struct vcpu_view now;
+
+	vcpu_look(w->v, &now);
+	w->repeat = (struct repeat){
+		.state = REPEAT_BEGINS, .rip = now.rip, .rsp = now.gpr[RSP], .cr3 = now.cr3};
 }
 
-static bool is_completed(const struct watched *w)
+/* An event has been delivered in the middle of it, which has changed none of these registers. */
+static void interrupt_repeat(struct watched *w, const struct vcpu_view *now)
 {
-	return w->rep_complete && w->rep_rip == regs_rip(w->v);
+	w->repeat.state = REPEAT_INTERRUPTED;
+	w->repeat.rcx = now->gpr[RCX];
+	w->repeat.rsi = now->gpr[RSI];
+	w->repeat.rdi = now->gpr[RDI];
+}
+
+/*
+ * Nobody steps through what comes in between, which may be long, and may never end. So the instruction is known by all that
+ * it had when it was left.
+ */
+static bool comes_back(const struct repeat *r, const struct vcpu_view *now)
+{
+	return r->state == REPEAT_INTERRUPTED && r->rsp == now->gpr[RSP] && r->cr3 == now->cr3 &&
+	       r->rcx == now->gpr[RCX] && r->rsi == now->gpr[RSI] && r->rdi == now->gpr[RDI];
+}
+
+static bool is_completed(struct watched *w)
+{
+	struct repeat *r = &w->repeat;
+	struct vcpu_view now;
+
+	if (r->state == REPEAT_NONE || r->state == REPEAT_BEGINS)
+		return false;
+	vcpu_look(w->v, &now);
+	if (r->rip == now.rip && comes_back(r, &now))
+		r->state = REPEAT_HOLDS;
+	return r->rip == now.rip && r->state == REPEAT_HOLDS;
+}
+
+static void repeat_stepped(struct watched *w, bool unfinished)
+{
+	struct repeat *r = &w->repeat;
+	struct vcpu_view now;
+
+	if (r->state == REPEAT_NONE || r->state == REPEAT_INTERRUPTED)
+		return;
+	vcpu_look(w->v, &now);
+	if (!unfinished)
+		r->state = REPEAT_NONE;
+	else if (now.rip == r->rip)
+		r->state = REPEAT_HOLDS;
+	else
+		interrupt_repeat(w, &now);
+}
+
+void page_instruction_over(struct watched *w, bool unfinished)
+{
+	w->opened_count = 0;
+	repeat_stepped(w, unfinished);
 }
 
 /* ---- what the guest reads instead ---- */

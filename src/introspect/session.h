@@ -109,6 +109,18 @@ struct opened {
 };
 #define OPENED_MAX 8
 
+/* No more page events of a repeated instruction: which one it is, and how far it is. */
+struct repeat {
+	enum {
+		REPEAT_NONE,
+		REPEAT_BEGINS, /* holds after the first pass */
+		REPEAT_HOLDS,
+		REPEAT_INTERRUPTED /* holds again when the guest comes back to it */
+	} state;
+	u64 rip, rsp, cr3;
+	u64 rcx, rsi, rdi; /* REPEAT_INTERRUPTED */
+};
+
 struct watched {
 	struct introspection *owner;
 	struct vcpu *_Atomic v; /* NULL: has been destroyed */
@@ -139,9 +151,7 @@ struct watched {
 	u32 tap_events; /* as the engine knows them */
 	struct opened opened[OPENED_MAX];
 	unsigned opened_count;
-	/* No more page events of the repeated instruction at rep_rip; after its first pass. */
-	bool rep_begins, rep_complete;
-	u64 rep_rip;
+	struct repeat repeat;
 	u8 data[TAP_DATA_MAX]; /* of the last page event's answer */
 };
 

@@ -86,7 +86,8 @@ static void forget_wishes(struct watched *w)
 {
 	drop_jobs(w);
 	w->events = w->pauses = w->tap_events = 0;
-	w->single_step = w->regs_wait = w->rep_begins = w->rep_complete = false;
+	w->single_step = w->regs_wait = false;
+	w->repeat.state = REPEAT_NONE;
 	w->opened_count = 0;
 	memset(&w->injection, 0, sizeof(w->injection));
 }

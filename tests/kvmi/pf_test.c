@@ -327,6 +327,79 @@ static void test_rep_complete_ends(enum dialect d)
 	world_close(&w);
 }
 
+/* With TF each iteration is followed by a trap, whose handler is in the way. */
+GUEST64(trapped, "1:	movl $PAGE1, %edi\n"
+		 "	movl $5, %ecx\n"
+		 "	movl $0x20, %eax\n"
+		 "	cld\n"
+		 "	pushfq\n"
+		 "	orl $0x100, (%rsp)\n"
+		 "	popfq\n"
+		 "	rep stosb\n"
+		 "	pushfq\n"
+		 "	andl $~0x100, (%rsp)\n"
+		 "	popfq\n"
+		 "	TELL 0x10, 1\n"
+		 "	jmp 1b\n"
+		 "guest_trapped_handler:\n"
+		 "	incq DATA\n"
+		 "	iretq\n");
+GUEST_LABEL(trapped, handler);
+
+/* It holds on when the guest comes back from what has interrupted the instruction, and no longer than this. */
+static void test_rep_complete_interrupted(enum dialect d)
+{
+	struct world w = WORLD(d, 1, LONG, trapped);
+	const u64 handler = AT_LABEL(0, trapped, handler);
+
+	vm_write64(w.vm, VM_IDT + 16, handler | SEL_CODE64 << 16 | 0x8e00ull << 32);
+	event_on(w.t, 0, KVMI_EVENT_PF);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 5), 0);
+	vm_begin(w.vm);
+	for (unsigned i = 0; i < 3; i++) {
+		const struct event e = tool_event(w.t, KVMI_EVENT_PF);
+
+		CHECK_EQ(e.gpa, VM_PAGE(1));
+		tool_answer_pf(w.t, &e, KVMI_EVENT_ACTION_CONTINUE,
+			(struct pf_answer){.rep_complete = true});
+		VM_OUT(w.vm, 0, 0x10, 1);
+		CHECK(vm_read64(w.vm, VM_DATA) >= 5 * (i + 1));
+	}
+	world_close(&w);
+}
+
+/* It ends by what it finds, and goes on from there with the same registers: that is another instruction. */
+GUEST64(scas, "	movl $PAGE1, %edi\n"
+	      "	movl $8, %ecx\n"
+	      "	movl $0x62, %eax\n"
+	      "	cld\n"
+	      "1:	repne scasb\n"
+	      "	movl %ecx, DATA\n"
+	      "	je 1b\n"
+	      "	TELL 0x10, 1\n"
+	      "	hlt\n");
+
+static void test_rep_complete_goes_on(enum dialect d)
+{
+	static const unsigned events_at[] = {0, 2, 5};
+	struct world w = WORLD(d, 1, LONG, scas);
+
+	memcpy(w.vm->ram + VM_PAGE(1), "abaabccc", 8);
+	event_on(w.t, 0, KVMI_EVENT_PF);
+	CHECK_EQ(cmd_set_access(w.t, VM_PAGE(1), 6), 0);
+	vm_begin(w.vm);
+	for (unsigned i = 0; i < ARRAY_SIZE(events_at); i++) {
+		const struct event e = tool_event(w.t, KVMI_EVENT_PF);
+
+		CHECK_EQ(e.gpa, VM_PAGE(1) + events_at[i]);
+		tool_answer_pf(w.t, &e, KVMI_EVENT_ACTION_CONTINUE,
+			(struct pf_answer){.rep_complete = true});
+	}
+	VM_OUT(w.vm, 0, 0x10, 1);
+	tool_quiet(w.t);
+	world_close(&w);
+}
+
 /* ---- addresses ---- */
 
 GUEST64(alias, "	movl %eax, ALIAS + PAGE1 + 8\n"
@@ -503,6 +576,8 @@ const struct test pf_tests[] = {
 	TEST(test_rep, BOTH),
 	TEST(test_rep_complete, BOTH),
 	TEST(test_rep_complete_ends, BOTH),
+	TEST(test_rep_complete_interrupted, BOTH),
+	TEST(test_rep_complete_goes_on, BOTH),
 	TEST(test_alias, BOTH),
 	TEST(test_guest_fault_first, BOTH),
 	TEST(test_walk, BOTH),

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Answers to events: in any order, wrong ones, actions that an event does not have, CRASH. */
+#include <signal.h>
 #include <string.h>
 
 #include "tests/kvmi/groups.h"
@@ -49,6 +50,25 @@ static void test_out_of_order(enum dialect d)
 		}
 	}
 	tool_quiet(w.t);
+	world_close(&w);
+}
+
+/* KVM_RUN ends by it when the tool has answered: the guest stands in the middle of an instruction until then. */
+static void test_signal(enum dialect d)
+{
+	struct world w = WORLD(d, 1, LONG, counters);
+	struct event e;
+
+	vm_begin(w.vm);
+	e = pause_cpu(w.t, 0);
+	__atomic_store_n(&w.vm->cpu[0].stop, true, __ATOMIC_SEQ_CST);
+	for (unsigned i = 0; i < 3; i++) {
+		CHECK_EQ(pthread_kill(w.vm->cpu[0].thread, SIGUSR1), 0);
+		CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, NULL), 0); /* it is there, and waits */
+	}
+	CHECK(vm_silent(w.vm, 0));
+	tool_continue(w.t, &e);
+	CHECK_EQ(vm_ended(w.vm, 0), -EINTR);
 	world_close(&w);
 }
 
@@ -388,6 +408,7 @@ static void test_crash(enum dialect d)
 
 const struct test reply_tests[] = {
 	TEST(test_out_of_order, BOTH),
+	TEST(test_signal, BOTH),
 	TEST(test_same_seq, BOTH),
 	TEST(test_unknown_seq_closes, BOTH),
 	TEST(test_nobody_waits_closes, BOTH),

@@ -397,7 +397,7 @@ int step_insn(struct cpu *cpu, const struct insn *in)
 			cpu->rflags |= flags & FL_RF;
 		return r;
 	}
-	resume = unfinished(cpu, in);
+	cpu->tap_unfinished = resume = unfinished(cpu, in);
 	if (resume)
 		cpu->rflags |= flags & FL_RF;
 	cpu->rip = cpu->next_rip;

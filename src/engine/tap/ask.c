@@ -148,7 +148,9 @@ bool tap_ask_plain(struct cpu *cpu, enum tap_kind kind, int *ret)
 	struct tap_event e = {.kind = kind};
 	u64 unused = 0;
 
-	if (kind != TAP_STEP)
+	if (kind == TAP_STEP)
+		e.step.unfinished = cpu->tap_unfinished;
+	else
 		e.insn_len = (u8)(cpu->next_rip - cpu->rip);
 	if (kind == TAP_CPUID) {
 		e.cpuid.leaf = (u32)cpu->gpr[RAX];

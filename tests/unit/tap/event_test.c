@@ -645,8 +645,10 @@ static void check_step(struct watcher *w)
 	static const u32 want[] = {CODE + 5, CODE + 10, CODE + 10, CODE + 12, HANDLER};
 
 	assert_int_equal(w->count, ARRAY_SIZE(want));
-	for (unsigned i = 0; i < w->count; i++)
+	for (unsigned i = 0; i < w->count; i++) {
 		expect(&w->seen[i], TAP_STEP, want[i]);
+		assert_int_equal(w->seen[i].e.step.unfinished, i == 2);
+	}
 	assert_int_equal(w->seen[2].s.gpr[RCX], 1);
 }
 

@@ -54,6 +54,7 @@ static void copy_event(struct tap_event *d, const struct tap_event *e)
 		d->cpuid.leaf = e->cpuid.leaf;
 		d->cpuid.index = e->cpuid.index;
 		break;
+	case TAP_STEP: d->step.unfinished = e->step.unfinished; break;
 	case TAP_PAGE:
 		d->page.gpa = e->page.gpa;
 		d->page.gva = e->page.gva;
