@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "watcher.h"
 
+#include <errno.h>
+
 #include "engine/core/vcpu.h"
 #include "engine/exit.h"
 
@@ -182,4 +184,49 @@ void watcher_compare(const struct watcher *a, const struct watcher *b)
 		assert_memory_equal(&a->seen[i].s, &b->seen[i].s, sizeof(a->seen[i].s));
 		assert_int_equal(a->seen[i].byte, b->seen[i].byte);
 	}
+}
+
+/* ---- one guest, two executors ---- */
+
+static void run_one(struct watcher *w, bool step, u32 events, void (*prepare)(struct watcher *w))
+{
+	watcher_open(w, step);
+	for (unsigned cr = 0; cr < 9; cr++)
+		assert_int_equal(vcpu_tap_cr(w->world.v, cr, true),
+			cr == 0 || cr == 3 || cr == 4 || cr == 8 ? 0 : -EINVAL);
+	assert_int_equal(vcpu_tap_events(w->world.v, events), 0);
+	prepare(w);
+	watcher_run(w);
+	if (!step) { /* again: with what has been translated and filled */
+		w->count = 0;
+		prepare(w);
+		watcher_run(w);
+	}
+}
+
+void watcher_both(u32 events, void (*prepare)(struct watcher *w), void (*check)(struct watcher *w))
+{
+	static struct watcher a, b;
+
+	run_one(&a, true, events, prepare);
+	run_one(&b, false, events, prepare);
+	watcher_compare(&a, &b);
+	check(&a);
+	watcher_close(&a);
+	watcher_close(&b);
+}
+
+void watcher_expect(const struct seen *s, enum tap_kind kind, u64 rip)
+{
+	assert_int_equal(s->e.kind, kind);
+	assert_int_equal(s->s.rip, rip);
+}
+
+/* What the handler finds: error code, rip, ... */
+u64 watcher_frame(struct watcher *w, unsigned n)
+{
+	u64 v;
+
+	memcpy(&v, w->world.ram + gpr_of(w->world.v, RSP) + n * 8, 8);
+	return v;
 }

@@ -64,4 +64,10 @@ void watcher_run(struct watcher *w);
 /* Run the same guest by step and by translation, twice there: what was asked must be the same. */
 void watcher_compare(const struct watcher *a, const struct watcher *b);
 
+/* The same by both: prepared, run to its end, compared, and then looked at. All control registers are selected. */
+void watcher_both(u32 events, void (*prepare)(struct watcher *w), void (*check)(struct watcher *w));
+void watcher_expect(const struct seen *s, enum tap_kind kind, u64 rip);
+/* A word of the frame that the last delivery has pushed. */
+u64 watcher_frame(struct watcher *w, unsigned n);
+
 #endif
