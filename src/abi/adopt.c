@@ -6,7 +6,6 @@
  */
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 #include "abi/table.h"
 #include "base/check.h"
 #include "base/fd.h"
+#include "base/proc.h"
 
 static bool same_file(const struct object *o, const struct stat *st)
 {
@@ -198,44 +198,30 @@ bool dev_owns(struct dev *d, int fd)
 
 /* ---- duplicates of what is closed ---- */
 
-/* As the kernel writes them. */
-struct dir_entry {
-	u64 ino;
-	s64 offset;
-	u16 length;
-	u8 type;
-	char name[];
+struct duplicate {
+	struct dev *dev;
+	const struct object *of;
+	int fd; /* -1: none was found */
 };
 
-/* The descriptor in n bytes of directory entries that is o's file, though not by the table, or -1. */
-static int find_in_entries(struct dev *d, const char *entries, long n, const struct object *o)
+/* Is this descriptor of the object's file, though not by the table? */
+static int is_duplicate(int fd, void *arg)
 {
-	const struct dir_entry *e;
-	long at;
+	struct duplicate *d = arg;
 
-	for (at = 0; at < n; at += e->length) {
-		int fd;
-
-		e = (const void *)(entries + at);
-		fd = atoi(e->name);
-		if (e->name[0] != '.' && !fd_is_kept(fd) && !dev_knows(d, fd) && still_same(fd, o))
-			return fd;
-	}
-	return -1;
+	if (fd_is_kept(fd) || dev_knows(d->dev, fd) || !still_same(fd, d->of))
+		return 0;
+	d->fd = fd;
+	return 1;
 }
 
 /* Under d->lock: some other descriptor of this process for o's file, or -1. */
 static int find_duplicate(struct dev *d, const struct object *o)
 {
-	int dir = sys_open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), found = -1;
-	char entries[1024] __attribute__((aligned(8)));
-	long n;
+	struct duplicate found = {.dev = d, .of = o, .fd = -1};
 
-	while (dir >= 0 && found < 0 && (n = sys_getdents64(dir, entries, sizeof(entries))) > 0)
-		found = find_in_entries(d, entries, n, o);
-	if (dir >= 0)
-		sys_close(dir);
-	return found;
+	proc_numbers("/proc/self/fd", is_duplicate, &found);
+	return found.fd;
 }
 
 void object_forget(struct dev *d, int fd, struct object *o)

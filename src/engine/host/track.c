@@ -25,6 +25,7 @@
 #include <string.h>
 
 #include "base/fd.h"
+#include "base/proc.h"
 #include "base/sys.h"
 #include "base/without.h"
 #include "engine/core/machine.h"
@@ -193,59 +194,25 @@ static int register_part(u64 start, u64 end)
 	return of_faults(UFFDIO_REGISTER, &r);
 }
 
-/* A line of maps: "start-end perms offset device inode path". Is it private, of no file? */
-static bool parse_line(char *line, u64 *ret_start, u64 *ret_end)
+struct track_part {
+	u64 start, end;
+};
+
+static int register_mapping(const struct proc_mapping *m, void *arg)
 {
-	char *at;
+	const struct track_part *part = arg;
+	const u64 start = MAX(m->start, part->start), end = MIN(m->end, part->end);
 
-	*ret_start = strtoull(line, &at, 16);
-	if (*at != '-')
-		return false;
-	*ret_end = strtoull(at + 1, &at, 16);
-	if (strlen(at) < 6 || at[4] != 'p')
-		return false;
-	at = strchr(at + 6, ' '); /* behind the offset */
-	at = at ? strchr(at + 1, ' ') : NULL;
-	return at && !strtoull(at, &at, 10) && (!*at || strchr(" \n", *at)) &&
-	       (!at[strspn(at, " ")] || at[strspn(at, " ")] == '[');
-}
-
-static void register_line(char *line, u64 start, u64 end)
-{
-	u64 from, to;
-
-	if (parse_line(line, &from, &to) && MAX(from, start) < MIN(to, end))
-		register_part(MAX(from, start), MIN(to, end));
-}
-
-/* The lines of a buffer that are whole; how many bytes are left over and were moved to its beginning. */
-static size_t take_lines(char *text, size_t n, u64 start, u64 end)
-{
-	char *line = text, *next;
-
-	while ((next = memchr(line, '\n', n - (size_t)(line - text)))) {
-		*next = 0;
-		register_line(line, start, end);
-		line = next + 1;
-	}
-	n -= (size_t)(line - text);
-	memmove(text, line, n);
-	return n;
+	if (m->anonymous && !m->shared && start < end)
+		register_part(start, end);
+	return 0;
 }
 
 int track_range(u64 start, u64 size)
 {
-	int fd = sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	char text[8192];
-	size_t rest = 0;
-	ssize_t n;
+	struct track_part part = {start, start + size};
 
-	if (fd < 0)
-		return -errno;
-	while ((n = sys_read(fd, text + rest, sizeof(text) - rest)) > 0)
-		rest = take_lines(text, rest + (size_t)n, start, start + size);
-	sys_close(fd);
-	return 0;
+	return proc_mappings(register_mapping, &part);
 }
 
 int track_protect(u64 page)

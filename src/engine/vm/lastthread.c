@@ -20,6 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/proc.h"
 #include "base/sys.h"
 #include "base/thread.h"
 #include "engine/vm/last.h"
@@ -37,53 +38,28 @@ bool last_first_is_gone(void)
 
 /* ---- /proc ---- */
 
-struct directory_entry { /* struct linux_dirent64 */
-	u64 inode, offset;
-	u16 bytes;
-	u8 type;
-	char name[];
-};
-
 enum whose { NOBODY, FIRST, OURS, OTHER };
 
-static enum whose whose(const char *name, int pid)
+struct others {
+	int pid;
+	enum whose worst; /* OURS and nothing worse, or else */
+};
+
+static int add_thread(int tid, void *arg)
 {
-	int tid = atoi(name);
+	struct others *o = arg;
+	enum whose whose = thread_is_own(tid) ? OURS : OTHER;
 
-	if (name[0] == '.')
-		return NOBODY;
-	if (tid == pid)
-		return FIRST;
-	return thread_is_own(tid) ? OURS : OTHER;
-}
-
-/* Those in a piece of the folder: OURS and nothing worse, or else. */
-static enum whose worst(const char *buffer, long n, int pid)
-{
-	enum whose all = NOBODY;
-
-	for (long at = 0; at < n;) {
-		const struct directory_entry *e = (const void *)(buffer + at);
-
-		all = MAX(all, whose(e->name, pid));
-		at += e->bytes;
-	}
-	return all;
+	o->worst = MAX(o->worst, tid == o->pid ? FIRST : whose);
+	return 0;
 }
 
 /* Are there none but the first and ours? False as well if that cannot be found out: gVisor then shows none at all. */
 static bool none_is_left(int pid)
 {
-	int fd = sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_Alignas(8) char buffer[4096];
-	enum whose all = NOBODY;
-	long n = -1;
+	struct others o = {.pid = pid, .worst = NOBODY};
 
-	while (fd >= 0 && (n = sys_getdents64(fd, buffer, sizeof(buffer))) > 0)
-		all = MAX(all, worst(buffer, n, pid));
-	if (fd >= 0)
-		sys_close(fd);
-	return all == OURS && n == 0;
+	return !proc_numbers("/proc/self/task", add_thread, &o) && o.worst == OURS;
 }
 
 /* As wait(2) has it; -1: not known, or it is alive. */

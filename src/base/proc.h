@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* What /proc says of this process. Read by calls of base/sys.h, without memory from the heap. Outer code. */
+#ifndef BASE_PROC_H
+#define BASE_PROC_H
+
+#include "base/types.h"
+
+/*
+ * Calls `each` with every name in this folder that is a number, until it returns something else than 0, which is the
+ * result; 0: those were all; -errno. The folder is open meanwhile, so that of descriptors has one more.
+ */
+int proc_numbers(const char *folder, int (*each)(int number, void *arg), void *arg);
+
+struct proc_mapping {
+	u64 start, end, offset, dev, ino;
+	bool shared;
+	bool anonymous; /* of no file, and no name but the kernel's */
+};
+/* The same with every mapping, in the order of addresses. */
+int proc_mappings(int (*each)(const struct proc_mapping *mapping, void *arg), void *arg);
+
+#endif
