@@ -52,11 +52,18 @@ struct guest_memory {
 	u32 n_free, next_id, max_slots;
 	u8 *ram; /* the reservation of kvm_create */
 	size_t ram_size;
+	int file; /* where memory is that was made here, if a tool looks into the guest; -1: none */
+	u64 file_size;
 };
 
 void memory_init(struct guest_memory *m, u32 max_slots);
 /* After the descriptors were closed: the hypervisor is not told. */
 void memory_free(struct guest_memory *m);
+/* ram.c: memory of a region. MAP_FAILED, with errno. */
+void *ram_map(kvm_context_t kvm, u64 len);
+void ram_unmap(const struct guest_memory *m, void *at, u64 len);
+/* After everything was unmapped. */
+void ram_close(struct guest_memory *m);
 /* The memory that kvm_create promises. */
 int memory_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem);
 /* Where the guest's memory of the whole range is, or NULL. */

@@ -25,6 +25,8 @@ struct port_ops {
 	void (*close_fd)(void *state, int fd);
 	/* After every descriptor was closed. */
 	void (*destroy)(void *state);
+	/* Whether tools look into the guests that are made from now on, who would map their memory. NULL: never. */
+	bool (*has_tool)(void);
 };
 
 /* The kernel's `run`: port_kernel_run.c. */

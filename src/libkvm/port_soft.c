@@ -63,6 +63,11 @@ static void soft_destroy(void *state)
 	dev_destroy(state);
 }
 
+static bool soft_has_tool(void)
+{
+	return getenv(DEV_TOOL_ENV) != NULL;
+}
+
 const char *request_name(unsigned long request)
 {
 	const char *name = dev_request_name(NULL, request);
@@ -76,4 +81,5 @@ const struct port_ops port_soft = {
 	.run = soft_run,
 	.close_fd = soft_close,
 	.destroy = soft_destroy,
+	.has_tool = soft_has_tool,
 };

@@ -9,11 +9,10 @@
 
 #include "libkvm/context.h"
 
-#define LOW_END   0xa0000ull    /* where video memory begins */
-#define HIGH      0xc0000ull    /* where memory goes on */
-#define HOLE      0xe0000000ull /* devices up to 4 GiB */
-#define ABOVE_4G  0x100000000ull
-#define NO_BACKUP (MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE)
+#define LOW_END  0xa0000ull    /* where video memory begins */
+#define HIGH     0xc0000ull    /* where memory goes on */
+#define HOLE     0xe0000000ull /* devices up to 4 GiB */
+#define ABOVE_4G 0x100000000ull
 
 void memory_init(struct guest_memory *m, u32 max_slots)
 {
@@ -22,25 +21,27 @@ void memory_init(struct guest_memory *m, u32 max_slots)
 	m->slots.item_size = sizeof(struct view_slot);
 	m->dirty.item_size = sizeof(struct dirty_chunk);
 	m->max_slots = max_slots;
+	m->file = -1;
 }
 
-static void release(const struct region *region)
+static void release(const struct guest_memory *m, const struct region *region)
 {
 	if (region->owned)
-		munmap(region->hva, region->range.len);
+		ram_unmap(m, region->hva, region->range.len);
 }
 
 void memory_free(struct guest_memory *m)
 {
 	for (int i = 0; i < m->regions.n; i++)
-		release(ranges_at(&m->regions, i));
+		release(m, ranges_at(&m->regions, i));
 	ranges_free(&m->regions);
 	ranges_free(&m->aliases);
 	ranges_free(&m->slots);
 	ranges_free(&m->dirty);
 	free(m->free_ids);
 	if (m->ram)
-		munmap(m->ram, m->ram_size);
+		ram_unmap(m, m->ram, m->ram_size);
+	ram_close(m);
 }
 
 void *memory_host(kvm_context_t kvm, u64 gpa, u64 len)
@@ -194,7 +195,7 @@ int memory_create_initial(kvm_context_t kvm, u64 bytes, void **phys_mem)
 	int r;
 
 	if (mem >= bytes && span >= mem)
-		ram = mmap(NULL, span, PROT_READ | PROT_WRITE, NO_BACKUP, -1, 0);
+		ram = ram_map(kvm, span);
 	if (ram == MAP_FAILED)
 		return fail(
 			kvm, -ENOMEM, "there are no %lu bytes of memory left for the guest", bytes);
@@ -229,7 +230,7 @@ void *kvm_create_phys_mem(
 	int r;
 
 	/* A length of 0 is refused by region_add. */
-	region.hva = len ? mmap(NULL, len, PROT_READ | PROT_WRITE, NO_BACKUP, -1, 0) : NULL;
+	region.hva = len ? ram_map(kvm, len) : NULL;
 	if (region.hva == MAP_FAILED) {
 		fail(kvm, -errno, "there are no %lu bytes of memory left for the guest", len);
 		return NULL;
@@ -238,7 +239,7 @@ void *kvm_create_phys_mem(
 	if (r >= 0)
 		return region.hva;
 	if (len)
-		munmap(region.hva, len);
+		ram_unmap(&kvm->memory, region.hva, len);
 	result(r);
 	return NULL;
 }
@@ -261,7 +262,7 @@ static int region_remove(kvm_context_t kvm, const struct region *region)
 		return r;
 	}
 	dirty_forget(m, &old.range);
-	release(&old);
+	release(m, &old);
 	return 0;
 }
 

@@ -1,7 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Guest memory: what kvm_create lays out, and regions that come, give way and go. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "vm.h"
 
@@ -153,6 +159,97 @@ static void taken_from_guest(void **state)
 	}
 }
 
+/* The file in which memory for the guest is, if it is in one: of all descriptors' names. */
+static bool ram_file(char path[64], struct stat *ret)
+{
+	char link[64];
+	ssize_t n;
+
+	for (int fd = 0; fd < 2048; fd++) {
+		snprintf(path, 64, "/proc/self/fd/%d", fd);
+		n = readlink(path, link, sizeof(link) - 1);
+		link[n > 0 ? n : 0] = 0;
+		if (!strncmp(link, "/memfd:guest-ram", 16))
+			return !stat(path, ret);
+	}
+	return false;
+}
+
+static bool engine_is_ours(void)
+{
+	return !strcmp(vm_engine, "soft") || !strcmp(vm_engine, "mshv");
+}
+
+static void begin_with_tool(struct vm *vm, unsigned long bytes)
+{
+	setenv("USERVISOR_INTROSPECT", "unix:/nonexistent/tool", 1);
+	vm_create(vm, bytes);
+}
+
+static void end_with_tool(struct vm *vm)
+{
+	vm_destroy(vm);
+	unsetenv("USERVISOR_INTROSPECT");
+}
+
+/* A tool can map what is in a file. What a region had is given back with it. */
+static void tool_gets_file(void **state)
+{
+	char path[64];
+	struct stat st;
+	struct vm vm;
+	u8 *more;
+
+	vm_create(&vm, MEM);
+	assert_false(ram_file(path, &st));
+	vm_destroy(&vm);
+	begin_with_tool(&vm, MEM);
+	assert_int_equal(ram_file(path, &st), engine_is_ours());
+	LOAD(&vm, layout_code);
+	assert_int_equal(vm_run(&vm), 7);
+	assert_int_equal(vm.mem[0x9ffff], 1);
+	more = kvm_create_phys_mem(vm.kvm, 16 << 20, MEM, 0, 1);
+	assert_non_null(more);
+	if (engine_is_ours()) {
+		blkcnt_t before;
+
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_size, 2 * MEM);
+		before = st.st_blocks;
+		memset(more, 1, MEM);
+		assert_int_equal(stat(path, &st), 0);
+		assert_true(st.st_blocks >= before + (blkcnt_t)(MEM / 512));
+		kvm_destroy_phys_mem(vm.kvm, 16 << 20, MEM);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_blocks, before);
+	}
+	end_with_tool(&vm);
+	assert_false(ram_file(path, &st));
+}
+
+/* Files may not become so large: then the memory is in none, and nobody gets SIGXFSZ. */
+static void tool_gets_no_file(void **state)
+{
+	struct rlimit limit, small;
+	char path[64];
+	struct stat st;
+	struct vm vm;
+	u8 *more;
+
+	begin_with_tool(&vm, MEM);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+	small = limit;
+	small.rlim_cur = MEM;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+	more = kvm_create_phys_mem(vm.kvm, 16 << 20, MEM, 0, 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	assert_non_null(more);
+	memset(more, 1, MEM);
+	if (ram_file(path, &st))
+		assert_int_equal(st.st_size, MEM);
+	end_with_tool(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -163,6 +260,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(provisional_gives_way),
 		cmocka_unit_test(bad_regions),
 		cmocka_unit_test(read_only_memory),
+		cmocka_unit_test(tool_gets_file),
+		cmocka_unit_test(tool_gets_no_file),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));

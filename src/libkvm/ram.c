@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Memory that libkvm makes for guests. It is shared anonymous memory, which is a file without a descriptor. Where a tool looks
+ * into the guest, it is in one file with a descriptor, which the engine hands to the tool (KVMI's GET_RAM), and which the
+ * kernel treats in the same way otherwise. Without memfds it is anonymous as well.
+ */
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "libkvm/context.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+#define NO_BACKUP (MAP_SHARED | MAP_NORESERVE)
+
+/* MFD_NOEXEC_SEAL where the kernel knows it (6.3), because vm.memfd_noexec may demand it. */
+static int open_file(void)
+{
+	int fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	return fd_keep(fd);
+}
+
+/* A file that becomes larger than this would be a signal. */
+static bool size_is_allowed(u64 size)
+{
+	struct rlimit limit;
+
+	return !getrlimit(RLIMIT_FSIZE, &limit) && size <= limit.rlim_cur;
+}
+
+/* Makes the file longer; where the new part begins, or -1. */
+static off_t append(struct guest_memory *m, u64 len)
+{
+	const u64 begin = m->file_size, end = begin + ALIGN_UP(len, PAGE_SIZE);
+
+	if (m->file < 0)
+		m->file = open_file();
+	if (m->file < 0 || end < begin || !size_is_allowed(end) || ftruncate(m->file, (off_t)end))
+		return -1;
+	m->file_size = end;
+	return (off_t)begin;
+}
+
+static void *map_in_file(kvm_context_t kvm, u64 len)
+{
+	off_t at;
+
+	pthread_mutex_lock(&kvm->lock);
+	at = append(&kvm->memory, len);
+	pthread_mutex_unlock(&kvm->lock);
+	if (at < 0)
+		return MAP_FAILED;
+	return mmap(NULL, len, PROT_READ | PROT_WRITE, NO_BACKUP, kvm->memory.file, at);
+}
+
+void *ram_map(kvm_context_t kvm, u64 len)
+{
+	const struct port_ops *port = kvm->driver->port;
+	void *at = MAP_FAILED;
+
+	if (port->has_tool && port->has_tool())
+		at = map_in_file(kvm, len);
+	if (at == MAP_FAILED)
+		at = mmap(NULL, len, PROT_READ | PROT_WRITE, NO_BACKUP | MAP_ANONYMOUS, -1, 0);
+	return at;
+}
+
+/* The pages go with the last mapping; those of the file would stay as long as it does. */
+void ram_unmap(const struct guest_memory *m, void *at, u64 len)
+{
+	if (m->file >= 0)
+		madvise(at, len, MADV_REMOVE);
+	munmap(at, len);
+}
+
+void ram_close(struct guest_memory *m)
+{
+	if (m->file >= 0)
+		fd_drop(m->file);
+	m->file = -1;
+}
