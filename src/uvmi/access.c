@@ -6,32 +6,47 @@
 #include "uvmi/session.h"
 
 #define ENTRIES_MAX 256
+#define WINDOW      16 /* commands on their way at once */
 
 /* In v5 a vCPU does it, any that is there. */
-static int set_v5(struct uvmi *s, u16 view, const struct uvmi_page_access *pages, unsigned n)
+static int set_start(struct uvmi *s, struct pending *call, u16 view,
+	const struct uvmi_page_access *pages, unsigned n)
 {
-	const struct kvmi_set_page_access c = {.count = (u16)n, .view = view};
-	struct kvmi_page_access_entry entries[ENTRIES_MAX];
-	const struct iovec in[2] = {PART(c), {entries, n * sizeof(*entries)}};
-	struct pending spec = {.min = 0};
-
-	for (unsigned i = 0; i < n; i++)
-		entries[i] = (struct kvmi_page_access_entry){
-			.gpa = pages[i].gpa, .access = pages[i].access};
-	return command_open(s, UVMI_SET_PAGE_ACCESS, in, 2, &spec);
-}
-
-static int set_v6(struct uvmi *s, u16 view, const struct uvmi_page_access *pages, unsigned n)
-{
-	const struct kvmi_v6_set_page_access c = {.count = (u16)n, .view = view};
+	const struct kvmi_set_page_access v5 = {.count = (u16)n, .view = view};
+	const struct kvmi_v6_set_page_access v6 = {.count = (u16)n, .view = view};
 	struct kvmi_v6_page_access_entry entries[ENTRIES_MAX];
-	const struct iovec in[2] = {PART(c), {entries, n * sizeof(*entries)}};
-	struct pending spec = {.min = 0};
+	const struct iovec in[2] = {EITHER(s, v5, v6), {entries, n * sizeof(*entries)}};
 
+	_Static_assert(sizeof(*entries) == sizeof(struct kvmi_page_access_entry) &&
+			       offsetof(struct kvmi_v6_page_access_entry, access) ==
+				       offsetof(struct kvmi_page_access_entry, access),
+		"both dialects have the same");
 	for (unsigned i = 0; i < n; i++)
 		entries[i] = (struct kvmi_v6_page_access_entry){
 			.gpa = pages[i].gpa, .access = pages[i].access};
-	return command_open(s, UVMI_SET_PAGE_ACCESS, in, 2, &spec);
+	*call = (struct pending){.min = 0};
+	return command_start(s, call, UVMI_SET_PAGE_ACCESS, in, 2);
+}
+
+/* All that have been started are waited for, whatever becomes of them: they are on the stack. */
+static int set_window(struct uvmi *s, u16 view, const struct uvmi_page_access *pages, unsigned n)
+{
+	struct pending calls[WINDOW];
+	unsigned started = 0;
+	int r = 0, one;
+
+	peer_lock(s);
+	for (unsigned done = 0, part; done < n && !r; done += part) {
+		part = MIN(n - done, (unsigned)ENTRIES_MAX);
+		r = set_start(s, &calls[started++], view, pages + done, part);
+	}
+	for (unsigned i = 0; i < started; i++) {
+		one = command_finish(s, &calls[i]);
+		if (!r)
+			r = one;
+	}
+	peer_unlock(s);
+	return r;
 }
 
 int uvmi_set_page_access(
@@ -40,10 +55,9 @@ int uvmi_set_page_access(
 	int r = 0;
 
 	while (n && !r) {
-		const unsigned part = MIN(n, (unsigned)ENTRIES_MAX);
+		const unsigned part = MIN(n, (unsigned)(WINDOW * ENTRIES_MAX));
 
-		r = s->dialect == UVMI_V5 ? set_v5(s, view, pages, part)
-					  : set_v6(s, view, pages, part);
+		r = set_window(s, view, pages, part);
 		pages += part;
 		n -= part;
 	}

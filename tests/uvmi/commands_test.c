@@ -343,21 +343,23 @@ static void access_of_pages(void **state)
 	rig_end(r);
 }
 
-/* More than fit into one command. */
+/* More than fit into one command, and into as many as are on their way at once. */
 static void long_lists(void **state)
 {
 	struct rig *r = rig_open(DIALECT, (struct mock_config){.idle = 1});
-	struct uvmi_page_access *pages = calloc(1000, sizeof(*pages));
+	struct uvmi_page_access *pages = calloc(9000, sizeof(*pages));
 
-	for (unsigned i = 0; i < 1000; i++)
+	for (unsigned i = 0; i < 9000; i++)
 		pages[i] = (struct uvmi_page_access){
-			.gpa = (i % 320) * PAGE_SIZE, .access = i < 960 ? 0 : 5};
-	assert_int_equal(uvmi_set_page_access(r->s, 0, pages, 1000), 0);
+			.gpa = (i % 320) * PAGE_SIZE, .access = i < 8960 ? 0 : 5};
+	assert_int_equal(uvmi_set_page_access(r->s, 0, pages, 9000), 0);
 	assert_int_equal(r->mock.rights[39], 5);
 	assert_int_equal(r->mock.rights[40], 0);
 	assert_int_equal(uvmi_get_page_access(r->s, 0, pages, 1000), 0);
 	assert_int_equal(pages[999].access, 5);
 	assert_int_equal(pages[100].access, 0);
+	pages[3000].access = 0xff;
+	assert_int_equal(uvmi_set_page_access(r->s, 0, pages, 9000), -EINVAL);
 	free(pages);
 	rig_end(r);
 }
