@@ -277,6 +277,11 @@ struct uvmi_ram {
 int uvmi_map_ram(struct uvmi *session, struct uvmi_ram **ret);
 /* NULL is accepted. */
 void uvmi_unmap_ram(struct uvmi_ram *ram);
+/*
+ * The same bytes, read from the files in the place of the mappings: there is no SIGBUS, and pages that the guest has never
+ * written are not made by it. Needs no session. -ENOENT: a part is in no file; -EIO: the file has been cut short.
+ */
+int uvmi_read_ram(const struct uvmi_ram *ram, uint64_t gpa, void *data, size_t size);
 
 /* ---- Access to pages ---------------------------------------------------------------------------------- */
 

@@ -20,11 +20,16 @@ struct ram_answer {
 	unsigned n_files;
 };
 
-static void close_files(int *files, unsigned n)
-{
-	for (unsigned i = 0; i < n; i++)
-		close(files[i]);
-}
+/* What uvmi_map_ram() gives: the part that is seen, and where each region is. */
+struct lent_ram {
+	struct uvmi_ram seen; /* first: uvmi_unmap_ram() gets its address */
+	struct lent_place {
+		u32 file;
+		u64 offset;
+	} * places;
+	int files[FILES_MAX];
+	unsigned n_files;
+};
 
 /* One call at a time, because files do not say which answer they belong to. */
 static int get_ram(struct uvmi *s, struct ram_answer *a)
@@ -83,51 +88,126 @@ static int map_region(
 	return 0;
 }
 
-static int map_all(const struct ram_answer *a, struct uvmi_ram *ram)
+static int map_regions(const struct ram_answer *a, u32 n, struct lent_ram *lent)
 {
-	struct kvmi_v6_get_ram_reply head;
 	struct kvmi_v6_ram_region region;
 	int r = 0;
 
-	memcpy(&head, a->bytes, sizeof(head));
-	if (head.files != a->n_files || head.regions > (a->size - sizeof(head)) / sizeof(region))
-		return -EPROTO;
-	ram->regions = calloc(head.regions + 1u, sizeof(*ram->regions));
-	if (!ram->regions)
-		return -ENOMEM;
-	for (u32 i = 0; i < head.regions && !r; i++) {
-		memcpy(&region, a->bytes + sizeof(head) + i * sizeof(region), sizeof(region));
-		r = map_region(a, &region, &ram->regions[i]);
-		ram->n += r == 0;
+	for (u32 i = 0; i < n && !r; i++) {
+		memcpy(&region,
+			a->bytes + sizeof(struct kvmi_v6_get_ram_reply) + i * sizeof(region),
+			sizeof(region));
+		r = map_region(a, &region, &lent->seen.regions[i]);
+		lent->places[i] = (struct lent_place){region.file, region.offset};
+		lent->seen.n += r == 0;
 	}
 	return r;
+}
+
+static int map_all(const struct ram_answer *a, struct lent_ram *lent)
+{
+	struct kvmi_v6_get_ram_reply head;
+
+	memcpy(&head, a->bytes, sizeof(head));
+	if (head.files != a->n_files ||
+		head.regions > (a->size - sizeof(head)) / sizeof(struct kvmi_v6_ram_region))
+		return -EPROTO;
+	lent->seen.regions = calloc(head.regions + 1u, sizeof(*lent->seen.regions));
+	lent->places = calloc(head.regions + 1u, sizeof(*lent->places));
+	if (!lent->seen.regions || !lent->places)
+		return -ENOMEM;
+	return map_regions(a, head.regions, lent);
 }
 
 int uvmi_map_ram(struct uvmi *s, struct uvmi_ram **ret)
 {
 	struct ram_answer *a = calloc(1, sizeof(*a));
-	struct uvmi_ram *ram = calloc(1, sizeof(*ram));
-	int r = a && ram ? get_ram(s, a) : -ENOMEM;
+	struct lent_ram *lent = calloc(1, sizeof(*lent));
+	int r = a && lent ? get_ram(s, a) : -ENOMEM;
 
+	if (a && lent) {
+		memcpy(lent->files, a->files, sizeof(lent->files));
+		lent->n_files = a->n_files;
+	}
 	if (!r)
-		r = map_all(a, ram);
-	if (a)
-		close_files(a->files, a->n_files); /* mappings do not need them */
+		r = map_all(a, lent);
 	free(a);
-	if (r)
-		uvmi_unmap_ram(ram);
-	else
-		*ret = ram;
+	if (r && lent)
+		uvmi_unmap_ram(&lent->seen);
+	if (!r)
+		*ret = &lent->seen;
 	return r;
 }
 
 void uvmi_unmap_ram(struct uvmi_ram *ram)
 {
+	struct lent_ram *lent = (struct lent_ram *)ram;
+
 	if (!ram)
 		return;
 	for (unsigned i = 0; i < ram->n; i++)
 		if (ram->regions[i].at)
 			munmap((void *)ram->regions[i].at, ram->regions[i].size);
+	for (unsigned i = 0; i < lent->n_files; i++)
+		close(lent->files[i]);
 	free(ram->regions);
-	free(ram);
+	free(lent->places);
+	free(lent);
+}
+
+/* ---- reading the files ---- */
+
+/* The region with this address that is in a file, or -1. */
+static long region_at(const struct lent_ram *lent, u64 gpa)
+{
+	for (unsigned i = 0; i < lent->seen.n; i++) {
+		const struct uvmi_ram_region *r = &lent->seen.regions[i];
+
+		if (r->at && gpa >= r->gpa && gpa - r->gpa < r->size)
+			return i;
+	}
+	return -1;
+}
+
+/* The file may have been cut short since it was looked at. */
+static int read_file(int fd, u64 offset, u8 *data, size_t size)
+{
+	while (size) {
+		const ssize_t n = pread(fd, data, size, (off_t)offset);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0)
+			return -EIO;
+		if (n > 0) {
+			data += n;
+			offset += (u64)n;
+			size -= (size_t)n;
+		}
+	}
+	return 0;
+}
+
+int uvmi_read_ram(const struct uvmi_ram *ram, uint64_t gpa, void *data, size_t size)
+{
+	const struct lent_ram *lent = (const struct lent_ram *)ram;
+	u8 *at = data;
+	int r = 0;
+
+	while (size && !r) {
+		const long i = region_at(lent, gpa);
+		size_t part;
+		u64 ahead;
+
+		if (i < 0)
+			return -ENOENT;
+		ahead = gpa - ram->regions[i].gpa;
+		part = MIN(size, ram->regions[i].size - ahead);
+		r = read_file(lent->files[lent->places[i].file], lent->places[i].offset + ahead, at,
+			part);
+		gpa += part;
+		at += part;
+		size -= part;
+	}
+	return r;
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "rig.h"
 
@@ -204,7 +205,6 @@ static void mapped_ram(void **state)
 
 	assert_int_equal(uvmi_map_ram(r->s, &ram), V5 ? -ENOSYS : 0);
 	assert_int_equal(uvmi_read(r->s, 0, &byte, 1), 0); /* the mock has closed its own by now */
-	assert_int_equal(count_descriptors(), held);
 	if (!V5) {
 		assert_int_equal(ram->n, 3);
 		assert_int_equal(ram->regions[0].size, MOCK_LOW_END);
@@ -216,6 +216,34 @@ static void mapped_ram(void **state)
 		assert_null(ram->regions[2].at);
 	}
 	uvmi_unmap_ram(ram);
+	assert_int_equal(count_descriptors(), held);
+	rig_end(r);
+}
+
+static void ram_read_from_files(void **state)
+{
+	struct rig *r = rig_open(DIALECT, (struct mock_config){.idle = 1});
+	struct uvmi_ram *ram = NULL;
+	u8 bytes[2 * PAGE_SIZE] = {0};
+
+	if (!V5) {
+		assert_int_equal(uvmi_map_ram(r->s, &ram), 0);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_CODE, bytes, sizeof(bytes)), 0);
+		assert_memory_equal(bytes, MOCK_PROGRAM, sizeof(MOCK_PROGRAM) - 1);
+		assert_int_equal(uvmi_write(r->s, MOCK_HIGH + PAGE_SIZE - 1, "xy", 2), 0);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_HIGH + PAGE_SIZE - 2, bytes, 3), 0);
+		assert_memory_equal(bytes, "\0xy", 3);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_LOW_END - 1, bytes, 1), 0);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_LOW_END - 1, bytes, 2), -ENOENT);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_HIGH + 0x20000, bytes, 1), -ENOENT);
+		assert_int_equal(uvmi_read_ram(ram, ~0ull, bytes, 1), -ENOENT);
+		/* The VM cuts its file short. */
+		assert_int_equal(ftruncate(r->mock.ram_fd, MOCK_CODE + PAGE_SIZE), 0);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_CODE, bytes, PAGE_SIZE), 0);
+		assert_int_equal(uvmi_read_ram(ram, MOCK_CODE, bytes, sizeof(bytes)), -EIO);
+		assert_int_equal(ftruncate(r->mock.ram_fd, MOCK_HIGH_END), 0);
+		uvmi_unmap_ram(ram);
+	}
 	rig_end(r);
 }
 
@@ -430,6 +458,7 @@ int main(void)
 		BOTH(processor),
 		BOTH(memory),
 		BOTH(mapped_ram),
+		BOTH(ram_read_from_files),
 		ONLY_V6(ram_that_is_not),
 		BOTH(translation),
 		BOTH(translation_by_walk),
