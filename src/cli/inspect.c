@@ -21,7 +21,8 @@ static const char help_text[] =
 	"  read PLACE LENGTH       memory in hexadecimal, or into a file with --output\n"
 	"  write PLACE HEX...      bytes into memory, or a file's with --input\n"
 	"  dump FILE               all memory and registers as an ELF core file; --raw: memory "
-	"only\n"
+	"only;\n"
+	"                          --pause: stop the guest meanwhile\n"
 	"  translate GVA           the physical address\n"
 	"  watch PLACE [rwx]       accesses to a page (default rw)\n"
 	"  break PLACE             when the guest comes to this instruction\n"
@@ -39,7 +40,8 @@ static const char help_text[] =
 	"  --msr N            trace this MSR; may be repeated (default: those of system calls)\n"
 	"  --value N          trace only writes of this value to control registers and MSRs\n"
 	"  --length N         watch these bytes only, by the address of the access\n"
-	"  --output FILE, --input FILE, --raw, --seconds N, --max-gpa N: see the commands\n"
+	"  --output FILE, --input FILE, --raw, --pause, --seconds N, --max-gpa N: see the "
+	"commands\n"
 	"  --dialect v5|v6    of the protocol (default v6, that of today's tools)\n"
 	"  --wait N           seconds until a VM must have connected (default 30)\n"
 	"  --timeout N        seconds for an answer (default 15)\n"
@@ -78,6 +80,7 @@ enum {
 	OPT_OUTPUT,
 	OPT_INPUT,
 	OPT_RAW,
+	OPT_PAUSE,
 	OPT_SECONDS,
 	OPT_MAX_GPA,
 	OPT_DIALECT,
@@ -97,6 +100,7 @@ static const struct option options[] = {
 	{"output", required_argument, NULL, OPT_OUTPUT},
 	{"input", required_argument, NULL, OPT_INPUT},
 	{"raw", no_argument, NULL, OPT_RAW},
+	{"pause", no_argument, NULL, OPT_PAUSE},
 	{"seconds", required_argument, NULL, OPT_SECONDS},
 	{"max-gpa", required_argument, NULL, OPT_MAX_GPA},
 	{"dialect", required_argument, NULL, OPT_DIALECT},
@@ -158,6 +162,7 @@ static int take_inspect_option(int option, char **argv, struct inspect *in)
 	switch (option) {
 	case OPT_JSON: in->json = true; return 0;
 	case OPT_RAW: in->raw = true; return 0;
+	case OPT_PAUSE: in->pause = true; return 0;
 	case OPT_VCPU: return take_small("--vcpu", UINT16_MAX, &in->vcpu);
 	case OPT_COUNT: return take_number("--count", &in->count);
 	case OPT_MSR: return take_msr(in);

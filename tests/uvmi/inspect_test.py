@@ -241,22 +241,59 @@ def write(run):
 
 @case('v6', 'v5')
 def dump(run):
-    for words in (['vcpus=2'], ['vcpus=3', 'started=2', 'no-query']):
-        out = os.path.join(run.folder, 'core')
-        extra = ['--max-gpa', '0x200000'] if run.dialect == 'v5' else []
-        lines = run.lines('dump', out, *extra, mock=words)
-        same(lines, [{'type': 'dump', 'file': out, 'format': 'elf', 'regions': 2, 'vcpus': 2, 'bytes': 0xa0000 + 0x40000}])
-        run.intact()
-        check_core(out)
-    raw = os.path.join(run.folder, 'raw')
-    run.lines('dump', raw, '--raw', *extra)
-    with open(raw, 'rb') as f:
-        data = f.read()
-    same(len(data), 0x140000)
-    same(data[CODE:CODE + len(PROGRAM)], PROGRAM)
-    run.fails('cannot be written', 'dump', '/nonexistent/x', status=2)
-    run.fails('cannot be written', 'dump', '/dev/full', *extra)
-    check(os.path.exists('/dev/full'), 'the device has been removed')
+    out, raw = os.path.join(run.folder, 'core'), os.path.join(run.folder, 'raw')
+    extra = ['--max-gpa', '0x200000'] if run.dialect == 'v5' else []
+    for options in ([], ['--pause']):
+        for words in (['vcpus=2'], ['vcpus=3', 'started=2', 'no-query'], ['vcpus=2', 'ram=1']):
+            said = run.lines('dump', out, *extra, *options, mock=words)[0]
+            check(said.pop('paused_us') > 0 and said.pop('saved') <= 20, f'{said}')
+            same(said.pop('mapped'), 'yes' if run.dialect == 'v6' and 'ram=1' not in words else 'no')
+            same(said, {'type': 'dump', 'file': out, 'format': 'elf', 'regions': 2, 'vcpus': 2, 'bytes': 0xa0000 + 0x40000})
+            run.intact()
+            check_core(out)
+        run.lines('dump', raw, '--raw', *extra, *options)
+        with open(raw, 'rb') as f:
+            data = f.read()
+        same(len(data), 0x140000)
+        same(data[CODE:CODE + len(PROGRAM)], PROGRAM)
+        run.fails('cannot be written', 'dump', '/nonexistent/x', *options, status=2)
+        run.fails('cannot be written', 'dump', '/dev/full', *extra, *options)
+        check(os.path.exists('/dev/full'), 'the device has been removed')
+
+
+@case('v6', 'v5')
+def dump_refused(run):
+    """Who may not see writes can pause the guest."""
+    out = os.path.join(run.folder, 'core')
+    extra = ['--max-gpa', '0x200000'] if run.dialect == 'v5' else []
+    run.fails('the VM does not permit this tool to see writes: give --pause', 'dump', out, *extra, mock=['events=1024'])
+    check(not os.path.exists(out), 'half a dump is left')
+    same(run.lines('dump', out, *extra, '--pause', mock=['events=1024'])[0]['saved'], 0)
+
+
+def linux_note(release):
+    text = b'OSRELEASE=' + release + b'\nPAGESIZE=4096\n'
+    return struct.pack('<III12s', 11, len(text), 0, b'VMCOREINFO') + text, text
+
+
+@case('v6', 'v5')
+def dump_note(run):
+    """The note of a Linux guest is taken over, if it is one."""
+    out = os.path.join(run.folder, 'core')
+    extra = ['--max-gpa', '0x200000'] if run.dialect == 'v5' else []
+    good, text = linux_note(b'6.1.0')
+    other = good.replace(b'OSRELEASE', b'MYRELEASE')
+    long = struct.pack('<III', 11, 4096 - 24, 0) + good[12:]
+    for at, data, found in ((0x8000, good, True), (0x8004, good, False), (0x8000, other, False), (0x8000, long, False)):
+        run.start_mock('times=2', 'idle=1')
+        subprocess.run(run.argv(['write', hexa(at), data.hex()]), check=True, stdout=subprocess.DEVNULL, timeout=60 * SLOW)
+        subprocess.run(run.argv(['dump', out, *extra]), check=True, stdout=subprocess.DEVNULL, timeout=60 * SLOW)
+        run.end_mock()
+        with open(out, 'rb') as f:
+            core = f.read()
+        offset, size = struct.unpack_from('<Q', core, 64 + 8)[0], struct.unpack_from('<Q', core, 64 + 32)[0]
+        last = list(notes_of(core[offset:offset + size]))[-1]
+        same(last if found else last[0], (b'VMCOREINFO', 0, text) if found else b'QEMU')
 
 
 def check_core(path):

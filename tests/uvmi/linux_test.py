@@ -85,20 +85,31 @@ def events(tool, lstar, at):
     check(tool('read', hex(at), 3)[0]['bytes'] == SWAPGS, 'INT3 is left')
 
 
+def readelf(option, path):
+    return subprocess.run(['readelf', '-W', option, path], capture_output=True, text=True, check=True).stdout
+
+
 def dump(tool, folder, at, cpus):
     path = os.path.join(folder, 'core')
-    found = tool('dump', path, *([] if tool.v6 else ['--max-gpa', MEMORY]))[0]
-    check(found['vcpus'] == cpus and 0.9 * MEMORY < found['bytes'] <= MEMORY, f'{found}')
-    said = subprocess.run(['readelf', '-lW', path], capture_output=True, text=True, check=True).stdout
+    for options in ([], ['--pause']):
+        found = tool('dump', path, *options, *([] if tool.v6 else ['--max-gpa', MEMORY]))[0]
+        check(found['vcpus'] == cpus and 0.9 * MEMORY < found['bytes'] <= MEMORY, f'{found}')
+        check(found['mapped'] == ('yes' if tool.v6 else 'no'), f'{found}')
+        check_core(path, found, at)
+        os.unlink(path)
+
+
+def check_core(path, found, at):
+    said = readelf('-l', path)
     loads = [[int(n, 16) for n in m] for m in re.findall(r'LOAD +(0x\w+) 0x\w+ (0x\w+) (0x\w+)', said)]
     check(len(loads) == found['regions'] and not sum(size for _, _, size in loads) - found['bytes'], said)
     offset = next(offset + at - gpa for offset, gpa, size in loads if gpa <= at < gpa + size)
+    check('VMCOREINFO' in readelf('-n', path), 'the kernel\'s note is missing')
     with open(path, 'rb') as f:
         f.seek(offset)
         check(f.read(3).hex() == SWAPGS, 'no SWAPGS in the core file')
         f.seek(0)
         check(b'Linux version ' in f.read(), 'no kernel in the core file')
-    os.unlink(path)
 
 
 def look(guest, tool, folder, cpus):

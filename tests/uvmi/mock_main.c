@@ -2,8 +2,8 @@
 /*
  * The mock as a program: connects to a tool as often as is said, and then tells what has become of its guest.
  *
- * usage: uvmi-mock PATH [v5] [times=N] [vcpus=N] [started=N] [idle=N] [events=MASK] [no-translate] [no-query] [no-step]
- *                  [cookie] [name=TEXT]
+ * usage: uvmi-mock PATH [v5] [times=N] [vcpus=N] [started=N] [idle=N] [events=MASK] [ram=LIE] [no-translate] [no-query]
+ *                  [no-step] [cookie] [name=TEXT]
  *
  * cookie: the tool must know that of the tests ("abc"). idle: instructions of each vCPU; then it waits for the tool.
  */
@@ -31,7 +31,8 @@ static bool take(const char *word, struct mock_config *c, unsigned *times)
 	} words[] = {{"v5", &c->v5, NULL}, {"no-translate", &c->no_translate, NULL},
 		{"no-query", &c->no_query, NULL}, {"no-step", &c->no_step, NULL},
 		{"times=", NULL, times}, {"vcpus=", NULL, &c->vcpus},
-		{"started=", NULL, &c->started}, {"events=", NULL, &c->events}};
+		{"started=", NULL, &c->started}, {"events=", NULL, &c->events},
+		{"ram=", NULL, &c->ram}};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		const size_t n = strlen(words[i].name);

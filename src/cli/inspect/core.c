@@ -168,42 +168,86 @@ static bool put_file_header(FILE *f, unsigned n)
 	return put(f, &h, sizeof(h));
 }
 
-static bool put_segments(FILE *f, const struct ram_part *regions, unsigned n, u64 offset)
+static bool put_segments(FILE *f, const struct core *core)
 {
-	for (unsigned i = 0; i < n; i++) {
+	for (unsigned i = 0; i < core->n; i++) {
+		const struct ram_part *region = &core->regions[i];
 		const Elf64_Phdr p = {.p_type = PT_LOAD,
-			.p_offset = offset,
-			.p_paddr = regions[i].gpa,
-			.p_filesz = regions[i].size,
-			.p_memsz = regions[i].size};
+			.p_offset = region->offset,
+			.p_paddr = region->gpa,
+			.p_filesz = region->size,
+			.p_memsz = region->size};
 
 		if (!put(f, &p, sizeof(p)))
 			return false;
-		offset += regions[i].size;
 	}
 	return true;
 }
 
-int core_write_headers(FILE *f, const struct ram_part *regions, unsigned n,
-	const struct core_vcpu *vcpus, unsigned n_vcpus, u64 *ret_offset)
+/* All of one kind stand together: crash takes the nth of each. */
+static bool put_notes(FILE *f, const struct core *core)
 {
-	const u64 notes = sizeof(Elf64_Ehdr) + (n + 1ull) * sizeof(Elf64_Phdr);
-	const Elf64_Phdr note = {
-		.p_type = PT_NOTE, .p_offset = notes, .p_filesz = n_vcpus * VCPU_SIZE};
-	const u64 memory = ALIGN_UP(notes + note.p_filesz, PAGE_SIZE);
+	for (unsigned i = 0; i < core->n_vcpus; i++)
+		if (!put_status(f, &core->vcpus[i]))
+			return false;
+	for (unsigned i = 0; i < core->n_vcpus; i++)
+		if (!put_qemu(f, &core->vcpus[i]))
+			return false;
+	return put(f, core->vmcoreinfo, core->vmcoreinfo_size);
+}
 
-	if (n >= PN_XNUM - 1)
+static u64 notes_offset(const struct core *core)
+{
+	return sizeof(Elf64_Ehdr) + (core->n + 1ull) * sizeof(Elf64_Phdr);
+}
+
+/* There is room for the note that is found later. */
+int core_place(struct core *core)
+{
+	u64 at = notes_offset(core) + core->n_vcpus * VCPU_SIZE + sizeof(core->vmcoreinfo);
+
+	if (core->n >= PN_XNUM - 1)
 		return -E2BIG;
-	if (!put_file_header(f, n) || !put(f, &note, sizeof(note)) ||
-		!put_segments(f, regions, n, memory))
-		return -EIO;
-	/* All of one kind stand together: crash takes the nth of each. */
-	for (unsigned i = 0; i < n_vcpus; i++)
-		if (!put_status(f, &vcpus[i]))
-			return -EIO;
-	for (unsigned i = 0; i < n_vcpus; i++)
-		if (!put_qemu(f, &vcpus[i]))
-			return -EIO;
-	*ret_offset = memory;
+	at = ALIGN_UP(at, PAGE_SIZE);
+	for (unsigned i = 0; i < core->n; i++) {
+		core->regions[i].offset = at;
+		at += core->regions[i].size;
+	}
 	return 0;
+}
+
+int core_write_headers(FILE *f, const struct core *core)
+{
+	const Elf64_Phdr note = {.p_type = PT_NOTE,
+		.p_offset = notes_offset(core),
+		.p_filesz = core->n_vcpus * VCPU_SIZE + core->vmcoreinfo_size};
+
+	return put_file_header(f, core->n) && put(f, &note, sizeof(note)) &&
+			       put_segments(f, core) && put_notes(f, core)
+		       ? 0
+		       : -EIO;
+}
+
+/* ---- the guest's own note ---- */
+
+#define VMCOREINFO "VMCOREINFO"
+#define FIRST_LINE "OSRELEASE="
+
+/*
+ * Linux keeps it ready at the beginning of a page for whoever dumps it: "Documentation/admin-guide/kdump/vmcoreinfo.rst".
+ * A guest that is not Linux, or whose programs have written another one, can say what it likes.
+ */
+void core_look_for_note(struct core *core, const u8 *page)
+{
+	const u32 text = sizeof(Elf64_Nhdr) + ALIGN_UP(sizeof(VMCOREINFO), 4);
+	Elf64_Nhdr h;
+
+	memcpy(&h, page, sizeof(h));
+	if (core->vmcoreinfo_size || h.n_namesz != sizeof(VMCOREINFO) ||
+		h.n_descsz < sizeof(FIRST_LINE) || h.n_descsz > PAGE_SIZE - text - 3 ||
+		memcmp(page + sizeof(h), VMCOREINFO, sizeof(VMCOREINFO)) ||
+		memcmp(page + text, FIRST_LINE, sizeof(FIRST_LINE) - 1))
+		return;
+	core->vmcoreinfo_size = text + ALIGN_UP(h.n_descsz, 4);
+	memcpy(core->vmcoreinfo, page, core->vmcoreinfo_size);
 }

@@ -20,7 +20,7 @@
 struct inspect {
 	/* what the command line says */
 	const char *address;
-	bool json, raw;
+	bool json, raw, pause;
 	unsigned wait_s, timeout_s, seconds; /* seconds: 0 is for ever */
 	unsigned vcpu;                       /* or ALL_VCPUS */
 	u64 count;                           /* of lines; 0: no end */
@@ -102,6 +102,8 @@ unsigned inspect_one_vcpu(const struct inspect *in);
 
 struct ram_part {
 	u64 gpa, size;
+	u64 offset; /* of a dump: where it is in the file */
+	u64 piece;  /* of a dump: the number of its first one */
 };
 /* All RAM of the guest, in order; *ret is for free(). -errno */
 int inspect_regions(struct inspect *in, struct ram_part **ret, unsigned *ret_n);
@@ -113,9 +115,21 @@ struct core_vcpu {
 	struct uvmi_registers registers;
 	u64 kernel_gs_base;
 };
-/* What stands before the memory in an ELF core file. -errno; memory begins at *ret_offset. */
-int core_write_headers(FILE *f, const struct ram_part *regions, unsigned n,
-	const struct core_vcpu *vcpus, unsigned n_vcpus, u64 *ret_offset);
+struct core {
+	struct ram_part *regions;
+	unsigned n;
+	struct core_vcpu *vcpus;
+	unsigned n_vcpus;
+	/* The note in which a Linux guest describes itself, as it is in memory; 0: it has not been found. */
+	u8 vmcoreinfo[PAGE_SIZE];
+	u32 vmcoreinfo_size;
+};
+/* Says where regions are in the file, when it is known how many vCPUs there are. -E2BIG */
+int core_place(struct core *core);
+/* Is the note in this page? */
+void core_look_for_note(struct core *core, const u8 *page);
+/* What stands before the memory. -EIO */
+int core_write_headers(FILE *f, const struct core *core);
 
 /* ---- watch.c ---- */
 
