@@ -72,7 +72,8 @@ void uvmi_listener_close(struct uvmi_listener *listener);
 
 /*
  * Waits for a VM and begins a session with it. options may be NULL. -ETIMEDOUT: none came. A peer that does not
- * greet as a VM does gives -EPROTO, -ENOTCONN or -ETIMEDOUT too; the next one may.
+ * greet as a VM does gives -EPROTO, -ENOTCONN or -ETIMEDOUT too; the next one may. -EACCES: a VM has greeted, and closes
+ * the connection now that it has the tool's answer: it wants another cookie, unless it has just come to its end.
  */
 int uvmi_accept(struct uvmi_listener *listener, const struct uvmi_options *options, int timeout_ms,
 	struct uvmi **ret);

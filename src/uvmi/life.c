@@ -93,8 +93,11 @@ int uvmi_adopt(int fd, const struct uvmi_options *options, struct uvmi **ret)
 	if (r)
 		return r;
 	r = greet(fd, o->cookie, o->cookie_size, deadline_in(s->timeout_ms), &s->vm);
-	if (!r)
+	if (!r) {
 		r = version_learn(s);
+		if (r == -ENOTCONN && !s->have)
+			r = -EACCES; /* that is its answer to the cookie */
+	}
 	if (r)
 		unmake(s);
 	else

@@ -573,7 +573,10 @@ def cookie(run):
     with open(path, 'w', encoding='utf-8') as f:
         f.write('abc')
     same(run.inspect('info', '--cookie-file', path, mock=['cookie']).returncode, 0)
-    run.fails('another cookie', 'info', '--wait', '1', mock=['cookie'])
+    with open(path, 'w', encoding='utf-8') as f:
+        f.write('abd')
+    run.fails('without its cookie: give --cookie-file', 'info', '--wait', '100000', mock=['cookie'])  # at once
+    run.fails(f'hung up on the cookie of {path}', 'info', '--wait', '100000', '--cookie-file', path, mock=['cookie'])
 
 
 @case('v6')

@@ -185,7 +185,7 @@ static void wrong_cookie(void **state)
 	assert_int_equal(uvmi_listen(path, &l), 0);
 	mock_init(&m, &(struct mock_config){.v5 = V5, .vcpus = 1, .cookie_hash = hash});
 	pthread_create(&thread, NULL, connect_and_serve, &m);
-	assert_int_equal(uvmi_accept(l, &o, 5000, &s), -ENOTCONN);
+	assert_int_equal(uvmi_accept(l, &o, 5000, &s), -EACCES);
 	pthread_join(thread, NULL);
 	mock_free(&m);
 	uvmi_listener_close(l);

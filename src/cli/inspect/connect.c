@@ -119,10 +119,15 @@ static int accept_failed(const struct inspect *in, int error)
 		cli_say("inspect", "the VM does not speak dialect %s: try --dialect %s",
 			in->dialect == UVMI_V5 ? "v5" : "v6", in->dialect == UVMI_V5 ? "v6" : "v5");
 		return 1;
-	case ENOTCONN:
+	case EACCES:
 		cli_say("inspect",
-			"the VM has closed the connection at once: it may want another cookie "
-			"(--cookie-file) or dialect (--dialect)");
+			in->cookie_file
+				? "the VM has hung up on the cookie of %s: give --cookie-file the "
+				  "file that `cookie=` of the VM's --introspect names"
+				: "the VM that connects to %s has hung up, as it does on tools "
+				  "without its cookie: give --cookie-file the file that `cookie=` "
+				  "of the VM's --introspect names",
+			in->cookie_file ? in->cookie_file : in->address);
 		return 1;
 	default: return inspect_failed(in, "the session cannot begin", error);
 	}
@@ -190,7 +195,7 @@ static int accept_vm(struct inspect *in, const struct uvmi_options *o)
 			in, uvmi_listener_fd(in->listener), left > 0 ? (int)left * 1000 : 0);
 		if (!r)
 			r = uvmi_accept(in->listener, o, 0, &in->s);
-		if (!r || r == -EINTR || r == -ENOSYS)
+		if (!r || r == -EINTR || r == -ENOSYS || r == -EACCES)
 			return r;
 		if (r != -ETIMEDOUT)
 			last = r;
