@@ -227,7 +227,7 @@ static int pause_but(struct uvmi *s, unsigned except)
 	if (r)
 		return r;
 	if (n > UINT16_MAX + 1u)
-		return -EPROTO;
+		return peer_refuse(s);
 	peer_lock(s);
 	r = pause_locked(s, n, except);
 	peer_unlock(s);

@@ -56,6 +56,16 @@ int peer_fail(struct uvmi *s, int error)
 	return s->failed;
 }
 
+int peer_refuse(struct uvmi *s)
+{
+	int r;
+
+	peer_lock(s);
+	r = peer_fail(s, -EPROTO);
+	peer_unlock(s);
+	return r;
+}
+
 /* The eventfd is level-triggered: emptied, or the next poll() would not wait. */
 static void take_wake(struct uvmi *s)
 {

@@ -132,6 +132,8 @@ int uvmi_map_ram(struct uvmi *s, struct uvmi_ram **ret)
 	if (!r)
 		r = map_all(a, lent);
 	free(a);
+	if (r == -EPROTO)
+		r = peer_refuse(s);
 	if (r && lent)
 		uvmi_unmap_ram(&lent->seen);
 	if (!r)

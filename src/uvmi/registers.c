@@ -12,14 +12,15 @@
 		 sizeof(struct kvmi_get_registers_reply)) /                                        \
 		sizeof(struct kvm_msr_entry))
 
-static int take_registers(
+/* False: they are not those that were asked for. */
+static bool take_registers(
 	const u8 *answer, struct uvmi_registers *ret, struct kvm_msr_entry *msrs, unsigned n)
 {
 	struct kvmi_get_registers_reply reply;
 
 	memcpy(&reply, answer, sizeof(reply));
 	if (reply.msrs.nmsrs != n)
-		return -EPROTO;
+		return false;
 	ret->mode = reply.mode;
 	ret->regs = reply.regs;
 	ret->sregs = reply.sregs;
@@ -29,7 +30,7 @@ static int take_registers(
 		memcpy(&entry, answer + sizeof(reply) + i * sizeof(entry), sizeof(entry));
 		msrs[i].data = entry.data;
 	}
-	return 0;
+	return true;
 }
 
 int uvmi_get_registers(struct uvmi *s, unsigned vcpu, struct uvmi_registers *ret,
@@ -49,7 +50,9 @@ int uvmi_get_registers(struct uvmi *s, unsigned vcpu, struct uvmi_registers *ret
 	for (unsigned i = 0; i < n; i++)
 		indices[i] = msrs[i].index;
 	r = command_open(s, UVMI_GET_REGISTERS, in, 2, &spec);
-	return r ? r : take_registers(answer, ret, msrs, n);
+	if (!r && !take_registers(answer, ret, msrs, n))
+		r = peer_refuse(s);
+	return r;
 }
 
 int uvmi_set_registers(struct uvmi *s, unsigned vcpu, const struct kvm_regs *regs)

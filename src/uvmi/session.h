@@ -114,6 +114,8 @@ void peer_lock(struct uvmi *s);
 void peer_unlock(struct uvmi *s);
 /* Ends the session, once; the result is why it has ended. */
 int peer_fail(struct uvmi *s, int error);
+/* The same without the lock: for an answer whose content cannot be. -EPROTO, or why it has ended before. */
+int peer_refuse(struct uvmi *s);
 /* Reads, or lets others read, until ready() is true (0), the session ends, or it is too late (-ETIMEDOUT). */
 int peer_wait(struct uvmi *s, bool (*ready)(struct uvmi *s, void *arg), void *arg, u64 deadline);
 

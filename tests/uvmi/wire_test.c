@@ -557,6 +557,23 @@ static void answers_out_of_order(void **state)
 	wire_close(&w);
 }
 
+/* An answer that is well formed and says what cannot be ends the session, too. */
+static void answers_that_cannot_be(void **state)
+{
+	const u32 vcpus[4] = {0x10001};
+	struct kvmi_get_registers_reply reply = {.msrs = {.nmsrs = 1}};
+	struct uvmi_registers registers;
+	struct wire w = wire_open(DIALECT, 5000);
+
+	wire_answer(&w, V5 ? KVMI_GET_GUEST_INFO : KVMI_V6_GET_GUEST_INFO, 0, vcpus, 16);
+	assert_int_equal(uvmi_pause(w.s), -EPROTO);
+	over(&w, -EPROTO);
+	w = wire_open(DIALECT, 5000);
+	wire_answer(&w, V5 ? KVMI_GET_REGISTERS : KVMI_V6_GET_REGISTERS, 0, &reply, sizeof(reply));
+	assert_int_equal(uvmi_get_registers(w.s, 0, &registers, NULL, 0), -EPROTO);
+	over(&w, -EPROTO);
+}
+
 static void too_many_events(void **state)
 {
 	struct wire w = wire_open(DIALECT, 1000);
@@ -594,6 +611,7 @@ int main(void)
 		BOTH(garbage),
 		BOTH(byte_by_byte),
 		BOTH(death_at_any_byte),
+		BOTH(answers_that_cannot_be),
 		BOTH(mutations),
 		BOTH(silence),
 		BOTH(deaf),
