@@ -121,7 +121,7 @@ struct tool {
 
 static void put(struct tool *t, unsigned id, const void *payload, size_t n, unsigned seq)
 {
-	unsigned char message[512];
+	unsigned char message[KVMI_V6_MSG_SIZE];
 	const struct kvmi_msg_hdr h = {.id = (__u16)id, .size = (__u16)n, .seq = seq};
 
 	memcpy(message, &h, sizeof(h));
@@ -138,11 +138,11 @@ static void get(struct tool *t)
 		die("the connection is closed");
 }
 
-static void command(struct tool *t, unsigned id, const void *payload, size_t n)
+/* The answer to a command, which must be a good one. */
+static void get_answer(struct tool *t, unsigned id)
 {
 	int err;
 
-	put(t, id, payload, n, ++t->seq);
 	get(t);
 	memcpy(&err, t->payload, sizeof(err));
 	if (t->header.id != id || err) {
@@ -150,6 +150,12 @@ static void command(struct tool *t, unsigned id, const void *payload, size_t n)
 			err);
 		exit(1);
 	}
+}
+
+static void command(struct tool *t, unsigned id, const void *payload, size_t n)
+{
+	put(t, id, payload, n, ++t->seq);
+	get_answer(t, id);
 }
 
 static void hook(struct tool *t, const struct vm *v)
@@ -315,6 +321,43 @@ static double many_reads(struct vm *v, struct tool *t)
 	return (now() - t0) / BATCH;
 }
 
+/* ---- rights of all pages ---- */
+
+#define GIB_PAGES  (1 << 18)
+#define PAGES_EACH 256
+
+static void set_rights(struct tool *t, unsigned access)
+{
+	struct {
+		struct kvmi_v6_set_page_access head;
+		struct kvmi_v6_page_access_entry entry[PAGES_EACH];
+	} c = {.head = {.count = PAGES_EACH}};
+	int asked = 0;
+
+	for (int done = 0; done < GIB_PAGES; done += PAGES_EACH) {
+		for (; asked < done + AT_ONCE / 2 * PAGES_EACH && asked < GIB_PAGES;
+			asked += PAGES_EACH) {
+			for (int i = 0; i < PAGES_EACH; i++)
+				c.entry[i] = (struct kvmi_v6_page_access_entry){
+					.gpa = (__u64)(asked + i) * 4096, .access = (__u8)access};
+			put(t, KVMI_V6_SET_PAGE_ACCESS, &c, sizeof(c), ++t->seq);
+		}
+		get_answer(t, KVMI_V6_SET_PAGE_ACCESS);
+	}
+}
+
+/* What a dump of a guest that runs pauses it for: no page of a GiB may be written to. Addresses need no memory for it. */
+static double close_gib(struct vm *v, struct tool *t)
+{
+	double t0 = now();
+
+	(void)v;
+	set_rights(t, KVMI_PAGE_ACCESS_R | KVMI_PAGE_ACCESS_X);
+	t0 = now() - t0;
+	set_rights(t, KVMI_PAGE_ACCESS_R | KVMI_PAGE_ACCESS_W | KVMI_PAGE_ACCESS_X);
+	return t0;
+}
+
 /* ---- */
 
 /* The vcpu does what is asked of it while it runs: so it runs a loop that does not end by itself within that time. */
@@ -354,5 +397,6 @@ int main(void)
 	prepare(&v, &t);
 	tell("event-cr3", cr3_event, &v, &t);
 	tell("event-page", page_event, &v, &t);
+	tell("close-gib", close_gib, &v, &t);
 	return 0;
 }
