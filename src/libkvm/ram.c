@@ -6,6 +6,7 @@
  */
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -24,6 +25,11 @@ static int open_file(void)
 
 	if (fd < 0 && errno == EINVAL)
 		fd = memfd_create("guest-ram", MFD_CLOEXEC);
+	/* A tool gets a descriptor for reading. Another user's must not open it again for writing (/proc/self/fd). */
+	if (fd >= 0 && fchmod(fd, 0400)) {
+		close(fd);
+		return -1;
+	}
 	return fd_keep(fd);
 }
 

@@ -215,6 +215,7 @@ static void tool_gets_file(void **state)
 
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_size, 2 * MEM);
+		assert_int_equal(st.st_mode & 0777, 0400);
 		before = st.st_blocks;
 		memset(more, 1, MEM);
 		assert_int_equal(stat(path, &st), 0);
