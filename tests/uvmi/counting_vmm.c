@@ -15,7 +15,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define RAM  (12ul << 20)
+#define RAM  (8ul << 20)
 #define BASE 0x100000
 #define CODE 0x1000
 

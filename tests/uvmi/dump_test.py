@@ -16,8 +16,8 @@ import tempfile
 import time
 
 SLOW = float(os.environ.get('SLOW', '1'))
-RAM, BASE, PAGE = 12 << 20, 0x100000, 0x1000
-DUMPS, READS, KILLS = 4, 20, 3
+RAM, BASE, PAGE = 8 << 20, 0x100000, 0x1000
+DUMPS, READS, KILLS = 3, 20, 2
 ECX, EDI = 11, 14  # places in NT_PRSTATUS
 
 
