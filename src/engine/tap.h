@@ -30,7 +30,7 @@ enum tap_kind {
 	TAP_CPUID,
 	TAP_STEP, /* an instruction, or an iteration of a string instruction, is over and the next one begins */
 	TAP_PAGE,  /* an access that the rights of its page do not allow */
-	TAP_BIRTH, /* always asked, once: before a vcpu first runs, or, if it exists already, after a subscriber is set */
+	TAP_BIRTH, /* always asked, once: before a vcpu first runs after a subscriber is set; not while it waits for INIT */
 	TAP_PAUSE, /* always asked: see vcpu_tap_pause() */
 	TAP_END,   /* always told, by the thread that destroys it: the answer does not matter */
 	TAP_KINDS

@@ -312,6 +312,33 @@ static void test_create_again(enum dialect d)
 	world_close(&w);
 }
 
+/* A vcpu that waits to be started when the tool comes sends it when it is. */
+static void test_create_waits(enum dialect d)
+{
+	struct world w = {.d = d, .vm = vm_open(2, VM_IRQCHIP)};
+	struct kvm_mp_state runnable = {KVM_MP_STATE_RUNNABLE};
+	struct event e;
+
+	VM_GUEST(w.vm, 1, LONG, count);
+	vm_begin(w.vm);
+	vm_start(w.vm, 1);
+	w.t = tool_open(w.vm, d);
+	vm_stop(w.vm, 1); /* it has seen the tool now */
+	vm_ended(w.vm, 1);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
+	vm_start(w.vm, 1);
+	vm_stop(w.vm, 1);
+	vm_ended(w.vm, 1);
+	tool_quiet(w.t);
+	CHECK_EQ(kvm_p(w.vm, w.vm->cpu[1].fd, KVM_SET_MP_STATE, &runnable), 0);
+	vm_start(w.vm, 1);
+	e = tool_event_of(w.t, KVMI_EVENT_CREATE_VCPU, 1);
+	CHECK_EQ(vm_read64(w.vm, VM_DATA), 0);
+	tool_continue(w.t, &e);
+	vm_moves(w.vm, VM_DATA);
+	world_close(&w);
+}
+
 static void test_create_off(enum dialect d)
 {
 	struct world w = WORLD(d, 1, LONG, count);
@@ -383,6 +410,7 @@ const struct test hook_tests[] = {
 	TEST(test_create_vcpu, BOTH),
 	TEST(test_create_later, BOTH),
 	TEST(test_create_again, BOTH),
+	TEST(test_create_waits, BOTH),
 	TEST(test_create_off, BOTH),
 	TEST(test_machine_closed, BOTH),
 	TEST(test_machine_closed_in_event, BOTH),

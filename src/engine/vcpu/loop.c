@@ -41,7 +41,8 @@ static u32 serve_outer(struct vcpu *v)
 	lapic_timer_serve(v);
 	if (unlikely(atomic_load(&v->hv->timers_due)))
 		hv_timers_serve(v);
-	if (unlikely(req & REQ_TAP) && vcpu_tap_serve(v)) {
+	/* A birth may have waited for what was just taken. */
+	if (unlikely((req & REQ_TAP) || atomic_load(&v->tap.born)) && vcpu_tap_serve(v)) {
 		cpu_request(&v->cpu, req & (REQ_KICK | REQ_POLL)); /* not lost */
 		return EXIT_TAP;
 	}

@@ -328,6 +328,7 @@ static void set_smi(struct vcpu *v, const struct vcpu_state *s)
 /* SIPI_RECEIVED is a start-up interrupt to take now: the vcpu runs at vector:0000 (SDM 3:8.4.4). */
 static void set_mp(struct vcpu *v, const struct vcpu_state *s)
 {
+	cpu_request(&v->cpu, REQ_TAP); /* a birth may wait for it */
 	if (s->mp_state != MP_SIPI_RECEIVED) {
 		atomic_store(&v->mp_state, s->mp_state);
 		return;

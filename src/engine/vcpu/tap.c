@@ -277,7 +277,7 @@ bool vcpu_tap_serve(struct vcpu *v)
 	bool stop = false;
 
 	vcpu_tap_refresh(v);
-	if (atomic_exchange(&v->tap.born, false))
+	if (vcpu_started(v) && atomic_exchange(&v->tap.born, false))
 		stop = told_to_stop(v, TAP_BIRTH);
 	while (!stop && atomic_load(&v->tap.pauses)) {
 		atomic_fetch_sub(&v->tap.pauses, 1);
