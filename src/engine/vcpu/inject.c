@@ -176,6 +176,20 @@ static int deliver_trap(struct vcpu *v)
 	return r;
 }
 
+/*
+ * Who switches steps on means the instruction that the vcpu stands at, as a tool does that steps across its breakpoint: an interrupt
+ * would lead elsewhere, and the instruction would be told of twice. Those that user space injects itself are not held.
+ */
+static bool steps_first(const struct vcpu *v)
+{
+	return (v->cpu.tap_events & BIT(TAP_STEP)) && !v->cpu.tap_stepped && v->user_irq < 0;
+}
+
+static bool holds_interrupts(const struct vcpu *v)
+{
+	return (v->cpu.debug_flags & DBG_BLOCK_IRQ) || unlikely(steps_first(v));
+}
+
 #define NO_EVENT 1
 
 /* What was under way goes first, then by priority (SDM 3:6.9). */
@@ -194,7 +208,7 @@ static int deliver_one(struct vcpu *v)
 		return deliver_trap(v);
 	if (e->exception.pending)
 		return deliver_queued_exception(v);
-	if (cpu->debug_flags & DBG_BLOCK_IRQ)
+	if (holds_interrupts(v))
 		return NO_EVENT;
 	if (smi_deliverable(v))
 		return deliver_smi(v);
@@ -237,8 +251,7 @@ int vcpu_inject(struct vcpu *v)
 	}
 	if (r == CPU_EXIT)
 		return r;
-	cpu->irq_waiting =
-		v->want_irq_window || (!(cpu->debug_flags & DBG_BLOCK_IRQ) &&
-					      (waiting_vector(v) >= 0 || nmi_deliverable(v)));
+	cpu->irq_waiting = v->want_irq_window ||
+			   (!holds_interrupts(v) && (waiting_vector(v) >= 0 || nmi_deliverable(v)));
 	return CPU_OK;
 }

@@ -42,6 +42,8 @@ static void wake_up(struct vcpu *v)
 	atomic_store(&v->mp_state, MP_RUNNABLE);
 	if (unlikely(v->idles))
 		vcpu_answer_idle(v);
+	else
+		v->cpu.tap_stepped = true; /* HLT is over */
 }
 
 /*
