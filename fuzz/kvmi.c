@@ -46,7 +46,8 @@ static void *run_vcpu(void *opaque)
 		if (p->gentle)
 			finding("vcpu %u of a gentle case ends: %ld, exit %u", r->n, result,
 				run->exit_reason);
-		usleep(1000);
+		usleep(100);
+		box_start(&p->box, (int)r->n, true);
 	}
 	p->over[r->n] = true;
 	return NULL;
@@ -70,7 +71,7 @@ static void vcpus_stop(struct play *p)
 	for (unsigned i = 0; i < KVMI_VCPUS; i++) {
 		while (!p->over[i]) {
 			pthread_kill(p->thread[i], SIGUSR1);
-			usleep(500);
+			usleep(100);
 		}
 		pthread_join(p->thread[i], NULL);
 	}
@@ -83,12 +84,12 @@ static void runs_on(struct play *p)
 	progress("the guest is to run on");
 	for (unsigned i = 0; i < KVMI_VCPUS; i++) {
 		const u64 was = guest_count(p, i);
-		unsigned ms = 0;
+		unsigned tries = 0;
 
 		while (guest_count(p, i) == was) {
-			if (ms++ > 40000)
+			if (tries++ > 400000)
 				finding("vcpu %u stands after the tool has gone", i);
-			usleep(1000);
+			usleep(100);
 		}
 	}
 }

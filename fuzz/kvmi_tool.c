@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The tools of fuzz-kvmi: what they send is described field by field, so that it is right, mostly, and then perhaps spoilt. A
- * tool never waits for the server, and reads what has come when it likes to.
+ * tool sends several messages at once, never waits for their answers, and reads what has come when it likes to. Spoilt ones close
+ * most connections, so tools differ in how often they spoil: else none would live long.
  */
 #include <errno.h>
 #include <poll.h>
@@ -127,25 +128,58 @@ struct tool {
 	bool loose; /* the server may have taken it for another one */
 	struct pending pending[PENDING];
 	unsigned pending_count;
+	unsigned waited; /* so often in a row for nothing */
 	u32 seq;
+	unsigned mess;    /* how often it spoils, of a thousand */
+	unsigned at_once; /* how much it does before it sends it, */
+	unsigned talks;   /* and how much of that are commands, of a hundred */
 	u8 in[1 << 18];
 	size_t in_size;
-	u8 out[8 + 65536];
+	u8 out[8 + 65536];   /* a message */
+	u8 burst[4 * 65536]; /* messages that go out together */
+	size_t burst_size;
 };
 
-/* False: the server reads no more, or has closed. What is left of a message that was begun makes no sense to it. */
-static void send_all(struct tool *t, size_t n)
+static bool spoils(struct tool *t, unsigned weight)
 {
-	for (size_t done = 0; done < n && !t->closed;) {
-		const ssize_t r = send(t->fd, t->out + done, n - done, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return with(GARBAGE) && below(t->p, 1000) < t->mess * weight;
+}
+
+static void receive(struct tool *t, int ms);
+
+#define FULL_MS 200
+
+/* The server has something to do, or waits for us to read. It gets FULL_MS, then it is taken for one that reads no more. */
+static void await_room(struct tool *t)
+{
+	struct pollfd wait = {.fd = t->fd, .events = POLLOUT};
+
+	for (unsigned ms = 0; !t->closed && ms < FULL_MS; ms++) {
+		receive(t, 0);
+		if (poll(&wait, 1, 1) > 0)
+			return;
+	}
+	t->closed = true;
+}
+
+/* What is left of a message that was begun makes no sense to who has closed. */
+static void send_burst(struct tool *t)
+{
+	size_t done = 0;
+
+	while (done < t->burst_size && !t->closed) {
+		const size_t left = t->burst_size - done;
+		const size_t n = chance(t->p, 5) ? 1 + below(t->p, left) : left;
+		const ssize_t r = send(t->fd, t->burst + done, n, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (r > 0)
 			done += (size_t)r;
-		else if (r < 0 && errno == EINTR)
-			continue;
-		else
+		else if (r < 0 && errno == EAGAIN)
+			await_room(t);
+		else if (!r || errno != EINTR)
 			t->closed = true;
 	}
+	t->burst_size = 0;
 }
 
 static void send_message(struct tool *t, u16 id, u16 size, u32 seq, size_t n)
@@ -155,7 +189,10 @@ static void send_message(struct tool *t, u16 id, u16 size, u32 seq, size_t n)
 	memcpy(t->out, &h, sizeof(h));
 	count_step();
 	tell("send id %u size %u seq %u", id, size, seq);
-	send_all(t, sizeof(h) + n);
+	if (t->burst_size + sizeof(h) + n > sizeof(t->burst))
+		send_burst(t);
+	memcpy(t->burst + t->burst_size, t->out, sizeof(h) + n);
+	t->burst_size += sizeof(h) + n;
 }
 
 static u64 some_gpa(struct play *p)
@@ -272,9 +309,9 @@ static void send_command(struct tool *t)
 	if (s->harms && p->gentle)
 		return;
 	n = fill(p, s, t->out + 8);
-	if (with(GARBAGE) && chance(p, 2))
+	if (spoils(t, 2))
 		n = spoil(p, t->out + 8, n);
-	if (with(GARBAGE) && chance(p, 1)) /* the header promises something else */
+	if (spoils(t, 1)) /* the header promises something else */
 		send_message(t, s->id, (u16)below(p, 65536), ++t->seq, n);
 	else
 		send_message(t, s->id, (u16)n, ++t->seq, n);
@@ -402,12 +439,12 @@ static void send_answer(struct tool *t)
 	if (chance(p, 10))
 		set_registers(t, &e);
 	n = fill_answer(t, &e, t->out + 8);
-	if (with(GARBAGE) && !p->gentle && chance(p, 3))
+	if (!p->gentle && spoils(t, 3))
 		n = spoil(p, t->out + 8, n);
-	else if (with(GARBAGE) && chance(p, 2))
+	else if (spoils(t, 2))
 		e.seq += (u32)below(p, 3);
 	send_message(t, t->v6 ? KVMI_V6_EVENT_REPLY : KVMI_EVENT_REPLY, (u16)n, e.seq, n);
-	if (with(GARBAGE) && chance(p, 1)) /* once more */
+	if (spoils(t, 1)) /* once more */
 		send_message(t, t->v6 ? KVMI_V6_EVENT_REPLY : KVMI_EVENT_REPLY, (u16)n, e.seq, n);
 }
 
@@ -535,39 +572,63 @@ static void begin(struct tool *t)
 		send_control(t);
 }
 
+static void one_act(struct tool *t)
+{
+	struct play *p = t->p;
+
+	if (with(REPLIES) && chance(p, 80))
+		send_answer(t);
+	if (chance(p, t->talks))
+		send_command(t);
+	if (spoils(t, 1))
+		send_unknown(t);
+}
+
+/* Who has nothing to answer waits for an event for a millisecond, and rarely where none has come for some time. */
+static bool waits(struct tool *t)
+{
+	if (t->pending_count)
+		t->waited = 0;
+	return !t->pending_count && chance(t->p, t->waited++ < 16 ? 90 : 3);
+}
+
 static void one_step(struct tool *t)
 {
 	struct play *p = t->p;
 
 	progress("a tool's step");
-	if (chance(p, 80))
-		receive(t, chance(p, 50) ? 2 : 0);
-	if (with(REPLIES) && chance(p, 80))
-		send_answer(t);
-	if (chance(p, 30))
-		send_command(t);
-	if (with(GARBAGE) && chance(p, 1))
-		send_unknown(t);
+	for (u64 n = 1 + below(p, t->at_once); n; n--)
+		one_act(t);
+	send_burst(t);
 	if (with(UNHOOKS) && chance(p, 1) && !p->closing)
 		box_do(&p->box, p->box.vm, KVM_INTROSPECTION_UNHOOK, NULL);
-	if (chance(p, 10))
+	if (chance(p, 80))
+		receive(t, waits(t));
+	if (chance(p, 1))
 		usleep((unsigned)below(p, 1000));
 }
 
 void tool_session(struct play *p)
 {
 	static struct tool t;
-	unsigned steps = chance(p, 10) ? (unsigned)below(p, 4) : (unsigned)below(p, 400);
+	unsigned steps = chance(p, 10) ? (unsigned)below(p, 4) : (unsigned)below(p, 800);
 	u32 mask = chance(p, 80) ? ~0u : (u32)rnd(&p->r);
 
+	static const unsigned mess[] = {0, 1, 5, 20}, at_once[] = {1, 2, 8, 32},
+			      talks[] = {5, 20, 80};
+
 	memset(&t, 0, offsetof(struct tool, in));
-	t.in_size = 0;
+	t.in_size = t.burst_size = 0;
 	t.p = p;
+	t.mess = RND_OF(&p->r, mess);
+	t.at_once = RND_OF(&p->r, at_once);
+	t.talks = RND_OF(&p->r, talks);
 	t.v6 = chance(p, 60);
 	t.fd = hook(p, mask, chance(p, 80) ? ~0u : (u32)rnd(&p->r));
 	p->hooked = true;
 	tell("a tool of V%u", t.v6 ? 6 : 5);
 	begin(&t);
+	send_burst(&t);
 	while (steps-- && !t.closed)
 		one_step(&t);
 	if (with(DEATHS) && chance(p, 30))
@@ -601,6 +662,7 @@ void tool_check_rights(struct play *p)
 	t.p = p;
 	t.fd = hook(p, ~0u, ~0u);
 	send_message(&t, KVMI_V6_GET_VERSION, 0, 0, 0);
+	send_burst(&t);
 	exactly(&t, in, 32); /* of GET_VERSION */
 	memset(t.out + 8, 0, 8);
 	memcpy(t.out + 10, &n, 2);
@@ -611,6 +673,7 @@ void tool_check_rights(struct play *p)
 	}
 	progress("the rights of pages are asked for");
 	send_message(&t, KVMI_V6_GET_PAGE_ACCESS, 8 + 8 * n, 1, 8 + 8 * n);
+	send_burst(&t);
 	exactly(&t, in, 16 + n);
 	for (unsigned i = 0; i < n; i++)
 		if (in[16 + i] != 7)
