@@ -2,11 +2,14 @@
 /*
  * introspect: what a tool costs and how fast it is served, over a socket pair, by the messages alone. The guest runs in
  * 16-bit mode. Prints "= NAME NANOSECONDS", the best of several samples: "socket" is the host's own round trip between two
- * threads, beside which the others stand; "loop" and "loop-connected" are a guest that nobody asks anything of.
+ * threads, beside which the others stand; "loop" and "loop-connected" are a guest that nobody asks anything of. "other" and
+ * "other-filtered" are a call by one of two processes, without and with a breakpoint on that function in the other one's view.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +23,10 @@
 
 #define CODE    0x1000
 #define CLOSED  0x3000 /* a page whose stores the tool is asked about */
+#define SHARED  0x4000 /* a function that two processes call, */
+#define SHADOW  0x5000 /* and the page that one of them has instead, with a breakpoint */
 #define MEMORY  0x10000
+#define PAGE    0x1000
 #define BATCH   5000
 #define SAMPLES 5
 #define AT_ONCE 32 /* reads that are asked for before the first answer */
@@ -358,6 +364,137 @@ static double close_gib(struct vm *v, struct tool *t)
 	return t0;
 }
 
+/* ---- two processes, of which one has a breakpoint ---- */
+
+#define CR3_FILTERED 0x1000ull
+#define CR3_OTHER    0x2000ull
+#define CALLS        0x40000 /* of a slice of the other one */
+#define SLICES       20
+
+static void switch_view(struct tool *t, __u16 view)
+{
+	const struct kvmi_v6_switch_ept_view q = {.view = view};
+
+	command(t, KVMI_V6_SWITCH_EPT_VIEW, &q, sizeof(q));
+}
+
+/* A view in which the function begins with INT3. */
+static __u16 filtered_view(struct vm *v, struct tool *t)
+{
+	struct kvmi_v6_change_gfn q = {.old_gfn = SHARED >> 12, .new_gfn = SHADOW >> 12};
+
+	memcpy(v->memory + SHADOW, v->memory + SHARED, PAGE);
+	v->memory[SHADOW] = 0xcc;
+	command(t, KVMI_V6_CREATE_EPT_VIEW, NULL, 0);
+	memcpy(&q.view, t->payload + sizeof(struct kvmi_error_code), sizeof(q.view));
+	command(t, KVMI_V6_CHANGE_GFN, &q, sizeof(q));
+	return q.view;
+}
+
+/* The tool does what INT3 stands for, which is 1 byte: inc %ax. */
+static void step_across(struct tool *t, const struct kvmi_v6_event *e, unsigned seq)
+{
+	const struct kvmi_v6_event_reply reply = {
+		.event = KVMI_V6_EVENT_BREAKPOINT, .action = KVMI_EVENT_ACTION_RETRY};
+	struct kvmi_v6_set_registers q = {.regs = e->regs};
+
+	q.regs.rax++;
+	q.regs.rip++;
+	command(t, KVMI_V6_SET_REGISTERS, &q, sizeof(q));
+	put(t, KVMI_V6_EVENT_REPLY, &reply, sizeof(reply), seq);
+}
+
+/* What follows both. */
+struct follower {
+	bool filters;
+	__u16 view; /* of the filtered one, when there is one */
+	unsigned hits, slices;
+	double began, best; /* of the other one's slice; 0: it is not its turn */
+};
+
+/* Whose turn it is: its view, and the answer. */
+static void next_process(struct follower *f, struct vm *v, struct tool *t)
+{
+	struct {
+		struct kvmi_v6_event_reply head;
+		__u64 new_val;
+	} reply = {.head.event = KVMI_V6_EVENT_CR};
+	const unsigned seq = t->header.seq;
+	const size_t at = sizeof(struct kvmi_v6_event) + offsetof(struct kvmi_event_cr, new_value);
+
+	memcpy(&reply.new_val, t->payload + at, sizeof(reply.new_val));
+	if (f->filters && !f->view)
+		f->view = filtered_view(v, t);
+	if (f->filters)
+		switch_view(t, reply.new_val == CR3_FILTERED ? f->view : 0);
+	put(t, KVMI_V6_EVENT_REPLY, &reply, sizeof(reply), seq);
+	f->began = reply.new_val == CR3_OTHER ? now() : 0;
+}
+
+static void end_slice(struct follower *f)
+{
+	const double ns = now() - f->began;
+
+	f->best = ns < f->best ? ns : f->best;
+	f->slices++;
+}
+
+/* The breakpoint is met once a turn, and by one of them alone. The shortest slice of the other one. */
+static double follow(struct vm *v, struct tool *t, bool filters)
+{
+	struct follower f = {.filters = filters, .best = 1e18};
+
+	while (f.slices < SLICES) {
+		struct kvmi_v6_event e;
+
+		get(t);
+		memcpy(&e, t->payload, sizeof(e));
+		if (f.began != 0)
+			end_slice(&f);
+		f.began = 0;
+		f.hits += e.event == KVMI_V6_EVENT_BREAKPOINT;
+		if (e.event == KVMI_V6_EVENT_BREAKPOINT)
+			step_across(t, &e, t->header.seq);
+		else
+			next_process(&f, v, t);
+	}
+	if (f.hits != (filters ? SLICES : 0)) {
+		fprintf(stderr, "introspect: %u breakpoints in %u turns\n", f.hits, SLICES);
+		exit(1);
+	}
+	return f.best / CALLS;
+}
+
+static double other_process(struct vm *v, struct tool *t, bool filters)
+{
+	/* mov $SLICES, %bx; 1: mov $CR3_FILTERED, %eax; mov %eax, %cr3; call SHARED; mov $CR3_OTHER, %eax; mov %eax, %cr3;
+	 * mov $CALLS, %ecx; 2: call SHARED; dec %ecx; jnz 2b; dec %bx; jnz 1b; mov $0, %eax; mov %eax, %cr3; hlt */
+	static const unsigned char code[] = {0xbb, SLICES, 0, 0x66, 0xb8, 0, 0x10, 0, 0, 0x0f, 0x22,
+		0xd8, 0xe8, 0xf1, 0x2f, 0x66, 0xb8, 0, 0x20, 0, 0, 0x0f, 0x22, 0xd8, 0x66, 0xb9, 0,
+		0, 4, 0, 0xe8, 0xdf, 0x2f, 0x66, 0x49, 0x75, 0xf9, 0x4b, 0x75, 0xdb, 0x66, 0xb8, 0,
+		0, 0, 0, 0x0f, 0x22, 0xd8, 0xf4};
+	static const unsigned char function[] = {0x40, 0xc3}; /* inc %ax; ret */
+	pthread_t thread;
+	double ns;
+
+	memcpy(v->memory + SHARED, function, sizeof(function));
+	vm_begin(v, code, sizeof(code));
+	pthread_create(&thread, NULL, vm_run, v);
+	ns = follow(v, t, filters);
+	pthread_join(thread, NULL);
+	return ns;
+}
+
+static double other(struct vm *v, struct tool *t)
+{
+	return other_process(v, t, false);
+}
+
+static double other_filtered(struct vm *v, struct tool *t)
+{
+	return other_process(v, t, true);
+}
+
 /* ---- */
 
 /* The vcpu does what is asked of it while it runs: so it runs a loop that does not end by itself within that time. */
@@ -365,6 +502,8 @@ static void prepare(struct vm *v, struct tool *t)
 {
 	const struct kvmi_v6_control_events cr = {.event = KVMI_V6_EVENT_CR, .enable = 1};
 	const struct kvmi_v6_control_events pf = {.event = KVMI_V6_EVENT_PF, .enable = 1};
+	const struct kvmi_v6_control_events breakpoint = {
+		.event = KVMI_V6_EVENT_BREAKPOINT, .enable = 1};
 	const struct kvmi_v6_control_register cr3 = {.enable = 1, .index = 3};
 	struct {
 		struct kvmi_v6_set_page_access head;
@@ -377,6 +516,7 @@ static void prepare(struct vm *v, struct tool *t)
 	pthread_create(&thread, NULL, vm_run, v);
 	command(t, KVMI_V6_CONTROL_EVENTS, &cr, sizeof(cr));
 	command(t, KVMI_V6_CONTROL_EVENTS, &pf, sizeof(pf));
+	command(t, KVMI_V6_CONTROL_EVENTS, &breakpoint, sizeof(breakpoint));
 	command(t, KVMI_V6_CONTROL_CR, &cr3, sizeof(cr3));
 	command(t, KVMI_V6_SET_PAGE_ACCESS, &access, sizeof(access));
 	pthread_join(thread, NULL);
@@ -398,5 +538,7 @@ int main(void)
 	tell("event-cr3", cr3_event, &v, &t);
 	tell("event-page", page_event, &v, &t);
 	tell("close-gib", close_gib, &v, &t);
+	tell("other", other, &v, &t);
+	tell("other-filtered", other_filtered, &v, &t);
 	return 0;
 }
