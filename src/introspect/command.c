@@ -42,7 +42,7 @@ static void answer(struct session *s, const struct job *job, int err, struct too
 
 static void report_error(struct introspection *i, struct session *s, const struct job *job, int err)
 {
-	if (err && s->errors_as_events)
+	if (err && job->reported)
 		event_command_error(i, s, job->id, job->seq, err);
 }
 
@@ -210,6 +210,7 @@ static int do_command(
 	if (!job)
 		return refuse_message(s, h, -KVM_ENOMEM);
 	job->answered = !s->silent;
+	job->reported = s->errors_as_events;
 	dispatch(i, s, job);
 	return 0;
 }

@@ -86,7 +86,8 @@ struct job {
 	const struct tool_command *command;
 	u16 id;
 	u32 seq;
-	bool answered; /* it gets an answer */
+	bool answered; /* it gets an answer, */
+	bool reported; /* or an event if it fails: both as the tool wanted it when it came */
 	size_t size;
 	u8 payload[] __attribute__((aligned(8)));
 };
@@ -166,8 +167,8 @@ struct session {
 	u32 event_seq;                 /* of the last one */
 	u32 unhook_seq;                /* of KVMI_EVENT_UNHOOK, 0: not sent */
 	unsigned users;                /* other threads than the receiver's and the vcpus' */
-	bool silent;                   /* commands are not answered: CONTROL_CMD_RESPONSE */
-	bool errors_as_events;
+	/* CONTROL_CMD_RESPONSE: commands are not answered; known to the receiver's thread alone */
+	bool silent, errors_as_events;
 	pthread_mutex_t send_lock;
 };
 

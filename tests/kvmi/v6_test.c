@@ -129,6 +129,30 @@ GUEST64(stop, "	int3\n"
 	      "	hlt\n");
 GUEST_LABEL(stop, other);
 
+/* What holds for a command is what the tool wanted when it sent it, whenever the vcpu does it. */
+static void test_batch_errors_later(enum dialect d)
+{
+	struct world w = WORLD(d, 1, LONG, stop);
+	struct event at, e;
+	u32 seq;
+
+	event_on(w.t, 0, KVMI_EVENT_BREAKPOINT);
+	vm_begin(w.vm);
+	at = tool_event(w.t,
+		KVMI_EVENT_BREAKPOINT); /* it does commands meanwhile, but must wake up for them */
+	for (unsigned i = 0; i < 50; i++) {
+		response(w.t, false, true, KVMI_V6_RESPONSE_EVENT);
+		send_control_cr(w.t, 2, true);
+		seq = w.t->seq;
+		response_on(w.t);
+		e = tool_event(w.t, KVMI_V6_EVENT_CMD_ERROR);
+		CHECK_EQ(e.msg_seq, seq);
+	}
+	tool_continue(w.t, &at);
+	tool_quiet(w.t);
+	world_close(&w);
+}
+
 /* An answer to an event may be in it; replies come on later. */
 static void test_batch_answers(enum dialect d)
 {
@@ -515,6 +539,7 @@ const struct test v6_tests[] = {
 	TEST(test_batch_later, V6),
 	TEST(test_batch_closes, V6),
 	TEST(test_batch_errors, V6),
+	TEST(test_batch_errors_later, V6),
 	TEST(test_batch_answers, V6),
 	TEST(test_batch_ends_with_session, V6),
 	TEST(test_singlestep, V6),
