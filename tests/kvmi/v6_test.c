@@ -321,6 +321,33 @@ static void test_singlestep_off(enum dialect d)
 	world_close(&w);
 }
 
+/* HLT is over when the vcpu wakes: the first event is of what comes then, in front of its first instruction. */
+GUEST64(step_halt, "	movq $1, DATA\n"
+		   "	hlt\n"
+		   "	incq DATA\n"
+		   "	hlt\n");
+
+static void test_singlestep_halted(enum dialect d)
+{
+	struct world w = world_open(d, 1, VM_IRQCHIP, LONG, guest_step_halt, guest_step_halt_end);
+	struct kvm_msi nmi = {.address_lo = 0xfee00000, .data = 4 << 8};
+	struct event e;
+
+	event_on(w.t, 0, KVMI_V6_EVENT_SINGLESTEP);
+	vm_begin(w.vm);
+	vm_wait64(w.vm, VM_DATA, 1);
+	CHECK_EQ(singlestep(w.t, 0, true), 0);
+	CHECK_EQ(kvm_p(w.vm, w.vm->fd, KVM_SIGNAL_MSI, &nmi), 1);
+	e = stepped(&w, VM_GATES + 2 * 16);
+	CHECK_EQ(vm_read64(w.vm, VM_DATA), 1);
+	CHECK_EQ(singlestep(w.t, 0, false), 0);
+	tool_continue(w.t, &e);
+	VM_OUT(w.vm, 0, PORT_ERROR, 0); /* the ports before it are those of the PIC */
+	CHECK_EQ(vm_out(w.vm, 0, PORT_CR2), 0);
+	tool_quiet(w.t);
+	world_close(&w);
+}
+
 /* A page fault comes before the instruction, its step after it. */
 GUEST64(step_store, "	int3\n"
 		    "	movl %eax, PAGE1\n"
@@ -544,6 +571,7 @@ const struct test v6_tests[] = {
 	TEST(test_batch_ends_with_session, V6),
 	TEST(test_singlestep, V6),
 	TEST(test_singlestep_off, V6),
+	TEST(test_singlestep_halted, V6),
 	TEST(test_singlestep_and_pf, V6),
 	TEST(test_singlestep_one, V6),
 	TEST(test_cpuid_event, V6),
