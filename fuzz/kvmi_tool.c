@@ -592,6 +592,14 @@ static bool waits(struct tool *t)
 	return !t->pending_count && chance(t->p, t->waited++ < 16 ? 90 : 3);
 }
 
+/* The VMM waits until the tool can be asked, and that is we: so there must be room. */
+static void unhook(struct tool *t)
+{
+	for (unsigned n = 0; n < 4; n++)
+		receive(t, 0);
+	box_do(&t->p->box, t->p->box.vm, KVM_INTROSPECTION_UNHOOK, NULL);
+}
+
 static void one_step(struct tool *t)
 {
 	struct play *p = t->p;
@@ -601,7 +609,7 @@ static void one_step(struct tool *t)
 		one_act(t);
 	send_burst(t);
 	if (with(UNHOOKS) && chance(p, 1) && !p->closing)
-		box_do(&p->box, p->box.vm, KVM_INTROSPECTION_UNHOOK, NULL);
+		unhook(t);
 	if (chance(p, 80))
 		receive(t, waits(t));
 	if (chance(p, 1))
