@@ -271,6 +271,16 @@ static bool told_to_stop(struct vcpu *v, enum tap_kind kind)
 	return stop;
 }
 
+/* One that is still to be told. The subscriber may be leaving, and takes all of them away (forget()). */
+static bool take_pause(struct vcpu *v)
+{
+	u32 pauses = atomic_load(&v->tap.pauses);
+
+	while (pauses && !atomic_compare_exchange_weak(&v->tap.pauses, &pauses, pauses - 1))
+		;
+	return pauses;
+}
+
 /* What is still to be told when one of them stops the vcpu is told when it runs again. */
 bool vcpu_tap_serve(struct vcpu *v)
 {
@@ -279,10 +289,8 @@ bool vcpu_tap_serve(struct vcpu *v)
 	vcpu_tap_refresh(v);
 	if (vcpu_started(v) && atomic_exchange(&v->tap.born, false))
 		stop = told_to_stop(v, TAP_BIRTH);
-	while (!stop && atomic_load(&v->tap.pauses)) {
-		atomic_fetch_sub(&v->tap.pauses, 1);
+	while (!stop && take_pause(v))
 		stop = told_to_stop(v, TAP_PAUSE);
-	}
 	vcpu_tap_refresh(v);
 	if (stop && atomic_load(&v->tap.pauses))
 		cpu_request(&v->cpu, REQ_TAP);

@@ -219,6 +219,42 @@ static void test_pause(void **state)
 	close_two();
 }
 
+static _Atomic bool held, let_go;
+
+static enum tap_verdict hold_first(void *opaque, struct vcpu *v, struct tap_event *e)
+{
+	if (e->kind == TAP_PAUSE)
+		atomic_store(&held, true);
+	while (e->kind == TAP_PAUSE && !atomic_load(&let_go))
+		sched_yield();
+	return TAP_GO_ON;
+}
+
+/* Pauses that nobody has been told of are over when the subscriber goes, also the one that a vcpu is just about to tell of. */
+static void test_pauses_go(void **state)
+{
+	static const struct tap ops = {.event = hold_first};
+	pthread_t thread[2];
+
+	open_two();
+	run_two(thread);
+	for (unsigned i = 0; i < 60; i++) {
+		atomic_store(&held, false);
+		atomic_store(&let_go, false);
+		assert_int_equal(machine_set_tap(w.world.m, &ops, NULL), 0);
+		vcpu_tap_pause(w.world.v);
+		while (!atomic_load(&held))
+			sched_yield();
+		for (unsigned n = 0; n < 5000; n++)
+			vcpu_tap_pause(w.world.v);
+		atomic_store(&let_go, true);
+		machine_set_tap(w.world.m, NULL, NULL);
+		wait_until_runs();
+	}
+	end_two(thread);
+	close_two();
+}
+
 /* ---- who says retry for ever can be called away from ---- */
 
 static void test_retry_forever(void **state)
@@ -432,6 +468,7 @@ int main(void)
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_rights),
 		cmocka_unit_test(test_pause),
+		cmocka_unit_test(test_pauses_go),
 		cmocka_unit_test(test_retry_forever),
 		cmocka_unit_test(test_from_within),
 		cmocka_unit_test(test_views),
