@@ -64,6 +64,39 @@ static void test_step_from_answer(void **state)
 	watcher_both(BIT(TAP_CPUID), prepare_step_from_answer, check_step_from_answer);
 }
 
+/* An interrupt that waits then is not taken before that instruction, else it would be no step of it. */
+static enum tap_verdict step_with_nmi(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	if (e->kind != TAP_CPUID)
+		return TAP_GO_ON;
+	vcpu_nmi(v);
+	vcpu_tap_events(v, BIT(TAP_STEP));
+	return TAP_RETRY;
+}
+
+static void prepare_step_with_nmi(struct watcher *w)
+{
+	vcpu_tap_events(w->world.v, BIT(TAP_CPUID));
+	WATCHER_CODE(w, 0x0f, 0xa2, 0x90, 0xf4); /* cpuid; nop; hlt */
+	w->answer = step_with_nmi;
+}
+
+static void check_step_with_nmi(struct watcher *w)
+{
+	u64 from;
+
+	assert_int_equal(w->count, 2);
+	watcher_expect(&w->seen[0], TAP_CPUID, CODE);
+	watcher_expect(&w->seen[1], TAP_STEP, HANDLER);
+	memcpy(&from, w->world.ram + w->seen[1].s.gpr[RSP], sizeof(from));
+	assert_int_equal(from, CODE + 2);
+}
+
+static void test_step_with_nmi(void **state)
+{
+	watcher_both(BIT(TAP_CPUID), prepare_step_with_nmi, check_step_with_nmi);
+}
+
 /* ---- a vcpu's life ---- */
 
 static unsigned births, ends, pauses;
@@ -255,6 +288,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_step),
 		cmocka_unit_test(test_step_from_answer),
+		cmocka_unit_test(test_step_with_nmi),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_pause_before_delivery),
 		cmocka_unit_test(test_ins_with_change),
