@@ -353,6 +353,37 @@ static void test_xsave(void **state)
 	partition_close(&p);
 }
 
+/* The components lie behind each other, all of a size that is a multiple of 64: AVX, then AVX-512's three. */
+static void test_xsave_components(void **state)
+{
+	static const unsigned size[] = {[2] = 256, [5] = 64, [6] = 512, [7] = 1024};
+	struct partition p = {0};
+	unsigned at = 576;
+	u64 states;
+
+	partition_start(&p, LAPIC);
+	states = property(p.fd, HV_PROPERTY_XSAVE_STATES);
+	get(&p, 0, MSHV_VP_STATE_XSAVE);
+	put_word(512, states | 3);
+	for (unsigned i = 2; i < ARRAY_SIZE(size); i++) {
+		if (!(states >> i & 1))
+			continue;
+		memset(page + at, 0x50 + (int)i, size[i]);
+		at += size[i];
+	}
+	assert_int_equal(property(p.fd, HV_PROPERTY_MAX_XSAVE_DATA_SIZE), at);
+	set(&p, 0, MSHV_VP_STATE_XSAVE);
+	memset(page, 0, 4096);
+	get(&p, 0, MSHV_VP_STATE_XSAVE);
+	assert_int_equal(word(512), states | 3);
+	at = 576;
+	for (unsigned i = 2; i < ARRAY_SIZE(size); i++) {
+		for (unsigned n = 0; states >> i & 1 && n < size[i]; n++)
+			assert_int_equal(page[at++], 0x50 + i);
+	}
+	partition_close(&p);
+}
+
 /* ---- MSHV_VP_STATE_SIMP, MSHV_VP_STATE_SIEFP ---- */
 
 static void pages_of(u8 type, u32 name)
@@ -436,6 +467,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_lapic_timer),
 	cmocka_unit_test(test_lapic_without),
 	cmocka_unit_test(test_xsave),
+	cmocka_unit_test(test_xsave_components),
 	cmocka_unit_test(test_synic_pages),
 	cmocka_unit_test(test_timers),
 };

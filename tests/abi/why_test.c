@@ -79,9 +79,9 @@ static void test_vectors(void **state)
 	struct guest g;
 
 	guest_open(&g);
-	x.xcrs[0].value = 0xe7;
+	x.xcrs[0].value = 0x207;
 	refused(g.vcpu, KVM_SET_XCRS, &x, -EINVAL,
-		"xcr0 bit 5: AVX-512 is not offered to guests; take features from "
+		"xcr0 bit 9: PKU is not offered to guests; take features from "
 		"KVM_GET_SUPPORTED_CPUID, "
 		"not from the host");
 	x.xcrs[0].value = 7;

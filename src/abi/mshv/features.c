@@ -74,23 +74,35 @@ static void clear_disabled(const struct mshv_create_partition_v2 *a, struct cpui
 	}
 }
 
-#define XSTATE_AVX 4u /* bit of XCR0 */
+#define XSTATE_AVX    0x04u /* bits of XCR0 */
+#define XSTATE_AVX512 0xe0u
 
-/* What a processor without AVX, or without XSAVE at all, says of its state components. */
+/* Bits of XCR0 that a processor without XSAVE, AVX or AVX-512 does not have. */
+static u32 absent_states(const struct leaves *l)
+{
+	const struct cpuid_entry *one = leaf_find(l, 1, 0), *seven = leaf_find(l, 7, 0);
+
+	if (!one || !(one->ecx & BIT(26)))
+		return ~0u;
+	if (!(one->ecx & BIT(28)))
+		return XSTATE_AVX | XSTATE_AVX512;
+	return seven && seven->ebx & BIT(16) ? 0 : XSTATE_AVX512;
+}
+
+/* What it says of its state components. */
 static void clear_xsave(struct leaves *l)
 {
-	const struct cpuid_entry *one = leaf_find(l, 1, 0);
-	bool xsave = one && (one->ecx & BIT(26)), avx = one && (one->ecx & BIT(28));
+	u32 absent = absent_states(l);
 
 	for (unsigned i = 0; i < l->n; i++) {
 		struct cpuid_entry *e = &l->e[i];
 
 		if (e->function != 0xd)
 			continue;
-		if (!xsave || (!avx && e->index == 2))
+		if (absent == ~0u || (e->index > 1 && absent >> (e->index & 31) & 1))
 			e->eax = e->ebx = e->ecx = e->edx = 0;
-		else if (!avx && !e->index)
-			e->eax &= ~XSTATE_AVX;
+		else if (!e->index)
+			e->eax &= ~absent;
 	}
 }
 
@@ -149,12 +161,29 @@ u64 features_xsave_states(const struct mshv_partition *p)
 	return d ? d->eax | (u64)d->edx << 32 : 0;
 }
 
+bool features_xsave_component(
+	const struct mshv_partition *p, unsigned component, struct xsave_component *ret)
+{
+	struct leaves host;
+	const struct cpuid_entry *e = leaf_find(leaves_of(p, &host), 0xd, component);
+
+	if (!e || !(features_xsave_states(p) >> component & 1))
+		return false;
+	*ret = (struct xsave_component){.size = e->eax, .offset = e->ebx};
+	return true;
+}
+
 #define LEGACY_BYTES 576 /* x87, SSE and the header, SDM 1:13.4 */
-#define AVX_BYTES    256
 
 u64 features_xsave_size(const struct mshv_partition *p)
 {
-	return LEGACY_BYTES + (features_xsave_states(p) & XSTATE_AVX ? AVX_BYTES : 0);
+	struct xsave_component c;
+	u64 size = LEGACY_BYTES;
+
+	for (unsigned i = XSAVE_FIRST; i < XSAVE_COMPONENTS; i++)
+		if (features_xsave_component(p, i, &c))
+			size += c.size;
+	return size;
 }
 
 u64 features_vendor(const struct mshv_partition *p)

@@ -22,6 +22,14 @@ u64 features_bank(const struct mshv_partition *p, unsigned bank);
 u64 features_xsave(const struct mshv_partition *p);
 u64 features_xsave_states(const struct mshv_partition *p); /* of XCR0 */
 u64 features_xsave_size(const struct mshv_partition *p);   /* bytes, compacted */
+/* Where a component above x87 and SSE lies in the standard format; false: the partition does not have it. None is aligned. */
+#define XSAVE_FIRST      2
+#define XSAVE_COMPONENTS 32
+struct xsave_component {
+	u32 size, offset;
+};
+bool features_xsave_component(
+	const struct mshv_partition *p, unsigned component, struct xsave_component *ret);
 u64 features_vendor(const struct mshv_partition *p);
 u64 features_address_width(const struct mshv_partition *p);
 

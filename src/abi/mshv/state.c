@@ -101,9 +101,40 @@ static u16 lapic_set(struct mshv_vp *v, const void *data)
 	return HVS_SUCCESS;
 }
 
-/* ---- XSAVE, compacted: up to AVX the components lie where the standard format has them, SDM 1:13.4.3 ---- */
+/* ---- XSAVE, compacted: behind the header the components of the layout, one after the other, SDM 1:13.4.3 ---- */
 
 #define XCOMP_COMPACTED BIT64(63)
+
+#define LEGACY_BYTES 576
+
+static void xsave_pack(const struct mshv_vp *v, const u8 *standard, u8 *compact)
+{
+	struct xsave_component c;
+
+	memcpy(compact, standard, LEGACY_BYTES);
+	compact += LEGACY_BYTES;
+	for (unsigned i = XSAVE_FIRST; i < XSAVE_COMPONENTS; i++) {
+		if (!features_xsave_component(v->partition, i, &c))
+			continue;
+		memcpy(compact, standard + c.offset, c.size);
+		compact += c.size;
+	}
+}
+
+/* layout: which components there are. */
+static void xsave_unpack(const struct mshv_vp *v, const u8 *compact, u64 layout, u8 *standard)
+{
+	struct xsave_component c;
+
+	memcpy(standard, compact, LEGACY_BYTES);
+	compact += LEGACY_BYTES;
+	for (unsigned i = XSAVE_FIRST; i < XSAVE_COMPONENTS; i++) {
+		if (!(layout >> i & 1) || !features_xsave_component(v->partition, i, &c))
+			continue;
+		memcpy(standard + c.offset, compact, c.size);
+		compact += c.size;
+	}
+}
 
 static u16 xsave_get(struct mshv_vp *v, void *data)
 {
@@ -112,7 +143,7 @@ static u16 xsave_get(struct mshv_vp *v, void *data)
 
 	vcpu_get(v->cpu, ST_XSAVE, &s);
 	memcpy(s.xsave + XCOMP_BV_OFFSET, &layout, sizeof(layout));
-	memcpy(data, s.xsave, features_xsave_size(v->partition));
+	xsave_pack(v, s.xsave, data);
 	return HVS_SUCCESS;
 }
 
@@ -121,10 +152,10 @@ static u16 xsave_set(struct mshv_vp *v, const void *data)
 	u64 states = XSTATE_X87_SSE | features_xsave_states(v->partition), layout;
 	struct vcpu_state s = {0};
 
-	memcpy(s.xsave, data, features_xsave_size(v->partition));
-	memcpy(&layout, s.xsave + XCOMP_BV_OFFSET, sizeof(layout));
+	memcpy(&layout, (const u8 *)data + XCOMP_BV_OFFSET, sizeof(layout));
 	if (!(layout & XCOMP_COMPACTED) || layout & ~(XCOMP_COMPACTED | states))
 		return HVS_INVALID_PARAMETER;
+	xsave_unpack(v, data, layout, s.xsave);
 	memset(s.xsave + XCOMP_BV_OFFSET, 0, sizeof(layout));
 	return vcpu_set(v->cpu, ST_XSAVE, &s) ? HVS_INVALID_PARAMETER : HVS_SUCCESS;
 }

@@ -123,6 +123,12 @@ struct exception {
 	bool injected; /* from outside */
 };
 
+/* Which components of vector state the host has that guests may have, and where they lie (engine/core/xsave.h). */
+struct xstate_place {
+	u64 features;  /* XSTATE_* */
+	u16 offset[8]; /* by component, in the standard format */
+};
+
 /* Answers to questions that left the engine, in the order in which they were asked: see answer.h. */
 /* A gather of eight elements across pages, whose tables may not be read nor written: 8 * 2 * (8 + 1), and its code. */
 #define ANSWERS_MAX 240
@@ -381,6 +387,8 @@ struct cpu {
 	u64 tsc_ratio; /* of the guest's TSC to the host's, see cpu_tsc_at(); 0: they run at the same rate */
 	u8 phys_bits;
 	bool has_long_mode;
+	struct xstate_place xstate;
+	bool host_xinuse_by_value; /* registers of AVX-512 that are zero are not in use */
 	u8 xsave_area[XSAVE_BYTES] __attribute__((aligned(64))); /* while outside */
 
 	struct x87_pointers x87_loaded, x87_stepped; /* x87ptr.c */

@@ -5,18 +5,56 @@
 
 #include "engine/core/cpu.h"
 
-/* Everything above x87 and SSE is optional; sizes of the standard format (SDM 1:13.4). */
+/*
+ * Components that guests may have, in numbers of XCR0's bits. AVX and what is above it is optional, AVX-512's three are there
+ * together or not at all (SDM 1:13.3). Where these lie in the standard format differs between processors (SDM 1:13.4.3): the
+ * guest's place is the host's.
+ */
 #define XSTATE_X87     BIT64(0)
 #define XSTATE_SSE     BIT64(1)
 #define XSTATE_AVX     BIT64(2)
-#define XSTATE_OFFERED (XSTATE_X87 | XSTATE_SSE | XSTATE_AVX)
+#define XSTATE_OPMASK  BIT64(5)
+#define XSTATE_ZMM_HI  BIT64(6) /* bits 511 to 256 of the first sixteen */
+#define XSTATE_HI16    BIT64(7) /* the other sixteen */
+#define XSTATE_AVX512  (XSTATE_OPMASK | XSTATE_ZMM_HI | XSTATE_HI16)
+#define XSTATE_OFFERED (XSTATE_X87 | XSTATE_SSE | XSTATE_AVX | XSTATE_AVX512)
 #define XSAVE_HEADER   512
 #define XSAVE_AVX      576
-#define XSAVE_SIZE     832
 
-static inline u32 xsave_size(u64 features)
+enum xstate { XS_AVX = 2, XS_OPMASK = 5, XS_ZMM_HI = 6, XS_HI16 = 7, XS_COUNT };
+
+/* Bytes of a component above SSE; 0: not one of ours. */
+static inline u32 xstate_size(unsigned component)
 {
-	return features & XSTATE_AVX ? XSAVE_SIZE : XSAVE_AVX;
+	switch (component) {
+	case XS_AVX: return 256;
+	case XS_OPMASK: return 64;
+	case XS_ZMM_HI: return 512;
+	case XS_HI16: return 1024;
+	default: return 0;
+	}
+}
+
+/* Bytes of an image of these components in the standard format, SDM 1:13.4.2. */
+static inline u32 xsave_size(const struct xstate_place *place, u64 features)
+{
+	u32 size = XSAVE_AVX;
+
+	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
+		if (features & BIT64(i))
+			size = MAX(size, place->offset[i] + xstate_size(i));
+	return size;
+}
+
+/* And where a component begins in the compacted format, or with XS_COUNT how long it is. SDM 1:13.4.3. */
+static inline u32 xsave_compact_offset(u64 features, unsigned component)
+{
+	u32 size = XSAVE_AVX;
+
+	for (unsigned i = XS_AVX; i < component; i++)
+		if (features & BIT64(i))
+			size += xstate_size(i);
+	return size;
 }
 
 /* Standard format, SDM 1:13.4.1 and 1:10.5.1. */
@@ -44,6 +82,12 @@ struct __attribute__((packed)) fpu_image {
 static inline struct fpu_image *fpu_image(struct cpu *cpu)
 {
 	return (struct fpu_image *)cpu->xsave_area;
+}
+
+/* A component above SSE in the image; not of AVX-512 where the host has none. */
+static inline u8 *fpu_component(struct cpu *cpu, unsigned component)
+{
+	return cpu->xsave_area + cpu->xstate.offset[component];
 }
 
 /* Bits of MXCSR that this host has; others fault when they are loaded (SDM 1:11.6.6). */

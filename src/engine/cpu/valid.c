@@ -80,7 +80,7 @@ int valid_xcr0(const struct cpu *cpu, struct refusal *why, u64 xcr0, enum valid_
 {
 	u64 always = by == BY_VMM ? XCR0_RESET : 0;
 
-	return xstate_check_xcr0(why, xcr0, cpu->xcr0_allowed | always);
+	return xstate_check_xcr0(why, xcr0, cpu->xcr0_allowed | always, cpu->xstate.features);
 }
 
 /* ---- how they go together, SDM 3:4.1.1 ---- */

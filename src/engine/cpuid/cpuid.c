@@ -91,9 +91,11 @@ void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e)
 			e->ecx = with_bit(
 				e->ecx, CPUID1_ECX_MWAIT, cpu->msr.misc_enable & MISC_ENABLE_MWAIT);
 		break;
-	case 0xd: /* bytes needed for what is enabled now; compacted is the same for x87, SSE, AVX */
-		if (e->index <= 1 && e->eax)
-			e->ebx = xsave_size(cpu->xcr0);
+	case 0xd: /* bytes needed for what is enabled now, in the two formats */
+		if (e->index == 0 && e->eax)
+			e->ebx = xsave_size(&cpu->xstate, cpu->xcr0);
+		if (e->index == 1 && e->eax)
+			e->ebx = xsave_compact_offset(cpu->xcr0, XS_COUNT);
 		break;
 	default: break;
 	}
@@ -227,7 +229,7 @@ static u64 xcr0_permitted(const struct cpu *cpu)
 {
 	const struct cpuid_entry *e = cpuid_find(cpu, 0xd, 0);
 
-	return e ? (e->eax & XSTATE_OFFERED) | XSTATE_X87 : 0;
+	return e ? (e->eax & cpu->xstate.features) | XSTATE_X87 : 0;
 }
 
 static u8 physical_bits(const struct cpu *cpu)

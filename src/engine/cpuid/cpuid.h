@@ -42,8 +42,10 @@ struct cpuid_entry *cpuid_pv_features(struct cpu *cpu);
 bool cpuid_has_mwait(const struct cpu *cpu);
 
 /* 0 or -EINVAL: can they be in an XSAVE image, and in XCR0 where CPUID offers allowed (xstate.c)? */
-int xstate_check_bv(struct refusal *why, u64 bv);
-int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed);
+int xstate_check_bv(struct refusal *why, u64 bv, u64 host);
+int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed, u64 host);
+/* Of this host; supported.c. */
+struct xstate_place xstate_of_host(void);
 
 /* Make an entry as the VMM set it what the guest would read now. */
 void cpuid_apply_state(const struct cpu *cpu, struct cpuid_entry *e);

@@ -8,6 +8,7 @@
  */
 #include <cpuid.h>
 
+#include "engine/cpuid/cpuid.h"
 #include "engine/engine.h"
 #include "engine/core/xsave.h"
 #include "x86/kvm_guest.h"
@@ -142,6 +143,31 @@ static struct cpuid_regs leaf1(void)
 	};
 }
 
+/* What the host's kernel has enabled. */
+static u64 host_xcr0(void)
+{
+	u32 low, high;
+
+	if (!(host_cpuid(1, 0).ecx & BIT(27) /* OSXSAVE */))
+		return XSTATE_X87 | XSTATE_SSE;
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return (u64)high << 32 | low;
+}
+
+struct xstate_place xstate_of_host(void)
+{
+	struct xstate_place p = {.features = host_xcr0() & XSTATE_OFFERED};
+
+	if ((p.features & XSTATE_AVX512) != XSTATE_AVX512)
+		p.features &= ~XSTATE_AVX512;
+	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
+		if (p.features & BIT64(i))
+			p.offset[i] = (u16)host_cpuid(0xd, i).ebx;
+	if (xsave_size(&p, p.features) > XSAVE_BYTES) /* no processor has it there */
+		p.features &= ~XSTATE_AVX512;
+	return p;
+}
+
 static void add_leaf7(struct list *l)
 {
 	struct cpuid_regs h = host_cpuid(7, 0), h1 = host_cpuid(7, 1);
@@ -168,20 +194,19 @@ static void add_topology(struct list *l)
 	add_indexed(l, 0xb, 0, (struct cpuid_regs){0});
 }
 
-static bool host_has_avx(void)
-{
-	return host_cpuid(1, 0).ecx & BIT(28);
-}
-
 static void add_xsave(struct list *l)
 {
-	u32 features = host_has_avx() ? XSTATE_OFFERED : XSTATE_X87 | XSTATE_SSE;
-	u32 size = xsave_size(features);
+	struct xstate_place p = xstate_of_host();
+	u32 features = (u32)p.features, size = xsave_size(&p, features);
 
 	add_indexed(l, 0xd, 0, (struct cpuid_regs){.eax = features, .ebx = size, .ecx = size});
-	add_indexed(l, 0xd, 1, (struct cpuid_regs){.eax = LEAFD_1_EAX, .ebx = size});
-	if (features & XSTATE_AVX)
-		add_indexed(l, 0xd, 2, (struct cpuid_regs){.eax = 256, .ebx = XSAVE_AVX});
+	add_indexed(l, 0xd, 1,
+		(struct cpuid_regs){
+			.eax = LEAFD_1_EAX, .ebx = xsave_compact_offset(features, XS_COUNT)});
+	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
+		if (features & BIT64(i))
+			add_indexed(l, 0xd, i,
+				(struct cpuid_regs){.eax = xstate_size(i), .ebx = p.offset[i]});
 }
 
 static void add_basic(struct list *l)

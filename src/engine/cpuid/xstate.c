@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which components of processor state may be in XCR0 and in an XSAVE image, and why the others may not. Names are
- * those of SDM 1:13.1.
+ * Which components of processor state may be in XCR0 and in an XSAVE image, and why the others may not. host: those of
+ * the engine's that the host has. Names are those of SDM 1:13.1.
  */
 #include <errno.h>
 
@@ -11,7 +11,7 @@
 #define NOT_OFFERED                                                                                \
 	" is not offered to guests; take features from KVM_GET_SUPPORTED_CPUID, not from the host"
 
-/* Sentences for the two registers about the components that processors have and the engine does not. */
+/* Sentences for the two registers about the components that processors have, and the engine or this host does not. */
 #define ABSENT(first, last, name)                                                                  \
 	{                                                                                          \
 		first, last, "xcr0 bit %lu: " name NOT_OFFERED,                                    \
@@ -44,19 +44,19 @@ static const struct component *component_of(u64 bit)
 	return &absent[ARRAY_SIZE(absent) - 1];
 }
 
-int xstate_check_bv(struct refusal *why, u64 bv)
+int xstate_check_bv(struct refusal *why, u64 bv, u64 host)
 {
 	u64 bit;
 
-	if (!(bv & ~XSTATE_OFFERED))
+	if (!(bv & ~host))
 		return 0;
-	bit = (u64)__builtin_ctzll(bv & ~XSTATE_OFFERED);
+	bit = (u64)__builtin_ctzll(bv & ~host);
 	return refuse(why, -EINVAL, component_of(bit)->xstate_bv, bit);
 }
 
-int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed)
+int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed, u64 host)
 {
-	u64 bit = xcr0 & ~XSTATE_OFFERED ? (u64)__builtin_ctzll(xcr0 & ~XSTATE_OFFERED) : 0;
+	u64 bit = xcr0 & ~host ? (u64)__builtin_ctzll(xcr0 & ~host) : 0;
 
 	if (!(xcr0 & XSTATE_X87))
 		return refuse(
@@ -70,5 +70,9 @@ int xstate_check_xcr0(struct refusal *why, u64 xcr0, u64 allowed)
 			(u64)__builtin_ctzll(bit));
 	if ((xcr0 & (XSTATE_SSE | XSTATE_AVX)) == XSTATE_AVX)
 		return refuse(why, -EINVAL, "xcr0 bit 2: AVX needs SSE, bit 1");
+	bit = xcr0 & XSTATE_AVX512;
+	if (bit && (bit != XSTATE_AVX512 || !(xcr0 & XSTATE_AVX)))
+		return refuse(why, -EINVAL,
+			"xcr0 bits 5 to 7: AVX-512 needs all three of them, and AVX, bit 2");
 	return 0;
 }

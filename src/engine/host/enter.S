@@ -17,6 +17,8 @@
  */
 #include "engine/core/layout.h"
 
+#define XSTATE_MASK 0xe7 /* XSTATE_OFFERED */
+
 	.intel_syntax noprefix
 	.text
 
@@ -38,7 +40,7 @@ code_enter:
 	test rdx, rdx
 	jz 1f
 	mov rcx, rdx
-	mov eax, 7
+	mov eax, XSTATE_MASK
 	xor edx, edx
 	xrstor64 [rcx]
 1:
@@ -114,7 +116,7 @@ code_leave:
 	pop rcx
 	test rcx, rcx
 	jz 1f
-	mov eax, 7
+	mov eax, XSTATE_MASK
 	xor edx, edx
 	xsave64 [rcx]
 	mov dword ptr [rdi + CPU_SCRATCH(SLOT_MXCSR)], 0x1f80

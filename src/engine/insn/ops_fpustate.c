@@ -4,8 +4,8 @@
  * cpu->xsave_area (fpu.h). The image of the engine's registers holds all components, in their initial
  * configuration where xstate_bv says so.
  *
- * The offered components are x87, SSE and AVX, so AVX is at offset 576 in the compacted format too
- * (SDM 1:13.4.3). IA32_XSS is always 0: xsaves and xrstors are the compacted forms for CPL 0.
+ * No component above SSE is aligned in the compacted format (SDM 1:13.4.3). IA32_XSS is always 0: xsaves and xrstors are
+ * the compacted forms for CPL 0.
  */
 #include "engine/cpu/fpu.h"
 #include "engine/cpuid/cpuid.h"
@@ -15,12 +15,33 @@
 
 #define LEGACY_BYTES 416 /* fxsave: up to the last xmm register */
 #define XCOMP_FORMAT BIT64(63)
-#define AVX_BYTES    256
 
 /* Registers 8-15 do not exist outside 64-bit mode: neither stored nor loaded. */
 static unsigned vector_bytes(const struct insn *in)
 {
 	return in->mode == 8 ? 256 : 128;
+}
+
+/* The same of a component above SSE: how much of it. */
+static unsigned component_bytes(const struct insn *in, unsigned component)
+{
+	unsigned bytes = xstate_size(component);
+
+	if (in->mode == 8 || component == XS_OPMASK)
+		return bytes;
+	return component == XS_HI16 ? 0 : bytes / 2;
+}
+
+/* Where a component lies in an image; layout: the components that a compacted one has, 0: it is not compacted. */
+static unsigned component_offset(const struct cpu *cpu, u64 layout, unsigned component)
+{
+	return layout ? xsave_compact_offset(layout, component) : cpu->xstate.offset[component];
+}
+
+static unsigned image_size(const struct cpu *cpu, u64 layout, u64 components)
+{
+	return layout ? xsave_compact_offset(layout, XS_COUNT)
+		      : xsave_size(&cpu->xstate, components);
 }
 
 static void copy(void *dst, const void *src, u64 n)
@@ -152,9 +173,25 @@ static int write_part(struct cpu *cpu, u64 lin, const void *base, unsigned off, 
 	return mem_write(cpu, lin + off, (const u8 *)base + off, len, ACC_WRITE);
 }
 
+/* Those above SSE. */
+static int write_vectors(
+	struct cpu *cpu, const struct insn *in, u64 lin, u64 components, u64 layout)
+{
+	int r = CPU_OK;
+
+	for (unsigned i = XS_AVX; !r && i < XS_COUNT; i++) {
+		unsigned bytes = component_bytes(in, i);
+
+		if (components & BIT64(i) && bytes)
+			r = mem_write(cpu, lin + component_offset(cpu, layout, i),
+				fpu_component(cpu, i), bytes, ACC_WRITE);
+	}
+	return r;
+}
+
 /* The parts of components saved, in place; the rest of the area keeps its bytes. */
-static int write_components(struct cpu *cpu, const struct insn *in, u64 lin,
-	const struct fpu_image *f, u64 components, bool mxcsr)
+static int write_legacy(struct cpu *cpu, const struct insn *in, u64 lin, const struct fpu_image *f,
+	u64 components, bool mxcsr)
 {
 	int r = CPU_OK;
 
@@ -166,8 +203,6 @@ static int write_components(struct cpu *cpu, const struct insn *in, u64 lin,
 		r = write_part(cpu, lin, f, offsetof(struct fpu_image, st), sizeof(f->st));
 	if (!r && (components & XSTATE_SSE))
 		r = write_part(cpu, lin, f, offsetof(struct fpu_image, xmm), vector_bytes(in));
-	if (!r && (components & XSTATE_AVX))
-		r = write_part(cpu, lin, f, offsetof(struct fpu_image, ymm_high), vector_bytes(in));
 	return r;
 }
 
@@ -187,13 +222,17 @@ static int write_header(
 
 static int xsave_common(struct cpu *cpu, const struct insn *in, enum xsave_form form)
 {
-	u64 rfbm, lin, old_bv = 0;
+	u64 rfbm, lin, layout, old_bv = 0;
 	int r = xsave_begin(cpu, &rfbm);
+	unsigned size;
 
+	if (r)
+		return r;
+	layout = form == XSAVE_COMPACT ? XCOMP_FORMAT | rfbm : 0;
+	size = image_size(cpu, layout, rfbm);
+	r = state_linear(cpu, in, size, 64, ACC_WRITE, &lin);
 	if (!r)
-		r = state_linear(cpu, in, xsave_size(rfbm), 64, ACC_WRITE, &lin);
-	if (!r)
-		r = mem_probe_write(cpu, lin, xsave_size(rfbm), ACC_WRITE);
+		r = mem_probe_write(cpu, lin, size, ACC_WRITE);
 	if (!r && form != XSAVE_COMPACT)
 		r = mem_read_u64(cpu, lin + XSAVE_HEADER, &old_bv, 8, ACC_READ);
 	if (r)
@@ -203,8 +242,10 @@ static int xsave_common(struct cpu *cpu, const struct insn *in, enum xsave_form 
 	u64 use = in_use(f, form), saved = form == XSAVE_PLAIN ? rfbm : rfbm & use;
 	bool mxcsr = form == XSAVE_COMPACT ? saved & XSTATE_SSE : rfbm & (XSTATE_SSE | XSTATE_AVX);
 	cpu->answers.muted = true; /* a subscriber has been asked for all of it by the probe */
-	r = write_components(cpu, in, lin, f, saved, mxcsr);
+	r = write_legacy(cpu, in, lin, f, saved, mxcsr);
 	restore_pointers(f, &whole);
+	if (!r)
+		r = write_vectors(cpu, in, lin, saved, layout);
 	if (!r)
 		r = write_header(cpu, lin, old_bv, rfbm, use, form);
 	cpu->answers.muted = false;
@@ -271,60 +312,103 @@ static void init_x87(struct fpu_image *f)
 	f->xstate_bv &= ~XSTATE_X87;
 }
 
-static void load_vector(struct fpu_image *f, void *to, const void *from, u64 component,
-	const struct fpu_image *image, unsigned bytes)
+/* Outside 64-bit mode a part of a component may still be in use when the rest is initialised. */
+static void load_component(struct fpu_image *f, void *to, const void *from, u64 component,
+	const struct fpu_image *image, unsigned bytes, bool all)
 {
 	if (image->xstate_bv & component) {
 		copy(to, from, bytes);
 		f->xstate_bv |= component;
 	} else {
 		zero(to, bytes);
-		if (bytes == AVX_BYTES) /* else the upper eight may still be in use */
+		if (all)
 			f->xstate_bv &= ~component;
 	}
 }
 
+/* An image as it was read, its components above SSE where the engine has them. */
+struct loaded {
+	u8 bytes[XSAVE_BYTES];
+};
+
 static void load_components(
-	struct fpu_image *f, const struct insn *in, const struct fpu_image *image, u64 rfbm)
+	struct cpu *cpu, const struct insn *in, const struct loaded *l, u64 rfbm)
 {
+	const struct fpu_image *image = (const void *)l->bytes;
+	struct fpu_image *f = fpu_image(cpu);
+
 	if ((rfbm & XSTATE_X87) && (image->xstate_bv & XSTATE_X87))
 		load_x87(f, in, image);
 	else if (rfbm & XSTATE_X87)
 		init_x87(f);
 	if (rfbm & XSTATE_SSE)
-		load_vector(f, f->xmm, image->xmm, XSTATE_SSE, image, vector_bytes(in));
-	if (rfbm & XSTATE_AVX)
-		load_vector(f, f->ymm_high, image->ymm_high, XSTATE_AVX, image, vector_bytes(in));
+		load_component(
+			f, f->xmm, image->xmm, XSTATE_SSE, image, vector_bytes(in), in->mode == 8);
+	for (unsigned i = XS_AVX; i < XS_COUNT; i++) {
+		unsigned bytes = component_bytes(in, i);
+
+		if (rfbm & BIT64(i) && bytes)
+			load_component(f, fpu_component(cpu, i), l->bytes + cpu->xstate.offset[i],
+				BIT64(i), image, bytes, bytes == xstate_size(i));
+	}
 }
 
-static int xrstor_read(struct cpu *cpu, const struct insn *in, u64 rfbm, struct fpu_image *image)
+static int read_components(
+	struct cpu *cpu, const struct insn *in, u64 lin, u64 components, struct loaded *l)
 {
-	u64 lin;
-	int r = state_linear(cpu, in, xsave_size(rfbm), 64, ACC_READ, &lin);
+	u64 xcomp_bv = ((const struct fpu_image *)l->bytes)->xcomp_bv;
+	u64 layout = xcomp_bv & XCOMP_FORMAT ? xcomp_bv : 0;
+	int r = CPU_OK;
 
-	return r ? r : mem_read(cpu, lin, image, xsave_size(rfbm), ACC_READ);
+	for (unsigned i = XS_AVX; !r && i < XS_COUNT; i++) {
+		unsigned bytes = component_bytes(in, i);
+
+		if (components & BIT64(i) && bytes)
+			r = mem_read(cpu, lin + component_offset(cpu, layout, i),
+				l->bytes + cpu->xstate.offset[i], bytes, ACC_READ);
+	}
+	return r;
+}
+
+/* First the header, which says how the rest lies; nothing is loaded before all is read. */
+static int xrstor_read(
+	struct cpu *cpu, const struct insn *in, u64 rfbm, bool compact_only, struct loaded *l)
+{
+	const struct fpu_image *image = (const void *)l->bytes;
+	u64 lin;
+	int r = state_linear(cpu, in, XSAVE_AVX, 64, ACC_READ, &lin);
+
+	if (!r)
+		r = mem_read(cpu, lin, l->bytes, XSAVE_AVX, ACC_READ);
+	if (r)
+		return r;
+	if (!header_valid(cpu, image, compact_only))
+		return cpu_gp0(cpu);
+	r = state_linear(cpu, in,
+		image_size(cpu, image->xcomp_bv & XCOMP_FORMAT ? image->xcomp_bv : 0, rfbm), 64,
+		ACC_READ, &lin);
+	return r ? r : read_components(cpu, in, lin, rfbm & image->xstate_bv, l);
 }
 
 static int xrstor_common(struct cpu *cpu, const struct insn *in, bool compact_only)
 {
-	struct fpu_image image;
+	struct loaded l;
+	const struct fpu_image *image = (const void *)l.bytes;
 	u64 rfbm;
 	int r = xsave_begin(cpu, &rfbm);
 
 	if (!r)
-		r = xrstor_read(cpu, in, rfbm, &image);
+		r = xrstor_read(cpu, in, rfbm, compact_only, &l);
 	if (r)
 		return r;
-	if (!header_valid(cpu, &image, compact_only))
-		return cpu_gp0(cpu);
 	struct fpu_image *f = fpu_live_to_area(cpu);
-	bool mxcsr = loads_mxcsr(&image, rfbm);
-	if (mxcsr && (image.mxcsr & ~fpu_mxcsr_mask(f)))
+	bool mxcsr = loads_mxcsr(image, rfbm);
+	if (mxcsr && (image->mxcsr & ~fpu_mxcsr_mask(f)))
 		return cpu_gp0(cpu);
-	load_components(f, in, &image, rfbm);
+	load_components(cpu, in, &l, rfbm);
 	if (mxcsr)
-		f->mxcsr = image.mxcsr;
-	else if ((image.xcomp_bv & XCOMP_FORMAT) && (rfbm & XSTATE_SSE))
+		f->mxcsr = image->mxcsr;
+	else if ((image->xcomp_bv & XCOMP_FORMAT) && (rfbm & XSTATE_SSE))
 		f->mxcsr = MXCSR_RESET;
 	fpu_area_to_live(cpu);
 	return CPU_OK;

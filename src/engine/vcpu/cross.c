@@ -6,6 +6,9 @@
  * processor tells what is in use (XGETBV with ecx = 1, SDM 1:13.2), which for most guests at most exits is the low halves
  * of the vector registers. Then these are moved by hand, and the image is left as XSAVE would have left it: what is not in
  * use shows its initial state.
+ *
+ * The program's C library uses AVX-512's registers even for short strings. Processors that look at the values take them to be
+ * unused again when they are cleared by hand, which is much cheaper than XRSTOR; where that does not help it is XRSTOR.
  */
 #include "engine/vcpu/cross.h"
 #include "engine/core/xsave.h"
@@ -68,16 +71,54 @@ static bool shows_initial(const struct fpu_image *f)
 	       !(f->fip | f->fdp) && x87_and_high_are_zero(f);
 }
 
-static void load_all(const struct fpu_image *f)
+/* AVX-512's components are left out where both sides have nothing in them. */
+static u64 components_to_move(u64 use)
 {
-	__asm__ volatile("xrstor64 (%0)" : : "r"(f), "a"(XSTATE_OFFERED), "d"(0) : "memory");
+	return use & XSTATE_AVX512 ? XSTATE_OFFERED : XSTATE_OFFERED & ~XSTATE_AVX512;
+}
+
+static void load_all(const struct fpu_image *f, u64 use)
+{
+	__asm__ volatile("xrstor64 (%0)"
+			 :
+			 : "r"(f), "a"(components_to_move(use | f->xstate_bv)), "d"(0)
+			 : "memory");
+}
+
+#define CLEAR(n)  "vpxord %%zmm" #n ", %%zmm" #n ", %%zmm" #n "\n\t"
+#define CLEARK(n) "kxorw %%k" #n ", %%k" #n ", %%k" #n "\n\t"
+
+/* What AVX-512 adds to the registers, but for what VZEROUPPER clears. */
+static void clear_avx512(void)
+{
+	__asm__ volatile(CLEAR(16) CLEAR(17) CLEAR(18) CLEAR(19) CLEAR(20) CLEAR(21) CLEAR(22)
+				 CLEAR(23) CLEAR(24) CLEAR(25) CLEAR(26) CLEAR(27) CLEAR(28)
+					 CLEAR(29) CLEAR(30) CLEAR(31) CLEARK(0) CLEARK(1) CLEARK(2)
+						 CLEARK(3) CLEARK(4) CLEARK(5) CLEARK(6) CLEARK(7)
+			 :
+			 :
+			 : "memory");
+}
+
+/* Of the program's state at entry; what is cheaply made unused is so after this. */
+static u32 in_use_by_program(const struct cpu *cpu)
+{
+	u32 use = in_use();
+
+	if (!(use & XSTATE_AVX512))
+		return use;
+	clear_avx512();
+	__asm__ volatile("vzeroupper");
+	return cpu->host_xinuse_by_value ? use & ~XSTATE_AVX512 : in_use();
 }
 
 /* The program's x87 state is not its initial one if it has ever used it. */
 static void load(const struct cpu *cpu, const struct fpu_image *f)
 {
-	if (!cpu->host_xinuse || f->xstate_bv != XSTATE_SSE || (in_use() & XSTATE_X87))
-		load_all(f);
+	u32 use = cpu->host_xinuse ? in_use_by_program(cpu) : XSTATE_OFFERED;
+
+	if (f->xstate_bv != XSTATE_SSE || (use & (XSTATE_X87 | XSTATE_AVX512)))
+		load_all(f, use);
 	else
 		__asm__ volatile("vzeroupper\n\t" EACH_XMM(LOAD) "vldmxcsr %1"
 				 :
@@ -85,24 +126,29 @@ static void load(const struct cpu *cpu, const struct fpu_image *f)
 				 : "memory");
 }
 
-static void store_all(struct fpu_image *f)
+/* Nothing of the guest's is left in registers whose use costs the program something. */
+static void store_all(struct fpu_image *f, u64 use)
 {
 	__asm__ volatile("xsave64 (%0)\n\tvzeroupper\n\tfninit"
 			 :
-			 : "r"(f), "a"(XSTATE_OFFERED), "d"(0)
+			 : "r"(f), "a"(components_to_move(use | f->xstate_bv)), "d"(0)
 			 : "memory");
+	if (f->xstate_bv & XSTATE_AVX512)
+		clear_avx512();
 }
 
 static void store(const struct cpu *cpu, struct fpu_image *f)
 {
-	if (!cpu->host_xinuse || (in_use() & (XSTATE_X87 | XSTATE_AVX))) {
-		store_all(f);
+	u32 use = cpu->host_xinuse ? in_use() : XSTATE_OFFERED;
+
+	if ((use & ~XSTATE_SSE) || (f->xstate_bv & XSTATE_AVX512)) {
+		store_all(f, use);
 		return;
 	}
 	__asm__ volatile(EACH_XMM(STORE) : : "r"(f) : "memory");
 	if (unlikely(!shows_initial(f))) {
 		__asm__ volatile("vmovups %0, %%xmm0" : : "m"(f->xmm[0]) : "memory");
-		store_all(f);
+		store_all(f, use);
 		return;
 	}
 	__asm__ volatile("vstmxcsr %0" : "=m"(f->mxcsr));

@@ -52,9 +52,10 @@ static void get_sregs(struct vcpu *v, struct vcpu_state *s)
 static void get_xsave(struct cpu *cpu, struct vcpu_state *s)
 {
 	struct fpu_image *image = (struct fpu_image *)s->xsave;
+	u32 size = xsave_size(&cpu->xstate, cpu->xstate.features);
 
-	memcpy(s->xsave, cpu->xsave_area, XSAVE_SIZE);
-	memset(s->xsave + XSAVE_SIZE, 0, sizeof(s->xsave) - XSAVE_SIZE);
+	memcpy(s->xsave, cpu->xsave_area, size);
+	memset(s->xsave + size, 0, sizeof(s->xsave) - size);
 	image->xstate_bv |= XSTATE_X87 | XSTATE_SSE;
 }
 
@@ -155,7 +156,7 @@ static int check_xsave(struct cpu *cpu, struct refusal *why, const struct vcpu_s
 	const struct fpu_image *image = (const struct fpu_image *)s->xsave;
 	u32 mxcsr = image->mxcsr & ~fpu_mxcsr_mask(fpu_image(cpu));
 
-	if (xstate_check_bv(why, image->xstate_bv))
+	if (xstate_check_bv(why, image->xstate_bv, cpu->xstate.features))
 		return -EINVAL;
 	if (image->xcomp_bv)
 		return refuse(why, -EINVAL,
@@ -282,7 +283,7 @@ static void set_xsave(struct cpu *cpu, const struct vcpu_state *s)
 	struct fpu_image *image = fpu_image(cpu);
 	u32 mask = image->mxcsr_mask;
 
-	memcpy(cpu->xsave_area, s->xsave, XSAVE_SIZE);
+	memcpy(cpu->xsave_area, s->xsave, xsave_size(&cpu->xstate, cpu->xstate.features));
 	image->mxcsr_mask = mask;
 	if (!(image->xstate_bv & XSTATE_X87)) {
 		memset(image, 0, offsetof(struct fpu_image, mxcsr));
@@ -291,8 +292,9 @@ static void set_xsave(struct cpu *cpu, const struct vcpu_state *s)
 	}
 	if (!(image->xstate_bv & XSTATE_SSE))
 		memset(image->xmm, 0, sizeof(image->xmm));
-	if (!(image->xstate_bv & XSTATE_AVX))
-		memset(image->ymm_high, 0, sizeof(image->ymm_high));
+	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
+		if (cpu->xstate.features & ~image->xstate_bv & BIT64(i))
+			memset(fpu_component(cpu, i), 0, xstate_size(i));
 	if (!(image->xstate_bv & (XSTATE_SSE | XSTATE_AVX)))
 		image->mxcsr = MXCSR_RESET;
 }

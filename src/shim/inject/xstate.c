@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * XGETBV in a program's code. It cannot be made to fault as CPUID can, and says more than the engine offers to
- * guests (AVX-512, AMX, protection keys). Who gives it to his guest's XSETBV, as gVisor does, which runs its own code in
+ * guests (AMX, protection keys). Who gives it to his guest's XSETBV, as gVisor does, which runs its own code in
  * the guest, has a guest that dies of #GP. So where it certainly is an instruction, in a program that names a node of ours,
  * it becomes one that traps, and is answered here.
  */
@@ -17,7 +17,7 @@
 
 #define XGETBV_LEN 3
 #define BEFORE     128
-#define OFFERED    0x7 /* x87, SSE, AVX: engine/cpuid/xstate.c */
+#define OFFERED    0xe7 /* x87, SSE, AVX, AVX-512: engine/cpuid/xstate.c */
 
 static const u8 xgetbv[XGETBV_LEN] = {0x0f, 0x01, 0xd0};
 

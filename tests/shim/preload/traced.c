@@ -122,7 +122,7 @@ static void structures(void)
 static void refused(void)
 {
 	struct kvm_userspace_memory_region r = {.slot = 4, .memory_size = 0x1000};
-	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs = {{.value = 0xe7}}};
+	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs = {{.value = 0x207}}};
 	struct kvm_sregs s;
 	struct {
 		unsigned n, pad;

@@ -8,6 +8,7 @@
 #include "x86/regs.h"
 
 #define AREA DATA /* 64-byte aligned */
+#define ALL  (w.cpu->xstate.features)
 
 static struct fpu_image *f;
 static struct fpu_image *at(u64 addr)
@@ -38,10 +39,13 @@ static void start_state(void)
 		memset(f->xmm[i], 0x20 + i, 16);
 		memset(f->ymm_high[i], 0x40 + i, 16);
 	}
-	f->xstate_bv = XSTATE_OFFERED;
+	for (unsigned i = XS_OPMASK; i < XS_COUNT; i++)
+		if (ALL & BIT64(i))
+			memset(fpu_component(w.cpu, i), 0x60 + (int)i, xstate_size(i));
+	f->xstate_bv = ALL;
 	w.cpu->gpr[RBX] = AREA;
-	w.cpu->gpr[RAX] = XSTATE_OFFERED;
-	memset(w.mem + AREA, 0xee, 2048);
+	w.cpu->gpr[RAX] = ALL;
+	memset(w.mem + AREA, 0xee, XSAVE_BYTES);
 }
 
 static void zero_header(void)
@@ -110,14 +114,14 @@ static void xsave_writes_what_is_asked(void **state)
 	at(AREA)->xstate_bv = XSTATE_X87 | XSTATE_SSE;
 	w.cpu->gpr[RAX] = XSTATE_AVX | BIT(9); /* PKRU is not enabled */
 	assert_int_equal(XSAVE, CPU_OK);
-	assert_int_equal(at(AREA)->xstate_bv, XSTATE_OFFERED);
+	assert_int_equal(at(AREA)->xstate_bv, XSTATE_X87 | XSTATE_SSE | XSTATE_AVX);
 	assert_int_equal(at(AREA)->xcomp_bv, 0);
 	assert_int_equal(at(AREA)->fcw, 0xeeee);
 	assert_int_equal(at(AREA)->xmm[0][0], 0xee);
 	assert_int_equal(at(AREA)->mxcsr, 0x1fa0); /* belongs to SSE and AVX */
 	assert_memory_equal(at(AREA)->ymm_high, f->ymm_high, 256);
 	f->xstate_bv = XSTATE_X87;
-	w.cpu->gpr[RAX] = XSTATE_OFFERED;
+	w.cpu->gpr[RAX] = ALL;
 	assert_int_equal(XSAVE, CPU_OK);
 	assert_int_equal(at(AREA)->xstate_bv, XSTATE_X87);
 }
@@ -132,10 +136,10 @@ static void optimised_forms_skip_initial_state(void **state)
 	assert_int_equal(XSAVEOPT, CPU_OK);
 	assert_int_equal(at(AREA)->xstate_bv, XSTATE_X87);
 	assert_int_equal(at(AREA)->xmm[0][0], 0xee);
-	memset(w.mem + AREA, 0xee, 2048);
+	memset(w.mem + AREA, 0xee, XSAVE_BYTES);
 	assert_int_equal(XSAVEC, CPU_OK);
 	assert_int_equal(at(AREA)->xstate_bv, XSTATE_X87);
-	assert_int_equal(at(AREA)->xcomp_bv, BIT64(63) | XSTATE_OFFERED);
+	assert_int_equal(at(AREA)->xcomp_bv, BIT64(63) | ALL);
 	assert_int_equal(w.mem[AREA + 576], 0xee);
 	f->mxcsr = 0x1f00; /* makes SSE state not initial */
 	assert_int_equal(XSAVES, CPU_OK);
@@ -161,7 +165,7 @@ static void xrstor_loads_and_initialises(void **state)
 	assert_int_equal(f->mxcsr, old.mxcsr);       /* but MXCSR is always loaded */
 	assert_int_equal(f->st[0][0], old.st[0][0]); /* not asked for */
 	/* The state goes through the host's registers, where a context switch may call zeroes "in use" (SDM 1:13.6). */
-	assert_int_equal(f->xstate_bv | XSTATE_SSE, XSTATE_OFFERED);
+	assert_int_equal(f->xstate_bv | XSTATE_SSE, ALL);
 	w.cpu->gpr[RAX] = XSTATE_X87;
 	assert_int_equal(XRSTOR, CPU_OK);
 	assert_int_equal(f->fcw, FCW_RESET);
@@ -238,7 +242,7 @@ static void xgetbv_1_shows_what_is_in_use(void **state)
 	assert_int_equal(w.cpu->gpr[RAX], XSTATE_AVX);
 	w.cpu->gpr[RCX] = 0;
 	assert_int_equal(EXEC(0x0f, 0x01, 0xd0), CPU_OK);
-	assert_int_equal(w.cpu->gpr[RAX], 7);
+	assert_int_equal(w.cpu->gpr[RAX], ALL);
 	w.cpu->gpr[RCX] = 2;
 	assert_gp(EXEC(0x0f, 0x01, 0xd0));
 }
@@ -356,20 +360,20 @@ static void masked_bytes(void **state)
 {
 	start_long(0);
 	start_state();
-	w.cpu->gpr[RDI] = DATA + 0x800;
+	w.cpu->gpr[RDI] = DATA + 0x1800;
 	memset(f->xmm[2], 0, 16);
 	f->xmm[2][0] = 0x80;
 	f->xmm[2][15] = 0xff;
 	f->xmm[2][3] = 0x7f;
 	assert_int_equal(EXEC(0x66, 0x0f, 0xf7, 0xca), CPU_OK); /* maskmovdqu xmm1, xmm2 */
-	assert_int_equal(peek(DATA + 0x800, 8), 0x21);
-	assert_int_equal(w.mem[DATA + 0x80f], 0x21);
+	assert_int_equal(peek(DATA + 0x1800, 8), 0x21);
+	assert_int_equal(w.mem[DATA + 0x180f], 0x21);
 	/* maskmovq mm1, mm2, TOP 3: mm1 is ST6, mm2 is ST7 */
 	memset(f->st[7], 0x80, 8);
-	w.cpu->gpr[RDI] = DATA + 0x900;
+	w.cpu->gpr[RDI] = DATA + 0x1900;
 	assert_int_equal(EXEC(0x0f, 0xf7, 0xca), CPU_OK);
-	assert_int_equal(peek(DATA + 0x900, 8), 0x1616161616161616);
-	assert_int_equal(w.mem[DATA + 0x908], 0);
+	assert_int_equal(peek(DATA + 0x1900, 8), 0x1616161616161616);
+	assert_int_equal(w.mem[DATA + 0x1908], 0);
 	assert_int_equal(f->fsw & 0x3800, 0);
 	assert_int_equal(f->ftw, 0xff);
 	assert_int_equal(f->st[1][0], 0x16); /* mm1, where TOP is 0 */

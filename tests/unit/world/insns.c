@@ -46,7 +46,7 @@ void start_long(unsigned cpl)
 	start();
 	w.cpu->cr0 = CR0_PE | CR0_ET;
 	w.cpu->cr4 = CR4_OSFXSR | CR4_OSXSAVE;
-	w.cpu->xcr0 = XSTATE_OFFERED;
+	w.cpu->xcr0 = w.cpu->xstate.features;
 	w.cpu->efer = EFER_LME;
 	processor_paging();
 	flat_segments(cpl, 0x9b | SEG_L | SEG_G, 0x93 | SEG_DB | SEG_G);

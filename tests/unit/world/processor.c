@@ -109,7 +109,7 @@ void processor_new(void)
 	w.cpu->host_amd = false;
 	w.cpu->phys_bits = 40;
 	w.cpu->cr4_allowed = ~0ull >> 32 & ~(u64)CR4_LA57;
-	w.cpu->xcr0_allowed = XSTATE_OFFERED;
+	w.cpu->xcr0_allowed = w.cpu->xstate.features;
 	w.cpu->pv_allowed = ~0u;
 	w.cpu->inside = true;
 	cpu_serve_requests(w.cpu); /* of the slots that are new to it */
