@@ -45,9 +45,11 @@ static void check_insn(const struct insn *in, const u8 *code, unsigned n, unsign
 	CHECK(!in->imm_len || in->imm_off + in->imm_len == in->len);
 	CHECK(in->op_size == 1 || in->op_size == 2 || in->op_size == 4 || in->op_size == 8);
 	CHECK(in->addr_size == 2 || in->addr_size == 4 || in->addr_size == 8);
-	CHECK(in->reg < 16 && in->rm < 16 && in->vvvv < 16);
+	unsigned registers = in->enc == ENC_EVEX ? 32 : 16;
+	CHECK(in->reg < registers && in->rm < registers && in->vvvv < registers);
+	CHECK(in->opmask < 8 && (in->vl <= 64 || d->evex & EV_SCALAR));
 	CHECK(in->base < 16 || in->base == REG_NONE || in->base == BASE_RIP);
-	CHECK(in->index < 16 || in->index == REG_NONE);
+	CHECK(in->index < registers || in->index == REG_NONE);
 	CHECK(mode == 8 || (in->reg | in->rm | in->vvvv) < 8);
 	CHECK(in->seg < 6);
 	CHECK(in->mem_size <= 64 && (in->is_mem || !in->mem_size));
@@ -125,7 +127,8 @@ static void one_input(u64 *rnd)
 {
 	static const char *const seed[] = {"", "\x0f", "\x0f\x38", "\x0f\x3a", "\xc5", "\xc4\xe1",
 		"\xc4\xe2", "\xc4\xe3", "\x66\x0f", "\xf2\x0f", "\xf3\x0f", "\x66\x0f\x38", "\x48",
-		"\x67", "\xf0", "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66", "\x62", "\xd9"};
+		"\x67", "\xf0", "\x66\x66\x66\x66\x66\x66\x66\x66\x66\x66", "\x62", "\xd9",
+		"\x62\xf1", "\x62\xf2", "\x62\xf3"};
 	const char *s = seed[next_random(rnd) % ARRAY_SIZE(seed)];
 	u64 words[4] = {next_random(rnd), next_random(rnd)};
 	u8 data[32];

@@ -221,6 +221,39 @@ static __attribute__((noinline)) struct opcode parse_vex(struct insn *in, unsign
 		.key = (u32)prefix[b[last] & 3] << KEY_PFX | (u32)(in->vl == 32) << KEY_L};
 }
 
+/*
+ * EVEX, four bytes (SDM 2:2.7). What extends register numbers beyond 15 is looked at when it is known what they name:
+ * evex_ok(). Outside 64-bit mode R and X are ones, or it would be BOUND.
+ */
+static __attribute__((noinline)) struct opcode parse_evex(struct insn *in, unsigned pos)
+{
+	static const struct insn_desc *const tables[4] = {
+		NULL, insn_evex_0f, insn_evex_0f38, insn_evex_0f3a};
+	const u8 *b = in->bytes + pos;
+	unsigned map = b[1] & 15;
+
+	if (pos + 4 > INSN_MAX)
+		return (struct opcode){.pos = INSN_MAX + 1};
+	pos += 4;
+	if (in->pfx & (PFX_66 | PFX_REP | PFX_REPNE | PFX_LOCK | PFX_REX))
+		return (struct opcode){.pos = pos - 3};
+	if (map < 1 || map > 3 || !(b[2] & 4))
+		return (struct opcode){.pos = pos};
+	in->enc = ENC_EVEX;
+	in->rex = (~b[1] >> 5 & (REX_R | REX_X | REX_B)) | (b[2] & 0x80 ? REX_W : 0);
+	if (in->mode != 8)
+		in->rex &= REX_W;
+	in->vl = 16 << (b[3] >> 5 & 3);
+	in->vvvv = (~b[2] >> 3) & 15;
+	in->opmask = b[3] & 7;
+	in->map = map;
+	in->opcode_off = pos;
+	in->opcode = in->bytes[pos];
+	return (struct opcode){.row = &tables[map][in->opcode],
+		.pos = pos + 1,
+		.key = (u32)(b[2] & 3) << KEY_PFX | (u32)(in->vl > 16) << KEY_L};
+}
+
 /* 0F38 and 0F3A; pos is that of the second byte. */
 static __attribute__((noinline)) struct opcode parse_three_byte(struct insn *in, unsigned pos)
 {
@@ -241,8 +274,9 @@ static INLINE struct opcode parse_opcode(struct insn *in, unsigned pos, unsigned
 	u8 byte = in->bytes[pos], opcode;
 	bool two = byte == 0x0f;
 
-	if (unlikely((byte & 0xfe) == 0xc4) && (mode == 8 || in->bytes[pos + 1] >= 0xc0))
-		return parse_vex(in, pos);
+	if (unlikely((byte & 0xfe) == 0xc4 || byte == 0x62) &&
+		(mode == 8 || in->bytes[pos + 1] >= 0xc0))
+		return byte == 0x62 ? parse_evex(in, pos) : parse_vex(in, pos);
 	pos += two;
 	opcode = in->bytes[pos];
 	if (unlikely(two && (opcode & 0xfd) == 0x38))
@@ -320,6 +354,11 @@ static INLINE unsigned parse_mem(
 	return pos + has_sib;
 }
 
+static INLINE bool has_vector_index(const struct insn_desc *d)
+{
+	return d->op == OP_GATHER || d->op == OP_SCATTER;
+}
+
 /* Returns the position after ModRM and SIB. */
 static INLINE unsigned parse_modrm(
 	struct insn *in, const struct insn_desc *d, unsigned pos, u64 tail, unsigned mode)
@@ -336,7 +375,7 @@ static INLINE unsigned parse_modrm(
 		return pos;
 	}
 	in->is_mem = true;
-	pos = parse_mem(in, pos, tail, d->op == OP_GATHER, mode);
+	pos = parse_mem(in, pos, tail, has_vector_index(d), mode);
 	if (likely(in->seg == SEG_NONE))
 		in->seg = in->base == RSP || in->base == RBP ? SEG_SS : SEG_DS;
 	return pos;
@@ -514,6 +553,12 @@ static bool gather_ok(const struct insn *in)
 	       in->reg != in->index && in->vvvv != in->index;
 }
 
+/* There are eight opmask registers. */
+static bool masks_ok(const struct insn *in, const struct insn_desc *d)
+{
+	return (d->reg != RK_MASK || in->reg < 8) && (d->vvvv != RK_MASK || in->vvvv < 8);
+}
+
 static bool vex_ok(struct insn *in, const struct insn_desc *d)
 {
 	if (d->vvvv == RK_NONE && in->vvvv != 0)
@@ -524,7 +569,93 @@ static bool vex_ok(struct insn *in, const struct insn_desc *d)
 		return false;
 	if ((d->check & CK_W0 && in->rex & REX_W) || (d->check & CK_W1 && !(in->rex & REX_W)))
 		return false;
-	return d->op != OP_GATHER || gather_ok(in);
+	return masks_ok(in, d) && (d->op != OP_GATHER || gather_ok(in));
+}
+
+/* ---- EVEX: SDM 2:2.7 ---- */
+
+#define P0_R2 0x10 /* inverted, as all that extend register numbers */
+#define P2_V2 0x08
+#define P2_B  0x10
+#define P2_Z  0x80
+
+static bool extend(u8 *number, u8 kind, bool by)
+{
+	if (kind == RK_VEC)
+		*number |= by << 4;
+	return !by || kind == RK_VEC;
+}
+
+/*
+ * The fifth bits of register numbers: R' of reg, X of rm, V' of vvvv or of a vector that is an index. Outside 64-bit mode
+ * they have no effect.
+ */
+static bool evex_registers(struct insn *in, const struct insn_desc *d, u8 p0, u8 p2)
+{
+	bool wide = in->mode == 8, r2 = wide && !(p0 & P0_R2), v2 = wide && !(p2 & P2_V2);
+
+	if (d->vvvv == RK_NONE && in->vvvv)
+		return false;
+	if (!wide)
+		in->vvvv &= 7;
+	if (d->reg != RK_NONE && !extend(&in->reg, d->reg, r2))
+		return false;
+	if (!in->is_mem && in->rex & REX_X)
+		(void)extend(&in->rm, d->rm, true);
+	if (has_vector_index(d))
+		return in->addr_size != 2 && (in->modrm & 7) == RSP &&
+		       extend(&in->index, RK_VEC, v2);
+	return d->vvvv == RK_NONE ? !v2 : extend(&in->vvvv, d->vvvv, v2);
+}
+
+/* b: broadcast of a memory operand, or rounding and suppressed exceptions, which are for 64 bytes only. */
+static bool evex_b(struct insn *in, const struct insn_desc *d)
+{
+	if (in->is_mem) {
+		in->broadcast = true;
+		return d->evex & EV_BROADCAST;
+	}
+	if (!(d->evex & (EV_ROUND | EV_SAE)))
+		return false;
+	in->vl = 64;
+	return true;
+}
+
+static bool evex_mask(const struct insn *in, const struct insn_desc *d, bool zeroing)
+{
+	if (zeroing && (!in->opmask || !(d->evex & EV_ZERO) || (in->is_mem && d->mem == MEM_WRITE)))
+		return false;
+	return in->opmask ? d->evex & EV_MASK : !(d->evex & EV_NEEDS);
+}
+
+static bool evex_length(const struct insn *in, const struct insn_desc *d)
+{
+	if (in->vl > 64)
+		return false;
+	return !(d->check & CK_L0 && in->vl != 16) && !(d->check & CK_L1 && in->vl == 16) &&
+	       !(d->check & CK_L2 && in->vl != 64);
+}
+
+static bool evex_ok(struct insn *in, const struct insn_desc *d)
+{
+	u8 p0 = in->bytes[in->opcode_off - 3], p2 = in->bytes[in->opcode_off - 1];
+
+	if ((p2 & P2_B && !evex_b(in, d)) || !evex_length(in, d) || !evex_mask(in, d, p2 & P2_Z))
+		return false;
+	if (!evex_registers(in, d, p0, p2) || !masks_ok(in, d))
+		return false;
+	return d->op != OP_GATHER || in->reg != in->index;
+}
+
+/* A displacement of one byte counts elements or operands, not bytes (SDM 2:2.7.5). */
+static __attribute__((noinline)) void evex_memory(struct insn *in, const struct insn_desc *d)
+{
+	bool packed = d->op == OP_COMPRESS || d->op == OP_EXPAND;
+
+	if (in->broadcast)
+		in->mem_size = d->element;
+	if (in->disp_len == 1)
+		in->disp *= packed ? d->element : in->mem_size;
 }
 
 /* Special registers that do not exist, and register fields that REX does not extend. */
@@ -602,7 +733,7 @@ static INLINE bool needs_check(const struct insn *in, const struct insn_desc *d)
 /* Apply the rules to a parsed ModRM. */
 static __attribute__((noinline)) bool rules_ok(struct insn *in, const struct insn_desc *d)
 {
-	if (in->enc == ENC_VEX && !vex_ok(in, d))
+	if (in->enc && !(in->enc == ENC_VEX ? vex_ok(in, d) : evex_ok(in, d)))
 		return false;
 	if (d->reg >= RK_MMX && !registers_ok(in, d))
 		return false;
@@ -664,6 +795,8 @@ static INLINE enum insn_result decode(struct insn *in, const u8 *code, unsigned 
 		return run_out(n);
 	if (in->is_mem)
 		in->mem_size = memory_size(in, d->msize);
+	if (unlikely(in->enc == ENC_EVEX) && in->is_mem)
+		evex_memory(in, d);
 	if (unlikely(d->check & CK_COUNT) && in->imm & (in->op_size == 8 ? 63 : 31))
 		in->desc = d + 1;
 	return unlikely(d->op == OP_UD) ? INSN_INVALID : INSN_OK;

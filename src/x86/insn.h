@@ -75,7 +75,7 @@ enum insn_msize {
 	MS_OP48, /* 4, or 8 with REX.W / VEX.W (movd/movq, cvtsi2sd, BMI, crc32's destination...) */
 	MS_OP2X, /* twice that: cmpxchg8b/16b */
 	MS_OPFAR, /* operand size + 2: far pointers */
-	MS_VL, /* vector length 16 or 32 (or 8 for MMX forms without 66) */
+	MS_VL, /* vector length 16, 32 or 64 (or 8 for MMX forms without 66) */
 	MS_VL2, /* half of it */
 	MS_VL4, /* a quarter */
 	MS_VL8, /* an eighth */
@@ -111,6 +111,7 @@ enum insn_regkind { RK_NONE, RK_GPR8, RK_GPR, RK_VEC, RK_MMX, RK_X87, RK_MASK, R
 #define IA_OP48     BIT(21) /* operand size 4, or 8 by W or FORCE64 in 64-bit mode; 66 has no say */
 #define IA_MAX32    BIT(22) /* operand size is 4 even with REX.W (port I/O) */
 #define IA_ALIGN_INTEL BIT(23) /* as IA_ALIGN, but AMD's processors do not care */
+#define IA_AVX512   BIT(24) /* with IA_AVX: #UD unless XCR0[7:5] = 7, too */
 
 /* insn_desc.imm */
 enum insn_imm {
@@ -126,6 +127,17 @@ enum insn_imm {
 #define CK_W1    BIT(3) /* #UD unless VEX.W is 1 */
 #define CK_COUNT BIT(4) /* shift by imm8: the next row is the one for a count that is not zero */
 #define CK_NOCS  BIT(5) /* segment register cannot be cs */
+#define CK_L2    BIT(6) /* #UD unless the vector length is 64; EVEX: CK_L1 permits that, too */
+
+/* insn_desc.evex: what the fields of an EVEX prefix may say (SDM 2:2.7) */
+#define EV_BROADCAST BIT(0) /* b: one element in memory stands for all */
+#define EV_ROUND     BIT(1) /* b, with registers: L'L is the rounding mode, the vector length is 64 */
+#define EV_SAE       BIT(2) /* b, with registers: no exceptions, the vector length is 64 */
+#define EV_MASK      BIT(3) /* an opmask */
+#define EV_ZERO      BIT(4) /* z: what it masks out becomes zero */
+#define EV_NEEDS     BIT(5) /* no opmask is #UD */
+#define EV_SCALAR    BIT(6) /* one element, whatever the vector length */
+#define EV_WHOLE     BIT(7) /* all of the memory operand is accessed, whatever the opmask */
 
 struct insn_desc {
 	union {
@@ -145,6 +157,8 @@ struct insn_desc {
 	u16 flags_always; /* those it writes (or leaves undefined) whatever the operands: these kill liveness */
 	u16 flags_undefined; /* for tests */
 	u16 impl_regs; /* bitmap of general registers used implicitly (read or written), rsp excluded */
+	u8 evex; /* EV_* */
+	u8 element; /* EVEX: bytes of an element of the memory operand */
 	u32 attr;
 };
 
@@ -174,7 +188,7 @@ struct insn {
 	u8 map; /* 0 one-byte, 1 0F, 2 0F38, 3 0F3A */
 	u8 opcode;
 	u8 pfx;
-	u8 rex; /* W R X B in bits 3..0, normalised from REX or VEX */
+	u8 rex; /* W R X B in bits 3..0, normalised from REX, VEX or EVEX */
 	u8 seg; /* effective segment of the memory operand, override and default applied */
 	u8 op_size; /* 1, 2, 4, 8; crc32: of the source; SSE and AVX: of general register operands */
 	u8 addr_size; /* 2, 4, 8 */
@@ -188,6 +202,8 @@ struct insn {
 	u8 rm; /* register form: extended */
 	u8 base, index, scale; /* REG_NONE if absent; scale 1, 2, 4, 8; index of a gather: vector register */
 	u8 mem_size; /* bytes, 0 if none or state dependent */
+	u8 opmask; /* EVEX: register that masks elements; 0: none */
+	bool broadcast; /* EVEX: the memory operand is one element, mem_size bytes, for all */
 	s64 disp;
 
 	u64 imm; /* extended as the instruction uses it, then cut to op_size; rel: signed displacement */

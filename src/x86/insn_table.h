@@ -20,8 +20,8 @@ enum insn_key {
 	KEY_REG = 3, /* modrm.reg */
 	KEY_MOD = 6, /* r/m is a register; next to reg, so that both can index one array */
 	KEY_PFX = 7, /* mandatory prefix, F2/F3 before 66: 0 none, 1 66, 2 F3, 3 F2 */
-	KEY_W = 9, /* REX.W or VEX.W */
-	KEY_L = 10, /* VEX.L */
+	KEY_W = 9, /* REX.W, VEX.W or EVEX.W */
+	KEY_L = 10, /* VEX.L; EVEX: the vector length is more than 16 */
 	KEY_B = 11, /* REX.B */
 	KEY_64 = 12, /* 64-bit mode */
 	KEY_MODRM = 0x7f, /* those that come from ModRM */
@@ -34,7 +34,8 @@ enum insn_key {
 _Static_assert(OP_COUNT < OP_NODE, "an op would be taken for a node");
 
 extern const struct insn_desc insn_legacy[256], insn_legacy_0f[256], insn_legacy_0f38[256],
-	insn_legacy_0f3a[256], insn_vex_0f[256], insn_vex_0f38[256], insn_vex_0f3a[256];
+	insn_legacy_0f3a[256], insn_vex_0f[256], insn_vex_0f38[256], insn_vex_0f3a[256],
+	insn_evex_0f[256], insn_evex_0f38[256], insn_evex_0f3a[256];
 extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for MODREG() */
 
 /* ---- rows and nodes ---- */
@@ -72,6 +73,9 @@ extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for MODREG() */
 #define By         .vvvv = RK_GPR
 #define Ux         .rm = RK_VEC
 #define Nq         .rm = RK_MMX
+#define Kr         .reg = RK_MASK /* opmask registers */
+#define Km         .rm = RK_MASK
+#define Kv         .vvvv = RK_MASK
 #define Ry         .rm = RK_GPR
 #define Ib         .imm = IMM_8
 #define Ibs        .imm = IMM_8S
@@ -110,6 +114,7 @@ extern const struct insn_desc insn_x87[8][16]; /* D8-DF, as for MODREG() */
 #define A_MMX   (IA_MODRM | IA_MMX | IA_OP48 | IA_FAULTS /* pending x87 exception */)
 #define A_SSEMMX (A_MMX | IA_SSE)
 #define A_AVX   (IA_MODRM | IA_AVX | IA_REALUD | IA_OP48)
+#define A_EVEX  (A_AVX | IA_AVX512)
 #define A_BMI   (IA_MODRM | IA_REALUD | IA_OP48)
 #define A_CPL0  IA_CPL0
 #define A_NEAR  IA_FORCE64

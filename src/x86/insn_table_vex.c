@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The VEX maps 0F, 0F38 and 0F3A (SDM volume 2, appendix A and the instruction pages): AVX, AVX2,
- * FMA, F16C, BMI, VAES, VPCLMULQDQ, GFNI. AVX-VNNI, AVX-IFMA, AVX-NE-CONVERT, XOP, FMA4 are absent.
+ * FMA, F16C, BMI, VAES, VPCLMULQDQ, GFNI, AVX-512's opmask instructions. AVX-VNNI, AVX-IFMA, AVX-NE-CONVERT, XOP, FMA4 are absent.
  *
  * A row without vvvv requires the field to be 1111. Rules for VEX.L and VEX.W are in check.
  */
@@ -47,6 +47,18 @@
 #define FROM_GPR(n) ROW("v" n, NATIVE, A_AVX | IA_FAULTS, Vx, Hx, Ey(READ))
 #define MASK_TO_GPR(n, ...) ROW("v" n, NATIVE, A_AVX | IA_RM_REG | IA_VEXW_NOGPR, Gv, Ux, ##__VA_ARGS__)
 
+/* AVX-512's opmask registers: words, quadwords, bytes, doublewords of them */
+#define KROW(n, attr, ...) ROW(n, NATIVE, A_EVEX | (attr), ##__VA_ARGS__)
+#define OPMASK_2(n)        KROW(n, IA_RM_REG, Kr, Km, L0)
+#define OPMASK_3_(n)       KROW("k" n, IA_RM_REG, Kr, Kv, Km, L1)
+#define OPMASK_3(o, n) [o] = PFX(BY_W(OPMASK_3_(n "w"), OPMASK_3_(n "q")), BY_W(OPMASK_3_(n "b"), OPMASK_3_(n "d")))
+#define OPMASK_LOAD(n, s)  KROW(n, 0, Kr, Km, MEM_(READ, s), L0)
+#define OPMASK_STORE(n, s) KROW(n, IA_RM_MEM, Kr, MEM_(WRITE, s), L0)
+#define OPMASK_TEST_(n)    KROW(n, IA_RM_REG, Kr, Km, L0, F_ARITH)
+#define OPMASK_TEST(o, n) [o] = PFX(BY_W(OPMASK_TEST_(n "w"), OPMASK_TEST_(n "q")), \
+	BY_W(OPMASK_TEST_(n "b"), OPMASK_TEST_(n "d")))
+#define OPMASK_SHIFT(n, a, b) P66(BY_W(KROW(n a, IA_RM_REG, Kr, Km, Ib, L0), KROW(n b, IA_RM_REG, Kr, Km, Ib, L0)))
+
 /* Outside 64-bit mode the upper eight registers stay (SDM 2: VZEROALL). */
 #define ZERO(n) BY_64(ROW(n, VZERO, IA_AVX | IA_REALUD), ROW(n, NATIVE, IA_AVX | IA_REALUD))
 
@@ -68,6 +80,11 @@ const struct insn_desc insn_vex_0f[256] = {
 	[0x2d] = PFX(NONE, NONE, TO_GPR("cvtss2si", 4), TO_GPR("cvtsd2si", 8)),
 	COMPARE(0x2e, "ucomi"), COMPARE(0x2f, "comi"),
 
+	OPMASK_3(0x41, "and"), OPMASK_3(0x42, "andn"), OPMASK_3(0x45, "or"), OPMASK_3(0x46, "xnor"),
+	OPMASK_3(0x47, "xor"), OPMASK_3(0x4a, "add"),
+	[0x44] = PFX(BY_W(OPMASK_2("knotw"), OPMASK_2("knotq")), BY_W(OPMASK_2("knotb"), OPMASK_2("knotd"))),
+	[0x4b] = PFX(BY_W(KROW("kunpckwd", IA_RM_REG, Kr, Kv, Km, L1), KROW("kunpckdq", IA_RM_REG, Kr, Kv, Km, L1)),
+		BY_W(KROW("kunpckbw", IA_RM_REG, Kr, Kv, Km, L1))),
 	[0x50] = PFX(MASK_TO_GPR("movmskps"), MASK_TO_GPR("movmskpd")),
 	[0x51] = PFX(V2F("sqrtps", VL), V2F("sqrtpd", VL), V3F("sqrtss", 4), V3F("sqrtsd", 8)),
 	[0x52] = PFX(V2("rsqrtps", VL), NONE, V3("rsqrtss", 4)),
@@ -91,6 +108,16 @@ const struct insn_desc insn_vex_0f[256] = {
 	[0x7d] = PFX(NONE, V3F("hsubpd", VL), NONE, V3F("hsubps", VL)),
 	[0x7e] = PFX(NONE, ROW("vmovd", NATIVE, A_AVX, Vx, Ey(WRITE), L0), V2("movq", 8, L0)),
 	[0x7f] = PFX(NONE, VSTA("movdqa"), VST("movdqu", VL)),
+
+	[0x90] = PFX(BY_W(OPMASK_LOAD("kmovw", 2), OPMASK_LOAD("kmovq", 8)),
+		BY_W(OPMASK_LOAD("kmovb", 1), OPMASK_LOAD("kmovd", 4))),
+	[0x91] = PFX(BY_W(OPMASK_STORE("kmovw", 2), OPMASK_STORE("kmovq", 8)),
+		BY_W(OPMASK_STORE("kmovb", 1), OPMASK_STORE("kmovd", 4))),
+	[0x92] = PFX(BY_W(KROW("kmovw", IA_RM_REG, Kr, Ry, L0)), BY_W(KROW("kmovb", IA_RM_REG, Kr, Ry, L0)), NONE,
+		BY_W(KROW("kmovd", IA_RM_REG, Kr, Ry, L0), KROW("kmovq", IA_RM_REG, Kr, Ry, L0))),
+	[0x93] = PFX(BY_W(KROW("kmovw", IA_RM_REG, Gv, Km, L0)), BY_W(KROW("kmovb", IA_RM_REG, Gv, Km, L0)), NONE,
+		BY_W(KROW("kmovd", IA_RM_REG, Gv, Km, L0), KROW("kmovq", IA_RM_REG, Gv, Km, L0))),
+	OPMASK_TEST(0x98, "kortest"), OPMASK_TEST(0x99, "ktest"),
 
 	[0xae] = REG(NONE, NONE,
 		PFX(ROW("vldmxcsr", NATIVE, A_AVX | IA_RM_MEM | IA_FAULTS, MEM_(READ, 4), L0)),
@@ -211,6 +238,8 @@ const struct insn_desc insn_vex_0f3a[256] = {
 	[0x20] = INSERT("pinsrb", 1, CK_L0, IA_VEXW_NOGPR),
 	[0x21] = P66(V3("insertps", 4, Ib, L0)),
 	[0x22] = INSERT("pinsrd", OP48, CK_L0, 0),
+	[0x30] = OPMASK_SHIFT("kshiftr", "b", "w"), [0x31] = OPMASK_SHIFT("kshiftr", "d", "q"),
+	[0x32] = OPMASK_SHIFT("kshiftl", "b", "w"), [0x33] = OPMASK_SHIFT("kshiftl", "d", "q"),
 	[0x38] = INSERT128("inserti128"),
 	[0x39] = EXTRACT128("extracti128"),
 	[0x40] = P66(V3F("dpps", VL, Ib)),

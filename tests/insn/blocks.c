@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "engine/code/block.h"
+#include "engine/cpuid/cpuid.h"
 #include "engine/engine.h"
 #include "insn/forms.h"
 
@@ -46,6 +47,17 @@ static bool long_enough(void *opaque)
 	return ++b->polls > 2;
 }
 
+/* All that the host has: else there would be no code for AVX and AVX-512. */
+static void enable_vectors(struct bench *b)
+{
+	static struct cpuid_entry cpuid[256];
+	unsigned n = MIN(engine_supported_cpuid(cpuid, 256), 256u);
+	struct vcpu_state s = {.xcr0 = xstate_of_host().features};
+
+	if (vcpu_set_cpuid(b->v, cpuid, n) || vcpu_set(b->v, ST_XCR, &s))
+		fail("the vector state is refused");
+}
+
 static void open_bench(struct bench *b)
 {
 	struct memslot_config c = {.size = RAM_BYTES};
@@ -57,6 +69,7 @@ static void open_bench(struct bench *b)
 	if (machine_create(&b->m) || machine_set_memslot(b->m, &c) || vcpu_create(b->m, 0, &b->v))
 		fail("no machine");
 	vcpu_set_poll(b->v, long_enough, b);
+	enable_vectors(b);
 	put64(b, TABLES, (TABLES + 0x1000) | 7);
 	put64(b, TABLES + 0x1000, (TABLES + 0x2000) | 7);
 	put64(b, TABLES + 0x2000, 0x87);
@@ -100,7 +113,8 @@ static unsigned make_insn(const struct form *f, unsigned mode, u8 prefix, u8 *co
 
 	memset(code, 0, 2 * INSN_MAX);
 	code[0] = prefix;
-	n += form_encode(f, mode, 0, false, 0, code + n);
+	n += form_encode(
+		f, mode, (struct form_prefix){.p2 = (f->desc->evex & EV_NEEDS) != 0}, code + n);
 	code[n] = f->modrm;
 	return insn_decode(&in, code, INSN_MAX, mode) == INSN_OK && in.desc == f->desc ? in.len : 0;
 }

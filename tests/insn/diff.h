@@ -16,7 +16,7 @@
 #include "x86/insn.h"
 #include "x86/regs.h"
 
-/* Registers; xsave in the standard format: x87, SSE, AVX. */
+/* Registers; xsave in the standard format: x87, SSE, AVX, AVX-512. */
 struct machine;
 struct regs {
 	u64 gpr[GPR_COUNT];
@@ -134,6 +134,9 @@ static inline u64 case_end(const struct insn_case *c)
 
 bool host_open(void);
 void host_close(void);
+/* Where vector state lies in its images, and in the guest's. */
+struct xstate_place;
+const struct xstate_place *host_xstate(void);
 /* Of which vendor is the host? What is excused on one of them is compared on the other. */
 bool host_is_amd(void);
 /* A descriptor of the LDT; false if the host has none. */

@@ -95,6 +95,9 @@ static const u8 allowed[OP_COUNT] = {
 	[OP_MASKMOVDQU] = EVERYWHERE,
 	[OP_VZERO] = EVERYWHERE,
 	[OP_GATHER] = EVERYWHERE,
+	[OP_SCATTER] = EVERYWHERE,
+	[OP_COMPRESS] = EVERYWHERE,
+	[OP_EXPAND] = EVERYWHERE,
 	[OP_CLFLUSH] = EVERYWHERE,
 	[OP_MOV_TO_SEG] = LOW,
 	[OP_POP_SEG] = LOW,
@@ -131,6 +134,8 @@ static enum form_class class_of(const struct insn_desc *d)
 		return FC_X87;
 	if (d->attr & (IA_SSE | IA_MMX))
 		return FC_SSE;
+	if (d->attr & IA_AVX512)
+		return FC_AVX512;
 	if (d->attr & IA_AVX)
 		return FC_AVX;
 	if (d->op == OP_NATIVE || d->op == OP_NOP || d->op == OP_BT_MEM || d->op == OP_BCD)
@@ -139,6 +144,22 @@ static enum form_class class_of(const struct insn_desc *d)
 }
 
 /* ---- encoding ---- */
+
+static unsigned encode_evex(const struct form *f, unsigned mode, struct form_prefix p, u8 *out)
+{
+	u8 r2 = mode == 8 && p.rxb & 8 ? 0 : 0x10, v2 = mode == 8 && p.vvvv & 16 ? 0 : 8;
+	u8 rxb = mode == 8 ? ~p.rxb & 7 : 7, last = p.p2 | v2;
+
+	if (!(p.p2 & P2_B) || f->modrm < 0xc0)
+		last = (last & ~0x60) | f->l << 5;
+	memcpy(out,
+		(const u8[]){0x62, rxb << 5 | r2 | f->map,
+			(f->w ? 0x80 : 0) | (~p.vvvv & (mode == 8 ? 15 : 7)) << 3 |
+				(mode == 8 ? 0 : 0x40) | 4 | f->prefix,
+			last, f->opcode},
+		5);
+	return 5;
+}
 
 static unsigned encode_vex(const struct form *f, unsigned mode, u8 rxb, u8 vvvv, u8 *out)
 {
@@ -159,16 +180,18 @@ static unsigned encode_vex(const struct form *f, unsigned mode, u8 rxb, u8 vvvv,
 	return 4;
 }
 
-unsigned form_encode(const struct form *f, unsigned mode, u8 rxb, bool force_rex, u8 vvvv, u8 *out)
+unsigned form_encode(const struct form *f, unsigned mode, struct form_prefix p, u8 *out)
 {
 	unsigned n = 0;
 
+	if (f->enc == ENC_EVEX)
+		return encode_evex(f, mode, p, out);
 	if (f->enc == ENC_VEX)
-		return encode_vex(f, mode, rxb, vvvv, out);
+		return encode_vex(f, mode, p.rxb, p.vvvv, out);
 	if (f->prefix)
 		out[n++] = f->prefix;
-	if (mode == 8 && (f->w || rxb || force_rex))
-		out[n++] = 0x40 | (f->w ? 8 : 0) | rxb;
+	if (mode == 8 && (f->w || p.rxb || p.force_rex))
+		out[n++] = 0x40 | (f->w ? 8 : 0) | p.rxb;
 	if (f->map)
 		out[n++] = 0x0f;
 	if (f->map > 1)
@@ -213,9 +236,9 @@ static void try_opcode(struct forms *fs, unsigned mode, struct form *f)
 		unsigned n;
 
 		f->modrm = m < 8 ? m << 3 | 4 : 0xc0 | (m - 8);
-		for (unsigned v = 0; v < 2; v++) {
+		for (unsigned v = 0; v < 3; v++) { /* vvvv 0 where it is not used; an opmask */
 			n = form_encode(
-				f, mode, 0, false, v, code); /* vvvv 0 where it is not used */
+				f, mode, (struct form_prefix){.vvvv = v == 1, .p2 = v == 2}, code);
 			code[n] = f->modrm;
 			code[n + 1] = 0x11;
 			if (insn_decode(&in, code, INSN_MAX, mode) == INSN_OK)
@@ -253,7 +276,21 @@ static void find_vex(struct forms *fs, unsigned mode)
 			.opcode = i >> 4 & 255,
 			.prefix = i & 3,
 			.w = i & 4,
-			.l = i & 8};
+			.l = i >> 3 & 1};
+
+		try_opcode(fs, mode, &f);
+	}
+}
+
+static void find_evex(struct forms *fs, unsigned mode)
+{
+	for (unsigned i = 0; i < 3 * 256 * 4 * 2 * 3; i++) {
+		struct form f = {.enc = ENC_EVEX,
+			.map = 1 + i / 6144,
+			.opcode = i / 24 % 256,
+			.prefix = i / 6 % 4,
+			.w = i / 3 % 2,
+			.l = i % 3};
 
 		try_opcode(fs, mode, &f);
 	}
@@ -268,6 +305,7 @@ struct forms *forms_create(void)
 	for (unsigned mode = 2; mode <= 8; mode *= 2) {
 		find_legacy(fs, mode);
 		find_vex(fs, mode);
+		find_evex(fs, mode);
 	}
 	return fs;
 }

@@ -13,7 +13,8 @@ struct form {
 	u8 enc; /* enum insn_enc */
 	u8 map, opcode;
 	u8 prefix; /* 0, 0x66, 0xf3, 0xf2; VEX: pp */
-	bool w, l; /* REX.W or VEX.W; VEX.L */
+	bool w;    /* REX.W, VEX.W or EVEX.W */
+	u8 l;      /* VEX.L, EVEX.L'L */
 	u8 modrm;  /* one that leads to the row, mod 0 or 3 */
 };
 
@@ -24,6 +25,7 @@ enum form_class {
 	FC_X87,
 	FC_SSE, /* and MMX */
 	FC_AVX,
+	FC_AVX512,
 	FORM_CLASSES,
 };
 
@@ -51,8 +53,15 @@ static inline unsigned form_mode(unsigned mode)
 #define OK_OWN    BIT(5) /* level 0 does what the host would not do: step and translate alone */
 u8 form_allowed(const struct insn_desc *d);
 
-/* Bytes of a form with operand fields from the caller: rex_rxb are the bits R X B of REX or VEX. */
-unsigned form_encode(
-	const struct form *f, unsigned mode, u8 rex_rxb, bool force_rex, u8 vvvv, u8 *out);
+/* What of the prefix the operands decide. */
+struct form_prefix {
+	u8 rxb;         /* bits R X B of REX, VEX or EVEX, and R' */
+	bool force_rex; /* although it says nothing */
+	u8 vvvv;        /* with V' */
+	u8 p2;          /* EVEX: z, b, aaa, and with rounding L'L */
+};
+#define P2_Z 0x80
+#define P2_B 0x10
+unsigned form_encode(const struct form *f, unsigned mode, struct form_prefix p, u8 *out);
 
 #endif

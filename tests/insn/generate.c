@@ -102,7 +102,7 @@ static unsigned extra_prefixes(struct making *m, const struct form *f, u8 *out)
 
 static const struct form *pick_form(struct making *m)
 {
-	static const u8 weight[FORM_CLASSES] = {42, 17, 2, 11, 13, 15};
+	static const u8 weight[FORM_CLASSES] = {36, 15, 2, 10, 10, 12, 15};
 	const struct form_list *l = NULL;
 	unsigned p = below(&m->r, 100), class = 0;
 
@@ -117,12 +117,28 @@ static bool same_row(const struct insn_desc *a, const struct insn_desc *b)
 	return a == b || (a->name && b->name && !strcmp(a->name, b->name));
 }
 
+/* Opmask, zeroing, broadcast, rounding: often, where the form has them. */
+static u8 pick_p2(struct making *m, const struct form *f)
+{
+	u8 evex = f->desc->evex, p2 = 0;
+	bool memory = f->modrm < 0xc0;
+
+	if (evex & EV_NEEDS || (evex & EV_MASK && percent(&m->r, 65)))
+		p2 = 1 + below(&m->r, 7);
+	if (p2 && evex & EV_ZERO && !(memory && f->desc->mem == MEM_WRITE) && percent(&m->r, 40))
+		p2 |= P2_Z;
+	if (evex & (memory ? EV_BROADCAST : EV_ROUND | EV_SAE) && percent(&m->r, 30))
+		p2 |= P2_B | below(&m->r, 4) << 5;
+	return p2;
+}
+
 /* Bytes of a whole instruction of this form; false: try again. */
 static bool make_insn(struct making *m, const struct form *f, u8 *out, struct insn *in)
 {
 	bool modrm = f->desc->attr & IA_MODRM;
 	struct operand o;
-	u8 vvvv = f->desc->vvvv != RK_NONE ? pick_register(m, general(f->desc->vvvv)) : 0;
+	struct form_prefix p = {
+		.vvvv = f->desc->vvvv != RK_NONE ? pick_register(m, f, f->desc->vvvv) : 0};
 	unsigned n = extra_prefixes(m, f, out);
 	u64 imm = percent(&m->r, 50) ? interesting(&m->r) : rnd(&m->r);
 
@@ -130,7 +146,11 @@ static bool make_insn(struct making *m, const struct form *f, u8 *out, struct in
 	if (!modrm)
 		o = (struct operand){
 			.rxb = m->c->mode == 8 && f->enc == ENC_LEGACY ? below(&m->r, 2) : 0};
-	n += form_encode(f, m->c->mode, o.rxb, percent(&m->r, 10), vvvv, out + n);
+	p.rxb = o.rxb;
+	p.vvvv |= o.v2 << 4;
+	p.force_rex = percent(&m->r, 10);
+	p.p2 = f->enc == ENC_EVEX ? pick_p2(m, f) : 0;
+	n += form_encode(f, m->c->mode, p, out + n);
 	memcpy(out + n, o.bytes, o.len);
 	n += o.len;
 	memcpy(out + n, &imm, 8);
@@ -161,7 +181,7 @@ static bool differs_by_vendor(const struct making *m, const struct form *f, cons
 	if (m->low && in->desc->op == OP_ENTER && in->op_size == 4 &&
 		!(m->c->seg[SEG_SS].attr & SEG_DB))
 		return true;
-	if (m->c->mode != 8 && f->enc == ENC_VEX && in->desc->msize == MS_OP48 && f->w)
+	if (m->c->mode != 8 && f->enc != ENC_LEGACY && in->desc->msize == MS_OP48 && f->w)
 		return true;
 	return m->c->mode == 8 && (in->desc->attr & IA_FORCE64) && (in->pfx & PFX_66) &&
 	       !(in->rex & 8);

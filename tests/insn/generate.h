@@ -39,13 +39,14 @@ static inline bool general(u8 kind)
 struct operand {
 	u8 bytes[6]; /* ModRM, SIB, displacement */
 	u8 len;
-	u8 rxb;        /* X and B */
+	u8 rxb;        /* R, X and B, and R' */
+	bool v2;       /* of a vector that is an index: V' */
 	bool relative; /* to rip: the displacement is the target, to be adjusted */
 };
 
 /* For this form's reg and rm, or memory. */
 struct operand operand(struct making *m, const struct form *f);
-unsigned pick_register(struct making *m, bool general);
+unsigned pick_register(struct making *m, const struct form *f, u8 kind);
 /* A linear address, mostly of data; and the same relative to a segment. */
 u64 pick_address(struct making *m);
 u64 pick_offset(struct making *m, unsigned seg);

@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #include "base/hostcpu.h"
+#include "engine/core/xsave.h"
+#include "engine/cpuid/cpuid.h"
 #include "insn/diff.h"
 
 struct host_context {
@@ -65,6 +67,7 @@ static u64 runs, runs_at_alarm;
 static void (*kick)(void *opaque);
 static void *kick_opaque;
 static bool amd;
+static struct xstate_place xstate;
 
 static struct host_context *context(void)
 {
@@ -77,9 +80,9 @@ static void take_vectors(struct regs *r, const void *fpregs)
 
 	if (!fpregs)
 		return;
-	memcpy(r->xsave, fpregs, R_XSAVE_BYTES);
+	memcpy(r->xsave, fpregs, xsave_size(&xstate, xstate.features));
 	memcpy(&bv, r->xsave + 512, 8);
-	bv &= 7;
+	bv &= XSTATE_ALL;
 	memcpy(r->xsave + 512, &bv, 8);
 }
 
@@ -190,6 +193,7 @@ bool host_open(void)
 	mprotect((void *)L_LAND, PAGE_SIZE, PROT_READ | PROT_EXEC);
 	context()->land = (u64)host_land;
 	amd = host_cpu_is_amd();
+	xstate = xstate_of_host();
 	context()->fsgsbase = host_fsgsbase();
 	install();
 	host_probe();
@@ -212,6 +216,11 @@ void host_close(void)
 		sigaction(signals[i], &previous[signals[i]], NULL);
 	munmap((void *)L_CONTEXT, PAGE_SIZE);
 	munmap((void *)L_LAND, PAGE_SIZE);
+}
+
+const struct xstate_place *host_xstate(void)
+{
+	return &xstate;
 }
 
 bool host_is_amd(void)

@@ -72,7 +72,7 @@ host_enter:
 	mov eax, SEL_USER_DATA
 	mov ds, eax
 	mov es, eax
-	mov eax, 7
+	mov eax, XSTATE_ALL
 	xor edx, edx
 	xrstor64 REG(R_XSAVE)
 	mov rdi, REG(R_FS)
@@ -151,7 +151,7 @@ host_land:
 	mov rdi, C(HC_HOST_FS)
 	mov rsi, C(HC_HOST_GS)
 	call write_bases
-	mov eax, 7
+	mov eax, XSTATE_ALL
 	xor edx, edx
 	xsave64 REG(R_XSAVE)
 	xor eax, eax

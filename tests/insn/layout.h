@@ -61,6 +61,7 @@
 #define R_FS          144
 #define R_GS          152
 #define R_XSAVE       192
-#define R_XSAVE_BYTES 832
+#define R_XSAVE_BYTES 2752 /* up to AVX-512's components, wherever a processor has them */
+#define XSTATE_ALL    0xe7
 
 #endif

@@ -150,7 +150,7 @@ static int make_cpu(struct low *l)
 		return r;
 	vcpu_get(l->v, ~0u, &s);
 	s.cr4 = CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
-	s.xcr0 = 7;
+	s.xcr0 = xstate_of_host().features;
 	r = vcpu_set(l->v, ST_SREGS | ST_XCR, &s);
 	return r ? r : vcpu_set_debug(l->v, DBG_SW_BP, (const u64[8]){0});
 }

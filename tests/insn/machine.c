@@ -203,7 +203,7 @@ static int make_cpu(struct diff *d)
 		.selector = SEL_TSS, .base = L_SYSTEM + S_TSS, .limit = 0x67, .attr = 0x8b};
 	s.gdt = (struct dtable){.base = L_SYSTEM + S_GDT, .limit = 0x7f};
 	s.idt = (struct dtable){.base = L_SYSTEM + S_IDT, .limit = 0xfff};
-	s.xcr0 = 7;
+	s.xcr0 = xstate_of_host().features;
 	r = vcpu_set(d->v, ST_SREGS | ST_XCR, &s);
 	return r ? r : vcpu_set_debug(d->v, DBG_SW_BP, (const u64[8]){0});
 }

@@ -50,13 +50,20 @@ u64 pick_offset(struct making *m, unsigned seg)
 
 /* ---- operands ---- */
 
-unsigned pick_register(struct making *m, bool general)
+static unsigned register_count(const struct making *m, const struct form *f, u8 kind)
 {
-	unsigned n = m->c->mode == 8 ? 16 : 8, reg = below(&m->r, n);
+	if (m->c->mode != 8 || kind == RK_MASK)
+		return 8;
+	return f->enc == ENC_EVEX && kind == RK_VEC ? 32 : 16;
+}
 
-	for (unsigned i = 0; i < 3 && general && m->pointer[reg]; i++)
+unsigned pick_register(struct making *m, const struct form *f, u8 kind)
+{
+	unsigned n = register_count(m, f, kind), reg = below(&m->r, n);
+
+	for (unsigned i = 0; i < 3 && general(kind) && m->pointer[reg]; i++)
 		reg = below(&m->r, n);
-	if (reg == RSP && general && percent(&m->r, 70))
+	if (reg == RSP && general(kind) && percent(&m->r, 70))
 		reg = RAX;
 	return reg;
 }
@@ -113,7 +120,8 @@ static void memory_16(struct making *m, u8 reg, struct operand *o)
 }
 
 /* base and perhaps index, with the displacement that leads to the address wanted. */
-static void memory_based(struct making *m, u8 reg, bool vector_index, struct operand *o)
+static void memory_based(
+	struct making *m, const struct form *f, u8 reg, bool vector_index, struct operand *o)
 {
 	unsigned base = pick_base(m), index = RSP, scale = below(&m->r, 4), mod;
 	u64 disp = pick_offset(m, base == RSP || base == RBP ? SEG_SS : SEG_DS) -
@@ -121,15 +129,18 @@ static void memory_based(struct making *m, u8 reg, bool vector_index, struct ope
 	bool sib = vector_index || (base & 7) == RSP;
 
 	if (vector_index || percent(&m->r, 30)) {
-		index = below(&m->r, m->c->mode == 8 ? 16 : 8);
+		index = below(&m->r, register_count(m, f, vector_index ? RK_VEC : RK_GPR));
 		sib = true;
 		if (!vector_index && index != RSP)
 			disp -= m->c->start.gpr[index] << scale;
 	}
-	if (percent(&m->r, 25))
+	if (f->enc == ENC_EVEX && percent(&m->r, 25)) /* counts operands */
+		disp = below(&m->r, 4) - 2ull;
+	else if (percent(&m->r, 25))
 		disp = (s8)disp;
 	mod = disp == 0 && (base & 7) != RBP ? 0 : (s64)disp == (s8)disp ? 1 : 2;
-	o->rxb = base >> 3 | (index >> 3) << 1;
+	o->rxb = base >> 3 | (index >> 3 & 1) << 1;
+	o->v2 = index >> 4;
 	o->bytes[o->len++] = mod << 6 | reg << 3 | (sib ? 4 : base & 7);
 	if (sib)
 		o->bytes[o->len++] = scale << 6 | (index & 7) << 3 | (base & 7);
@@ -147,7 +158,8 @@ static void memory_any(struct making *m, u8 reg, struct operand *o)
 	o->len = 6;
 }
 
-static struct operand memory_operand(struct making *m, u8 reg, bool vector_index)
+static struct operand memory_operand(
+	struct making *m, const struct form *f, u8 reg, bool vector_index)
 {
 	struct operand o = {.len = 0};
 	unsigned p = below(&m->r, 100);
@@ -155,14 +167,14 @@ static struct operand memory_operand(struct making *m, u8 reg, bool vector_index
 	if (m->addr16 && !vector_index && p < 96)
 		memory_16(m, reg & 7, &o);
 	else if (vector_index || p < 85)
-		memory_based(m, reg & 7, vector_index, &o);
+		memory_based(m, f, reg & 7, vector_index, &o);
 	else if (p < 96)
 		memory_absolute(m, reg & 7, &o);
 	else
 		memory_any(m, reg & 7, &o);
 	if (m->c->mode != 8)
 		o.rxb = 0;
-	o.rxb |= reg >> 3 << 2;
+	o.rxb |= (reg >> 3 & 1) << 2 | reg >> 4 << 3;
 	return o;
 }
 
@@ -173,12 +185,13 @@ struct operand operand(struct making *m, const struct form *f)
 	struct operand o;
 
 	if (d->reg != RK_NONE)
-		reg = pick_register(m, general(d->reg));
+		reg = pick_register(m, f, d->reg);
 	if (f->modrm < 0xc0)
-		return memory_operand(m, reg, d->op == OP_GATHER);
+		return memory_operand(m, f, reg, d->op == OP_GATHER || d->op == OP_SCATTER);
 	if (d->rm != RK_NONE)
-		rm = pick_register(m, general(d->rm));
-	o = (struct operand){.len = 1, .rxb = (reg >> 3) << 2 | rm >> 3};
+		rm = pick_register(m, f, d->rm);
+	o = (struct operand){.len = 1,
+		.rxb = (reg >> 3 & 1) << 2 | (rm >> 3 & 1) | reg >> 4 << 3 | rm >> 4 << 1};
 	o.bytes[0] = 0xc0 | (reg & 7) << 3 | (rm & 7);
 	return o;
 }

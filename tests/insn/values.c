@@ -2,6 +2,7 @@
 /* Values that are likely to matter: edges of integers and of floating-point formats. */
 #include <string.h>
 
+#include "engine/core/xsave.h"
 #include "insn/diff.h"
 
 u64 interesting(struct random *r)
@@ -92,10 +93,41 @@ static void random_x87(struct random *r, u8 *x)
 		some_extended(r, x + 32 + i * 16);
 }
 
+/* All, none, a few, the first of them. */
+static u64 some_opmask(struct random *r)
+{
+	switch (below(r, 6)) {
+	case 0: return ~0ull;
+	case 1: return 0;
+	case 2: return rnd(r) & rnd(r) & rnd(r);
+	case 3: return ~0ull >> below(r, 64);
+	case 4: return ~0ull << below(r, 17);
+	default: return rnd(r);
+	}
+}
+
+/* Of a host that has them. Kinds as below; the tops of the first sixteen have those of their own. */
+static void random_avx512(struct random *r, u8 *xsave, const struct xstate_place *place)
+{
+	for (unsigned i = XS_OPMASK; i < XS_COUNT; i++) {
+		unsigned kind = 0;
+
+		for (unsigned at = 0; place->features & BIT64(i) && at < xstate_size(i); at += 8) {
+			u64 v;
+
+			if (at % 64 == 0)
+				kind = below(r, 5);
+			v = i == XS_OPMASK ? some_opmask(r) : lane(r, kind);
+			memcpy(xsave + place->offset[i] + at, &v, 8);
+		}
+	}
+}
+
 void random_vectors(struct random *r, u8 xsave[R_XSAVE_BYTES])
 {
 	u32 mxcsr = percent(r, 75) ? 0x1f80 : rnd(r) & (percent(r, 50) ? 0xffff : 0xffc0);
-	u64 bv = 7;
+	const struct xstate_place *place = host_xstate();
+	u64 bv = place->features;
 
 	memset(xsave, 0, R_XSAVE_BYTES);
 	random_x87(r, xsave);
@@ -112,4 +144,5 @@ void random_vectors(struct random *r, u8 xsave[R_XSAVE_BYTES])
 			memcpy(at, &v, 8);
 		}
 	}
+	random_avx512(r, xsave, place);
 }

@@ -17,7 +17,7 @@ void emit_modrm_mem(struct emit *e, unsigned reg, struct emit_mem m)
 	unsigned mod = 0;
 
 	if (m.base != REG_NONE && (m.disp != 0 || (m.base & 7) == 5))
-		mod = fits8(m.disp) ? 1 : 2;
+		mod = fits8(m.disp) && !m.whole_disp ? 1 : 2;
 	emit8(e, mod << 6 | (reg & 7) << 3 | (sib ? 4 : (m.base & 7)));
 	if (sib)
 		emit8(e, scale_bits(m.scale) << 6 | (m.index == REG_NONE ? 4 : (m.index & 7)) << 3 |

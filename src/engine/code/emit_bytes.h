@@ -74,6 +74,22 @@ static inline void emit_opcode(struct emit *e, u32 op, u8 rxb)
 		emit8(e, op & EO_MAP(1) ? 0x3a : 0x38);
 	emit8(e, (u8)op);
 }
+/* What EVEX has beyond VEX: R', V' and X extend the numbers of three registers, unless X belongs to an index. */
+struct evex {
+	bool r, x, b, r2;
+	u8 vvvv; /* five bits, V' the highest */
+	u8 p2;   /* z, L'L, b, aaa as the last byte has them */
+};
+
+/* SDM 2:2.7.1 */
+static inline void emit_evex(struct emit *e, u32 op, struct evex x)
+{
+	emit8(e, 0x62);
+	emit8(e, !x.r << 7 | !x.x << 6 | !x.b << 5 | !x.r2 << 4 | (op >> 8 & 3));
+	emit8(e, (op & EO_W ? 0x80 : 0) | (~x.vvvv & 15) << 3 | 4 | (op >> 16 & 3));
+	emit8(e, (x.p2 & ~8) | (x.vvvv & 16 ? 0 : 8));
+	emit8(e, (u8)op);
+}
 /* The long form of VEX, which says it all. */
 static inline void emit_vex(struct emit *e, u32 op, u8 rxb, unsigned vvvv)
 {
@@ -89,6 +105,7 @@ static inline void emit_vex(struct emit *e, u32 op, u8 rxb, unsigned vvvv)
 struct emit_mem {
 	u8 base, index, scale;
 	s32 disp;
+	bool whole_disp; /* not in one byte, which EVEX multiplies */
 };
 
 /* ModRM and what belongs to it; reg is the register field, of which the low three bits are here. emit.c */

@@ -166,7 +166,8 @@ static u8 host_field(const struct plan *p, u8 kind, unsigned reg)
 
 static struct emit_mem operand_of(const struct plan *p)
 {
-	return (struct emit_mem){p->base, p->index, 1, p->disp};
+	return (struct emit_mem){
+		p->base, p->index, 1, p->disp, .whole_disp = p->in->enc == ENC_EVEX};
 }
 
 static u8 rxb_of(const struct plan *p, unsigned reg, unsigned rm)
@@ -252,6 +253,25 @@ static void emit_vex_insn(struct emit *e, const struct plan *p, unsigned reg, un
 	emit_imm(e, in);
 }
 
+/* Opmask, zeroing, broadcast, rounding and vector length stay as they are. */
+static void emit_evex_insn(struct emit *e, const struct plan *p, unsigned reg, unsigned rm)
+{
+	const struct insn *in = p->in;
+	const u8 *prefix = in->bytes + in->opcode_off - 4;
+	u32 op = in->opcode | EO_MAP(in->map) | EO_PP(prefix[2] & 3) | (in->rex & 8 ? EO_W : 0);
+	unsigned base = in->is_mem ? p->base : rm;
+	struct evex x = {.r = reg & 8,
+		.r2 = reg & 16,
+		.x = in->is_mem ? p->index != REG_NONE && (p->index & 8) : (rm & 16) != 0,
+		.b = base & 8,
+		.vvvv = in->desc->vvvv == RK_NONE ? 0 : in->vvvv,
+		.p2 = prefix[3]};
+
+	emit_evex(e, op, x);
+	emit_operands(e, p, reg, rm);
+	emit_imm(e, in);
+}
+
 static void emit_restore(struct emit *e, const struct plan *p)
 {
 	for (unsigned i = 0; i < p->temps; i++) {
@@ -301,7 +321,9 @@ struct rewrite_result rewrite_insn(
 	rm = in->has_modrm && !in->is_mem && !is_gpr(in->desc->rm) && in->desc->rm == RK_NONE
 		     ? in->modrm & 7
 		     : host_field(&p, in->desc->rm, in->rm);
-	if (in->enc == ENC_VEX)
+	if (in->enc == ENC_EVEX)
+		emit_evex_insn(e, &p, reg, rm);
+	else if (in->enc == ENC_VEX)
 		emit_vex_insn(e, &p, reg, rm);
 	else
 		emit_legacy(e, &p, reg, rm, in_opcode);

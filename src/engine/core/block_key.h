@@ -44,6 +44,7 @@ enum block_key {
 	BK_TAP_INT = BIT(23),    /* TAP_SOFT_INT is asked for: INT n goes through step */
 	BK_TAP_TABLE = BIT(24),  /* TAP_TABLE is asked for: SGDT and its like go through step */
 	BK_SYSCALL = BIT(25),    /* EFER.SCE */
+	BK_AVX512 = BIT(26),     /* BK_AVX and XCR0[7:5] = 7 */
 	BK_STEPPING = BIT(
 		16), /* RFLAGS.TF, #AC checks, a debugger, DR7 breakpoint or tap, a cs without tag: one by one */
 };

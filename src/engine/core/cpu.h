@@ -130,8 +130,8 @@ struct xstate_place {
 };
 
 /* Answers to questions that left the engine, in the order in which they were asked: see answer.h. */
-/* A gather of eight elements across pages, whose tables may not be read nor written: 8 * 2 * (8 + 1), and its code. */
-#define ANSWERS_MAX 240
+/* A gather of sixteen elements across pages, whose tables may not be read nor written: 16 * 2 * (8 + 1), and its code. */
+#define ANSWERS_MAX 384
 struct answer {
 	u64 addr; /* gpa, port or MSR */
 	u64 value;
@@ -141,8 +141,8 @@ struct answer {
 	u8 verdict; /* EXIT_TAP: enum tap_verdict */
 };
 struct answers {
-	u8 filled;    /* answers present */
-	u8 next;      /* next one to hand out; reset at each restart */
+	u16 filled;   /* answers present */
+	u16 next;     /* next one to hand out; reset at each restart */
 	bool tapped;  /* there may be one to EXIT_TAP */
 	bool muted;   /* half done and cannot be started again: no EXIT_TAP */
 	u32 io_count; /* string input: items available in io_data */

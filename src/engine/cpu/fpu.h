@@ -53,6 +53,18 @@ static inline struct fpu_image *fpu_live_to_area(struct cpu *cpu)
 	return fpu_image(cpu);
 }
 
+/* Of a host that has opmask registers. */
+static inline u64 fpu_opmask(struct cpu *cpu, unsigned n)
+{
+#if !UV_EAGER_FPU
+	__asm__ volatile("xsave64 %0"
+			 : "+m"(cpu->xsave_area)
+			 : "a"(XSTATE_OPMASK), "d"(0)
+			 : "memory");
+#endif
+	return ((const u64 *)fpu_component(cpu, XS_OPMASK))[n];
+}
+
 /* Does an unmasked x87 exception wait to be reported? */
 static inline bool fpu_pending(struct cpu *cpu)
 {

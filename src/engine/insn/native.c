@@ -18,6 +18,12 @@
 #include "engine/insn/step.h"
 #include "engine/core/machine.h"
 
+/* In the last byte of VEX, and the last but one of EVEX. */
+static u8 pp_of(const struct insn *in)
+{
+	return in->bytes[in->opcode_off - (in->enc == ENC_EVEX ? 2 : 1)] & 3;
+}
+
 static struct native_key form_of(const struct insn *in)
 {
 	struct native_key k = {.imm = 0};
@@ -29,8 +35,10 @@ static struct native_key form_of(const struct insn *in)
 		 (u64)in->enc << 46 | (u64)in->vvvv << 48 | (u64)(in->vl == 32) << 53 |
 		 (u64)in->is_mem << 54 | mode << 55 | (u64)in->op_size << 56 |
 		 (u64)(in->mode == 8) << 62 | BIT64(63);
-	if (in->enc == ENC_VEX) /* its pp field, which pfx does not show */
-		k.form |= (u64)(in->bytes[in->opcode_off - 1] & 3) << 60;
+	if (in->enc != ENC_LEGACY) /* the pp field, which pfx does not show */
+		k.form |= (u64)pp_of(in) << 60;
+	if (in->enc == ENC_EVEX) /* opmask, broadcast, length...; no prefix in pfx matters */
+		k.form = (k.form & ~0xff0000ull) | (u64)in->bytes[in->opcode_off - 1] << 16;
 	for (unsigned i = 0; i < in->imm_len && i < 8; i++)
 		k.imm |= (u64)in->bytes[in->imm_off + i] << (8 * i);
 	return k;

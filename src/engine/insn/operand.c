@@ -45,9 +45,9 @@ void reg_write(struct cpu *cpu, unsigned reg, unsigned size, bool rex, u64 value
 	}
 }
 
-static u64 truncate_address(u64 off, unsigned addr_size)
+u64 operand_cut(const struct insn *in, u64 off)
 {
-	switch (addr_size) {
+	switch (in->addr_size) {
 	case 2: return (u16)off;
 	case 4: return (u32)off;
 	default: return off;
@@ -64,7 +64,7 @@ u64 operand_offset(const struct cpu *cpu, const struct insn *in)
 		off += cpu->gpr[in->base];
 	if (in->index != REG_NONE)
 		off += cpu->gpr[in->index] * in->scale;
-	return truncate_address(off, in->addr_size);
+	return operand_cut(in, off);
 }
 
 int operand_linear(struct cpu *cpu, const struct insn *in, unsigned len, unsigned acc, u64 *ret)

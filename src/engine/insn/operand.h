@@ -9,6 +9,8 @@
 u64 reg_read(const struct cpu *cpu, unsigned reg, unsigned size, bool rex);
 /* A 4-byte write clears the upper half, 1- and 2-byte writes keep the rest (SDM 1:3.4.1.1). */
 void reg_write(struct cpu *cpu, unsigned reg, unsigned size, bool rex, u64 value);
+/* An offset cut to the address size. */
+u64 operand_cut(const struct insn *in, u64 off);
 /* Offset of the memory operand within its segment, truncated to the address size. */
 u64 operand_offset(const struct cpu *cpu, const struct insn *in);
 /* Its linear address after all segment checks for len bytes. */

@@ -1,63 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Vector instructions that access only some elements of memory: masked moves and gathers. Inactive
+ * Vector instructions that access only some elements of memory: masked moves and gathers of AVX. Inactive
  * elements cannot fault. A store probes all its active elements before the first is written; a
  * gather that faults keeps the elements it has loaded, with their mask bits cleared (SDM 2:
  * VPGATHERDD), and goes on with the others when it is restarted.
  *
- * The registers are accessed in the XSAVE image (fpu.h).
+ * The registers are accessed in the XSAVE image (fpu.h). Those of AVX-512: ops_evexmem.c.
  */
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/segment.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
+#include "engine/insn/vector.h"
 #include "engine/mem/mem.h"
 
 #define ELEMENTS_MAX 8
 
-union ymm {
-	u8 bytes[32];
-	u32 d[8];
-	u64 q[4];
-};
-
-static union ymm ymm_read(const struct fpu_image *f, unsigned n)
-{
-	union ymm v;
-
-	__builtin_memcpy(v.bytes, f->xmm[n], 16);
-	__builtin_memcpy(v.bytes + 16, f->ymm_high[n], 16);
-	return v;
-}
-
-static void ymm_write(struct fpu_image *f, unsigned n, const union ymm *v)
-{
-	__builtin_memcpy(f->xmm[n], v->bytes, 16);
-	__builtin_memcpy(f->ymm_high[n], v->bytes + 16, 16);
-	f->xstate_bv |= XSTATE_SSE | XSTATE_AVX;
-}
-
-static u64 element(const union ymm *v, unsigned i, unsigned size)
-{
-	return size == 8 ? v->q[i] : v->d[i];
-}
-
-static void set_element(union ymm *v, unsigned i, unsigned size, u64 value)
-{
-	if (size == 8)
-		v->q[i] = value;
-	else
-		v->d[i] = value;
-}
-
-static bool is_active(const union ymm *mask, unsigned i, unsigned size)
+static bool is_active(const union vector *mask, unsigned i, unsigned size)
 {
 	return element(mask, i, size) >> (size * 8 - 1);
-}
-
-static u64 truncate_offset(const struct insn *in, u64 off)
-{
-	return in->addr_size == 8 ? off : in->addr_size == 4 ? (u32)off : (u16)off;
 }
 
 static bool rex_w(const struct insn *in)
@@ -70,7 +31,7 @@ static bool rex_w(const struct insn *in)
 struct masked {
 	unsigned size, count;
 	u64 lin[ELEMENTS_MAX]; /* of active elements */
-	union ymm mask;
+	union vector mask;
 };
 
 static bool maskmov_is_store(const struct insn *in)
@@ -94,7 +55,7 @@ static u64 maskmov_offset(
 {
 	u64 off = operand_offset(cpu, in) + element * size;
 
-	return cpu->host_amd ? truncate_offset(in, off) : off;
+	return cpu->host_amd ? operand_cut(in, off) : off;
 }
 
 static int maskmov_addresses(struct cpu *cpu, const struct insn *in, unsigned acc, struct masked *m)
@@ -112,10 +73,9 @@ static int maskmov_addresses(struct cpu *cpu, const struct insn *in, unsigned ac
 	return CPU_OK;
 }
 
-static int maskmov_load(
-	struct cpu *cpu, const struct insn *in, const struct masked *m, struct fpu_image *f)
+static int maskmov_load(struct cpu *cpu, const struct insn *in, const struct masked *m)
 {
-	union ymm v = {.q = {0}};
+	union vector v = {.q = {0}};
 
 	for (unsigned i = 0; i < m->count; i++) {
 		u64 value;
@@ -126,15 +86,14 @@ static int maskmov_load(
 			return r;
 		set_element(&v, i, m->size, value);
 	}
-	ymm_write(f, in->reg, &v);
+	vector_write(cpu, in->reg, &v);
 	fpu_area_to_live(cpu);
 	return CPU_OK;
 }
 
-static int maskmov_store(
-	struct cpu *cpu, const struct insn *in, const struct masked *m, const struct fpu_image *f)
+static int maskmov_store(struct cpu *cpu, const struct insn *in, const struct masked *m)
 {
-	union ymm v = ymm_read(f, in->reg);
+	union vector v = vector_read(cpu, in->reg);
 
 	for (unsigned i = 0; i < m->count; i++) {
 		u64 value = element(&v, i, m->size);
@@ -149,16 +108,16 @@ static int maskmov_store(
 
 int op_maskmov(struct cpu *cpu, const struct insn *in)
 {
-	struct fpu_image *f = fpu_live_to_area(cpu);
 	bool store = maskmov_is_store(in);
 	struct masked m = {.size = maskmov_size(in)};
 
+	fpu_live_to_area(cpu);
 	m.count = in->vl / m.size;
-	m.mask = ymm_read(f, in->vvvv);
+	m.mask = vector_read(cpu, in->vvvv);
 	int r = maskmov_addresses(cpu, in, store ? ACC_WRITE : ACC_READ, &m);
 	if (r)
 		return r;
-	return store ? maskmov_store(cpu, in, &m, f) : maskmov_load(cpu, in, &m, f);
+	return store ? maskmov_store(cpu, in, &m) : maskmov_load(cpu, in, &m);
 }
 
 /* ---- maskmovdqu, maskmovq: bytes to [rdi] ---- */
@@ -187,7 +146,7 @@ static int store_bytes(struct cpu *cpu, const struct insn *in, const u8 *data, c
 	unsigned len, bool probe)
 {
 	for (unsigned i = 0; i < len; i++) {
-		u64 lin, off = truncate_offset(in, cpu->gpr[RDI] + i);
+		u64 lin, off = operand_cut(in, cpu->gpr[RDI] + i);
 		if (!(mask[i] & 0x80))
 			continue;
 		int r = seg_linear(cpu, in->seg, off, 1, ACC_WRITE, &lin);
@@ -203,7 +162,7 @@ static int store_bytes(struct cpu *cpu, const struct insn *in, const u8 *data, c
 /* The only one of these for which alignment counts, whatever the mask. */
 static int maskmovdqu_alignment(struct cpu *cpu, const struct insn *in)
 {
-	u64 lin, off = truncate_offset(in, cpu->gpr[RDI]);
+	u64 lin, off = operand_cut(in, cpu->gpr[RDI]);
 
 	if (likely(!alignment_checked(cpu)) || seg_linear(cpu, in->seg, off, 1, ACC_WRITE, &lin))
 		return CPU_OK; /* store_bytes() says what is wrong with a byte that is stored */
@@ -241,26 +200,25 @@ int op_maskmovdqu(struct cpu *cpu, const struct insn *in)
 struct gather {
 	unsigned size, index_size, count;
 	u64 base;
-	union ymm dst, mask, index;
+	union vector dst, mask, index;
 };
 
-static void gather_begin(
-	struct gather *g, struct cpu *cpu, const struct insn *in, const struct fpu_image *f)
+static void gather_begin(struct gather *g, struct cpu *cpu, const struct insn *in)
 {
 	g->size = rex_w(in) ? 8 : 4;
 	g->index_size = in->opcode & 1 ? 8 : 4;
 	g->count = in->vl / MAX(g->size, g->index_size);
 	g->base = in->disp + (in->base == REG_NONE ? 0 : cpu->gpr[in->base]);
-	g->dst = ymm_read(f, in->reg);
-	g->mask = ymm_read(f, in->vvvv);
-	g->index = ymm_read(f, in->index);
+	g->dst = vector_read(cpu, in->reg);
+	g->mask = vector_read(cpu, in->vvvv);
+	g->index = vector_read(cpu, in->index);
 }
 
 static u64 gather_offset(const struct gather *g, const struct insn *in, unsigned i)
 {
 	s64 index = g->index_size == 8 ? (s64)g->index.q[i] : (s32)g->index.d[i];
 
-	return truncate_offset(in, g->base + (u64)index * in->scale);
+	return operand_cut(in, g->base + (u64)index * in->scale);
 }
 
 static int gather_element(struct cpu *cpu, const struct insn *in, struct gather *g, unsigned i)
@@ -280,51 +238,53 @@ static int gather_element(struct cpu *cpu, const struct insn *in, struct gather 
 /* Elements past the count do not take part: zero in the destination. */
 static void gather_finish(struct gather *g)
 {
-	for (unsigned at = g->count * g->size; at < 32; at++)
+	for (unsigned at = g->count * g->size; at < VECTOR_MAX; at++)
 		g->dst.bytes[at] = 0;
-	g->mask = (union ymm){.q = {0}};
+	g->mask = (union vector){.q = {0}};
 }
 
-static void gather_commit(
-	struct cpu *cpu, const struct insn *in, const struct gather *g, struct fpu_image *f)
+static void gather_commit(struct cpu *cpu, const struct insn *in, const struct gather *g)
 {
-	ymm_write(f, in->reg, &g->dst);
-	ymm_write(f, in->vvvv, &g->mask);
+	vector_write(cpu, in->reg, &g->dst);
+	vector_write(cpu, in->vvvv, &g->mask);
 	fpu_area_to_live(cpu);
 }
 
-int op_gather(struct cpu *cpu, const struct insn *in)
+static int gather_vex(struct cpu *cpu, const struct insn *in)
 {
-	struct fpu_image *f = fpu_live_to_area(cpu);
 	struct gather g;
 
-	gather_begin(&g, cpu, in, f);
+	fpu_live_to_area(cpu);
+	gather_begin(&g, cpu, in);
 	for (unsigned i = 0; i < g.count; i++) {
 		if (!is_active(&g.mask, i, g.size))
 			continue;
 		int r = gather_element(cpu, in, &g, i);
 		if (r == CPU_FAULT)
-			gather_commit(cpu, in, &g, f);
+			gather_commit(cpu, in, &g);
 		if (r) /* CPU_EXIT: nothing is committed, the answers so far are replayed */
 			return r;
 	}
 	gather_finish(&g);
-	gather_commit(cpu, in, &g, f);
+	gather_commit(cpu, in, &g);
 	return CPU_OK;
 }
 
-/* vzeroupper and vzeroall outside 64-bit mode: ymm0-7 only. */
+int op_gather(struct cpu *cpu, const struct insn *in)
+{
+	return in->enc == ENC_EVEX ? gather_evex(cpu, in) : gather_vex(cpu, in);
+}
+
+/* vzeroupper and vzeroall outside 64-bit mode: the first eight registers only. */
 int op_vzero(struct cpu *cpu, const struct insn *in)
 {
-	struct fpu_image *f = fpu_live_to_area(cpu);
-
+	fpu_live_to_area(cpu);
 	for (unsigned i = 0; i < 8; i++) {
-		union ymm v = ymm_read(f, i);
+		union vector v = {.q = {0}};
 
-		v.q[2] = v.q[3] = 0;
-		if (in->vl == 32)
-			v.q[0] = v.q[1] = 0;
-		ymm_write(f, i, &v);
+		if (in->vl != 32)
+			v.q[0] = vector_read(cpu, i).q[0], v.q[1] = vector_read(cpu, i).q[1];
+		vector_write(cpu, i, &v);
 	}
 	fpu_area_to_live(cpu);
 	return CPU_OK;

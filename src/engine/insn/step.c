@@ -3,7 +3,7 @@
  * step(): exactly one instruction, restartable. The reference that translated code must agree with.
  *
  * Fetch, decode, check what insn_desc.attr says about mode, privilege and units, then let a handler do it, or
- * the host (native.c) with the memory operand at its host address or in a bounce buffer.
+ * the host (ops_native.c).
  */
 #include <string.h>
 
@@ -107,6 +107,8 @@ static int check_units(struct cpu *cpu, u32 attr)
 		return cpu_raise(cpu, X86_UD);
 	if ((attr & IA_AVX) && (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & 6) != 6))
 		return cpu_raise(cpu, X86_UD);
+	if ((attr & IA_AVX512) && (cpu->xcr0 & 0xe0) != 0xe0)
+		return cpu_raise(cpu, X86_UD);
 	if ((attr & IA_X87) && (em || ts))
 		return cpu_raise(cpu, X86_NM);
 	if ((attr & (IA_SSE | IA_MMX | IA_AVX)) && ts)
@@ -150,157 +152,6 @@ static int check(struct cpu *cpu, const struct insn *in)
 		return r ? r : check_pending(cpu, in);
 	}
 	return CPU_OK;
-}
-
-/* VCVTPH2PS 0F38 13, VCVTPS2PH 0F3A 1D. */
-static bool is_half_conversion(const struct insn *in)
-{
-	return in->enc == ENC_VEX &&
-	       ((in->map == 2 && in->opcode == 0x13) || (in->map == 3 && in->opcode == 0x1d));
-}
-
-/*
- * Larger operands need no alignment, or IA_ALIGN says what they need. Numbers of ten bytes are aligned to eight, and
- * Intel's processors do not care about those that become half as long.
- */
-static unsigned natural_alignment(const struct cpu *cpu, const struct insn *in)
-{
-	unsigned size = in->mem_size;
-
-	if (!cpu->host_amd && is_half_conversion(in))
-		return 1;
-	return size == 10 ? 8 : size <= 8 ? size : 1;
-}
-
-/* As far as alignment goes, so before the segment is looked at. */
-static bool misaligned(const struct cpu *cpu, const struct insn *in)
-{
-	u32 asks = cpu->host_amd ? IA_ALIGN : IA_ALIGN | IA_ALIGN_INTEL;
-
-	if (!(in->desc->attr & asks))
-		return false;
-	bool based = cpu->code_size != 8 || in->seg >= SEG_FS;
-	u64 lin = operand_offset(cpu, in) + (based ? cpu->seg[in->seg].base : 0);
-
-	return lin & (in->mem_size - 1);
-}
-
-/* Does a store need the right to read, too? */
-static unsigned rmw_access(const struct insn *in)
-{
-	return in->desc->mem == MEM_WRITE ? ACC_WRITE : ACC_WRITE | ACC_ALSO_READ;
-}
-
-static int bounce_exec(struct cpu *cpu, const struct insn *in, u64 lin, u8 *bounce)
-{
-	int r = native_exec(cpu, in, bounce);
-
-	return r ? r : mem_write(cpu, lin, bounce, in->mem_size, rmw_access(in));
-}
-
-/* What of the processor native_exec() may change. */
-struct unchanged {
-	u64 gpr[GPR_COUNT], rflags;
-	struct fpu_image fpu;
-};
-
-/* The same where the store may leave in front of the instruction: then it has popped no register, and set no flag. */
-static int bounce_exec_undone(struct cpu *cpu, const struct insn *in, u64 lin, u8 *bounce)
-{
-	bool fpu = in->desc->attr & (IA_X87 | IA_MMX | IA_SSE | IA_AVX);
-	struct unchanged u;
-	int r;
-
-	memcpy(u.gpr, cpu->gpr, sizeof(u.gpr));
-	u.rflags = cpu->rflags;
-	if (fpu)
-		u.fpu = *fpu_live_to_area(cpu);
-	r = bounce_exec(cpu, in, lin, bounce);
-	if (r != CPU_EXIT)
-		return r;
-	memcpy(cpu->gpr, u.gpr, sizeof(u.gpr));
-	cpu->rflags = u.rflags;
-	if (fpu) {
-		*fpu_image(cpu) = u.fpu;
-		fpu_area_to_live(cpu);
-	}
-	return r;
-}
-
-/* The bounce buffer is as aligned as the operand, for instructions whose need for it only the host knows. */
-static int step_bounce(struct cpu *cpu, const struct insn *in, u64 lin, unsigned acc)
-{
-	unsigned size = in->mem_size;
-	/* An x87 store does not happen if it raises an unmasked exception, which is reported only later. */
-	bool reads = in->desc->mem != MEM_WRITE || (in->desc->attr & IA_X87);
-	bool writes = acc & ACC_WRITE;
-	u8 *bounce = cpu->bounce + (lin & 15);
-	int r;
-
-	uv_assert(size <= sizeof(cpu->bounce) - 15);
-	r = writes ? mem_probe_write(cpu, lin, size, 0) : CPU_OK;
-	if (!r && reads)
-		r = mem_read(cpu, lin, bounce, size, writes ? ACC_ALSO_WRITE : ACC_READ);
-	if (r)
-		return r;
-	if (!writes)
-		return native_exec(cpu, in, bounce);
-	return machine_intercepts(cpu->machine) ? bounce_exec_undone(cpu, in, lin, bounce)
-						: bounce_exec(cpu, in, lin, bounce);
-}
-
-/*
- * KVM cannot emulate x87 loads and stores on device memory (but FNSTCW, FNSTSW). A VMM that asks for failures wants
- * to do such instructions by itself, and counts on getting them. They read first, also to write.
- */
-static bool x87_mmio_fails(const struct cpu *cpu, const struct insn *in, int r)
-{
-	bool control = (in->opcode == 0xd9 || in->opcode == 0xdd) && in->reg == 7;
-
-	return r == CPU_EXIT && cpu->exit.reason == EXIT_MMIO_READ && (in->desc->attr & IA_X87) &&
-	       !control && machine_option(cpu->machine, OPT_X87_MMIO_FAILS);
-}
-
-static int step_memory(struct cpu *cpu, const struct insn *in)
-{
-	unsigned acc = in->desc->mem == MEM_READ ? ACC_READ : ACC_WRITE;
-	unsigned size = in->mem_size;
-	u64 lin, watched = MEM_UNWATCHED;
-	void *host;
-	int r;
-
-	if (misaligned(cpu, in))
-		return cpu_gp0(cpu);
-	r = operand_aligned(cpu, in, size, natural_alignment(cpu, in), acc, &lin);
-	if (r)
-		return r;
-	if (acc & ACC_WRITE)
-		r = mem_host_store(cpu, lin, size, rmw_access(in), &host, &watched);
-	else
-		r = mem_host(cpu, lin, size, acc, &host);
-	if (r)
-		return r;
-	if (!host) {
-		r = step_bounce(cpu, in, lin, acc);
-		return x87_mmio_fails(cpu, in, r) ? cpu_internal_error(cpu, in) : r;
-	}
-	r = native_exec(cpu, in, host);
-	if (!r && watched != MEM_UNWATCHED)
-		code_written(cpu, watched, size);
-	return r;
-}
-
-int op_native(struct cpu *cpu, const struct insn *in)
-{
-	if (!in->is_mem)
-		return native_exec(cpu, in, NULL);
-	if (in->desc->mem == MEM_ADDR) {
-		reg_write(cpu, in->reg, in->op_size, true, operand_offset(cpu, in));
-		return CPU_OK;
-	}
-	if (in->desc->mem == MEM_NONE)
-		return CPU_OK;
-	return step_memory(cpu, in);
 }
 
 int op_nop(struct cpu *cpu, const struct insn *in)

@@ -138,6 +138,8 @@ static bool units_on(const struct gen *g, const struct insn *in)
 		return false;
 	if ((attr & IA_SSE) && !(key & BK_OSFXSR))
 		return false;
+	if ((attr & IA_AVX512) && !(key & BK_AVX512))
+		return false;
 	return !(attr & IA_AVX) || (key & BK_AVX);
 }
 

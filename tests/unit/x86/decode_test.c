@@ -79,7 +79,7 @@ static bool check_file(struct oracle_stats *st, const char *path)
 
 /* ---- random bytes ---- */
 
-enum shape { ANY, PREFIXED, TWO_BYTE, VEX3, VEX2, SHAPES };
+enum shape { ANY, PREFIXED, TWO_BYTE, VEX3, VEX2, EVEX, SHAPES };
 
 static unsigned random_prefixes(u8 *p, unsigned max)
 {
@@ -90,6 +90,23 @@ static unsigned random_prefixes(u8 *p, unsigned max)
 	for (unsigned i = 0; i < count; i++)
 		p[i] = prefix[random64() % sizeof(prefix)];
 	return count;
+}
+
+/* vvvv, V', z, aaa and R' are as they must be for most rows half of the time each. */
+static void random_evex(u8 *code, unsigned mode)
+{
+	u64 r = random64();
+
+	code[0] = 0x62;
+	code[1] = (code[1] & 0xf0) | (1 + r % 3) | (mode == 8 ? 0 : 0xc0) | (r & 4 ? 0x10 : 0);
+	code[2] |= 4 | (r & 8 ? 0x78 : 0);
+	code[3] |= r & 0x18 ? 8 : 0;
+	if (r & 0x20)
+		code[3] &= 0x7f;
+	if (r & 0x40)
+		code[3] &= 0xef;
+	if (r & 0x80)
+		code[3] &= 0xf8;
 }
 
 /* Unbiased bytes rarely reach the deep rows; shapes put the bytes that select them in place. */
@@ -119,6 +136,7 @@ static void random_insn(u8 code[16], enum shape shape, unsigned mode)
 		code[n] = 0xc5;
 		code[n + 1] |= (random64() & 1 ? 0x78 : 0) | (mode == 8 ? 0 : 0xc0);
 		break;
+	case EVEX: random_evex(code + n, mode); break;
 	default: break;
 	}
 }

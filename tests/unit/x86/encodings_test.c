@@ -93,7 +93,30 @@ static const struct {
 	{8, CODE(0xc5, 0xf8, 0x77), "vzeroupper", 0, OP_NATIVE, 4, NO_MEM, SEG_DS},
 	{4, CODE(0xc5, 0xf8, 0x77), "vzeroupper", 0, OP_VZERO, 4, NO_MEM, SEG_DS},
 	{4, CODE(0xc5, 0x38), "lds", 0, OP_LOAD_FAR, 4, 6, RAX, REG_NONE, SEG_DS},
-	{8, CODE(0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc0), NULL, INVALID},
+	{8, CODE(0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc0), "vmovaps", 0, OP_NATIVE, 4, NO_MEM, SEG_DS},
+	{4, CODE(0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc0), "vmovaps", 0, OP_NATIVE, 4, NO_MEM, SEG_DS},
+	{8, CODE(0x66, 0x62, 0xf1, 0x7c, 0x48, 0x28, 0xc0), NULL, INVALID},
+	{8, CODE(0x62, 0xf1, 0x78, 0x48, 0x28, 0xc0), NULL, INVALID}, /* bit 2 of the third byte is one */
+	{8, CODE(0x62, 0xf4, 0x7c, 0x48, 0x28, 0xc0), NULL, INVALID}, /* map 4 */
+	{8, CODE(0x62, 0xf1, 0x7c, 0x68, 0x28, 0xc0), "vmovaps", INVALID}, /* length 3 */
+	{8, CODE(0x62, 0xf1, 0x7c, 0x78, 0x58, 0xc0), "vaddps", 0, OP_NATIVE, 4, NO_MEM, SEG_DS}, /* rounding */
+	{8, CODE(0x62, 0xf1, 0x7c, 0x58, 0x28, 0xc0), "vmovaps", INVALID}, /* b says nothing here */
+	{8, CODE(0x62, 0xf1, 0x7c, 0xc8, 0x28, 0xc0), "vmovaps", INVALID}, /* z without opmask */
+	{8, CODE(0x62, 0xf1, 0x7c, 0xc9, 0x29, 0x00), "vmovaps", INVALID}, /* nor is memory zeroed */
+	{8, CODE(0x62, 0xe1, 0x75, 0x48, 0x74, 0xc1), "vpcmpeqb", INVALID}, /* there are eight opmasks */
+	/* a displacement of one byte counts operands, or elements of one that is broadcast or compressed */
+	{8, CODE(0x62, 0xf1, 0x7c, 0x48, 0x28, 0x40, 0xff), "vmovaps", 0, OP_NATIVE, 4, 64, RAX, REG_NONE, SEG_DS, -64},
+	{8, CODE(0x62, 0xf1, 0x7c, 0x28, 0x28, 0x40, 1), "vmovaps", 0, OP_NATIVE, 4, 32, RAX, REG_NONE, SEG_DS, 32},
+	{8, CODE(0x62, 0xf1, 0x7c, 0x58, 0x58, 0x40, 1), "vaddps", 0, OP_NATIVE, 4, 4, RAX, REG_NONE, SEG_DS, 4},
+	{8, CODE(0x62, 0xf2, 0xfd, 0x48, 0x8a, 0x40, 1), "vcompresspd", 0, OP_COMPRESS, 8, 64, RAX, REG_NONE, SEG_DS, 8},
+	{8, CODE(0x62, 0xf1, 0x7c, 0x48, 0x28, 0x80, 1, 0, 0, 0), "vmovaps", 0, OP_NATIVE, 4, 64, RAX, REG_NONE, SEG_DS, 1},
+	/* vpgatherdd zmm0 {k1}, [rax + zmm20]; without opmask; into its own index */
+	{8, CODE(0x62, 0xf2, 0x7d, 0x41, 0x90, 0x04, 0x20), "vpgatherdd", 0, OP_GATHER, 4, 4, RAX, 20, SEG_DS},
+	{8, CODE(0x62, 0xf2, 0x7d, 0x40, 0x90, 0x04, 0x20), "vpgatherdd", INVALID},
+	{8, CODE(0x62, 0xf2, 0x7d, 0x49, 0x90, 0x04, 0x00), "vpgatherdd", INVALID},
+	{8, CODE(0x62, 0xf2, 0x7d, 0x49, 0xa0, 0x04, 0x00), "vpscatterdd", 0, OP_SCATTER, 4, 4, RAX, 0, SEG_DS},
+	{8, CODE(0xc5, 0xf8, 0x92, 0xc0), "kmovw", 0, OP_NATIVE, 4, NO_MEM, SEG_DS},
+	{8, CODE(0xc5, 0x78, 0x92, 0xc0), "kmovw", INVALID},
 	{4, CODE(0x62, 0x08), "bound", 0, OP_BOUND, 4, 8, RAX, REG_NONE, SEG_DS},
 	{8, CODE(0x66, 0xc5, 0xf8, 0x77), NULL, INVALID},
 	{8, CODE(0xc5, 0xf0, 0x77), "vzeroupper", INVALID}, /* vvvv must be 1111 */
@@ -218,6 +241,17 @@ static void check_op(const struct insn_desc *d)
 		assert_int_equal(op->intercept == INTERCEPT_NONE, unasked);
 }
 
+static void check_evex(const struct insn_desc *d)
+{
+	assert_true(!(d->evex & (EV_ZERO | EV_NEEDS)) || d->evex & EV_MASK);
+	assert_true(!(d->evex & EV_BROADCAST) || d->element == 4 || d->element == 8);
+	assert_false(d->evex & EV_BROADCAST && d->evex & EV_SCALAR);
+	assert_true(!d->evex || d->attr & IA_AVX512);
+	assert_true(!(d->attr & IA_AVX512) || d->attr & IA_AVX);
+	/* Else nobody would know which of it an opmask lets through. */
+	assert_true(!(d->evex & EV_MASK) || d->mem == MEM_NONE || d->element);
+}
+
 static void check_row(const struct insn_desc *d)
 {
 	bool memory = d->mem != MEM_NONE;
@@ -235,6 +269,7 @@ static void check_row(const struct insn_desc *d)
 	assert_false(d->attr & IA_RM_MEM && d->attr & IA_RM_REG);
 	assert_true(!(d->attr & (IA_RM_MEM | IA_RM_REG)) || d->attr & IA_MODRM);
 	assert_true(!(d->attr & IA_ALIGN) || memory);
+	check_evex(d);
 	if (d->check & CK_COUNT) {
 		assert_int_equal(d[1].op, d->op);
 		assert_int_equal(d[1].attr, d->attr);
@@ -262,11 +297,12 @@ static void check_node(const struct insn_desc *d)
 static void test_rows(void **state)
 {
 	const struct insn_desc *tables[] = {insn_legacy, insn_legacy_0f, insn_legacy_0f38,
-		insn_legacy_0f3a, insn_vex_0f, insn_vex_0f38, insn_vex_0f3a};
+		insn_legacy_0f3a, insn_vex_0f, insn_vex_0f38, insn_vex_0f3a, insn_evex_0f,
+		insn_evex_0f38, insn_evex_0f3a};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(tables); i++)
 		check_rows(tables[i], 256);
-	assert_true(rows_seen > 1200);
+	assert_true(rows_seen > 2000);
 	print_message("%u rows\n", rows_seen);
 }
 

@@ -33,6 +33,10 @@ const char *const oracle_field_name[O_FIELDS] = {
 	"privilege",
 	"alignment",
 	"faults",
+	"opmask",
+	"broadcast",
+	"vector length",
+	"fault suppression",
 };
 
 /* DF is compared where it is written only: Zydis does not list it as tested by all string forms. */
@@ -66,14 +70,51 @@ static u32 compare_class(const struct oracle_case *c)
 	if (k == ZYDIS_EXCEPTION_CLASS_NONE || !(attr & (IA_SSE | IA_AVX)) || attr & IA_MMX)
 		return 0;
 	align = k == ZYDIS_EXCEPTION_CLASS_SSE1 || k == ZYDIS_EXCEPTION_CLASS_SSE2 ||
-		k == ZYDIS_EXCEPTION_CLASS_SSE4 || k == ZYDIS_EXCEPTION_CLASS_AVX1;
+		k == ZYDIS_EXCEPTION_CLASS_SSE4 || k == ZYDIS_EXCEPTION_CLASS_AVX1 ||
+		k == ZYDIS_EXCEPTION_CLASS_E1 || k == ZYDIS_EXCEPTION_CLASS_E1NF;
 	faults = k == ZYDIS_EXCEPTION_CLASS_SSE2 || k == ZYDIS_EXCEPTION_CLASS_SSE3 ||
 		 k == ZYDIS_EXCEPTION_CLASS_AVX2 || k == ZYDIS_EXCEPTION_CLASS_AVX3 ||
-		 k == ZYDIS_EXCEPTION_CLASS_AVX11;
+		 k == ZYDIS_EXCEPTION_CLASS_AVX11 || k == ZYDIS_EXCEPTION_CLASS_E2 ||
+		 k == ZYDIS_EXCEPTION_CLASS_E3 || k == ZYDIS_EXCEPTION_CLASS_E3NF ||
+		 k == ZYDIS_EXCEPTION_CLASS_E11;
 	if (c->in.is_mem && align != !!(attr & IA_ALIGN))
 		bad |= BIT(O_ALIGN);
 	if (faults != !!(attr & IA_FAULTS))
 		bad |= BIT(O_FAULTS);
+	return bad;
+}
+
+/* Classes whose name ends in NF access all of the operand. Of those without an opmask it does not matter. */
+static bool suppresses_faults(ZydisExceptionClass k)
+{
+	return k == ZYDIS_EXCEPTION_CLASS_E1 || k == ZYDIS_EXCEPTION_CLASS_E2 ||
+	       k == ZYDIS_EXCEPTION_CLASS_E3 || k == ZYDIS_EXCEPTION_CLASS_E4 ||
+	       k == ZYDIS_EXCEPTION_CLASS_E5 || k == ZYDIS_EXCEPTION_CLASS_E6 ||
+	       k == ZYDIS_EXCEPTION_CLASS_E10 || k == ZYDIS_EXCEPTION_CLASS_E11 ||
+	       k == ZYDIS_EXCEPTION_CLASS_E12;
+}
+
+/* What an EVEX prefix says beyond VEX (SDM 2:2.7). */
+static u32 compare_evex(const struct oracle_case *c)
+{
+	const struct insn *in = &c->in;
+	const ZydisDecodedInstructionAvx *z = &c->z.avx;
+	unsigned mask = z->mask.reg ? ZydisRegisterGetId(z->mask.reg) : 0;
+	bool broadcast = z->broadcast.mode && !z->broadcast.is_static;
+	u32 bad = 0;
+
+	if (in->enc != ENC_EVEX)
+		return 0;
+	if (in->opmask != mask)
+		bad |= BIT(O_MASK);
+	if (in->broadcast != broadcast)
+		bad |= BIT(O_BROADCAST);
+	if (!(in->desc->evex & EV_SCALAR) && !(in->desc->check & CK_L0) &&
+		in->vl * 8 != z->vector_length)
+		bad |= BIT(O_LENGTH_OF_VECTOR);
+	if (in->is_mem && in->opmask &&
+		!(in->desc->evex & EV_WHOLE) != suppresses_faults(c->z.meta.exception_class))
+		bad |= BIT(O_WHOLE);
 	return bad;
 }
 
@@ -89,7 +130,8 @@ static u32 compare(const struct oracle_case *c)
 		bad |= BIT(O_LENGTH);
 	if (!!(c->in.desc->attr & IA_CPL0) != !!(c->z.attributes & ZYDIS_ATTRIB_IS_PRIVILEGED))
 		bad |= BIT(O_PRIVILEGE);
-	return bad | oracle_compare_operands(c) | oracle_compare_flags(c) | compare_class(c);
+	return bad | oracle_compare_operands(c) | oracle_compare_flags(c) | compare_class(c) |
+	       compare_evex(c);
 }
 
 static void show(const struct oracle_case *c, u32 bad)

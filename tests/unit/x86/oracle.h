@@ -34,6 +34,10 @@ enum oracle_field {
 	O_PRIVILEGE,
 	O_ALIGN,
 	O_FAULTS,
+	O_MASK,
+	O_BROADCAST,
+	O_LENGTH_OF_VECTOR,
+	O_WHOLE,
 	O_FIELDS
 };
 

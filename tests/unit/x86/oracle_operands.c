@@ -139,7 +139,9 @@ static bool kind_matches(u8 kind, ZydisRegister r)
 	case ZYDIS_REGCLASS_GPR32:
 	case ZYDIS_REGCLASS_GPR64: return kind == RK_GPR;
 	case ZYDIS_REGCLASS_XMM:
-	case ZYDIS_REGCLASS_YMM: return kind == RK_VEC;
+	case ZYDIS_REGCLASS_YMM:
+	case ZYDIS_REGCLASS_ZMM: return kind == RK_VEC;
+	case ZYDIS_REGCLASS_MASK: return kind == RK_MASK;
 	case ZYDIS_REGCLASS_MMX: return kind == RK_MMX;
 	case ZYDIS_REGCLASS_X87: return kind == RK_X87;
 	case ZYDIS_REGCLASS_SEGMENT: return kind == RK_SEG;
