@@ -5,6 +5,8 @@
  */
 #include "tests/abi/port.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,8 +105,8 @@ static void assert_guest_has(const struct guest *g, u32 bv)
 
 	assert_int_equal(kvm_p(g->vcpu, KVM_GET_XSAVE, &is), 0);
 	shown = get32(&is, BV_AT);
-	assert_int_equal(shown & ~ALL, 0);
-	if (!port.real) /* which shows less */
+	assert_int_equal(shown & ~ALL, 0); /* AVX-512's are not in use */
+	if (!port.real)                    /* which shows less */
 		assert_int_equal(shown & (bv | X87 | SSE), bv | X87 | SSE);
 	assert_part(&is, &shall, bv, 0, FOP_AT);
 	if (!port.real) /* addresses of the host, or nobody's */
@@ -400,6 +402,239 @@ static void test_guest_uses_vectors(void **state)
 	}
 }
 
+/* ---- AVX-512: only on hosts that have it, and only if the port offers it ---- */
+
+#define AVX512     0xe0u
+#define COMPONENTS 8
+
+/* SDM 1:13.4.3: where CPUID says. */
+struct layout {
+	u32 size[COMPONENTS], offset[COMPONENTS];
+};
+
+static bool find_layout(const struct guest *g, struct layout *l)
+{
+	struct kvm_cpuid2 *cpuid = calloc(1, sizeof(*cpuid) + 256 * sizeof(cpuid->entries[0]));
+	u32 states = 0;
+
+	assert_non_null(cpuid);
+	cpuid->nent = 256;
+	assert_int_equal(kvm_p(g->sys, KVM_GET_SUPPORTED_CPUID, cpuid), 0);
+	for (unsigned i = 0; i < cpuid->nent; i++) {
+		const struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
+
+		if (e->function == 0xd && e->index == 0)
+			states = e->eax;
+		if (e->function == 0xd && e->index > 1 && e->index < COMPONENTS) {
+			l->size[e->index] = e->eax;
+			l->offset[e->index] = e->ebx;
+		}
+	}
+	free(cpuid);
+	return (states & AVX512) == AVX512;
+}
+
+static bool have_avx512(struct layout *l)
+{
+	struct guest g;
+	bool have;
+
+	guest_open(&g);
+	have = find_layout(&g, l);
+	guest_close(&g);
+	if (!have)
+		print_message("left out: AVX-512 is not offered here\n");
+	return have;
+}
+
+/* The registers that only AVX-512 has, as a C library leaves them. */
+static void dirty_avx512(void)
+{
+	__asm__ volatile("vpternlogd $0xff, %%zmm16, %%zmm16, %%zmm16\n\t"
+			 "vpternlogd $0xff, %%zmm31, %%zmm31, %%zmm31\n\t"
+			 "vpternlogd $0xff, %%zmm1, %%zmm1, %%zmm1\n\t"
+			 "kxnorw %%k1, %%k1, %%k1\n\tkxnorw %%k7, %%k7, %%k7"
+			 :
+			 :
+			 : "xmm1");
+}
+
+static void clean_avx512(void)
+{
+	__asm__ volatile("vpxord %%zmm16, %%zmm16, %%zmm16\n\tvpxord %%zmm31, %%zmm31, %%zmm31\n\t"
+			 "kxorw %%k1, %%k1, %%k1\n\tkxorw %%k7, %%k7, %%k7\n\tvzeroupper"
+			 :
+			 :
+			 :);
+}
+
+#define STORED_AT 0x5000
+
+/*
+ * zmm1, zmm16 and zmm31, k1 and k7 to memory, and a stop; then they are filled with ones, and a stop. Then anew.
+ */
+static void guest_with_avx512(struct guest *g)
+{
+	struct kvm_xcrs x = {.nr_xcrs = 1, .xcrs = {{.value = ALL | AVX512}}};
+	struct kvm_regs r;
+
+	guest_open(g);
+	tell_of_avx(g);
+	GUEST_CODE(g, 0x62, 0xf1, 0x7c, 0x48, 0x11, 0x0b,    /* vmovups %zmm1, (%rbx) */
+		0x62, 0xe1, 0x7c, 0x48, 0x11, 0x43, 0x01,    /* vmovups %zmm16, 64(%rbx) */
+		0x62, 0x61, 0x7c, 0x48, 0x11, 0x7b, 0x02,    /* vmovups %zmm31, 128(%rbx) */
+		0xc4, 0xe1, 0xf8, 0x91, 0x8b, 0xc0, 0, 0, 0, /* kmovq %k1, 192(%rbx) */
+		0xc4, 0xe1, 0xf8, 0x91, 0xbb, 0xc8, 0, 0, 0, /* kmovq %k7, 200(%rbx) */
+		0xf4,                                        /* hlt */
+		0x62, 0xf3, 0x75, 0x48, 0x25, 0xc9, 0xff, /* vpternlogd $-1, %zmm1, %zmm1, %zmm1 */
+		0x62, 0xa3, 0x7d, 0x40, 0x25, 0xc0, 0xff, /* of zmm16 */
+		0x62, 0x03, 0x05, 0x40, 0x25, 0xff, 0xff, /* of zmm31 */
+		0xc4, 0xe1, 0xf4, 0x46, 0xc9,             /* kxnorq %k1, %k1, %k1 */
+		0xc4, 0xe1, 0xc4, 0x46, 0xff,             /* of k7 */
+		0xf4, 0xeb, 0xb7);                        /* hlt; jmp back */
+	long_mode(g);
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_XCRS, &x), 0);
+	r = regs_of(g);
+	r.rbx = STORED_AT;
+	assert_int_equal(kvm_p(g->vcpu, KVM_SET_REGS, &r), 0);
+}
+
+static bool stored_all(const struct guest *g, u8 value)
+{
+	const u8 *at = g->ram + STORED_AT - RAM_GPA;
+
+	for (unsigned i = 0; i < 208; i++)
+		if (at[i] != value)
+			return false;
+	return true;
+}
+
+/* KVM_GET_XSAVE: are the components of AVX-512 there, and do they say so? */
+static u32 shown_states(const struct guest *g, struct image *i)
+{
+	assert_int_equal(kvm_p(g->vcpu, KVM_GET_XSAVE, i), 0);
+	return get32(i, BV_AT);
+}
+
+/* What the program has in its registers is not the guest's, nor what another guest has left there. */
+static void test_avx512_is_the_guests(void **state)
+{
+	struct guest one, two;
+	struct image is;
+	struct layout l = {{0}};
+
+	no_emulators();
+	if (!have_avx512(&l))
+		skip();
+	guest_with_avx512(&one);
+	guest_with_avx512(&two);
+	dirty_avx512();
+	run_to(&one, KVM_EXIT_HLT);
+	assert_true(stored_all(&one, 0));
+	assert_int_equal(shown_states(&one, &is) & AVX512, 0);
+	run_to(&one, KVM_EXIT_HLT); /* ones from now on */
+	for (unsigned i = 0; i < 3; i++) {
+		clean_avx512();
+		run_to(&two, KVM_EXIT_HLT);
+		assert_true(stored_all(&two, i ? 0xff : 0));
+		dirty_avx512();
+		run_to(&one, KVM_EXIT_HLT);
+		assert_true(stored_all(&one, 0xff));
+		run_to(&one, KVM_EXIT_HLT);
+		run_to(&two, KVM_EXIT_HLT);
+	}
+	guest_close(&one);
+	guest_close(&two);
+}
+
+/* Nor does the program find there what the guest has: zmm16 and above stay in use until somebody clears them. */
+static void test_avx512_is_not_left(void **state)
+{
+	struct layout l = {{0}};
+	u64 zmm31[8], k1;
+	struct guest g;
+	long r;
+
+	no_emulators();
+	if (!have_avx512(&l))
+		skip();
+	guest_with_avx512(&g);
+	run_to(&g, KVM_EXIT_HLT);
+	clean_avx512();
+	r = kvm(g.vcpu, KVM_RUN, 0);
+	__asm__ volatile("vmovups %%zmm31, %0\n\tkmovq %%k1, %1" : "=m"(zmm31), "=r"(k1));
+	assert_int_equal(r, 0);
+	assert_int_not_equal(zmm31[7], ~0ull);
+	assert_int_not_equal(k1, ~0ull);
+	guest_close(&g);
+}
+
+/* Through the image, to the guest and back, in the layout of CPUID leaf D. */
+static void test_avx512_image(void **state)
+{
+	struct layout l = {{0}};
+	struct image is, set;
+	struct guest g;
+
+	no_emulators();
+	if (!have_avx512(&l))
+		skip();
+	guest_with_avx512(&g);
+	run_to(&g, KVM_EXIT_HLT);
+	run_to(&g, KVM_EXIT_HLT);
+	assert_int_equal(shown_states(&g, &is) & AVX512, AVX512);
+	assert_int_equal(is.b[l.offset[5] + 8], 0xff);            /* k1 */
+	assert_int_equal(is.b[l.offset[5] + 16], 0);              /* k2 */
+	assert_int_equal(is.b[l.offset[6] + 32 + 31], 0xff);      /* zmm1 */
+	assert_int_equal(is.b[l.offset[7]], 0xff);                /* zmm16 */
+	assert_int_equal(is.b[l.offset[7] + 64], 0);              /* zmm17 */
+	assert_int_equal(is.b[l.offset[7] + 15 * 64 + 63], 0xff); /* zmm31 */
+	for (u32 without = 0x20; without <= 0x80; without <<= 1) {
+		set = is;
+		put32(&set, BV_AT, get32(&is, BV_AT) & ~without);
+		assert_int_equal(kvm_p(g.vcpu, KVM_SET_XSAVE, &set), 0);
+		assert_int_equal(shown_states(&g, &set) & AVX512, AVX512 & ~without);
+		for (unsigned i = 5; i < COMPONENTS; i++)
+			for (unsigned at = 0; at < l.size[i]; at++)
+				assert_int_equal(set.b[l.offset[i] + at],
+					without >> i & 1 ? 0 : is.b[l.offset[i] + at]);
+	}
+	memset(is.b + l.offset[5], 0x77, 64);
+	memset(is.b + XMM_AT + 16, 0x77, 16);
+	memset(is.b + YMM_AT + 16, 0x77, 16);
+	memset(is.b + l.offset[6], 0x77, l.size[6]);
+	memset(is.b + l.offset[7], 0x77, l.size[7]);
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_XSAVE, &is), 0);
+	dirty_avx512();
+	run_to(&g, KVM_EXIT_HLT);
+	assert_true(stored_all(&g, 0x77));
+	guest_close(&g);
+}
+
+/* All of AVX-512 or nothing, and not without AVX. */
+static void test_avx512_is_enabled_whole(void **state)
+{
+	static const u32 bad[] = {0x27, 0x47, 0x87, 0x67, 0xa7, 0xc7, 0xe3};
+	struct kvm_xcrs x = {.nr_xcrs = 1};
+	struct layout l = {{0}};
+	struct guest g;
+
+	if (!have_avx512(&l))
+		skip();
+	guest_open(&g);
+	tell_of_avx(&g);
+	for (unsigned i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		x.xcrs[0].value = bad[i];
+		assert_int_equal(kvm_p(g.vcpu, KVM_SET_XCRS, &x), -EINVAL);
+	}
+	x.xcrs[0].value = ALL | AVX512;
+	assert_int_equal(kvm_p(g.vcpu, KVM_SET_XCRS, &x), 0);
+	memset(&x, 0, sizeof(x));
+	assert_int_equal(kvm_p(g.vcpu, KVM_GET_XCRS, &x), 0);
+	assert_int_equal(x.xcrs[0].value, ALL | AVX512);
+	guest_close(&g);
+}
+
 int main(int argc, char **argv)
 {
 	static const struct CMUnitTest tests[] = {
@@ -408,6 +643,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_controls_of_the_host),
 		cmocka_unit_test(test_guest_uses_x87),
 		cmocka_unit_test(test_guest_uses_vectors),
+		cmocka_unit_test(test_avx512_is_the_guests),
+		cmocka_unit_test(test_avx512_is_not_left),
+		cmocka_unit_test(test_avx512_image),
+		cmocka_unit_test(test_avx512_is_enabled_whole),
 	};
 
 	port_start(argc, argv);

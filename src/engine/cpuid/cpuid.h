@@ -28,6 +28,7 @@ enum cpuid_lack {
 	LACKS_LONG_MODE = BIT(15),
 	LACKS_AUTO_IBRS = BIT(16),
 	LACKS_SBPB = BIT(17),
+	LACKS_VBMI2 = BIT(18),
 };
 
 /* What EFER may hold. */

@@ -3,7 +3,7 @@
  * The CPUID that a guest may be given: what the host CPU executes and the decoder knows, plus what
  * the engine does by itself whatever the host can do. One mask a register, a bit a line of names.
  *
- * Not offered, although a host may have it: AVX-512, AMX, MPX, PKU, CET, TSX, SGX, VMX, SVM, LA57,
+ * Not offered, although a host may have it: FP16 and VP2INTERSECT of AVX-512, AMX, MPX, PKU, CET, TSX, SGX, VMX, SVM, LA57,
  * MONITOR, performance counters. Outer code: executes the cpuid instruction.
  */
 #include <cpuid.h>
@@ -47,20 +47,30 @@ static struct cpuid_regs host_cpuid(u32 leaf, u32 subleaf)
 
 #define LEAF7_EBX_HOST                                                                             \
 	(BIT(3) /* BMI1 */ | BIT(5) /* AVX2 */ | BIT(8) /* BMI2 */ | BIT(9) /* ERMS */ |           \
-		BIT(18) /* RDSEED */ | BIT(19) /* ADX */ | BIT(23) /* CLFLUSHOPT */ |              \
-		BIT(24) /* CLWB */ | BIT(29) /* SHA */)
+		BIT(16) /* AVX512F */ | BIT(17) /* AVX512DQ */ | BIT(18) /* RDSEED */ |            \
+		BIT(19) /* ADX */ | BIT(21) /* AVX512_IFMA */ | BIT(23) /* CLFLUSHOPT */ |         \
+		BIT(24) /* CLWB */ | BIT(28) /* AVX512CD */ | BIT(29) /* SHA */ |                  \
+		BIT(30) /* AVX512BW */ | BIT(31) /* AVX512VL */)
 /* FDP_EXCPTN_ONLY, ZERO_FCS_FDS: so on every host (x87ptr.c). */
 #define LEAF7_EBX_FORCED                                                                           \
 	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(6) /* FDP_EXCPTN_ONLY */ |          \
 		BIT(7) /* SMEP */ | BIT(10) /* INVPCID */ | BIT(13) /* ZERO_FCS_FDS */ |           \
 		BIT(20) /* SMAP */)
-#define LEAF7_ECX_HOST    (BIT(8) /* GFNI */ | BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */)
+#define LEAF7_ECX_HOST                                                                             \
+	(BIT(1) /* AVX512_VBMI */ | BIT(6) /* AVX512_VBMI2 */ | BIT(8) /* GFNI */ |                \
+		BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */ | BIT(11) /* AVX512_VNNI */ |         \
+		BIT(12) /* AVX512_BITALG */ | BIT(14) /* AVX512_VPOPCNTDQ */)
 #define LEAF7_ECX_FORCED  (BIT(2) /* UMIP */ | BIT(22) /* RDPID */)
 #define LEAF7_EDX_HOST    (BIT(4) /* FSRM */)
 #define LEAF7_EDX_FORCED  (BIT(26) /* SPEC_CTRL */ | BIT(29) /* ARCH_CAPABILITIES */)
 /* The guest's kernel switches this on, which costs nothing here, instead of clearing the history by itself. */
 #define LEAF7_2_EDX_INTEL BIT(4) /* BHI_CTRL */
-#define LEAF7_1_EAX_HOST  (BIT(10) /* FZRM */ | BIT(11) /* FSRS */ | BIT(12) /* FSRC */)
+#define LEAF7_1_EAX_HOST                                                                           \
+	(BIT(5) /* AVX512_BF16 */ | BIT(10) /* FZRM */ | BIT(11) /* FSRS */ | BIT(12) /* FSRC */)
+/* Those of AVX-512 in these: not where the host's kernel has not enabled its state. */
+#define AVX512_7_EBX   (BIT(16) | BIT(17) | BIT(21) | BIT(28) | BIT(30) | BIT(31))
+#define AVX512_7_ECX   (BIT(1) | BIT(6) | BIT(11) | BIT(12) | BIT(14))
+#define AVX512_7_1_EAX BIT(5)
 
 /* The engine does all forms by itself (ops_fpustate.c). */
 #define LEAFD_1_EAX                                                                                \
@@ -168,10 +178,23 @@ struct xstate_place xstate_of_host(void)
 	return p;
 }
 
+/* Leaf 7 and its subleaf 1 of the host. */
+static void host_leaf7(struct cpuid_regs *h, struct cpuid_regs *h1)
+{
+	*h = host_cpuid(7, 0);
+	*h1 = host_cpuid(7, 1);
+	if (xstate_of_host().features & XSTATE_AVX512)
+		return;
+	h->ebx &= ~AVX512_7_EBX;
+	h->ecx &= ~AVX512_7_ECX;
+	h1->eax &= ~AVX512_7_1_EAX;
+}
+
 static void add_leaf7(struct list *l)
 {
-	struct cpuid_regs h = host_cpuid(7, 0), h1 = host_cpuid(7, 1);
+	struct cpuid_regs h, h1;
 
+	host_leaf7(&h, &h1);
 	add_indexed(l, 7, 0,
 		(struct cpuid_regs){
 			.eax = l->amd ? MIN(h.eax, 1u) : 2,

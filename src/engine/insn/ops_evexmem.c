@@ -8,6 +8,7 @@
  */
 #include "engine/cpu/fpu.h"
 #include "engine/cpu/segment.h"
+#include "engine/cpuid/cpuid.h"
 #include "engine/insn/operand.h"
 #include "engine/insn/ops.h"
 #include "engine/insn/vector.h"
@@ -204,6 +205,12 @@ int op_scatter(struct cpu *cpu, const struct insn *in)
 
 /* ---- compressing stores 0F38 63 8A 8B, expanding loads 62 88 89 ---- */
 
+/* Elements of bytes and words are VBMI2's, the others AVX-512 F's. */
+static bool packed_exists(const struct cpu *cpu, const struct insn *in)
+{
+	return in->desc->element >= 4 || !(cpu->lacks & LACKS_VBMI2);
+}
+
 static unsigned packed_count(const struct insn *in)
 {
 	return in->vl / in->desc->element;
@@ -233,6 +240,8 @@ int op_compress(struct cpu *cpu, const struct insn *in)
 	u64 lin, mask;
 	int r;
 
+	if (!packed_exists(cpu, in))
+		return cpu_raise(cpu, X86_UD);
 	fpu_live_to_area(cpu);
 	v = vector_read(cpu, in->reg);
 	for (mask = packed_mask(cpu, in); mask; mask &= mask - 1)
@@ -267,6 +276,8 @@ int op_expand(struct cpu *cpu, const struct insn *in)
 	unsigned bytes;
 	int r = CPU_OK;
 
+	if (!packed_exists(cpu, in))
+		return cpu_raise(cpu, X86_UD);
 	fpu_live_to_area(cpu);
 	mask = packed_mask(cpu, in);
 	bytes = bits_in(mask) * in->desc->element;

@@ -79,6 +79,20 @@ static const struct {
 	{"gfni ymm", 7, C, 8, 5, {0xc4, 0xe2, 0x75, 0xcf, 0xc1}},
 	{"vaes", 7, C, 9, 5, {0xc4, 0xe2, 0x75, 0xdc, 0xc1}},
 	{"vpclmulqdq", 7, C, 10, 6, {0xc4, 0xe3, 0x75, 0x44, 0xc1, 0}},
+	{"avx512f", 7, B, 16, 6, {0x62, 0xf1, 0x74, 0x48, 0x58, 0xc1}},
+	{"avx512dq", 7, B, 17, 6, {0x62, 0xf1, 0x74, 0x48, 0x54, 0xc1}},
+	{"avx512ifma", 7, B, 21, 6, {0x62, 0xf2, 0xf5, 0x48, 0xb4, 0xc1}},
+	{"avx512cd", 7, B, 28, 6, {0x62, 0xf2, 0x7d, 0x48, 0x44, 0xc1}},
+	{"avx512bw", 7, B, 30, 6, {0x62, 0xf1, 0x75, 0x48, 0xfc, 0xc1}},
+	{"avx512vl", 7, B, 31, 6, {0x62, 0xf1, 0x74, 0x08, 0x58, 0xc1}},
+	{"avx512vbmi", 7, C, 1, 6, {0x62, 0xf2, 0x75, 0x48, 0x8d, 0xc1}},
+	{"avx512vbmi2", 7, C, 6, 6, {0x62, 0xf2, 0x7d, 0x48, 0x63, 0xc1}},
+	{"gfni zmm", 7, C, 8, 6, {0x62, 0xf2, 0x75, 0x48, 0xcf, 0xc1}},
+	{"vaes zmm", 7, C, 9, 6, {0x62, 0xf2, 0x75, 0x48, 0xdc, 0xc1}},
+	{"vpclmulqdq zmm", 7, C, 10, 7, {0x62, 0xf3, 0x75, 0x48, 0x44, 0xc1, 0}},
+	{"avx512vnni", 7, C, 11, 6, {0x62, 0xf2, 0x75, 0x48, 0x50, 0xc1}},
+	{"avx512bitalg", 7, C, 12, 6, {0x62, 0xf2, 0x7d, 0x48, 0x54, 0xc1}},
+	{"avx512vpopcntdq", 7, C, 14, 6, {0x62, 0xf2, 0x7d, 0x48, 0x55, 0xc1}},
 	{"rdpid", 7, C, 22, 4, {0xf3, 0x0f, 0xc7, 0xf8}},
 	{"lahf64", 0x80000001, C, 0, 1, {0x9f}},
 	{"lzcnt", 0x80000001, C, 5, 4, {0xf3, 0x0f, 0xbd, 0xc1}},
@@ -95,10 +109,9 @@ struct bit {
 static const struct bit never[] = {
 	{1, C, 3 /* MONITOR */}, {1, C, 5 /* VMX */}, {1, C, 6 /* SMX */}, {1, C, 15 /* PDCM */},
 	{7, B, 2 /* SGX */}, {7, B, 4 /* HLE */}, {7, B, 11 /* RTM */}, {7, B, 14 /* MPX */},
-	{7, B, 16 /* AVX512F */}, {7, B, 17}, {7, B, 21}, {7, B, 26}, {7, B, 27}, {7, B, 28},
-	{7, B, 30}, {7, B, 31}, {7, C, 1}, {7, C, 3 /* PKU */}, {7, C, 5 /* WAITPKG */}, {7, C, 6},
-	{7, C, 7 /* CET_SS */}, {7, C, 11}, {7, C, 12}, {7, C, 14}, {7, C, 16 /* LA57 */},
-	{7, D, 8}, {7, D, 20 /* CET_IBT */}, {7, D, 22 /* AMX */}, {7, D, 24}, {7, D, 25},
+	{7, B, 26 /* AVX512PF */}, {7, B, 27 /* AVX512ER */}, {7, C, 3 /* PKU */},
+	{7, C, 5 /* WAITPKG */}, {7, C, 7 /* CET_SS */}, {7, C, 16 /* LA57 */},
+	{7, D, 2 /* 4VNNIW */}, {7, D, 3 /* 4FMAPS */}, {7, D, 8 /* VP2INTERSECT */}, {7, D, 23 /* FP16 */}, {7, D, 20 /* CET_IBT */}, {7, D, 22 /* AMX */}, {7, D, 24}, {7, D, 25},
 	{0x80000001, C, 2 /* SVM */}, {0x80000001, C, 11 /* XOP */}, {0x80000001, C, 16 /* FMA4 */},
 	{0x80000001, D, 25 /* FFXSR */}, {0x80000001, D, 31 /* 3DNow */},
 };
@@ -222,6 +235,28 @@ static void xsave_leaf(void **state)
 	w.cpu->xcr0 = 3;
 	assert_int_equal(reg(0xd, 0, B), 576);
 	assert_int_equal(w.cpu->xcr0_allowed, states);
+}
+
+/* The parts of AVX-512 are there with its state, as the host has them; in the host's places. */
+static void avx512_is_as_on_the_host(void **state)
+{
+	u32 h[4], low, high;
+
+	start_supported();
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	__cpuid_count(7, 0, h[A], h[B], h[C], h[D]);
+	bool has = h[B] & BIT(16) && (low & 0xe6) == 0xe6;
+	if (!has)
+		print_message("this host has no AVX-512, so nobody has\n");
+	assert_int_equal(reg(0xd, 0, A) & 0xe0, has ? 0xe0 : 0);
+	assert_int_equal(reg(7, 0, B) & 0xd0230000, has ? h[B] & 0xd0230000 : 0);
+	assert_int_equal(reg(7, 0, C) & 0x5842, has ? h[C] & 0x5842 : 0);
+	for (unsigned i = 5; i < 8; i++) {
+		__cpuid_count(0xd, i, h[A], h[B], h[C], h[D]);
+		assert_int_equal(reg(0xd, i, A), has ? h[A] : 0);
+		assert_int_equal(reg(0xd, i, B), has ? h[B] : 0);
+		assert_int_equal(reg(0xd, i, C), 0);
+	}
 }
 
 static void bits_that_follow_state(void **state)
@@ -355,6 +390,7 @@ int main(void)
 		cmocka_unit_test(history_is_kept_apart_by_a_bit),
 		cmocka_unit_test(count_is_reported_whatever_the_room),
 		cmocka_unit_test(xsave_leaf),
+		cmocka_unit_test(avx512_is_as_on_the_host),
 		cmocka_unit_test(bits_that_follow_state),
 		cmocka_unit_test(out_of_range_leaves),
 		cmocka_unit_test(cr4_follows_cpuid),
