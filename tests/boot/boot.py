@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """End to end: Debian's kernel to a shell, work whose results are compared with the host's, power-off.
 
-usage: tests/boot/boot.py shell|jobs|loop|terminal|answers|piped|memory|panic|errors [--machine soft|mshv|tcg|kvm] [--cpus N] ...
+usage: tests/boot/boot.py avx512|shell|jobs|loop|terminal|answers|piped|memory|panic|errors [--machine soft|mshv|tcg|kvm] [--cpus N] ...
 
 The same tests prove themselves under another machine: --machine tcg, or MACHINE=tcg.
 Exit status 0, 1, or 77 with the reason when it cannot run here.
@@ -32,6 +32,10 @@ SLOW = float(os.environ.get('SLOW', '1'))  # stretches every time limit
 
 class Failure(Exception):
     """What was expected and did not happen."""
+
+
+class Absent(Exception):
+    """Why it cannot run here."""
 
 
 def need(condition, what):
@@ -113,6 +117,24 @@ def jobs(args):
         sys.stdout.writelines(difflib.unified_diff(want.splitlines(True), got.splitlines(True), 'host', 'guest'))
         raise Failure('the guest computes something else than the host')
     print(f'{args.machine}, {args.cpus} CPU(s): {len(want.splitlines())} lines equal, {took:.1f} s')
+
+
+def avx512(args):
+    """A program that keeps values in AVX-512's registers, among others that do and with signals."""
+    with tempfile.TemporaryDirectory() as tmp:
+        initrd = machines.make_initrd(os.path.join(tmp, 'initrd'), args.program + ':/avx512')
+        with start(args, 'quiet RUN=/avx512', initrd=initrd) as guest:
+            try:
+                guest.expect('@@begin', 90 * SLOW)
+                text = guest.expect('@@end ', 120 * SLOW)
+                finish(guest)
+            except (machines.Timeout, Failure):
+                print(guest.text[-4000:])
+                raise
+    if 'no AVX-512' in text:
+        raise Absent('the processor has no AVX-512')
+    need('0 of 6 processes' in text, text)
+    print(f'{args.machine}, {args.cpus} CPU(s): nothing is lost')
 
 
 def one_boot(args):
@@ -302,7 +324,7 @@ def errors(args):
     need(not wrong, f'{len(wrong)} of {len(cases)} bad inputs are not refused as they should be')
 
 
-TESTS = {'shell': shell, 'jobs': jobs, 'loop': loop, 'terminal': terminal, 'answers': answers, 'piped': piped, 'memory': memory,
+TESTS = {'avx512': avx512, 'shell': shell, 'jobs': jobs, 'loop': loop, 'terminal': terminal, 'answers': answers, 'piped': piped, 'memory': memory,
          'panic': panic, 'errors': errors}
 
 
@@ -313,6 +335,7 @@ def main():
     parser.add_argument('--cpus', type=int, default=1)
     parser.add_argument('--memory', default='512M')
     parser.add_argument('--count', type=int, default=50, help='loop: how many boots')
+    parser.add_argument('--program', help='avx512: the program')
     args = parser.parse_args()
     why = machines.have(args.machine)
     if why is None and not os.path.exists(machines.KERNEL):
@@ -322,6 +345,9 @@ def main():
         return 77
     try:
         TESTS[args.test](args)
+    except Absent as e:
+        print(f'skipped: {e}')
+        return 77
     except (Failure, machines.Timeout) as e:
         print(f'{args.test}: {e}')
         return 1
