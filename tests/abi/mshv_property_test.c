@@ -230,6 +230,10 @@ static void test_disabled(void **state)
 	assert_true(fd >= 0);
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(property(fd, codes[i]), host[i] & ~disabled[i]);
+	/* Without AVX-512, so without its state: Linux's clients enable no more by themselves. */
+	assert_int_equal(property(fd, HV_PROPERTY_XSAVE_STATES),
+		property(sys, HV_PROPERTY_XSAVE_STATES) & ~0xe0ull);
+	assert_in_range(property(fd, HV_PROPERTY_MAX_XSAVE_DATA_SIZE), 576, 832);
 	dev_close(port.dev, fd);
 	memset(a.pt_cpu_fbanks, 0xff, sizeof(a.pt_cpu_fbanks));
 	a.pt_disabled_xsave = ~0ull;
