@@ -7,6 +7,7 @@
 
 #define SAME(offset, field) _Static_assert((offset) == offsetof(struct cpu, field), #field)
 SAME(FRAME_GPR(9), frame);
+SAME(CPU_TLB, tlb);
 SAME(CPU_GPR(0), gpr);
 SAME(CPU_RIP, rip);
 SAME(CPU_RFLAGS, rflags);

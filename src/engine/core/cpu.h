@@ -294,6 +294,8 @@ struct cpu {
 	u64 high_mask;             /* ~0xfff, for the flag-free TLB check */
 	u64 jump_mask; /* index mask of the indirect-branch table; 0 makes every look-up miss */
 	u64 page_mask; /* the same of pagelinks */
+	struct tlb tlb
+		[TLB_VIEWS]; /* TLB_USER's first entry is near enough for a displacement of one byte */
 	u64 gpr[GPR_COUNT];
 	u64 rip;    /* of the instruction being executed */
 	u64 rflags; /* complete while C code runs; stale status bits while translated code runs */
@@ -477,7 +479,6 @@ struct cpu {
 	struct fetch_entry fetch[FETCH_CACHE];
 	u64 large_filter[LARGE_FILTER];
 	struct tlb_log tlb_log[2][TLB_KINDS]; /* [global] */
-	struct tlb tlb[TLB_VIEWS];
 	struct jump_table jump[JUMP_TABLES];
 	struct way way[WAYS];
 	struct pagelinks pagelinks;

@@ -21,13 +21,15 @@
 #define CPU_HIGH_MASK    72
 #define CPU_JUMP_MASK    80
 #define CPU_PAGE_MASK    88
-#define CPU_GPR(n)       (96 + (n)*8)
-#define CPU_RIP          224
-#define CPU_RFLAGS       232
-#define CPU_SCRATCH(n)   (240 + (n)*8)
-#define CPU_HOST_RSP     304
-#define CPU_BOUNCE_PTR   312
-#define CPU_TSC_OFFSET   320
+#define CPU_TLB          96 /* accesses of user code, the most frequent of all, have short encodings, too */
+#define CPU_BEHIND_TLB   (CPU_TLB + 3 * 0x200000)
+#define CPU_GPR(n)       (CPU_BEHIND_TLB + (n)*8)
+#define CPU_RIP          (CPU_BEHIND_TLB + 128)
+#define CPU_RFLAGS       (CPU_BEHIND_TLB + 136)
+#define CPU_SCRATCH(n)   (CPU_BEHIND_TLB + 144 + (n)*8)
+#define CPU_HOST_RSP     (CPU_BEHIND_TLB + 208)
+#define CPU_BOUNCE_PTR   (CPU_BEHIND_TLB + 216)
+#define CPU_TSC_OFFSET   (CPU_BEHIND_TLB + 224)
 
 /* Status flags and DF: those of RFLAGS that live in the host's flags while guest code runs. */
 #define HOST_FLAGS 0xcd5

@@ -30,7 +30,7 @@ enum msr_owner { OWNER_CPU, OWNER_CLOCK, OWNER_LAPIC, OWNER_KVM, OWNER_HYPERV, M
 struct msr_desc {
 	u32 first, last;
 	const char *name;
-	u16 offset; /* of the first one's u64 in struct cpu */
+	u32 offset; /* of the first one's u64 in struct cpu */
 	u8 flags, owner;
 	u32 pv;          /* PV_*: exists only with this feature */
 	u32 lack;        /* LACKS_*: to the guest it exists only without */
