@@ -73,6 +73,7 @@ struct __attribute__((packed)) fpu_image {
 
 #define FCW_RESET   0x37f
 #define MXCSR_RESET 0x1f80u
+#define MXCSR_MM    BIT(17) /* AMD: packed operands in memory may be misaligned */
 #define FSW_ES      0x80
 #define FSW_B       0x8000
 #define FSW_TOP(sw) (((sw) >> 11) & 7)

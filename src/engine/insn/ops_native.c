@@ -41,8 +41,25 @@ static u64 segment_base(const struct cpu *cpu, unsigned seg)
 	return cpu->code_size != 8 || seg >= SEG_FS ? cpu->seg[seg].base : 0;
 }
 
+/* MOVAPS, MOVAPD, MOVDQA, MOVNTPS, MOVNTPD, MOVNTDQ, MOVNTDQA, CMPXCHG16B */
+static bool aligned_always(const struct insn *in)
+{
+	static const u8 moves[] = {0x28, 0x29, 0x2b, 0x6f, 0x7f, 0xc7, 0xe7};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(moves) && in->map == 1; i++)
+		if (in->opcode == moves[i])
+			return true;
+	return in->enc != ENC_LEGACY || (in->map == 2 && in->opcode == 0x2a);
+}
+
+/* MXCSR.MM of AMD's processors (APM 1:4.3.2). */
+static bool misalignment_masked(struct cpu *cpu, const struct insn *in)
+{
+	return cpu->host_amd && !aligned_always(in) && (fpu_live_to_area(cpu)->mxcsr & MXCSR_MM);
+}
+
 /* As far as alignment goes, so before the segment is looked at. */
-static bool misaligned(const struct cpu *cpu, const struct insn *in)
+static bool misaligned(struct cpu *cpu, const struct insn *in)
 {
 	u32 asks = cpu->host_amd ? IA_ALIGN : IA_ALIGN | IA_ALIGN_INTEL;
 
@@ -50,7 +67,7 @@ static bool misaligned(const struct cpu *cpu, const struct insn *in)
 		return false;
 	u64 lin = operand_offset(cpu, in) + segment_base(cpu, in->seg);
 
-	return lin & (in->mem_size - 1);
+	return (lin & (in->mem_size - 1)) && !misalignment_masked(cpu, in);
 }
 
 /* Does a store need the right to read, too? */
