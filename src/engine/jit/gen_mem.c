@@ -102,49 +102,79 @@ void gen_step(struct gen *g)
 	g->cold[g->cold_count - 1].detail = RECORD_NO_FORM;
 }
 
-/* r9 = distance of the page in the TLB, r10 = address + its tag */
-static void gen_check_dead_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
+/* An access that is to be checked. */
+struct check {
+	u8 address; /* the register that has it: r10, or a guest's */
+	u8 kind;
+	u16 size;
+	enum record_kind miss;
+};
+
+static u32 tag_of(const struct gen *g, const struct check *c)
 {
-	emit_rorx(&g->e, true, H_R9, H_R10, PAGE_SHIFT - TLB_PAGE_SHIFT);
-	emit_alu_ri(&g->e, false, ALU_AND, H_R9, (TLB_SIZE - 1) << TLB_PAGE_SHIFT);
-	emit_alu_rm(&g->e, true, ALU_ADD, H_R10, at_sum(H_RSP, H_R9, (s32)neg_tag));
-	emit_alu_ri(&g->e, true, ALU_CMP, H_R10, PAGE_SIZE - size);
-	gen_cold(g, emit_jcc32(&g->e, CC_A), miss, false);
+	return offsetof(struct cpu, tlb[g->view].page[0].of[c->kind].neg_tag);
+}
+
+/* r9 = distance of the page in the TLB, r10 = address + its tag */
+static void gen_check_dead_flags(struct gen *g, const struct check *c)
+{
+	const struct emit_mem tag = at_sum(H_RSP, H_R9, (s32)tag_of(g, c));
+	struct emit *e = &g->e;
+
+	emit_rorx(e, true, H_R9, c->address, PAGE_SHIFT - TLB_PAGE_SHIFT);
+	emit_alu_ri(e, false, ALU_AND, H_R9, (TLB_SIZE - 1) << TLB_PAGE_SHIFT);
+	if (c->address == H_R10) {
+		emit_alu_rm(e, true, ALU_ADD, H_R10, tag);
+	} else {
+		emit_mov_rm(e, 8, H_R10, tag);
+		emit_alu_rr(e, true, ALU_ADD, H_R10, c->address);
+	}
+	emit_alu_ri(e, true, ALU_CMP, H_R10, PAGE_SIZE - c->size);
+	gen_cold(g, emit_jcc32(e, CC_A), c->miss, false);
 }
 
 /* The same without touching the flags: jrcxz is the only conditional jump that looks elsewhere. */
-static void gen_check_live_flags(struct gen *g, u32 neg_tag, unsigned size, enum record_kind miss)
+static void gen_check_live_flags(struct gen *g, const struct check *c)
 {
+	unsigned tag = c->address == H_R10 ? H_RCX : H_R10;
 	struct emit *e = &g->e;
 
-	emit_rorx(e, true, H_R9, H_R10, PAGE_SHIFT);
+	emit_rorx(e, true, H_R9, c->address, PAGE_SHIFT);
 	emit_movzx16(e, H_R9, H_R9);
 	emit_rorx(e, true, H_R9, H_R9, 64 - TLB_PAGE_SHIFT);
 	emit_store(e, H_RCX, FRAME_RCX);
-	emit_mov_rm(e, 8, H_RCX, at_sum(H_RSP, H_R9, (s32)neg_tag));
-	emit_lea(e, true, H_R10, H_R10, H_RCX, 1, 0);
-	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, (s32)size - 1);
+	emit_mov_rm(e, 8, tag, at_sum(H_RSP, H_R9, (s32)tag_of(g, c)));
+	emit_lea(e, true, H_R10, tag, c->address, 1, 0);
+	emit_lea(e, true, H_RCX, H_R10, REG_NONE, 1, c->size - 1);
 	/* zero if the last byte is in the page */
 	emit_pext_rm(e, H_RCX, H_RCX, at_field(CPU_HIGH_MASK));
-	gen_cold(g, emit_jmp32_unless_rcxz(e), miss, true);
+	gen_cold(g, emit_jmp32_unless_rcxz(e), c->miss, true);
 	emit_load(e, H_RCX, FRAME_RCX);
 }
 
-static void gen_check_or(struct gen *g, unsigned kind, unsigned size, enum record_kind miss)
+static void gen_check_of(struct gen *g, const struct check *c)
 {
-	u32 neg_tag = offsetof(struct cpu, tlb[g->view].page[0].of[kind].neg_tag);
-	u32 hva = offsetof(struct cpu, tlb[g->view].page[0].of[kind].hva);
+	u32 hva = offsetof(struct cpu, tlb[g->view].page[0].of[c->kind].hva);
 
 	if (g->flags_live[g->now])
-		gen_check_live_flags(g, neg_tag, size, miss);
+		gen_check_live_flags(g, c);
 	else
-		gen_check_dead_flags(g, neg_tag, size, miss);
+		gen_check_dead_flags(g, c);
 	emit_mov_rm(&g->e, 8, H_R9, at_sum(H_RSP, H_R9, (s32)hva));
 }
 
 void gen_check(struct gen *g, unsigned kind, unsigned size)
 {
-	gen_check_or(g, kind, size, REC_STEP);
+	gen_check_of(g, &(struct check){H_R10, (u8)kind, (u16)size, REC_STEP});
+}
+
+/* The register that is the whole address, as it is in 64-bit code: it needs no copy. REG_NONE: there is none. */
+static unsigned whole_address(const struct gen *g, const struct insn *in)
+{
+	if (!g->long_mode || in->addr_size != 8 || in->seg >= SEG_FS || in->disp ||
+		in->index != REG_NONE || in->base >= GPR_COUNT || reg_displaced(in->base))
+		return REG_NONE;
+	return in->base == RSP ? H_R11 : in->base;
 }
 
 /* The first of a group checks the whole range. What fails is told to run.c, which fills the TLB or gives the group up. */
@@ -154,7 +184,7 @@ static void gen_group_check(struct gen *g, const struct group *gr)
 	struct cold_exit *c;
 
 	emit_lea(&g->e, g->long_mode, H_R10, gen_source(g, gr->base, H_R10), REG_NONE, 1, gr->min);
-	gen_check_or(g, gr->kind, (unsigned)(gr->max - gr->min), REC_GROUP);
+	gen_check_of(g, &(struct check){H_R10, gr->kind, (u16)(gr->max - gr->min), REC_GROUP});
 	c = &g->cold[g->cold_count - 1];
 	c->target = (s32)((u32)gr->min << 16 | (u32)(gr->max - gr->min));
 	c->detail = gr->base | (gr->kind == TLB_WRITE ? RECORD_WRITES : 0);
@@ -176,11 +206,14 @@ static bool gen_member(struct gen *g, s32 *disp)
 
 bool gen_operand(struct gen *g, const struct insn *in, unsigned kind, unsigned size, s32 *disp)
 {
+	unsigned whole = whole_address(g, in);
+
 	if (gen_member(g, disp))
 		return true;
-	if (!gen_address(g, in, kind, size))
+	if (whole == REG_NONE && !gen_address(g, in, kind, size))
 		return false;
-	gen_check(g, kind, size);
+	gen_check_of(g, &(struct check){whole == REG_NONE ? H_R10 : (u8)whole, (u8)kind, (u16)size,
+				REC_STEP});
 	*disp = 0;
 	return true;
 }
@@ -192,12 +225,16 @@ void gen_stack_operand(struct gen *g, s32 offset, unsigned kind, unsigned size, 
 
 	if (gen_member(g, disp))
 		return;
+	*disp = 0;
+	if (!offset && g->long_mode) {
+		gen_check_of(g, &(struct check){H_R11, (u8)kind, (u16)size, REC_STEP});
+		return;
+	}
 	emit_lea(&g->e, g->long_mode, H_R10, H_R11, REG_NONE, 1, offset);
 	if (at.width == 2)
 		gen_cut16(g, H_R10);
 	(void)gen_linear(g, &at, kind, size);
 	gen_check(g, kind, size);
-	*disp = 0;
 }
 
 /* dst, guest register reg, gets size bytes of r10; the rest of it as that size has it */
