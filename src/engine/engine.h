@@ -136,6 +136,7 @@ struct ram_region {
 	u64 gpa, size; /* of the slot */
 	void *hva;
 	bool readonly;
+	bool mixed; /* pages that are private to the guest are elsewhere */
 };
 /*
  * The slot of the ordinary address space in which gpa lies, or the next one above it. Slots are told as they were made: two may

@@ -95,7 +95,7 @@ static int add_part(
 
 	if (begin >= end)
 		return 0;
-	r.file = file_of(f, m);
+	r.file = slot->mixed ? KVMI_V6_RAM_NO_FILE : file_of(f, m);
 	r.offset = r.file == KVMI_V6_RAM_NO_FILE ? 0 : m->offset + (begin - m->start);
 	return add(f, &r);
 }

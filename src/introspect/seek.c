@@ -133,7 +133,7 @@ static bool pause_or_end(struct introspection *i)
 	bool ending;
 
 	pthread_mutex_lock(&i->lock);
-	while (!i->ending && !cond_wait_until(&i->idle, &i->lock, until))
+	while (!i->ending && cond_wait_until(&i->idle, &i->lock, until))
 		;
 	ending = i->ending;
 	pthread_mutex_unlock(&i->lock);

@@ -54,6 +54,7 @@ struct guest_memory {
 	size_t ram_size;
 	int file; /* where memory is that was made here, if a tool looks into the guest; -1: none */
 	u64 file_size;
+	pid_t file_owner; /* a forked child has the same file, and must leave it as it is */
 };
 
 void memory_init(struct guest_memory *m, u32 max_slots);

@@ -41,14 +41,21 @@ static bool size_is_allowed(u64 size)
 	return !getrlimit(RLIMIT_FSIZE, &limit) && size <= limit.rlim_cur;
 }
 
+static bool owns_file(const struct guest_memory *m)
+{
+	return m->file >= 0 && m->file_owner == getpid();
+}
+
 /* Makes the file longer; where the new part begins, or -1. */
 static off_t append(struct guest_memory *m, u64 len)
 {
 	const u64 begin = m->file_size, end = begin + ALIGN_UP(len, PAGE_SIZE);
 
-	if (m->file < 0)
+	if (m->file < 0) {
 		m->file = open_file();
-	if (m->file < 0 || end < begin || !size_is_allowed(end) || ftruncate(m->file, (off_t)end))
+		m->file_owner = getpid();
+	}
+	if (!owns_file(m) || end < begin || !size_is_allowed(end) || ftruncate(m->file, (off_t)end))
 		return -1;
 	m->file_size = end;
 	return (off_t)begin;
@@ -81,7 +88,7 @@ void *ram_map(kvm_context_t kvm, u64 len)
 /* The pages go with the last mapping; those of the file would stay as long as it does. */
 void ram_unmap(const struct guest_memory *m, void *at, u64 len)
 {
-	if (m->file >= 0)
+	if (owns_file(m))
 		madvise(at, len, MADV_REMOVE);
 	munmap(at, len);
 }

@@ -297,6 +297,32 @@ static void forked(void **state)
 	vm_destroy(&vm);
 }
 
+/* A tool's machine has its memory in a file, which the child shares. */
+static void forked_with_tool(void **state)
+{
+	struct vm vm;
+	int status;
+	pid_t pid;
+
+	setenv("USERVISOR_INTROSPECT", "unix:/nonexistent/tool", 1);
+	vm_create(&vm, MEM);
+	unsetenv("USERVISOR_INTROSPECT");
+	LOAD(&vm, out_code);
+	strcpy((char *)vm.mem + MEM / 2, "the parent's");
+	pid = fork();
+	if (!pid) {
+		kvm_create_phys_mem(
+			vm.kvm, 1ul << 32, PAGE_SIZE, 0, 1); /* fails, and must not cut the file */
+		kvm_finalize(vm.kvm);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_string_equal((char *)vm.mem + MEM / 2, "the parent's");
+	assert_int_equal(vm_run(&vm), 7);
+	vm_destroy(&vm);
+}
+
 int main(int argc, char **argv)
 {
 	struct CMUnitTest tests[] = {
@@ -314,6 +340,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(two_contexts),
 		cmocka_unit_test(both_engines),
 		cmocka_unit_test(forked),
+		cmocka_unit_test(forked_with_tool),
 	};
 
 	return vm_main(argc, argv, tests, ARRAY_SIZE(tests));

@@ -125,11 +125,11 @@ void vm_release(void *kvm_vm)
 
 	if (!vm)
 		return;
+	introspection_destroy(vm->introspection); /* first: it may just be learning of the vcpus */
 	for (v = vm->vcpus; v; v = next) {
 		next = v->next;
 		vcpu_free(v);
 	}
-	introspection_destroy(vm->introspection);
 	maps_machine_ends(dev_maps(vm->dev), vm->machine);
 	machine_destroy(vm->machine);
 	stats_free(&vm->stats);

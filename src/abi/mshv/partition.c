@@ -29,11 +29,11 @@ static int machine_make(struct mshv_partition *p)
 
 void partition_free(struct mshv_partition *p)
 {
+	introspection_destroy(p->introspection); /* first: it may just be learning of the VPs */
 	intercepts_free(p);
 	for (unsigned i = 0; i < MSHV_VPS_MAX; i++)
 		if (p->vp[i])
 			vp_free(p->vp[i]);
-	introspection_destroy(p->introspection);
 	machine_destroy(p->machine);
 	regions_free(p);
 	cpuid_results_free(p);

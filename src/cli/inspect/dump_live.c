@@ -24,7 +24,7 @@ static int set_rights(struct dump *d, const struct ram_part *region, u64 from, u
 		for (; n < RIGHTS_PAGES && from < to; n++, from += PAGE_SIZE)
 			d->pages[n] = (struct uvmi_page_access){
 				.gpa = region->gpa + from, .access = access};
-		r = uvmi_set_page_access(d->in->s, 0, d->pages, n);
+		r = inspect_ended(d->in) ? -EINTR : uvmi_set_page_access(d->in->s, 0, d->pages, n);
 	}
 	return r;
 }

@@ -358,7 +358,9 @@ struct cpu {
 	u32 subscribed; /* derived: those of them that the subscriber has asked for */
 	bool tap_late;  /* what it is asked has changed, and is taken over after this instruction */
 	bool view_late; /* the same of the view of memory */
-	bool tap_stepped;    /* an instruction is over since TAP_STEP was switched on */
+	bool tap_stepped; /* an instruction is over since TAP_STEP was switched on */
+	bool tap_first;   /* it has just been switched on: interrupts wait for one instruction, */
+	bool tap_held;    /* and have: the next time they go first */
 	bool tap_unfinished; /* it was an iteration, and not the last one */
 	bool events_own; /* events.exception is the processor's own: it waits for an answer or its turn */
 	bool events_resume; /* and this is its exception.resume */

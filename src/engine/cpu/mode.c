@@ -209,7 +209,8 @@ static void reset_events(struct cpu *cpu)
 	cpu->out.waits = false;
 	answers_drop(cpu);
 	cpu->answers.io_count = 0;
-	cpu->events_own = cpu->events_resume = cpu->tap_stepped = false;
+	cpu->events_own = cpu->events_resume = false;
+	cpu->tap_stepped = cpu->tap_first = cpu->tap_held = false;
 	cpu->posted_count = cpu->posted_next = 0;
 }
 

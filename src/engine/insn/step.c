@@ -276,7 +276,10 @@ static int step_watched(struct cpu *cpu)
 	r = debug_before(cpu);
 	if (!r)
 		r = step_next(cpu);
-	cpu->tap_stepped |= r != CPU_EXIT;
+	if (r != CPU_EXIT) {
+		cpu->tap_stepped = true;
+		cpu->tap_first = false;
+	}
 	return r;
 }
 

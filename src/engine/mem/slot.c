@@ -394,7 +394,8 @@ int machine_ram_at(struct machine *m, u64 gpa, struct ram_region *ret)
 		*ret = (struct ram_region){.gpa = s->gpa,
 			.size = s->size,
 			.hva = s->hva,
-			.readonly = s->flags & SLOT_READONLY};
+			.readonly = s->flags & SLOT_READONLY,
+			.mixed = s->private};
 	pthread_rwlock_unlock(&m->mem->lock);
 	return s ? 0 : -ENOENT;
 }

@@ -178,11 +178,12 @@ static int deliver_trap(struct vcpu *v)
 
 /*
  * Who switches steps on means the instruction that the vcpu stands at, as a tool does that steps across its breakpoint: an interrupt
- * would lead elsewhere, and the instruction would be told of twice. Those that user space injects itself are not held.
+ * would lead elsewhere, and the instruction would be told of twice. Those that user space injects itself are not held. None is
+ * held twice in a row: where each instruction has a breakpoint, it would wait for ever.
  */
 static bool steps_first(const struct vcpu *v)
 {
-	return (v->cpu.tap_events & BIT(TAP_STEP)) && !v->cpu.tap_stepped && v->user_irq < 0;
+	return (v->cpu.tap_events & BIT(TAP_STEP)) && v->cpu.tap_first && v->user_irq < 0;
 }
 
 static bool holds_interrupts(const struct vcpu *v)
@@ -208,6 +209,7 @@ static int deliver_one(struct vcpu *v)
 		return deliver_trap(v);
 	if (e->exception.pending)
 		return deliver_queued_exception(v);
+	cpu->tap_held = steps_first(v);
 	if (holds_interrupts(v))
 		return NO_EVENT;
 	if (smi_deliverable(v))

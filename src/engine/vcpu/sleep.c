@@ -31,6 +31,12 @@ static bool has_wakeup(struct vcpu *v)
 	       (v->idles ? idle_is_over(v) : (v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }
 
+static void hlt_is_over(struct cpu *cpu)
+{
+	cpu->tap_stepped = true;
+	cpu->tap_first = false;
+}
+
 static void wake_up(struct vcpu *v)
 {
 	const struct vcpu_events *e = &v->cpu.events;
@@ -43,7 +49,7 @@ static void wake_up(struct vcpu *v)
 	if (unlikely(v->idles))
 		vcpu_answer_idle(v);
 	else
-		v->cpu.tap_stepped = true; /* HLT is over */
+		hlt_is_over(&v->cpu);
 }
 
 /*

@@ -232,8 +232,10 @@ static void take_events(struct vcpu *v, u32 subscribed)
 
 	cpu->subscribed = subscribed;
 	cpu->tap_events = events;
-	if (atomic_exchange(&v->tap.step_anew, false))
+	if (atomic_exchange(&v->tap.step_anew, false)) {
 		cpu->tap_stepped = false;
+		cpu->tap_first = !cpu->tap_held;
+	}
 	if (!changed)
 		return;
 	if (changed & BIT(TAP_PAGE)) /* what the TLB holds was made under other rights */

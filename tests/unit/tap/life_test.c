@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "engine/exit.h"
+#include "engine/irqchip.h"
 
 /* ---- single step ---- */
 
@@ -95,6 +96,43 @@ static void check_step_with_nmi(struct watcher *w)
 static void test_step_with_nmi(void **state)
 {
 	watcher_both(BIT(TAP_CPUID), prepare_step_with_nmi, check_step_with_nmi);
+}
+
+/*
+ * Where each instruction has a breakpoint that the tool steps across, an interrupt is not held before every one of them.
+ * The handler is a breakpoint, too.
+ */
+#define LOOP (CODE + 15)
+
+static enum tap_verdict step_across(struct watcher *w, struct vcpu *v, struct tap_event *e)
+{
+	const struct msi msi = {0xfee00000, 0x40};
+	bool hit = e->kind == TAP_SOFT_INT;
+
+	if (w->count == 1)
+		assert_int_equal(irq_msi(w->world.m, &msi), 1);
+	if (rip_of(v) == HANDLER || w->count > 20)
+		return TAP_STOP;
+	assert_int_equal(machine_write(w->world.m, LOOP, hit ? "\xeb" : "\xcc", 1), 0);
+	vcpu_tap_events(v, BIT(TAP_SOFT_INT) | (hit ? BIT(TAP_STEP) : 0));
+	return hit ? TAP_RETRY : TAP_GO_ON;
+}
+
+static void test_steps_across(void **state)
+{
+	struct watcher w;
+
+	watcher_open_with(&w, IRQCHIP_SPLIT);
+	assert_int_equal(vcpu_set_msr(w.world.v, 0x1b, 0xfee00d00, true), 0); /* x2APIC */
+	WATCHER_CODE(&w, 0xb9, 0x0f, 0x08, 0, 0, 0xb8, 0xff, 0x01, 0, 0, 0x31, 0xd2, 0x0f,
+		0x30,              /* SVR = 0x1ff */
+		0xfb, 0xcc, 0xfe); /* sti; jmp . under a breakpoint */
+	w.world.ram[HANDLER] = 0xcc;
+	w.answer = step_across;
+	vcpu_tap_events(w.world.v, BIT(TAP_SOFT_INT));
+	assert_int_equal(vcpu_run(w.world.v, 0), 0);
+	assert_int_equal(rip_of(w.world.v), HANDLER);
+	watcher_close(&w);
 }
 
 /* ---- a vcpu's life ---- */
@@ -289,6 +327,7 @@ int main(void)
 		cmocka_unit_test(test_step),
 		cmocka_unit_test(test_step_from_answer),
 		cmocka_unit_test(test_step_with_nmi),
+		cmocka_unit_test(test_steps_across),
 		cmocka_unit_test(test_life),
 		cmocka_unit_test(test_pause_before_delivery),
 		cmocka_unit_test(test_ins_with_change),

@@ -139,15 +139,20 @@ void watcher_start(struct watcher *w)
 	w->count = 0;
 }
 
-void watcher_open(struct watcher *w, bool step)
+void watcher_open_with(struct watcher *w, enum irqchip_mode mode)
 {
 	memset(w, 0, sizeof(*w));
-	world_open(&w->world, IRQCHIP_NONE);
+	world_open(&w->world, mode);
 	world_give_cpuid(w->world.v);
-	w->world.v->cpu.step_only = step;
 	make_tables(w);
 	watcher_start(w);
 	assert_int_equal(machine_set_tap(w->world.m, &ops, w), 0);
+}
+
+void watcher_open(struct watcher *w, bool step)
+{
+	watcher_open_with(w, IRQCHIP_NONE);
+	w->world.v->cpu.step_only = step;
 }
 
 void watcher_close(struct watcher *w)

@@ -48,6 +48,7 @@ struct watcher {
 
 /* step: by step() alone. */
 void watcher_open(struct watcher *w, bool step);
+void watcher_open_with(struct watcher *w, enum irqchip_mode mode);
 void watcher_close(struct watcher *w);
 void watcher_code(struct watcher *w, u32 at, const u8 *code, size_t len);
 #define WATCHER_CODE(w, ...)                                                                       \
