@@ -60,6 +60,8 @@ static void test_signal(enum dialect d)
 	struct event e;
 
 	vm_begin(w.vm);
+	vm_moves(w.vm,
+		COUNTER(0)); /* it makes no exits any more, of which each would take the signal */
 	e = pause_cpu(w.t, 0);
 	__atomic_store_n(&w.vm->cpu[0].stop, true, __ATOMIC_SEQ_CST);
 	for (unsigned i = 0; i < 3; i++) {

@@ -149,8 +149,11 @@ struct answers {
 	struct answer answer[ANSWERS_MAX];
 };
 
-/* MMIO and port writes of a completed instruction that user space has not seen yet. */
-#define POSTED_MAX 16
+/*
+ * MMIO and port writes of a completed instruction that user space has not seen yet: 64 bytes have at most 32 stretches that
+ * an opmask lets through, and 16 elements that lie across pages each have two parts.
+ */
+#define POSTED_MAX 32
 struct posted_write {
 	u64 gpa;
 	u64 rip; /* of the instruction */

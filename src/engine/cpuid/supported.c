@@ -173,8 +173,7 @@ struct xstate_place xstate_of_host(void)
 	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
 		if (p.features & BIT64(i))
 			p.offset[i] = (u16)host_cpuid(0xd, i).ebx;
-	if (xsave_size(&p, p.features) > XSAVE_BYTES) /* no processor has it there */
-		p.features &= ~XSTATE_AVX512;
+	uv_assert(xsave_size(&p, p.features) <= XSAVE_BYTES); /* no processor has it elsewhere */
 	return p;
 }
 

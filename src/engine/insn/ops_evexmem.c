@@ -177,10 +177,13 @@ static int scatter_some(
 	return CPU_OK;
 }
 
-/* Nothing is stored before all questions are answered, as they start the instruction again. */
+/*
+ * Nothing is stored before all questions of a subscriber are answered, as they start the instruction again. Where a device must
+ * be asked in the middle, what is stored is done: its bits go, and the rest goes on when the instruction is started again.
+ */
 int op_scatter(struct cpu *cpu, const struct insn *in)
 {
-	unsigned posted = cpu->posted_count, count;
+	unsigned count;
 	u64 lin[ELEMENTS_MAX];
 	struct exception why;
 	struct elements e;
@@ -192,10 +195,6 @@ int op_scatter(struct cpu *cpu, const struct insn *in)
 		return fault;
 	why = cpu->exc;
 	r = scatter_some(cpu, &e, count, lin);
-	if (r == CPU_EXIT) {
-		cpu->posted_count = posted;
-		return r;
-	}
 	if (!r && fault)
 		cpu->exc = why;
 	write_opmask(cpu, in, r || fault ? e.mask : 0);

@@ -187,3 +187,22 @@ enum run_result cpu_run_inner(struct cpu *cpu)
 	vector_leave(cpu, &hc);
 	return r;
 }
+
+bool cross_xinuse_by_value(const struct cpu *cpu)
+{
+	static const u8 initial[XSAVE_AVX] __attribute__((aligned(64)));
+	u32 low, high;
+
+	if (!cpu->host_xinuse || !(cpu->xstate.features & XSTATE_AVX512))
+		return false;
+	__asm__ volatile("xrstor64 %2\n\t"
+			 "vpternlogd $0xff, %%zmm16, %%zmm16, %%zmm16\n\t"
+			 "kxnorw %%k1, %%k1, %%k1\n\t"
+			 "vpxord %%zmm16, %%zmm16, %%zmm16\n\t"
+			 "kxorw %%k1, %%k1, %%k1\n\t"
+			 "mov $1, %%ecx\n\txgetbv"
+			 : "=a"(low), "=d"(high)
+			 : "m"(*initial), "a"((u32)XSTATE_AVX512), "d"(0)
+			 : "ecx", "memory");
+	return !(low & (XSTATE_OPMASK | XSTATE_HI16));
+}

@@ -8,4 +8,10 @@
 /* cpu_run() with the guest's vector state in the host's registers. */
 enum run_result cpu_run_inner(struct cpu *cpu);
 
+/*
+ * Does XINUSE take registers that are zero for unused ones, or those that nobody has written since XRSTOR initialised them?
+ * Changes all of AVX-512's registers, as any call may.
+ */
+bool cross_xinuse_by_value(const struct cpu *cpu);
+
 #endif

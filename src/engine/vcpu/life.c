@@ -28,6 +28,7 @@
 #include "engine/request/pause.h"
 #include "engine/time/clock.h"
 #include "engine/request/post.h"
+#include "engine/vcpu/cross.h"
 #include "engine/vcpu/loop.h"
 #include "engine/jit/gen.h"
 #include "engine/insn/native.h"
@@ -115,26 +116,6 @@ static bool host_has_xinuse(void)
 	return __get_cpuid_count(0xd, 1, &a, &b, &c, &d) && (a & BIT(2));
 }
 
-/* Does it take registers that are zero for unused ones, or those that nobody has written since XRSTOR initialised them? */
-static bool host_xinuse_by_value(const struct cpu *cpu)
-{
-	static const u8 initial[XSAVE_AVX] __attribute__((aligned(64)));
-	u32 low, high;
-
-	if (!cpu->host_xinuse || !(cpu->xstate.features & XSTATE_AVX512))
-		return false;
-	__asm__ volatile("xrstor64 %2\n\t"
-			 "vpternlogd $0xff, %%zmm16, %%zmm16, %%zmm16\n\t"
-			 "kxnorw %%k1, %%k1, %%k1\n\t"
-			 "vpxord %%zmm16, %%zmm16, %%zmm16\n\t"
-			 "kxorw %%k1, %%k1, %%k1\n\t"
-			 "mov $1, %%ecx\n\txgetbv"
-			 : "=a"(low), "=d"(high)
-			 : "m"(*initial), "a"((u32)XSTATE_AVX512), "d"(0)
-			 : "ecx", "memory");
-	return !(low & (XSTATE_OPMASK | XSTATE_HI16));
-}
-
 static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 {
 	v->machine = m;
@@ -161,7 +142,7 @@ static void vcpu_init(struct vcpu *v, struct machine *m, u32 id)
 	v->cpu.host_xinuse = v->cpu.host_xsave && host_has_xinuse();
 	v->cpu.host_amd = host_cpu_is_amd();
 	v->cpu.xstate = xstate_of_host();
-	v->cpu.host_xinuse_by_value = host_xinuse_by_value(&v->cpu);
+	v->cpu.host_xinuse_by_value = cross_xinuse_by_value(&v->cpu);
 	cpuid_changed(&v->cpu);
 	cpu_update_mode(&v->cpu);
 }
