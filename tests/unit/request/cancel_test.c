@@ -109,6 +109,16 @@ static void *unsubscribe(void *opaque)
 	return opaque;
 }
 
+static bool subscriber_is_busy(void)
+{
+	bool busy;
+
+	pthread_mutex_lock(&w.m->tap.lock);
+	busy = w.m->tap.busy;
+	pthread_mutex_unlock(&w.m->tap.lock);
+	return busy;
+}
+
 static void test_unsubscribing(void **state)
 {
 	static const struct tap ops = {.event = event};
@@ -118,7 +128,7 @@ static void test_unsubscribing(void **state)
 	WORLD_CODE(&w, 0xf4);
 	assert_int_equal(machine_set_tap(w.m, &ops, NULL), 0);
 	assert_int_equal(pthread_create(&runner, NULL, run, &w), 0);
-	while (!w.m->tap.busy)
+	while (!subscriber_is_busy())
 		sys_sched_yield();
 	assert_int_equal(pthread_create(&thread, NULL, unsubscribe, &w), 0);
 	while (!atomic_load(&w.m->tap.idle.waiters))
