@@ -296,8 +296,9 @@ static void check_pointers(struct report *r, const u8 *a, const u8 *b)
 	/* It is looked up in the TLB, where a page that may not be read is not (Known gaps). */
 	if (diff_tap_pages() && (!at(a, 16, bytes) || !at(b, 16, bytes)))
 		return;
-	/* On AMD's processors it may be that of an earlier instruction, whose segment is not known. */
-	if (host_is_amd() && (r->c->start.fs_base | r->c->start.gs_base))
+	/* On AMD's processors it may be that of an earlier instruction: lost since, or in a segment that is not known. */
+	if (host_is_amd() && (r->c->start.fs_base || r->c->start.gs_base || !at(a, 16, bytes) ||
+				     !at(b, 16, bytes)))
 		return;
 	if (r->c->kind == KIND_FLAT &&
 		!r->bases_moved) /* else the segment is another when it is asked for */
