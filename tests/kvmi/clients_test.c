@@ -225,30 +225,37 @@ static void test_libvmi_events(enum dialect d)
 
 /* ---- HVMI ---- */
 
-static void test_hvmi(enum dialect d)
+/* May it do all that it needs? */
+static void hvmi_checks(struct tool *t)
 {
 	static const u16 commands[] = {KVMI_V6_GET_GUEST_INFO, KVMI_V6_PAUSE_VCPU,
 		KVMI_V6_CONTROL_EVENTS, KVMI_V6_CONTROL_CR, KVMI_V6_CONTROL_MSR,
 		KVMI_V6_GET_REGISTERS, KVMI_V6_SET_REGISTERS, KVMI_V6_GET_CPUID, KVMI_V6_GET_XSAVE,
 		KVMI_V6_INJECT_EXCEPTION, KVMI_V6_SET_PAGE_ACCESS, KVMI_V6_GET_MTRR_TYPE,
 		KVMI_V6_GET_MAX_GFN};
+	u8 request[24] = {0};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
+		put_u16(request, commands[i]);
+		CHECK_EQ(tool_command(t, KVMI_V6_CHECK_COMMAND, request, 8, 0), 0);
+	}
+	for (u16 i = KVMI_V6_EVENT_CR; i <= KVMI_V6_EVENT_PAUSE_VCPU; i++) {
+		put_u16(request, i);
+		CHECK_EQ(tool_command(t, KVMI_V6_CHECK_EVENT, request, 8, 0), 0);
+	}
+}
+
+static void test_hvmi(enum dialect d)
+{
 	struct world w = WORLD(d, 2, LONG, busy);
 	static u8 area[4096];
-	u8 request[24] = {0};
 	struct kvm_regs r;
 	struct event e;
 	u32 id[4];
 	u64 hz;
 
 	vm_begin(w.vm);
-	for (unsigned i = 0; i < ARRAY_SIZE(commands); i++) {
-		put_u16(request, commands[i]);
-		CHECK_EQ(tool_command(w.t, KVMI_V6_CHECK_COMMAND, request, 8, 0), 0);
-	}
-	for (u16 i = KVMI_V6_EVENT_CR; i <= KVMI_V6_EVENT_PAUSE_VCPU; i++) {
-		put_u16(request, i);
-		CHECK_EQ(tool_command(w.t, KVMI_V6_CHECK_EVENT, request, 8, 0), 0);
-	}
+	hvmi_checks(w.t);
 	for (unsigned i = 0; i < 2; i++)
 		CHECK_EQ(cmd_tsc_speed(w.t, i, &hz), 0);
 	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_V6_EVENT_UNHOOK, true), 0);

@@ -272,6 +272,14 @@ static void pass_alone(struct partition *p)
 	says(p);
 }
 
+/* The tool is told what comes first, then the VMM. */
+static void pass_with_both(struct partition *p, u32 value)
+{
+	lets_pass(p, KVMI_EVENT_CR);
+	lets_pass(p, KVMI_EVENT_BREAKPOINT);
+	pass_with_tool(p, value);
+}
+
 /* The tool comes when the VMM intercepts already, dies in the middle of a question, and another one comes. */
 static void test_tool_comes(enum dialect d)
 {
@@ -282,9 +290,7 @@ static void test_tool_comes(enum dialect d)
 	begins(&p);
 	watches(&p, d);
 	p.ram[GO] = 1;
-	lets_pass(&p, KVMI_EVENT_CR);
-	lets_pass(&p, KVMI_EVENT_BREAKPOINT);
-	pass_with_tool(&p, 0x00070400);
+	pass_with_both(&p, 0x00070400);
 	goes_on(&p, 2);
 	lets_pass(&p, KVMI_EVENT_CR);
 	tool_event(p.t, KVMI_EVENT_BREAKPOINT);
@@ -295,9 +301,7 @@ static void test_tool_comes(enum dialect d)
 	begins(&p);
 	watches(&p, d);
 	p.ram[GO] = 1;
-	lets_pass(&p, KVMI_EVENT_CR);
-	lets_pass(&p, KVMI_EVENT_BREAKPOINT);
-	pass_with_tool(&p, 0x00070400);
+	pass_with_both(&p, 0x00070400);
 	tool_close(p.t);
 	partition_close(&p);
 }
@@ -312,9 +316,7 @@ static void test_intercepts_come(enum dialect d)
 	watches(&p, d);
 	intercept(&p, true);
 	p.ram[GO] = 1;
-	lets_pass(&p, KVMI_EVENT_CR);
-	lets_pass(&p, KVMI_EVENT_BREAKPOINT);
-	pass_with_tool(&p, VALUE);
+	pass_with_both(&p, VALUE);
 	intercept(&p, false);
 	p.ram[0x3000] = 0xcf; /* iret: the handler of INT3 and, after 2 bytes more, of UD2 */
 	memcpy(p.ram + 0x3100, (const u8[]){0x89, 0xe5, 0x83, 0x46, 0x00, 0x02, 0xcf}, 7);

@@ -151,14 +151,14 @@ static int take_all(struct dump *d)
 	return r;
 }
 
-static int dump_paused(struct dump *d)
+int dump_while_paused(struct dump *d, int (*what)(struct dump *d))
 {
 	const u64 begin = dump_now();
 	int r = uvmi_pause(d->in->s), resumed;
 
 	if (r)
 		return r;
-	r = take_all(d);
+	r = what(d);
 	resumed = uvmi_resume(d->in->s);
 	d->paused_ns = dump_now() - begin;
 	return r ? r : resumed;
@@ -200,7 +200,7 @@ static int put_dump(struct dump *d)
 	if (r)
 		return r;
 	map_ram(d);
-	r = d->in->pause ? dump_paused(d) : dump_live(d);
+	r = d->in->pause ? dump_while_paused(d, take_all) : dump_live(d);
 	return r ? r : put_headers(d);
 }
 

@@ -28,6 +28,8 @@ struct dump {
 /* The piece at this offset of the region, unless it has been taken. -errno; a page that has gone since it was found is zero. */
 int dump_take(struct dump *d, const struct ram_part *region, u64 at);
 bool dump_has_taken(const struct dump *d, const struct ram_part *region, u64 at);
+/* Does this while all vCPUs stand, and notes for how long they did. */
+int dump_while_paused(struct dump *d, int (*what)(struct dump *d));
 /* While all vCPUs are paused, before the first piece: takes their registers, and says where in the file everything is. -errno */
 int dump_begin(struct dump *d);
 u64 dump_now(void); /* ns */

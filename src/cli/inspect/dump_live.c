@@ -49,21 +49,13 @@ static int close_pages(struct dump *d)
 	return r;
 }
 
-static int stand_still(struct dump *d)
+static int begin_live(struct dump *d)
 {
-	const u64 begin = dump_now();
-	int r = uvmi_pause(d->in->s), resumed;
+	int r = watch_writes(d);
 
-	if (r)
-		return r;
-	r = watch_writes(d);
 	if (!r)
 		r = dump_begin(d);
-	if (!r)
-		r = close_pages(d);
-	resumed = uvmi_resume(d->in->s);
-	d->paused_ns = dump_now() - begin;
-	return r ? r : resumed;
+	return r ? r : close_pages(d);
 }
 
 /* ---- while the guest runs ---- */
@@ -141,7 +133,7 @@ int dump_live(struct dump *d)
 	int r = uvmi_control_vm_events(d->in->s, UVMI_EVENT_CREATE_VCPU, 1);
 
 	if (!r)
-		r = stand_still(d);
+		r = dump_while_paused(d, begin_live);
 	for (unsigned i = 0; i < d->core.n && !r; i++)
 		r = take_region(d, &d->core.regions[i]);
 	return r ? r : serve_all(d);

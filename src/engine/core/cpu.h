@@ -491,6 +491,13 @@ struct cpu {
 
 /* ---- questions, and exceptions ---- */
 
+/* An instruction is over: the next one follows it, and interrupts may come in between. */
+static inline void tap_insn_over(struct cpu *cpu)
+{
+	cpu->tap_stepped = true;
+	cpu->tap_first = false;
+}
+
 static inline bool cpu_long_mode(const struct cpu *cpu)
 {
 	return cpu->efer & EFER_LMA;

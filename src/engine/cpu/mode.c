@@ -54,7 +54,10 @@ static u32 control_key(const struct cpu *cpu)
 	return (cr0 & CR0_PE ? 0 : BK_REAL) | (cr0 & CR0_PG ? BK_PAGING : 0) |
 	       (cr0 & (CR0_TS | CR0_EM) ? BK_NO_FPU : 0) | (cr4 & CR4_OSFXSR ? BK_OSFXSR : 0) |
 	       ((cr4 & CR4_OSXSAVE) && (cpu->xcr0 & 6) == 6 ? BK_AVX : 0) |
-	       ((cr4 & CR4_OSXSAVE) && (cpu->xcr0 & 0xe6) == 0xe6 ? BK_AVX512 : 0) |
+	       ((cr4 & CR4_OSXSAVE) && (cpu->xcr0 & (XSTATE_AVX | XSTATE_SSE | XSTATE_AVX512)) ==
+					       (XSTATE_AVX | XSTATE_SSE | XSTATE_AVX512)
+			       ? BK_AVX512
+			       : 0) |
 	       (cr4 & CR4_TSD ? BK_TSD : 0) | (cr4 & CR4_FSGSBASE ? BK_FSGSBASE : 0) |
 	       (cr4 & CR4_UMIP ? BK_UMIP : 0) | (cr4 & CR4_SMAP ? BK_SMAP : 0) |
 	       (cpu->lacks & LACKS_RDTSCP ? BK_NO_RDTSCP : 0) |

@@ -9,6 +9,7 @@
 
 #include "engine/core/block_key.h"
 #include "engine/core/debug.h"
+#include "engine/core/xsave.h"
 #include "engine/cpu/fpu.h"
 #include "engine/core/machine.h"
 #include "engine/core/stat.h"
@@ -107,7 +108,7 @@ static int check_units(struct cpu *cpu, u32 attr)
 		return cpu_raise(cpu, X86_UD);
 	if ((attr & IA_AVX) && (!(cpu->cr4 & CR4_OSXSAVE) || (cpu->xcr0 & 6) != 6))
 		return cpu_raise(cpu, X86_UD);
-	if ((attr & IA_AVX512) && (cpu->xcr0 & 0xe0) != 0xe0)
+	if ((attr & IA_AVX512) && (cpu->xcr0 & XSTATE_AVX512) != XSTATE_AVX512)
 		return cpu_raise(cpu, X86_UD);
 	if ((attr & IA_X87) && (em || ts))
 		return cpu_raise(cpu, X86_NM);
@@ -276,10 +277,8 @@ static int step_watched(struct cpu *cpu)
 	r = debug_before(cpu);
 	if (!r)
 		r = step_next(cpu);
-	if (r != CPU_EXIT) {
-		cpu->tap_stepped = true;
-		cpu->tap_first = false;
-	}
+	if (r != CPU_EXIT)
+		tap_insn_over(cpu);
 	return r;
 }
 

@@ -31,12 +31,6 @@ static bool has_wakeup(struct vcpu *v)
 	       (v->idles ? idle_is_over(v) : (v->cpu.rflags & FL_IF) && waiting_vector(v) >= 0);
 }
 
-static void hlt_is_over(struct cpu *cpu)
-{
-	cpu->tap_stepped = true;
-	cpu->tap_first = false;
-}
-
 static void wake_up(struct vcpu *v)
 {
 	const struct vcpu_events *e = &v->cpu.events;
@@ -49,7 +43,7 @@ static void wake_up(struct vcpu *v)
 	if (unlikely(v->idles))
 		vcpu_answer_idle(v);
 	else
-		hlt_is_over(&v->cpu);
+		tap_insn_over(&v->cpu); /* HLT */
 }
 
 /*
