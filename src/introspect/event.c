@@ -216,9 +216,9 @@ static enum tap_verdict on_birth(struct watched *w, struct tap_event *e)
 	const struct tool_event r = {.event = KVMI_V6_EVENT_CREATE_VCPU};
 	struct reply a;
 
-	watched_serve(w); /* the tool may have been so quick as to want it */
 	if (wants_of_machine(w, KVMI_V6_EVENT_CREATE_VCPU))
 		event_ask(w, &r, 0, &a);
+	watched_serve(w); /* behind it: a tool that pauses a new vcpu hears that it is new first */
 	return TAP_GO_ON;
 }
 

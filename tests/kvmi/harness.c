@@ -98,6 +98,7 @@ static bool run_one(const struct test *test, enum dialect d, const char *name, b
 	int status;
 
 	if (!child) {
+		dup2(STDOUT_FILENO, STDERR_FILENO); /* why a test failed stands above its verdict */
 		alarm(in_process ? 0 : TEST_SECONDS);
 		run_here(test, d);
 		if (in_process)

@@ -269,6 +269,29 @@ static void test_create_vcpu(enum dialect d)
 	world_close(&w);
 }
 
+/* It comes before a pause that the tool asked for while the vcpu had not run yet. */
+static void test_create_paused(enum dialect d)
+{
+	struct world w = {.d = d, .vm = vm_open(1, 0)};
+	struct event e;
+
+	VM_GUEST(w.vm, 0, LONG, count);
+	w.t = tool_open(w.vm, d);
+	CHECK_EQ(cmd_control_vm_event(w.t, KVMI_EVENT_CREATE_VCPU, true), 0);
+	CHECK_EQ(cmd_pause_all(w.t), 1);
+	vm_begin(w.vm);
+	vm_go(w.vm);
+	e = tool_next_of(w.t, 0);
+	CHECK_EQ(e.id, KVMI_EVENT_CREATE_VCPU);
+	tool_continue(w.t, &e);
+	e = tool_next_of(w.t, 0);
+	CHECK_EQ(e.id, KVMI_EVENT_PAUSE_VCPU);
+	CHECK_EQ(vm_read64(w.vm, VM_DATA), 0);
+	tool_continue(w.t, &e);
+	vm_moves(w.vm, VM_DATA);
+	world_close(&w);
+}
+
 /* It waits for the answer. A vcpu that is made later sends it, too. */
 static void test_create_later(enum dialect d)
 {
@@ -408,6 +431,7 @@ const struct test hook_tests[] = {
 	TEST(test_writes_stay, BOTH),
 	TEST(test_shutdown_one_way, BOTH),
 	TEST(test_create_vcpu, BOTH),
+	TEST(test_create_paused, BOTH),
 	TEST(test_create_later, BOTH),
 	TEST(test_create_again, BOTH),
 	TEST(test_create_waits, BOTH),
