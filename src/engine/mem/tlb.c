@@ -311,10 +311,19 @@ void tlb_flush_nonglobal(struct cpu *cpu)
 	fetch_flush(cpu, true);
 }
 
+static bool may_write(struct cpu *cpu, bool global, u64 gpa)
+{
+	const struct slot *s = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
+
+	return s && (__atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & writer_bit(cpu, global));
+}
+
 static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
 {
 	const struct tlb_log *log = &cpu->tlb_log[global][TLB_WRITE];
 
+	if (!may_write(cpu, global, gpa))
+		return;
 	if (log->overflow) {
 		flush_class(cpu, global, TLB_WRITE);
 		return;

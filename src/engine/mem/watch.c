@@ -103,7 +103,8 @@ static void flush_writers(struct cpu *cpu, u64 writers)
 	}
 }
 
-static void flush_own(struct cpu *cpu, u64 gpa)
+/* Afterwards we are no writer: the next block of this page finds nothing to flush. */
+static void flush_own(struct cpu *cpu, const struct slot *s, u64 gpa)
 {
 	struct page_aliases others;
 	u64 alias;
@@ -112,6 +113,8 @@ static void flush_own(struct cpu *cpu, u64 gpa)
 	page_aliases(cpu->machine, gpa, &others);
 	while (page_alias(&others, &alias))
 		tlb_flush_write(cpu, alias);
+	if (writer_index(cpu->id) != WRITER_SHARED)
+		__atomic_fetch_and(slot_state(s, gpa), ~writer_bits(cpu->id), __ATOMIC_SEQ_CST);
 }
 
 /* For whoever must find the watched pages of a large slot again. */
@@ -136,7 +139,7 @@ void page_watch(struct cpu *cpu, u64 gpa)
 	writers = __atomic_fetch_or(slot_state(s, gpa), PAGE_WATCHED, __ATOMIC_SEQ_CST) &
 		  ~(PAGE_WATCHED | PAGE_MAPPED);
 	if (writers & own)
-		flush_own(cpu, ALIGN_DOWN(gpa, PAGE_SIZE));
+		flush_own(cpu, s, ALIGN_DOWN(gpa, PAGE_SIZE));
 	if (writers & ~(writer_index(cpu->id) == WRITER_SHARED ? 0 : own))
 		flush_writers(cpu, writers);
 }
