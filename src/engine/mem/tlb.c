@@ -318,9 +318,11 @@ static bool may_write(struct cpu *cpu, bool global, u64 gpa)
 	return s && (__atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & writer_bit(cpu, global));
 }
 
+/* What is cleared leaves the log too: code that is rewritten all the time would fill it. */
 static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
 {
-	const struct tlb_log *log = &cpu->tlb_log[global][TLB_WRITE];
+	struct tlb_log *log = &cpu->tlb_log[global][TLB_WRITE];
+	u32 kept = 0;
 
 	if (!may_write(cpu, global, gpa))
 		return;
@@ -333,7 +335,10 @@ static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
 
 		if (fill_gpa(f) == gpa)
 			entry_clear(cpu, fill_view(f), TLB_WRITE, fill_index(f));
+		else
+			log->fill[kept++] = f;
 	}
+	log->count = kept;
 }
 
 void tlb_flush_write(struct cpu *cpu, u64 gpa)
