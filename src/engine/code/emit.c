@@ -11,21 +11,22 @@ static bool fits8(s32 v)
 	return v == (s8)v;
 }
 
-void emit_modrm_mem(struct emit *e, unsigned reg, struct emit_mem m)
+void emit_modrm_parts(
+	struct emit *e, unsigned reg, u8 base, u8 index, u8 scale, s32 disp, bool whole_disp)
 {
-	bool sib = m.index != REG_NONE || m.base == REG_NONE || (m.base & 7) == 4;
+	bool sib = index != REG_NONE || base == REG_NONE || (base & 7) == 4;
 	unsigned mod = 0;
 
-	if (m.base != REG_NONE && (m.disp != 0 || (m.base & 7) == 5))
-		mod = fits8(m.disp) && !m.whole_disp ? 1 : 2;
-	emit8(e, mod << 6 | (reg & 7) << 3 | (sib ? 4 : (m.base & 7)));
+	if (base != REG_NONE && (disp != 0 || (base & 7) == 5))
+		mod = fits8(disp) && !whole_disp ? 1 : 2;
+	emit8(e, mod << 6 | (reg & 7) << 3 | (sib ? 4 : (base & 7)));
 	if (sib)
-		emit8(e, scale_bits(m.scale) << 6 | (m.index == REG_NONE ? 4 : (m.index & 7)) << 3 |
-				 (m.base == REG_NONE ? 5 : (m.base & 7)));
+		emit8(e, scale_bits(scale) << 6 | (index == REG_NONE ? 4 : (index & 7)) << 3 |
+				 (base == REG_NONE ? 5 : (base & 7)));
 	if (mod == 1)
-		emit8(e, (u8)m.disp);
-	else if (mod == 2 || m.base == REG_NONE)
-		emit32(e, (u32)m.disp);
+		emit8(e, (u8)disp);
+	else if (mod == 2 || base == REG_NONE)
+		emit32(e, (u32)disp);
 }
 
 void emit_lea(struct emit *e, bool wide, unsigned dst, unsigned base, unsigned index,

@@ -108,9 +108,17 @@ struct emit_mem {
 	bool whole_disp; /* not in one byte, which EVEX multiplies */
 };
 
-/* ModRM and what belongs to it; reg is the register field, of which the low three bits are here. emit.c */
-void emit_modrm_mem(struct emit *e, unsigned reg, struct emit_mem m);
+/*
+ * ModRM and what belongs to it; reg is the register field, of which the low three bits are here. The operand is passed in its
+ * parts: written as bytes and read as a word, it would wait for its own stores (a seventh of the time of new code). emit.c
+ */
+void emit_modrm_parts(
+	struct emit *e, unsigned reg, u8 base, u8 index, u8 scale, s32 disp, bool whole_disp);
 
+static inline void emit_modrm_mem(struct emit *e, unsigned reg, struct emit_mem m)
+{
+	emit_modrm_parts(e, reg, m.base, m.index, m.scale, m.disp, m.whole_disp);
+}
 static inline void emit_modrm_reg(struct emit *e, unsigned reg, unsigned rm)
 {
 	emit8(e, 0xc0 | (reg & 7) << 3 | (rm & 7));
