@@ -315,7 +315,8 @@ static bool may_write(struct cpu *cpu, bool global, u64 gpa)
 {
 	const struct slot *s = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
 
-	return s && (__atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & writer_bit(cpu, global));
+	return s &&
+	       (__atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & writer_bit(cpu, global));
 }
 
 /* What is cleared leaves the log too: code that is rewritten all the time would fill it. */
