@@ -37,6 +37,9 @@ STARTS = {
 }
 MEMORY = {'memory': 'resident memory of `uservisor boot`'}
 PARTS = {**JOBS, **STARTS, **MEMORY}
+# In pictures.
+LABELS = {'gcc': 'gcc -O2', 'python-start': 'python3, starting', 'python': 'python3, computing', 'tar': 'tar, many files',
+          'fork': '500 × /bin/true'}
 ROUNDS = ('first', 'second')
 # Its PEI is 64-bit code and maps all addresses that the processor has with 1 GiB pages. That of the "4M" files makes
 # 512 MiB of page tables for them.
