@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * irqfd: eventfds that interrupt the guest. The helper thread watches them.
+ * irqfd: eventfds that interrupt the guest. The helper thread watches them, and so do vcpus that wait for an interrupt.
  *
  * config_lock serialises assigning and deassigning; the list itself changes under irq->lock as well,
  * because an EOI walks it.
@@ -132,15 +132,17 @@ static void unlink_irqfd(struct irq *irq, struct irqfd *f)
 
 static int assign(struct irq *irq, struct irqfd *f, int fd, int resample_fd)
 {
+	struct watch_config c = {.anywhere = true, .ready = ready, .opaque = f};
 	int err = hold_fds(f, fd, resample_fd);
 
 	if (err)
 		return err;
+	c.fd = f->fd;
 	if (find(irq, f->identity))
 		return -EBUSY;
 	link_irqfd(irq, f);
 	/* If it has been signalled already, that counts: the watch is level-triggered. */
-	err = fd_watch(irq->machine, f->fd, ready, f);
+	err = fd_watch(irq->machine, &c);
 	if (err)
 		unlink_irqfd(irq, f);
 	return err;

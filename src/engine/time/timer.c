@@ -9,16 +9,15 @@
  * looks again after a short while (GRACE_NS), which makes the usual re-arm free of system calls.
  *
  * The thread sleeps in ppoll(), whose timeout is the next deadline. The descriptors to watch are in an
- * epoll, made when there may be some, and so are one descriptor to that.
+ * epoll, made when there may be some, and so are one descriptor to that (watch.c).
  *
  * Timers are in two pairing heaps under one mutex: those by the host's time, and those by the machine's, which can be
- * frozen (freeze.c). fire() and ready() run without it.
+ * frozen (freeze.c). fire() runs without it.
  */
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,31 +29,21 @@
 #include "engine/time/clock.h"
 #include "base/thread.h"
 #include "engine/time/timer.h"
+#include "engine/time/watch.h"
 
 #define GRACE_NS   200000ull
-#define BATCH      16
 #define NS_PER_SEC 1000000000ull
-
-struct watch {
-	u64 key; /* what epoll hands back; never used twice */
-	int fd;
-	void (*ready)(void *opaque, u32 events);
-	void *opaque;
-	struct watch *next;
-};
 
 struct timers {
 	struct own_thread thread;
 	pthread_mutex_t lock;
-	struct cond idle;                /* running or running_watch has changed to NULL */
+	struct cond idle;                /* running has changed to NULL */
 	struct timer *heap[2], *running; /* by timer.guest */
 	_Atomic u64 frozen_ns;           /* machine_ns() when it was frozen; 0: it runs */
 	_Atomic u64 lost_ns;             /* of host_ns(), frozen */
-	struct watch *watches, *running_watch;
-	u64 next_key;
+	struct watches watches;
 	u64 wakes_at; /* when the thread looks next, UINT64_MAX never */
 	int eventfd;
-	int epoll;    /* -1: fd_watch_prepare() was not called */
 	bool rearmed; /* the running timer, by its own fire() or meanwhile */
 	bool stop;
 	struct clock clock;
@@ -268,105 +257,30 @@ void timers_thaw(struct machine *m)
 
 /* ---- descriptors ---- */
 
-static int make_epoll(struct timers *ts)
-{
-	int epoll = ts->epoll < 0 ? fd_keep(sys_epoll_create1(EPOLL_CLOEXEC)) : ts->epoll;
-
-	if (epoll < 0)
-		return -errno;
-	ts->epoll = epoll;
-	return 0;
-}
-
 int fd_watch_prepare(struct machine *m)
 {
-	int err;
+	int err = watches_prepare(&m->timers->watches);
 
-	pthread_mutex_lock(&m->timers->lock);
-	err = make_epoll(m->timers);
-	pthread_mutex_unlock(&m->timers->lock);
 	wake(m->timers); /* it sleeps without the epoll */
 	return err;
 }
 
-int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque)
+int fd_watch(struct machine *m, const struct watch_config *c)
 {
-	struct timers *ts = m->timers;
-	struct watch *w = malloc(sizeof(*w));
-	struct epoll_event ev = {.events = EPOLLIN};
-	int err = 0;
-
-	if (!w)
-		return -ENOMEM;
-	*w = (struct watch){.fd = fd, .ready = ready, .opaque = opaque};
-	pthread_mutex_lock(&ts->lock);
-	w->key = ev.data.u64 = ts->next_key++;
-	if (sys_epoll_ctl(ts->epoll, EPOLL_CTL_ADD, fd, &ev))
-		err = -errno;
-	if (!err) {
-		w->next = ts->watches;
-		ts->watches = w;
-	}
-	pthread_mutex_unlock(&ts->lock);
-	if (err)
-		free(w);
-	return err;
-}
-
-static struct watch *unlink_watch(struct timers *ts, int fd, void *opaque)
-{
-	for (struct watch **p = &ts->watches; *p; p = &(*p)->next) {
-		struct watch *w = *p;
-
-		if (w->fd != fd || w->opaque != opaque)
-			continue;
-		*p = w->next;
-		return w;
-	}
-	return NULL;
+	return watches_add(&m->timers->watches, c);
 }
 
 void fd_unwatch(struct machine *m, int fd, void *opaque)
 {
-	struct timers *ts = m->timers;
-	struct watch *w;
-
-	pthread_mutex_lock(&ts->lock);
-	w = unlink_watch(ts, fd, opaque);
-	if (w)
-		sys_epoll_ctl(ts->epoll, EPOLL_CTL_DEL, fd, NULL);
-	while (w && ts->running_watch == w && !on_helper_thread(ts))
-		cond_wait(&ts->idle, &ts->lock);
-	pthread_mutex_unlock(&ts->lock);
-	free(w);
+	watches_remove(&m->timers->watches, fd, opaque);
 }
 
-static void run_watch(struct timers *ts, u64 key, u32 events)
+void fd_watch_look(struct machine *m)
 {
-	struct watch *w;
-
-	for (w = ts->watches; w && w->key != key; w = w->next)
-		;
-	if (!w) /* unwatched since epoll told us */
-		return;
-	ts->running_watch = w;
-	pthread_mutex_unlock(&ts->lock);
-	w->ready(w->opaque, events);
-	pthread_mutex_lock(&ts->lock);
-	ts->running_watch = NULL;
-	cond_changed(&ts->idle);
+	watches_run(&m->timers->watches, false);
 }
 
 /* ---- the thread ---- */
-
-static void run_watches(struct timers *ts)
-{
-	struct epoll_event ev[BATCH];
-	int n = sys_epoll_wait(ts->epoll, ev, BATCH, 0);
-
-	for (int i = 0; i < n; i++)
-		run_watch(ts, ev[i].data.u64, ev[i].events);
-}
 
 static void drain(int fd)
 {
@@ -403,7 +317,8 @@ static void *helper(void *opaque)
 	pthread_mutex_lock(&ts->lock);
 	while (!ts->stop) {
 		run_timers(ts);
-		struct pollfd fds[] = {{ts->eventfd, POLLIN, 0}, {ts->epoll, POLLIN, 0}};
+		struct pollfd fds[] = {
+			{ts->eventfd, POLLIN, 0}, {atomic_load(&ts->watches.epoll), POLLIN, 0}};
 		u64 at = ts->wakes_at;
 		pthread_mutex_unlock(&ts->lock);
 		sleep_until(fds, at);
@@ -411,8 +326,11 @@ static void *helper(void *opaque)
 		ts->wakes_at = 0; /* awake: nobody needs to wake it */
 		if (fds[0].revents)
 			drain(ts->eventfd);
-		if (fds[1].revents)
-			run_watches(ts);
+		if (!fds[1].revents)
+			continue;
+		pthread_mutex_unlock(&ts->lock);
+		watches_run(&ts->watches, true);
+		pthread_mutex_lock(&ts->lock);
 	}
 	pthread_mutex_unlock(&ts->lock);
 	return NULL;
@@ -420,11 +338,9 @@ static void *helper(void *opaque)
 
 static void close_all(struct timers *ts)
 {
-	int fds[] = {ts->epoll, ts->eventfd};
-
-	for (unsigned i = 0; i < ARRAY_SIZE(fds); i++)
-		if (fds[i] >= 0)
-			fd_drop(fds[i]);
+	if (ts->eventfd >= 0)
+		fd_drop(ts->eventfd);
+	watches_fini(&ts->watches);
 	pthread_mutex_destroy(&ts->lock);
 	free(ts);
 }
@@ -438,7 +354,7 @@ int timers_create(struct machine *m)
 		return -ENOMEM;
 	pthread_mutex_init(&ts->lock, NULL);
 	clock_init(&ts->clock);
-	ts->epoll = -1;
+	watches_init(&ts->watches);
 	ts->eventfd = fd_keep(sys_eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
 	/* The thread itself looks at its id only in a timer's fire(), and nobody has armed one yet. */
 	err = ts->eventfd < 0 ? -errno : thread_start(&ts->thread, helper, ts);
@@ -465,8 +381,7 @@ void timers_destroy(struct machine *m)
 	pthread_mutex_unlock(&ts->lock);
 	wake(ts);
 	thread_join(&ts->thread);
-	uv_assert(!ts->heap[0] && !ts->heap[1] &&
-		  !ts->watches); /* what they belong to has gone before */
+	uv_assert(!ts->heap[0] && !ts->heap[1]); /* what they belong to has gone before */
 	clock_fini(&ts->clock);
 	close_all(ts);
 	m->timers = NULL;

@@ -25,9 +25,17 @@ u64 machine_ns(struct machine *m);
 /* See freeze.c. While frozen, timers of guests stay armed and do not fire. Under the clock's lock. */
 void timers_freeze(struct machine *m);
 void timers_thaw(struct machine *m);
-/* Call ready(opaque) on the helper thread whenever fd is readable, until unwatched. */
-int fd_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque);
+/* Call ready(opaque, EPOLL*) on the helper thread whenever fd is readable, until unwatched, which waits for a call in progress. */
+struct watch_config {
+	int fd;
+	bool anywhere; /* or on a thread that calls fd_watch_look(), no engine lock held */
+	void (*ready)(void *opaque, u32 events);
+	void *opaque;
+};
+int fd_watch(struct machine *m, const struct watch_config *c);
 void fd_unwatch(struct machine *m, int fd, void *opaque);
+/* Is one of those readable that may be served anywhere? Then it is served here and now. */
+void fd_watch_look(struct machine *m);
 /* What fd_watch() needs is made here, before sandboxes forbid it. 0 or -errno. */
 int fd_watch_prepare(struct machine *m);
 

@@ -91,9 +91,10 @@ void machine_set_option(struct machine *m, enum machine_option o, u64 value)
 
 int machine_watch(struct machine *m, int fd, void (*ready)(void *opaque, u32 events), void *opaque)
 {
+	const struct watch_config c = {.fd = fd, .ready = ready, .opaque = opaque};
 	int r = fd_watch_prepare(m);
 
-	return r ? r : fd_watch(m, fd, ready, opaque);
+	return r ? r : fd_watch(m, &c);
 }
 
 void machine_unwatch(struct machine *m, int fd, void *opaque)

@@ -9,6 +9,9 @@
 #include "engine/irqchip.h"
 #include "engine/time/timer.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #define POSTERS 3
 #define ROUNDS  3000
 
@@ -138,11 +141,60 @@ static void test_churn(void **state)
 	world_destroy();
 }
 
+static void *look(void *opaque)
+{
+	while (!atomic_load(&stop))
+		fd_watch_look(world);
+	return NULL;
+}
+
+static void signal_fd(int fd)
+{
+	assert_int_equal(write(fd, &(u64){1}, 8), 8);
+}
+
+/* Two threads serve it: what is written while it is assigned interrupts once or never, afterwards never. */
+static void test_deassign(void **state)
+{
+	struct irq_route route = {.gsi = 10, .is_msi = true, .msi = {APIC_PAGE, 0x55}};
+	int fd = eventfd(0, EFD_NONBLOCK);
+	unsigned taken = 0;
+	pthread_t looker;
+
+	world_create(IRQCHIP_FULL, 1);
+	apic_enable(cpu0);
+	assert_int_equal(irq_set_routing(world, &route, 1), 0);
+	atomic_store(&stop, false);
+	pthread_create(&looker, NULL, look, NULL);
+	for (unsigned i = 0; i < 3000; i++) {
+		assert_int_equal(irqfd_assign(world, fd, 10, -1), 0);
+		signal_fd(fd);
+		if (i % 3 == 0)
+			assert_true(wait_pending(cpu0));
+		assert_int_equal(irqfd_deassign(world, fd, 10), 0);
+		if (irq_pending(cpu0) >= 0) {
+			assert_int_equal(irq_accept(cpu0), 0x55);
+			apic_write(cpu0, R_EOI, 0);
+			taken++;
+		}
+		signal_fd(fd);
+		sched_yield();
+		assert_int_equal(irq_pending(cpu0), -1);
+		assert_int_equal(read(fd, &(u64){0}, 8), 8);
+	}
+	assert_true(taken >= 1000);
+	atomic_store(&stop, true);
+	pthread_join(looker, NULL);
+	world_destroy();
+	close(fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_no_loss),
 		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_deassign),
 	};
 
 	return cmocka_run_group_tests_name("race", tests, NULL, NULL);
