@@ -23,7 +23,7 @@ static const struct param {
 	{ANY, "kvm/parameters/enable_pmu", "N\n"},
 	{ANY, "kvm/parameters/enable_vmware_backdoor", "N\n"},
 	{ANY, "kvm/parameters/force_emulation_prefix", "0\n"},
-	{ANY, "kvm/parameters/halt_poll_ns", "0\n"},
+	{ANY, "kvm/parameters/halt_poll_ns", "200000\n"},
 	{ANY, "kvm/parameters/ignore_msrs", "N\n"},
 	{ANY, "kvm/parameters/kvmclock_periodic_sync", "N\n"},
 	{ANY, "kvm/parameters/mmio_caching", "Y\n"},

@@ -93,6 +93,8 @@ struct machine {
 	struct tick *tick;         /* tick.c */
 	struct last *last;         /* lastwatch.c */
 	_Atomic u32 device_events; /* recheck.c */
+	unsigned host_cpus;        /* this and the following: vcpu/sleep.c */
+	_Atomic unsigned asleep;   /* vcpus */
 };
 
 static inline u64 machine_option(const struct machine *m, enum machine_option o)

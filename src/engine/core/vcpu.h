@@ -85,6 +85,7 @@ struct vcpu {
 	unsigned late;
 	int wake_fd; /* eventfd, written to while the vcpu is ASLEEP; -1: has not slept yet */
 	int wait_fd; /* the caller's, or -1 */
+	u64 spin_ns; /* for how long it looks before it sleeps: sleep.c */
 	u64 own_stats[VCPU_STAT_WORDS_MAX];
 	struct steal steal;
 	struct vcpu_tap tap;

@@ -54,6 +54,18 @@ static void unmake(struct machine *m, size_t n)
 	free(m);
 }
 
+/* That this thread may run on. */
+static unsigned host_cpus(void)
+{
+	u64 word[MACHINE_MAX_VCPUS / 64] = {0};
+	unsigned n = 0;
+
+	sys_sched_getaffinity(sizeof(word), word);
+	for (unsigned i = 0; i < ARRAY_SIZE(word); i++)
+		n += (unsigned)__builtin_popcountll(word[i]);
+	return n;
+}
+
 int machine_create(struct machine **ret)
 {
 	int r = recover_install();
@@ -64,6 +76,7 @@ int machine_create(struct machine **ret)
 	init_locks(m);
 	atomic_init(&m->stats, m->own_stats);
 	m->vmmcall = host_cpu_is_amd();
+	m->host_cpus = host_cpus();
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		r = parts[i].create(m);
 		if (r) {
