@@ -452,6 +452,15 @@ static void close_second(struct guest *other)
 	kvm_close(other->vcpu);
 }
 
+/* Until the guest changes a byte: a signal from before KVM_RUN would be lost. */
+static void await_counting(const u8 *byte)
+{
+	u8 was = __atomic_load_n(byte, __ATOMIC_RELAXED);
+
+	while (__atomic_load_n(byte, __ATOMIC_RELAXED) == was)
+		usleep(1000);
+}
+
 /* While one waits for its code, another one translates all the time; the signal is for that one. */
 static void wait_and_signal_other(struct guest *g, struct guest *busy, struct userfault *u)
 {
@@ -461,7 +470,7 @@ static void wait_and_signal_other(struct guest *g, struct guest *busy, struct us
 	drop(u->base, 1);
 	GUEST_CODE(g, 0xe9, 0xfd, 0x4f); /* jmp 0x6000 */
 	start(&b, busy);
-	usleep(20000);
+	await_counting(page(g, 0x4003));
 	atomic_store(&u->hold, true);
 	start(&r, g);
 	userfault_await(u, before + 1);
