@@ -66,7 +66,7 @@ def axis(bottom, limit):
         x = place(t, limit)
         dash = '' if t == 1 else ' stroke-dasharray="2 3"'
         out.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{bottom}" stroke="{GRID}"'
-                   f' stroke-opacity="{1 if t == 1 else .5}"{dash}/>')
+                   f' stroke-opacity="{1 if t == 1 else .35}"{dash}/>')
         out.append(text(x, bottom + 15, 'native' if t == 1 else f'{t}×', 11, 'middle'))
     return out
 
