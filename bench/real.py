@@ -31,12 +31,22 @@ JOBS = {
     'tar': 'thousands of files packed and unpacked',
     'fork': '/bin/true started 500 times',
 }
+# Only in guests.
+DEVICES = {
+    'disk-single': 'virtio-blk: 8192 direct reads of 4 KiB, one at a time',
+    'disk-stream': 'virtio-blk: 1 GiB in direct reads of 1 MiB',
+    'net': "virtio-net: 256 MiB received from QEMU's user network",
+}
+ARGUMENTS = {
+    'net': ['-netdev', 'user,id=n,restrict=on,guestfwd=tcp:10.0.2.100:9-cmd:head -c 268435456 /dev/zero', '-device',
+            'virtio-net-pci,netdev=n,romfile='],
+}
 STARTS = {
     'systemd': "from the kernel's first line to multi-user.target; second: again after a reset",
     'ovmf': "from QEMU's start, second from a reset, to the kernel's first line",
 }
 MEMORY = {'memory': 'resident memory of `uservisor boot`'}
-PARTS = {**JOBS, **STARTS, **MEMORY}
+PARTS = {**JOBS, **DEVICES, **STARTS, **MEMORY}
 # In pictures.
 LABELS = {'gcc': 'gcc -O2', 'python-start': 'python3, starting', 'python': 'python3, computing', 'tar': 'tar, many files',
           'fork': '500 × /bin/true'}
@@ -116,7 +126,7 @@ class Run:
 
 def guest_job(env, job, tmp):
     run = Run()
-    with Guest(env, tmp, f'quiet WAIT=1 JOB={job}', ['-no-reboot']) as guest:
+    with Guest(env, tmp, f'quiet WAIT=1 JOB={job}', ['-no-reboot', *ARGUMENTS.get(job, [])]) as guest:
         before = guest.go()
         for name in ROUNDS:
             start = time.monotonic()
@@ -194,7 +204,7 @@ def once(part, env, tmp):
     if env == 'native':
         return native_job(part)
     try:
-        if part in JOBS:
+        if part in JOBS or part in DEVICES:
             return guest_job(env, part, tmp)
         return systemd(env, tmp) if part == 'systemd' else ovmf(env, tmp)
     except (machines.Timeout, Failure) as e:
@@ -260,7 +270,7 @@ def notes(result):
 def geomeans(results, name, pairs):
     out = []
     for pair in pairs:
-        ratios = [r for r in (ratio(results[p], *pair, name) for p in results) if r]
+        ratios = [r for r in (ratio(results[p], *pair, name) for p in results if p not in DEVICES) if r]
         out.append(statistics.geometric_mean(ratios) if ratios else None)
     return out
 
