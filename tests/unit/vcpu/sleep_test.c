@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A halted vcpu: what wakes it, what it costs meanwhile, and that no wake-up is lost. */
 #include "tests/inside.h"
+#include "tests/unit/world/sleeper.h"
 #include "tests/unit/world/world.h"
 
 #include <errno.h>
@@ -294,62 +295,13 @@ static void test_asleep_takes_sipi(void **state)
 
 /* ---- a guest that halts, and tells each interrupt by an OUT ---- */
 
-static void open_sleeper(struct world *w)
-{
-	world_open(w, IRQCHIP_FULL);
-	WORLD_CODE(w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
-		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
-	WORLD_PUT(w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
-	world_vector(w, 0x50, 0x3000); /* EOI; out; iret */
-	set_segment(w->v, SEG_DS, 0xfee00000);
-	run_to(w->v, EXIT_IO_OUT);
-}
-
-struct poster {
-	struct world *w;
-	unsigned rounds, pause_ms;
-	_Atomic unsigned taken;
-};
-
-/* Each is waited for, because two that come together are one. */
-static void *post_each(void *opaque)
-{
-	struct poster *p = opaque;
-	struct msi msi = {0xfee00000, 0x50};
-
-	for (unsigned i = 0; i < p->rounds; i++) {
-		if (p->pause_ms)
-			nap_ms(p->pause_ms);
-		if (irq_msi(p->w->m, &msi) <= 0)
-			return p;
-		while (atomic_load(&p->taken) <= i)
-			sched_yield();
-	}
-	return NULL;
-}
-
-static void take_interrupts(struct world *w, unsigned rounds, unsigned pause_ms)
-{
-	struct poster p = {.w = w, .rounds = rounds, .pause_ms = pause_ms};
-	pthread_t thread;
-	void *failed;
-
-	assert_int_equal(pthread_create(&thread, NULL, post_each, &p), 0);
-	while (atomic_load(&p.taken) < rounds) {
-		assert_int_equal(run_to(w->v, EXIT_IO_OUT)->io.port, 0x11);
-		atomic_fetch_add(&p.taken, 1);
-	}
-	pthread_join(thread, &failed);
-	assert_null(failed);
-}
-
 /* Nothing is lost: each interrupt ends one hlt. */
 static void test_no_lost_wakeup(void **state)
 {
 	struct world w;
 
-	open_sleeper(&w);
-	take_interrupts(&w, 20000, 0);
+	sleeper_open(&w);
+	sleeper_take_interrupts(&w, 20000, 0);
 	world_close(&w);
 }
 
@@ -359,10 +311,10 @@ static u32 chunks_after_naps(u64 idle_ns)
 	struct world w;
 	u32 chunks;
 
-	open_sleeper(&w);
+	sleeper_open(&w);
 	w.m->code->idle_ns = idle_ns;
 	w.m->code->chunks = 3; /* as if so many had been filled */
-	take_interrupts(&w, 40, 5);
+	sleeper_take_interrupts(&w, 40, 5000);
 	chunks = w.m->code->chunks;
 	world_close(&w);
 	return chunks;

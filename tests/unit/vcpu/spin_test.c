@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A vcpu that spins before it sleeps: when it does, and that it then needs nobody to hear of an irqfd. */
-#include "tests/unit/world/world.h"
+#include "tests/unit/world/devices.h"
+#include "tests/unit/world/sleeper.h"
 
 #include <pthread.h>
 #include <sched.h>
@@ -8,7 +9,6 @@
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "engine/core/machine.h"
@@ -20,13 +20,6 @@
 #define GSI     10
 #define FOREVER 3600000000000ull
 
-static void nap_us(unsigned us)
-{
-	struct timespec ts = {.tv_nsec = us * 1000l};
-
-	nanosleep(&ts, NULL);
-}
-
 static bool one_cpu(void)
 {
 	cpu_set_t set;
@@ -37,18 +30,12 @@ static bool one_cpu(void)
 	return true;
 }
 
-/* It halts, and tells each interrupt by an OUT to 11h. */
+/* Its interrupt is a GSI's. */
 static void open_sleeper(struct world *w, unsigned host_cpus)
 {
-	struct irq_route route = {.gsi = GSI, .is_msi = true, .msi = {0xfee00000, 0x50}};
+	struct irq_route route = {.gsi = GSI, .is_msi = true, .msi = {0xfee00000, SLEEPER_VECTOR}};
 
-	world_open(w, IRQCHIP_FULL);
-	WORLD_CODE(w, 0x66, 0xc7, 0x06, 0xf0, 0x00, 0xff, 0x01, 0, 0, 0xe6, 0x10, 0xfb, 0xf4, 0xeb,
-		0xfd); /* APIC on; out; sti; hlt; jmp to the hlt */
-	WORLD_PUT(w, 0x3000, 0x66, 0xc7, 0x06, 0xb0, 0x00, 0, 0, 0, 0, 0xe6, 0x11, 0xcf);
-	world_vector(w, 0x50, 0x3000); /* EOI; out; iret */
-	set_segment(w->v, SEG_DS, 0xfee00000);
-	run_to(w->v, EXIT_IO_OUT);
+	sleeper_open(w);
 	assert_int_equal(irq_set_routing(w->m, &route, 1), 0);
 	w->m->host_cpus = host_cpus;
 }
@@ -94,7 +81,7 @@ static void *take_one(void *opaque)
 {
 	struct world *w = opaque;
 
-	assert_int_equal(run_to(w->v, EXIT_IO_OUT)->io.port, 0x11);
+	assert_int_equal(run_to(w->v, EXIT_IO_OUT)->io.port, SLEEPER_PORT);
 	atomic_store(&taken, true);
 	return NULL;
 }
@@ -208,40 +195,6 @@ static void test_leaves_others(void **state)
 
 /* ---- when it spins ---- */
 
-struct poster {
-	struct world *w;
-	unsigned rounds, pause_us;
-	_Atomic unsigned taken;
-};
-
-static void *post_each(void *opaque)
-{
-	struct poster *p = opaque;
-	struct msi msi = {0xfee00000, 0x50};
-
-	for (unsigned i = 0; i < p->rounds; i++) {
-		if (p->pause_us)
-			nap_us(p->pause_us);
-		irq_msi(p->w->m, &msi);
-		while (atomic_load(&p->taken) <= i)
-			sched_yield();
-	}
-	return NULL;
-}
-
-static void take_interrupts(struct world *w, unsigned rounds, unsigned pause_us)
-{
-	struct poster p = {.w = w, .rounds = rounds, .pause_us = pause_us};
-	pthread_t thread;
-
-	assert_int_equal(pthread_create(&thread, NULL, post_each, &p), 0);
-	while (atomic_load(&p.taken) < rounds) {
-		assert_int_equal(run_to(w->v, EXIT_IO_OUT)->io.port, 0x11);
-		atomic_fetch_add(&p.taken, 1);
-	}
-	pthread_join(thread, NULL);
-}
-
 /* Short sleeps teach it to spin, a long one not to. */
 static void test_learns(void **state)
 {
@@ -252,11 +205,11 @@ static void test_learns(void **state)
 		skip();
 	open_sleeper(&w, 2);
 	while (!successes) {
-		take_interrupts(&w, 100, 20);
+		sleeper_take_interrupts(&w, 100, 20);
 		successes = w.v->cpu.stats[STAT_HALT_SUCCESSFUL_POLL];
 	}
 	assert_true(attempts(&w) >= successes);
-	take_interrupts(&w, 1, 20000);
+	sleeper_take_interrupts(&w, 1, 20000);
 	assert_int_equal(w.v->spin_ns, 0);
 	world_close(&w);
 }
@@ -267,11 +220,11 @@ static void test_leaves_a_cpu(void **state)
 
 	open_sleeper(&w, 1);
 	w.v->spin_ns = 100000;
-	take_interrupts(&w, 200, 20);
+	sleeper_take_interrupts(&w, 200, 20);
 	assert_int_equal(attempts(&w), 0);
 	w.m->host_cpus = 2;
 	world_add_vcpu(&w); /* it may be running */
-	take_interrupts(&w, 200, 20);
+	sleeper_take_interrupts(&w, 200, 20);
 	assert_int_equal(attempts(&w), 0);
 	world_close(&w);
 }
