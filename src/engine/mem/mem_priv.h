@@ -144,6 +144,13 @@ static inline u64 slot_bits_bytes(const struct slot *s)
 	return ALIGN_UP(s->size >> PAGE_SHIFT, 64) / 8;
 }
 
+/* The cpu has no write entries for the page any more that these of its bits stand for. */
+static inline void slot_retract_writer(const struct slot *s, u64 gpa, u32 cpu_id, u64 bits)
+{
+	if (writer_index(cpu_id) != WRITER_SHARED)
+		__atomic_fetch_and(slot_state(s, gpa), ~bits, __ATOMIC_SEQ_CST);
+}
+
 static inline bool slot_watched(const struct slot *s, u64 gpa)
 {
 	return __atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & PAGE_WATCHED;

@@ -236,8 +236,8 @@ static void retract_writer(struct cpu *cpu, u64 gpa, bool global)
 {
 	const struct slot *s = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
 
-	if (s && writer_index(cpu->id) != WRITER_SHARED)
-		__atomic_fetch_and(slot_state(s, gpa), ~writer_bit(cpu, global), __ATOMIC_SEQ_CST);
+	if (s)
+		slot_retract_writer(s, gpa, cpu->id, writer_bit(cpu, global));
 }
 
 static void clear_chunk(struct cpu *cpu, unsigned view, unsigned kind, unsigned chunk)

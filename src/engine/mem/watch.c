@@ -113,8 +113,7 @@ static void flush_own(struct cpu *cpu, const struct slot *s, u64 gpa)
 	page_aliases(cpu->machine, gpa, &others);
 	while (page_alias(&others, &alias))
 		tlb_flush_write(cpu, alias);
-	if (writer_index(cpu->id) != WRITER_SHARED)
-		__atomic_fetch_and(slot_state(s, gpa), ~writer_bits(cpu->id), __ATOMIC_SEQ_CST);
+	slot_retract_writer(s, gpa, cpu->id, writer_bits(cpu->id));
 }
 
 /* For whoever must find the watched pages of a large slot again. */
