@@ -6,8 +6,11 @@ such that a page may be light or dark.
 """
 import math
 import os
+import statistics
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
+
+import real
 
 ENVS = {'soft': ('uservisor', '#2f81f7'), 'tcg': ('QEMU TCG', '#8c959f')}
 TEXT, GRID = '#6e7781', '#afb8c1'
@@ -101,27 +104,17 @@ def note_of(data):
     return f"{m['cpu']}, {m['cpus']} CPUs, Linux {m['kernel'].split('-')[0]}; {m['when'][:10]}, commit {m['commit']}"
 
 
-def times_native(get, envs):
-    native = get('native')
-    return {e: get(e) / native for e in envs if native and get(e)}
-
-
 def mean_row(rows):
-    out = {}
-    for e in ENVS:
-        logs = [math.log(values[e]) for _, values in rows if e in values]
-        if logs:
-            out[e] = math.exp(sum(logs) / len(logs))
-    return 'geometric mean', out
+    columns = {e: [values[e] for _, values in rows if e in values] for e in ENVS}
+    return 'geometric mean', {e: statistics.geometric_mean(v) for e, v in columns.items() if v}
 
 
-def real_chart(data, labels):
-    results = data.get('real', {}).get('results', {})
+def real_chart(data):
     rows = []
-    for part, by_env in results.items():
-        values = times_native(lambda e, r=by_env: r.get(e, {}).get('seconds', {}).get('second'), ENVS)
-        if values:
-            rows.append((labels.get(part, part), values))
+    for part, result in data.get('real', {}).get('results', {}).items():
+        values = {e: real.ratio(result, e, 'native', 'second') for e in ENVS}
+        rows.append((real.LABELS.get(part, part), {e: v for e, v in values.items() if v}))
+    rows = [r for r in rows if r[1]]
     if not rows:
         return None
     return Chart("Debian's programs, second time in a guest", note_of(data), rows + [mean_row(rows)])
@@ -134,9 +127,9 @@ def programs_chart(data, labels):
     return Chart('Small programs, geometric means by kind', note_of(data), rows) if rows else None
 
 
-def draw(data, folder, parts, groups):
+def draw(data, folder, groups):
     """Writes a picture for each kind of result that there is; returns the paths."""
-    charts = {'real': real_chart(data, parts), 'programs': programs_chart(data, groups)}
+    charts = {'real': real_chart(data), 'programs': programs_chart(data, groups)}
     os.makedirs(folder, exist_ok=True)
     paths = []
     for name, chart in charts.items():
