@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 
 #include "abi/dev.h"
 #include "libkvm/context.h"
+#include "clock.h"
 
 #define CODE     0x1000
 #define MEMORY   0x10000
@@ -147,14 +147,6 @@ static const struct pair {
 	{"set-irq-level", irq_level, irq_level_raw},
 	{"run", round_trip, round_trip_raw},
 };
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static double timed(void (*calls)(long n), long n)
 {

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include <libkvm.h>
+
+#include "clock.h"
+#include "longmode.h"
 
 #define CODE       0x8000
 #define MMIO       0xd0000000ull
@@ -93,29 +95,13 @@ static void enter_long_mode(kvm_context_t kvm, uint64_t rip)
 
 	if (e < 0)
 		fail("kvm_get_sregs", e);
-	s.cr0 = 0x80000031; /* PG NE ET PE */
-	s.cr3 = 0x1000;
-	s.cr4 = 0x20;   /* PAE */
-	s.efer = 0x500; /* LME LMA */
-	s.cs = (struct kvm_segment){
-		.limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
-	s.ds = (struct kvm_segment){
-		.limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
-	s.es = s.fs = s.gs = s.ss = s.ds;
+	set_long_mode(&s, 0x1000);
 	e = kvm_set_sregs(kvm, 0, &s);
 	if (e < 0)
 		fail("kvm_set_sregs", e);
 	e = kvm_set_regs(kvm, 0, &r);
 	if (e < 0)
 		fail("kvm_set_regs", e);
-}
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
 }
 
 static void measure(kvm_context_t kvm, long *left, unsigned which)

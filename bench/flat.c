@@ -14,8 +14,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
+#include "longmode.h"
 
 #define PAGE       4096ull
 #define TABLES     0x10000 /* of pages: PML4, PDPT, and a page directory for each GiB */
@@ -72,14 +74,6 @@ static void check(int ok, const char *what)
 	exit(1);
 }
 
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
 /* One to one, in pages of 2 MiB. */
 static void map_all(struct machine *m)
 {
@@ -117,15 +111,7 @@ static void enter_long_mode(struct machine *m)
 	struct kvm_sregs s;
 
 	check(!ioctl(m->vcpu, KVM_GET_SREGS, &s), "flat: registers");
-	s.cr0 = 0x80000031; /* PG NE ET PE */
-	s.cr3 = TABLES;
-	s.cr4 = 0x20;   /* PAE */
-	s.efer = 0x500; /* LME LMA */
-	s.cs = (struct kvm_segment){
-		.limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1};
-	s.ds = (struct kvm_segment){
-		.limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1};
-	s.es = s.fs = s.gs = s.ss = s.ds;
+	set_long_mode(&s, TABLES);
 	check(!ioctl(m->vcpu, KVM_SET_SREGS, &s), "flat: registers");
 }
 

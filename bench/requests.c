@@ -10,21 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "abi/dev.h"
+#include "clock.h"
 
 #define ROUNDS 5
 #define CALLS  200000
-
-static double now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
 
 static int pipe_fd, kvm_fd, vm_fd, vcpu_fd;
 static struct dev *dev;
