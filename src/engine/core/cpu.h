@@ -471,7 +471,7 @@ struct cpu {
 	u64 fetch_global_epoch; /* the same for translations that are global */
 	u64 code_filter[2][CODE_FILTER /
 			   64]; /* [global]: which pages code was fetched from, see fetch.c */
-	u32 slot_hint[2];       /* where the last look-ups ended: page tables, data */
+	u32 slot_hint[1024];    /* by low bits of the page number: where the last look-up ended */
 	/* the view of memory, what it denies and where it leads elsewhere (NULL: nowhere). Valid inside: see mem/views.h */
 	u32 mem_view;
 	const struct rights *denies;

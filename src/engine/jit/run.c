@@ -11,6 +11,7 @@
 #include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
 #include "engine/jit/jump.h"
+#include "engine/jit/miss.h"
 #include "engine/jit/pagelink.h"
 #include "engine/core/layout.h"
 #include "engine/cpu/segment.h"
@@ -169,10 +170,8 @@ static void count_stepped(struct cpu *cpu, const struct exit_record *rec, const 
 				      (in->map & 3) * 256u + in->opcode);
 }
 
-static int step_cached(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
+static int step_cached(struct cpu *cpu, const struct exit_record *rec, const struct insn *in)
 {
-	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
-
 	cpu->answers.next = 0;
 	if (!in)
 		return step(cpu);
@@ -275,41 +274,6 @@ static void leave_shadow(struct cpu *cpu, const struct block *t, u32 guest)
 		*(out ? &cpu->out.shadow : &cpu->shadow) = shadow_before(cpu, t, guest);
 }
 
-static bool first_writes(const struct insn *in)
-{
-	if (in->desc->op == OP_NATIVE)
-		return in->desc->mem != MEM_READ;
-	return insn_class(in) & OC_PUSHES;
-}
-
-/*
- * The check of a group failed. If that was a plain TLB miss of its first access, fill and check again; if not, or if it
- * fails once more, the variant of the block without groups does one access after the other.
- */
-static bool group_retry(struct cpu *cpu, const struct exit_record *rec, const struct block *t)
-{
-	unsigned size = rec->target & 0xffff;
-	unsigned kind = rec->base & RECORD_WRITES ? TLB_WRITE : TLB_READ;
-	u64 lin = cpu->gpr[rec->base & 15] + (u64)(s64)(rec->target >> 16);
-	const struct insn *in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
-	u64 gpa;
-	void *hva;
-
-	if (cpu->code_size != 8)
-		lin = (u32)lin;
-	if (!in || (lin & ~PAGE_MASK) + size > PAGE_SIZE)
-		return false;
-	if (tlb_lookup(cpu, cpu->view, kind, lin, size))
-		return false; /* nothing was missing: do not loop */
-	cpu->rip = block_rip(cpu, t) + rec->guest;
-	cpu->answers.next = 0;
-	if (tlb_fill(cpu, lin, first_writes(in) ? ACC_WRITE : ACC_READ, &hva, &gpa)) {
-		cpu->exit.reason = EXIT_NONE; /* what was asked will be asked again */
-		return false;
-	}
-	return tlb_lookup(cpu, cpu->view, kind, lin, size);
-}
-
 /* Canonical, or within the segment? */
 static bool rip_valid(const struct cpu *cpu)
 {
@@ -360,6 +324,7 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 {
 	struct blocks *b = cpu->machine->code->blocks;
 	struct block *t = block_at(b, rec->block);
+	const struct insn *in;
 	int r;
 
 	(void)__atomic_load_n(&b->published, __ATOMIC_ACQUIRE); /* t is complete, whoever made it */
@@ -375,7 +340,12 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		return likely(rip_valid(cpu)) ? CPU_OK : branch_fault(cpu, rec, t);
 	case REC_STEP:
 		cpu->rip = block_rip(cpu, t) + rec->guest;
-		r = step_cached(cpu, rec, t);
+		in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
+		cpu->answers.next = 0;
+		next->host = in ? miss_retry(cpu, rec, t, in) : NULL;
+		if (next->host)
+			return CPU_OK;
+		r = step_cached(cpu, rec, in);
 		if (unlikely(r == CPU_EXIT || cpu->exit.reason != EXIT_NONE))
 			leave_shadow(cpu, t, rec->guest);
 		if (r) /* not on in the block: the handler may have the same rip in another segment */
@@ -384,7 +354,9 @@ static int handle_record(struct cpu *cpu, const struct exit_record *rec, struct 
 		return CPU_OK;
 	case REC_GROUP:
 		cpu->rip = block_rip(cpu, t) + rec->guest;
-		next->plain = !group_retry(cpu, rec, t);
+		in = t->dead ? NULL : cached_insn(cpu, rec->block, rec->guest);
+		cpu->answers.next = 0;
+		next->plain = !in || !miss_retry_group(cpu, rec, in);
 		if (!next->plain)
 			next->host = cpu->machine->code->exec_view + rec->next;
 		return CPU_OK;

@@ -20,7 +20,7 @@ static int piece_at(struct cpu *cpu, u64 gpa, unsigned len, bool write, struct p
 	check_inside(cpu);
 	ret->len = MIN(len, (unsigned)(PAGE_SIZE - (gpa & ~PAGE_MASK)));
 	ret->gpa = gpa = view_reached(cpu->remaps, gpa);
-	ret->slot = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
+	ret->slot = slot_find_by(cpu, gpa);
 	if (!ret->slot || (write && (ret->slot->flags & SLOT_READONLY)))
 		return mem_internal_error(cpu);
 	ret->hva = ret->slot->hva + (gpa - ret->slot->gpa);

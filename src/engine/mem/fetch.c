@@ -90,7 +90,7 @@ static int fetch_fill(struct cpu *cpu, u64 lin, u64 tag, struct fetch_entry *e)
 	if (unlikely(denied) && tap_ask_page(cpu, w.gpa, lin, TAP_FETCH, &r))
 		return r;
 	w.gpa = view_reached(cpu->remaps, w.gpa);
-	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
+	s = slot_find_by(cpu, w.gpa);
 	if (!s && mem_private_missing(cpu, w.gpa))
 		return mem_private_fault(cpu, w.gpa);
 	s = code_slot(s);

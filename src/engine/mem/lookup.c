@@ -3,7 +3,7 @@
  * Guest-physical address to slot and host page. Inner code.
  *
  * A sorted array searched by halving: 15 steps for the 32764 slots that can exist. Cpus remember
- * where their last look-up ended (slot_find), so that the search is rare even on TLB fills.
+ * where their last look-ups ended (slot_find_by), so that the search is rare even on TLB fills.
  */
 #include "engine/mem/mem_priv.h"
 #include "engine/mem/mem.h"
@@ -15,7 +15,7 @@ u32 ranges_search(const struct memory *mem, u64 gpa)
 	while (low < high) {
 		u32 mid = low + (high - low) / 2;
 
-		if (gpa - mem->ranges[mid].gpa < mem->ranges[mid].slot->size)
+		if (gpa - mem->ranges[mid].gpa < mem->ranges[mid].size)
 			return mid;
 		if (gpa < mem->ranges[mid].gpa)
 			high = mid;

@@ -45,9 +45,9 @@ struct backing {
 	struct slot *users;
 };
 
-/* Sorted by gpa, not overlapping. The address is repeated here so that a search stays in this array. */
+/* Sorted by gpa, not overlapping. Address and size are repeated here so that a search stays in this array. */
 struct range {
-	u64 gpa;
+	u64 gpa, size; /* the slot's */
 	struct slot *slot;
 };
 
@@ -94,9 +94,6 @@ struct dirty_ring {
 	u32 next, reset;         /* counted without end: what will be written, what will be reset */
 	u32 locked;              /* a spin lock: pushes also come from threads of the engine */
 };
-
-/* cpu.slot_hint */
-enum { HINT_TABLES, HINT_DATA };
 
 /*
  * The state word. Two bits a cpu say that it may hold a write entry for the page, made from a local or
@@ -200,7 +197,7 @@ static inline struct slot *slot_find_any(const struct memory *mem, u64 gpa, u32 
 {
 	u32 i = *hint;
 
-	if (unlikely(i >= mem->count || gpa - mem->ranges[i].gpa >= mem->ranges[i].slot->size)) {
+	if (unlikely(i >= mem->count || gpa - mem->ranges[i].gpa >= mem->ranges[i].size)) {
 		i = ranges_search(mem, gpa);
 		if (i >= mem->count || gpa < mem->ranges[i].gpa)
 			return NULL;
@@ -217,11 +214,17 @@ static inline struct slot *slot_find(const struct memory *mem, u64 gpa, u32 *hin
 	return memory_mixed(mem) ? slot_side(mem, s, gpa) : s;
 }
 
+/* The same where a cpu looks. Pages have hints of their own, so it does not matter how many slots there are. */
+static inline struct slot *slot_find_by(struct cpu *cpu, u64 gpa)
+{
+	return slot_find(cpu->machine->mem, gpa,
+		&cpu->slot_hint[(gpa >> PAGE_SHIFT) % ARRAY_SIZE(cpu->slot_hint)]);
+}
+
 /* Of an access that is not to RAM: is there a slot that does not allow it? */
 static inline bool slot_denies(struct cpu *cpu, u64 gpa)
 {
-	return slot_find(
-		cpu->machine->mem, cpu_gpa(cpu, gpa & GPA_BITS), &cpu->slot_hint[HINT_DATA]);
+	return slot_find_by(cpu, cpu_gpa(cpu, gpa & GPA_BITS));
 }
 
 /* ring.c: inner code. cpu: the one that wrote, or NULL. */

@@ -148,7 +148,7 @@ static int insert(struct machine *m, const struct slot *base, u64 gpa, u8 *hva)
 		return -ENOMEM;
 	}
 	*(struct range *)seq_open(&mem->overlay_seq, overlay_search(mem, gpa)) =
-		(struct range){gpa, s};
+		(struct range){gpa, PAGE_SIZE, s};
 	overlays_changed(mem);
 	return 0;
 }

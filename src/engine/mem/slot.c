@@ -111,7 +111,7 @@ static void ranges_insert(struct memory *mem, struct slot *s)
 {
 	struct range *r = seq_open(&mem->range_seq, ranges_search(mem, s->gpa));
 
-	*r = (struct range){s->gpa, s};
+	*r = (struct range){s->gpa, s->size, s};
 	ranges_changed(mem);
 }
 

@@ -195,7 +195,7 @@ static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct access_
 	if (unlikely(ret->once) && (r = ask_rights(cpu, lin, w.gpa, denied & access_kinds(acc))))
 		return r;
 	ret->gpa = w.gpa = view_reached(cpu->remaps, w.gpa);
-	s = slot_find(cpu->machine->mem, w.gpa, &cpu->slot_hint[HINT_DATA]);
+	s = slot_find_by(cpu, w.gpa);
 	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
 		fill(cpu, lin, acc, s, &w, denied, ret);
 	} else if (!s && mem_private_missing(cpu, w.gpa)) {
@@ -234,7 +234,7 @@ int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gp
 
 static void retract_writer(struct cpu *cpu, u64 gpa, bool global)
 {
-	const struct slot *s = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
+	const struct slot *s = slot_find_by(cpu, gpa);
 
 	if (s)
 		slot_retract_writer(s, gpa, cpu->id, writer_bit(cpu, global));
@@ -313,7 +313,7 @@ void tlb_flush_nonglobal(struct cpu *cpu)
 
 static bool may_write(struct cpu *cpu, bool global, u64 gpa)
 {
-	const struct slot *s = slot_find(cpu->machine->mem, gpa, &cpu->slot_hint[HINT_DATA]);
+	const struct slot *s = slot_find_by(cpu, gpa);
 
 	return s &&
 	       (__atomic_load_n(slot_state(s, gpa), __ATOMIC_SEQ_CST) & writer_bit(cpu, global));

@@ -127,7 +127,7 @@ static enum outcome read_entry(struct cpu *cpu, struct trail *t, u64 lin, unsign
 	if (!t->peek && ask_walk(cpu, lin, e->named, TAP_WALK_READ))
 		return WALK_ASKED;
 	e->gpa = view_reached(t->remaps, e->named);
-	e->slot = slot_find(cpu->machine->mem, e->gpa, &cpu->slot_hint[HINT_TABLES]);
+	e->slot = slot_find_by(cpu, e->gpa);
 	if (!e->slot)
 		return WALK_NO_RAM;
 	e->hva = e->slot->hva + (e->gpa - e->slot->gpa);
