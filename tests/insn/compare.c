@@ -100,7 +100,8 @@ static bool known_offset_fault(
 static bool known_wrap(const struct report *r)
 {
 	return on_host(r) && (r->faulted->mem_size == 10 || r->faulted->desc->op == OP_BOUND ||
-				     r->faulted->desc->op == OP_MASKMOV || r->faulted->opmask);
+				     r->faulted->desc->op == OP_MASKMOV ||
+				     r->faulted->desc->op == OP_COMPRESS || r->faulted->opmask);
 }
 
 /* With TF set a trap may come between two elements, the first being done (SDM 2: VPGATHERDD, VPSCATTERDD). */
