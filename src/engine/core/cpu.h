@@ -45,6 +45,12 @@ enum cpu_result {
 	BIT(3) /* a write that reads first, by the same address: for the rights of the page */
 #define ACC_ALSO_WRITE BIT(4) /* a read that comes before such a write: for who sees it leave */
 
+/*
+ * A read by code that goes on to write there, if nothing comes in between. A page that is dirty already may have an entry for
+ * the write at once: the guest sees nothing of it.
+ */
+#define ACC_WRITE_NEXT BIT(5)
+
 /* ---- software TLB ---- */
 
 #define TLB_BITS 16
@@ -289,6 +295,19 @@ struct apic_own {
 	u8 cr8;   /* where the local APIC is the caller's; else the TPR is the register */
 };
 
+/*
+ * Tables of the lowest level that page walks have passed through, as processors' paging-structure caches have them (SDM
+ * 3:4.10.3): by the region of 2 MiB that a table maps, and with the rights of the entries above it. They hold until the
+ * next flush of whatever kind.
+ */
+#define TABLE_BITS    21 /* of a region */
+#define PASSED_TABLES 512
+struct passed_table {
+	u64 region, epoch; /* lin >> TABLE_BITS; passed_epoch then */
+	u64 table;
+	bool user, writable, nx;
+};
+
 struct cpu {
 	/* Touched by translated code and assembly: keep the order, the offsets are those of layout.h. */
 	u64 frame[FRAME_SIZE / 8]; /* FRAME_*: spill slots that translated code uses most */
@@ -476,6 +495,8 @@ struct cpu {
 	u32 mem_view;
 	const struct rights *denies;
 	const struct remaps *remaps;
+	u64 passed_epoch;
+	struct passed_table passed[PASSED_TABLES];
 	/* the last translation that led to no RAM, see tlb.c: its page and kind of access (0: none) */
 	u64 mmio_tag, mmio_gpa;
 	/* completed flushes of all write entries; read by page_watch() of others */

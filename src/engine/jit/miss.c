@@ -67,6 +67,13 @@ static bool first_writes(const struct insn *in)
 	return insn_class(in) & OC_PUSHES;
 }
 
+static unsigned group_access(const struct miss *m, const struct insn *first)
+{
+	if (first_writes(first))
+		return ACC_WRITE;
+	return m->kind == TLB_WRITE ? ACC_READ | ACC_WRITE_NEXT : ACC_READ;
+}
+
 bool miss_retry_group(struct cpu *cpu, const struct exit_record *rec, const struct insn *in)
 {
 	u64 lin = cpu->gpr[rec->base & 15] + (u64)(s64)(rec->target >> 16);
@@ -74,5 +81,5 @@ bool miss_retry_group(struct cpu *cpu, const struct exit_record *rec, const stru
 		.size = rec->target & 0xffff,
 		.kind = rec->base & RECORD_WRITES ? TLB_WRITE : TLB_READ};
 
-	return filled(cpu, &m, first_writes(in) ? ACC_WRITE : ACC_READ);
+	return filled(cpu, &m, group_access(&m, in));
 }

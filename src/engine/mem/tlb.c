@@ -156,9 +156,11 @@ static u64 mmio_tag(const struct cpu *cpu, u64 lin, unsigned acc)
 	return (lin & PAGE_MASK) | 1 | access_view(cpu, acc) << 1 | (acc & ACC_WRITE) << 3;
 }
 
-static void mmio_forget(struct cpu *cpu)
+/* What is known of walks beside the entries. */
+static void forget_walks(struct cpu *cpu)
 {
 	cpu->mmio_tag = 0;
+	cpu->passed_epoch++;
 }
 
 /* ---- rights of the page ---- */
@@ -181,6 +183,12 @@ static int ask_rights(struct cpu *cpu, u64 lin, u64 gpa, u8 missing)
 	return CPU_OK;
 }
 
+/* May the page have an entry for writes although it has only been read? */
+static bool writes_unseen(const struct slot *s, const struct walk *w, u8 denied)
+{
+	return w->dirty && w->writable && !denied && !(s->flags & SLOT_READONLY);
+}
+
 static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct access_target *ret)
 {
 	const struct slot *s;
@@ -196,6 +204,8 @@ static int translate_walk(struct cpu *cpu, u64 lin, unsigned acc, struct access_
 		return r;
 	ret->gpa = w.gpa = view_reached(cpu->remaps, w.gpa);
 	s = slot_find_by(cpu, w.gpa);
+	if ((acc & ACC_WRITE_NEXT) && s && writes_unseen(s, &w, denied))
+		acc |= ACC_WRITE;
 	if (s && !((acc & ACC_WRITE) && (s->flags & SLOT_READONLY))) {
 		fill(cpu, lin, acc, s, &w, denied, ret);
 	} else if (!s && mem_private_missing(cpu, w.gpa)) {
@@ -285,7 +295,7 @@ void tlb_flush_all(struct cpu *cpu)
 		return;
 	}
 	stat_inc(cpu, STAT_TLB_FLUSH);
-	mmio_forget(cpu);
+	forget_walks(cpu);
 	for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
 		flush_class(cpu, false, kind);
 		flush_class(cpu, true, kind);
@@ -305,7 +315,7 @@ void tlb_flush_nonglobal(struct cpu *cpu)
 {
 	check_inside(cpu);
 	stat_inc(cpu, STAT_TLB_FLUSH);
-	mmio_forget(cpu);
+	forget_walks(cpu);
 	flush_class(cpu, false, TLB_READ);
 	flush_class(cpu, false, TLB_WRITE);
 	fetch_flush(cpu, true);
@@ -401,7 +411,7 @@ void tlb_flush_page(struct cpu *cpu, u64 lin)
 
 	check_inside(cpu);
 	stat_inc(cpu, STAT_INVLPG);
-	mmio_forget(cpu);
+	forget_walks(cpu);
 	lin = ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
 	large = maybe_large(cpu, lin);
 	flush_small_page(cpu, lin);

@@ -4,7 +4,8 @@
  *
  * Three steps: walk_tables() reads each entry once and has no side effect; allowed() decides about
  * the access; mark_used() sets A and D bits and starts over if an entry has changed meanwhile. So a
- * walk that faults leaves no A bit behind, which the manual permits.
+ * walk that faults leaves no A bit behind, which the manual permits. A walk that has succeeded notes its last table, where
+ * the next one through it begins.
  *
  * PDPTEs of PAE paging are read at each walk, not at the load of CR3 (SDM 3:4.4.1 allows a guest
  * to see no difference as long as it reloads CR3 after changing them, which it must).
@@ -168,18 +169,60 @@ static void finish(const struct cpu *cpu, const struct trail *t, u64 lin, struct
 	w->dirty = leaf->value & PTE_D;
 }
 
-static enum outcome walk_tables(struct cpu *cpu, u64 lin, struct trail *t, struct walk *w)
+/* ---- tables that walks have passed through: struct passed_table ---- */
+
+static struct passed_table *passed_slot(struct cpu *cpu, u64 lin)
 {
-	const struct paging *p = paging_mode(cpu);
+	return &cpu->passed[(lin >> TABLE_BITS) % PASSED_TABLES];
+}
 
-	u64 reserved = reserved_anywhere(cpu, p);
+/* Who looks from outside, or is to be asked about each entry, walks all the way. */
+static bool may_pass(const struct cpu *cpu, const struct trail *t)
+{
+	return !t->peek && t->mode->entry == 8 && !t->remaps && !cpu->denies;
+}
 
+/* The level at which the walk begins. */
+static unsigned begin_walk(struct cpu *cpu, u64 lin, struct trail *t, struct walk *w)
+{
+	const struct passed_table *e = passed_slot(cpu, lin);
+
+	t->n = 0;
+	if (may_pass(cpu, t) && e->region == lin >> TABLE_BITS && e->epoch == cpu->passed_epoch) {
+		*w = (struct walk){.user = e->user, .writable = e->writable, .nx = e->nx};
+		t->table = e->table;
+		return 1;
+	}
 	/* The top table of PAE paging has four entries: lin has 32 bits. */
 	*w = (struct walk){.user = true, .writable = true};
-	t->mode = p;
-	t->n = 0;
-	t->table = cpu->cr3 & p->root;
-	for (unsigned level = p->levels; level; level--) {
+	t->table = cpu->cr3 & t->mode->root;
+	return t->mode->levels;
+}
+
+/* With the A bits set. All the way, as it was: above the last entry are the rights that it has not taken away. */
+static void note_passed(struct cpu *cpu, u64 lin, const struct trail *t)
+{
+	const struct paging *p = t->mode;
+	struct walk above = {.user = true, .writable = true};
+
+	if (t->n != p->levels || !may_pass(cpu, t))
+		return;
+	for (unsigned i = 0; i + 1 < t->n; i++)
+		accumulate(p, &t->entry[i], &above);
+	*passed_slot(cpu, lin) = (struct passed_table){.region = lin >> TABLE_BITS,
+		.epoch = cpu->passed_epoch,
+		.table = t->entry[t->n - 2].value & p->base,
+		.user = above.user,
+		.writable = above.writable,
+		.nx = above.nx};
+}
+
+static enum outcome walk_tables(struct cpu *cpu, u64 lin, struct trail *t, struct walk *w)
+{
+	const struct paging *p = t->mode = paging_mode(cpu);
+	u64 reserved = reserved_anywhere(cpu, p);
+
+	for (unsigned level = begin_walk(cpu, lin, t, w); level; level--) {
 		const struct visited *e = &t->entry[t->n];
 		enum outcome r = read_entry(cpu, t, lin, level);
 		bool large;
@@ -354,6 +397,7 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 	if (marked < 0)
 		return mem_host_fault(cpu, t.entry[t.n - 1].gpa, t.mode->entry);
 	ret->dirty |= !!(acc & ACC_WRITE);
+	note_passed(cpu, lin, &t);
 	return CPU_OK;
 }
 

@@ -207,6 +207,34 @@ static void fill(struct fixture *f, u64 lin, unsigned acc)
 	assert_non_null(hva);
 }
 
+/* Is there an entry for writes after a read of lin by code that goes on to write there? */
+static bool write_follows(struct fixture *f, u64 lin)
+{
+	fill(f, lin, ACC_READ | ACC_WRITE_NEXT);
+	assert_true(hit(f, TLB_READ, lin));
+	return hit(f, TLB_WRITE, lin);
+}
+
+/* Only where the guest sees nothing of it: the page is dirty, and may be written. */
+static void test_write_follows(void **state)
+{
+	const u64 lin = bases[1] + PAGE_SIZE, leaf = 0x6000 + 8;
+	struct fixture f;
+
+	fixture_open(&f, 1, RAM);
+	build_spaces(&f);
+	fixture_view(f.cpu, TLB_USER);
+	assert_false(write_follows(&f, lin));
+	assert_false(get64(&f, leaf) & PTE_D);
+	put64(&f, leaf, get64(&f, leaf) | PTE_D);
+	tlb_flush_page(f.cpu, lin);
+	assert_true(write_follows(&f, lin));
+	put64(&f, leaf, get64(&f, leaf) & ~2ull);
+	tlb_flush_page(f.cpu, lin);
+	assert_false(write_follows(&f, lin));
+	fixture_close(&f);
+}
+
 static void test_clean_page(void **state)
 {
 	struct fixture f;
@@ -449,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_device_page_forgotten),
 		cmocka_unit_test(test_device_page_permissions),
 		cmocka_unit_test(test_random),
+		cmocka_unit_test(test_write_follows),
 		cmocka_unit_test(test_clean_page),
 		cmocka_unit_test(test_global_survives_cr3),
 		cmocka_unit_test(test_invlpg_in_large_page),

@@ -338,6 +338,7 @@ static bool compare_one(struct fixture *f, u8 *copy, u64 lin, unsigned acc)
 	struct walk w = {0};
 	int r;
 
+	tlb_flush_all(f->cpu); /* the tables have changed since the last walk */
 	memcpy(copy, f->ram, MODEL_BYTES);
 	model_walk(f->cpu, copy, lin, acc, &want);
 	r = mmu_walk(f->cpu, lin, acc, &w);

@@ -113,6 +113,57 @@ static void test_peek(void **state)
 	fixture_close(&f);
 }
 
+static void expect_gpa(struct fixture *f, u64 lin, u64 gpa)
+{
+	struct walk w;
+
+	assert_int_equal(mmu_walk(f->cpu, lin, ACC_READ, &w), 0);
+	assert_int_equal(w.gpa, gpa);
+}
+
+/* A last table is remembered up to the next flush of any kind, whichever page that is for (SDM 3:4.10.4.1). */
+static void test_tables_passed(void **state)
+{
+	struct fixture f;
+
+	fixture_open(&f, 1, 0x10000);
+	map_one(&f, 0x5007);
+	put64(&f, 0x4000 + 8, 0x8007);
+	put64(&f, 0x6000, 0x7007);
+	expect_gpa(&f, 0x400123, 0x5123);
+	put64(&f, 0x4000, 0x9007); /* the last entry is read each time */
+	expect_gpa(&f, 0x400123, 0x9123);
+	put64(&f, 0x3000 + 2 * 8, 0x6007);
+	tlb_flush_page(f.cpu, 0x401000);
+	expect_gpa(&f, 0x400123, 0x7123);
+	put64(&f, 0x3000 + 2 * 8, 0x4007);
+	tlb_flush_nonglobal(f.cpu);
+	expect_gpa(&f, 0x400123, 0x9123);
+	put64(&f, 0x3000 + 2 * 8, 0x6007);
+	tlb_flush_all(f.cpu);
+	expect_gpa(&f, 0x400123, 0x7123);
+	fixture_close(&f);
+}
+
+/* What the entries above take away stays taken away for the second page of a table. */
+static void test_rights_of_passed_tables(void **state)
+{
+	struct fixture f;
+	struct walk w;
+
+	fixture_open(&f, 1, 0x10000);
+	map_one(&f, 0x5007);
+	put64(&f, 0x4000 + 8, 0x8007);
+	put64(&f, 0x2000, 0x3005); /* not writable */
+	put64(&f, 0x1000, 0x2003); /* not the user's */
+	expect_gpa(&f, 0x400123, 0x5123);
+	assert_int_equal(mmu_walk(f.cpu, 0x401000, ACC_READ, &w), 0);
+	assert_false(w.writable);
+	assert_false(w.user);
+	assert_int_equal(get64(&f, 0x4000 + 8), 0x8027);
+	fixture_close(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -122,6 +173,8 @@ int main(void)
 		cmocka_unit_test(test_tables_in_rom),
 		cmocka_unit_test(test_tables_are_logged_and_watched),
 		cmocka_unit_test(test_peek),
+		cmocka_unit_test(test_tables_passed),
+		cmocka_unit_test(test_rights_of_passed_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL) != 0;
