@@ -199,7 +199,7 @@ static void test_stepped(void **state)
 	GUEST_CODE(&g, 0xb9, 0x05, 0x00, /* mov $5, %cx */
 		0x27,                    /* daa: not translated */
 		0x00, 0x26, 0x00, 0x80,  /* add %ah, 0x8000: nor is this */
-		0x88, 0x06, 0x00, 0x90,  /* mov %al, 0x9000: the first time no TLB entry */
+		0x89, 0x06, 0xff, 0x9f,  /* mov %ax, 0x9fff: crosses a page */
 		0xe2, 0xf5,              /* loop to daa */
 		0xf4);                   /* hlt */
 	run_to(&g, KVM_EXIT_HLT);
@@ -209,9 +209,9 @@ static void test_stepped(void **state)
 	assert_int_equal(stat(fd, "insns_missed_bcd"), 0);
 	assert_int_equal(stat(fd, "insns_untranslated_native"), 5);
 	assert_int_equal(stat_word(fd, "insns_untranslated_native_opcodes", 0x00), 5);
-	assert_int_equal(stat(fd, "insns_missed_native"), 1);
-	assert_int_equal(stat_word(fd, "insns_missed_native_opcodes", 0x88), 1);
-	assert_in_range(stepped, 11, 20);
+	assert_int_equal(stat(fd, "insns_missed_native"), 5);
+	assert_int_equal(stat_word(fd, "insns_missed_native_opcodes", 0x89), 5);
+	assert_in_range(stepped, 15, 24);
 	close(fd);
 	guest_close(&g);
 }

@@ -38,7 +38,7 @@ enum record_kind {
 
 struct exit_record {
 	u8 kind;
-	u8 base; /* REC_GROUP: register that the group is relative to, and RECORD_WRITES. REC_STEP: RECORD_NO_FORM, or 0 */
+	u8 base; /* REC_GROUP: register that the group is relative to, and RECORD_WRITES. REC_STEP: RECORD_* */
 	u16 guest; /* offset of the instruction from the block's start */
 	u32 block; /* index of the block it belongs to */
 	/* REC_STEP: cache offset of the code after the instruction, 0: none. REC_LINK: of the displacement to patch. REC_GROUP: of the check. REC_PAGELINK: of the displacement with the token. */
@@ -48,7 +48,10 @@ struct exit_record {
 };
 
 #define RECORD_WRITES  BIT(7)
+/* REC_STEP: */
 #define RECORD_NO_FORM BIT(0) /* nothing was generated for the instruction */
+#define RECORD_SHADOWED                                                                            \
+	BIT(1) /* the one before it holds interrupts off: nobody may leave in front of it */
 
 struct code_cache {
 	u32 keys[JUMP_TABLES]; /* block_key | KEY_USED that owns each jump table number */

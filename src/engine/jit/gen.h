@@ -236,6 +236,12 @@ void gen_indirect_tagged(struct gen *g);
 /* Host register that holds guest register reg: itself, r11 for rsp, or temp loaded from memory. */
 unsigned gen_source(struct gen *g, unsigned reg, unsigned temp);
 
+/* Does the instruction before this one hold interrupts off? None does at the beginning of a block. */
+static inline bool gen_shadowed(const struct gen *g, unsigned i)
+{
+	return i && insn_shadow(&g->insn[i - 1]);
+}
+
 /* A shadow covers the next instruction: none at the end of a block, where interrupts are looked for. */
 static inline bool gen_shadow_fits(const struct gen *g, const struct insn *in)
 {

@@ -91,6 +91,7 @@ void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_
 	uv_assert(g->cold_count <= GEN_COLD_MAX);
 	*c = (struct cold_exit){.from = jump_disp,
 		.kind = kind,
+		.detail = kind == REC_STEP && gen_shadowed(g, g->now) ? RECORD_SHADOWED : 0,
 		.restore_rcx = restore_rcx,
 		.guest = g->place[g->now].guest,
 		.target = g->place[g->now].guest + g->insn[g->now].len};
@@ -99,7 +100,7 @@ void gen_cold(struct gen *g, u8 *jump_disp, enum record_kind kind, bool restore_
 void gen_step(struct gen *g)
 {
 	gen_cold(g, emit_jmp32(&g->e), REC_STEP, false);
-	g->cold[g->cold_count - 1].detail = RECORD_NO_FORM;
+	g->cold[g->cold_count - 1].detail |= RECORD_NO_FORM;
 }
 
 /* An access that is to be checked. */

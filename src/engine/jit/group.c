@@ -161,7 +161,8 @@ static void add_member(struct finder *f, unsigned i, const struct access *a)
 		close_group(f);
 		f->moved = 0;
 		off = a->disp;
-		if (off <= -OFFSET_MAX || off >= OFFSET_MAX)
+		/* From a check that fails the vcpu may leave in front of the first. */
+		if (off <= -OFFSET_MAX || off >= OFFSET_MAX || gen_shadowed(f->g, i))
 			return;
 		f->open = (struct group){.first = (u8)i,
 			.base = a->base,

@@ -2,6 +2,7 @@
 /* See miss.h. */
 #include "engine/jit/miss.h"
 
+#include "engine/core/block_key.h"
 #include "engine/insn/operand.h"
 #include "engine/mem/mem.h"
 
@@ -54,8 +55,10 @@ const u8 *miss_retry(struct cpu *cpu, const struct exit_record *rec, const struc
 		.size = in->mem_size, .kind = in->desc->mem == MEM_READ ? TLB_READ : TLB_WRITE};
 	unsigned acc = m.kind == TLB_READ ? ACC_READ : ACC_WRITE;
 
-	if ((rec->base & RECORD_NO_FORM) || !plain_access(cpu, in) ||
-		operand_linear(cpu, in, m.size, acc, &m.lin) || !filled(cpu, &m, acc))
+	/* The entry of a block may refuse its first instruction (BK_LIMIT_ODD), and would not be asked again. */
+	if ((rec->base & (RECORD_NO_FORM | RECORD_SHADOWED)) || (t->key & BK_LIMIT_ODD) ||
+		!plain_access(cpu, in) || operand_linear(cpu, in, m.size, acc, &m.lin) ||
+		!filled(cpu, &m, acc))
 		return NULL;
 	return code_of(cpu, t, rec->guest);
 }

@@ -75,12 +75,60 @@ static void test_device(void **state)
 	world_close(&w);
 }
 
+/* xor %ax, %ax; mov %ax, %ss; incb (%bx); hlt: no interrupt may come in front of the third, so step() does it. */
+static void test_shadow(void **state)
+{
+	struct vcpu_state v;
+
+	open();
+	WORLD_CODE(&w, 0x31, 0xc0, 0x8e, 0xd0, 0xfe, 0x07, 0xf4);
+	vcpu_get(w.v, ST_REGS, &v);
+	v.gpr[RBX] = FIRST;
+	assert_int_equal(vcpu_set(w.v, ST_REGS, &v), 0);
+	assert_int_equal(run().missed, 1);
+	assert_int_equal(w.ram[FIRST], 1);
+	world_close(&w);
+}
+
+static void run_within(u32 limit)
+{
+	struct vcpu_state v;
+
+	vcpu_get(w.v, ST_REGS | ST_SREGS, &v);
+	v.rip = CODE;
+	v.gpr[RBX] = FIRST;
+	v.gpr[RAX] = 0;
+	v.seg[SEG_CS].limit = limit;
+	assert_int_equal(vcpu_set(w.v, ST_REGS | ST_SREGS, &v), 0);
+	run_to(w.v, EXIT_HLT);
+}
+
+/*
+ * incb (%bx); inc %ax; hlt: a block, which looks at the limit of cs where it begins. Then only the first is within the limit,
+ * whose memory the TLB does not have.
+ */
+static void test_code_limit(void **state)
+{
+	open();
+	world_vector(&w, X86_GP, 0x800);
+	WORLD_PUT(&w, 0x800, 0xf4);
+	WORLD_CODE(&w, 0xfe, 0x07, 0x40, 0xf4);
+	run_within(CODE + 0x800);
+	assert_int_equal(gpr_of(w.v, RAX), 1);
+	run_within(CODE + 1);
+	assert_int_equal(gpr_of(w.v, RAX), 0);
+	assert_int_equal(w.ram[FIRST], 2);
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pages),
 		cmocka_unit_test(test_crossing),
 		cmocka_unit_test(test_device),
+		cmocka_unit_test(test_shadow),
+		cmocka_unit_test(test_code_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
