@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * dirty MIB: fills so many MiB with numbers, and says "@@filled"; then writes to each page in turn, over and over. Lines:
- * "= pass NANOSECONDS NUMBER" of each pass. A page that has lost its number is
- * told of by "@@lost", and ends it. Runs in guests that are saved, restored and whose writes are logged (moves.py).
+ * "= pass NANOSECONDS NUMBER" of each pass. A page that has lost its number is told of by "@@lost", and ends it. Runs in
+ * guests that are saved, restored and whose writes are logged (moves.py).
  */
 #include <stdint.h>
 #include <stdio.h>

@@ -12,7 +12,8 @@ import tempfile
 import time
 
 import machines
-from qmp import Failure, Monitor
+import monitored
+from qmp import Failure
 
 PROGRAM = os.path.join(machines.TOP, 'build', 'bench', 'dirty')
 MIB = 768
@@ -22,20 +23,11 @@ ROWS = {'save': 'seconds to save 1 GiB to a file', 'restore': 'seconds to restor
         'plain': 'ms for a write to each of 196608 pages', 'logged': 'the same when each is the first that is logged'}
 
 
-class Guest(machines.Guest):
+class Guest(monitored.Guest):
     def __init__(self, env, tmp, initrd, args=()):
-        path = os.path.join(tmp, f'qmp{time.monotonic_ns()}')
-        argv = ['qemu-system-x86_64', '-M', 'q35', '-accel', ACCEL[env], '-m', '1G', '-nodefaults', '-display', 'none',
-                '-serial', 'stdio', '-qmp', f'unix:{path},server=on,wait=off', '-kernel', machines.KERNEL, '-initrd', initrd,
-                '-append', 'console=ttyS0 quiet mitigations=off', '-no-reboot', *args]
-        if env != 'tcg':
-            argv = [machines.USERVISOR, 'exec', '--'] + argv
-        super().__init__(argv, terminal=True)
-        try:
-            self.monitor = Monitor(path, lambda: self.process.poll() is None)
-        except Exception:
-            self.close()
-            raise
+        super().__init__(tmp, ['qemu-system-x86_64', '-M', 'q35', '-accel', ACCEL[env], '-m', '1G', '-kernel',
+                               machines.KERNEL, '-initrd', initrd, '-append', 'console=ttyS0 quiet mitigations=off',
+                               '-no-reboot', *args], env != 'tcg')
 
     def passes(self, seconds):
         """ns of each pass that begins and ends in that time."""

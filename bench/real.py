@@ -16,7 +16,8 @@ import time
 
 import counters
 import machines
-from qmp import Failure, Monitor
+import monitored
+from qmp import Failure
 
 DISK = os.path.join(machines.GUEST, 'real')
 JOBS = {
@@ -77,24 +78,15 @@ def make_disk():
 
 # ---- guests ----
 
-class Guest(machines.Guest):
-    """A QEMU with the disk, or firmware, and a monitor."""
+class Guest(monitored.Guest):
+    """A QEMU with the disk, or firmware."""
 
     def __init__(self, env, tmp, append, args=()):
-        path = os.path.join(tmp, f'qmp{time.monotonic_ns()}')
         accel, cpu = ('tcg', 'max') if env == 'tcg' else ('kvm', 'host')
-        argv = ['qemu-system-x86_64', '-M', 'q35', '-accel', accel, '-cpu', cpu, '-m', '1G', '-nodefaults', '-display',
-                'none', '-serial', 'stdio', '-qmp', f'unix:{path},server=on,wait=off', '-drive',
-                f'if=none,id=d,file={DISK}/disk.img,format=raw,snapshot=on', '-device', 'virtio-blk-pci,drive=d',
-                '-kernel', machines.KERNEL, '-initrd', f'{DISK}/initrd', '-append', f'{APPEND} {append}', *args]
-        if env == 'soft':
-            argv = [machines.USERVISOR, 'exec', '--'] + argv
-        super().__init__(argv, terminal=True)
-        try:
-            self.monitor = Monitor(path, lambda: self.process.poll() is None)
-        except Exception:
-            self.close()
-            raise
+        super().__init__(tmp, ['qemu-system-x86_64', '-M', 'q35', '-accel', accel, '-cpu', cpu, '-m', '1G', '-drive',
+                               f'if=none,id=d,file={DISK}/disk.img,format=raw,snapshot=on', '-device',
+                               'virtio-blk-pci,drive=d', '-kernel', machines.KERNEL, '-initrd', f'{DISK}/initrd',
+                               '-append', f'{APPEND} {append}', *args], env == 'soft')
 
     def go(self):
         """Until the guest is ready for its next round, read the counters; then let it go on."""
