@@ -277,7 +277,17 @@ void fd_unwatch(struct machine *m, int fd, void *opaque)
 
 void fd_watch_look(struct machine *m)
 {
-	watches_run(&m->timers->watches, false);
+	watches_look(&m->timers->watches);
+}
+
+void fd_watch_take(struct machine *m)
+{
+	watches_take(&m->timers->watches);
+}
+
+void fd_watch_give_back(struct machine *m)
+{
+	watches_give_back(&m->timers->watches);
 }
 
 /* ---- the thread ---- */
@@ -329,7 +339,7 @@ static void *helper(void *opaque)
 		if (!fds[1].revents)
 			continue;
 		pthread_mutex_unlock(&ts->lock);
-		watches_run(&ts->watches, true);
+		watches_run(&ts->watches);
 		pthread_mutex_lock(&ts->lock);
 	}
 	pthread_mutex_unlock(&ts->lock);

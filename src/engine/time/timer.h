@@ -36,6 +36,9 @@ int fd_watch(struct machine *m, const struct watch_config *c);
 void fd_unwatch(struct machine *m, int fd, void *opaque);
 /* Is one of those readable that may be served anywhere? Then it is served here and now. */
 void fd_watch_look(struct machine *m);
+/* Who looks all the time takes these, so that the helper thread need not wake up, and gives them back. */
+void fd_watch_take(struct machine *m);
+void fd_watch_give_back(struct machine *m);
 /* What fd_watch() needs is made here, before sandboxes forbid it. 0 or -errno. */
 int fd_watch_prepare(struct machine *m);
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * See watch.h. The helper thread serves all watches. A vcpu that waits for an interrupt serves those that any thread may (irqfds),
- * and so spares itself the helper thread's waking up, which takes longer than many a device.
+ * and so spares itself the helper thread's waking up, which takes longer than many a device. They are in an epoll of their own, and
+ * that is in the helper thread's, but for the time that vcpus look themselves: else the thread would wake up all the same, and take the
+ * vcpu's CPU where there are few. (If the vcpu loses its CPU meanwhile, they wait until it has one again.)
  *
  * One watch runs at a time, so that who removes one has to wait for one thread at most. ready() runs without the lock, and
  * may remove its own watch.
@@ -18,8 +20,8 @@
 
 #define BATCH 16
 
-/* In the key, so that epoll tells it. */
-#define KEY_ANYWHERE 1ull
+/* In the helper thread's epoll: some of the other are readable. No watch's key. */
+#define KEY_ANYWHERE 0ull
 
 struct watch {
 	struct watch_config c;
@@ -31,6 +33,7 @@ void watches_init(struct watches *ws)
 {
 	pthread_mutex_init(&ws->lock, NULL);
 	atomic_init(&ws->epoll, -1);
+	atomic_init(&ws->anywhere, -1);
 }
 
 void watches_fini(struct watches *ws)
@@ -38,22 +41,60 @@ void watches_fini(struct watches *ws)
 	uv_assert(!ws->list);
 	if (ws->epoll >= 0)
 		fd_drop(ws->epoll);
+	if (ws->anywhere >= 0)
+		fd_drop(ws->anywhere);
 	pthread_mutex_destroy(&ws->lock);
+}
+
+static int have_epoll(_Atomic int *ret)
+{
+	int epoll;
+
+	if (*ret >= 0)
+		return 0;
+	epoll = fd_keep(sys_epoll_create1(EPOLL_CLOEXEC));
+	if (epoll < 0)
+		return -errno;
+	atomic_store(ret, epoll);
+	return 0;
+}
+
+/* What any thread may serve, in the helper thread's epoll: does it hear of it? */
+static int set_hearing(struct watches *ws, int op, bool hears)
+{
+	struct epoll_event ev = {.events = hears ? EPOLLIN : 0, .data.u64 = KEY_ANYWHERE};
+
+	return sys_epoll_ctl(ws->epoll, op, ws->anywhere, &ev) ? -errno : 0;
+}
+
+static int prepare(struct watches *ws)
+{
+	int err = have_epoll(&ws->anywhere);
+
+	if (err || ws->epoll >= 0)
+		return err;
+	err = have_epoll(&ws->epoll);
+	if (err)
+		return err;
+	err = set_hearing(ws, EPOLL_CTL_ADD, true);
+	if (err)
+		fd_drop(atomic_exchange(&ws->epoll, -1));
+	return err;
 }
 
 int watches_prepare(struct watches *ws)
 {
-	int err = 0;
+	int err;
 
 	pthread_mutex_lock(&ws->lock);
-	if (ws->epoll < 0) {
-		int epoll = fd_keep(sys_epoll_create1(EPOLL_CLOEXEC));
-
-		err = epoll < 0 ? -errno : 0;
-		atomic_store(&ws->epoll, epoll < 0 ? -1 : epoll);
-	}
+	err = prepare(ws);
 	pthread_mutex_unlock(&ws->lock);
 	return err;
+}
+
+static int epoll_of(const struct watches *ws, const struct watch *w)
+{
+	return w->c.anywhere ? ws->anywhere : ws->epoll;
 }
 
 /* With the lock held. */
@@ -61,10 +102,9 @@ static int link_watch(struct watches *ws, struct watch *w)
 {
 	struct epoll_event ev = {.events = EPOLLIN};
 
-	w->key = ws->next_key << 1 | (w->c.anywhere ? KEY_ANYWHERE : 0);
+	w->key = ++ws->last_key;
 	ev.data.u64 = w->key;
-	ws->next_key++;
-	if (sys_epoll_ctl(ws->epoll, EPOLL_CTL_ADD, w->c.fd, &ev))
+	if (sys_epoll_ctl(epoll_of(ws, w), EPOLL_CTL_ADD, w->c.fd, &ev))
 		return -errno;
 	w->next = ws->list;
 	ws->list = w;
@@ -107,7 +147,7 @@ void watches_remove(struct watches *ws, int fd, void *opaque)
 	pthread_mutex_lock(&ws->lock);
 	w = unlink_watch(ws, fd, opaque);
 	if (w)
-		sys_epoll_ctl(ws->epoll, EPOLL_CTL_DEL, fd, NULL);
+		sys_epoll_ctl(epoll_of(ws, w), EPOLL_CTL_DEL, fd, NULL);
 	while (w && ws->running == w && !pthread_equal(pthread_self(), ws->runner))
 		cond_wait(&ws->idle, &ws->lock);
 	pthread_mutex_unlock(&ws->lock);
@@ -150,13 +190,46 @@ static void serve(struct watches *ws, const struct epoll_event *ev, bool helper)
 	pthread_mutex_unlock(&ws->lock);
 }
 
-void watches_run(struct watches *ws, bool helper)
+static void run_epoll(struct watches *ws, int epoll, bool helper)
 {
 	struct epoll_event ev[BATCH];
-	int epoll = atomic_load(&ws->epoll);
 	int n = epoll < 0 ? 0 : sys_epoll_wait(epoll, ev, BATCH, 0);
 
 	for (int i = 0; i < n; i++)
-		if (helper || (ev[i].data.u64 & KEY_ANYWHERE))
+		if (ev[i].data.u64 == KEY_ANYWHERE)
+			run_epoll(ws, atomic_load(&ws->anywhere), helper);
+		else
 			serve(ws, &ev[i], helper);
+}
+
+void watches_run(struct watches *ws)
+{
+	run_epoll(ws, atomic_load(&ws->epoll), true);
+}
+
+void watches_look(struct watches *ws)
+{
+	run_epoll(ws, atomic_load(&ws->anywhere), false);
+}
+
+/* What has become readable meanwhile is told when the helper thread hears again. Without an epoll there is nothing to hear. */
+static void count_takers(struct watches *ws, unsigned takers)
+{
+	if (ws->epoll >= 0 && !ws->takers != !takers)
+		(void)set_hearing(ws, EPOLL_CTL_MOD, !takers);
+	ws->takers = takers;
+}
+
+void watches_take(struct watches *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	count_takers(ws, ws->takers + 1);
+	pthread_mutex_unlock(&ws->lock);
+}
+
+void watches_give_back(struct watches *ws)
+{
+	pthread_mutex_lock(&ws->lock);
+	count_takers(ws, ws->takers - 1);
+	pthread_mutex_unlock(&ws->lock);
 }

@@ -21,8 +21,11 @@ struct watches {
 	struct cond idle; /* running has changed to NULL */
 	struct watch *list, *running;
 	pthread_t runner; /* who runs it */
-	u64 next_key;
-	_Atomic int epoll; /* -1: watches_prepare() was not called */
+	u64 last_key;
+	unsigned takers;   /* who look themselves */
+	_Atomic int epoll; /* the helper thread's; -1: watches_prepare() was not called */
+	_Atomic int
+		anywhere; /* of what any thread may serve; in the other one while there are no takers */
 };
 
 void watches_init(struct watches *ws);
@@ -30,7 +33,12 @@ void watches_fini(struct watches *ws); /* nothing may be watched */
 int watches_prepare(struct watches *ws);
 int watches_add(struct watches *ws, const struct watch_config *c);
 void watches_remove(struct watches *ws, int fd, void *opaque);
-/* Call ready() of all that are readable; helper: or of those alone that any thread may serve. */
-void watches_run(struct watches *ws, bool helper);
+/* By the helper thread: call ready() of all that are readable. */
+void watches_run(struct watches *ws);
+/* By any thread: of those that any thread may serve. */
+void watches_look(struct watches *ws);
+/* Until they are given back the helper thread does not hear of these, for somebody else looks. */
+void watches_take(struct watches *ws);
+void watches_give_back(struct watches *ws);
 
 #endif

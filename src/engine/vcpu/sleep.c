@@ -97,11 +97,10 @@ static bool is_requested(struct vcpu *v)
 }
 
 /* True: there is a request, and no reason to sleep. */
-static bool spin(struct vcpu *v, u64 start)
+static bool spin_until_request(struct vcpu *v, u64 start)
 {
 	u64 before = start, now = start;
 
-	stat_inc(&v->cpu, STAT_HALT_ATTEMPTED_POLL);
 	while (!is_requested(v)) {
 		if (now - start >= v->spin_ns || !has_spare_cpu(v->machine))
 			return false;
@@ -114,8 +113,20 @@ static bool spin(struct vcpu *v, u64 start)
 		before = now;
 		now = host_ns();
 	}
-	stat_inc(&v->cpu, STAT_HALT_SUCCESSFUL_POLL);
 	return true;
+}
+
+static bool spin(struct vcpu *v, u64 start)
+{
+	bool ret;
+
+	stat_inc(&v->cpu, STAT_HALT_ATTEMPTED_POLL);
+	fd_watch_take(v->machine);
+	ret = spin_until_request(v, start);
+	fd_watch_give_back(v->machine);
+	if (ret)
+		stat_inc(&v->cpu, STAT_HALT_SUCCESSFUL_POLL);
+	return ret;
 }
 
 /* From how long it has waited, in whatever way. */

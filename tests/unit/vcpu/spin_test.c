@@ -193,6 +193,31 @@ static void test_leaves_others(void **state)
 	close(fd);
 }
 
+/* The helper thread does not even wake up for what somebody else looks at. */
+static void test_takes_from_helper(void **state)
+{
+	int fd = eventfd(0, EFD_NONBLOCK);
+	struct watch_config c = {.fd = fd, .anywhere = true, .ready = serve, .opaque = &fd};
+	struct world w;
+
+	open_sleeper(&w, 2);
+	atomic_store(&served, 0);
+	assert_int_equal(fd_watch(w.m, &c), 0);
+	fd_watch_take(w.m);
+	fd_watch_take(w.m);
+	write_one(fd);
+	nap_us(20000);
+	fd_watch_give_back(w.m);
+	nap_us(20000);
+	assert_int_equal(atomic_load(&served), 0);
+	fd_watch_give_back(w.m);
+	while (!atomic_load(&served))
+		sched_yield();
+	fd_unwatch(w.m, fd, &fd);
+	world_close(&w);
+	close(fd);
+}
+
 /* ---- when it spins ---- */
 
 /* Short sleeps teach it to spin, a long one not to. */
@@ -234,6 +259,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_takes_irqfd),
 		cmocka_unit_test(test_leaves_others),
+		cmocka_unit_test(test_takes_from_helper),
 		cmocka_unit_test(test_learns),
 		cmocka_unit_test(test_leaves_a_cpu),
 	};
