@@ -219,6 +219,21 @@ struct way {
 	u32 epoch; /* of the code cache */
 };
 
+/* The pages that were compared since all ways to code were last dropped; some are missing if count is greater than CHECKS_MAX. jit/check.c */
+#define CHECKS_MAX 512u
+struct checks {
+	u64 due, done; /* times that all of them are to be compared again, and have been */
+	u64 drops;     /* of all ways */
+	u32 count, again;
+	u32 slots; /* machine.slot_generation when the ways were dropped */
+	bool on;   /* kept.on then */
+	struct compared_page {
+		u64 page;
+		const u8 *hva;
+		bool kept;
+	} page[CHECKS_MAX];
+};
+
 /*
  * Pages of code that are known to be as they were when their blocks were compared with them, because nobody has written
  * to them: see mem/written.c.
@@ -475,8 +490,10 @@ struct cpu {
 	struct checked_page {
 		u64 page; /* | CHECKED_GLOBAL */
 		u64 epoch, recheck;
-		u64 kept; /* era + 1; 0: not kept */
+		u64 kept;  /* era + 1; 0: not kept */
+		u64 noted; /* checks.drops */
 	} page_checked[2048];
+	struct checks checks;
 	u64 rechecks;      /* that have found kept pages as they were: others must be compared */
 	u64 jump_rechecks; /* up to which entries for those were dropped */
 	u32 jump_opens;    /* such entries */

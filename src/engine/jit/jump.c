@@ -11,12 +11,11 @@
 
 #include "engine/code/cache.h"
 #include "engine/core/stat.h"
+#include "engine/jit/check.h"
 #include "engine/jit/pagelink.h"
 #include "engine/jit/translate.h"
 #include "engine/host/raw.h"
 #include "engine/mem/mem.h"
-
-#define CHECKED_GLOBAL 1ull
 
 static void forget_all_tables(struct cpu *cpu)
 {
@@ -53,20 +52,13 @@ static void forget_entries_of(struct cpu *cpu, bool keep_global)
 	cpu->jump_opens = 0;
 }
 
-static void forget_checks(struct cpu *cpu, bool keep_global)
-{
-	cpu->check_epoch[0]++;
-	if (!keep_global)
-		cpu->check_epoch[1]++;
-}
-
 static void forget(struct cpu *cpu, bool keep_global)
 {
 	forget_entries_of(cpu, keep_global);
 	pagelink_flush(cpu, false);
 	if (!keep_global)
 		pagelink_flush(cpu, true);
-	forget_checks(cpu, keep_global);
+	checks_forget(cpu, keep_global);
 	cpu->jump_epoch = cpu->fetch_epoch;
 	cpu->jump_global_epoch = cpu->fetch_global_epoch;
 }
@@ -74,6 +66,14 @@ static void forget(struct cpu *cpu, bool keep_global)
 void jump_flush(struct cpu *cpu)
 {
 	forget(cpu, cpu->jump_global_epoch == cpu->fetch_global_epoch);
+}
+
+void jump_recheck(struct cpu *cpu)
+{
+	if (check_again(cpu))
+		return;
+	mmu_recheck_code(cpu);
+	jump_flush(cpu);
 }
 
 void jump_forget_open(struct cpu *cpu)
@@ -125,23 +125,6 @@ const u8 *jump_lookup(struct cpu *cpu)
 	return (const u8 *)cpu->jump[table].host[index];
 }
 
-static struct checked_page *checked(struct cpu *cpu, u64 gpa)
-{
-	return &cpu->page_checked[(gpa >> PAGE_SHIFT) % ARRAY_SIZE(cpu->page_checked)];
-}
-
-static bool is_kept(const struct cpu *cpu, const struct checked_page *seen)
-{
-	return seen->kept == cpu->kept.era + 1;
-}
-
-bool jump_page_kept(struct cpu *cpu, u64 gpa)
-{
-	const struct checked_page *seen = checked(cpu, gpa);
-
-	return (seen->page & PAGE_MASK) == (gpa & PAGE_MASK) && is_kept(cpu, seen);
-}
-
 static void learn_jump(struct cpu *cpu, u64 host, bool kept)
 {
 	u64 tag = cpu->rip + cpu->code_tag;
@@ -177,7 +160,7 @@ void jump_learn(struct cpu *cpu, const struct block *t)
 		*way_slot(cpu, tag, t->key) =
 			(struct way){tag, t->gpa, host, t->key, cpu->code_epoch};
 	if (!(t->key & BLOCK_PLAIN))
-		learn_jump(cpu, host, !t->gpa2 && jump_page_kept(cpu, t->gpa));
+		learn_jump(cpu, host, !t->gpa2 && check_page_kept(cpu, t->gpa));
 }
 
 const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
@@ -188,37 +171,6 @@ const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key)
 	if (w->tag != tag || w->gpa != gpa || w->key != key || w->epoch != cpu->code_epoch)
 		return NULL;
 	if (!(key & BLOCK_PLAIN))
-		learn_jump(cpu, w->host, jump_page_kept(cpu, gpa));
+		learn_jump(cpu, w->host, check_page_kept(cpu, gpa));
 	return (const u8 *)w->host;
-}
-
-/* Have its blocks been compared since it may have changed, or since its translation may have? */
-static bool is_checked(const struct cpu *cpu, const struct checked_page *seen, u64 page)
-{
-	if ((seen->page & PAGE_MASK) != page)
-		return false;
-	return is_kept(cpu, seen) ||
-	       (seen->epoch == cpu->check_epoch[seen->page & CHECKED_GLOBAL] &&
-		       seen->recheck == cpu->rechecks);
-}
-
-bool jump_check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
-{
-	struct checked_page *seen = checked(cpu, page);
-	bool global;
-	u64 look;
-
-	if (is_checked(cpu, seen, page))
-		return true;
-	if (guest_touch(hva)) /* not under the lock, see watch_and_lock() */
-		return false;
-	stat_inc(cpu, STAT_PAGES_COMPARED);
-	look = written_look(cpu, hva);
-	page_validate(cpu, page, hva);
-	global = mmu_fetch_global(cpu, lin);
-	*seen = (struct checked_page){.page = page | (global ? CHECKED_GLOBAL : 0),
-		.epoch = cpu->check_epoch[global],
-		.recheck = cpu->rechecks,
-		.kept = written_keep(cpu, hva, look) ? cpu->kept.era + 1 : 0};
-	return true;
 }

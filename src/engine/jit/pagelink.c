@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine/jit/check.h"
 #include "engine/jit/jump.h"
 #include "engine/jit/translate.h"
 #include "engine/mem/mem.h"
@@ -57,7 +58,7 @@ static void learn(struct cpu *cpu, u64 gpa, u32 token)
 		forget_all(p);
 	p->entry[user][i] = token ? token - (lin & PAGE_MASK) : 0;
 	p->log[global][p->count[global]++] = (u32)user << PAGELINK_BITS | i;
-	if (cpu->kept.on && !jump_page_kept(cpu, gpa))
+	if (cpu->kept.on && !check_page_kept(cpu, gpa))
 		p->open[p->opens++] = (u32)user << PAGELINK_BITS | i;
 }
 

@@ -10,6 +10,7 @@
 #include "engine/code/block.h"
 #include "engine/code/cache.h"
 #include "engine/cpu/fpu.h"
+#include "engine/jit/check.h"
 #include "engine/jit/jump.h"
 #include "engine/jit/miss.h"
 #include "engine/jit/pagelink.h"
@@ -42,7 +43,7 @@ static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
 	if (r || !host)
 		return r;
 	jump_refresh(cpu);
-	if (!jump_check_page(cpu, lin, *gpa, host))
+	if (!check_page(cpu, lin, *gpa, host))
 		*hva = NULL;
 	return CPU_OK;
 }

@@ -127,13 +127,25 @@ bool mmu_fetch_kept(struct cpu *cpu, u64 lin);
 /* After it: does that translation survive a CR3 write (until cpu->fetch_global_epoch changes)? */
 bool mmu_fetch_global(struct cpu *cpu, u64 lin);
 
+/* No page is kept any more. */
+static inline void kept_begin_era(struct kept *k)
+{
+	k->era++;
+	k->count = k->sorted = 0;
+}
+
 /* The caller may have written to code pages: have translations compared with memory before they are used again. */
 static inline void mmu_recheck_code(struct cpu *cpu)
 {
 	cpu->fetch_epoch++;
 	cpu->fetch_global_epoch++;
-	cpu->kept.era++;
-	cpu->kept.count = cpu->kept.sorted = 0;
+	kept_begin_era(&cpu->kept);
+}
+
+/* The same where not much is expected to have changed. */
+static inline void mmu_recheck_used(struct cpu *cpu)
+{
+	cpu->checks.due++;
 }
 
 /*

@@ -24,7 +24,7 @@ static void recheck(struct vcpu *v)
 	if (written_nothing(v))
 		v->cpu.rechecks++;
 	else
-		mmu_recheck_code(&v->cpu);
+		mmu_recheck_used(&v->cpu);
 }
 
 /* The vcpu's own thread alone writes its counter: no locked instruction, no shared cache line. */
