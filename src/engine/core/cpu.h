@@ -224,7 +224,8 @@ struct way {
 struct checks {
 	u64 due, done; /* times that all of them are to be compared again, and have been */
 	u64 drops;     /* of all ways */
-	u32 count, again;
+	u32 count;
+	u32 again; /* how often they have been compared again since then */
 	u32 slots; /* machine.slot_generation when the ways were dropped */
 	bool on;   /* kept.on then */
 	struct compared_page {
@@ -243,7 +244,7 @@ struct checks {
 struct kept {
 	bool on;     /* writes leave traces; else all that follows is of no use */
 	u64 era;     /* pages of other eras are not kept any more */
-	u32 slots;   /* machine.slot_generation when the era began */
+	u32 slots;   /* machine.slot_generation at the last recheck that could ask */
 	u32 reached; /* pages compared since the last recheck */
 	u32 asks;   /* rechecks that will ask the kernel before the next that compares everything */
 	u64 cost;   /* of asking; of the host's clock */
@@ -486,12 +487,13 @@ struct cpu {
 		u32 key; /* block_key + 1; 0: empty */
 		int number;
 	} jump_table_of[16];
-	/* code pages that were compared with memory, and when; see jump.c */
+	/* code pages that were compared with memory, and when; see jit/check.c */
 	struct checked_page {
 		u64 page; /* | CHECKED_GLOBAL */
 		u64 epoch, recheck;
 		u64 kept;  /* era + 1; 0: not kept */
-		u64 noted; /* checks.drops */
+		u64 noted; /* checks.drops; 0: not noted */
+		u32 place; /* in checks.page, if there was room */
 	} page_checked[2048];
 	struct checks checks;
 	u64 rechecks;      /* that have found kept pages as they were: others must be compared */

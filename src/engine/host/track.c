@@ -51,6 +51,7 @@ struct scan_arg {
 static struct {
 	pthread_mutex_t lock; /* what follows, but not its use */
 	bool allowed;
+	_Atomic bool given_up;
 	int process; /* that the descriptors are of */
 	int faults, pagemap, status;
 	_Atomic bool works;
@@ -162,11 +163,17 @@ bool track_works(void)
 	return atomic_load(&track.works);
 }
 
+bool track_given_up(void)
+{
+	return atomic_load_explicit(&track.given_up, memory_order_relaxed);
+}
+
 void host_track_writes(bool allowed)
 {
 	forget_parent();
 	pthread_mutex_lock(&track.lock);
 	track.allowed = allowed;
+	atomic_store(&track.given_up, !allowed);
 	if (!allowed)
 		end();
 	pthread_mutex_unlock(&track.lock);

@@ -66,14 +66,24 @@ void checks_forget(struct cpu *cpu, bool keep_global)
 	c->slots = atomic_load(&cpu->machine->slot_generation);
 }
 
-/* Those for which there is no room are counted: see can_compare(). */
-static void note(struct cpu *cpu, struct checked_page *seen, u64 page, const u8 *hva)
+/*
+ * Each page that a way leads to is noted, or count tells that there was no room for all. A page that was noted when it was kept counts as
+ * kept: see compare_again().
+ */
+static void note(struct cpu *cpu, struct checked_page *seen, const u8 *hva)
 {
 	struct checks *c = &cpu->checks;
+	bool kept = is_kept(cpu, seen);
 
+	if (seen->noted == c->drops) {
+		if (seen->place < CHECKS_MAX)
+			c->page[seen->place].kept |= kept;
+		return;
+	}
 	seen->noted = c->drops;
+	seen->place = c->count;
 	if (c->count < CHECKS_MAX)
-		c->page[c->count] = (struct compared_page){page, hva, is_kept(cpu, seen)};
+		c->page[c->count] = (struct compared_page){seen->page & PAGE_MASK, hva, kept};
 	c->count = MIN(c->count + 1, CHECKS_MAX + 1);
 }
 
@@ -97,19 +107,19 @@ bool check_page(struct cpu *cpu, u64 lin, u64 page, const u8 *hva)
 	bool global, kept;
 
 	if (is_checked(cpu, seen, page)) {
-		if (unlikely(seen->noted != cpu->checks.drops))
-			note(cpu, seen, page,
-				hva); /* it is kept, although all ways to it were dropped */
+		note(cpu, seen, hva); /* if it is kept, all ways to it may have been dropped */
 		return true;
 	}
 	if (!compare(cpu, page, hva, &kept))
 		return false;
 	global = mmu_fetch_global(cpu, lin);
-	*seen = (struct checked_page){.page = page | (global ? CHECKED_GLOBAL : 0),
-		.epoch = cpu->check_epoch[global],
-		.recheck = cpu->rechecks,
-		.kept = kept ? cpu->kept.era + 1 : 0};
-	note(cpu, seen, page, hva);
+	if (!is_of(seen, page))
+		seen->noted = 0;
+	seen->page = page | (global ? CHECKED_GLOBAL : 0);
+	seen->epoch = cpu->check_epoch[global];
+	seen->recheck = cpu->rechecks;
+	seen->kept = kept ? cpu->kept.era + 1 : 0;
+	note(cpu, seen, hva);
 	return true;
 }
 
@@ -129,7 +139,7 @@ static bool compare_again(struct cpu *cpu, struct compared_page *c)
 	return c->kept || !was_kept;
 }
 
-/* Is all of them known, and what is noted of the ways to them? */
+/* Are all of them known, and all ways to those that are open? */
 static bool can_compare(struct cpu *cpu)
 {
 	const struct checks *c = &cpu->checks;
@@ -147,8 +157,11 @@ bool check_again(struct cpu *cpu)
 		return false;
 	c->again++;
 	kept_begin_era(&cpu->kept);
-	for (u32 i = 0; i < c->count; i++)
+	for (u32 i = 0; i < c->count; i++) {
 		if (!compare_again(cpu, &c->page[i]))
 			return false;
+		if (unlikely(cpu->exit_request))
+			cpu_serve_requests(cpu); /* others wait */
+	}
 	return true;
 }

@@ -10,7 +10,7 @@ void jump_init(struct cpu *cpu);
 void jump_flush(struct cpu *cpu);
 /* Code may have changed: compare it, or forget all of it. */
 void jump_recheck(struct cpu *cpu);
-/* The same where pages that are kept have not: of others. */
+/* Forget the ways to pages that are not kept. */
 void jump_forget_open(struct cpu *cpu);
 /* Generated code for rip under the current mode bits, or NULL. */
 const u8 *jump_lookup(struct cpu *cpu);

@@ -33,8 +33,11 @@ static bool one_by_one(const struct cpu *cpu)
 	       (cpu->rflags & FL_RF);
 }
 
-/* One page of code, compared with what was translated from it. *hva NULL: not RAM, or nothing to translate from. */
-static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
+/*
+ * One page of code, compared with what was translated from it. *hva NULL: not RAM, or nothing to translate from. What is to be forgotten
+ * is forgotten before the first: what is learnt of a page that was noted before (check.c) would stay. See jump_stale() in cpu_run().
+ */
+static int code_page(struct cpu *cpu, u64 lin, bool first, u64 *gpa, const u8 **hva)
 {
 	u8 *host;
 	int r = mmu_code_page(cpu, lin, gpa, &host);
@@ -42,7 +45,8 @@ static int code_page(struct cpu *cpu, u64 lin, u64 *gpa, const u8 **hva)
 	*hva = host;
 	if (r || !host)
 		return r;
-	jump_refresh(cpu);
+	if (first)
+		jump_refresh(cpu);
 	if (!check_page(cpu, lin, *gpa, host))
 		*hva = NULL;
 	return CPU_OK;
@@ -78,11 +82,11 @@ static int locate(struct cpu *cpu, u64 lin, struct code_place *at)
 	*at = (struct code_place){.room = code_room(cpu)};
 	if (!at->room)
 		return CPU_OK;
-	r = code_page(cpu, lin, &at->gpa, &at->hva);
+	r = code_page(cpu, lin, true, &at->gpa, &at->hva);
 	at->gpa |= lin & ~PAGE_MASK;
 	if (r || !at->hva || !crosses_page(cpu, at->hva, lin))
 		return r;
-	r = code_page(cpu, cpu->code_size == 8 ? next : (u32)next, &at->gpa2, &at->hva2);
+	r = code_page(cpu, cpu->code_size == 8 ? next : (u32)next, false, &at->gpa2, &at->hva2);
 	if (!at->hva2)
 		at->hva = NULL;
 	return r;

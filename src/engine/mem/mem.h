@@ -142,7 +142,7 @@ static inline void mmu_recheck_code(struct cpu *cpu)
 	kept_begin_era(&cpu->kept);
 }
 
-/* The same where not much is expected to have changed. */
+/* The same before the next block is entered, by comparing all pages at once if that can be done (jump_refresh()). */
 static inline void mmu_recheck_used(struct cpu *cpu)
 {
 	cpu->checks.due++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When may code have been changed by somebody who is not one of the guest's processors: by DMA, by a loader, by a
- * debugger? Nobody tells; so translations are compared with memory, page by page as they are used, after each
+ * debugger? Nobody tells; so translations are compared with memory (jit/check.c) after each
  * event by which a guest learns that such a write is done:
  *
  * - the caller enters the vcpu: whatever it did for the last exit, or before, is done;
@@ -12,17 +12,23 @@
  */
 #include "engine/core/machine.h"
 #include "engine/core/vcpus.h"
+#include "engine/host/track.h"
 #include "engine/mem/mem_priv.h"
 #include "engine/mem/mem.h"
 #include "engine/mem/recheck.h"
 
 #define TICKS 8
 
-/* Pages that are kept and that nobody has written to are left alone. */
+/*
+ * Pages that are kept and that nobody has written to are left alone. A program with a userfaultfd may hold back pages that the guest
+ * will not reach, and not expect anybody to look at them.
+ */
 static void recheck(struct vcpu *v)
 {
 	if (written_nothing(v))
 		v->cpu.rechecks++;
+	else if (track_given_up())
+		mmu_recheck_code(&v->cpu);
 	else
 		mmu_recheck_used(&v->cpu);
 }

@@ -13,7 +13,7 @@
  *
  * A vcpu keeps the trusted pages that it has compared itself once. At a recheck it asks the kernel whether all of them are
  * as they were, and if so, their blocks and the ways to them stay. Asking takes as long as comparing a few pages. So it
- * is done after rechecks that had many pages compared, and now and then one is made again in the old way, to count.
+ * is done after rechecks that had many pages compared, and now and then all pages are compared again, to count them.
  *
  * A word is changed before its page is protected, and read after the kernel was asked. So whoever finds it unchanged and
  * the page protected knows that it has been all the time.
@@ -178,7 +178,7 @@ static bool ask(struct written *w, struct kept *k)
 	return unwritten && words_unchanged(w, k);
 }
 
-/* Does it pay? After a recheck of the old way it is known how many pages had to be compared. */
+/* Does it pay? After a recheck that compared it is known how many pages there were. */
 static bool pays(const struct written *w, struct kept *k, u32 reached)
 {
 	if (w->eager)

@@ -89,12 +89,27 @@ static void test_too_many(void **state)
 	world_close(&w);
 }
 
+/* A page that is held back may not be looked at before the guest reaches it. For good: the last test. */
+static void test_userfaultfd(void **state)
+{
+	open();
+	run();
+	assert_true(run());
+	host_track_writes(false);
+	for (u32 i = 0; i < 20; i++) {
+		assert_false(run());
+		w.ram[FIRST + i % PAGES * PAGE_SIZE] ^= INC_AX ^ INC_BX;
+	}
+	world_close(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ways_stay),
 		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_too_many),
+		cmocka_unit_test(test_userfaultfd),
 	};
 
 	return cmocka_run_group_tests_name("check", tests, NULL, NULL);
