@@ -47,14 +47,23 @@ static void pause_batch(struct tool *t, unsigned n)
 	CHECK_EQ(tool_reply(t, KVMI_V6_CONTROL_CMD_RESPONSE, NULL), 0);
 }
 
-static void resume(struct tool *t, unsigned n)
+/* The batch is answered before the vcpus stand still; each tells when it does. */
+static void await_pauses(struct tool *t, unsigned n, struct event *e)
 {
 	for (unsigned i = 0; i < n; i++) {
-		const struct event e = tool_next_of(t, i);
-
-		CHECK_EQ(e.id, KVMI_EVENT_PAUSE_VCPU);
-		tool_continue(t, &e);
+		e[i] = tool_next_of(t, i);
+		CHECK_EQ(e[i].id, KVMI_EVENT_PAUSE_VCPU);
 	}
+}
+
+static void resume(struct tool *t, unsigned n)
+{
+	struct event e[2];
+
+	CHECK(n <= ARRAY_SIZE(e));
+	await_pauses(t, n, e);
+	for (unsigned i = 0; i < n; i++)
+		tool_continue(t, &e[i]);
 }
 
 static u64 max_gfn(struct tool *t)
@@ -98,9 +107,7 @@ static void test_libvmi_read_only(enum dialect d)
 	CHECK_EQ(cmd_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
 	CHECK_EQ(r.msr[3], r.sregs.efer);
 	pause_batch(w.t, n);
-	/* The batch is answered before the vcpus stand still; each tells when it does. */
-	for (unsigned i = 0; i < 2; i++)
-		e[i] = tool_next_of(w.t, i);
+	await_pauses(w.t, 2, e);
 	was = vm_read64(w.vm, VM_DATA);
 	CHECK_EQ(cmd_get_registers(w.t, 1, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
 	CHECK_EQ(cmd_write(w.t, VM_PAGE(3) + 8, "written", 7), 0);
@@ -303,7 +310,7 @@ static void test_libmicrovmi(enum dialect d)
 	struct world w = WORLD(d, 2, LONG, busy);
 	static u8 page[4096];
 	struct regs_reply r;
-	struct event e;
+	struct event paused[2], e;
 	u32 n;
 
 	vm_begin(w.vm);
@@ -313,13 +320,16 @@ static void test_libmicrovmi(enum dialect d)
 		event_on(w.t, i, KVMI_V6_EVENT_MSR);
 		event_on(w.t, i, KVMI_V6_EVENT_PF);
 	}
+	CHECK_EQ(n, 2);
 	pause_batch(w.t, n);
 	CHECK_EQ(max_gfn(w.t), VM_BYTES / 4096 - 1);
 	for (u64 gpa = 0; gpa < VM_BYTES; gpa += 4096)
 		CHECK_EQ(cmd_read(w.t, gpa, page, 4096), 0);
 	CHECK_EQ(cmd_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
+	await_pauses(w.t, n, paused); /* a vcpu takes registers while it stands */
 	CHECK_EQ(cmd_set_registers(w.t, 0, &r.regs), 0);
-	resume(w.t, n);
+	for (u32 i = 0; i < n; i++)
+		tool_continue(w.t, &paused[i]);
 	for (u32 i = 0; i < n; i++)
 		CHECK_EQ(cmd_control_cr(w.t, i, 3, true), 0);
 	for (unsigned i = 0; i < 20; i++) {

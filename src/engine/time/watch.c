@@ -46,17 +46,11 @@ void watches_fini(struct watches *ws)
 	pthread_mutex_destroy(&ws->lock);
 }
 
-static int have_epoll(_Atomic int *ret)
+static int new_epoll(void)
 {
-	int epoll;
+	int epoll = fd_keep(sys_epoll_create1(EPOLL_CLOEXEC));
 
-	if (*ret >= 0)
-		return 0;
-	epoll = fd_keep(sys_epoll_create1(EPOLL_CLOEXEC));
-	if (epoll < 0)
-		return -errno;
-	atomic_store(ret, epoll);
-	return 0;
+	return epoll < 0 ? -errno : epoll;
 }
 
 /* What any thread may serve, in the helper thread's epoll: does it hear of it? */
@@ -67,18 +61,23 @@ static int set_hearing(struct watches *ws, int op, bool hears)
 	return sys_epoll_ctl(ws->epoll, op, ws->anywhere, &ev) ? -errno : 0;
 }
 
+/* Both, or none. */
 static int prepare(struct watches *ws)
 {
-	int err = have_epoll(&ws->anywhere);
+	int anywhere = new_epoll(), epoll = anywhere < 0 ? anywhere : new_epoll(), err;
 
-	if (err || ws->epoll >= 0)
-		return err;
-	err = have_epoll(&ws->epoll);
-	if (err)
-		return err;
+	if (epoll < 0) {
+		if (anywhere >= 0)
+			fd_drop(anywhere);
+		return epoll;
+	}
+	atomic_store(&ws->anywhere, anywhere);
+	atomic_store(&ws->epoll, epoll);
 	err = set_hearing(ws, EPOLL_CTL_ADD, true);
-	if (err)
+	if (err) {
 		fd_drop(atomic_exchange(&ws->epoll, -1));
+		fd_drop(atomic_exchange(&ws->anywhere, -1));
+	}
 	return err;
 }
 
@@ -87,7 +86,7 @@ int watches_prepare(struct watches *ws)
 	int err;
 
 	pthread_mutex_lock(&ws->lock);
-	err = prepare(ws);
+	err = ws->epoll >= 0 ? 0 : prepare(ws);
 	pthread_mutex_unlock(&ws->lock);
 	return err;
 }
