@@ -160,7 +160,7 @@ bool check_again(struct cpu *cpu)
 	for (u32 i = 0; i < c->count; i++) {
 		if (!compare_again(cpu, &c->page[i]))
 			return false;
-		if (unlikely(cpu->exit_request))
+		if (unlikely(__atomic_load_n(&cpu->exit_request, __ATOMIC_RELAXED)))
 			cpu_serve_requests(cpu); /* others wait */
 	}
 	return true;
