@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "times.h"
 
 #define ROUNDS_MAX 2001
 #define MEMORY     0x10000
@@ -110,13 +111,6 @@ static void *take(void *rounds)
 	return NULL;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 /* As a device's thread does: it sleeps, sends, and sleeps. */
 static void measure(const char *name, unsigned rounds, unsigned pause_us)
 {
@@ -131,12 +125,10 @@ static void measure(const char *name, unsigned rounds, unsigned pause_us)
 		sent = now_ns();
 		check(write(irqfd, &(uint64_t){1}, 8) == 8, "write");
 		check(read(done, &count, 8) == 8, "read");
-		took[i] = came[i] - sent;
+		took[i] = (came[i] - sent) / 1e3;
 	}
 	pthread_join(id, NULL);
-	qsort(took, rounds, sizeof(*took), by_size);
-	printf("= %s-median %.1f\n= %s-p99 %.1f\n", name, took[rounds / 2] / 1e3, name,
-		took[rounds * 99 / 100] / 1e3);
+	print_times(name, took, rounds);
 }
 
 int main(void)
@@ -144,7 +136,7 @@ int main(void)
 	done = eventfd(0, 0);
 	check(done >= 0, "eventfd");
 	make_guest();
-	measure("short", ROUNDS_MAX, 50);
-	measure("long", 201, 5000);
+	measure("short-", ROUNDS_MAX, 50);
+	measure("long-", 201, 5000);
 	return 0;
 }

@@ -18,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "times.h"
+
 #define ROUNDS 2001
 #define MEMORY 0x10000
 
@@ -107,13 +109,6 @@ static int ended(int i)
 	return 0;
 }
 
-static int by_size(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void measure(const char *name, void *(*thread)(void *), void (*handler)(int))
 {
 	struct sigaction a = {.sa_handler = handler};
@@ -134,9 +129,7 @@ static void measure(const char *name, void *(*thread)(void *), void (*handler)(i
 		took[i] = came[i] - sent[i];
 	}
 	pthread_join(id, NULL);
-	qsort(took, ROUNDS, sizeof(*took), by_size);
-	printf("= %smedian %.1f\n= %sp99 %.1f\n", name, took[ROUNDS / 2], name,
-		took[ROUNDS * 99 / 100]);
+	print_times(name, took, ROUNDS);
 }
 
 int main(void)

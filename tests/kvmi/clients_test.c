@@ -56,14 +56,19 @@ static void await_pauses(struct tool *t, unsigned n, struct event *e)
 	}
 }
 
+static void continue_all(struct tool *t, unsigned n, const struct event *e)
+{
+	for (unsigned i = 0; i < n; i++)
+		tool_continue(t, &e[i]);
+}
+
 static void resume(struct tool *t, unsigned n)
 {
 	struct event e[2];
 
 	CHECK(n <= ARRAY_SIZE(e));
 	await_pauses(t, n, e);
-	for (unsigned i = 0; i < n; i++)
-		tool_continue(t, &e[i]);
+	continue_all(t, n, e);
 }
 
 static u64 max_gfn(struct tool *t)
@@ -115,8 +120,7 @@ static void test_libvmi_read_only(enum dialect d)
 	r.regs.r14 = 0x1414;
 	CHECK_EQ(cmd_set_registers(w.t, 0, &r.regs), 0);
 	CHECK_EQ(vm_read64(w.vm, VM_DATA), was);
-	for (unsigned i = 0; i < 2; i++)
-		tool_continue(w.t, &e[i]);
+	continue_all(w.t, 2, e);
 	vm_moves(w.vm, VM_DATA);
 	CHECK_EQ(cmd_get_registers(w.t, 0, NULL, 0, &r), 0);
 	CHECK_EQ(r.regs.r14, 0x1414);
@@ -328,8 +332,7 @@ static void test_libmicrovmi(enum dialect d)
 	CHECK_EQ(cmd_get_registers(w.t, 0, libvmi_msrs, ARRAY_SIZE(libvmi_msrs), &r), 0);
 	await_pauses(w.t, n, paused); /* a vcpu takes registers while it stands */
 	CHECK_EQ(cmd_set_registers(w.t, 0, &r.regs), 0);
-	for (u32 i = 0; i < n; i++)
-		tool_continue(w.t, &paused[i]);
+	continue_all(w.t, n, paused);
 	for (u32 i = 0; i < n; i++)
 		CHECK_EQ(cmd_control_cr(w.t, i, 3, true), 0);
 	for (unsigned i = 0; i < 20; i++) {

@@ -10,11 +10,9 @@
 #include <string.h>
 
 #include "engine/code/cache.h"
-#include "engine/core/stat.h"
 #include "engine/jit/check.h"
 #include "engine/jit/pagelink.h"
 #include "engine/jit/translate.h"
-#include "engine/host/raw.h"
 #include "engine/mem/mem.h"
 
 static void forget_all_tables(struct cpu *cpu)

@@ -21,6 +21,7 @@ void jump_learn(struct cpu *cpu, const struct block *t);
  * cpu's, perhaps with BLOCK_PLAIN.
  */
 const u8 *jump_way(struct cpu *cpu, u64 gpa, u32 key);
+
 /* Is something to be forgotten? */
 static inline bool jump_stale(const struct cpu *cpu)
 {

@@ -15,7 +15,7 @@
 
 struct watch;
 
-/* All zero at first, but for epoll. */
+/* All zero at first, but for the epolls. */
 struct watches {
 	pthread_mutex_t lock;
 	struct cond idle; /* running has changed to NULL */
@@ -24,8 +24,8 @@ struct watches {
 	u64 last_key;
 	unsigned takers;   /* who look themselves */
 	_Atomic int epoll; /* the helper thread's; -1: watches_prepare() was not called */
-	_Atomic int
-		anywhere; /* of what any thread may serve; in the other one while there are no takers */
+	/* of what any thread may serve; in the other one while there are no takers */
+	_Atomic int anywhere;
 };
 
 void watches_init(struct watches *ws);
