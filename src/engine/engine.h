@@ -81,6 +81,7 @@ enum machine_option {
 	OPT_INTERCEPTS, /* the machine is a Hyper-V partition: exits leave in front, see exit.h */
 	OPT_HYPERCALL_INTERCEPT, /* OPT_INTERCEPTS: hypercalls that the engine does not have leave as EXIT_HYPERV */
 	OPT_X87_MMIO_FAILS, /* x87 loads and stores on device memory exit as EXIT_INTERNAL_ERROR */
+	OPT_DIRECT,         /* user code may run as it is, in a process of its own */
 	OPT_COUNT
 };
 

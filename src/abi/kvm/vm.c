@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "abi/dev.h"
 #include "abi/kvm/caps.h"
 #include "abi/kvm/run.h"
 #include "base/sys.h"
@@ -21,6 +22,8 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 	if (!vm)
 		return -ENOMEM;
 	r = machine_create(&vm->machine);
+	if (!r && getenv(DIRECT_ENV))
+		machine_set_option(vm->machine, OPT_DIRECT, 1);
 	if (r) {
 		free(vm);
 		return r;

@@ -259,6 +259,20 @@ struct kept {
 	} candidate[CANDIDATES];
 };
 
+/* Direct execution: engine/direct. */
+#define DIRECT_FLUSHED 32
+struct direct_wish {
+	bool armed;  /* user code is to run as it is */
+	u8 steps;    /* but first the engine executes an instruction, and so many more */
+	u64 avoid;   /* as long as they are in this page */
+	u64 process; /* whose thread runs it now (cage_runner()), or 0; any thread */
+	u64 flushes; /* of the TLB, of many pages: all that is mapped there is to be looked at again */
+	u32 pages; /* flushed one by one since the last look */
+	u64 page[DIRECT_FLUSHED];
+	u32 wait,
+		left; /* requests that are let pass before it is tried again: at first, and still */
+};
+
 /* Requests by other threads to a running cpu; exit_request != 0 makes translated code come out. */
 #define REQ_EVENT   BIT(0) /* interrupts, NMI, INIT, SIPI may have changed */
 #define REQ_KICK    BIT(1) /* vcpu_kick() */
@@ -467,6 +481,8 @@ struct cpu {
 	} away;
 	u64 plain_sp; /* a stack pointer of KVM_RUN's caller that was on no alternate stack; altstack.c */
 
+	struct direct_wish direct;
+
 	/* EXIT_TAP, EXIT_INTERCEPT */
 	u8 question_kind; /* by which its answer is found, see tap/ask.c */
 	u64 question_key;
@@ -666,10 +682,18 @@ static inline int cpu_gp0(struct cpu *cpu)
 	return cpu_raise_err(cpu, X86_GP, 0);
 }
 
-/* Ask cpu to come out of generated code. From any thread. */
+/* Stops guest code that runs as it is. request.c */
+void cpu_call_process(u64 process);
+
+/* Ask cpu to come out of guest code. From any thread. */
 static inline void cpu_request(struct cpu *cpu, u32 req)
 {
+	u64 process;
+
 	__atomic_fetch_or(&cpu->exit_request, req, __ATOMIC_SEQ_CST);
+	process = __atomic_load_n(&cpu->direct.process, __ATOMIC_SEQ_CST);
+	if (unlikely(process))
+		cpu_call_process(process);
 	__atomic_store_n(&cpu->jump_mask, 0, __ATOMIC_RELEASE);
 	__atomic_store_n(&cpu->page_mask, 0, __ATOMIC_RELEASE);
 }

@@ -82,7 +82,8 @@ struct machine {
 	struct vcpu *_Atomic vcpus[MACHINE_MAX_VCPUS]; /* by creation order; NULL: destroyed */
 	_Atomic u64
 		frozen_tsc; /* the host's TSC when time was frozen (time/freeze.c); 0: it runs */
-	_Atomic u32 time_moves;      /* odd while it is being frozen or thawed */
+	_Atomic u32 time_moves; /* odd while it is being frozen or thawed */
+	_Atomic u64 unwatched;  /* times that a page of code was written to; for direct execution */
 	_Atomic u32 slot_generation; /* grows with each change of the memory map */
 	pthread_mutex_t pause_lock;
 	struct cond resumed;

@@ -463,6 +463,24 @@ static void begin_epoch(struct cpu *cpu)
 	jump_init(cpu);
 }
 
+/* Is user code to run as it is from here? */
+static bool wants_direct(const struct cpu *cpu)
+{
+	return cpu->direct.armed && cpu->cpl == 3 && cpu->code_size == 8 && !one_by_one(cpu);
+}
+
+/* An instruction that could not run as it is. Who stays long where code cannot is translated. CPU_OK, or CPU_EXIT. */
+static int step_for_direct(struct cpu *cpu)
+{
+	bool there = (cpu->rip & PAGE_MASK) == cpu->direct.avoid;
+
+	cpu->direct.steps = there ? cpu->direct.steps - 1 : 0;
+	if (there && !cpu->direct.steps)
+		cpu->direct.armed = false;
+	cpu->answers.next = 0;
+	return step_deliver(cpu);
+}
+
 enum run_result cpu_run(struct cpu *cpu)
 {
 	const struct exit_record *rec;
@@ -473,6 +491,16 @@ enum run_result cpu_run(struct cpu *cpu)
 	for (;;) {
 		if (unlikely(requested(cpu)))
 			return RUN_REQUEST;
+		if (unlikely(cpu->direct.armed) && wants_direct(cpu)) {
+			if (!cpu->direct.steps)
+				return RUN_DIRECT;
+			if (step_for_direct(cpu) != CPU_OK)
+				return left(cpu);
+			if (unlikely(wants_out(cpu)))
+				return why_out(cpu);
+			next = (struct entry){0};
+			continue;
+		}
 		if (!next.host && next_entry(cpu, &next) != CPU_OK)
 			return left(cpu);
 		if (unlikely(wants_out(cpu)))

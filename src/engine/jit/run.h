@@ -20,6 +20,7 @@ enum run_result {
 	RUN_POSTED,     /* cpu->posted holds writes to perform */
 	RUN_REQUEST,    /* exit_request, or an interrupt can be taken now */
 	RUN_CACHE_FULL, /* the code cache must be reset */
+	RUN_DIRECT,     /* user code is to run as it is */
 };
 
 /* Run until something needs outer code. */

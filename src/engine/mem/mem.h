@@ -60,6 +60,7 @@ struct walk {
 	u64 gpa;       /* of the byte, with its address space (GPA_SMM) */
 	u64 page_size; /* 4096, 2 MiB, 4 MiB, 1 GiB */
 	bool user, writable, nx, global, dirty;
+	bool accessed; /* the entry of the page, before this access; those above it were if it was */
 };
 /*
  * Translate lin for acc with the current paging state; sets A and D bits; raises #PF with the exact error

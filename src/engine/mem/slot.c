@@ -168,6 +168,7 @@ static void end_watch(struct machine *m, struct slot *s, u64 page)
 		if ((u64)(hva - u->hva) < u->size)
 			m->watcher->changed(m, u->gpa + (u64)(hva - u->hva), PAGE_SIZE);
 	__atomic_fetch_and(&s->state[page], ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
+	atomic_fetch_add(&m->unwatched, 1);
 }
 
 void slot_end_watches(struct machine *m, struct slot *s, u64 gpa, u64 size)

@@ -295,6 +295,7 @@ void tlb_flush_all(struct cpu *cpu)
 		return;
 	}
 	stat_inc(cpu, STAT_TLB_FLUSH);
+	cpu->direct.flushes++;
 	forget_walks(cpu);
 	for (unsigned kind = 0; kind < TLB_KINDS; kind++) {
 		flush_class(cpu, false, kind);
@@ -315,6 +316,7 @@ void tlb_flush_nonglobal(struct cpu *cpu)
 {
 	check_inside(cpu);
 	stat_inc(cpu, STAT_TLB_FLUSH);
+	cpu->direct.flushes++;
 	forget_walks(cpu);
 	flush_class(cpu, false, TLB_READ);
 	flush_class(cpu, false, TLB_WRITE);
@@ -355,6 +357,7 @@ static void flush_write_page(struct cpu *cpu, bool global, u64 gpa)
 void tlb_flush_write(struct cpu *cpu, u64 gpa)
 {
 	check_inside(cpu);
+	cpu->direct.flushes++;
 	if (gpa != ~0ull) {
 		flush_write_page(cpu, false, gpa);
 		flush_write_page(cpu, true, gpa);
@@ -405,6 +408,17 @@ static void flush_small_page(struct cpu *cpu, u64 lin)
 	}
 }
 
+/* For direct execution. */
+static void note_flushed(struct cpu *cpu, u64 lin, bool large)
+{
+	struct direct_wish *d = &cpu->direct;
+
+	if (!large && d->pages < DIRECT_FLUSHED)
+		d->page[d->pages++] = lin;
+	else
+		d->flushes++;
+}
+
 void tlb_flush_page(struct cpu *cpu, u64 lin)
 {
 	bool large;
@@ -414,6 +428,7 @@ void tlb_flush_page(struct cpu *cpu, u64 lin)
 	forget_walks(cpu);
 	lin = ALIGN_DOWN(linear_wrap(cpu, lin), PAGE_SIZE);
 	large = maybe_large(cpu, lin);
+	note_flushed(cpu, lin, large);
 	flush_small_page(cpu, lin);
 	if (large)
 		flush_large_page(cpu, lin);

@@ -167,6 +167,7 @@ static void finish(const struct cpu *cpu, const struct trail *t, u64 lin, struct
 		cpu, page_base(t->mode, leaf->value, w->page_size) | (lin & (w->page_size - 1)));
 	w->global = (cpu->cr4 & CR4_PGE) && (leaf->value & PTE_G);
 	w->dirty = leaf->value & PTE_D;
+	w->accessed = leaf->value & PTE_A;
 }
 
 /* ---- tables that walks have passed through: struct passed_table ---- */

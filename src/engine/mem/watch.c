@@ -32,6 +32,7 @@ void page_unwatch(struct machine *m, u64 gpa)
 
 	if (s)
 		__atomic_fetch_and(slot_state(s, gpa), ~PAGE_WATCHED, __ATOMIC_SEQ_CST);
+	atomic_fetch_add(&m->unwatched, 1);
 }
 
 /* ---- the other addresses of the same memory ---- */

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "engine/core/layout.h"
+#include "engine/direct/direct.h"
 #include "engine/jit/run.h"
 #include "engine/cpu/smm.h"
 #include "engine/cpu/mode.h"
@@ -82,6 +83,7 @@ static struct vcpu *vcpu_alloc(void)
 
 static void vcpu_free(struct vcpu *v)
 {
+	direct_destroy(v);
 	steal_close(&v->steal);
 	hv_vp_destroy(v); /* its timers raise interrupts */
 	lapic_destroy(v);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 
+#include "engine/direct/direct.h"
 #include "engine/host/altstack.h"
 #include "engine/code/cache.h"
 #include "engine/vcpu/cross.h"
@@ -36,6 +37,7 @@ static u32 serve_outer(struct vcpu *v)
 
 	if (req & REQ_EVENT)
 		stat_inc(&v->cpu, STAT_REQ_EVENT);
+	direct_on_request(v);
 
 	vcpu_take_init_sipi(v);
 	lapic_timer_serve(v);
@@ -69,7 +71,9 @@ static enum run_result run_inside(struct vcpu *v)
 	if (v->poll) /* only now: a tick that fires before finds nobody inside and is the last */
 		tick_need(v->machine);
 	recover_enter(&v->cpu);
-	r = cpu_run_inner(&v->cpu);
+	do
+		r = cpu_run_inner(&v->cpu);
+	while (r == RUN_DIRECT && direct_run(v));
 	recover_leave(&v->cpu);
 	if (r == RUN_EXIT && unlikely(v->cpu.exit.reason == EXIT_MEMORY_FAULT) &&
 		v->cpu.away.left) {

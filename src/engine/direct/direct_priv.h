@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* Inside engine/direct. */
+#ifndef ENGINE_DIRECT_PRIV_H
+#define ENGINE_DIRECT_PRIV_H
+
+#include "cage/cage.h"
+#include "engine/core/vcpu.h"
+
+#define DIRECT_PAGES 32768u /* that the process has at most: half of vm.max_map_count */
+
+struct direct_page {
+	u64 gva;
+	const u8 *hva;
+	u32 access; /* enum cage_access; 0: it has gone */
+	u32 next;   /* of the same bucket */
+};
+
+struct direct {
+	struct cage *cage;
+	bool broken;          /* this host, or the machine's memory, cannot have one */
+	bool failed;          /* it is of no more use */
+	u32 slots;            /* machine.slot_generation when it was made */
+	struct cage_ram *ram; /* what it has of guest memory */
+	unsigned rams;
+	/* pages.c */
+	u64 cr3;       /* whose pages these are */
+	bool fresh;    /* there are some, and they are this address space's */
+	u64 flushes;   /* cpu.direct.flushes up to which they have been looked at */
+	u64 unwatched; /* the same of machine.unwatched */
+	bool hidden;   /* the process's own memory stands where the guest has pages */
+	u32 count;
+	struct direct_page *page;
+	u32 *bucket;
+	struct verdicts *verdicts; /* scan.h */
+	/* A fault that was the guest's: its address, 0 for none, whose it was, and error code. */
+	u64 missed, missed_cr3;
+	u32 missed_error;
+	/* judge.c: runs and pages since it was last judged, the process's time before them, and how long they took */
+	u64 runs, mapped, used_ns, whole_ns;
+};
+
+/* fits.c: is the processor in a state in which user code computes the same natively? */
+bool direct_fits(const struct cpu *cpu);
+u64 direct_host_xcr0(void);
+
+/* judge.c: was it worth it? */
+void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns);
+
+/* It cannot be now: for longer each time. */
+void direct_rest(struct cpu *cpu);
+
+/* regs.c: in and out. */
+void direct_regs_to(struct cpu *cpu, struct cage *c, struct cage_regs *r);
+void direct_regs_from(struct cpu *cpu, struct cage *c, const struct cage_regs *r);
+
+/* memory.c: a process for the machine's memory. 0, or -errno. */
+int direct_cage_create(struct machine *m, struct direct *d);
+void direct_cage_destroy(struct direct *d);
+
+/* pages.c; inside. Those that return bool return false where the process cannot be used any more. */
+int direct_pages_create(struct direct *d);
+void direct_pages_destroy(struct direct *d);
+/* There is a new process. */
+void direct_pages_forget(struct direct *d);
+/* Before each run: nothing is mapped but what may be accessed now. */
+bool direct_pages_sync(struct cpu *cpu, struct direct *d);
+/* After a page fault. *ret_done: the page is there now. */
+bool direct_pages_fault(struct cpu *cpu, struct direct *d, u64 gva, u32 error, bool *ret_done);
+
+#endif

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The pages that the process has of the guest's. A page comes in by a fault, or because the TLB has it; it is always there with
+ * the rights that the TLB had for user code when it was filled, and the TLB is filled as for an access of generated code: with
+ * accessed and dirty bits, the dirty log, the watch of code pages. A page that can be executed cannot be written to.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/core/xsave.h"
+#include "engine/direct/direct_priv.h"
+#include "engine/direct/scan.h"
+#include "engine/mem/mem.h"
+
+#define BATCH 256u
+
+struct changes {
+	struct direct *d;
+	struct cage_page page[BATCH];
+	unsigned n;
+	bool failed;
+};
+
+#define BUCKET_BITS 17
+#define BUCKETS     (1u << BUCKET_BITS)
+#define NONE        (~0u)
+
+static void empty(struct direct *d)
+{
+	d->count = 0;
+	memset(d->bucket, 0xff, BUCKETS * sizeof(*d->bucket));
+}
+
+int direct_pages_create(struct direct *d)
+{
+	d->page = calloc(DIRECT_PAGES, sizeof(*d->page));
+	d->bucket = calloc(BUCKETS, sizeof(*d->bucket));
+	d->verdicts = calloc(1, sizeof(*d->verdicts));
+	if (!d->page || !d->bucket || !d->verdicts)
+		return -ENOMEM;
+	d->verdicts->beyond = direct_host_xcr0() & ~XSTATE_OFFERED;
+	empty(d);
+	return 0;
+}
+
+void direct_pages_destroy(struct direct *d)
+{
+	free(d->page);
+	free(d->bucket);
+	free(d->verdicts);
+}
+
+void direct_pages_forget(struct direct *d)
+{
+	empty(d);
+	d->fresh = false;
+}
+
+/* ---- the set ---- */
+
+static u32 *bucket_of(const struct direct *d, u64 gva)
+{
+	return &d->bucket[(gva >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - BUCKET_BITS)];
+}
+
+static struct direct_page *find(const struct direct *d, u64 gva)
+{
+	u32 i = *bucket_of(d, gva);
+
+	while (i != NONE && d->page[i].gva != gva)
+		i = d->page[i].next;
+	return i == NONE ? NULL : &d->page[i];
+}
+
+/* There is room. */
+static struct direct_page *append(struct direct *d, u64 gva)
+{
+	u32 *bucket = bucket_of(d, gva);
+	struct direct_page *p = &d->page[d->count];
+
+	p->gva = gva;
+	p->next = *bucket;
+	*bucket = d->count++;
+	return p;
+}
+
+/* ---- to the process ---- */
+
+static void batch_send(struct changes *b)
+{
+	if (b->n && !b->failed)
+		b->failed = cage_map(b->d->cage, b->page, b->n) < 0;
+	b->n = 0;
+}
+
+static void batch_add(struct changes *b, const struct direct_page *p)
+{
+	b->d->mapped++;
+	b->page[b->n++] = (struct cage_page){p->gva, p->hva, p->access};
+	if (b->n == BATCH)
+		batch_send(b);
+}
+
+/* All but the registers that are on their way. */
+static bool drop_all(struct direct *d)
+{
+	empty(d);
+	return !cage_unmap(d->cage, 0, ~0ull & PAGE_MASK);
+}
+
+static bool is_low(u64 gva)
+{
+	return gva < 1u << 16; /* vm.mmap_min_addr */
+}
+
+/* Where the kernel maps nothing, and what is the process's own: the engine alone reaches that. */
+static bool can_be_there(const struct direct *d, u64 gva)
+{
+	u64 from, readable_to, to;
+
+	cage_own(d->cage, &from, &readable_to, &to);
+	return !is_low(gva) && gva < BIT64(47) - PAGE_SIZE && (gva < from || gva >= to);
+}
+
+static bool in_ram(const struct direct *d, const u8 *hva)
+{
+	for (unsigned i = 0; i < d->rams; i++)
+		if ((u64)(hva - (const u8 *)d->ram[i].hva) < d->ram[i].size)
+			return true;
+	return false;
+}
+
+/* ---- what the TLB has ---- */
+
+static const u8 *data_page(const struct cpu *cpu, u64 gva, unsigned kind)
+{
+	return tlb_lookup(cpu, TLB_USER, kind, gva, 1);
+}
+
+/*
+ * Nobody hears of a fault: the access is not one of the guest's yet. A dirty page may be written to at once, but not where the VMM
+ * logs writes, which would hear of one that may never come.
+ */
+static void fill(struct cpu *cpu, u64 gva, unsigned acc)
+{
+	void *hva;
+	u64 gpa;
+	u32 flags;
+	int r = tlb_fill(cpu, gva, acc, &hva, &gpa);
+
+	if (!r && acc == ACC_READ && slot_page(cpu->machine, ALIGN_DOWN(gpa, PAGE_SIZE), &flags) &&
+		!(flags & PG_LOGGING))
+		r = tlb_fill(cpu, gva, ACC_READ | ACC_WRITE_NEXT, &hva, &gpa);
+	if (r == CPU_EXIT)
+		cpu->exit.reason = EXIT_NONE;
+}
+
+/* The rights for data that the TLB gives, filled for an access of this kind. */
+static u32 data_access(struct cpu *cpu, u64 gva, unsigned acc, const u8 **hva)
+{
+	*hva = data_page(cpu, gva, TLB_WRITE);
+	if (!*hva)
+		fill(cpu, gva, acc);
+	*hva = data_page(cpu, gva, TLB_WRITE);
+	if (*hva)
+		return CAGE_READ | CAGE_WRITE;
+	*hva = data_page(cpu, gva, TLB_READ);
+	return *hva ? CAGE_READ : 0;
+}
+
+/* A page of memory, or NULL; the guest sees nothing of it. */
+static const u8 *peek_page(struct cpu *cpu, u64 gva)
+{
+	struct walk w;
+	u32 flags;
+
+	if (!cpu_canonical(cpu, gva) || mmu_peek(cpu, gva, &w) || !w.user)
+		return NULL;
+	return slot_page(cpu->machine, ALIGN_DOWN(w.gpa, PAGE_SIZE), &flags);
+}
+
+/* May the page be executed? Nobody can write to it unseen from here on, and nothing in it is strange. */
+static bool is_plain_code(struct cpu *cpu, struct direct *d, u64 gva, const u8 *hva)
+{
+	u64 gpa;
+	u8 *code;
+	int r = mmu_code_page(cpu, gva, &gpa, &code);
+
+	if (r == CPU_EXIT)
+		cpu->exit.reason = EXIT_NONE;
+	if (r || code != hva)
+		return false;
+	page_watch(cpu, gpa);
+	return scan_is_plain(
+		d->verdicts, peek_page(cpu, gva - PAGE_SIZE), hva, peek_page(cpu, gva + PAGE_SIZE));
+}
+
+/* Executable pages are readable as well, if the TLB says so; the processor knows no others. */
+static u32 find_access(struct cpu *cpu, struct direct *d, u64 gva, u32 wanted, const u8 **hva)
+{
+	u32 access = data_access(cpu, gva, wanted & CAGE_WRITE ? ACC_WRITE : ACC_READ, hva);
+
+	if (!access || !(wanted & CAGE_EXEC))
+		return access;
+	return is_plain_code(cpu, d, gva, *hva) ? CAGE_READ | CAGE_EXEC : 0;
+}
+
+/* ---- in and out ---- */
+
+static void put(struct changes *b, u64 gva, const u8 *hva, u32 access)
+{
+	struct direct *d = b->d;
+	struct direct_page *p = find(d, gva);
+
+	if (!p && d->count == DIRECT_PAGES) {
+		b->n = 0;
+		b->failed |= !drop_all(d);
+	}
+	if (!p)
+		p = append(d, gva);
+	p->hva = hva;
+	p->access = access;
+	batch_add(b, p);
+}
+
+/* True: the page has what is wanted. */
+static bool add(struct cpu *cpu, struct changes *b, u64 gva, u32 wanted)
+{
+	const u8 *hva;
+	u32 access = can_be_there(b->d, gva) ? find_access(cpu, b->d, gva, wanted, &hva) : 0;
+
+	if (!access || (wanted & ~access) || !in_ram(b->d, hva))
+		return false;
+	put(b, gva, hva, access);
+	return true;
+}
+
+/* The guest must not see that a page came before it was wanted: no accessed bit is set here. */
+static bool was_accessed(struct cpu *cpu, u64 gva)
+{
+	struct walk w;
+
+	return data_page(cpu, gva, TLB_READ) || (!mmu_peek(cpu, gva, &w) && w.accessed && w.user);
+}
+
+/* Does the TLB still have all that the process has of the page? Then there is nothing to look at. */
+static bool is_backed(const struct cpu *cpu, const struct direct_page *p)
+{
+	unsigned kind = p->access & CAGE_WRITE ? TLB_WRITE : TLB_READ;
+
+	return !(p->access & CAGE_EXEC) && data_page(cpu, p->gva, kind) == p->hva;
+}
+
+/*
+ * What is not as it was goes, or comes with other rights. So does what the guest has not accessed since it has said so. False: it has
+ * gone, or is to go.
+ */
+static bool look_at(
+	struct cpu *cpu, struct changes *b, const struct direct_page *old, struct direct_page *new)
+{
+	*new = *old;
+	if (is_backed(cpu, old))
+		return true;
+	new->access = was_accessed(cpu, old->gva)
+			      ? find_access(cpu, b->d, old->gva, old->access & ~(u32)CAGE_WRITE,
+					&new->hva)
+			      : 0;
+	if (!new->access || !in_ram(b->d, new->hva))
+		return false;
+	if (new->access != old->access || new->hva != old->hva)
+		batch_add(b, new);
+	return true;
+}
+
+/* What waits to be mapped comes first, or it would come later. */
+static void take_away(struct changes *b, u64 gva)
+{
+	batch_send(b);
+	b->failed |= cage_unmap(b->d->cage, gva, PAGE_SIZE) < 0;
+}
+
+/* So many at once are not taken away one by one, while others may be waiting for this vcpu. */
+#define GONE_MAX 64u
+
+static void look_at_all(struct cpu *cpu, struct changes *b)
+{
+	struct direct *d = b->d;
+	u32 count = d->count, gone = 0;
+
+	empty(d);
+	for (u32 i = 0; i < count && !b->failed && gone < GONE_MAX; i++) {
+		const struct direct_page old = d->page[i];
+		struct direct_page new, *p;
+
+		if (!old.access)
+			continue;
+		if (!look_at(cpu, b, &old, &new)) {
+			take_away(b, old.gva);
+			gone++;
+			continue;
+		}
+		p = append(d, old.gva);
+		p->hva = new.hva;
+		p->access = new.access;
+	}
+	if (gone == GONE_MAX) {
+		b->n = 0;
+		b->failed |= !drop_all(d);
+	}
+}
+
+/* A page that has gone keeps its place, without rights, until all are looked at. */
+static void look_at_page(struct cpu *cpu, struct changes *b, u64 gva)
+{
+	struct direct_page *p = find(b->d, gva), new;
+
+	if (!p || !p->access)
+		return;
+	if (!look_at(cpu, b, p, &new)) {
+		take_away(b, gva);
+		new.access = 0;
+	}
+	p->hva = new.hva;
+	p->access = new.access;
+}
+
+static void look_at_flushed(struct cpu *cpu, struct changes *b)
+{
+	struct direct_wish *w = &cpu->direct;
+
+	while (w->pages && !b->failed)
+		look_at_page(cpu, b, w->page[--w->pages]);
+}
+
+/* Has the guest pages where the process has its own? They would be hidden. */
+static bool hides(struct cpu *cpu, const struct direct *d)
+{
+	u64 at, readable_to, to;
+	struct walk w;
+
+	cage_own(d->cage, &at, &readable_to, &to);
+	for (; at < readable_to; at += PAGE_SIZE)
+		if (!mmu_peek(cpu, at, &w))
+			return true;
+	return false;
+}
+
+static bool all_due(const struct cpu *cpu, const struct direct *d)
+{
+	return d->flushes != cpu->direct.flushes ||
+	       d->unwatched != atomic_load(&cpu->machine->unwatched);
+}
+
+static void note_all(struct cpu *cpu, struct direct *d)
+{
+	d->flushes = cpu->direct.flushes;
+	d->unwatched = atomic_load(&cpu->machine->unwatched);
+	cpu->direct.pages = 0;
+	d->hidden = hides(cpu, d);
+}
+
+static void look_once(struct cpu *cpu, struct changes *b)
+{
+	if (all_due(cpu, b->d)) {
+		note_all(cpu, b->d);
+		look_at_all(cpu, b);
+	} else {
+		look_at_flushed(cpu, b);
+	}
+	batch_send(b);
+}
+
+static bool begin(struct cpu *cpu, struct direct *d)
+{
+	d->cr3 = cpu->cr3;
+	d->fresh = true;
+	note_all(cpu, d);
+	empty(d);
+	return !cage_clear(d->cage);
+}
+
+/* A look may itself flush: then what it has found before may be old. Each page is watched once, so this ends. */
+bool direct_pages_sync(struct cpu *cpu, struct direct *d)
+{
+	struct changes b = {.d = d};
+
+	if (!d->fresh || d->cr3 != cpu->cr3)
+		return begin(cpu, d);
+	while ((all_due(cpu, d) || cpu->direct.pages) && !b.failed)
+		look_once(cpu, &b);
+	return !b.failed;
+}
+
+/* Error code: SDM 3:4.7. */
+static u32 wanted_by(u32 error)
+{
+	if (error & PF_I)
+		return CAGE_READ | CAGE_EXEC;
+	return error & PF_W ? CAGE_READ | CAGE_WRITE : CAGE_READ;
+}
+
+/* The pages that come with one: of its large page, or its neighbours, which are likely to be wanted next. */
+#define AROUND     (16 * PAGE_SIZE)
+#define LARGE_PAGE BIT64(21)
+
+static u64 around(struct cpu *cpu, u64 gva, u64 *ret_bytes)
+{
+	struct walk w;
+
+	*ret_bytes = !mmu_peek(cpu, gva, &w) && w.page_size >= LARGE_PAGE ? LARGE_PAGE : AROUND;
+	return ALIGN_DOWN(gva, *ret_bytes);
+}
+
+static void add_neighbours(struct cpu *cpu, struct changes *b, u64 gva, u32 wanted)
+{
+	u64 bytes, at = around(cpu, gva, &bytes);
+
+	for (u64 end = at + bytes; at < end && !b->failed; at += PAGE_SIZE) {
+		const struct direct_page *p = find(b->d, at);
+
+		if ((!p || !p->access) && was_accessed(cpu, at))
+			add(cpu, b, at, wanted & ~(u32)CAGE_WRITE);
+	}
+}
+
+bool direct_pages_fault(struct cpu *cpu, struct direct *d, u64 gva, u32 error, bool *ret_done)
+{
+	struct changes b = {.d = d};
+
+	gva = ALIGN_DOWN(gva, PAGE_SIZE);
+	*ret_done = add(cpu, &b, gva, wanted_by(error));
+	if (*ret_done)
+		add_neighbours(cpu, &b, gva, wanted_by(error));
+	batch_send(&b);
+	return !b.failed;
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * User code of direct_test.c, each piece from its label to the next one, copied to USER. It ends in SYSCALL, by which the kernel tells the
+ * test (OUT), and goes on behind it if the test lets it.
+ */
+	.section .rodata
+	.macro piece name
+	.globl guest_\name, guest_\name\()_end
+	.hidden guest_\name, guest_\name\()_end
+guest_\name:
+	.endm
+	.macro done name
+guest_\name\()_end:
+	.endm
+
+/* A bit of everything that user code has: all registers, flags, x87, SSE, the bases; in rounds, long enough to be found at it. */
+	piece mix
+	mov $200000, %ecx
+	fld1
+	fldpi
+1:	add %rcx, %rax
+	rol $7, %rax
+	xor %rax, %rbx
+	imul %rbx, %r8
+	lea 5(%r8,%rax,2), %r9
+	adc %r9, %r10
+	sbb %r10, %r11
+	bswap %r12
+	add %r11, %r12
+	crc32q %r12, %r13
+	cvtsi2sd %r13, %xmm1
+	addsd %xmm1, %xmm2
+	pxor %xmm2, %xmm3
+	paddq %xmm3, %xmm4
+	fmul %st(1), %st
+	fsqrt
+	dec %ecx
+	jnz 1b
+	rdfsbase %r14
+	rdgsbase %r15
+	lea 3(%r14,%r15), %rdi
+	wrfsbase %rdi
+	std
+	stc
+	syscall
+	done mix
+
+/* Adds up a word of each page from rsi on, rdx of them, and leaves the sum there; again and again, rdi times. */
+	piece pages
+2:	mov %rsi, %r8
+	mov %rdx, %r9
+1:	add (%r8), %rax
+	incq 8(%r8)
+	add $4096, %r8
+	dec %r9
+	jnz 1b
+	dec %rdi
+	jnz 2b
+	mov %rax, (%rsi)
+	syscall
+	jmp guest_pages
+	done pages
+
+/* Its own code: the operand of the second instruction counts up. */
+	piece rewrite
+	mov $3000, %ecx
+1:	mov $0, %eax
+	add %rax, %rbx
+	incl 1b+1(%rip)
+	dec %ecx
+	jnz 1b
+	syscall
+	done rewrite
+
+/* What the processor is and shows: the guest's, not the host's. Between long stretches of plain code. */
+	piece shown
+	mov $0x40000000, %eax
+	cpuid
+	mov %ebx, %r8d
+	rdtsc
+	mov %rdx, %r9
+	sldt %r10
+	mov $1000000, %r11d
+1:	dec %r11d
+	jnz 1b
+	syscall
+	done shown
+
+/* For ever. */
+	piece spin
+1:	inc %rax
+	jmp 1b
+	done spin
+
+/* Exceptions, after a while. */
+	piece breakpoint
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	int3
+	done breakpoint
+
+	piece privileged
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	hlt
+	done privileged
+
+	piece undefined
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	ud2
+	done undefined
+
+/* Of what rsi points to: reads, or writes, after a while. */
+	piece read
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	mov (%rsi), %rax
+	syscall
+	done read
+
+	piece write
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	mov %rcx, (%rsi)
+	syscall
+	done write
+
+	piece jump
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	jmp *%rsi
+	done jump
+
+	piece trap
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	pushf
+	orl $0x100, (%rsp)
+	popf
+	nop
+	nop
+	done trap
+
+/* Code that has run before becomes RDTSC. */
+	piece late
+	mov $2, %r12d
+3:	mov $3000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	call late_code
+	lea late_code(%rip), %rdi
+	movl $0xc390310f, (%rdi) /* RDTSC, NOP, RET */
+	dec %r12d
+	jnz 3b
+	syscall
+	.p2align 4
+late_code:
+	nop
+	nop
+	nop
+	ret
+	done late
+
+/* A store to rdi, twice. */
+	piece twice
+	mov $3000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	incq (%rdi)
+	mov $3000000, %ecx
+1:	dec %ecx
+	jnz 1b
+	syscall
+	jmp guest_twice
+	done twice
+
+/* Values in registers of all kinds, over stores to rdx pages from rsi on. */
+	piece many
+	mov $0x12345678, %eax
+	movq %rax, %xmm5
+	fldpi
+	mov $2000000, %ecx
+1:	dec %ecx
+	jnz 1b
+1:	incq 8(%rsi)
+	add $4096, %rsi
+	dec %rdx
+	jnz 1b
+	movq %xmm5, %rbx
+	syscall
+	done many
+
+/* The kernel: SYSCALL tells, and returns; exceptions tell their vector, which their entry has put on the stack. */
+	piece kernel
+	out %al, $0x10
+	invlpg (%rsi)
+	sysretq
+	done kernel
+
+	.section .note.GNU-stack, "", @progbits
