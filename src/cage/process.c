@@ -333,7 +333,7 @@ int cage_create(struct cage **ret, const struct cage_ram *ram, unsigned n)
 /* clock_getcpuclockid(3), in numbers: the time that all its threads have been running. */
 u64 cage_cpu_ns(const struct cage *c)
 {
-	const int clock = (~c->pid << 3) | 2;
+	const int clock = (int)(~(u32)c->pid << 3 | 2);
 	struct timespec t;
 
 	if (SYS_CALL2(SYS_clock_gettime, clock, &t))
