@@ -11,14 +11,17 @@
 #include "base/without.h"
 
 #define HWCAP2_FSGSBASE_BIT BIT(1)
+#define XCR0_X87_SSE        3u
 #define XCR0_SSE_AVX        6u
 
-static u32 xcr0(void)
+u64 host_xcr0(void)
 {
-	u32 low, high;
+	u32 a, b, c, d, low, high;
 
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & BIT(27))) /* OSXSAVE */
+		return XCR0_X87_SSE;
 	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return low;
+	return (u64)high << 32 | low;
 }
 
 void host_cpu_look(struct host_cpu *ret)
@@ -27,8 +30,8 @@ void host_cpu_look(struct host_cpu *ret)
 
 	*ret = (struct host_cpu){.fsgsbase = (getauxval(AT_HWCAP2) & HWCAP2_FSGSBASE_BIT) &&
 					     !without(WITHOUT_FSGSBASE)};
-	if (__get_cpuid(1, &a, &b, &c, &d) && (c & BIT(27)) && (c & BIT(28)))
-		ret->avx = (xcr0() & XCR0_SSE_AVX) == XCR0_SSE_AVX;
+	if (__get_cpuid(1, &a, &b, &c, &d) && (c & BIT(28)))
+		ret->avx = (host_xcr0() & XCR0_SSE_AVX) == XCR0_SSE_AVX;
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d))
 		ret->bmi2 = b & BIT(8);
 }

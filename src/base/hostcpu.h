@@ -3,7 +3,7 @@
 #ifndef BASE_HOSTCPU_H
 #define BASE_HOSTCPU_H
 
-#include <stdbool.h>
+#include "base/types.h"
 
 struct host_cpu {
 	bool bmi2;
@@ -15,6 +15,8 @@ struct host_cpu {
 bool host_cpu_is_amd(void);
 /* It has VT-x or AMD-V, and nobody has hidden it. */
 bool host_cpu_virtualizes(void);
+/* XCR0: the components of processor state that the host's kernel has switched on. Without XSAVE, x87 and SSE. */
+u64 host_xcr0(void);
 void host_cpu_look(struct host_cpu *ret);
 /* The first thing that is missing, in the words of the manuals, or NULL. */
 const char *host_cpu_missing(const struct host_cpu *cpu);

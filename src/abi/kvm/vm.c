@@ -22,12 +22,12 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 	if (!vm)
 		return -ENOMEM;
 	r = machine_create(&vm->machine);
-	if (!r && getenv(DIRECT_ENV))
-		machine_set_option(vm->machine, OPT_DIRECT, 1);
 	if (r) {
 		free(vm);
 		return r;
 	}
+	if (getenv(DIRECT_ENV))
+		machine_set_option(vm->machine, OPT_DIRECT, 1);
 	machine_set_option(vm->machine, OPT_HYPERCALL_EXITS, MAPS_HYPERCALLS);
 	vm->dev = d;
 	vm->object = o;

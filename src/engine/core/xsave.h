@@ -3,6 +3,8 @@
 #ifndef ENGINE_CORE_XSAVE_H
 #define ENGINE_CORE_XSAVE_H
 
+#include <string.h>
+
 #include "engine/core/cpu.h"
 
 /*
@@ -89,6 +91,23 @@ static inline struct fpu_image *fpu_image(struct cpu *cpu)
 static inline u8 *fpu_component(struct cpu *cpu, unsigned component)
 {
 	return cpu->xsave_area + cpu->xstate.offset[component];
+}
+
+/* What is not in use shows its initial state. Outer code. */
+static inline void fpu_clear_absent(struct cpu *cpu)
+{
+	struct fpu_image *f = fpu_image(cpu);
+
+	if (!(f->xstate_bv & XSTATE_X87)) {
+		memset(f, 0, offsetof(struct fpu_image, mxcsr));
+		memset(f->st, 0, sizeof(f->st));
+		f->fcw = FCW_RESET;
+	}
+	if (!(f->xstate_bv & XSTATE_SSE))
+		memset(f->xmm, 0, sizeof(f->xmm));
+	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
+		if (cpu->xstate.features & ~f->xstate_bv & BIT64(i))
+			memset(fpu_component(cpu, i), 0, xstate_size(i));
 }
 
 /* Bits of MXCSR that this host has; others fault when they are loaded (SDM 1:11.6.6). */

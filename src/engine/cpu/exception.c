@@ -78,8 +78,7 @@ static int shutdown_exit(struct cpu *cpu)
 	return CPU_EXIT;
 }
 
-/* The delivery needs an answer from outside: it is started again, payload included, at the next run. */
-static void requeue_exception(struct cpu *cpu, const struct exception *exc)
+void event_queue_exception(struct cpu *cpu, const struct exception *exc)
 {
 	bool payload = exc->vector == X86_PF || exc->vector == X86_DB;
 
@@ -126,7 +125,7 @@ int event_deliver_exception(struct cpu *cpu)
 
 		cpu->answers.next = 0;
 		if (tap_exception(cpu)) {
-			requeue_exception(cpu, &exc);
+			event_queue_exception(cpu, &exc);
 			return CPU_EXIT;
 		}
 		if (first && exc.vector == X86_PF)
@@ -138,7 +137,7 @@ int event_deliver_exception(struct cpu *cpu)
 		if (r == CPU_OK)
 			return CPU_OK;
 		if (r == CPU_EXIT) {
-			requeue_exception(cpu, &exc);
+			event_queue_exception(cpu, &exc);
 			return CPU_EXIT;
 		}
 		if (exc.vector == X86_DF)

@@ -12,6 +12,8 @@
 int event_deliver_exception(struct cpu *cpu);
 /* The same for one that was raised just now: answers to what raised it are void. */
 int event_deliver_fault(struct cpu *cpu);
+/* It is delivered at the next run, payload included: also where a delivery needs an answer from outside, and is started again. */
+void event_queue_exception(struct cpu *cpu, const struct exception *exc);
 int event_deliver_interrupt(struct cpu *cpu, u8 vector);
 int event_deliver_nmi(struct cpu *cpu);
 

@@ -8,6 +8,7 @@
  */
 #include <cpuid.h>
 
+#include "base/hostcpu.h"
 #include "engine/cpuid/cpuid.h"
 #include "engine/engine.h"
 #include "engine/core/xsave.h"
@@ -151,17 +152,6 @@ static struct cpuid_regs leaf1(void)
 		.ecx = (h.ecx & LEAF1_ECX_HOST) | LEAF1_ECX_FORCED,
 		.edx = (h.edx & LEAF1_EDX_HOST) | LEAF1_EDX_FORCED,
 	};
-}
-
-/* What the host's kernel has enabled. */
-static u64 host_xcr0(void)
-{
-	u32 low, high;
-
-	if (!(host_cpuid(1, 0).ecx & BIT(27) /* OSXSAVE */))
-		return XSTATE_X87 | XSTATE_SSE;
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return (u64)high << 32 | low;
 }
 
 struct xstate_place xstate_of_host(void)

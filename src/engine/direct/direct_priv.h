@@ -41,7 +41,6 @@ struct direct {
 
 /* fits.c: is the processor in a state in which user code computes the same natively? */
 bool direct_fits(const struct cpu *cpu);
-u64 direct_host_xcr0(void);
 
 /* judge.c: was it worth it? */
 void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns);

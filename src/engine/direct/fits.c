@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* When user code may run as it is: all that it can see of the processor without a fault must be what it would see natively. */
-#include "engine/core/xsave.h"
 #include "engine/cpu/smm.h"
 #include "engine/direct/direct_priv.h"
 #include "engine/host/track.h"
@@ -14,14 +13,6 @@
 #define CR4_WANTED   (CR4_PAE | CR4_FSGSBASE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE)
 #define CR4_UNWANTED CR4_LA57
 #define FL_UNWANTED  (FL_TF | FL_IOPL | FL_NT | FL_RF | FL_VM | FL_AC | FL_VIF | FL_VIP)
-
-u64 direct_host_xcr0(void)
-{
-	u32 low, high;
-
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-	return (u64)high << 32 | low;
-}
 
 static bool selectors_fit(const struct cpu *cpu)
 {
@@ -44,5 +35,5 @@ bool direct_fits(const struct cpu *cpu)
 	       (cpu->cr0 & (CR0_WANTED | CR0_UNWANTED)) == CR0_WANTED &&
 	       (cpu->cr4 & (CR4_WANTED | CR4_UNWANTED)) == CR4_WANTED &&
 	       (cpu->rflags & (FL_UNWANTED | FL_IF)) == FL_IF && selectors_fit(cpu) &&
-	       unwatched(cpu) && cpu->xcr0 == (direct_host_xcr0() & XSTATE_OFFERED);
+	       unwatched(cpu) && cpu->xcr0 == cpu->xstate.features;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hostcpu.h"
 #include "engine/core/xsave.h"
 #include "engine/direct/direct_priv.h"
 #include "engine/direct/scan.h"
@@ -39,7 +40,7 @@ int direct_pages_create(struct direct *d)
 	d->verdicts = calloc(1, sizeof(*d->verdicts));
 	if (!d->page || !d->bucket || !d->verdicts)
 		return -ENOMEM;
-	d->verdicts->beyond = direct_host_xcr0() & ~XSTATE_OFFERED;
+	d->verdicts->beyond = host_xcr0() & ~XSTATE_OFFERED;
 	empty(d);
 	return 0;
 }

@@ -26,21 +26,6 @@ static void vector_to(const struct cpu *cpu, struct cage *c)
 		image_bytes(cpu, size) - XSAVE_HEADER);
 }
 
-static void initialize(struct cpu *cpu, unsigned component)
-{
-	struct fpu_image *f = fpu_image(cpu);
-
-	if (BIT64(component) == XSTATE_X87) {
-		memset(f, 0, offsetof(struct fpu_image, mxcsr));
-		memset(f->st, 0, sizeof(f->st));
-		f->fcw = FCW_RESET;
-	} else if (BIT64(component) == XSTATE_SSE) {
-		memset(f->xmm, 0, sizeof(f->xmm));
-	} else if (cpu->xstate.features & BIT64(component)) {
-		memset(fpu_component(cpu, component), 0, xstate_size(component));
-	}
-}
-
 /* What is not in use shows its initial state, as vcpu/cross.c has it. */
 static void vector_from(struct cpu *cpu, struct cage *c)
 {
@@ -57,9 +42,7 @@ static void vector_from(struct cpu *cpu, struct cage *c)
 	f->xstate_bv &= cpu->xcr0 & XSTATE_OFFERED;
 	f->xcomp_bv = 0;
 	memset(f->header, 0, sizeof(f->header));
-	for (unsigned i = 0; i < XS_COUNT; i++)
-		if (!(f->xstate_bv & BIT64(i)))
-			initialize(cpu, i);
+	fpu_clear_absent(cpu);
 	f->xstate_bv |= XSTATE_SSE;
 }
 

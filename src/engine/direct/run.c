@@ -6,6 +6,7 @@
 
 #include "engine/core/debug.h"
 #include "engine/core/stat.h"
+#include "engine/cpu/exception.h"
 #include "engine/direct/direct_priv.h"
 #include "engine/time/timer.h"
 
@@ -151,12 +152,10 @@ static bool prepare(struct vcpu *v, struct direct *d)
  */
 static void lose(struct cpu *cpu, struct direct *d)
 {
+	const struct exception gp = {.vector = X86_GP, .has_error = true};
+
 	d->failed = true;
-	cpu->events.exception.injected = true;
-	cpu->events.exception.pending = false;
-	cpu->events.exception.vector = X86_GP;
-	cpu->events.exception.has_error = true;
-	cpu->events.exception.error = 0;
+	event_queue_exception(cpu, &gp);
 }
 
 /* The engine goes on, with the instruction at rip. False: an exception is due before it. */

@@ -285,16 +285,7 @@ static void set_xsave(struct cpu *cpu, const struct vcpu_state *s)
 
 	memcpy(cpu->xsave_area, s->xsave, xsave_size(&cpu->xstate, cpu->xstate.features));
 	image->mxcsr_mask = mask;
-	if (!(image->xstate_bv & XSTATE_X87)) {
-		memset(image, 0, offsetof(struct fpu_image, mxcsr));
-		memset(image->st, 0, sizeof(image->st));
-		image->fcw = FCW_RESET;
-	}
-	if (!(image->xstate_bv & XSTATE_SSE))
-		memset(image->xmm, 0, sizeof(image->xmm));
-	for (unsigned i = XS_AVX; i < XS_COUNT; i++)
-		if (cpu->xstate.features & ~image->xstate_bv & BIT64(i))
-			memset(fpu_component(cpu, i), 0, xstate_size(i));
+	fpu_clear_absent(cpu);
 	if (!(image->xstate_bv & (XSTATE_SSE | XSTATE_AVX)))
 		image->mxcsr = MXCSR_RESET;
 }
