@@ -19,27 +19,6 @@ static bool overlaps(const struct direct *d, const struct ram_region *r)
 	return false;
 }
 
-struct sharing {
-	u64 from, to, found;
-};
-
-static int add_shared(const struct proc_mapping *m, void *arg)
-{
-	struct sharing *s = arg;
-	const u64 from = MAX(m->start, s->from), to = MIN(m->end, s->to);
-
-	if (m->shared && from < to)
-		s->found += to - from;
-	return 0;
-}
-
-static bool is_shared(const struct ram_region *r)
-{
-	struct sharing s = {(u64)r->hva, (u64)r->hva + r->size, 0};
-
-	return !proc_mappings(add_shared, &s) && s.found == r->size;
-}
-
 static int add(struct direct *d, const struct ram_region *r)
 {
 	struct cage_ram *more = realloc(d->ram, (d->rams + 1) * sizeof(*more));
@@ -51,15 +30,51 @@ static int add(struct direct *d, const struct ram_region *r)
 	return 0;
 }
 
+/* By range of memory: how many bytes of it are in shared mappings. */
+struct sharing {
+	const struct direct *d;
+	u64 *found;
+};
+
+static int note_mapping(const struct proc_mapping *m, void *arg)
+{
+	const struct sharing *s = arg;
+
+	for (unsigned i = 0; i < s->d->rams && m->shared; i++) {
+		const u64 start = (u64)s->d->ram[i].hva;
+		const u64 from = MAX(m->start, start), to = MIN(m->end, start + s->d->ram[i].size);
+
+		if (from < to)
+			s->found[i] += to - from;
+	}
+	return 0;
+}
+
 /* What is not MAP_SHARED (firmware, mostly), the engine alone reaches. */
+static int keep_shared(struct direct *d)
+{
+	struct sharing s = {d, calloc(d->rams, sizeof(*s.found))};
+	unsigned kept = 0;
+	int r = s.found ? proc_mappings(note_mapping, &s) : -ENOMEM;
+
+	for (unsigned i = 0; i < d->rams && !r; i++)
+		if (s.found[i] == d->ram[i].size)
+			d->ram[kept++] = d->ram[i];
+	d->rams = kept;
+	free(s.found);
+	return r;
+}
+
 static int find_ram(struct machine *m, struct direct *d)
 {
 	struct ram_region r;
 	int error = 0;
 
 	for (u64 gpa = 0; !error && !machine_ram_at(m, gpa, &r); gpa = r.gpa + r.size)
-		if (!overlaps(d, &r) && is_shared(&r))
+		if (!overlaps(d, &r))
 			error = add(d, &r);
+	if (!error && d->rams)
+		error = keep_shared(d);
 	return error ? error : d->rams ? 0 : -ENOENT;
 }
 
