@@ -3,17 +3,9 @@
  * Programs for machine.h's machines, which put them at MACHINE_CODE. They move nowhere and need no address of their own.
  * A program tells what it has found by writing EAX to a port: 10h unless it says otherwise.
  */
+#include "../guest_code.S"
+
 	.section .rodata
-
-	.macro GUEST name
-	.globl guest_\name, guest_\name\()_end
-	.balign 16
-guest_\name:
-	.endm
-
-	.macro END name
-guest_\name\()_end:
-	.endm
 
 	.macro LABEL name, label
 	.globl guest_\name\()_\label

@@ -2,17 +2,8 @@
 /* Code that runs in a cage, as user code of a 64-bit guest. Position-independent; see layout.h of this folder. */
 #include <sys/syscall.h>
 
+#include "../../guest_code.S"
 #include "cage/layout.h"
-
-	.macro GUEST name
-	.globl guest_\name, guest_\name\()_end
-	.hidden guest_\name, guest_\name\()_end
-	.p2align 4
-guest_\name:
-	.endm
-	.macro END name
-guest_\name\()_end:
-	.endm
 
 	.section .rodata
 

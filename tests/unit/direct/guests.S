@@ -3,18 +3,12 @@
  * User code of direct_test.c, each piece from its label to the next one, copied to USER. It ends in SYSCALL, by which the kernel tells the
  * test (OUT), and goes on behind it if the test lets it.
  */
+#include "../../guest_code.S"
+
 	.section .rodata
-	.macro piece name
-	.globl guest_\name, guest_\name\()_end
-	.hidden guest_\name, guest_\name\()_end
-guest_\name:
-	.endm
-	.macro done name
-guest_\name\()_end:
-	.endm
 
 /* A bit of everything that user code has: all registers, flags, x87, SSE, the bases; in rounds, long enough to be found at it. */
-	piece mix
+	GUEST mix
 	mov $200000, %ecx
 	fld1
 	fldpi
@@ -43,10 +37,10 @@ guest_\name\()_end:
 	std
 	stc
 	syscall
-	done mix
+	END mix
 
 /* Adds up a word of each page from rsi on, rdx of them, and leaves the sum there; again and again, rdi times. */
-	piece pages
+	GUEST pages
 2:	mov %rsi, %r8
 	mov %rdx, %r9
 1:	add (%r8), %rax
@@ -59,10 +53,10 @@ guest_\name\()_end:
 	mov %rax, (%rsi)
 	syscall
 	jmp guest_pages
-	done pages
+	END pages
 
 /* Its own code: the operand of the second instruction counts up. */
-	piece rewrite
+	GUEST rewrite
 	mov $3000, %ecx
 1:	mov $0, %eax
 	add %rax, %rbx
@@ -70,10 +64,10 @@ guest_\name\()_end:
 	dec %ecx
 	jnz 1b
 	syscall
-	done rewrite
+	END rewrite
 
 /* What the processor is and shows: the guest's, not the host's. Between long stretches of plain code. */
-	piece shown
+	GUEST shown
 	mov $0x40000000, %eax
 	cpuid
 	mov %ebx, %r8d
@@ -84,61 +78,61 @@ guest_\name\()_end:
 1:	dec %r11d
 	jnz 1b
 	syscall
-	done shown
+	END shown
 
 /* For ever. */
-	piece spin
+	GUEST spin
 1:	inc %rax
 	jmp 1b
-	done spin
+	END spin
 
 /* Exceptions, after a while. */
-	piece breakpoint
+	GUEST breakpoint
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
 	int3
-	done breakpoint
+	END breakpoint
 
-	piece privileged
+	GUEST privileged
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
 	hlt
-	done privileged
+	END privileged
 
-	piece undefined
+	GUEST undefined
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
 	ud2
-	done undefined
+	END undefined
 
 /* Of what rsi points to: reads, or writes, after a while. */
-	piece read
+	GUEST read
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
 	mov (%rsi), %rax
 	syscall
-	done read
+	END read
 
-	piece write
+	GUEST write
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
 	mov %rcx, (%rsi)
 	syscall
-	done write
+	END write
 
-	piece jump
+	GUEST jump
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
 	jmp *%rsi
-	done jump
+	END jump
 
-	piece trap
+	GUEST trap
 	mov $2000000, %ecx
 1:	dec %ecx
 	jnz 1b
@@ -147,10 +141,10 @@ guest_\name\()_end:
 	popf
 	nop
 	nop
-	done trap
+	END trap
 
 /* Code that has run before becomes RDTSC. */
-	piece late
+	GUEST late
 	mov $2, %r12d
 3:	mov $3000000, %ecx
 1:	dec %ecx
@@ -167,10 +161,10 @@ late_code:
 	nop
 	nop
 	ret
-	done late
+	END late
 
 /* A store to rdi, twice. */
-	piece twice
+	GUEST twice
 	mov $3000000, %ecx
 1:	dec %ecx
 	jnz 1b
@@ -180,10 +174,10 @@ late_code:
 	jnz 1b
 	syscall
 	jmp guest_twice
-	done twice
+	END twice
 
 /* Values in registers of all kinds, over stores to rdx pages from rsi on. */
-	piece many
+	GUEST many
 	mov $0x12345678, %eax
 	movq %rax, %xmm5
 	fldpi
@@ -196,13 +190,13 @@ late_code:
 	jnz 1b
 	movq %xmm5, %rbx
 	syscall
-	done many
+	END many
 
 /* The kernel: SYSCALL tells, and returns; exceptions tell their vector, which their entry has put on the stack. */
-	piece kernel
+	GUEST kernel
 	out %al, $0x10
 	invlpg (%rsi)
 	sysretq
-	done kernel
+	END kernel
 
 	.section .note.GNU-stack, "", @progbits
