@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -21,6 +22,7 @@
 #define IS(fd, req, p, want) assert_int_equal(kvm_p(fd, req, p), want)
 
 #define SOON_NS   1000000000ll /* it takes a millisecond or ten; sanitizers some more */
+#define SETTLE_MS 2            /* of its processor time: on one CPU a vcpu may get little of it */
 #define KICKS     5
 #define IVT       0x3000
 #define HANDLER   0x3800
@@ -106,7 +108,7 @@ static void kick(struct runner *r)
 
 	while (!r->tid)
 		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-	inside_wait_thread(r->tid, 20);
+	inside_wait_thread(r->tid, SETTLE_MS);
 	start = inside_used_ns(r->tid);
 	pthread_kill(r->thread, SIGUSR1);
 	while (r->ended == before) {
@@ -388,10 +390,27 @@ static void test_kicks(void **state)
 		one_guest(&guests[i]);
 }
 
+/* Who waits for another vcpu is in its way. */
+static void test_kicks_on_one_cpu(void **state)
+{
+	cpu_set_t before, one;
+	unsigned cpu = 0;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(before), &before), 0);
+	while (!CPU_ISSET(cpu, &before))
+		cpu++;
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	test_kicks(state);
+	assert_int_equal(sched_setaffinity(0, sizeof(before), &before), 0);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_kicks),
+		cmocka_unit_test(test_kicks_on_one_cpu),
 	};
 
 	port_start(argc, argv);

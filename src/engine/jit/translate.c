@@ -22,6 +22,8 @@
 #define KEY_USED  BIT(31)
 #define ALL_FLAGS (u16)(FL_STATUS)
 
+#define WATCH_ATTEMPTS 8
+
 bool translatable(u32 key)
 {
 	return !(key & BK_STEPPING);
@@ -443,13 +445,15 @@ static struct block *translate_locked(struct gen *g, const struct code_place *at
 
 /*
  * Watch all pages of the code and take the lock, at a moment when both hold. Pages that userfaultfd holds back are waited
- * for without the lock: the other cpus want it, and deaf to all but flushes. False: they cannot be had.
+ * for without the lock: the other cpus want it, and deaf to all but flushes. False: they cannot be had, or another vcpu writes to
+ * them each time that they are watched.
  */
 static bool watch_and_lock(struct cpu *cpu, const struct code_place *at)
 {
 	struct machine *m = cpu->machine;
 
-	for (;;) { /* a watch may end before we hold the lock */
+	for (unsigned i = 0; i < WATCH_ATTEMPTS;
+		i++) { /* a watch may end before we hold the lock */
 		page_watch(cpu, at->gpa);
 		if (at->hva2)
 			page_watch(cpu, at->gpa2);
@@ -460,6 +464,7 @@ static bool watch_and_lock(struct cpu *cpu, const struct code_place *at)
 			return true;
 		cache_unlock(cpu);
 	}
+	return false;
 }
 
 struct block *translate(
@@ -469,7 +474,7 @@ struct block *translate(
 	struct block *t;
 
 	if (!watch_and_lock(cpu, at))
-		return NULL; /* step() finds out the same and says so */
+		return NULL; /* step() does it, or finds out the same and says so */
 	stat_inc(cpu, STAT_BLOCKS_TRANSLATED);
 	memset(g, 0, offsetof(struct gen, insn));
 	g->cpu = cpu;
