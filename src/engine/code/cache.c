@@ -24,10 +24,11 @@ SAME(CPU_TSC_OFFSET, tsc_offset);
 void cache_lock(struct cpu *cpu)
 {
 	struct code_cache *c = cpu->machine->code;
+	unsigned turns = 0;
 
 	while (atomic_exchange_explicit(&c->locked, 1, memory_order_acquire)) {
 		cpu_serve_requests(cpu);
-		__builtin_ia32_pause();
+		spin_turn(&turns);
 	}
 }
 

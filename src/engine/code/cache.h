@@ -14,6 +14,7 @@
 
 #include <stdatomic.h>
 
+#include "base/spin.h"
 #include "engine/core/cpu.h"
 #include "engine/code/emit.h"
 
@@ -96,8 +97,10 @@ void cache_unlock(struct cpu *cpu);
 /* The same for threads that are no vcpu's, or have paused all of them. */
 static inline void cache_lock_outside(struct code_cache *c)
 {
+	unsigned turns = 0;
+
 	while (atomic_exchange_explicit(&c->locked, 1, memory_order_acquire))
-		__builtin_ia32_pause();
+		spin_turn(&turns);
 }
 static inline void cache_unlock_outside(struct code_cache *c)
 {

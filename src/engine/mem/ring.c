@@ -6,6 +6,7 @@
  * the entry clears the bit. The ring is shared with its user, so positions are ours alone and what entries
  * say is believed only after it was checked.
  */
+#include "base/spin.h"
 #include "engine/mem/mem_priv.h"
 #include "engine/mem/memory.h"
 
@@ -14,8 +15,10 @@
 
 static void ring_lock(struct dirty_ring *r)
 {
+	unsigned turns = 0;
+
 	while (__atomic_exchange_n(&r->locked, 1, __ATOMIC_ACQUIRE))
-		__builtin_ia32_pause();
+		spin_turn(&turns);
 }
 
 static void ring_unlock(struct dirty_ring *r)

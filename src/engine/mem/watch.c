@@ -6,6 +6,7 @@
  * before it looks at PAGE_WATCHED; a watch sets PAGE_WATCHED before it looks at the writer bits. So
  * either the fill sees the watch and makes no entry, or the watch sees the writer and waits for it.
  */
+#include "base/spin.h"
 #include "engine/mem/mem_priv.h"
 #include "engine/core/vcpu.h"
 #include "engine/core/vcpus.h"
@@ -73,7 +74,6 @@ static void serve_flush(struct cpu *cpu)
 {
 	if (__atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST) & REQ_FLUSH_W)
 		tlb_flush_write(cpu, ~0ull);
-	__builtin_ia32_pause();
 }
 
 /*
@@ -84,11 +84,13 @@ static void serve_flush(struct cpu *cpu)
 static void flush_and_wait(struct cpu *cpu, struct vcpu *other)
 {
 	u32 before = __atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST);
+	unsigned turns = 0;
 
 	do {
 		if (!(__atomic_load_n(&other->cpu.exit_request, __ATOMIC_SEQ_CST) & REQ_FLUSH_W))
 			vcpu_request(other, REQ_FLUSH_W, false);
 		serve_flush(cpu);
+		spin_turn(&turns);
 	} while (atomic_load(&other->where) == VCPU_IN &&
 		 __atomic_load_n(&other->cpu.write_flushes, __ATOMIC_SEQ_CST) == before);
 }

@@ -2,6 +2,7 @@
 /* See post.h. */
 #include "engine/request/post.h"
 
+#include "base/spin.h"
 #include "base/sys.h"
 #include "engine/host/recover.h"
 #include "engine/time/timer.h"
@@ -39,9 +40,10 @@ void vcpu_await_acted(struct vcpu *v, u32 req)
 static void wait_acted(struct vcpu *v, u32 req)
 {
 	u64 began = host_ns();
+	unsigned turns = 0;
 
 	while (!has_acted(v, req)) {
-		__builtin_ia32_pause();
+		spin_turn(&turns);
 		if (host_ns() - began < VCPU_LATE_NS)
 			continue;
 		vcpu_call_away(v);
