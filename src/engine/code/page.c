@@ -7,6 +7,7 @@
 #include "engine/core/machine.h"
 #include "engine/core/stat.h"
 #include "engine/mem/mem.h"
+#include "x86/insn.h"
 
 static u32 new_token(struct page_table *t)
 {
@@ -202,6 +203,52 @@ static bool watched_in_vain(struct machine *m, u64 gpa)
 	return true;
 }
 
+/*
+ * A program may write a few instructions again and again and run them once each time. To translate them takes some ten times as long
+ * as to step() through them. So a page that was rewritten often is translated only after so many steps: without blocks it is not
+ * watched, and the code may have been written many times meanwhile. Where it turns out that more instructions follow each other
+ * they are better translated.
+ */
+#define REWRITTEN_OFTEN 16u
+#define STEPS           64u
+#define STEPS_IN_A_ROW  16u
+
+static void note_rewritten(struct machine *m, u64 gpa)
+{
+	struct page_blocks *page = page_entry(&m->code->blocks->page, gpa, false);
+
+	if (!page)
+		return;
+	page->rewritten = MIN(page->rewritten + 1u, REWRITTEN_OFTEN);
+	if (page->rewritten == REWRITTEN_OFTEN)
+		page->steps = STEPS;
+}
+
+static bool takes_step(struct page_blocks *page, u16 offset)
+{
+	if (!page->steps)
+		return false;
+	page->in_a_row = (u16)(offset - page->stepped) <= INSN_MAX ? page->in_a_row + 1 : 0;
+	page->stepped = offset;
+	page->steps--;
+	if (page->in_a_row < STEPS_IN_A_ROW)
+		return true;
+	page->steps = page->in_a_row = page->rewritten = 0;
+	return false;
+}
+
+bool page_takes_step(struct cpu *cpu, u64 gpa)
+{
+	struct page_blocks *page;
+	bool ret;
+
+	cache_lock(cpu);
+	page = page_entry(&cpu->machine->code->blocks->page, gpa, false);
+	ret = page && takes_step(page, (u16)(gpa & ~PAGE_MASK));
+	cache_unlock(cpu);
+	return ret;
+}
+
 static void written(struct machine *m, u64 gpa, unsigned len)
 {
 	enum met met = met_at(m, gpa, len);
@@ -211,6 +258,8 @@ static void written(struct machine *m, u64 gpa, unsigned len)
 	page_aliases(m, gpa, &others);
 	while (met != MET_CODE && page_alias(&others, &alias))
 		met = MAX(met, met_at(m, alias + (gpa & ~PAGE_MASK), len));
+	if (met == MET_CODE)
+		note_rewritten(m, gpa);
 	if (met != MET_OTHER_BYTES || watched_in_vain(m, gpa))
 		kill_page(m, gpa);
 }

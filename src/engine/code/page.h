@@ -32,6 +32,11 @@ struct page_blocks {
 	u32 copy_first; /* what first was when the copy was made: it has that block and all after it */
 	u32 copy_blocks;
 	bool movable, has_x87;
+	/* Code that is rewritten: */
+	u8 rewritten; /* how often the guest has stored to it */
+	u8 steps;     /* instructions to be done by step() before there are blocks again */
+	u8 in_a_row;  /* of them, up to the last one, which is at this offset */
+	u16 stepped;
 	u8 places; /* where a page with x87 code has been met, roughly */
 };
 
@@ -72,6 +77,10 @@ struct page_blocks *page_entry(struct page_table *t, u64 gpa, bool make);
 u32 page_token(struct page_table *t, u64 gpa);
 /* To the list of its page, as number. */
 void page_list(struct blocks *b, struct block *t);
+/*
+ * Is the next instruction there rather left to step()? Code that is written again and again may run but once each time. Takes the lock.
+ */
+bool page_takes_step(struct cpu *cpu, u64 gpa);
 /* No block of the page is found any more, and no link leads there. */
 void page_drop(struct machine *m, u64 gpa);
 /* Shall a block of flat code in the page of gpa be movable? x87: it has such code. base: rip of the page's first byte. */

@@ -113,6 +113,10 @@ static int find_block(
 		kill_block(cpu, t);
 		t = NULL;
 	}
+	if (!t && page_takes_step(cpu, at->gpa)) {
+		*ret = NULL;
+		return CPU_OK;
+	}
 	*ret = t ? t : translate(cpu, at, poll, key & BLOCK_PLAIN, &full);
 	return full ? cpu_leave_for_room(cpu) : CPU_OK;
 }
