@@ -81,7 +81,7 @@ def make_disk():
 
 # Direct execution wants memory that can be shared.
 SHARED = (['-object', 'memory-backend-memfd,id=ram,size=1G,share=on', '-machine', 'memory-backend=ram']
-          if 'USERVISOR_DIRECT' in os.environ else [])
+          if os.environ.get('USERVISOR_DIRECT', '0') != '0' else [])
 
 class Guest(monitored.Guest):
     """A QEMU with the disk, or firmware."""

@@ -19,12 +19,6 @@
 
 struct dev; /* the open descriptors of one process-wide or private set; no hidden globals */
 
-/*
- * In the environment: user code of guests may run as it is, in processes of its own. The program promises to leave the mappings of
- * guest memory as they are. docs/design.md, "Direct execution".
- */
-#define DIRECT_ENV "USERVISOR_DIRECT"
-
 /* An empty set of descriptors; the caller's until dev_destroy(). 0 or -errno. */
 int dev_create(struct dev **ret);
 /* Closes what is still open. No call may be in progress. */

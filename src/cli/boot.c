@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/direct.h"
 #include "boot/boot.h"
 #include "cli/cli.h"
 
@@ -138,6 +139,7 @@ int cli_boot(int argc, char **argv)
 		cli_say("boot", "there is no kernel to boot: give --kernel FILE");
 		return EXIT_USAGE;
 	}
+	direct_allow();
 	r = tool ? take_tool(tool, &config) : 0;
 	return r ? r : boot_run(&config);
 }

@@ -7,9 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "abi/dev.h"
 #include "abi/kvm/caps.h"
 #include "abi/kvm/run.h"
+#include "base/direct.h"
 #include "base/sys.h"
 #include "introspect/introspect.h"
 #include "introspect/maps.h"
@@ -26,7 +26,7 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 		free(vm);
 		return r;
 	}
-	if (getenv(DIRECT_ENV))
+	if (direct_is_allowed())
 		machine_set_option(vm->machine, OPT_DIRECT, 1);
 	machine_set_option(vm->machine, OPT_HYPERCALL_EXITS, MAPS_HYPERCALLS);
 	vm->dev = d;

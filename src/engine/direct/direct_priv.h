@@ -12,7 +12,7 @@ struct direct_page {
 	u64 gva;
 	const u8 *hva;
 	u32 access; /* enum cage_access; 0: it has gone */
-	u32 next;   /* of the same bucket */
+	u32 next;   /* of the same bucket, as there */
 };
 
 struct direct {

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/hostcpu.h"
 #include "engine/core/xsave.h"
@@ -23,14 +22,21 @@ struct changes {
 	bool failed;
 };
 
-#define BUCKET_BITS 17
+#define BUCKET_BITS 15
 #define BUCKETS     (1u << BUCKET_BITS)
-#define NONE        (~0u)
+#define NONE        0u /* else the number of the page and 1 */
 
+static u32 *bucket_of(const struct direct *d, u64 gva)
+{
+	return &d->bucket[(gva >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - BUCKET_BITS)];
+}
+
+/* The entries stay readable until others take their places. */
 static void empty(struct direct *d)
 {
+	for (u32 i = 0; i < d->count; i++)
+		*bucket_of(d, d->page[i].gva) = NONE;
 	d->count = 0;
-	memset(d->bucket, 0xff, BUCKETS * sizeof(*d->bucket));
 }
 
 int direct_pages_create(struct direct *d)
@@ -41,7 +47,6 @@ int direct_pages_create(struct direct *d)
 	if (!d->page || !d->bucket || !d->verdicts)
 		return -ENOMEM;
 	d->verdicts->beyond = host_xcr0() & ~XSTATE_OFFERED;
-	empty(d);
 	return 0;
 }
 
@@ -60,18 +65,13 @@ void direct_pages_forget(struct direct *d)
 
 /* ---- the set ---- */
 
-static u32 *bucket_of(const struct direct *d, u64 gva)
-{
-	return &d->bucket[(gva >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - BUCKET_BITS)];
-}
-
 static struct direct_page *find(const struct direct *d, u64 gva)
 {
 	u32 i = *bucket_of(d, gva);
 
-	while (i != NONE && d->page[i].gva != gva)
-		i = d->page[i].next;
-	return i == NONE ? NULL : &d->page[i];
+	while (i != NONE && d->page[i - 1].gva != gva)
+		i = d->page[i - 1].next;
+	return i == NONE ? NULL : &d->page[i - 1];
 }
 
 /* There is room. */
@@ -82,7 +82,7 @@ static struct direct_page *append(struct direct *d, u64 gva)
 
 	p->gva = gva;
 	p->next = *bucket;
-	*bucket = d->count++;
+	*bucket = ++d->count;
 	return p;
 }
 

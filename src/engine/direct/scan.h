@@ -12,7 +12,7 @@
  * What is known of pages, by their place in the host's memory and a sum of what they hold: to look is dear. A guest that makes two
  * pages with the same sum deceives itself.
  */
-#define VERDICTS 65536u
+#define VERDICTS 16384u
 struct verdicts {
 	bool beyond; /* the host has vector state that guests may not have */
 	struct verdict {
