@@ -8,10 +8,10 @@
 #include "engine/core/machine.h"
 
 struct machine;
-struct lapic;      /* irq/lapic.h */
-struct hv_vp;      /* pv/hyperv/hv.h */
-struct dirty_ring; /* mem/ring.c */
-struct direct;     /* direct/direct_priv.h */
+struct lapic;         /* irq/lapic.h */
+struct hv_vp;         /* pv/hyperv/hv.h */
+struct dirty_ring;    /* mem/ring.c */
+struct direct_spaces; /* direct/direct_priv.h */
 
 /* pv/kvm/steal.c */
 struct steal {
@@ -90,9 +90,9 @@ struct vcpu {
 	u64 own_stats[VCPU_STAT_WORDS_MAX];
 	struct steal steal;
 	struct vcpu_tap tap;
-	struct dirty_ring *ring; /* mem/ring.c; NULL: none */
-	struct direct *direct;   /* NULL: not used yet */
-	_Atomic u32 entries;     /* this and the following: recheck.c */
+	struct dirty_ring *ring;      /* mem/ring.c; NULL: none */
+	struct direct_spaces *direct; /* NULL: not used yet */
+	_Atomic u32 entries;          /* this and the following: recheck.c */
 	u32 events_seen, activity_seen, ticks;
 };
 

@@ -5,6 +5,7 @@
 
 #include "cage/cage.h"
 #include "engine/core/vcpu.h"
+#include "engine/direct/scan.h"
 
 #define DIRECT_PAGES 32768u /* that the process has at most: half of vm.max_map_count */
 
@@ -15,7 +16,9 @@ struct direct_page {
 	u32 next;   /* of the same bucket, as there */
 };
 
+/* One address space. */
 struct direct {
+	u64 ran_at; /* direct_spaces.runs; 0: never */
 	struct cage *cage;
 	bool broken;          /* this host, or the machine's memory, cannot have one */
 	bool failed;          /* it is of no more use */
@@ -23,7 +26,7 @@ struct direct {
 	struct cage_ram *ram; /* what it has of guest memory */
 	unsigned rams;
 	/* pages.c */
-	u64 cr3;       /* whose pages these are */
+	u64 root;      /* of the page tables whose pages these are */
 	bool fresh;    /* there are some, and they are this address space's */
 	u64 flushes;   /* cpu.direct.flushes up to which they have been looked at */
 	u64 unwatched; /* the same of machine.unwatched */
@@ -31,13 +34,29 @@ struct direct {
 	u32 count;
 	struct direct_page *page;
 	u32 *bucket;
-	struct verdicts *verdicts; /* scan.h */
+	struct verdicts *verdicts; /* of all spaces */
 	/* A fault that was the guest's: its address, 0 for none, whose it was, and error code. */
-	u64 missed, missed_cr3;
+	u64 missed, missed_root;
 	u32 missed_error;
 	/* judge.c: runs and pages since it was last judged, the process's time before them, and how long they took */
 	u64 runs, mapped, used_ns, whole_ns;
 };
+
+#define SPACES 4u
+struct direct_spaces {
+	struct direct of[SPACES];
+	u64 runs;
+	struct verdicts verdicts;
+};
+
+/* Linux changes the PCID of an address space now and then: the tables tell which it is. */
+static inline u64 direct_root(const struct cpu *cpu)
+{
+	return cpu->cr3 & PAGE_MASK;
+}
+
+/* spaces.c: that of the vcpu's address space, or NULL. */
+struct direct *direct_space(struct vcpu *v);
 
 /* fits.c: is the processor in a state in which user code computes the same natively? */
 bool direct_fits(const struct cpu *cpu);
@@ -57,7 +76,7 @@ int direct_cage_create(struct machine *m, struct direct *d);
 void direct_cage_destroy(struct direct *d);
 
 /* pages.c; inside. Those that return bool return false where the process cannot be used any more. */
-int direct_pages_create(struct direct *d);
+int direct_pages_create(struct direct *d, struct verdicts *verdicts);
 void direct_pages_destroy(struct direct *d);
 /* There is a new process. */
 void direct_pages_forget(struct direct *d);

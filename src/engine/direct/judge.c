@@ -9,8 +9,8 @@
 #include "engine/direct/direct_priv.h"
 
 /* Of the process's time, what it spends in the kernel for a stop, and for a page that comes. */
-#define STOP_NS  4000
-#define PAGE_NS  6000
+#define STOP_NS  3000
+#define PAGE_NS  4000
 #define TRIAL    100  /* runs */
 #define WAIT_MAX 255u /* requests */
 

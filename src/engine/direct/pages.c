@@ -7,8 +7,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/hostcpu.h"
-#include "engine/core/xsave.h"
 #include "engine/direct/direct_priv.h"
 #include "engine/direct/scan.h"
 #include "engine/mem/mem.h"
@@ -20,6 +18,7 @@ struct changes {
 	struct cage_page page[BATCH];
 	unsigned n;
 	bool failed;
+	bool same_code; /* no code in the machine was written to since the last look */
 };
 
 #define BUCKET_BITS 15
@@ -39,22 +38,23 @@ static void empty(struct direct *d)
 	d->count = 0;
 }
 
-int direct_pages_create(struct direct *d)
+int direct_pages_create(struct direct *d, struct verdicts *verdicts)
 {
+	d->verdicts = verdicts;
 	d->page = calloc(DIRECT_PAGES, sizeof(*d->page));
 	d->bucket = calloc(BUCKETS, sizeof(*d->bucket));
-	d->verdicts = calloc(1, sizeof(*d->verdicts));
-	if (!d->page || !d->bucket || !d->verdicts)
-		return -ENOMEM;
-	d->verdicts->beyond = host_xcr0() & ~XSTATE_OFFERED;
-	return 0;
+	if (d->page && d->bucket)
+		return 0;
+	direct_pages_destroy(d);
+	return -ENOMEM;
 }
 
 void direct_pages_destroy(struct direct *d)
 {
 	free(d->page);
 	free(d->bucket);
-	free(d->verdicts);
+	d->page = NULL;
+	d->bucket = NULL;
 }
 
 void direct_pages_forget(struct direct *d)
@@ -181,16 +181,23 @@ static const u8 *peek_page(struct cpu *cpu, u64 gva)
 	return slot_page(cpu->machine, ALIGN_DOWN(w.gpa, PAGE_SIZE), &flags);
 }
 
+/* Where code is fetched from, or NULL; nobody hears of a fault. */
+static const u8 *code_at(struct cpu *cpu, u64 gva, u64 *ret_gpa)
+{
+	u8 *code;
+	int r = mmu_code_page(cpu, gva, ret_gpa, &code);
+
+	if (r == CPU_EXIT)
+		cpu->exit.reason = EXIT_NONE;
+	return r ? NULL : code;
+}
+
 /* May the page be executed? Nobody can write to it unseen from here on, and nothing in it is strange. */
 static bool is_plain_code(struct cpu *cpu, struct direct *d, u64 gva, const u8 *hva)
 {
 	u64 gpa;
-	u8 *code;
-	int r = mmu_code_page(cpu, gva, &gpa, &code);
 
-	if (r == CPU_EXIT)
-		cpu->exit.reason = EXIT_NONE;
-	if (r || code != hva)
+	if (code_at(cpu, gva, &gpa) != hva)
 		return false;
 	page_watch(cpu, gpa);
 	return scan_is_plain(
@@ -253,6 +260,15 @@ static bool is_backed(const struct cpu *cpu, const struct direct_page *p)
 	return !(p->access & CAGE_EXEC) && data_page(cpu, p->gva, kind) == p->hva;
 }
 
+/* Code that was looked through before, and that nobody has written to since. */
+static bool is_same_code(struct cpu *cpu, const struct changes *b, const struct direct_page *p)
+{
+	u64 gpa;
+
+	return b->same_code && (p->access & CAGE_EXEC) && was_accessed(cpu, p->gva) &&
+	       code_at(cpu, p->gva, &gpa) == p->hva && page_watched(cpu->machine, gpa);
+}
+
 /*
  * What is not as it was goes, or comes with other rights. So does what the guest has not accessed since it has said so. False: it has
  * gone, or is to go.
@@ -261,7 +277,7 @@ static bool look_at(
 	struct cpu *cpu, struct changes *b, const struct direct_page *old, struct direct_page *new)
 {
 	*new = *old;
-	if (is_backed(cpu, old))
+	if (is_backed(cpu, old) || is_same_code(cpu, b, old))
 		return true;
 	new->access = was_accessed(cpu, old->gva)
 			      ? find_access(cpu, b->d, old->gva, old->access & ~(u32)CAGE_WRITE,
@@ -364,6 +380,7 @@ static void note_all(struct cpu *cpu, struct direct *d)
 static void look_once(struct cpu *cpu, struct changes *b)
 {
 	if (all_due(cpu, b->d)) {
+		b->same_code = b->d->unwatched == atomic_load(&cpu->machine->unwatched);
 		note_all(cpu, b->d);
 		look_at_all(cpu, b);
 	} else {
@@ -374,7 +391,7 @@ static void look_once(struct cpu *cpu, struct changes *b)
 
 static bool begin(struct cpu *cpu, struct direct *d)
 {
-	d->cr3 = cpu->cr3;
+	d->root = direct_root(cpu);
 	d->fresh = true;
 	note_all(cpu, d);
 	empty(d);
@@ -386,7 +403,7 @@ bool direct_pages_sync(struct cpu *cpu, struct direct *d)
 {
 	struct changes b = {.d = d};
 
-	if (!d->fresh || d->cr3 != cpu->cr3)
+	if (!d->fresh || d->root != direct_root(cpu))
 		return begin(cpu, d);
 	while ((all_due(cpu, d) || cpu->direct.pages) && !b.failed)
 		look_once(cpu, &b);

@@ -2,38 +2,11 @@
 /* See direct.h. */
 #include "engine/direct/direct.h"
 
-#include <stdlib.h>
-
 #include "engine/core/debug.h"
 #include "engine/core/stat.h"
 #include "engine/cpu/exception.h"
 #include "engine/direct/direct_priv.h"
 #include "engine/time/timer.h"
-
-static struct direct *make(struct vcpu *v)
-{
-	struct direct *d = calloc(1, sizeof(*d));
-
-	if (d && direct_pages_create(d)) {
-		direct_pages_destroy(d);
-		free(d);
-		d = NULL;
-	}
-	v->direct = d;
-	return d;
-}
-
-void direct_destroy(struct vcpu *v)
-{
-	struct direct *d = v->direct;
-
-	if (!d)
-		return;
-	direct_cage_destroy(d);
-	direct_pages_destroy(d);
-	free(d);
-	v->direct = NULL;
-}
 
 /*
  * Who asks something of the vcpu first says so in exit_request and then looks at direct.process; here it is the other
@@ -115,7 +88,7 @@ static bool bring_missed(struct cpu *cpu, struct direct *d)
 	bool done;
 
 	d->missed = 0;
-	return !gva || d->missed_cr3 != cpu->cr3 || !cpu_canonical(cpu, gva) ||
+	return !gva || d->missed_root != direct_root(cpu) || !cpu_canonical(cpu, gva) ||
 	       direct_pages_fault(cpu, d, gva, d->missed_error & ~PF_W, &done);
 }
 
@@ -167,7 +140,7 @@ static bool hand_over(
 	cpu->direct.steps = stop == CAGE_KICKED ? 0 : STEPS;
 	cpu->direct.avoid = fault && (e->error & PF_I) ? cpu->rip & PAGE_MASK : ~0ull;
 	d->missed = fault ? e->address : 0;
-	d->missed_cr3 = cpu->cr3;
+	d->missed_root = direct_root(cpu);
 	d->missed_error = e->error;
 	if (stop == CAGE_LOST) {
 		lose(cpu, d);
@@ -184,7 +157,7 @@ static bool hand_over(
 
 bool direct_run(struct vcpu *v)
 {
-	struct direct *d = v->direct ? v->direct : make(v);
+	struct direct *d = direct_space(v);
 	struct cage_event e = {0};
 	struct cpu *cpu = &v->cpu;
 	u64 began = host_ns(), runs = 0;

@@ -389,6 +389,57 @@ static void invlpg_of_1g(void **state)
 	close_pc(&with);
 }
 
+/* Address spaces, more than have a process at a time. Each has the same code, and a page of data of its own. */
+#define OTHERS   6u
+#define SPACE(n) (0x20000u + 0x4000u * (n))
+
+static void set_data(struct pc *pc, u32 space, u32 page)
+{
+	put64(pc, SPACE(space) + 0x3000 + 8 * DATA_PAGE, pte_of(page));
+}
+
+static void make_spaces(struct pc *pc)
+{
+	for (u32 n = 0; n < OTHERS; n++) {
+		put64(pc, SPACE(n), (SPACE(n) + 0x1000) | PTE_USER);
+		put64(pc, SPACE(n) + 0x1000, (SPACE(n) + 0x2000) | PTE_USER);
+		put64(pc, SPACE(n) + 0x2000, 0x83);
+		put64(pc, SPACE(n) + 0x2010, (SPACE(n) + 0x3000) | PTE_USER);
+		put(pc, SPACE(n) + 0x3000, pc->ram + PT, 8 * USER_PAGES);
+		set_data(pc, n, 100 + n);
+	}
+}
+
+static void enter_space(struct pc *pc, u32 n)
+{
+	struct vcpu_state s;
+
+	vcpu_get(pc->v, ST_SREGS, &s);
+	s.cr3 = SPACE(n);
+	assert_int_equal(vcpu_set(pc->v, ST_SREGS, &s), 0);
+}
+
+/* What its kernel does to one while another one runs holds when it comes again. */
+static void spaces(void **state)
+{
+	open_both(CODE_OF(pages));
+	make_spaces(&with);
+	make_spaces(&without);
+	set_both(RSI, USER_AT(DATA_PAGE));
+	set_both(RDX, 1);
+	for (u32 i = 0; i < 60; i++) {
+		const u32 n = i % 5 ? i % 2 : i % OTHERS;
+
+		enter_space(&with, n);
+		enter_space(&without, n);
+		set_both(RDI, 300000);
+		run_both(CALL);
+		set_data(&with, !n, 120 + i);
+		set_data(&without, !n, 120 + i);
+	}
+	close_both();
+}
+
 /* More pages than the process may have: each 2 MiB are the same ones. What is in registers stays there. */
 static void many(void **state)
 {
@@ -573,8 +624,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {TEST(mix), TEST(pages), TEST(rewrite),
 		TEST(shown), TEST(exceptions), TEST(page_faults), TEST(read_only),
-		TEST(accessed_and_dirty), TEST(invlpg), TEST(invlpg_of_1g), TEST(many), TEST(late),
-		TEST(dirty_log), TEST(kicked), TEST(killed), TEST(slots), TEST(private_memory)};
+		TEST(accessed_and_dirty), TEST(invlpg), TEST(invlpg_of_1g), TEST(spaces),
+		TEST(many), TEST(late), TEST(dirty_log), TEST(kicked), TEST(killed), TEST(slots),
+		TEST(private_memory)};
 
 	return can() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 }

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A process for each of the address spaces that a vcpu has run last. One that comes again has its pages still: they are looked at, but
+ * need not be brought anew. (A load of CR3 flushes the TLB, so they are looked at.)
+ */
+#include <stdlib.h>
+
+#include "base/hostcpu.h"
+#include "engine/core/xsave.h"
+#include "engine/direct/direct.h"
+#include "engine/direct/direct_priv.h"
+#include "engine/direct/scan.h"
+
+static struct direct_spaces *make(struct vcpu *v)
+{
+	struct direct_spaces *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return NULL;
+	s->verdicts.beyond = host_xcr0() & ~XSTATE_OFFERED;
+	v->direct = s;
+	return s;
+}
+
+/* They would keep memory that the machine has no longer. */
+static void end_old(struct direct_spaces *s, u32 slots)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++)
+		if (s->of[i].cage && s->of[i].slots != slots)
+			direct_cage_destroy(&s->of[i]);
+}
+
+/* Its own, or that of the one that has not run for longest. */
+static struct direct *choose(struct direct_spaces *s, u64 root)
+{
+	struct direct *oldest = &s->of[0];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++) {
+		if (s->of[i].fresh && s->of[i].root == root)
+			return &s->of[i];
+		if (s->of[i].ran_at < oldest->ran_at)
+			oldest = &s->of[i];
+	}
+	return oldest;
+}
+
+struct direct *direct_space(struct vcpu *v)
+{
+	struct direct_spaces *s = v->direct ? v->direct : make(v);
+	struct direct *d = s ? choose(s, direct_root(&v->cpu)) : NULL;
+
+	if (!d || (!d->page && direct_pages_create(d, &s->verdicts)))
+		return NULL;
+	end_old(s, atomic_load(&v->machine->slot_generation));
+	d->ran_at = ++s->runs;
+	return d;
+}
+
+void direct_destroy(struct vcpu *v)
+{
+	struct direct_spaces *s = v->direct;
+
+	if (!s)
+		return;
+	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++) {
+		direct_cage_destroy(&s->of[i]);
+		direct_pages_destroy(&s->of[i]);
+	}
+	free(s);
+	v->direct = NULL;
+}
