@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * When direct execution pays: for code that computes for longer than it takes to get into the process and out. Who is found in user
- * code by a request is likely to stay there. After some runs it is reckoned up: what the process has computed, by its processor time,
- * would have taken a multiple of that in translated code, and took what it did. Who loses is translated for a while, which becomes
- * longer each time.
+ * code by a request is likely to stay there. After some runs, a trial, it is reckoned up: what the process has computed, by its
+ * processor time, would have taken a multiple of that in translated code, and took what it did. Who loses is translated for a while,
+ * which becomes longer each time (one trial may have lost because the host was busy), but not longer than the loss is worth.
  */
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_priv.h"
 
 /* Of the process's time, what it spends in the kernel for a stop, and for a page that comes. */
-#define STOP_NS  3000
+#define STOP_NS  5500
 #define PAGE_NS  4000
-#define TRIAL    100  /* runs */
-#define WAIT_MAX 255u /* requests */
+#define TRIAL    100u /* runs */
+/* So many are enough where hardly anything is computed, and no pages come that could be used later. */
+#define HOPELESS 16u
+
+/* Requests, one or two a millisecond, that are let pass: 16 for each millisecond that was lost. */
+#define WAIT_OF_NS(lost) ((u32)MIN((lost) / 62500, 255ull))
+#define WAIT_LEAST       15u
 
 /* Times native: bench/run, programs in user mode. */
 static s64 translated(s64 native)
@@ -20,19 +25,21 @@ static s64 translated(s64 native)
 	return native * 9 / 4;
 }
 
-static bool has_paid(struct direct *d)
+/* What translated code would have needed. */
+static u64 would_need(struct direct *d)
 {
 	const s64 used = (s64)(cage_cpu_ns(d->cage) - d->used_ns),
-		  kernel = (s64)(d->runs * STOP_NS + d->mapped * PAGE_NS),
-		  native = MAX(used - kernel, 0);
+		  kernel = (s64)(d->runs * STOP_NS + d->mapped * PAGE_NS);
 
-	return translated(native) >= (s64)d->whole_ns;
+	return (u64)translated(MAX(used - kernel, 0));
 }
 
-void direct_rest(struct cpu *cpu)
+void direct_rest(struct cpu *cpu, u64 lost_ns)
 {
+	const u32 most = MAX(WAIT_OF_NS(lost_ns), WAIT_LEAST);
+
 	cpu->direct.armed = false;
-	cpu->direct.wait = MIN(cpu->direct.wait * 2 + 1, WAIT_MAX);
+	cpu->direct.wait = MIN(cpu->direct.wait * 2 + 1, most);
 	cpu->direct.left = cpu->direct.wait;
 }
 
@@ -42,20 +49,33 @@ static void begin_trial(struct direct *d)
 	d->whole_ns = d->runs = d->mapped = 0;
 }
 
+static void end_trial(struct cpu *cpu, struct direct *d)
+{
+	const u64 needed = would_need(d);
+
+	if (needed >= d->whole_ns)
+		cpu->direct.wait /= 2;
+	else
+		direct_rest(cpu, d->whole_ns - needed);
+	d->runs = 0;
+}
+
+static bool is_hopeless(struct direct *d)
+{
+	return d->mapped < d->runs / 2 && 4 * would_need(d) < d->whole_ns;
+}
+
 void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns)
 {
+	const bool was_early = d->runs < HOPELESS;
+
 	if (!d->runs)
 		begin_trial(d);
 	else
 		d->whole_ns += whole_ns;
 	d->runs += runs;
-	if (d->runs < TRIAL)
-		return;
-	if (has_paid(d))
-		cpu->direct.wait /= 2;
-	else
-		direct_rest(cpu);
-	d->runs = 0;
+	if (d->runs >= TRIAL || (was_early && d->runs >= HOPELESS && is_hopeless(d)))
+		end_trial(cpu, d);
 }
 
 void direct_on_request(struct vcpu *v)

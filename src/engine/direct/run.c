@@ -164,12 +164,12 @@ bool direct_run(struct vcpu *v)
 	bool ok;
 
 	if (!d || !prepare(v, d)) {
-		direct_rest(cpu);
+		direct_rest(cpu, DIRECT_CANNOT);
 		return true;
 	}
 	ok = hand_over(cpu, d, run(cpu, d, &e, &runs), &e);
 	if (d->failed)
-		direct_rest(cpu);
+		direct_rest(cpu, DIRECT_CANNOT);
 	else
 		direct_judge(cpu, d, runs, host_ns() - began);
 	return ok;
