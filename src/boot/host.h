@@ -13,6 +13,7 @@ struct host_facts {
 	struct host_cpu cpu; /* what translated code uses */
 	int exec_error;      /* errno value when no memory can be mapped writable and executable */
 	bool exec_memfd;     /* a memfd can */
+	int direct_error;    /* errno value when user code of guests cannot run as it is */
 	bool dispatch;       /* Syscall User Dispatch, Linux 5.11 */
 	bool cpuid_faulting; /* a program's CPUID instruction can be made to trap */
 	char kvm_group[64];  /* whose members may open /dev/kvm; empty: nobody's */

@@ -90,6 +90,25 @@ static void tell_memory(const struct host_facts *host)
 	line("soft engine: memory", text);
 }
 
+static void tell_direct(const struct host_facts *host)
+{
+	char text[256];
+
+	if (!host->direct_error)
+		snprintf(text, sizeof(text),
+			"user code of `boot`'s guests that computes for long runs as it is, in "
+			"processes of its own (USERVISOR_DIRECT=0: never)");
+	else if (host->direct_error == EOPNOTSUPP)
+		snprintf(text, sizeof(text),
+			"NOT possible here: it needs FSGSBASE, user notification of seccomp "
+			"(Linux 5.0), and a sandbox that allows processes both; user code is "
+			"translated");
+	else
+		snprintf(text, sizeof(text), "NOT possible now (%s); user code is translated",
+			strerror(host->direct_error));
+	line("direct execution", text);
+}
+
 /* True when nothing is missing. */
 static bool tell_soft(const struct host_facts *host, const struct probe_result *soft)
 {
@@ -102,6 +121,7 @@ static bool tell_soft(const struct host_facts *host, const struct probe_result *
 	line("soft engine: CPU", text);
 	tell_memory(host);
 	line("soft engine", soft->text);
+	tell_direct(host);
 	return cpu && !host->exec_error && soft->verdict >= PROBE_SLOW;
 }
 
@@ -175,7 +195,15 @@ static void tell_sandbox(void)
 		"put hostile guests and programs into a sandbox around the whole process");
 }
 
-static int tell_choice(const struct probe_result *probe, bool soft)
+static const char *soft_speed(const struct host_facts *host)
+{
+	return host->direct_error
+		       ? "that of translated code, slower than hardware; `make bench` measures it"
+		       : "user code that computes: nearly that of the hardware; the rest: that of "
+			 "translated code, slower; `make bench` measures both";
+}
+
+static int tell_choice(const struct probe_result *probe, const struct host_facts *host, bool soft)
 {
 	if (probe->verdict == PROBE_WORKS) {
 		line("--engine auto", "boot uses the kernel's /dev/kvm");
@@ -184,8 +212,7 @@ static int tell_choice(const struct probe_result *probe, bool soft)
 	}
 	if (soft) {
 		line("--engine auto", "boot uses the soft engine");
-		line("expected speed", "that of translated code, slower than hardware; `make "
-				       "bench` measures it");
+		line("expected speed", soft_speed(host));
 		return 0;
 	}
 	line("--engine auto", "boot has no engine that works: see above");
@@ -223,5 +250,5 @@ int cli_doctor(int argc, char **argv)
 	tell_devices();
 	tell_exec(&host);
 	tell_sandbox();
-	return tell_choice(&probe, usable);
+	return tell_choice(&probe, &host, usable);
 }

@@ -86,6 +86,7 @@ void direct_cage_destroy(struct direct *d)
 	d->cage = NULL;
 	d->ram = NULL;
 	d->rams = 0;
+	d->runs = 0;
 	direct_pages_forget(d);
 }
 

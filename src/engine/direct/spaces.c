@@ -30,12 +30,22 @@ static void end_old(struct direct_spaces *s, u32 slots)
 			direct_cage_destroy(&s->of[i]);
 }
 
+/* A process has three threads, and the user's limits are for all of them. */
+#define PROCESSES 16u
+
+static unsigned spaces_of(const struct machine *m)
+{
+	const unsigned vcpus = MAX(atomic_load(&m->vcpu_high), 1u);
+
+	return MIN(MAX(PROCESSES / vcpus, 1u), SPACES);
+}
+
 /* Its own, or that of the one that has not run for longest. */
-static struct direct *choose(struct direct_spaces *s, u64 root)
+static struct direct *choose(struct direct_spaces *s, unsigned spaces, u64 root)
 {
 	struct direct *oldest = &s->of[0];
 
-	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++) {
+	for (unsigned i = 0; i < spaces; i++) {
 		if (s->of[i].fresh && s->of[i].root == root)
 			return &s->of[i];
 		if (s->of[i].ran_at < oldest->ran_at)
@@ -47,7 +57,7 @@ static struct direct *choose(struct direct_spaces *s, u64 root)
 struct direct *direct_space(struct vcpu *v)
 {
 	struct direct_spaces *s = v->direct ? v->direct : make(v);
-	struct direct *d = s ? choose(s, direct_root(&v->cpu)) : NULL;
+	struct direct *d = s ? choose(s, spaces_of(v->machine), direct_root(&v->cpu)) : NULL;
 
 	if (!d || (!d->page && direct_pages_create(d, &s->verdicts)))
 		return NULL;
