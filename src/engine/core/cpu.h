@@ -267,6 +267,7 @@ struct direct_wish {
 	u64 avoid;   /* as long as they are in this page */
 	u64 process; /* whose thread runs it now (cage_runner()), or 0; any thread */
 	u64 flushes; /* of the TLB, of many pages: all that is mapped there is to be looked at again */
+	u64 rechecks; /* times that somebody else than processors may have written to memory: mem/recheck.c */
 	u32 pages; /* flushed one by one since the last look */
 	u64 page[DIRECT_FLUSHED];
 	u32 wait,

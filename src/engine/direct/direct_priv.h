@@ -29,7 +29,8 @@ struct direct {
 	u64 root;      /* of the page tables whose pages these are */
 	bool fresh;    /* there are some, and they are this address space's */
 	u64 flushes;   /* cpu.direct.flushes up to which they have been looked at */
-	u64 unwatched; /* the same of machine.unwatched */
+	u64 unwatched; /* the same of machine.unwatched, by processors */
+	u64 rechecks;  /* and of cpu.direct.rechecks, by others */
 	bool hidden;   /* the process's own memory stands where the guest has pages */
 	u32 count;
 	struct direct_page *page;

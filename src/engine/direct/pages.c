@@ -18,7 +18,7 @@ struct changes {
 	struct cage_page page[BATCH];
 	unsigned n;
 	bool failed;
-	bool same_code; /* no code in the machine was written to since the last look */
+	bool same_code; /* nobody can have written to code since the last look */
 };
 
 #define BUCKET_BITS 15
@@ -363,6 +363,13 @@ static bool hides(struct cpu *cpu, const struct direct *d)
 	return false;
 }
 
+/* All executable pages there are watched. */
+static bool is_unwritten(const struct cpu *cpu, const struct direct *d)
+{
+	return d->unwatched == atomic_load(&cpu->machine->unwatched) &&
+	       d->rechecks == cpu->direct.rechecks;
+}
+
 static bool all_due(const struct cpu *cpu, const struct direct *d)
 {
 	return d->flushes != cpu->direct.flushes ||
@@ -373,6 +380,7 @@ static void note_all(struct cpu *cpu, struct direct *d)
 {
 	d->flushes = cpu->direct.flushes;
 	d->unwatched = atomic_load(&cpu->machine->unwatched);
+	d->rechecks = cpu->direct.rechecks;
 	cpu->direct.pages = 0;
 	d->hidden = hides(cpu, d);
 }
@@ -380,7 +388,7 @@ static void note_all(struct cpu *cpu, struct direct *d)
 static void look_once(struct cpu *cpu, struct changes *b)
 {
 	if (all_due(cpu, b->d)) {
-		b->same_code = b->d->unwatched == atomic_load(&cpu->machine->unwatched);
+		b->same_code = is_unwritten(cpu, b->d);
 		note_all(cpu, b->d);
 		look_at_all(cpu, b);
 	} else {

@@ -25,6 +25,7 @@
  */
 static void recheck(struct vcpu *v)
 {
+	v->cpu.direct.rechecks++;
 	if (written_nothing(v))
 		v->cpu.rechecks++;
 	else if (track_given_up())

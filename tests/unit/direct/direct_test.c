@@ -440,6 +440,30 @@ static void spaces(void **state)
 	close_both();
 }
 
+/* Other code has been read into the page by then. */
+static void other_code(void **state)
+{
+	struct vcpu_state s;
+
+	open(&with, true, CODE_OF(pages));
+	make_spaces(&with);
+	set(&with, RSI, USER_AT(DATA_PAGE));
+	set(&with, RDX, 1);
+	for (u32 i = 0; i < 4; i++) {
+		enter_space(&with, i % 2);
+		set(&with, RDI, 300000);
+		assert_int_equal(run(&with), CALL);
+	}
+	put(&with, PAGES + CODE_PAGE * PAGE_SIZE, CODE_OF(shown));
+	enter_space(&with, 0);
+	vcpu_get(with.v, ST_REGS, &s);
+	s.rip = USER;
+	assert_int_equal(vcpu_set(with.v, ST_REGS, &s), 0);
+	assert_int_equal(run(&with), CALL);
+	assert_true(gpr_of(with.v, R9) < 100); /* the guest's counter */
+	close_pc(&with);
+}
+
 /* More pages than the process may have: each 2 MiB are the same ones. What is in registers stays there. */
 static void many(void **state)
 {
@@ -625,8 +649,8 @@ int main(void)
 	static const struct CMUnitTest tests[] = {TEST(mix), TEST(pages), TEST(rewrite),
 		TEST(shown), TEST(exceptions), TEST(page_faults), TEST(read_only),
 		TEST(accessed_and_dirty), TEST(invlpg), TEST(invlpg_of_1g), TEST(spaces),
-		TEST(many), TEST(late), TEST(dirty_log), TEST(kicked), TEST(killed), TEST(slots),
-		TEST(private_memory)};
+		TEST(other_code), TEST(many), TEST(late), TEST(dirty_log), TEST(kicked),
+		TEST(killed), TEST(slots), TEST(private_memory)};
 
 	return can() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 }
