@@ -7,7 +7,9 @@
 #include "engine/core/vcpu.h"
 #include "engine/direct/scan.h"
 
-#define DIRECT_PAGES 32768u /* that the process has at most: half of vm.max_map_count */
+#define DIRECT_PAGES       32768u /* that the process has at most: half of vm.max_map_count */
+#define DIRECT_BUCKET_BITS 15
+#define DIRECT_BUCKETS     (1u << DIRECT_BUCKET_BITS)
 
 struct direct_page {
 	u64 gva;
@@ -33,8 +35,8 @@ struct direct {
 	u64 rechecks;  /* and of cpu.direct.rechecks, by others */
 	bool hidden;   /* the process's own memory stands where the guest has pages */
 	u32 count;
-	struct direct_page *page;
-	u32 *bucket;
+	u32 bucket[DIRECT_BUCKETS]; /* 0, or the number of the first page and 1 */
+	struct direct_page page[DIRECT_PAGES];
 	struct verdicts *verdicts; /* of all spaces */
 	/* A fault that was the guest's: its address, 0 for none, whose it was, and error code. */
 	u64 missed, missed_root;
@@ -44,6 +46,7 @@ struct direct {
 };
 
 #define SPACES 4u
+/* Memory that is there when it is used: most programs have few pages. */
 struct direct_spaces {
 	struct direct of[SPACES];
 	u64 runs;
@@ -78,8 +81,6 @@ int direct_cage_create(struct machine *m, struct direct *d);
 void direct_cage_destroy(struct direct *d);
 
 /* pages.c; inside. Those that return bool return false where the process cannot be used any more. */
-int direct_pages_create(struct direct *d, struct verdicts *verdicts);
-void direct_pages_destroy(struct direct *d);
 /* There is a new process. */
 void direct_pages_forget(struct direct *d);
 /* Before each run: nothing is mapped but what may be accessed now. */

@@ -4,9 +4,6 @@
  * the rights that the TLB had for user code when it was filled, and the TLB is filled as for an access of generated code: with
  * accessed and dirty bits, the dirty log, the watch of code pages. A page that can be executed cannot be written to.
  */
-#include <errno.h>
-#include <stdlib.h>
-
 #include "engine/direct/direct_priv.h"
 #include "engine/direct/scan.h"
 #include "engine/mem/mem.h"
@@ -21,13 +18,11 @@ struct changes {
 	bool same_code; /* nobody can have written to code since the last look */
 };
 
-#define BUCKET_BITS 15
-#define BUCKETS     (1u << BUCKET_BITS)
-#define NONE        0u /* else the number of the page and 1 */
+#define NONE 0u
 
-static u32 *bucket_of(const struct direct *d, u64 gva)
+static u32 *bucket_of(struct direct *d, u64 gva)
 {
-	return &d->bucket[(gva >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - BUCKET_BITS)];
+	return &d->bucket[(gva >> PAGE_SHIFT) * 0x9e3779b97f4a7c15ull >> (64 - DIRECT_BUCKET_BITS)];
 }
 
 /* The entries stay readable until others take their places. */
@@ -38,25 +33,6 @@ static void empty(struct direct *d)
 	d->count = 0;
 }
 
-int direct_pages_create(struct direct *d, struct verdicts *verdicts)
-{
-	d->verdicts = verdicts;
-	d->page = calloc(DIRECT_PAGES, sizeof(*d->page));
-	d->bucket = calloc(BUCKETS, sizeof(*d->bucket));
-	if (d->page && d->bucket)
-		return 0;
-	direct_pages_destroy(d);
-	return -ENOMEM;
-}
-
-void direct_pages_destroy(struct direct *d)
-{
-	free(d->page);
-	free(d->bucket);
-	d->page = NULL;
-	d->bucket = NULL;
-}
-
 void direct_pages_forget(struct direct *d)
 {
 	empty(d);
@@ -65,7 +41,7 @@ void direct_pages_forget(struct direct *d)
 
 /* ---- the set ---- */
 
-static struct direct_page *find(const struct direct *d, u64 gva)
+static struct direct_page *find(struct direct *d, u64 gva)
 {
 	u32 i = *bucket_of(d, gva);
 

@@ -3,9 +3,10 @@
  * A process for each of the address spaces that a vcpu has run last. One that comes again has its pages still: they are looked at, but
  * need not be brought anew. (A load of CR3 flushes the TLB, so they are looked at.)
  */
-#include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/hostcpu.h"
+#include "base/sys.h"
 #include "engine/core/xsave.h"
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_priv.h"
@@ -13,11 +14,14 @@
 
 static struct direct_spaces *make(struct vcpu *v)
 {
-	struct direct_spaces *s = calloc(1, sizeof(*s));
+	struct direct_spaces *s = sys_mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	if (!s)
+	if (s == MAP_FAILED)
 		return NULL;
 	s->verdicts.beyond = host_xcr0() & ~XSTATE_OFFERED;
+	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++)
+		s->of[i].verdicts = &s->verdicts;
 	v->direct = s;
 	return s;
 }
@@ -59,7 +63,7 @@ struct direct *direct_space(struct vcpu *v)
 	struct direct_spaces *s = v->direct ? v->direct : make(v);
 	struct direct *d = s ? choose(s, spaces_of(v->machine), direct_root(&v->cpu)) : NULL;
 
-	if (!d || (!d->page && direct_pages_create(d, &s->verdicts)))
+	if (!d)
 		return NULL;
 	end_old(s, atomic_load(&v->machine->slot_generation));
 	d->ran_at = ++s->runs;
@@ -72,10 +76,8 @@ void direct_destroy(struct vcpu *v)
 
 	if (!s)
 		return;
-	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++)
 		direct_cage_destroy(&s->of[i]);
-		direct_pages_destroy(&s->of[i]);
-	}
-	free(s);
+	sys_munmap(s, sizeof(*s));
 	v->direct = NULL;
 }
