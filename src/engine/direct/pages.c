@@ -377,7 +377,6 @@ static bool begin(struct cpu *cpu, struct direct *d)
 {
 	d->root = direct_root(cpu);
 	d->fresh = true;
-	d->runs = 0; /* the trial of another one */
 	note_all(cpu, d);
 	empty(d);
 	return !cage_clear(d->cage);
