@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/sys.h"
+#include "base/reserve.h"
 #include "engine/code/block.h"
 #include "engine/code/cache.h"
 #include "engine/code/room.h"
@@ -32,14 +32,6 @@
 #define MOSTLY_DEAD 16 /* one block in so many still lives, or none */
 
 /* ---- memory: reserved at once, committed as it is used ---- */
-
-static void *reserve(size_t bytes)
-{
-	void *p = sys_mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
-}
 
 /* What every machine has, in one piece: machines are made in great numbers. */
 struct first_tables {

@@ -3,21 +3,17 @@
  * A process for each of the address spaces that a vcpu has run last. One that comes again has its pages still: they are looked at, but
  * need not be brought anew. (A load of CR3 flushes the TLB, so they are looked at.)
  */
-#include <sys/mman.h>
-
 #include "base/hostcpu.h"
-#include "base/sys.h"
+#include "base/reserve.h"
 #include "engine/core/xsave.h"
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_priv.h"
-#include "engine/direct/scan.h"
 
 static struct direct_spaces *make(struct vcpu *v)
 {
-	struct direct_spaces *s = sys_mmap(NULL, sizeof(*s), PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct direct_spaces *s = reserve(sizeof(*s));
 
-	if (s == MAP_FAILED)
+	if (!s)
 		return NULL;
 	s->verdicts.beyond = host_xcr0() & ~XSTATE_OFFERED;
 	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "base/sys.h"
+#include "base/reserve.h"
 
 #define SMALLEST 6 /* log2 */
 #define CHUNK    (4ull << 20)
@@ -23,14 +23,6 @@ static unsigned class_of(u64 size)
 	unsigned log = size <= 1 ? 0 : 64 - (unsigned)__builtin_clzll(size - 1);
 
 	return MAX(log, SMALLEST) - SMALLEST;
-}
-
-static void *map(u64 size)
-{
-	void *p = sys_mmap(NULL, size, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
 }
 
 /* A chunk's first bytes say where the one before it is. */
@@ -44,7 +36,7 @@ static void *cut(struct pool *p, u64 size)
 
 	/* The rest of the last chunk is lost, at most a 32nd. */
 	if (!p->chunks || p->used + size > CHUNK) {
-		struct pool_chunk *c = map(CHUNK);
+		struct pool_chunk *c = reserve(CHUNK);
 
 		if (!c)
 			return NULL;
@@ -79,7 +71,7 @@ void *pool_take(struct pool *p, u64 size)
 	unsigned class = class_of(size);
 
 	if (class >= POOL_CLASSES)
-		return map(size);
+		return reserve(size);
 	if (p->free[class])
 		return take_again(p, class);
 	return cut(p, 1ull << (class + SMALLEST));

@@ -17,6 +17,7 @@
 #include "engine/pv/hyperv/hv.h"
 #include "base/fd.h"
 #include "base/hostcpu.h"
+#include "base/reserve.h"
 #include "base/sys.h"
 #include "engine/core/xsave.h"
 #include "engine/core/vcpus.h"
@@ -61,12 +62,12 @@ static void vcpu_unmap(struct vcpu *v)
 /* Large and mostly never touched (the TLBs, the stack below it), so it comes straight from mmap. */
 static struct vcpu *vcpu_alloc(void)
 {
-	u8 *p = sys_mmap(NULL, VCPU_BYTES, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	struct vcpu *v = (struct vcpu *)(p + CPU_STACK_GUARD + CPU_STACK);
+	u8 *p = reserve(VCPU_BYTES);
+	struct vcpu *v;
 
-	if (p == MAP_FAILED)
+	if (!p)
 		return NULL;
+	v = (struct vcpu *)(p + CPU_STACK_GUARD + CPU_STACK);
 	if (sys_mprotect(p, CPU_STACK_GUARD, PROT_NONE)) {
 		sys_munmap(p, VCPU_BYTES);
 		return NULL;
