@@ -94,14 +94,17 @@ static u64 pte_of(u32 page)
 	return PAGES + page * PAGE_SIZE + PTE_USER;
 }
 
-static void make_tables(struct pc *pc)
+/* Four pages: the tables of one address space. */
+static void make_tables(struct pc *pc, u32 pml4)
 {
-	put64(pc, PML4, PDPT | PTE_USER);
-	put64(pc, PDPT, PD | PTE_USER);
-	put64(pc, PD, 0x83); /* the kernel: 2 MiB */
-	put64(pc, PD + 16, PT | PTE_USER);
+	const u32 pdpt = pml4 + PDPT - PML4, pd = pml4 + PD - PML4, pt = pml4 + PT - PML4;
+
+	put64(pc, pml4, pdpt | PTE_USER);
+	put64(pc, pdpt, pd | PTE_USER);
+	put64(pc, pd, 0x83); /* the kernel: 2 MiB */
+	put64(pc, pd + 16, pt | PTE_USER);
 	for (u32 i = 0; i < USER_PAGES; i++)
-		set_pte(pc, i, pte_of(i));
+		put64(pc, pt + 8 * i, pte_of(i));
 }
 
 /* Each exception: OUT 20h of its vector, with the registers of whoever raised it but rax. */
@@ -167,7 +170,7 @@ static void open(struct pc *pc, bool direct, const u8 *code, size_t bytes)
 	assert_int_equal(machine_set_memslot(pc->m, &c), 0);
 	assert_int_equal(vcpu_create(pc->m, 0, &pc->v), 0);
 	world_give_cpuid(pc->v);
-	make_tables(pc);
+	make_tables(pc, PML4);
 	make_kernel(pc);
 	put(pc, PAGES + CODE_PAGE * PAGE_SIZE, code, bytes);
 	start(pc);
@@ -395,17 +398,13 @@ static void invlpg_of_1g(void **state)
 
 static void set_data(struct pc *pc, u32 space, u32 page)
 {
-	put64(pc, SPACE(space) + 0x3000 + 8 * DATA_PAGE, pte_of(page));
+	put64(pc, SPACE(space) + PT - PML4 + 8 * DATA_PAGE, pte_of(page));
 }
 
 static void make_spaces(struct pc *pc)
 {
 	for (u32 n = 0; n < OTHERS; n++) {
-		put64(pc, SPACE(n), (SPACE(n) + 0x1000) | PTE_USER);
-		put64(pc, SPACE(n) + 0x1000, (SPACE(n) + 0x2000) | PTE_USER);
-		put64(pc, SPACE(n) + 0x2000, 0x83);
-		put64(pc, SPACE(n) + 0x2010, (SPACE(n) + 0x3000) | PTE_USER);
-		put(pc, SPACE(n) + 0x3000, pc->ram + PT, 8 * USER_PAGES);
+		make_tables(pc, SPACE(n));
 		set_data(pc, n, 100 + n);
 	}
 }
@@ -615,7 +614,7 @@ static void private_memory(void **state)
 	open(&pc, true, CODE_OF(mix));
 	assert_true(mmap(pc.ram, RAM, PROT_READ | PROT_WRITE,
 			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == pc.ram);
-	make_tables(&pc);
+	make_tables(&pc, PML4);
 	make_kernel(&pc);
 	put(&pc, PAGES, CODE_OF(mix));
 	assert_int_equal(run(&pc), CALL);
