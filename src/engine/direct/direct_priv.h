@@ -68,9 +68,9 @@ bool direct_fits(const struct cpu *cpu);
 /* judge.c: was it worth it? */
 void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns);
 
-/* It cannot be now, or has lost so much time: not again for a while, which is longer each time. */
-void direct_rest(struct cpu *cpu, u64 lost_ns);
-#define DIRECT_CANNOT 16000000u /* the longest while */
+/* It cannot be now, or does not pay: not again until some requests have passed, each time more, up to so many. */
+void direct_rest(struct cpu *cpu, u32 most);
+#define DIRECT_WAIT_MOST 255u
 
 /* regs.c: in and out. */
 void direct_regs_to(struct cpu *cpu, struct cage *c, struct cage_regs *r);

@@ -15,9 +15,9 @@
 /* So many are enough where hardly anything is computed, and no pages come that could be used later. */
 #define HOPELESS 16u
 
-/* Requests, one or two a millisecond, that are let pass: 16 for each millisecond that was lost. */
-#define WAIT_OF_NS(lost) ((u32)MIN((lost) / 62500, 255ull))
-#define WAIT_LEAST       15u
+/* Requests, one or two a millisecond, that are let pass at most: so many, or one for each LOST_NS that were lost. */
+#define WAIT_LEAST 15u
+#define LOST_NS    62500u
 
 /* Times native: bench/run, programs in user mode. */
 static s64 translated(s64 native)
@@ -34,13 +34,16 @@ static u64 would_need(struct direct *d)
 	return (u64)translated(MAX(used - kernel, 0));
 }
 
-void direct_rest(struct cpu *cpu, u64 lost_ns)
+void direct_rest(struct cpu *cpu, u32 most)
 {
-	const u32 most = MAX(WAIT_OF_NS(lost_ns), WAIT_LEAST);
-
 	cpu->direct.armed = false;
 	cpu->direct.wait = MIN(cpu->direct.wait * 2 + 1, most);
 	cpu->direct.left = cpu->direct.wait;
+}
+
+static u32 worth_of(u64 lost_ns)
+{
+	return (u32)MIN(MAX(lost_ns / LOST_NS, WAIT_LEAST), DIRECT_WAIT_MOST);
 }
 
 static void begin_trial(struct direct *d)
@@ -56,7 +59,7 @@ static void end_trial(struct cpu *cpu, struct direct *d)
 	if (needed >= d->whole_ns)
 		cpu->direct.wait /= 2;
 	else
-		direct_rest(cpu, d->whole_ns - needed);
+		direct_rest(cpu, worth_of(d->whole_ns - needed));
 	d->runs = 0;
 }
 

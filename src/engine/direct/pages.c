@@ -5,7 +5,6 @@
  * accessed and dirty bits, the dirty log, the watch of code pages. A page that can be executed cannot be written to.
  */
 #include "engine/direct/direct_priv.h"
-#include "engine/direct/scan.h"
 #include "engine/mem/mem.h"
 
 #define BATCH 256u

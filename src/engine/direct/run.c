@@ -99,7 +99,7 @@ static bool have_cage(struct vcpu *v, struct direct *d)
 
 	if (d->slots != slots)
 		d->broken = false;
-	if (d->broken || (d->cage && d->slots == slots && !d->failed))
+	if (d->broken || (d->cage && !d->failed))
 		return !d->broken;
 	d->broken = direct_cage_create(v->machine, d);
 	d->failed = false;
@@ -164,12 +164,12 @@ bool direct_run(struct vcpu *v)
 	bool ok;
 
 	if (!d || !prepare(v, d)) {
-		direct_rest(cpu, DIRECT_CANNOT);
+		direct_rest(cpu, DIRECT_WAIT_MOST);
 		return true;
 	}
 	ok = hand_over(cpu, d, run(cpu, d, &e, &runs), &e);
 	if (d->failed)
-		direct_rest(cpu, DIRECT_CANNOT);
+		direct_rest(cpu, DIRECT_WAIT_MOST);
 	else
 		direct_judge(cpu, d, runs, host_ns() - began);
 	return ok;

@@ -452,8 +452,8 @@ static bool watch_and_lock(struct cpu *cpu, const struct code_place *at)
 {
 	struct machine *m = cpu->machine;
 
-	for (unsigned i = 0; i < WATCH_ATTEMPTS;
-		i++) { /* a watch may end before we hold the lock */
+	/* A watch may end before we hold the lock. */
+	for (unsigned i = 0; i < WATCH_ATTEMPTS; i++) {
 		page_watch(cpu, at->gpa);
 		if (at->hva2)
 			page_watch(cpu, at->gpa2);
