@@ -272,6 +272,8 @@ struct direct_wish {
 	u64 page[DIRECT_FLUSHED];
 	u32 wait,
 		left; /* requests that are let pass before it is tried again: at first, and still */
+	u32 calls; /* times that user code was left for the kernel since then, */
+	u64 since; /* a host_ns(): judge.c */
 };
 
 /* Requests by other threads to a running cpu; exit_request != 0 makes translated code come out. */

@@ -139,9 +139,11 @@ void cpu_update_mode(struct cpu *cpu)
 {
 	const struct segment *cs = &cpu->seg[SEG_CS], *ss = &cpu->seg[SEG_SS];
 	bool code64 = cpu_long_mode(cpu) && (cs->attr & SEG_L);
+	const bool was_user = cpu->cpl == 3;
 	u32 segmentation = BK_FLAT;
 
 	cpu->cpl = current_cpl(cpu);
+	cpu->direct.calls += was_user && cpu->cpl != 3;
 	cpu->code_size = code64 ? 8 : cs->attr & SEG_DB ? 4 : 2;
 	cpu->stack_size = code64 ? 8 : ss->attr & SEG_DB ? 4 : 2;
 	cpu->view = current_view(cpu);

@@ -7,6 +7,7 @@
  */
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_priv.h"
+#include "engine/time/timer.h"
 
 /* Of the process's time, what it spends in the kernel for a stop, and for a page that comes. */
 #define STOP_NS  5500
@@ -81,14 +82,37 @@ void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns)
 		end_trial(cpu, d);
 }
 
+/*
+ * Code that leaves for its kernel so often would stop for longer than it could gain, and need not be tried to know that. A stop takes
+ * 10 us, and what the kernel changes about pages as much again; of the time of translated code the half at most is gained.
+ */
+#define CALL_NS   20000u
+#define WINDOW_NS 500000u
+
+static bool leaves_often(struct cpu *cpu)
+{
+	const u64 now = host_ns(), passed = now - cpu->direct.since;
+	const bool often = (u64)cpu->direct.calls * CALL_NS > passed / 2;
+
+	if (passed >= WINDOW_NS) {
+		cpu->direct.since = now;
+		cpu->direct.calls = 0;
+	}
+	return often;
+}
+
 void direct_on_request(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
+	bool often;
 
-	if (likely(!machine_option(v->machine, OPT_DIRECT)) || cpu->cpl != 3)
+	if (likely(!machine_option(v->machine, OPT_DIRECT)))
+		return;
+	often = leaves_often(cpu);
+	if (cpu->cpl != 3)
 		return;
 	if (cpu->direct.left)
 		cpu->direct.left--;
 	else
-		cpu->direct.armed = direct_fits(cpu);
+		cpu->direct.armed = !often && direct_fits(cpu);
 }

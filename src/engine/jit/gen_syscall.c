@@ -82,6 +82,7 @@ bool gen_syscall(struct gen *g, const struct insn *in)
 	emit_alu_rr(e, true, ALU_AND, H_R9, H_R10);
 	gen_rip(g, H_RCX, gen_next_rip(g), true);
 	gen_segments(g, 0, STAR_CALL, 0, 8);
+	emit_alu_mi8(e, 4, ALU_ADD, at_field(FIELD(direct.calls)), 1);
 	gen_put_flags(g);
 	emit_load(e, H_R9, FIELD(msr.lstar));
 	gen_enter_level(g, 0);
