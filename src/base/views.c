@@ -3,25 +3,12 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "base/memfd.h"
 #include "base/sys.h"
 #include "base/views.h"
 #include "base/without.h"
 
-#ifndef MFD_EXEC
-#define MFD_EXEC 0x0010U
-#endif
-
 #define SHARED (MAP_SHARED | MAP_NORESERVE)
-
-/* MFD_EXEC where the kernel knows it (6.3), because vm.memfd_noexec may forbid the default. */
-static int open_memfd(void)
-{
-	int fd = sys_memfd_create("uservisor-code", MFD_CLOEXEC | MFD_EXEC);
-
-	if (fd < 0 && errno == EINVAL)
-		fd = sys_memfd_create("uservisor-code", MFD_CLOEXEC);
-	return fd;
-}
 
 static int map_write(struct views *v, size_t bytes, int flags, int fd)
 {
@@ -67,7 +54,7 @@ static int by_memfd(struct views *v, size_t bytes)
 
 	if (without(WITHOUT_EXECMEM))
 		return -EPERM;
-	fd = open_memfd();
+	fd = memfd_open("uservisor-code", MFD_EXEC);
 	if (fd < 0)
 		return -errno;
 	r = map_memfd(v, bytes, fd);

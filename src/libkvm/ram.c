@@ -5,40 +5,25 @@
  * kernel treats in the same way otherwise. Without memfds it is anonymous as well.
  */
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/memfd.h"
 #include "libkvm/context.h"
-
-#ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
 
 #define NO_BACKUP (MAP_SHARED | MAP_NORESERVE)
 
-/* MFD_NOEXEC_SEAL where the kernel knows it (6.3), because vm.memfd_noexec may demand it. */
 static int open_file(void)
 {
-	int fd = memfd_create("guest-ram", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+	int fd = memfd_open("guest-ram", MFD_NOEXEC_SEAL);
 
-	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("guest-ram", MFD_CLOEXEC);
 	/* A tool gets a descriptor for reading. Another user's must not open it again for writing (/proc/self/fd). */
 	if (fd >= 0 && fchmod(fd, 0400)) {
 		close(fd);
 		return -1;
 	}
 	return fd_keep(fd);
-}
-
-/* A file that becomes larger than this would be a signal. */
-static bool size_is_allowed(u64 size)
-{
-	struct rlimit limit;
-
-	return !getrlimit(RLIMIT_FSIZE, &limit) && size <= limit.rlim_cur;
 }
 
 static bool owns_file(const struct guest_memory *m)
@@ -55,7 +40,7 @@ static off_t append(struct guest_memory *m, u64 len)
 		m->file = open_file();
 		m->file_owner = getpid();
 	}
-	if (!owns_file(m) || end < begin || !size_is_allowed(end) || ftruncate(m->file, (off_t)end))
+	if (!owns_file(m) || end < begin || !memfd_may_have(end) || ftruncate(m->file, (off_t)end))
 		return -1;
 	m->file_size = end;
 	return (off_t)begin;
