@@ -270,8 +270,6 @@ struct direct_wish {
 	u64 rechecks; /* times that somebody else than processors may have written to memory: mem/recheck.c */
 	u32 pages; /* flushed one by one since the last look */
 	u64 page[DIRECT_FLUSHED];
-	u32 wait,
-		left; /* requests that are let pass before it is tried again: at first, and still */
 	u32 calls; /* times that user code was left for the kernel since then, */
 	u64 since; /* a host_ns(): judge.c */
 };

@@ -45,10 +45,21 @@ struct direct {
 	u64 runs, mapped, used_ns, whole_ns;
 };
 
-#define SPACES 4u
+/* How long an address space is left to the engine: judge.c. */
+struct patience {
+	u64 root, seen; /* seen: the number of the request that found it last; 0: never */
+	u32 wait, left; /* requests that are let pass before the next trial: at first, and still */
+	bool tried;
+};
+
+#define SPACES    4u
+#define PATIENCES 16u
 /* Memory that is there when it is used: most programs have few pages. */
 struct direct_spaces {
 	struct direct of[SPACES];
+	struct patience patience[PATIENCES];
+	u64 requests;
+	u32 first; /* requests that are let pass before the first trial of an address space */
 	u64 runs;
 	struct verdicts verdicts;
 };
@@ -59,18 +70,17 @@ static inline u64 direct_root(const struct cpu *cpu)
 	return cpu->cr3 & PAGE_MASK;
 }
 
-/* spaces.c: that of the vcpu's address space, or NULL. */
+/* spaces.c: all of a vcpu, or NULL; and that of its address space, with the rest of what it was. */
+struct direct_spaces *direct_spaces(struct vcpu *v);
 struct direct *direct_space(struct vcpu *v);
 
 /* fits.c: is the processor in a state in which user code computes the same natively? */
 bool direct_fits(const struct cpu *cpu);
 
 /* judge.c: was it worth it? */
-void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns);
-
-/* It cannot be now, or does not pay: not again until some requests have passed, each time more, up to so many. */
-void direct_rest(struct cpu *cpu, u32 most);
-#define DIRECT_WAIT_MOST 255u
+void direct_judge(struct vcpu *v, struct direct *d, u64 runs, u64 whole_ns);
+/* It cannot be now: not again until some requests have passed, each time more. */
+void direct_rest(struct vcpu *v);
 
 /* regs.c: in and out. */
 void direct_regs_to(struct cpu *cpu, struct cage *c, struct cage_regs *r);

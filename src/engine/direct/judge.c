@@ -18,7 +18,10 @@
 
 /* Requests, one or two a millisecond, that are let pass at most: so many, or one for each LOST_NS that were lost. */
 #define WAIT_LEAST 15u
-#define LOST_NS    62500u
+#define WAIT_MOST  1023u
+#define LOST_NS    15000u
+/* And before the first trial. */
+#define FIRST_MOST 31u
 
 /* Times native: bench/run, programs in user mode. */
 static s64 translated(s64 native)
@@ -35,16 +38,54 @@ static u64 would_need(struct direct *d)
 	return (u64)translated(MAX(used - kernel, 0));
 }
 
-void direct_rest(struct cpu *cpu, u32 most)
+/* ---- patience, by address space ---- */
+
+/* That of the address space, or the one that was not seen for longest. */
+static struct patience *find_patience(struct direct_spaces *s, u64 root)
+{
+	struct patience *oldest = &s->patience[0];
+
+	for (unsigned i = 0; i < PATIENCES; i++) {
+		if (s->patience[i].seen && s->patience[i].root == root)
+			return &s->patience[i];
+		if (s->patience[i].seen < oldest->seen)
+			oldest = &s->patience[i];
+	}
+	*oldest = (struct patience){.root = root, .left = s->first};
+	return oldest;
+}
+
+static struct patience *patience_of(struct vcpu *v)
+{
+	struct direct_spaces *s = direct_spaces(v);
+	struct patience *p = s ? find_patience(s, direct_root(&v->cpu)) : NULL;
+
+	if (p)
+		p->seen = ++s->requests;
+	return p;
+}
+
+static void rest(struct cpu *cpu, struct patience *p, u32 most)
 {
 	cpu->direct.armed = false;
-	cpu->direct.wait = MIN(cpu->direct.wait * 2 + 1, most);
-	cpu->direct.left = cpu->direct.wait;
+	p->wait = MIN(p->wait * 2 + 1, most);
+	p->left = p->wait;
 }
+
+void direct_rest(struct vcpu *v)
+{
+	struct patience *p = patience_of(v);
+
+	v->cpu.direct.armed = false;
+	if (p)
+		rest(&v->cpu, p, WAIT_MOST);
+}
+
+/* ---- trials ---- */
 
 static u32 worth_of(u64 lost_ns)
 {
-	return (u32)MIN(MAX(lost_ns / LOST_NS, WAIT_LEAST), DIRECT_WAIT_MOST);
+	return (u32)MIN(MAX(lost_ns / LOST_NS, WAIT_LEAST), WAIT_MOST);
 }
 
 static void begin_trial(struct direct *d)
@@ -53,14 +94,25 @@ static void begin_trial(struct direct *d)
 	d->whole_ns = d->runs = d->mapped = 0;
 }
 
-static void end_trial(struct cpu *cpu, struct direct *d)
+/* Programs that end soon are tried once, if at all: whether that pays is learnt from one for the next. */
+static void learn(struct direct_spaces *s, struct patience *p, bool won)
+{
+	if (!p->tried)
+		s->first = won ? s->first / 2 : MIN(s->first * 2 + 1, FIRST_MOST);
+	p->tried = true;
+}
+
+static void end_trial(struct vcpu *v, struct direct *d)
 {
 	const u64 needed = would_need(d);
+	const bool won = needed >= d->whole_ns;
+	struct patience *p = patience_of(v);
 
-	if (needed >= d->whole_ns)
-		cpu->direct.wait /= 2;
+	learn(v->direct, p, won);
+	if (won)
+		p->wait /= 2;
 	else
-		direct_rest(cpu, worth_of(d->whole_ns - needed));
+		rest(&v->cpu, p, worth_of(d->whole_ns - needed));
 	d->runs = 0;
 }
 
@@ -69,7 +121,7 @@ static bool is_hopeless(struct direct *d)
 	return d->mapped < d->runs / 2 && 4 * would_need(d) < d->whole_ns;
 }
 
-void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns)
+void direct_judge(struct vcpu *v, struct direct *d, u64 runs, u64 whole_ns)
 {
 	const bool was_early = d->runs < HOPELESS;
 
@@ -79,7 +131,7 @@ void direct_judge(struct cpu *cpu, struct direct *d, u64 runs, u64 whole_ns)
 		d->whole_ns += whole_ns;
 	d->runs += runs;
 	if (d->runs >= TRIAL || (was_early && d->runs >= HOPELESS && is_hopeless(d)))
-		end_trial(cpu, d);
+		end_trial(v, d);
 }
 
 /*
@@ -104,15 +156,17 @@ static bool leaves_often(struct cpu *cpu)
 void direct_on_request(struct vcpu *v)
 {
 	struct cpu *cpu = &v->cpu;
+	struct patience *p;
 	bool often;
 
 	if (likely(!machine_option(v->machine, OPT_DIRECT)))
 		return;
 	often = leaves_often(cpu);
-	if (cpu->cpl != 3)
+	p = cpu->cpl == 3 ? patience_of(v) : NULL;
+	if (!p)
 		return;
-	if (cpu->direct.left)
-		cpu->direct.left--;
+	if (p->left)
+		p->left--;
 	else
 		cpu->direct.armed = !often && direct_fits(cpu);
 }

@@ -164,13 +164,13 @@ bool direct_run(struct vcpu *v)
 	bool ok;
 
 	if (!d || !prepare(v, d)) {
-		direct_rest(cpu, DIRECT_WAIT_MOST);
+		direct_rest(v);
 		return true;
 	}
 	ok = hand_over(cpu, d, run(cpu, d, &e, &runs), &e);
 	if (d->failed)
-		direct_rest(cpu, DIRECT_WAIT_MOST);
+		direct_rest(v);
 	else
-		direct_judge(cpu, d, runs, host_ns() - began);
+		direct_judge(v, d, runs, host_ns() - began);
 	return ok;
 }

@@ -54,9 +54,14 @@ static struct direct *choose(struct direct_spaces *s, unsigned spaces, u64 root)
 	return oldest;
 }
 
+struct direct_spaces *direct_spaces(struct vcpu *v)
+{
+	return v->direct ? v->direct : make(v);
+}
+
 struct direct *direct_space(struct vcpu *v)
 {
-	struct direct_spaces *s = v->direct ? v->direct : make(v);
+	struct direct_spaces *s = direct_spaces(v);
 	struct direct *d = s ? choose(s, spaces_of(v->machine), direct_root(&v->cpu)) : NULL;
 
 	if (!d)
