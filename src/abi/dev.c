@@ -294,6 +294,48 @@ void dev_track_writes(bool allowed)
 	host_track_writes(allowed);
 }
 
+/* The first one behind `after`, held, that has a descriptor: all of it is there. NULL: there is none. */
+static struct object *next_object(struct dev *d, const struct object *after)
+{
+	struct object *o;
+
+	pthread_mutex_lock(&d->lock);
+	o = after ? after->next : d->objects;
+	while (o && !(o->fds && object_hold(o)))
+		o = o->next;
+	pthread_mutex_unlock(&d->lock);
+	return o;
+}
+
+static void tell_remapped(struct dev *d, const struct object *o, u64 start, u64 size)
+{
+	if (!o->foreign && o->mm == d->mm && o->ops->remapped)
+		o->ops->remapped(o->behind, start, size);
+}
+
+void dev_memory_remapped(struct dev *d, u64 start, u64 size)
+{
+	struct object *o, *last = NULL;
+	u64 mask;
+
+	check_fork(d);
+	signals_block(&mask);
+	while ((o = next_object(d, last))) {
+		tell_remapped(d, o, start, size);
+		if (last)
+			object_put(d, last);
+		last = o;
+	}
+	if (last)
+		object_put(d, last);
+	signals_restore(mask);
+}
+
+int dev_try_direct(void)
+{
+	return host_try_direct();
+}
+
 /* ---- open, and the dev itself ---- */
 
 static int open_node(struct dev *d, const struct device_node *node, int flags)

@@ -141,6 +141,13 @@ int dev_handle_faults(void);
 /* May the engine use userfaultfd on the program's memory? Only while the program does not: see host_track_writes(). */
 void dev_track_writes(bool allowed);
 /*
+ * The program is about to unmap, replace, move or protect memory, of which machines are to know: guest code may run in it by other
+ * mappings (docs/design.md, "Direct execution").
+ */
+void dev_memory_remapped(struct dev *d, u64 start, u64 size);
+/* Can this host run guest code so? 0 or -errno. */
+int dev_try_direct(void);
+/*
  * May fd be mapped so, as far as we are concerned? 0: the kernel has the last word. -errno: KVM would refuse it
  * (a guest_memfd cannot be mapped at all, the dirty ring only shared). 0 for descriptors that are not ours.
  */

@@ -75,6 +75,8 @@ struct fd_ops {
 	/* Before a read of n bytes: 0, or -errno. NULL: the kernel alone answers. */
 	int (*read_check)(const struct object *o, size_t n);
 	int (*fallocate)(const struct object *o, int fd, int mode, s64 offset, s64 len);
+	/* The program is about to change what it has mapped at [start, start + size). NULL: that does not matter. */
+	void (*remapped)(void *behind, u64 start, u64 size);
 	/*
 	 * This process has closed the last descriptor. What it owns may keep the object, so release() may be long in coming; calls in
 	 * progress may go on meanwhile.

@@ -3,21 +3,26 @@
 #ifndef BASE_DIRECT_H
 #define BASE_DIRECT_H
 
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * User code of guests may run as it is, in processes of its own, unless it is "0". The program promises to leave the mappings of guest
- * memory as they are.
- */
+/* Set, and not "0": DIRECT_SHARED. The program promises to leave the mappings of guest memory as they are. */
 #define DIRECT_ENV "USERVISOR_DIRECT"
 
-static inline bool direct_is_allowed(void)
+/* In which guest memory user code may run as it is, in processes of its own. */
+enum direct_where {
+	DIRECT_NOWHERE,
+	DIRECT_LONE, /* what the program alone has, and of which all changes are told: proc_mapping.lone */
+	DIRECT_SHARED /* whatever is MAP_SHARED */
+};
+
+static inline enum direct_where direct_where(void)
 {
 	const char *value = getenv(DIRECT_ENV);
 
-	return value && strcmp(value, "0") != 0;
+	if (!value)
+		return DIRECT_LONE;
+	return strcmp(value, "0") ? DIRECT_SHARED : DIRECT_NOWHERE;
 }
 
 /* By a program that can keep the promise; the user's word goes before. Before there are threads. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/sysmacros.h>
 
 #include "base/sys.h"
@@ -64,7 +65,7 @@ int proc_numbers(const char *folder, int (*each)(int number, void *arg), void *a
 
 /* All that stands in front of a line's path, and the path's beginning. */
 struct maps_line {
-	char text[128];
+	char text[PROC_FLAGS_MAX];
 	size_t n;
 };
 
@@ -101,6 +102,11 @@ static bool take_rights(const char **at, bool *ret_shared)
 	return *(*at)++;
 }
 
+static bool begins(const char *text, const char *with)
+{
+	return !strncmp(text, with, strlen(with));
+}
+
 /* proc(5): "start-end rwxp offset major:minor inode   path" */
 static bool parse(const char *at, struct proc_mapping *ret)
 {
@@ -116,22 +122,21 @@ static bool parse(const char *at, struct proc_mapping *ret)
 		at++;
 	ret->dev = makedev((unsigned)major, (unsigned)minor);
 	ret->anonymous = !ret->ino && (!*at || *at == '[');
+	ret->lone = ret->shared && begins(at, "/memfd:" PROC_LONE " ");
 	return true;
 }
 
-static int end_line(
-	struct maps_line *line, int (*each)(const struct proc_mapping *m, void *arg), void *arg)
+static int end_line(struct maps_line *line, int (*each)(const char *line, void *arg), void *arg)
 {
-	struct proc_mapping mapping;
-
 	line->text[line->n] = 0;
 	line->n = 0;
-	return parse(line->text, &mapping) ? each(&mapping, arg) : 0;
+	return each(line->text, arg);
 }
 
-int proc_mappings(int (*each)(const struct proc_mapping *mapping, void *arg), void *arg)
+/* What is longer than the text of a line is left out. */
+static int each_line(const char *path, int (*each)(const char *line, void *arg), void *arg)
 {
-	const int fd = sys_open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	const int fd = sys_open(path, O_RDONLY | O_CLOEXEC);
 	struct maps_line line = {.n = 0};
 	char text[4096];
 	ssize_t n;
@@ -149,4 +154,70 @@ int proc_mappings(int (*each)(const struct proc_mapping *mapping, void *arg), vo
 	}
 	sys_close(fd);
 	return r;
+}
+
+struct mappings {
+	int (*each)(const struct proc_mapping *mapping, void *arg);
+	void *arg;
+};
+
+static int map_line(const char *line, void *arg)
+{
+	const struct mappings *m = arg;
+	struct proc_mapping mapping;
+
+	return parse(line, &mapping) ? m->each(&mapping, m->arg) : 0;
+}
+
+int proc_mappings(int (*each)(const struct proc_mapping *mapping, void *arg), void *arg)
+{
+	struct mappings m = {each, arg};
+
+	return each_line("/proc/self/maps", map_line, &m);
+}
+
+/* ---- what a mapping has: a line like those of maps, and then lines that begin with a name ---- */
+
+struct emptiness {
+	u64 start, size;
+	bool here;  /* in the mapping that has all of it */
+	bool empty; /* so far */
+	char *flags;
+};
+
+static bool is_number_0(const char *at)
+{
+	u64 n;
+
+	while (*at == ' ')
+		at++;
+	return take(&at, 10, &n) && !n;
+}
+
+static int look_at_line(const char *line, void *arg)
+{
+	struct emptiness *l = arg;
+	struct proc_mapping m;
+
+	if (parse(line, &m)) {
+		l->here = m.start <= l->start && l->start + l->size <= m.end && m.anonymous &&
+			  !m.shared;
+		return l->here || m.start <= l->start ? 0 : -ENOENT;
+	}
+	if (!l->here)
+		return 0;
+	if (begins(line, "Rss:") || begins(line, "Swap:"))
+		l->empty &= is_number_0(strchr(line, ':') + 1);
+	if (!begins(line, "VmFlags:"))
+		return 0;
+	strcpy(l->flags, line);
+	return 1;
+}
+
+bool proc_untouched(u64 start, u64 size, char ret_flags[PROC_FLAGS_MAX])
+{
+	struct emptiness l = {.start = start, .size = size, .empty = true, .flags = ret_flags};
+
+	return each_line("/proc/self/smaps", look_at_line, &l) == 1 && l.empty &&
+	       strstr(ret_flags, " rd wr ");
 }

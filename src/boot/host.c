@@ -5,7 +5,6 @@
 #include <grp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -41,24 +40,6 @@ static void look_at_views(struct host_facts *f)
 	views_unmap(&v, PAGE_SIZE);
 }
 
-/* Tried: what it takes is in the hands of the processor, of the kernel, and of the sandbox. */
-static void look_at_direct(struct host_facts *f)
-{
-	const struct cage_ram ram = {
-		mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0),
-		PAGE_SIZE};
-	struct cage *c;
-
-	if (ram.hva == MAP_FAILED) {
-		f->direct_error = errno;
-		return;
-	}
-	f->direct_error = -cage_create(&c, &ram, 1);
-	if (!f->direct_error)
-		cage_destroy(c);
-	munmap(ram.hva, PAGE_SIZE);
-}
-
 static void look_at_cpuid(struct host_facts *f)
 {
 	f->cpuid_faulting = !without(WITHOUT_CPUID_FAULTING) && !cpuid_fault();
@@ -86,7 +67,7 @@ void host_look(struct host_facts *facts)
 	look_at_cpu(facts);
 	look_at_device(facts);
 	look_at_views(facts);
-	look_at_direct(facts);
+	facts->direct_error = -cage_try();
 	facts->dispatch = host_has_dispatch();
 	look_at_cpuid(facts);
 }

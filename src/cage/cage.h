@@ -82,6 +82,8 @@ struct cage_event {
  */
 int cage_create(struct cage **ret, const struct cage_ram *ram, unsigned n);
 void cage_destroy(struct cage *);
+/* Can this host? Tried, because what it takes is in the hands of the processor, of the kernel, and of the sandbox. 0 or -errno. */
+int cage_try(void);
 
 /*
  * Pages that are there already are replaced. -EADDRINUSE: one lies in the cage's own region. -EINVAL: it is not page-aligned,

@@ -330,6 +330,19 @@ int cage_create(struct cage **ret, const struct cage_ram *ram, unsigned n)
 	return 0;
 }
 
+int cage_try(void)
+{
+	const struct cage_ram ram = {map_memory(PAGE_SIZE, MAP_SHARED), PAGE_SIZE};
+	struct cage *c;
+	int r = ram.hva ? cage_create(&c, &ram, 1) : -ENOMEM;
+
+	if (!r)
+		cage_destroy(c);
+	if (ram.hva)
+		sys_munmap(ram.hva, PAGE_SIZE);
+	return r;
+}
+
 /* clock_getcpuclockid(3), in numbers: the time that all its threads have been running. */
 u64 cage_cpu_ns(const struct cage *c)
 {

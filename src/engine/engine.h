@@ -81,7 +81,7 @@ enum machine_option {
 	OPT_INTERCEPTS, /* the machine is a Hyper-V partition: exits leave in front, see exit.h */
 	OPT_HYPERCALL_INTERCEPT, /* OPT_INTERCEPTS: hypercalls that the engine does not have leave as EXIT_HYPERV */
 	OPT_X87_MMIO_FAILS, /* x87 loads and stores on device memory exit as EXIT_INTERNAL_ERROR */
-	OPT_DIRECT,         /* user code may run as it is, in a process of its own */
+	OPT_DIRECT, /* enum direct_where (base/direct.h): user code may run as it is, in a process of its own */
 	OPT_COUNT
 };
 
@@ -98,6 +98,14 @@ enum machine_option {
 
 /* Takes hold at once; for vcpus that are made later where the option says so. Any thread. */
 void machine_set_option(struct machine *m, enum machine_option o, u64 value);
+
+/*
+ * The caller is about to change what is mapped at [hva, hva + size), or its protection: user code that runs as it is would not see
+ * that. If the guest has any of this memory, it runs so no more. Waits until no vcpu is inside. Outside of vcpu_run().
+ */
+void machine_memory_remapped(struct machine *m, const void *hva, u64 size);
+/* Can user code run as it is on this host? Tried. 0 or -errno. */
+int host_try_direct(void);
 
 /*
  * Call ready(opaque, events) on the machine's helper thread whenever fd is readable, until machine_unwatch(), which waits for

@@ -99,6 +99,17 @@ void shim_before_userfaultfd(void);
 void shim_lend_userfaultfd(void);
 long shim_fallocate(int fd, int mode, s64 offset, s64 len);
 
+/* ---- guest RAM (ram.c) ---- */
+
+/* Before the kernel: NOT_OURS, 0 or -errno. */
+long shim_madvise(const void *addr, size_t size, int advice);
+/* The program is about to protect memory, or (gone) to unmap, move or replace it. */
+void shim_before_remap(const void *addr, size_t size, bool gone);
+/* May mremap() make it larger? NOT_OURS or -errno. */
+long shim_grow_check(const void *addr, size_t old, size_t new);
+/* In a forked child, which has none of it. */
+void shim_ram_forked(void);
+
 /* ---- nodes (nodes.c) ---- */
 
 /* Before the program's first instruction: take what it will not see from the environment. */

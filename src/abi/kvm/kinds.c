@@ -21,6 +21,7 @@ const struct fd_ops kvm_vm_ops = {
 	.kind = DEV_VM,
 	.unknown = -ENOTTY,
 	.ioctl = dispatch_vm,
+	.remapped = vm_remapped,
 	.closed = vm_closed,
 	.release = vm_release,
 };
@@ -32,6 +33,7 @@ const struct fd_ops kvm_vcpu_ops = {
 	.kind = DEV_VCPU,
 	.unknown = -EINVAL,
 	.ioctl = dispatch_vcpu,
+	.remapped = vcpu_remapped,
 	.mmap_check = vcpu_mmap_check,
 };
 

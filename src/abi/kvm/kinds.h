@@ -22,6 +22,8 @@ bool system_takes_no_lock(u32 number);
 /* ---- vm.c, vcpu.c, guest_memfd.c, vfio.c ---- */
 
 void vm_closed(void *kvm_vm);
+void vm_remapped(void *kvm_vm, u64 start, u64 size);
+void vcpu_remapped(void *kvm_vcpu, u64 start, u64 size);
 void vm_release(void *kvm_vm);
 int vcpu_mmap_check(int prot, int flags, size_t len, u64 offset);
 int guest_memfd_fallocate(const struct object *o, int fd, int mode, s64 offset, s64 len);

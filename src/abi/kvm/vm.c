@@ -26,8 +26,7 @@ static int vm_make(struct dev *d, struct object *o, unsigned long type)
 		free(vm);
 		return r;
 	}
-	if (direct_is_allowed())
-		machine_set_option(vm->machine, OPT_DIRECT, 1);
+	machine_set_option(vm->machine, OPT_DIRECT, direct_where());
 	machine_set_option(vm->machine, OPT_HYPERCALL_EXITS, MAPS_HYPERCALLS);
 	vm->dev = d;
 	vm->object = o;
@@ -119,6 +118,23 @@ void vm_closed(void *kvm_vm)
 	const struct kvm_vm *vm = kvm_vm;
 
 	irqfd_deassign_all(vm->machine);
+}
+
+void vm_remapped(void *kvm_vm, u64 start, u64 size)
+{
+	const struct kvm_vm *vm = kvm_vm;
+
+	if (vm)
+		machine_memory_remapped(vm->machine, (const void *)start, size);
+}
+
+/* Its machine may have no other descriptor. */
+void vcpu_remapped(void *kvm_vcpu, u64 start, u64 size)
+{
+	const struct kvm_vcpu *v = kvm_vcpu;
+
+	if (v)
+		vm_remapped(v->vm, start, size);
 }
 
 void vm_release(void *kvm_vm)

@@ -21,12 +21,12 @@ static bool selectors_fit(const struct cpu *cpu)
 		       cpu->seg[SEG_GS].selector);
 }
 
-/* Nobody looks at what single instructions or accesses do, or holds pages back. */
+/* Nobody looks at what single instructions or accesses do, holds pages back, or has changed what is mapped. */
 static bool unwatched(const struct cpu *cpu)
 {
 	return !cpu->denies && !cpu->remaps && !cpu->tap_events && !cpu->step_only &&
 	       !cpu->debug_flags && !(cpu->dr[7] & 0xff) && !machine_intercepts(cpu->machine) &&
-	       !track_given_up();
+	       !track_given_up() && machine_option(cpu->machine, OPT_DIRECT);
 }
 
 bool direct_fits(const struct cpu *cpu)

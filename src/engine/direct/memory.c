@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/direct.h"
 #include "base/proc.h"
 #include "engine/direct/direct_priv.h"
+#include "engine/request/pause.h"
 
 static bool overlaps(const struct direct *d, const struct ram_region *r)
 {
@@ -30,9 +32,10 @@ static int add(struct direct *d, const struct ram_region *r)
 	return 0;
 }
 
-/* By range of memory: how many bytes of it are in shared mappings. */
+/* By range of memory: how many bytes of it are in shared mappings, or in those that nobody else has. */
 struct sharing {
 	const struct direct *d;
+	bool lone;
 	u64 *found;
 };
 
@@ -40,7 +43,7 @@ static int note_mapping(const struct proc_mapping *m, void *arg)
 {
 	const struct sharing *s = arg;
 
-	for (unsigned i = 0; i < s->d->rams && m->shared; i++) {
+	for (unsigned i = 0; i < s->d->rams && (s->lone ? m->lone : m->shared); i++) {
 		const u64 start = (u64)s->d->ram[i].hva;
 		const u64 from = MAX(m->start, start), to = MIN(m->end, start + s->d->ram[i].size);
 
@@ -50,10 +53,10 @@ static int note_mapping(const struct proc_mapping *m, void *arg)
 	return 0;
 }
 
-/* What is not MAP_SHARED (firmware, mostly), the engine alone reaches. */
-static int keep_shared(struct direct *d)
+/* What is not MAP_SHARED (firmware, mostly), or not to be used, the engine alone reaches. */
+static int keep_shared(struct direct *d, bool lone)
 {
-	struct sharing s = {d, calloc(d->rams, sizeof(*s.found))};
+	struct sharing s = {d, lone, calloc(d->rams, sizeof(*s.found))};
 	unsigned kept = 0;
 	int r = s.found ? proc_mappings(note_mapping, &s) : -ENOMEM;
 
@@ -74,7 +77,7 @@ static int find_ram(struct machine *m, struct direct *d)
 		if (!overlaps(d, &r))
 			error = add(d, &r);
 	if (!error && d->rams)
-		error = keep_shared(d);
+		error = keep_shared(d, machine_option(m, OPT_DIRECT) == DIRECT_LONE);
 	return error ? error : d->rams ? 0 : -ENOENT;
 }
 
@@ -102,4 +105,28 @@ int direct_cage_create(struct machine *m, struct direct *d)
 	if (r)
 		direct_cage_destroy(d);
 	return r;
+}
+
+static bool has_memory(struct machine *m, const u8 *hva, u64 size)
+{
+	struct ram_region r;
+
+	for (u64 gpa = 0; !machine_ram_at(m, gpa, &r); gpa = r.gpa + r.size)
+		if ((const u8 *)r.hva < hva + size && hva < (const u8 *)r.hva + r.size)
+			return true;
+	return false;
+}
+
+void machine_memory_remapped(struct machine *m, const void *hva, u64 size)
+{
+	if (!machine_option(m, OPT_DIRECT) || !has_memory(m, hva, size))
+		return;
+	machine_set_option(m, OPT_DIRECT, DIRECT_NOWHERE);
+	machine_pause(m);
+	machine_resume(m);
+}
+
+int host_try_direct(void)
+{
+	return cage_try();
 }

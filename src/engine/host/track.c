@@ -7,7 +7,8 @@
  *
  * The kernel does not see writes by who has the page pinned (O_DIRECT, fixed buffers of io_uring, device assignment). It
  * takes the protection away when the page is pinned; who protects it again must know that the pin is gone (mem/written.c).
- * And it protects one mapping, not what is mapped: so this is for private anonymous memory alone.
+ * And it protects one mapping, not what is mapped: so this is for memory of which there is no other mapping, private and
+ * anonymous or made for it (proc_mapping.lone). The mappings of direct execution do not count: code is never writable there.
  *
  * A mapping can be registered with one userfaultfd. So this lets go for good as soon as the program wants its own, and is
  * never begun where nobody would tell (host_track_writes()). Filters of system calls that are older than us may kill: then
@@ -210,7 +211,7 @@ static int register_mapping(const struct proc_mapping *m, void *arg)
 	const struct track_part *part = arg;
 	const u64 start = MAX(m->start, part->start), end = MIN(m->end, part->end);
 
-	if (m->anonymous && !m->shared && start < end)
+	if (((m->anonymous && !m->shared) || m->lone) && start < end)
 		register_part(start, end);
 	return 0;
 }

@@ -14,7 +14,7 @@ bool track_start(void);
 bool track_works(void);
 /* Has the program said that it wants userfaultfd itself? */
 bool track_given_up(void);
-/* Those parts of a range that are private and anonymous can be protected from now on. */
+/* Those parts of a range that nobody else can have mapped can be protected from now on. */
 int track_range(u64 start, u64 size);
 /* From now on a write to this page leaves a trace, and happens as before. -ENOENT: see track_range(). */
 int track_protect(u64 page);

@@ -65,6 +65,7 @@ void hook_forked(void)
 	if (!parent_sandboxed)
 		sys_key_renew();
 	fd_after_fork();
+	shim_ram_forked();
 }
 
 pid_t _Fork(void);

@@ -4,6 +4,7 @@
 #include <linux/openat2.h>
 #include <stdarg.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -72,6 +73,11 @@ static long by_openat2(const long a[6])
 	return plain ? shim_opened((int)a[0], path, (int)how.flags, r) : r;
 }
 
+static long as_address(void *p)
+{
+	return p == MAP_FAILED ? -errno : (long)p;
+}
+
 static long by_number(long nr, const long a[6])
 {
 	const unsigned long option[4] = {
@@ -79,6 +85,15 @@ static long by_number(long nr, const long a[6])
 	const char *path = (const char *)a[0], *path_at = (const char *)a[1];
 
 	switch (nr) {
+	case SYS_madvise: return AS_RESULT(madvise((void *)a[0], (size_t)a[1], (int)a[2]));
+	case SYS_munmap: return AS_RESULT(munmap((void *)a[0], (size_t)a[1]));
+	case SYS_mprotect: return AS_RESULT(mprotect((void *)a[0], (size_t)a[1], (int)a[2]));
+	case SYS_mremap:
+		return as_address(
+			mremap((void *)a[0], (size_t)a[1], (size_t)a[2], (int)a[3], a[4]));
+	case SYS_mmap:
+		return as_address(
+			mmap((void *)a[0], (size_t)a[1], (int)a[2], (int)a[3], (int)a[4], a[5]));
 	case SYS_fallocate: return hook_fallocate((int)a[0], (int)a[1], a[2], a[3]);
 	case SYS_ioctl: return hook_ioctl((int)a[0], (unsigned long)a[1], (unsigned long)a[2]);
 	case SYS_open: return hook_openat(AT_FDCWD, path, (int)a[1], (mode_t)a[2]);

@@ -70,7 +70,7 @@ static bool run(const struct client_case *cases, const char *name)
 int main(int argc, char **argv)
 {
 	const struct client_case *const groups[] = {open_cases, nodes_cases, mshv_cases, fd_cases,
-		process_cases, signal_cases, sandbox_cases, held_cases, traced_cases};
+		process_cases, signal_cases, sandbox_cases, held_cases, ram_cases, traced_cases};
 
 	setvbuf(stdout, NULL, _IONBF, 0); /* messages are made in sandboxes, too */
 	client_path = argv[0];

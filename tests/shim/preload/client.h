@@ -23,7 +23,7 @@ struct client_case {
 
 /* Ended by a row without a name. */
 extern const struct client_case open_cases[], nodes_cases[], mshv_cases[], fd_cases[],
-	process_cases[], signal_cases[], sandbox_cases[], held_cases[], traced_cases[];
+	process_cases[], signal_cases[], sandbox_cases[], held_cases[], ram_cases[], traced_cases[];
 
 extern const char *client_path; /* of this program */
 extern const char *static_path; /* of the static one, if the case needs it */

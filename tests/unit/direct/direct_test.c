@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/direct.h"
+#include "base/memfd.h"
+#include "base/proc.h"
 #include "cage/cage.h"
 #include "engine/core/stat.h"
 #include "engine/core/vcpu.h"
@@ -166,7 +169,7 @@ static void open(struct pc *pc, bool direct, const u8 *code, size_t bytes)
 	assert_true(pc->ram != MAP_FAILED);
 	c.hva = (u64)pc->ram;
 	assert_int_equal(machine_create(&pc->m), 0);
-	machine_set_option(pc->m, OPT_DIRECT, direct);
+	machine_set_option(pc->m, OPT_DIRECT, direct ? DIRECT_SHARED : DIRECT_NOWHERE);
 	assert_int_equal(machine_set_memslot(pc->m, &c), 0);
 	assert_int_equal(vcpu_create(pc->m, 0, &pc->v), 0);
 	world_give_cpuid(pc->v);
@@ -606,39 +609,89 @@ static void slots(void **state)
 	close_pc(&with);
 }
 
+/* A guest whose memory is replaced before it runs. */
+static void open_in(struct pc *pc, enum direct_where where, int flags, int fd)
+{
+	open(pc, true, CODE_OF(mix));
+	machine_set_option(pc->m, OPT_DIRECT, where);
+	assert_true(
+		mmap(pc->ram, RAM, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == pc->ram);
+	make_tables(pc, PML4);
+	make_kernel(pc);
+	put(pc, PAGES, CODE_OF(mix));
+}
+
 /* Memory that is the program's alone stays with the engine. */
 static void private_memory(void **state)
 {
 	struct pc pc;
 
-	open(&pc, true, CODE_OF(mix));
-	assert_true(mmap(pc.ram, RAM, PROT_READ | PROT_WRITE,
-			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == pc.ram);
-	make_tables(&pc, PML4);
-	make_kernel(&pc);
-	put(&pc, PAGES, CODE_OF(mix));
+	open_in(&pc, DIRECT_SHARED, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 	assert_int_equal(run(&pc), CALL);
 	assert_int_equal(runs_of(&pc), 0);
 	close_pc(&pc);
+}
+
+/* Where nobody promises anything, only memory is used that was made for it. */
+static void lone_memory(void **state)
+{
+	int fd = memfd_open(PROC_LONE, MFD_NOEXEC_SEAL);
+	struct pc pc;
+
+	assert_int_equal(ftruncate(fd, RAM), 0);
+	open_in(&pc, DIRECT_LONE, MAP_SHARED, fd);
+	close(fd);
+	assert_int_equal(run(&pc), CALL);
+	assert_true(runs_of(&pc) > 0);
+	close_pc(&pc);
+	open_in(&pc, DIRECT_LONE, MAP_SHARED | MAP_ANONYMOUS, -1);
+	assert_int_equal(run(&pc), CALL);
+	assert_int_equal(runs_of(&pc), 0);
+	close_pc(&pc);
+}
+
+static void *remap(void *pc)
+{
+	struct pc *p = pc;
+
+	while (!__atomic_load_n(&p->v->cpu.direct.process, __ATOMIC_SEQ_CST))
+		vcpu_poll_soon(p->v);
+	machine_memory_remapped(p->m, p->ram + RAM, PAGE_SIZE); /* none of its own */
+	assert_int_equal(machine_option(p->m, OPT_DIRECT), DIRECT_SHARED);
+	machine_memory_remapped(p->m, p->ram + RAM - PAGE_SIZE, 2 * PAGE_SIZE);
+	over = !__atomic_load_n(&p->v->cpu.direct.process, __ATOMIC_SEQ_CST);
+	vcpu_kick(p->v);
+	return NULL;
+}
+
+/* Its program changes what is mapped: no process runs then, and none comes again. */
+static void remapped(void **state)
+{
+	pthread_t thread;
+	u64 runs;
+
+	open(&with, true, CODE_OF(spin));
+	over = false;
+	assert_int_equal(pthread_create(&thread, NULL, remap, &with), 0);
+	run_to(with.v, EXIT_INTR);
+	pthread_join(thread, NULL);
+	assert_true(over);
+	runs = runs_of(&with);
+	run_until_kicked(&with);
+	assert_int_equal(runs_of(&with), runs);
+	close_pc(&with);
 }
 
 /* ---- may it be tried here? ---- */
 
 static bool can(void)
 {
-	u8 *p = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	const struct cage_ram ram = {p, PAGE_SIZE};
-	struct cage *c;
-	int r = cage_create(&c, &ram, 1);
+	int r = cage_try();
 
-	munmap(p, PAGE_SIZE);
-	if (r) {
+	if (r)
 		print_message(
 			"skipped: no process for user code can be made here (%s)\n", strerror(-r));
-		return false;
-	}
-	cage_destroy(c);
-	return true;
+	return !r;
 }
 
 #define TEST(name) cmocka_unit_test(name)
@@ -649,7 +702,7 @@ int main(void)
 		TEST(shown), TEST(exceptions), TEST(page_faults), TEST(read_only),
 		TEST(accessed_and_dirty), TEST(invlpg), TEST(invlpg_of_1g), TEST(spaces),
 		TEST(other_code), TEST(many), TEST(late), TEST(dirty_log), TEST(kicked),
-		TEST(killed), TEST(slots), TEST(private_memory)};
+		TEST(killed), TEST(slots), TEST(private_memory), TEST(lone_memory), TEST(remapped)};
 
 	return can() ? cmocka_run_group_tests(tests, NULL, NULL) : 77;
 }
