@@ -5,7 +5,6 @@ A job is a program of bench/jobs. It runs twice in each boot, because code that 
 not be in the second. "ours" is Debian's QEMU under `uservisor exec` with -accel kvm, "tcg" the same QEMU with its own
 emulator; both have one CPU, 1 GiB, and one kernel command line, without "mitigations" and "norandmaps": both are as
 Debian has them. Natively, jobs run in a chroot of the same files. Times are the guest's, and are checked against ours.
-With USERVISOR_DIRECT in the environment both have their memory in a memfd.
 """
 import os
 import re
@@ -79,10 +78,6 @@ def make_disk():
 
 # ---- guests ----
 
-# Direct execution wants memory that can be shared.
-SHARED = (['-object', 'memory-backend-memfd,id=ram,size=1G,share=on', '-machine', 'memory-backend=ram']
-          if os.environ.get('USERVISOR_DIRECT', '0') != '0' else [])
-
 class Guest(monitored.Guest):
     """A QEMU with the disk, or firmware."""
 
@@ -91,7 +86,7 @@ class Guest(monitored.Guest):
         super().__init__(tmp, ['qemu-system-x86_64', '-M', 'q35', '-accel', accel, '-cpu', cpu, '-m', '1G', '-drive',
                                f'if=none,id=d,file={DISK}/disk.img,format=raw,snapshot=on', '-device',
                                'virtio-blk-pci,drive=d', '-kernel', machines.KERNEL, '-initrd', f'{DISK}/initrd',
-                               '-append', f'{APPEND} {append}', *SHARED, *args], env == 'soft')
+                               '-append', f'{APPEND} {append}', *args], env == 'soft')
 
     def go(self):
         """Until the guest is ready for its next round, read the counters; then let it go on."""

@@ -96,8 +96,8 @@ static void tell_direct(const struct host_facts *host)
 
 	if (!host->direct_error)
 		snprintf(text, sizeof(text),
-			"user code of `boot`'s guests that computes for long runs as it is, in "
-			"processes of its own (USERVISOR_DIRECT=0: never)");
+			"user code of guests of `boot` and QEMU that computes for long runs as it "
+			"is, in processes of its own (USERVISOR_DIRECT=0: never)");
 	else if (host->direct_error == EOPNOTSUPP)
 		snprintf(text, sizeof(text),
 			"NOT possible here: it needs FSGSBASE, user notification of seccomp "

@@ -47,10 +47,15 @@ long shim_mmap(const struct mapping *m)
 /* Of the process: the program has, or has had, a userfaultfd of its own. */
 static _Atomic bool userfaultfd_taken;
 
+/* Whoever is about to hold pages back must not miss those that are reached by other mappings. */
 void shim_before_userfaultfd(void)
 {
+	struct dev *d = shim_dev();
+
 	atomic_store(&userfaultfd_taken, true);
 	dev_track_writes(false);
+	if (d)
+		dev_memory_remapped(d, 0, 1ull << 63);
 }
 
 void shim_lend_userfaultfd(void)

@@ -27,7 +27,8 @@ def ticks_on(vm, more=10):
 def busy_linux(tmp):
     program = compile_c(tmp, 'busy.c', '-static')
     script = '/bin/busy &\nsleep 1\nwait\n'
-    return linux(initrd=scripted(tmp, script, program + ':/bin/busy'))
+    # A processor with which user code may run as it is.
+    return ['-cpu', 'max'] + linux(initrd=scripted(tmp, script, program + ':/bin/busy'))
 
 
 def make_qcow2(path):

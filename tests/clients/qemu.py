@@ -21,7 +21,7 @@ import threading
 import time
 
 from moves import background, migration, postcopy, snapshot
-from ram import hotplug, memory
+from ram import direct, hotplug, memory
 from vmm import (HERE, QEMU, SLOW, Failure, Skip, Timeout, Vmm, linux, machines, need, require,
                  require_program, scripted)
 
@@ -429,7 +429,7 @@ def gdb(args, tmp):
 
 
 TESTS = (quick, boot, controllers, processors, options, installer, devices, balloon, monitor, snapshot, migration,
-         postcopy, background, memory, hotplug, gdb)
+         postcopy, background, memory, direct, hotplug, gdb)
 
 
 def main():

@@ -3,11 +3,13 @@
 import contextlib
 import hashlib
 import os
+import re
 import subprocess
 import time
 
 from moves import busy_linux, ticks_on
-from vmm import SLOW, Failure, Skip, Timeout, Vmm, linux, need, scripted
+from vmm import SLOW, Failure, Skip, Timeout, Vmm, linux, machines, need, scripted
+import counters  # from tools, which vmm has put on the path
 
 MIB = 1 << 20
 
@@ -146,3 +148,36 @@ def hotplug(args, tmp):
             raise
         vm.monitor.do('quit')
         vm.ends()
+
+
+# ---- RAM in which user code runs as it is ----
+
+def direct_runs(args, tmp, ram):
+    """How often user code of a busy guest has run so, and whether its memory is a file of ours."""
+    with Vmm(args.machine, tmp, ['-M', 'q35', *ram] + busy_linux(tmp)) as vm:
+        ticks_on(vm, 40)
+        with open(f'/proc/{vm.pid()}/maps', encoding='utf-8') as f:
+            ours = '/memfd:uservisor-ram' in f.read()
+        runs = counters.read(vm.monitor).get('direct_runs', 0)
+        vm.monitor.do('quit')
+        vm.ends()
+    return runs, ours
+
+
+def direct(args, tmp):
+    """QEMU's own memory is private, and user code of the guest runs in it as it is; other memory is left alone."""
+    if args.machine != 'kvm':
+        raise Skip('an emulator has no direct execution')
+    said = subprocess.run([machines.USERVISOR, 'doctor'], capture_output=True, text=True, check=False).stdout
+    if re.search(r'direct execution.*NOT possible', said):
+        raise Skip('this host has no direct execution: see uservisor doctor')
+    for name, ram, wanted in (
+            ('private', ['-m', '512'], True),
+            ('allocated before', ['-m', '512', '-mem-prealloc'], True),
+            ('two processors', ['-m', '512', '-smp', '2'], True),
+            ('in a sandbox', ['-m', '512', '-sandbox', 'on,spawn=deny,elevateprivileges=deny'], True),
+            ('shared by the user', ['-m', '512', '-object', 'memory-backend-memfd,id=m,size=512M,share=on', '-machine',
+                                    'memory-backend=m'], False)):
+        runs, ours = direct_runs(args, tmp, ram)
+        print(f'{name}: {runs} runs, memory of ours: {ours}', flush=True)
+        need((runs > 0) == wanted and ours == wanted, f'{name}: {runs} runs, memory of ours: {ours}')
