@@ -13,7 +13,7 @@
 #define STOP_NS  5500
 #define PAGE_NS  4000
 #define TRIAL    100u /* runs */
-/* So many are enough where hardly anything is computed, and no pages come that could be used later. */
+/* So many are enough where hardly anything is computed; twice as many where pages come, which are there for the next trial. */
 #define HOPELESS 16u
 
 /* Requests, one or two a millisecond, that are let pass at most: so many, or one for each LOST_NS that were lost. */
@@ -118,19 +118,21 @@ static void end_trial(struct vcpu *v, struct direct *d)
 
 static bool is_hopeless(struct direct *d)
 {
-	return d->mapped < d->runs / 2 && 4 * would_need(d) < d->whole_ns;
+	const u64 enough = d->mapped < d->runs / 2 ? HOPELESS : 2 * HOPELESS;
+
+	return d->runs >= enough && 4 * would_need(d) < d->whole_ns;
 }
 
 void direct_judge(struct vcpu *v, struct direct *d, u64 runs, u64 whole_ns)
 {
-	const bool was_early = d->runs < HOPELESS;
+	const bool was_early = d->runs < 2 * HOPELESS;
 
 	if (!d->runs)
 		begin_trial(d);
 	else
 		d->whole_ns += whole_ns;
 	d->runs += runs;
-	if (d->runs >= TRIAL || (was_early && d->runs >= HOPELESS && is_hopeless(d)))
+	if (d->runs >= TRIAL || (was_early && is_hopeless(d)))
 		end_trial(v, d);
 }
 
