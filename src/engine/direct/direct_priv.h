@@ -49,6 +49,7 @@ struct direct {
 struct patience {
 	u64 root, seen; /* seen: the number of the request that found it last; 0: never */
 	u32 wait, left; /* requests that are let pass before the next trial: at first, and still */
+	u32 lost;       /* trials, one after the other */
 	bool tried;
 };
 

@@ -83,9 +83,12 @@ void direct_rest(struct vcpu *v)
 
 /* ---- trials ---- */
 
-static u32 worth_of(u64 lost_ns)
+/* Who has lost often may lose less and less. */
+static u32 worth_of(u64 lost_ns, u32 trials)
 {
-	return (u32)MIN(MAX(lost_ns / LOST_NS, WAIT_LEAST), WAIT_MOST);
+	const u64 requests = MAX(lost_ns / LOST_NS, WAIT_LEAST) << MIN(trials / 4, 4u);
+
+	return (u32)MIN(requests, WAIT_MOST);
 }
 
 static void begin_trial(struct direct *d)
@@ -109,10 +112,11 @@ static void end_trial(struct vcpu *v, struct direct *d)
 	struct patience *p = patience_of(v);
 
 	learn(v->direct, p, won);
+	p->lost = won ? 0 : p->lost + 1;
 	if (won)
 		p->wait /= 2;
 	else
-		rest(&v->cpu, p, worth_of(d->whole_ns - needed));
+		rest(&v->cpu, p, worth_of(d->whole_ns - needed, p->lost));
 	d->runs = 0;
 }
 
