@@ -156,7 +156,10 @@ static void note_bounds(u64 start, u64 end)
 		atomic_store(&ram.to, end);
 }
 
-/* There is room for what is left when parts of regions go. */
+/*
+ * There is room for what is left when parts of regions go. What another thread writes there between the look and the new mapping is
+ * lost; but who says this of memory without a page has just made it.
+ */
 static void take(u64 start, u64 size)
 {
 	char flags[PROC_FLAGS_MAX];

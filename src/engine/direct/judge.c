@@ -2,8 +2,9 @@
 /*
  * When direct execution pays: for code that computes for longer than it takes to get into the process and out. Who is found in user
  * code by a request is likely to stay there. After some runs, a trial, it is reckoned up: what the process has computed, by its
- * processor time, would have taken a multiple of that in translated code, and took what it did. Who loses is translated for a while,
- * which becomes longer each time (one trial may have lost because the host was busy), but not longer than the loss is worth.
+ * processor time, would have taken a multiple of that in translated code, and took what it did. An address space that loses is
+ * translated for a while, which becomes longer each time (one trial may have lost because the host was busy), but not longer than
+ * the loss is worth.
  */
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_priv.h"
