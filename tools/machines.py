@@ -66,7 +66,7 @@ class Resident:
             return
         self.anonymous += sizes['Anonymous']
         if name.startswith(('/memfd:', '/dev/', '/SYSV')):
-            self.shared += sizes['Rss'] - sizes['Anonymous']
+            self.shared += sizes['Pss'] - sizes['Anonymous']  # a page that is mapped twice is one page
         else:
             self.files += sizes['Rss'] - sizes['Anonymous']
 
