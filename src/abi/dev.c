@@ -294,7 +294,10 @@ void dev_track_writes(bool allowed)
 	host_track_writes(allowed);
 }
 
-/* The first one behind `after`, held, that has a descriptor: all of it is there. NULL: there is none. */
+/*
+ * The first one behind `after`, held, that has a descriptor: all of it is there. NULL: there is none. `after` need not be held, as
+ * objects are used again, but not freed.
+ */
 static struct object *next_object(struct dev *d, const struct object *after)
 {
 	struct object *o;
@@ -315,19 +318,15 @@ static void tell_remapped(struct dev *d, const struct object *o, u64 start, u64 
 
 void dev_memory_remapped(struct dev *d, u64 start, u64 size)
 {
-	struct object *o, *last = NULL;
+	struct object *o = NULL;
 	u64 mask;
 
 	check_fork(d);
 	signals_block(&mask);
-	while ((o = next_object(d, last))) {
+	while ((o = next_object(d, o))) {
 		tell_remapped(d, o, start, size);
-		if (last)
-			object_put(d, last);
-		last = o;
+		object_put(d, o);
 	}
-	if (last)
-		object_put(d, last);
 	signals_restore(mask);
 }
 

@@ -109,8 +109,7 @@ static bool has_flag(const char *flags, const char *flag)
 
 static bool suits(u64 start, u64 size, char *ret_flags)
 {
-	return size >= SMALLEST && !(start & ~PAGE_MASK) && shim_dev() &&
-	       direct_where() != DIRECT_NOWHERE && host_suits() &&
+	return shim_dev() && direct_where() != DIRECT_NOWHERE && host_suits() &&
 	       proc_untouched(start, size, ret_flags) && !has_flag(ret_flags, "um") &&
 	       !(has_flag(ret_flags, "mg") && merges_pages());
 }

@@ -124,8 +124,7 @@ void vm_remapped(void *kvm_vm, u64 start, u64 size)
 {
 	const struct kvm_vm *vm = kvm_vm;
 
-	if (vm)
-		machine_memory_remapped(vm->machine, (const void *)start, size);
+	machine_memory_remapped(vm->machine, (const void *)start, size);
 }
 
 /* Its machine may have no other descriptor. */
@@ -133,8 +132,7 @@ void vcpu_remapped(void *kvm_vcpu, u64 start, u64 size)
 {
 	const struct kvm_vcpu *v = kvm_vcpu;
 
-	if (v)
-		vm_remapped(v->vm, start, size);
+	vm_remapped(v->vm, start, size);
 }
 
 void vm_release(void *kvm_vm)

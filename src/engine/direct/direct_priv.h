@@ -71,8 +71,9 @@ static inline u64 direct_root(const struct cpu *cpu)
 	return cpu->cr3 & PAGE_MASK;
 }
 
-/* spaces.c: all of a vcpu, or NULL; and that of its address space, with the rest of what it was. */
-struct direct_spaces *direct_spaces(struct vcpu *v);
+/* spaces.c: makes those of a vcpu, before it is armed. False: there is no memory for them. */
+bool direct_spaces_make(struct vcpu *v);
+/* That of its address space, with the rest of what it was. */
 struct direct *direct_space(struct vcpu *v);
 
 /* fits.c: is the processor in a state in which user code computes the same natively? */

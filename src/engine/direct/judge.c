@@ -58,11 +58,9 @@ static struct patience *find_patience(struct direct_spaces *s, u64 root)
 
 static struct patience *patience_of(struct vcpu *v)
 {
-	struct direct_spaces *s = direct_spaces(v);
-	struct patience *p = s ? find_patience(s, direct_root(&v->cpu)) : NULL;
+	struct patience *p = find_patience(v->direct, direct_root(&v->cpu));
 
-	if (p)
-		p->seen = ++s->requests;
+	p->seen = ++v->direct->requests;
 	return p;
 }
 
@@ -75,11 +73,7 @@ static void rest(struct cpu *cpu, struct patience *p, u32 most)
 
 void direct_rest(struct vcpu *v)
 {
-	struct patience *p = patience_of(v);
-
-	v->cpu.direct.armed = false;
-	if (p)
-		rest(&v->cpu, p, WAIT_MOST);
+	rest(&v->cpu, patience_of(v), WAIT_MOST);
 }
 
 /* ---- trials ---- */
@@ -169,9 +163,9 @@ void direct_on_request(struct vcpu *v)
 	if (likely(!machine_option(v->machine, OPT_DIRECT)))
 		return;
 	often = leaves_often(cpu);
-	p = cpu->cpl == 3 ? patience_of(v) : NULL;
-	if (!p)
+	if (cpu->cpl != 3 || !direct_spaces_make(v))
 		return;
+	p = patience_of(v);
 	if (p->left)
 		p->left--;
 	else

@@ -8,16 +8,16 @@
 #include "engine/direct/direct_priv.h"
 #include "engine/request/pause.h"
 
+static bool ranges_meet(const void *a, u64 a_size, const void *b, u64 b_size)
+{
+	return (u64)a < (u64)b + b_size && (u64)b < (u64)a + a_size;
+}
+
 static bool overlaps(const struct direct *d, const struct ram_region *r)
 {
-	const u8 *hva = r->hva;
-
-	for (unsigned i = 0; i < d->rams; i++) {
-		const u8 *ram = d->ram[i].hva;
-
-		if (hva < ram + d->ram[i].size && ram < hva + r->size)
+	for (unsigned i = 0; i < d->rams; i++)
+		if (ranges_meet(r->hva, r->size, d->ram[i].hva, d->ram[i].size))
 			return true;
-	}
 	return false;
 }
 
@@ -107,12 +107,12 @@ int direct_cage_create(struct machine *m, struct direct *d)
 	return r;
 }
 
-static bool has_memory(struct machine *m, const u8 *hva, u64 size)
+static bool has_memory(struct machine *m, const void *hva, u64 size)
 {
 	struct ram_region r;
 
 	for (u64 gpa = 0; !machine_ram_at(m, gpa, &r); gpa = r.gpa + r.size)
-		if ((const u8 *)r.hva < hva + size && hva < (const u8 *)r.hva + r.size)
+		if (ranges_meet(r.hva, r.size, hva, size))
 			return true;
 	return false;
 }

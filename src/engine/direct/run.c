@@ -163,7 +163,7 @@ bool direct_run(struct vcpu *v)
 	u64 began = host_ns(), runs = 0;
 	bool ok;
 
-	if (!d || !prepare(v, d)) {
+	if (!prepare(v, d)) {
 		direct_rest(v);
 		return true;
 	}

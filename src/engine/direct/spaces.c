@@ -9,17 +9,20 @@
 #include "engine/direct/direct.h"
 #include "engine/direct/direct_priv.h"
 
-static struct direct_spaces *make(struct vcpu *v)
+bool direct_spaces_make(struct vcpu *v)
 {
-	struct direct_spaces *s = reserve(sizeof(*s));
+	struct direct_spaces *s = v->direct;
 
+	if (likely(s))
+		return true;
+	s = reserve(sizeof(*s));
 	if (!s)
-		return NULL;
+		return false;
 	s->verdicts.beyond = host_xcr0() & ~XSTATE_OFFERED;
 	for (unsigned i = 0; i < ARRAY_SIZE(s->of); i++)
 		s->of[i].verdicts = &s->verdicts;
 	v->direct = s;
-	return s;
+	return true;
 }
 
 /* They would keep memory that the machine has no longer. */
@@ -54,18 +57,11 @@ static struct direct *choose(struct direct_spaces *s, unsigned spaces, u64 root)
 	return oldest;
 }
 
-struct direct_spaces *direct_spaces(struct vcpu *v)
-{
-	return v->direct ? v->direct : make(v);
-}
-
 struct direct *direct_space(struct vcpu *v)
 {
-	struct direct_spaces *s = direct_spaces(v);
-	struct direct *d = s ? choose(s, spaces_of(v->machine), direct_root(&v->cpu)) : NULL;
+	struct direct_spaces *s = v->direct;
+	struct direct *d = choose(s, spaces_of(v->machine), direct_root(&v->cpu));
 
-	if (!d)
-		return NULL;
 	end_old(s, atomic_load(&v->machine->slot_generation));
 	d->ran_at = ++s->runs;
 	return d;
