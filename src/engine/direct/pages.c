@@ -170,13 +170,15 @@ static const u8 *code_at(struct cpu *cpu, u64 gva, u64 *ret_gpa)
 /* May the page be executed? Nobody can write to it unseen from here on, and nothing in it is strange. */
 static bool is_plain_code(struct cpu *cpu, struct direct *d, u64 gva, const u8 *hva)
 {
+	const struct verdict *of;
 	u64 gpa;
 
 	if (code_at(cpu, gva, &gpa) != hva)
 		return false;
 	page_watch(cpu, gpa);
-	return scan_is_plain(
+	of = scan_page(
 		d->verdicts, peek_page(cpu, gva - PAGE_SIZE), hva, peek_page(cpu, gva + PAGE_SIZE));
+	return of && !of->count;
 }
 
 /* Executable pages are readable as well, if the TLB says so; the processor knows no others. */

@@ -13,16 +13,23 @@
  * pages with the same sum deceives itself.
  */
 #define VERDICTS 16384u
+#define STRANGE_MAX  4u /* what the processor has breakpoints for */
+#define STRANGE_MANY 255u
 struct verdicts {
 	bool beyond; /* the host has vector state that guests may not have */
 	struct verdict {
 		const u8 *page;
-		u64 sum;
-		bool plain;
+		u64 sum, before, next; /* the neighbours' ends; 0: not known */
+		u8 count;	       /* of strange instructions; STRANGE_MANY: not all are told */
+		u16 at[STRANGE_MAX];   /* where they begin in the page */
 	} of[VERDICTS];
 };
 
-/* Is there none of it in the page? The pages before and behind it are NULL if they are not known. */
-bool scan_is_plain(struct verdicts *v, const u8 *before, const u8 *page, const u8 *next);
+/*
+ * What of it is in the page. The pages before and behind it are NULL if they are not known: what begins in the one or ends in the other
+ * is seen when both are. NULL: the page cannot be read.
+ */
+const struct verdict *scan_page(
+	struct verdicts *v, const u8 *before, const u8 *page, const u8 *next);
 
 #endif
