@@ -12,7 +12,7 @@
  * What is known of pages, by their place in the host's memory and a sum of what they hold: to look is dear. A guest that makes two
  * pages with the same sum deceives itself.
  */
-#define VERDICTS 16384u
+#define VERDICTS     16384u
 #define STRANGE_MAX  4u /* what the processor has breakpoints for */
 #define STRANGE_MANY 255u
 struct verdicts {
@@ -20,7 +20,7 @@ struct verdicts {
 	struct verdict {
 		const u8 *page;
 		u64 sum, before, next; /* the neighbours' ends; 0: not known */
-		u8 count;	       /* of strange instructions; STRANGE_MANY: not all are told */
+		u8 count;              /* of strange instructions; STRANGE_MANY: not all are told */
 		u16 at[STRANGE_MAX];   /* where they begin in the page */
 	} of[VERDICTS];
 };
