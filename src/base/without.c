@@ -12,6 +12,7 @@ static const char *const names[] = {
 	[WITHOUT_DISPATCH] = "dispatch",
 	[WITHOUT_EXECMEM] = "execmem",
 	[WITHOUT_CPUID_FAULTING] = "cpuid-faulting",
+	[WITHOUT_BREAKPOINTS] = "breakpoints",
 };
 
 /* The next name of a list, of *ret_len bytes, which moves *at behind it; NULL after the last. */
@@ -65,5 +66,5 @@ size_t without_unknown(const char **ret_name)
 
 const char *without_names(void)
 {
-	return "fsgsbase, userfaultfd, dispatch, execmem, cpuid-faulting";
+	return "fsgsbase, userfaultfd, dispatch, execmem, cpuid-faulting, breakpoints";
 }

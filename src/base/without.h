@@ -19,6 +19,7 @@ enum without {
 	WITHOUT_DISPATCH,       /* Syscall User Dispatch */
 	WITHOUT_EXECMEM,        /* executable views of a memfd */
 	WITHOUT_CPUID_FAULTING, /* a CPUID instruction that raises SIGSEGV */
+	WITHOUT_BREAKPOINTS,    /* breakpoints of the processor, by perf_event_open(2) */
 };
 
 bool without(enum without feature);

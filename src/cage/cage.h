@@ -58,6 +58,7 @@ struct cage_page {
 enum cage_stop {
 	CAGE_FAULT, /* #PF at event->address, with the processor's error code */
 	CAGE_TRAP, /* another exception, or SYSCALL or INT n: event->vector. rip is at the instruction */
+	CAGE_BREAK,  /* in front of an instruction that cage_break() was told of */
 	CAGE_KICKED, /* cage_kick(), or a signal to the caller that has interrupted its wait */
 	CAGE_LOST /* The process is gone, or did what honest code cannot do. The registers are as they were at the
 	              * last entry, the XSAVE image is not. The cage is of no more use, but for cage_destroy() */
@@ -94,8 +95,15 @@ int cage_map(struct cage *, const struct cage_page *page, unsigned n);
 int cage_unmap(struct cage *, u64 gva, u64 bytes);
 /* The part of the address space that is the cage's own, and what of it code can read. */
 void cage_own(const struct cage *, u64 *from, u64 *readable_to, u64 *to);
-/* All guest pages go, and what the region tells of the last user's registers; the XSAVE image becomes that of RESET. */
+/* All guest pages and breakpoints go, and what the region tells of the last user's registers; the XSAVE image becomes that of RESET. */
 int cage_clear(struct cage *);
+
+/*
+ * Code stops in front of the instruction at this address, whatever is there; 0: no longer. So what must not run as it is can stand in
+ * a page of other code. -EOPNOTSUPP: this host, or its sandbox, does not let us; then it is as it was.
+ */
+#define CAGE_BREAKS 4u /* that the processor has */
+int cage_break(struct cage *, unsigned i, u64 gva);
 
 /*
  * The XSAVE image (standard format) that is loaded by the next cage_run(), and holds the state after it. Components of which the

@@ -141,6 +141,8 @@ struct cage {
 	u64 bytes; /* of this structure's memory */
 	u64 end;   /* of the cage's own area */
 
+	int breaks[CAGE_BREAKS]; /* descriptors of events; 0: not opened yet */
+
 	/* What the runner's stops look like, as seen when no guest code had run. */
 	u64 frame_at, info_at;
 	struct kernel_frame first;
@@ -189,6 +191,10 @@ int mapper_do(struct cage *c, unsigned n, unsigned *ret_done);
 int mapper_begin(struct cage *c);
 /* The memory is put into the area, and all that was inherited goes. */
 int mapper_settle(struct cage *c);
+
+/* breaks.c */
+int breaks_clear(struct cage *c);
+void breaks_close(struct cage *c);
 
 /* run.c: waits for the first stop, and learns from it. */
 int runner_begin(struct cage *c);

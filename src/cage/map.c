@@ -239,6 +239,8 @@ int cage_clear(struct cage *c)
 	int r = cage_unmap(c, 0, tops[0]);
 
 	if (!r)
+		r = breaks_clear(c);
+	if (!r)
 		runner_scrub(c);
 	return r;
 }

@@ -236,6 +236,7 @@ static void reap(struct cage *c)
 		fd_drop(c->runner.listener);
 	if (c->mapper.listener >= 0)
 		fd_drop(c->mapper.listener);
+	breaks_close(c);
 	c->pid = 0;
 }
 

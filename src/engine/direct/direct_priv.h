@@ -18,6 +18,17 @@ struct direct_page {
 	u32 next;   /* of the same bucket, as there */
 };
 
+/* breaks.c */
+struct break_wish {
+	u64 page;
+	u32 stops;
+};
+struct breaks {
+	u64 at[CAGE_BREAKS]; /* 0: free */
+	bool refused;        /* by the host */
+	struct break_wish wish[16];
+};
+
 /* One address space. */
 struct direct {
 	u64 ran_at; /* direct_spaces.runs; 0: never */
@@ -37,6 +48,7 @@ struct direct {
 	u32 count;
 	u32 bucket[DIRECT_BUCKETS]; /* 0, or the number of the first page and 1 */
 	struct direct_page page[DIRECT_PAGES];
+	struct breaks breaks;
 	struct verdicts *verdicts; /* of all spaces */
 	/* A fault that was the guest's: its address, 0 for none, whose it was, and error code. */
 	u64 missed, missed_root;
@@ -91,6 +103,12 @@ void direct_regs_from(struct cpu *cpu, struct cage *c, const struct cage_regs *r
 /* memory.c: a process for the machine's memory. 0, or -errno. */
 int direct_cage_create(struct machine *m, struct direct *d);
 void direct_cage_destroy(struct direct *d);
+
+/* breaks.c. The process has stopped at a page that it may not execute. */
+void direct_breaks_want(struct direct *d, u64 page);
+/* May it be executed? If so, the process stops in front of all that was found in it. Those of what was there before go. */
+bool direct_breaks_cover(struct direct *d, u64 page, const struct verdict *v);
+void direct_breaks_forget(struct direct *d);
 
 /* pages.c; inside. Those that return bool return false where the process cannot be used any more. */
 /* There is a new process. */

@@ -35,6 +35,7 @@ static void empty(struct direct *d)
 void direct_pages_forget(struct direct *d)
 {
 	empty(d);
+	direct_breaks_forget(d);
 	d->fresh = false;
 }
 
@@ -167,7 +168,7 @@ static const u8 *code_at(struct cpu *cpu, u64 gva, u64 *ret_gpa)
 	return r ? NULL : code;
 }
 
-/* May the page be executed? Nobody can write to it unseen from here on, and nothing in it is strange. */
+/* May the page be executed? Nobody can write to it unseen from here on, and nothing strange in it is executed. */
 static bool is_plain_code(struct cpu *cpu, struct direct *d, u64 gva, const u8 *hva)
 {
 	const struct verdict *of;
@@ -178,7 +179,7 @@ static bool is_plain_code(struct cpu *cpu, struct direct *d, u64 gva, const u8 *
 	page_watch(cpu, gpa);
 	of = scan_page(
 		d->verdicts, peek_page(cpu, gva - PAGE_SIZE), hva, peek_page(cpu, gva + PAGE_SIZE));
-	return of && !of->count;
+	return of && direct_breaks_cover(d, gva, of);
 }
 
 /* Executable pages are readable as well, if the TLB says so; the processor knows no others. */
@@ -380,6 +381,7 @@ static bool begin(struct cpu *cpu, struct direct *d)
 	d->fresh = true;
 	note_all(cpu, d);
 	empty(d);
+	direct_breaks_forget(d);
 	return !cage_clear(d->cage);
 }
 

@@ -137,6 +137,8 @@ static bool hand_over(
 {
 	const bool fault = stop == CAGE_FAULT;
 
+	if (fault && (e->error & PF_I))
+		direct_breaks_want(d, ALIGN_DOWN(e->address, PAGE_SIZE));
 	cpu->direct.steps = stop == CAGE_KICKED ? 0 : STEPS;
 	cpu->direct.avoid = fault && (e->error & PF_I) ? cpu->rip & PAGE_MASK : ~0ull;
 	d->missed = fault ? e->address : 0;
