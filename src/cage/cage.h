@@ -51,8 +51,8 @@ enum cage_access { CAGE_READ = 1, CAGE_WRITE = 2, CAGE_EXEC = 4 };
 
 struct cage_page {
 	u64 gva;
-	const void *hva; /* in one of the ranges */
-	u32 access;
+	const void *hva; /* in one of the ranges, if there is access */
+	u32 access;      /* 0: what is there goes */
 };
 
 enum cage_stop {
@@ -88,7 +88,7 @@ int cage_try(void);
 
 /*
  * Pages that are there already are replaced. -EADDRINUSE: one lies in the cage's own region. -EINVAL: it is not page-aligned,
- * of no range, or has no access. Other -errno is the kernel's: -ENOMEM, too many pieces (vm.max_map_count) or beyond its
+ * or of no range. Other -errno is the kernel's: -ENOMEM, too many pieces (vm.max_map_count) or beyond its
  * addresses; -EPERM, below vm.mmap_min_addr. Some of the pages may be mapped after an error.
  */
 int cage_map(struct cage *, const struct cage_page *page, unsigned n);

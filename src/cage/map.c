@@ -151,10 +151,10 @@ static int check_page(const struct cage *c, const struct cage_page *p)
 
 	if (cage_owns(c, p->gva))
 		return -EADDRINUSE;
-	if (((p->gva | (u64)p->hva) & ~PAGE_MASK) || !p->access ||
+	if (((p->gva | (u64)p->hva) & ~PAGE_MASK) ||
 		(p->access & ~(u32)(CAGE_READ | CAGE_WRITE | CAGE_EXEC)))
 		return -EINVAL;
-	return find(c, p->hva, &end) ? 0 : -EINVAL;
+	return !p->access || find(c, p->hva, &end) ? 0 : -EINVAL;
 }
 
 /* Execution alone is not what PROT_EXEC alone is: the kernel takes a protection key for that. */
@@ -170,22 +170,28 @@ static unsigned run_of(const struct cage_page *p, unsigned n, u64 room)
 	unsigned i = 1;
 
 	while (i < n && i < room && p[i].gva == p[0].gva + i * PAGE_SIZE &&
-		(const u8 *)p[i].hva == (const u8 *)p[0].hva + i * PAGE_SIZE &&
-		p[i].access == p[0].access)
+		p[i].access == p[0].access &&
+		(!p[0].access || (const u8 *)p[i].hva == (const u8 *)p[0].hva + i * PAGE_SIZE))
 		i++;
 	return i;
 }
 
-/* Two commands for each run. */
-static unsigned put_run(
-	const struct cage *c, struct cage_command *list, const struct cage_page *p, unsigned n)
+/* Two commands at most; *ret_pages: for so many. */
+static unsigned put_run(const struct cage *c, struct cage_command *list, const struct cage_page *p,
+	unsigned n, unsigned *ret_pages)
 {
-	u64 end, from = find(c, p->hva, &end);
-	unsigned pages = run_of(p, n, (end - from) / PAGE_SIZE);
+	u64 end, from;
 
-	list[0] = second_mapping(from, pages * PAGE_SIZE, p->gva);
-	list[1] = protect(p->gva, pages * PAGE_SIZE, prot_of(p->access));
-	return pages;
+	if (!p->access) {
+		*ret_pages = run_of(p, n, n);
+		list[0] = unmap(p->gva, *ret_pages * PAGE_SIZE);
+		return 1;
+	}
+	from = find(c, p->hva, &end);
+	*ret_pages = run_of(p, n, (end - from) / PAGE_SIZE);
+	list[0] = second_mapping(from, *ret_pages * PAGE_SIZE, p->gva);
+	list[1] = protect(p->gva, *ret_pages * PAGE_SIZE, prot_of(p->access));
+	return 2;
 }
 
 int cage_map(struct cage *c, const struct cage_page *page, unsigned n)
@@ -195,12 +201,11 @@ int cage_map(struct cage *c, const struct cage_page *page, unsigned n)
 	for (unsigned i = 0; i < n && !r; i++)
 		r = check_page(c, &page[i]);
 	for (unsigned i = 0; i < n && !r;) {
-		unsigned commands = 0;
+		unsigned commands = 0, pages;
 
-		while (i < n && commands + 2 <= CAGE_COMMANDS_MAX) {
-			i += put_run(c, mapper_commands(c) + commands, &page[i], n - i);
-			commands += 2;
-		}
+		for (; i < n && commands + 2 <= CAGE_COMMANDS_MAX; i += pages)
+			commands +=
+				put_run(c, mapper_commands(c) + commands, &page[i], n - i, &pages);
 		r = do_all(c, commands);
 	}
 	return r;

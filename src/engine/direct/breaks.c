@@ -5,7 +5,7 @@
  */
 #include "engine/direct/direct_priv.h"
 
-#define WORTH 8u /* stops at a page */
+#define WORTH 64u /* stops at a page: what the first of a program has is not worth one */
 _Static_assert(STRANGE_MAX <= CAGE_BREAKS, "a verdict that tells all can be covered");
 
 static bool is_in(u64 at, u64 page)
@@ -36,17 +36,26 @@ static bool are_set(const struct breaks *b, u64 page, const struct verdict *v)
 
 /* ---- stops ---- */
 
+/* The page's, or the one with the fewest stops. */
 static struct break_wish *wish_of(struct breaks *b, u64 page)
 {
-	return &b->wish[(page >> PAGE_SHIFT) % ARRAY_SIZE(b->wish)];
+	struct break_wish *least = &b->wish[0];
+
+	for (unsigned i = 0; i < ARRAY_SIZE(b->wish); i++) {
+		if (b->wish[i].page == page)
+			return &b->wish[i];
+		if (b->wish[i].stops < least->stops)
+			least = &b->wish[i];
+	}
+	return least;
 }
 
+/* Who takes another's place keeps its stops: so a page that is met often is there at last, however many others are met between. */
 void direct_breaks_want(struct direct *d, u64 page)
 {
 	struct break_wish *w = wish_of(&d->breaks, page);
 
-	if (w->page != page)
-		*w = (struct break_wish){.page = page};
+	w->page = page;
 	w->stops++;
 }
 
@@ -68,10 +77,17 @@ static bool set(struct direct *d, unsigned i, u64 at)
 }
 
 /* One that could not be taken away would stop what comes there later, which is then executed by the engine: no more than that. */
-static void release(struct direct *d, u64 page)
+void direct_breaks_release(struct direct *d, u64 page)
 {
 	for (unsigned i = 0; i < CAGE_BREAKS; i++)
 		if (is_in(d->breaks.at[i], page))
+			set(d, i, 0);
+}
+
+void direct_breaks_release_all(struct direct *d)
+{
+	for (unsigned i = 0; i < CAGE_BREAKS; i++)
+		if (d->breaks.at[i])
 			set(d, i, 0);
 }
 
@@ -94,7 +110,7 @@ static bool claim(struct direct *d, u64 page, const struct verdict *v)
 	if (are_set(&d->breaks, page, v))
 		return true;
 	d->breaks.refused = true;
-	release(d, page);
+	direct_breaks_release(d, page);
 	return false;
 }
 
@@ -104,7 +120,7 @@ bool direct_breaks_cover(struct direct *d, u64 page, const struct verdict *v)
 
 	if (are_set(b, page, v))
 		return true;
-	release(d, page);
+	direct_breaks_release(d, page);
 	if (!v->count)
 		return true;
 	return v->count <= free_ones(b) && !b->refused && is_wanted(b, page) && claim(d, page, v);

@@ -60,6 +60,9 @@ struct direct {
 /* How long an address space is left to the engine: judge.c. */
 struct patience {
 	u64 root, seen; /* seen: the number of the request that found it last; 0: never */
+	u64 program;    /* whose tables these are: judge.c */
+	u32 found;      /* by so many requests */
+	u64 invested_ns;
 	u32 wait, left; /* requests that are let pass before the next trial: at first, and still */
 	u32 lost;       /* trials, one after the other */
 	bool tried;
@@ -74,6 +77,7 @@ struct direct_spaces {
 	u64 requests;
 	u32 first; /* requests that are let pass before the first trial of an address space */
 	u64 runs;
+	u64 stop_ns; /* judge.c: what a stop takes of a process's time */
 	struct verdicts verdicts;
 };
 
@@ -108,6 +112,10 @@ void direct_cage_destroy(struct direct *d);
 void direct_breaks_want(struct direct *d, u64 page);
 /* May it be executed? If so, the process stops in front of all that was found in it. Those of what was there before go. */
 bool direct_breaks_cover(struct direct *d, u64 page, const struct verdict *v);
+/* It has gone; all have. */
+void direct_breaks_release(struct direct *d, u64 page);
+void direct_breaks_release_all(struct direct *d);
+/* There is a new process, or an empty one. */
 void direct_breaks_forget(struct direct *d);
 
 /* pages.c; inside. Those that return bool return false where the process cannot be used any more. */

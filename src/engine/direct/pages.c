@@ -71,18 +71,24 @@ static void batch_send(struct changes *b)
 	b->n = 0;
 }
 
-static void batch_add(struct changes *b, const struct direct_page *p)
+static void batch_put(struct changes *b, const struct direct_page *p)
 {
-	b->d->mapped++;
 	b->page[b->n++] = (struct cage_page){p->gva, p->hva, p->access};
 	if (b->n == BATCH)
 		batch_send(b);
+}
+
+static void batch_add(struct changes *b, const struct direct_page *p)
+{
+	b->d->mapped++;
+	batch_put(b, p);
 }
 
 /* All but the registers that are on their way. */
 static bool drop_all(struct direct *d)
 {
 	empty(d);
+	direct_breaks_release_all(d);
 	return !cage_unmap(d->cage, 0, ~0ull & PAGE_MASK);
 }
 
@@ -238,13 +244,14 @@ static bool is_backed(const struct cpu *cpu, const struct direct_page *p)
 	return !(p->access & CAGE_EXEC) && data_page(cpu, p->gva, kind) == p->hva;
 }
 
-/* Code that was looked through before, and that nobody has written to since. */
-static bool is_same_code(struct cpu *cpu, const struct changes *b, const struct direct_page *p)
+/* As it was before a flush. Code was looked through then, and nobody has written to it since. */
+static bool is_same(struct cpu *cpu, const struct changes *b, const struct direct_page *p)
 {
-	u64 gpa;
+	const bool exec = p->access & CAGE_EXEC;
 
-	return b->same_code && (p->access & CAGE_EXEC) && was_accessed(cpu, p->gva) &&
-	       code_at(cpu, p->gva, &gpa) == p->hva && page_watched(cpu->machine, gpa);
+	return (!exec || b->same_code) &&
+	       tlb_keep(cpu, p->gva, p->hva,
+		       (exec ? KEEP_EXEC : 0) | (p->access & CAGE_WRITE ? KEEP_WRITE : 0));
 }
 
 /*
@@ -255,7 +262,7 @@ static bool look_at(
 	struct cpu *cpu, struct changes *b, const struct direct_page *old, struct direct_page *new)
 {
 	*new = *old;
-	if (is_backed(cpu, old) || is_same_code(cpu, b, old))
+	if (is_backed(cpu, old) || is_same(cpu, b, old))
 		return true;
 	new->access = was_accessed(cpu, old->gva)
 			      ? find_access(cpu, b->d, old->gva, old->access & ~(u32)CAGE_WRITE,
@@ -268,15 +275,19 @@ static bool look_at(
 	return true;
 }
 
-/* What waits to be mapped comes first, or it would come later. */
 static void take_away(struct changes *b, u64 gva)
 {
-	batch_send(b);
-	b->failed |= cage_unmap(b->d->cage, gva, PAGE_SIZE) < 0;
+	batch_put(b, &(struct direct_page){.gva = gva});
+	direct_breaks_release(b->d, gva);
 }
 
-/* So many at once are not taken away one by one, while others may be waiting for this vcpu. */
+/* Another program has these tables now, or most has changed. Then pages are not taken away one by one. */
 #define GONE_MAX 64u
+
+static bool most_gone(const struct direct *d, u32 gone)
+{
+	return gone >= GONE_MAX && gone > d->count;
+}
 
 static void look_at_all(struct cpu *cpu, struct changes *b)
 {
@@ -284,7 +295,7 @@ static void look_at_all(struct cpu *cpu, struct changes *b)
 	u32 count = d->count, gone = 0;
 
 	empty(d);
-	for (u32 i = 0; i < count && !b->failed && gone < GONE_MAX; i++) {
+	for (u32 i = 0; i < count && !b->failed && !most_gone(d, gone); i++) {
 		const struct direct_page old = d->page[i];
 		struct direct_page new, *p;
 
@@ -299,7 +310,7 @@ static void look_at_all(struct cpu *cpu, struct changes *b)
 		p->hva = new.hva;
 		p->access = new.access;
 	}
-	if (gone == GONE_MAX) {
+	if (most_gone(d, gone)) {
 		b->n = 0;
 		b->failed |= !drop_all(d);
 	}

@@ -67,6 +67,8 @@ struct walk {
  * code. user: the access is a user-mode one (CPL 3 and not ACC_SYSTEM).
  */
 int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret);
+/* The same if it sets no A bit and meets nothing that anybody is to hear of. No rights are checked. */
+bool mmu_walk_again(struct cpu *cpu, u64 lin, struct walk *ret);
 /*
  * The same without side effects and permission checks, for debuggers and VMMs that ask: 0, -EFAULT, -EBADMSG for reserved
  * bits, -ENOENT for a table outside of all slots.
@@ -113,6 +115,14 @@ static inline u8 *tlb_lookup(
 
 	return likely(offset <= PAGE_SIZE - len) ? (u8 *)(t->hva + offset) : NULL;
 }
+
+/*
+ * Of a page that user code had, for these kinds of access, before a flush: may it have it still, at the same place in the host's memory? True
+ * only if a fill would change nothing that the guest or the VMM could see. Then everything that takes entries away goes
+ * by this page as well, though it has none.
+ */
+enum tlb_keep { KEEP_READ = 0, KEEP_WRITE = 1, KEEP_EXEC = 2 };
+bool tlb_keep(struct cpu *cpu, u64 lin, const u8 *hva, unsigned keep);
 
 /* ---- instruction pages (fetch.c) ---- */
 

@@ -240,6 +240,35 @@ int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gp
 	return CPU_OK;
 }
 
+/* ---- pages of direct execution ---- */
+
+/* What is executed must be watched, and what is written must not be. */
+static bool may_keep(struct cpu *cpu, const struct slot *s, const struct walk *w, unsigned keep)
+{
+	if (keep & KEEP_EXEC)
+		return !w->nx && slot_watched(s, w->gpa) &&
+		       !page_shared(cpu->machine->mem, s->hva + (w->gpa - s->gpa));
+	if (keep & KEEP_WRITE)
+		return writes_unseen(s, w, 0) && !s->dirty && become_writer(cpu, s, w);
+	return true;
+}
+
+bool tlb_keep(struct cpu *cpu, u64 lin, const u8 *hva, unsigned keep)
+{
+	const struct slot *s;
+	struct walk w;
+
+	if (!mmu_walk_again(cpu, lin, &w) || !w.user)
+		return false;
+	s = slot_find_by(cpu, w.gpa);
+	if (!s || s->hva + (w.gpa - s->gpa) != hva || !may_keep(cpu, s, &w, keep))
+		return false;
+	slot_note_access(s, w.gpa);
+	if (w.page_size != PAGE_SIZE)
+		tlb_note_large(cpu, lin, w.page_size);
+	return true;
+}
+
 /* ---- flush ---- */
 
 static void retract_writer(struct cpu *cpu, u64 gpa, bool global)

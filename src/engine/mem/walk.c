@@ -402,6 +402,29 @@ int mmu_walk(struct cpu *cpu, u64 lin, unsigned acc, struct walk *ret)
 	return CPU_OK;
 }
 
+static bool all_used(const struct trail *t)
+{
+	for (unsigned i = 0; i < t->n; i++)
+		if (!(t->entry[i].value & PTE_A) && !(t->mode->bare & BIT(t->entry[i].level)))
+			return false;
+	return true;
+}
+
+bool mmu_walk_again(struct cpu *cpu, u64 lin, struct walk *ret)
+{
+	struct trail t;
+
+	check_inside(cpu);
+	t.peek = false;
+	t.remaps = cpu->remaps;
+	if (!linear_canonical(cpu, lin) || !(cpu->cr0 & CR0_PG) || cpu->denies)
+		return false;
+	if (walk_tables(cpu, lin, &t, ret) || !all_used(&t))
+		return false;
+	note_passed(cpu, lin, &t);
+	return true;
+}
+
 static int peek_failed(enum outcome why)
 {
 	switch (why) {
