@@ -26,7 +26,7 @@
 #define WAIT_MOST  1023u
 #define LOST_NS    15000u
 /* And before the first trial. */
-#define FIRST_MOST 63u
+#define FIRST_MOST 127u
 
 /*
  * Times native, in fourths: programs of some hundred pages of code (bench/run, programs in user mode), and compilers of two thousand,
@@ -150,10 +150,12 @@ static void learn(struct direct_spaces *s, struct patience *p, bool won)
 
 /*
  * A program's pages come once, if it goes on for long: so a trial in which they come may lose what is less than a part of the time
- * that the program has taken. Most programs that end soon have ended by then.
+ * that the program has taken, and what it gains later is paid back. Most programs that end soon have ended by then.
  */
-#define YOUNG     50u     /* requests */
+#define YOUNG     150u    /* requests */
 #define INVEST_NS 350000u /* for each one after that: half of the time, or a fourth */
+#define INVEST_MOST                                                                                \
+	150000000u /* a large program's pages; some that lose always would pay this once */
 
 static bool pages_come(const struct direct *d)
 {
@@ -162,7 +164,7 @@ static bool pages_come(const struct direct *d)
 
 static bool can_invest(const struct direct *d, struct patience *p, u64 lost_ns)
 {
-	const u64 most = (u64)(MAX(p->found, YOUNG) - YOUNG) * INVEST_NS;
+	const u64 most = MIN((u64)(MAX(p->found, YOUNG) - YOUNG) * INVEST_NS, INVEST_MOST);
 
 	if (!pages_come(d) || p->invested_ns + lost_ns > most)
 		return false;
@@ -189,6 +191,7 @@ static void end_trial(struct vcpu *v, struct direct *d)
 	if (won) {
 		p->lost = 0;
 		p->wait /= 2;
+		p->invested_ns -= MIN(p->invested_ns, needed - d->whole_ns);
 	} else {
 		lose_trial(v, d, p, d->whole_ns - needed);
 	}
