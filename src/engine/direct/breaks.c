@@ -5,7 +5,7 @@
  */
 #include "engine/direct/direct_priv.h"
 
-#define WORTH 64u /* stops at a page: what the first of a program has is not worth one */
+#define WORTH 12u /* stops at a page: fewer than a trial without hope has */
 _Static_assert(STRANGE_MAX <= CAGE_BREAKS, "a verdict that tells all can be covered");
 
 static bool is_in(u64 at, u64 page)

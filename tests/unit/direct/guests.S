@@ -80,6 +80,27 @@
 	syscall
 	END shown
 
+/* Calls of rbx, r12 times. */
+	GUEST caller
+1:	call *%rbx
+	dec %r12
+	jnz 1b
+	syscall
+	END caller
+
+/* Hot code beside a CPUID, which is executed once in 2^20 times. */
+	GUEST beside
+	inc %r13
+	test $0xfffff, %r13d
+	jnz 1f
+	push %rbx
+	mov $0x40000000, %eax
+	cpuid
+	add %rbx, %r14
+	pop %rbx
+1:	ret
+	END beside
+
 /* For ever. */
 	GUEST spin
 1:	inc %rax
