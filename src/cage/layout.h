@@ -33,6 +33,10 @@
 #define FRAME_RIP    168
 #define FRAME_TRAPNO 200
 
+/* siginfo.si_code, and what it is for a hit of perf_event_open(2): TRAP_PERF */
+#define INFO_CODE 8
+#define CODE_HIT  6
+
 /* The system call that waits for the parent's answer: one that no sandbox has a reason to forbid. */
 #define NR_PARK 39 /* getpid */
 

@@ -42,11 +42,9 @@
 #define OURS 0x756f7279206f776eull
 
 /* Where siginfo tells more. */
-#define INFO_CODE     8
 #define INFO_ADDRESS  16
 #define INFO_ARCH     28
 #define ARCH_I386     0x40000003u
-#define HIT           6 /* TRAP_PERF: an event of perf_event_open(2), and no exception of the code's own */
 #define LENGTH_OF_INT 2 /* and of SYSCALL */
 
 static u64 get64(const u8 *at)
@@ -242,7 +240,7 @@ static enum cage_stop tell_stop(const struct kernel_frame *f, const u8 *info,
 {
 	const u32 vector = (u32)f->trapno & 0x1f;
 
-	if ((u32)n->args[0] == SIGTRAP && get32(info + INFO_CODE) == HIT)
+	if ((u32)n->args[0] == SIGTRAP && get32(info + INFO_CODE) == CODE_HIT)
 		return tell(e, CAGE_BREAK, 0, 0);
 	switch ((u32)n->args[0]) {
 	case CAGE_SIGNAL: return tell(e, CAGE_KICKED, 0, 0);

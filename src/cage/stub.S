@@ -36,6 +36,8 @@ cage_stub_handler:
 	xor %r9d, %r9d
 	cmp $5, %edi /* SIGTRAP */
 	jne 1f
+	cmpl $CODE_HIT, INFO_CODE(%rsi) /* of a breakpoint: the frame has the number of an earlier trap */
+	je 1f
 	cmpq $3, FRAME_TRAPNO(%rdx)
 	jne 1f
 	mov FRAME_RIP(%rdx), %rax

@@ -128,5 +128,5 @@ bool direct_breaks_cover(struct direct *d, u64 page, const struct verdict *v)
 
 void direct_breaks_forget(struct direct *d)
 {
-	d->breaks = (struct breaks){.refused = d->breaks.refused};
+	d->breaks = (struct breaks){0};
 }

@@ -97,7 +97,11 @@ static struct patience *find_patience(struct direct_spaces *s, u64 root)
  */
 static u64 program_of(const struct cpu *cpu)
 {
-	return cpu->seg[SEG_FS].base >> 36;
+	const u64 program = cpu->seg[SEG_FS].base >> 36;
+
+	return program >> 8 == 7
+		       ? program
+		       : 0; /* static programs have that of their first thread elsewhere */
 }
 
 static struct patience *patience_of(struct vcpu *v)

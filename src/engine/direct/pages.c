@@ -180,7 +180,7 @@ static bool is_plain_code(struct cpu *cpu, struct direct *d, u64 gva, const u8 *
 	const struct verdict *of;
 	u64 gpa;
 
-	if (code_at(cpu, gva, &gpa) != hva)
+	if (code_at(cpu, gva, &gpa) != hva || !in_ram(d, hva))
 		return false;
 	page_watch(cpu, gpa);
 	of = scan_page(
@@ -200,17 +200,22 @@ static u32 find_access(struct cpu *cpu, struct direct *d, u64 gva, u32 wanted, c
 
 /* ---- in and out ---- */
 
+/* Before anything is found out about a page: with the others go their breakpoints. */
+static void make_room(struct changes *b, u64 gva)
+{
+	if (b->d->count < DIRECT_PAGES || find(b->d, gva))
+		return;
+	b->n = 0;
+	b->failed |= !drop_all(b->d);
+}
+
+/* There is room. */
 static void put(struct changes *b, u64 gva, const u8 *hva, u32 access)
 {
-	struct direct *d = b->d;
-	struct direct_page *p = find(d, gva);
+	struct direct_page *p = find(b->d, gva);
 
-	if (!p && d->count == DIRECT_PAGES) {
-		b->n = 0;
-		b->failed |= !drop_all(d);
-	}
 	if (!p)
-		p = append(d, gva);
+		p = append(b->d, gva);
 	p->hva = hva;
 	p->access = access;
 	batch_add(b, p);
@@ -220,8 +225,10 @@ static void put(struct changes *b, u64 gva, const u8 *hva, u32 access)
 static bool add(struct cpu *cpu, struct changes *b, u64 gva, u32 wanted)
 {
 	const u8 *hva;
-	u32 access = can_be_there(b->d, gva) ? find_access(cpu, b->d, gva, wanted, &hva) : 0;
+	u32 access;
 
+	make_room(b, gva);
+	access = can_be_there(b->d, gva) ? find_access(cpu, b->d, gva, wanted, &hva) : 0;
 	if (!access || (wanted & ~access) || !in_ram(b->d, hva))
 		return false;
 	put(b, gva, hva, access);
@@ -244,14 +251,21 @@ static bool is_backed(const struct cpu *cpu, const struct direct_page *p)
 	return !(p->access & CAGE_EXEC) && data_page(cpu, p->gva, kind) == p->hva;
 }
 
+/* The tables have changed, but the processor need not know it yet. */
+static bool is_cached_code(struct cpu *cpu, const struct direct_page *p)
+{
+	u64 gpa;
+
+	return was_accessed(cpu, p->gva) && code_at(cpu, p->gva, &gpa) == p->hva &&
+	       page_watched(cpu->machine, gpa);
+}
+
 /* As it was before a flush. Code was looked through then, and nobody has written to it since. */
 static bool is_same(struct cpu *cpu, const struct changes *b, const struct direct_page *p)
 {
-	const bool exec = p->access & CAGE_EXEC;
-
-	return (!exec || b->same_code) &&
-	       tlb_keep(cpu, p->gva, p->hva,
-		       (exec ? KEEP_EXEC : 0) | (p->access & CAGE_WRITE ? KEEP_WRITE : 0));
+	if (!(p->access & CAGE_EXEC))
+		return tlb_keep(cpu, p->gva, p->hva, p->access & CAGE_WRITE ? KEEP_WRITE : 0);
+	return b->same_code && (tlb_keep(cpu, p->gva, p->hva, KEEP_EXEC) || is_cached_code(cpu, p));
 }
 
 /*
@@ -353,10 +367,9 @@ static bool hides(struct cpu *cpu, const struct direct *d)
 }
 
 /* All executable pages there are watched. */
-static bool is_unwritten(const struct cpu *cpu, const struct direct *d)
+static bool is_unwritten(const struct cpu *cpu, const struct direct *d, u64 unwatched)
 {
-	return d->unwatched == atomic_load(&cpu->machine->unwatched) &&
-	       d->rechecks == cpu->direct.rechecks;
+	return d->unwatched == unwatched && d->rechecks == cpu->direct.rechecks;
 }
 
 static bool all_due(const struct cpu *cpu, const struct direct *d)
@@ -365,10 +378,10 @@ static bool all_due(const struct cpu *cpu, const struct direct *d)
 	       d->unwatched != atomic_load(&cpu->machine->unwatched);
 }
 
-static void note_all(struct cpu *cpu, struct direct *d)
+static void note_all(struct cpu *cpu, struct direct *d, u64 unwatched)
 {
 	d->flushes = cpu->direct.flushes;
-	d->unwatched = atomic_load(&cpu->machine->unwatched);
+	d->unwatched = unwatched;
 	d->rechecks = cpu->direct.rechecks;
 	cpu->direct.pages = 0;
 	d->hidden = hides(cpu, d);
@@ -376,9 +389,11 @@ static void note_all(struct cpu *cpu, struct direct *d)
 
 static void look_once(struct cpu *cpu, struct changes *b)
 {
+	const u64 unwatched = atomic_load(&cpu->machine->unwatched);
+
 	if (all_due(cpu, b->d)) {
-		b->same_code = is_unwritten(cpu, b->d);
-		note_all(cpu, b->d);
+		b->same_code = is_unwritten(cpu, b->d, unwatched);
+		note_all(cpu, b->d, unwatched);
 		look_at_all(cpu, b);
 	} else {
 		look_at_flushed(cpu, b);
@@ -390,20 +405,24 @@ static bool begin(struct cpu *cpu, struct direct *d)
 {
 	d->root = direct_root(cpu);
 	d->fresh = true;
-	note_all(cpu, d);
+	note_all(cpu, d, atomic_load(&cpu->machine->unwatched));
 	empty(d);
 	direct_breaks_forget(d);
 	return !cage_clear(d->cage);
 }
 
-/* A look may itself flush: then what it has found before may be old. Each page is watched once, so this ends. */
+/*
+ * A look may itself flush: then what it has found before may be old. Each page is watched once, so this ends; or another vcpu changes the
+ * tables meanwhile, and waits for this one. Then nothing runs before it was served, and the rest is looked at later.
+ */
 bool direct_pages_sync(struct cpu *cpu, struct direct *d)
 {
 	struct changes b = {.d = d};
 
 	if (!d->fresh || d->root != direct_root(cpu))
 		return begin(cpu, d);
-	while ((all_due(cpu, d) || cpu->direct.pages) && !b.failed)
+	while ((all_due(cpu, d) || cpu->direct.pages) && !b.failed &&
+		!__atomic_load_n(&cpu->exit_request, __ATOMIC_SEQ_CST))
 		look_once(cpu, &b);
 	return !b.failed;
 }

@@ -49,16 +49,6 @@ static const bool beyond[OP_COUNT] = {
 	[OP_XRSTOR] = true,
 };
 
-/* What user programs do not have: who meets it has begun in the middle of an instruction. */
-static const bool foreign[OP_COUNT] = {
-	[OP_IN_IMM] = true,
-	[OP_IN_DX] = true,
-	[OP_OUT_IMM] = true,
-	[OP_OUT_DX] = true,
-	[OP_INS] = true,
-	[OP_OUTS] = true,
-};
-
 /* A page with some of what stands before and behind it, and which of that is known. */
 #define BEFORE 64u
 #define NEXT   32u
@@ -88,11 +78,8 @@ static bool leads_to(const struct text *t, u32 from, u32 to)
 {
 	struct insn in;
 
-	while (from < to) {
+	while (from < to)
 		from += step_over(t, from, &in);
-		if (in.desc && foreign[in.desc->op])
-			return false;
-	}
 	return from == to;
 }
 

@@ -242,14 +242,29 @@ int tlb_fill(struct cpu *cpu, u64 lin, unsigned acc, void **ret_hva, u64 *ret_gp
 
 /* ---- pages of direct execution ---- */
 
+/* The bit goes with the next flush, as those of entries do. */
+static bool stay_writer(struct cpu *cpu, u64 lin, const struct slot *s, const struct walk *w)
+{
+	const bool had = __atomic_load_n(slot_state(s, w->gpa), __ATOMIC_SEQ_CST) &
+			 writer_bit(cpu, w->global);
+
+	if (!become_writer(cpu, s, w))
+		return false;
+	if (!had)
+		log_fill(&cpu->tlb_log[w->global][TLB_WRITE], lin >> PAGE_SHIFT & (TLB_SIZE - 1),
+			TLB_USER, w);
+	return true;
+}
+
 /* What is executed must be watched, and what is written must not be. */
-static bool may_keep(struct cpu *cpu, const struct slot *s, const struct walk *w, unsigned keep)
+static bool may_keep(
+	struct cpu *cpu, u64 lin, const struct slot *s, const struct walk *w, unsigned keep)
 {
 	if (keep & KEEP_EXEC)
 		return !w->nx && slot_watched(s, w->gpa) &&
 		       !page_shared(cpu->machine->mem, s->hva + (w->gpa - s->gpa));
 	if (keep & KEEP_WRITE)
-		return writes_unseen(s, w, 0) && !s->dirty && become_writer(cpu, s, w);
+		return writes_unseen(s, w, 0) && !s->dirty && stay_writer(cpu, lin, s, w);
 	return true;
 }
 
@@ -261,7 +276,7 @@ bool tlb_keep(struct cpu *cpu, u64 lin, const u8 *hva, unsigned keep)
 	if (!mmu_walk_again(cpu, lin, &w) || !w.user)
 		return false;
 	s = slot_find_by(cpu, w.gpa);
-	if (!s || s->hva + (w.gpa - s->gpa) != hva || !may_keep(cpu, s, &w, keep))
+	if (!s || s->hva + (w.gpa - s->gpa) != hva || !may_keep(cpu, lin, s, &w, keep))
 		return false;
 	slot_note_access(s, w.gpa);
 	if (w.page_size != PAGE_SIZE)

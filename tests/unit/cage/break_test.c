@@ -112,6 +112,19 @@ static void before_int3(void **state)
 	assert_trap(b, 3, CODE + 1);
 }
 
+/* The frame of a hit tells of an earlier trap, and in front of this page there is none. */
+static void after_int3(void **state)
+{
+	struct box *b = *state;
+
+	box_code(b, "\xcc", 1);
+	assert_trap(b, 3, CODE);
+	box_code(b, "\x90", 1);
+	assert_int_equal(cage_break(b->cage, 0, CODE), 0);
+	assert_int_equal(box_run(b), CAGE_BREAK);
+	assert_int_equal(b->regs.rip, CODE);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, box_setup, box_teardown)
 
 static bool host_has_them(void)
@@ -128,7 +141,7 @@ static bool host_has_them(void)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {TEST(stops_before), TEST(goes_on_without), TEST(moved),
-		TEST(all_at_once), TEST(cleared), TEST(before_int3)};
+		TEST(all_at_once), TEST(cleared), TEST(before_int3), TEST(after_int3)};
 
 	if (!cage_try() && !host_has_them()) {
 		puts("no breakpoints of the processor: perf_event_open(2) is refused");

@@ -84,17 +84,27 @@ static void unknown_end(void **state)
 	assert_int_equal(strange(BEFORE, NEXT), 0);
 }
 
-/* The end of a call, which is IN and INT1 to who begins there. */
+/* The end of a call, which is IN and INT1 to who begins there: that is not known. And the beginning of a function. */
 static void unknown_beginning(void **state)
 {
 	(void)state;
 	PUT(BEFORE + 0xfff, "\xe8\xec\xf1\xfb\xfe");
-	assert_int_equal(strange(NULL, NEXT), 0);
+	assert_int_equal(strange(NULL, NEXT), 1);
 	assert_int_equal(strange(BEFORE, NEXT), 0);
+	assert_int_equal(strange(NULL, NEXT), 0); /* as was seen */
 	PUT(PAGE, "\x31\xc0\x53\x0f\xa2");
 	assert_int_equal(strange(NULL, NEXT), 1);
 	PUT(PAGE, "\x0f\xa2\x53\x90\x90");
 	assert_int_equal(strange(NULL, NEXT), 1);
+}
+
+/* PXOR with bytes of IN and OUT, which are no worse a beginning than others. */
+static void behind_pxor(void **state)
+{
+	(void)state;
+	PUT(PAGE + 0x100, "\x66\x0f\xef\xed\x66\x0f\xef\xe4");
+	PUT(PAGE + 0x101 + 45, "\x0f\xa2");
+	assert_int_equal(strange(BEFORE, NEXT), 1);
 }
 
 /* What crosses into the page is strange in it, and cannot be told by an offset. */
@@ -114,6 +124,7 @@ int main(void)
 		cmocka_unit_test_setup(behind_ud2, start),
 		cmocka_unit_test_setup(unknown_end, start),
 		cmocka_unit_test_setup(unknown_beginning, start),
+		cmocka_unit_test_setup(behind_pxor, start),
 		cmocka_unit_test_setup(from_before, start),
 	};
 
